@@ -1,0 +1,1 @@
+"""normlens: see what attention really moves."""

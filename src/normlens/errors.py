@@ -1,0 +1,29 @@
+"""What can go wrong, said so that the reader knows the next step.
+
+Every message carries three things: what was seen, what was expected, and what to do. The command line prints the
+message alone and leaves with exit code 2.
+"""
+
+
+class NormLensError(Exception):
+    """Anything that normlens refuses: bad input, an unreadable file, a model that it cannot measure exactly."""
+
+
+class InvalidInput(NormLensError):
+    """The text, ids, image, file or option is not one that can be analysed."""
+
+
+class ModelNotFound(NormLensError):
+    """No model at the given hub id, folder, file or bundled name, or one that may not be loaded safely."""
+
+
+class UnsupportedArchitecture(NormLensError):
+    """The model does something that no exact path covers; the message names the module and the reason."""
+
+
+class ConservationError(NormLensError):
+    """Contributions don't add up to what the module produced; the message names the module and the size of the gap."""
+
+
+class UnknownOperation(UnsupportedArchitecture):
+    """The frozen model met an operation outside the closed list of design rules; the message names it."""
