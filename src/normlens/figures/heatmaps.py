@@ -1,0 +1,166 @@
+"""Heat maps of one layer: the weights beside the norms."""
+
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from normlens.errors import InvalidInput
+from normlens.figures.groups import require
+from normlens.figures.style import (
+    CATEGORY_COLOURS,
+    MEASURE_TITLES,
+    colour_map,
+    drawing_style,
+    new_figure,
+    readable,
+)
+
+Scope = Literal["attention", "residual", "layernorm"]
+
+_NORM_VARIABLES = {"attention": "norm", "residual": "norm_residual", "layernorm": "norm_layernorm"}
+_MOST_LABELS = 64
+_MOST_VECTOR_CELLS = 128 * 128
+_LONGEST_LABEL = 14
+
+
+def heat_maps(
+    data: xr.Dataset,
+    layer: int,
+    head: int | None = None,
+    *,
+    scope: Scope = "attention",
+    row_normalised: bool = False,
+) -> Figure:
+    """Draw the weights of one layer beside its norms, targets down and sources across.
+
+    Parameters
+    ----------
+    data
+        One group of an analysis, such as ``analysis["encoder"]``: `weight` ``(layer, head, target, source)``, the norm
+        of the scope ``(layer, target, source)`` (with `head`: `vector_norm` ``(layer, head, source)``), and tokens.
+    layer
+        Layer number, as in ``data.layer``.
+    head
+        Head number: α beside ‖α f(x)‖ of this head. Default: the mean of α over heads beside ‖Σ α f(x)‖.
+    scope
+        How far the norm follows the contributions; for one head only ``"attention"``.
+    row_normalised
+        Divide each row by its sum: the colours then show shares of what a target receives. Default: each panel
+        runs from zero to its own largest value.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two panels, "what the weights say" and "what attention moves"; labels of special tokens are purple and slanted.
+
+    Raises
+    ------
+    InvalidInput
+        If the layer, head or scope isn't in the data.
+    """
+    panels = {
+        "weight": _weight(data, layer, head),
+        "norm": _norm(data, layer, head, scope),
+    }
+    if row_normalised:
+        panels = {name: panel / panel.sum("source").where(lambda total: total > 0) for name, panel in panels.items()}
+    targets, sources = data.sizes["target"], data.sizes["source"]
+    side = float(np.clip(0.155 * max(targets, sources), 2.6, 6.2))
+    with drawing_style():
+        figure = new_figure(2 * side + 2.4, side * max(0.45, min(1.0, targets / sources)) + 1.8, square=True)
+        for axes, (measure, panel) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
+            _draw_panel(axes, panel.values, measure)
+            _label_tokens(axes, data, side, left=measure == "weight")
+            axes.set_title(f"{MEASURE_TITLES[measure]}\n{_formula(measure, head, scope)}", pad=8)
+            bar = figure.colorbar(axes.collections[0], ax=axes, shrink=0.8, aspect=30, pad=0.02)
+            bar.outline.set_visible(False)
+        where = (
+            f"layer {layer}" + ("" if head is None else f", head {head}") + (", shares of each row" * row_normalised)
+        )
+        figure.suptitle(where, fontsize=11, fontweight="bold")
+    return figure
+
+
+def _label_tokens(axes: Axes, data: xr.Dataset, side: float, *, left: bool) -> None:
+    """Put the source tokens below and, if `left`, the target tokens beside a panel; thinned where they'd overlap."""
+    for dimension, axis in (("source", axes.xaxis), ("target", axes.yaxis)):
+        require(data, f"{dimension}_token", f"{dimension}_category")
+        tokens = [readable(str(token)) for token in data[f"{dimension}_token"].values]
+        shown = np.arange(0, len(tokens), max(1, -(-len(tokens) // _MOST_LABELS)))
+        ticks = axis.set_ticks(shown + 0.5, [_shortened(tokens[place]) for place in shown])
+        special = data[f"{dimension}_category"].values.astype(str) == "special"
+        for place, tick in zip(shown, ticks, strict=True):
+            tick.label1.set_parse_math(False)  # a token such as $x_1$ is no formula
+            if special[place]:
+                tick.label1.set(color=CATEGORY_COLOURS["special"], fontstyle="italic")
+    cell = 72 * side / max(data.sizes["source"], data.sizes["target"])
+    size = float(np.clip(0.85 * cell, 5.5, 8))
+    axes.tick_params(axis="x", labelrotation=90, labelsize=size, length=0, pad=2)
+    axes.tick_params(axis="y", labelsize=size, length=0, pad=2, labelleft=left)
+    axes.set_xlabel("source")
+    if left:
+        axes.set_ylabel("target")
+
+
+def _draw_panel(axes: Axes, values: np.ndarray, measure: str) -> None:
+    largest = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
+    mesh = axes.pcolormesh(
+        np.ma.masked_invalid(values),
+        cmap=colour_map(measure),
+        vmin=0.0,
+        vmax=largest or 1.0,
+        edgecolors="face",
+        linewidth=0.2,
+    )
+    mesh.set_rasterized(values.size > _MOST_VECTOR_CELLS)
+    axes.set_aspect("equal")
+    axes.set_ylim(values.shape[0], 0)
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+
+
+def _weight(data: xr.Dataset, layer: int, head: int | None) -> xr.DataArray:
+    require(data, "weight")
+    weight = _choose(data["weight"], "layer", layer)
+    return weight.mean("head") if head is None else _choose(weight, "head", head)
+
+
+def _norm(data: xr.Dataset, layer: int, head: int | None, scope: str) -> xr.DataArray:
+    if head is not None:
+        if scope != "attention":
+            raise InvalidInput(
+                f"One head's norm has scope 'attention', not '{scope}': what comes later belongs to all heads "
+                "together. Leave out the head or the scope."
+            )
+        require(data, "vector_norm")
+        vector_norm = _choose(_choose(data["vector_norm"], "layer", layer), "head", head)
+        return _weight(data, layer, head) * vector_norm
+    variable = _NORM_VARIABLES.get(scope)
+    if variable is None or variable not in data:
+        present = [name for name, held in _NORM_VARIABLES.items() if held in data]
+        raise InvalidInput(
+            f"No norm of scope '{scope}' here; this group has {', '.join(present) or 'none'}. Choose one."
+        )
+    return _choose(data[variable], "layer", layer)
+
+
+def _choose(array: xr.DataArray, dimension: str, number: int) -> xr.DataArray:
+    numbers = array[dimension].values.tolist()
+    if number not in numbers:
+        raise InvalidInput(f"There is no {dimension} {number}: expected one of {numbers}. Choose one of these.")
+    return array.sel({dimension: number})
+
+
+def _formula(measure: str, head: int | None, scope: str) -> str:
+    if measure == "weight":
+        return "mean of α over heads" if head is None else "α"
+    if head is not None:
+        return "‖α f(x)‖"
+    return {"attention": "‖Σ α f(x)‖", "residual": "‖Σ α f(x) + x‖", "layernorm": "‖LN(Σ α f(x) + x)‖"}[scope]
+
+
+def _shortened(token: str) -> str:
+    return token if len(token) <= _LONGEST_LABEL else token[: _LONGEST_LABEL - 1] + "…"

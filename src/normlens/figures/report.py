@@ -1,0 +1,72 @@
+"""The figures of a corpus report, from the report's table."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from normlens.errors import InvalidInput
+from normlens.figures.layers import mixing_ratios, share_curves
+from normlens.figures.overview import head_overview
+from normlens.figures.style import CATEGORY_TITLES
+from normlens.figures.tables import head_grids, layer_curves
+
+_ALL = "all"
+_HEAD_SHARES = {"share of weight": "weight_share", "share of norm": "weighted_norm_share"}
+_TITLES = {
+    "vector_norm": "mean of ‖f(x)‖",
+    "vector_norm_variation": "dispersion of ‖f(x)‖ (SD / mean)",
+    "correlation_weight_vector_norm": "α with ‖f(x)‖ (Spearman's ρ)",
+    "correlation_weight_frequency": "α with frequency rank (Spearman's ρ)",
+    "correlation_vector_norm_frequency": "‖f(x)‖ with frequency rank (Spearman's ρ)",
+}
+
+
+def report_figures(table: pd.DataFrame) -> dict[str, Figure]:
+    """Draw everything in a corpus's table that has a picture.
+
+    Parameters
+    ----------
+    table
+        What `normlens.statistics.CorpusStatistics.table` returns: one row per quantity, category, layer and head with
+        `value`, `low` and `high`.
+
+    Returns
+    -------
+    dict of str to matplotlib.figure.Figure
+        In the order of reading, under names fit for files: ``shares`` (curves with bands), ``head_shares_special`` and
+        so on (heads by weight beside norm), ``mixing_ratios``, and an overview of the heads under the name of each
+        other quantity that is told apart by head. What the table lacks is left out.
+
+    Raises
+    ------
+    InvalidInput
+        If the table lacks a column, or holds nothing that can be drawn.
+    """
+    figures: dict[str, Figure] = {}
+    if layer_curves(table, "weight_share") or layer_curves(table, "norm_share"):
+        figures["shares"] = share_curves(table)
+    figures |= _head_shares(table)
+    if layer_curves(table, "mixing_ratio"):
+        figures["mixing_ratios"] = mixing_ratios(table)
+    for quantity in table["quantity"].unique().tolist():
+        grid = head_grids(table, quantity).get(_ALL)
+        if grid is not None and grid.notnull().any():
+            title = _TITLES.get(quantity, quantity.replace("_", " "))
+            figures[quantity] = head_overview({title: grid}, "")
+    if not figures:
+        raise InvalidInput(
+            f"The table's {len(table)} rows hold nothing that has a picture: expected shares, mixing ratios or numbers "
+            "by layer and head. Pass what CorpusStatistics.table() returns."
+        )
+    return figures
+
+
+def _head_shares(table: pd.DataFrame) -> dict[str, Figure]:
+    grids = {title: head_grids(table, quantity) for title, quantity in _HEAD_SHARES.items()}
+    figures = {}
+    for category, what in CATEGORY_TITLES.items():
+        panels = {title: found[category] for title, found in grids.items() if category in found}
+        if any(np.nanmax(panel.values, initial=0.0) > 0 for panel in panels.values()):
+            name = f"head_shares_{category.replace(' ', '_')}"
+            figures[name] = head_overview(panels, f"share going to {what}", percent=True)
+    return figures

@@ -1,0 +1,86 @@
+"""The attention weight against the norm of the vector that it multiplies, one point per source."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from normlens.errors import InvalidInput
+from normlens.figures.groups import CATEGORIES, require, source_categories
+from normlens.figures.style import CATEGORY_COLOURS, CATEGORY_MARKERS, CATEGORY_TITLES, drawing_style, new_figure
+from normlens.statistics import mean_over_seeing_targets, rank_correlation
+
+_MOST_VECTOR_POINTS = 20_000
+
+
+def alpha_against_norm(data: xr.Dataset, layer: int | None = None, head: int | None = None) -> Figure:
+    """Draw each source's mean α against its ‖f(x)‖, one point per layer, head and source.
+
+    α is averaged over the targets that can see the source, so that a causal mask doesn't count against late tokens.
+    Both axes are logarithmic; Spearman's rank correlation over all points drawn is in the title.
+
+    Parameters
+    ----------
+    data
+        One group of an analysis: `weight` ``(layer, head, target, source)``, `vector_norm` ``(layer, head, source)``
+        and `source_category` ``(source,)``.
+    layer, head
+        Only this layer, only this head. Default: all.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel, the category of the source told by colour and marker.
+
+    Raises
+    ------
+    InvalidInput
+        If the layer or head isn't in the data, or no point is left to draw.
+
+    References
+    ----------
+    Kobayashi et al. 2020, "Attention is Not Only a Weight", section 4: the two cancel each other on special tokens.
+    """
+    require(data, "weight", "vector_norm")
+    chosen = {name: [number] for name, number in (("layer", layer), ("head", head)) if number is not None}
+    for name, (number,) in chosen.items():
+        if number not in data[name].values:
+            raise InvalidInput(
+                f"There is no {name} {number}: expected one of {data[name].values.tolist()}. Choose one."
+            )
+    part = data.sel(chosen)
+    alpha = mean_over_seeing_targets(part["weight"].transpose("layer", "head", "target", "source").values)
+    norm = part["vector_norm"].transpose("layer", "head", "source").values
+    category = np.broadcast_to(source_categories(part), alpha.shape)
+    drawable = np.isfinite(alpha) & np.isfinite(norm) & (alpha > 0) & (norm > 0)
+    if not drawable.any():
+        raise InvalidInput("No source has both a positive weight and a positive ‖f(x)‖. Choose another layer or head.")
+    with drawing_style():
+        figure = new_figure(5.4, 4.0)
+        axes = figure.subplots()
+        _scatter(axes, norm[drawable], alpha[drawable], category[drawable])
+        correlation = float(rank_correlation(norm[drawable], alpha[drawable]))
+        rho = f"{correlation:.2f}".replace("-", "−") if np.isfinite(correlation) else "undefined"
+        where = ", ".join(f"{name} {number}" for name, (number,) in chosen.items()) or "all layers and heads"
+        axes.set_title(f"{where}: Spearman's ρ = {rho}")
+        figure.legend(loc="outside right upper", markerscale=2)
+    return figure
+
+
+def _scatter(axes: Axes, norm: np.ndarray, alpha: np.ndarray, category: np.ndarray) -> None:
+    # the largest category first, so that the few special tokens lie on top
+    for name in sorted(CATEGORIES, key=lambda name: -int((category == name).sum())):
+        mine = category == name
+        if mine.any():
+            points = axes.scatter(
+                norm[mine],
+                alpha[mine],
+                s=9,
+                marker=CATEGORY_MARKERS[name],
+                color=CATEGORY_COLOURS[name],
+                alpha=0.65,
+                linewidths=0,
+                label=CATEGORY_TITLES[name],
+            )
+            points.set_rasterized(norm.size > _MOST_VECTOR_POINTS)
+    axes.set(xscale="log", yscale="log", xlabel="‖f(x)‖, length of the vector", ylabel="α, mean weight it receives")

@@ -1,0 +1,130 @@
+"""How the pictures look: colours, fonts, and tokens as a person can read them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib as mpl
+from matplotlib import font_manager
+from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, which people with any of the common colour deficiencies can tell apart.
+WEIGHT_COLOUR = "#0072B2"
+NORM_COLOUR = "#D55E00"
+MEASURE_COLOURS = {"weight": WEIGHT_COLOUR, "norm": NORM_COLOUR}
+MEASURE_TITLES = {"weight": "what the weights say", "norm": "what attention moves"}
+
+CATEGORY_COLOURS = {"special": "#AA3377", "first token": "#E69F00", "punctuation": "#009E73", "other": "#8C8C8C"}
+CATEGORY_MARKERS = {"special": "D", "first token": "s", "punctuation": "^", "other": "o"}
+CATEGORY_TITLES = {
+    "special": "special tokens",
+    "first token": "first token",
+    "punctuation": "punctuation",
+    "other": "other tokens",
+    "sink": "attention sink",
+    "own": "own vector",
+}
+
+INK = "#222222"
+FAINT = "#9A9A9A"
+MISSING = "#DDDDDD"
+
+# DejaVu Sans comes with matplotlib; of the others, those that the machine has stand in for scripts that it lacks.
+_FALLBACK_FONTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Noto Sans",
+    "Source Han Sans",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+    "Hiragino Sans",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "Noto Sans Arabic",
+    "Noto Sans Hebrew",
+    "Noto Sans Devanagari",
+    "Noto Emoji",
+)
+_VISIBLE = {"\n": "↵", "\r": "␍", "\t": "⇥"}
+
+
+def fonts() -> list[str]:
+    """Return the font families to draw with: DejaVu Sans, then the installed fallbacks for other scripts."""
+    installed = set(font_manager.fontManager.get_font_names())
+    return ["DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in installed)]
+
+
+@contextmanager
+def drawing_style() -> Iterator[None]:
+    """Draw in the house's style inside the block; matplotlib's own settings come back afterwards."""
+    with mpl.rc_context(
+        {
+            "font.family": fonts(),
+            "font.size": 9,
+            "axes.titlesize": 10,
+            "axes.labelsize": 9,
+            "axes.edgecolor": FAINT,
+            "axes.labelcolor": INK,
+            "axes.titlecolor": INK,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.linewidth": 0.8,
+            "text.color": INK,
+            "xtick.color": FAINT,
+            "ytick.color": FAINT,
+            "xtick.labelcolor": INK,
+            "ytick.labelcolor": INK,
+            "xtick.labelsize": 8,
+            "ytick.labelsize": 8,
+            "legend.frameon": False,
+            "legend.fontsize": 8,
+            "figure.facecolor": "white",
+            "savefig.facecolor": "white",
+            "svg.fonttype": "none",  # text stays text
+            "svg.hashsalt": "normlens",  # the same picture gives the same file
+            "pdf.fonttype": 42,
+            "text.usetex": False,
+        }
+    ):
+        yield
+
+
+def new_figure(width: float, height: float, *, square: bool = False) -> Figure:
+    """Return an empty figure, `width` by `height` inches, that no global state knows; keep `square` cells square."""
+    return Figure(figsize=(width, height), dpi=150, layout="compressed" if square else "constrained")
+
+
+def colour_map(measure: str) -> Colormap:
+    """Return the map from white to the dark shade of a measure's colour; missing values are grey."""
+    shades = {
+        "weight": ["#FFFFFF", "#C6DDEE", "#5FA4D0", "#0072B2", "#003A5C"],
+        "norm": ["#FFFFFF", "#F9D9C2", "#EB9A62", "#D55E00", "#6E3000"],
+    }
+    return LinearSegmentedColormap.from_list(f"normlens-{measure}", shades[measure]).with_extremes(bad=MISSING)
+
+
+def signed_colour_map() -> Colormap:
+    """Return the map for numbers of either sign: vermilion below zero, white at zero, blue above."""
+    ramp = LinearSegmentedColormap.from_list(
+        "normlens-signed", ["#6E3000", NORM_COLOUR, "#FFFFFF", WEIGHT_COLOUR, "#003A5C"]
+    )
+    return ramp.with_extremes(bad=MISSING)
+
+
+def readable(token: str) -> str:
+    r"""Return a token with its white space and unprintable characters made visible.
+
+    Examples
+    --------
+    >>> readable("\n"), readable(" "), readable("Ġword"), readable("\x00")
+    ('↵', '␣', 'Ġword', '\\x00')
+    """
+    if not token:
+        return "∅"
+    if token.isspace() and set(token) == {" "}:
+        return "␣" * len(token)
+    return "".join(
+        _VISIBLE.get(letter) or (letter if letter.isprintable() else ascii(letter)[1:-1]) for letter in token
+    )

@@ -1,0 +1,133 @@
+"""One analysis as a self-contained HTML page: open it from disk, mail it, put it on a slide."""
+
+import base64
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from normlens.errors import InvalidInput
+from normlens.figures.groups import require
+from normlens.figures.style import readable
+
+MOST_NUMBERS = 24_000_000
+_ARRAYS = (
+    ("weight", ("layer", "head", "target", "source")),
+    ("vector_norm", ("layer", "head", "source")),
+    ("norm", ("layer", "target", "source")),
+    ("norm_residual", ("layer", "target", "source")),
+    ("norm_layernorm", ("layer", "target", "source")),
+    ("own_residual", ("layer", "target")),
+    ("own_layernorm", ("layer", "target")),
+    ("sink_weight", ("layer", "head", "target")),
+)
+_FACTS = ("model", "revision", "dtype", "normlens")
+_SCRIPTS = ("arrays.js", "colours.js", "matrix.js", "view.js", "page.js")
+_HALF_RANGE = 32_768.0  # the largest number is stored as this, so that the smallest of float16 reach 9 decades below
+
+
+def html_view(tree: xr.DataTree, title: str) -> str:
+    """Return an interactive HTML page of one analysis that needs nothing but a browser.
+
+    The page holds the numbers (about three significant digits), its style and its script; it loads nothing from
+    anywhere and forbids itself to. The reader chooses a token, a layer, a head, a scope, and weight or norm.
+    The address may preselect them, as in ``page.html#layer=3&head=all&measure=norm&token=5``.
+
+    Parameters
+    ----------
+    tree
+        An analysis: one group per attention kind, each with `weight` ``(layer, head, target, source)``, `vector_norm`
+        ``(layer, head, source)``, `norm` ``(layer, target, source)``, and any of `norm_residual`, `norm_layernorm`,
+        `own_residual`, `own_layernorm`, `sink_weight`; tokens and categories as coordinates.
+    title
+        Heading of the page.
+
+    Returns
+    -------
+    str
+        The page. A text of 64 tokens through 12 layers of 12 heads makes about 1.7 MB.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no group, a variable is missing, or the analysis is too large for a page.
+    """
+    groups = {str(name): node.to_dataset() for name, node in tree.children.items()}
+    if not groups:
+        raise InvalidInput("The analysis has no group of attention to show: expected 'encoder', 'decoder' or 'cross'.")
+    for data in groups.values():
+        require(data, "weight", "vector_norm", "norm", "target_token", "source_token")
+    numbers = sum(data["weight"].size for data in groups.values())
+    if numbers > MOST_NUMBERS:
+        raise InvalidInput(
+            f"The analysis holds {numbers:,} weights, more than the {MOST_NUMBERS:,} that a browser takes well. "
+            "Choose some layers first, as in data.sel(layer=[0, 5]), or a shorter text."
+        )
+    facts = [(name, readable(str(tree.attrs[name]))) for name in _FACTS if str(tree.attrs.get(name) or "")]
+    page = Environment(
+        loader=PackageLoader("normlens.figures"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    ).get_template("view.html")
+    return page.render(
+        title=readable(title),
+        facts=facts,
+        style=_asset("view.css"),
+        script=Markup("\n").join(_asset(name) for name in _SCRIPTS),
+        payload={"groups": [_group(name, data) for name, data in groups.items()]},
+    )
+
+
+def pack(values: np.ndarray) -> dict[str, Any]:
+    """Pack an array as base64 of little-endian float16, divided by a scale that suits its largest number.
+
+    Parameters
+    ----------
+    values
+        Numbers of any shape; NaN stays NaN.
+
+    Returns
+    -------
+    dict
+        ``shape`` (list of int), ``scale`` (float), ``data`` (str): value = scale · float16, within 0.05 % down to a
+        billionth of the largest.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    largest = float(np.max(np.abs(numbers), where=np.isfinite(numbers), initial=0.0))
+    scale = largest / _HALF_RANGE or 1.0
+    half = (numbers / scale).astype("<f2")
+    return {"shape": list(numbers.shape), "scale": scale, "data": base64.b64encode(half.tobytes()).decode("ascii")}
+
+
+def _group(name: str, data: xr.Dataset) -> dict[str, Any]:
+    sources, targets = _tokens(data, "source"), _tokens(data, "target")
+    return {
+        "name": readable(name),
+        "crossed": name == "cross" or "own_residual" in data or sources != targets,
+        "layers": data["layer"].values.tolist(),
+        "heads": data["head"].values.tolist(),
+        "sources": sources,
+        "targets": targets,
+        "arrays": {key: pack(data[key].transpose(*dims).values) for key, dims in _ARRAYS if key in data},
+    }
+
+
+def _tokens(data: xr.Dataset, side: str) -> list[dict[str, Any]]:
+    tokens = [str(token) for token in data[f"{side}_token"].values]
+    blank = np.full(len(tokens), "other")
+    categories = data[f"{side}_category"].values.astype(str) if f"{side}_category" in data else blank
+    joined = np.zeros(len(tokens), dtype=bool)
+    if f"{side}_start" in data and f"{side}_end" in data:
+        # a piece that starts where the one before it ended is written without a space between them
+        start, end = data[f"{side}_start"].values, data[f"{side}_end"].values
+        joined[1:] = (start[1:] == end[:-1]) & (categories[1:] != "special") & (categories[:-1] != "special")
+    return [
+        {"text": readable(token), "category": category, "joined": bool(glued and not token[:1].isspace())}
+        for token, category, glued in zip(tokens, categories.tolist(), joined, strict=True)
+    ]
+
+
+def _asset(name: str) -> Markup:
+    """Return a style sheet or script of the package, which is trusted and must not be escaped."""
+    return Markup(resources.files("normlens.figures").joinpath("templates", name).read_text(encoding="utf-8"))

@@ -1,0 +1,157 @@
+"""The two ways to differentiate a frozen model: backward from a scalar, or forward from the sources.
+
+A direction knows three things: which tensors are *live* (they depend on a source), how a source enters, and how a
+constant that is added to something live is followed, so that the bias share is a derivative and not a remainder.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd import forward_ad
+
+
+@dataclass(frozen=True)
+class SourceGroup:
+    """The sources that enter at one place of the model.
+
+    Attributes
+    ----------
+    label
+        Path of the sub-model that they enter, such as ``"encoder"``; empty for the model itself.
+    value
+        The source vectors x_j, ``(batch, source, d)``.
+    """
+
+    label: str
+    value: Float[Tensor, "batch source d"]
+
+
+class Direction(ABC):
+    """A way to differentiate; see the module's first lines."""
+
+    def __init__(self) -> None:
+        self.groups: list[SourceGroup] = []
+
+    @abstractmethod
+    def is_live(self, tensor: Tensor) -> bool:
+        """Whether ``tensor`` depends on a source through operations whose derivative is not frozen away."""
+
+    @abstractmethod
+    def source(self, label: str, value: Float[Tensor, "batch source d"]) -> Tensor:
+        """Let ``value`` in as sources: the same numbers, live from here on."""
+
+    @abstractmethod
+    def constant(self, at: Tensor, contribution: Tensor) -> Tensor:
+        """The numbers ``at``, followed as a constant that contributes ``contribution`` to the affine map.
+
+        ``at = contribution`` follows a bias; ``at = 0`` follows a literal that an operation already added by itself.
+        """
+
+
+class Backward(Direction):
+    """Pull back: live means ``requires_grad``.
+
+    Attributes
+    ----------
+    leaves
+        One leaf per source group, shaped as its value.
+    constants
+        Pairs (leaf, contribution): the contribution's share is ⟨∂/∂leaf, contribution⟩.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leaves: list[Tensor] = []
+        self.constants: list[tuple[Tensor, Tensor]] = []
+
+    def is_live(self, tensor: Tensor) -> bool:
+        """Whether the tensor requires a gradient; parameters don't, while the model is frozen."""
+        return tensor.requires_grad
+
+    def source(self, label: str, value: Float[Tensor, "batch source d"]) -> Tensor:
+        """A leaf to differentiate at, cloned so that the model may write into what it gets."""
+        leaf = value.detach().requires_grad_()
+        self.groups.append(SourceGroup(label, value.detach()))
+        self.leaves.append(leaf)
+        return leaf.clone()
+
+    def constant(self, at: Tensor, contribution: Tensor) -> Tensor:
+        """A leaf that remembers its contribution."""
+        leaf = at.detach().requires_grad_()
+        self.constants.append((leaf, contribution.detach().clone()))
+        return leaf
+
+
+Seed = Callable[[int, Float[Tensor, "batch source d"]], Float[Tensor, "batch source d"]]
+
+
+class Forward(Direction):
+    """Push forward: live means that the tensor carries a tangent.
+
+    Parameters
+    ----------
+    seed
+        Gives the tangent of the sources of group g (an int) from their value.
+    follow_constants
+        Carry the constants' contributions along. Their tangents reach every row of the batch, so this is for the run
+        that pushes the bias share, with zero seeds.
+    """
+
+    def __init__(self, seed: Seed, follow_constants: bool = False) -> None:
+        super().__init__()
+        self.seed = seed
+        self.follow_constants = follow_constants
+
+    def is_live(self, tensor: Tensor) -> bool:
+        """Whether the tensor carries a tangent."""
+        return tangent(tensor) is not None
+
+    def source(self, label: str, value: Float[Tensor, "batch source d"]) -> Tensor:
+        """A dual number of the value and its seed."""
+        value = value.detach()
+        self.groups.append(SourceGroup(label, value))
+        dual: Tensor = forward_ad.make_dual(value.clone(), self.seed(len(self.groups) - 1, value))
+        return dual
+
+    def constant(self, at: Tensor, contribution: Tensor) -> Tensor:
+        """A dual number of the two, or the plain numbers where constants are not followed."""
+        if not self.follow_constants:
+            return at
+        dual: Tensor = forward_ad.make_dual(at.detach().clone(), contribution.detach().clone())
+        return dual
+
+
+def tangent(tensor: Tensor) -> Tensor | None:
+    """The tangent that ``tensor`` carries, or None."""
+    found: Tensor | None = forward_ad.unpack_dual(tensor).tangent
+    return found
+
+
+class _Graft(torch.autograd.Function):
+    @staticmethod
+    def forward(linear: Tensor, value: list[Tensor]) -> Tensor:
+        return value[0]
+
+    @staticmethod
+    def setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, list[Tensor]], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return gradients[0], None
+
+    @staticmethod
+    def jvp(ctx: torch.autograd.function.FunctionCtx, *tangents: Tensor) -> Tensor:  # type: ignore[override]
+        return tangents[0].clone()
+
+
+def graft(value: Tensor, linear: Tensor) -> Tensor:
+    """The numbers of ``value``, bit for bit, with the derivative of ``linear`` (of the same shape and dtype)."""
+    grafted: Tensor = _Graft.apply(linear, [value.detach().clone()])  # type: ignore[no-untyped-call]
+    return grafted

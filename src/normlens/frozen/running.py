@@ -1,0 +1,311 @@
+"""Running the unmodified model frozen: its settings, its sources, and its place names; everything is put back after."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import handle_torch_function
+from transformers import PreTrainedModel, activations
+
+from normlens.capture import _configs, attention_implementation
+from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.frozen.directions import Direction
+from normlens.frozen.mode import FrozenMode
+from normlens.frozen.rules import ACTIVATION_MODULE, Product
+
+HAND_SPELLED_ACTIVATIONS = (
+    *(x for x in vars(activations).values() if isinstance(x, type) and x.__module__ == activations.__name__),
+)
+HAND_SPELLED_NAMES = frozenset({"BloomGelu"})
+FALLBACK_SOURCES = ("patch_embeddings", "patch_embed", "feature_projection", "feature_extractor", "conv1")
+SEQUENCE_FIRST = "XLNet"
+
+
+@dataclass(frozen=True)
+class Site:
+    """One place in a model: what goes into a module, or what comes out of it.
+
+    Attributes
+    ----------
+    path
+        Path of the module, as in ``model.get_submodule``; empty for the model itself.
+    side
+        Its first floating tensor argument, or the first floating tensor that it returns.
+    """
+
+    path: str
+    side: Literal["input", "output"] = "output"
+
+
+class FrozenRun:
+    """A model that runs frozen while :func:`frozen_run` lasts."""
+
+    def __init__(self, model: nn.Module, direction: Direction, product: Product, batch: int) -> None:
+        self.model = model
+        self.direction = direction
+        self.batch = batch
+        self.running: list[str] = []
+        self.sequence_first = type(model).__name__.startswith(SEQUENCE_FIRST)
+        self.mode = FrozenMode(direction, product, self.where)
+
+    def where(self) -> str:
+        """The module that is running, for messages."""
+        path = self.running[-1] if self.running else ""
+        module = self.model.get_submodule(path)
+        return f"module {path!r} ({type(module).__name__})" if path else f"the model ({type(module).__name__})"
+
+    def __call__(self, inputs: Mapping[str, Any]) -> Any:
+        """Run the model on ``inputs`` with the key/value cache off."""
+        with self.mode:
+            return self.model(**inputs)
+
+    def admit(self, label: str, vectors: Tensor, channel: int) -> Tensor:
+        """Make ``vectors``, whose components lie along axis ``channel``, the sources of a group."""
+        moved = vectors.movedim(channel, -1)
+        moved = moved.transpose(0, 1) if self.sequence_first else moved
+        if moved.shape[0] % self.batch and self.batch > 1:
+            raise UnsupportedArchitecture(
+                f"The sources that enter in {self.where()} have shape {tuple(vectors.shape)}, which doesn't divide into "
+                f"a batch of {self.batch}. Give one text or image at a time."
+            )
+        positions = moved.reshape(self.batch, -1, moved.shape[-1])
+        live = self.mode.admit(lambda: self.direction.source(label, positions))
+        live = live.reshape(moved.shape)
+        return (live.transpose(0, 1) if self.sequence_first else live).movedim(-1, channel)
+
+
+@contextmanager
+def frozen_run(
+    model: PreTrainedModel,
+    direction: Direction,
+    *,
+    batch: int,
+    product: Product = "half",
+    sources: str | Site | None = None,
+) -> Iterator[FrozenRun]:
+    """Prepare ``model`` to run frozen; afterwards everything about it is as it was.
+
+    Parameters
+    ----------
+    model
+        Any transformers model, in evaluation mode.
+    direction
+        How to differentiate.
+    batch
+        Number of rows of the inputs.
+    product
+        How the derivative of a product of live factors is split.
+    sources
+        Where sources enter: None for the embeddings, or a site (a path stands for the module's output).
+
+    Raises
+    ------
+    InvalidInput
+        In inference mode, where no derivative can be taken.
+    UnsupportedArchitecture
+        If a module is compiled.
+    """
+    _refuse(model)
+    run = FrozenRun(model, direction, product, batch)
+    with ExitStack() as stack:
+        stack.enter_context(plain_settings(model))
+        stack.enter_context(_constant_parameters(model))
+        stack.enter_context(_activation_modules(model))
+        stack.enter_context(_place_names(run))
+        stack.enter_context(_sources(run, sources))
+        yield run
+
+
+@contextmanager
+def plain_settings(model: PreTrainedModel) -> Iterator[None]:
+    """Eager attention, eager experts, no key/value cache."""
+    settings = {"use_cache": False, "_experts_implementation_internal": "eager"}
+    changes = [(c, n, v) for c in _configs(model) for n, v in settings.items() if hasattr(c, n)]
+    with attention_implementation(model, "eager"), _attributes(changes):
+        yield
+
+
+def _refuse(model: nn.Module) -> None:
+    if torch.is_inference_mode_enabled():
+        raise InvalidInput("No derivative can be taken in torch.inference_mode(); use torch.no_grad() instead.")
+    for path, module in model.named_modules():
+        if isinstance(module, torch._dynamo.OptimizedModule) or module._compiled_call_impl is not None:
+            raise UnsupportedArchitecture(
+                f"Module {path!r} is compiled, so its operations can't be seen. Load the model without torch.compile."
+            )
+
+
+@contextmanager
+def _attributes(changes: list[tuple[Any, str, Any]]) -> Iterator[None]:
+    """Set attributes on objects (object, name, value); put back after."""
+    before = [(x, name, vars(x).get(name, _MISSING)) for x, name, _ in changes]
+    try:
+        for x, name, value in changes:
+            setattr(x, name, value)
+        yield
+    finally:
+        for x, name, value in reversed(before):
+            if value is _MISSING:
+                delattr(x, name)
+            else:
+                setattr(x, name, value)
+
+
+_MISSING = object()
+
+
+@contextmanager
+def _constant_parameters(model: nn.Module) -> Iterator[None]:
+    before = [(x, x.requires_grad) for x in model.parameters()]
+    try:
+        for x, _ in before:
+            x.requires_grad_(False)
+        yield
+    finally:
+        for x, requires_grad in before:
+            x.requires_grad_(requires_grad)
+
+
+@contextmanager
+def _activation_modules(model: nn.Module) -> Iterator[None]:
+    """Show activations that are spelled out by hand to the mode as one operation each."""
+    changes = [
+        (module, "forward", _as_operation(module.forward))
+        for module in model.modules()
+        if isinstance(module, HAND_SPELLED_ACTIVATIONS) or type(module).__name__ in HAND_SPELLED_NAMES
+    ]
+    with _attributes(changes):
+        yield
+
+
+def _as_operation(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    @functools.wraps(forward)
+    def operation(x: Tensor) -> Tensor:
+        return forward(x)
+
+    operation.__name__ = ACTIVATION_MODULE
+
+    def shown(x: Tensor) -> Tensor:
+        if torch.overrides.has_torch_function((x,)):
+            result: Tensor = handle_torch_function(operation, (x,), x)  # type: ignore[no-untyped-call]
+            return result
+        return forward(x)
+
+    return shown
+
+
+@contextmanager
+def _place_names(run: FrozenRun) -> Iterator[None]:
+    """Keep ``run.running``, the paths of the modules that are running, outermost first."""
+    handles = []
+    for path, module in run.model.named_modules():
+
+        def enter(module: nn.Module, args: Any, path: str = path) -> None:
+            run.running.append(path)
+
+        def leave(module: nn.Module, args: Any, output: Any) -> None:
+            run.running.pop()
+
+        handles.append(module.register_forward_pre_hook(enter))
+        handles.append(module.register_forward_hook(leave, always_call=True))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _sources(run: FrozenRun, sources: str | Site | None) -> Iterator[None]:
+    """Hook the places where sources enter."""
+    if sources is None:
+        places = [(module, "output") for module in source_modules(run.model)]
+    else:
+        site = sites(sources)
+        places = [(run.model.get_submodule(site.path), site.side)]
+    handles = []
+    for module, side in places:
+        channel = 1 if side == "output" and isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) else -1
+        if side == "output":
+            hook = functools.partial(_enter_by_output, run, channel)
+            handles.append(module.register_forward_hook(hook, prepend=True))
+        else:
+            handles.append(module.register_forward_pre_hook(functools.partial(_enter_by_input, run), with_kwargs=True))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def sites(site: str | Site) -> Site:
+    """``site``, a path standing for the module's output."""
+    return Site(site) if isinstance(site, str) else site
+
+
+def source_modules(model: nn.Module) -> list[nn.Module]:
+    """The input embeddings of the model and of every model inside it, each once."""
+    found: dict[int, nn.Module] = {}
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            try:
+                embeddings = module.get_input_embeddings()
+            except (NotImplementedError, AttributeError):
+                continue
+            if isinstance(embeddings, nn.Module):
+                found[id(embeddings)] = embeddings
+    if not found:
+        for path, module in model.named_modules():
+            if path.rpartition(".")[2] in FALLBACK_SOURCES:
+                found[id(module)] = module
+                break
+    return list(found.values())
+
+
+def _enter_by_output(run: FrozenRun, channel: int, module: nn.Module, args: Any, output: Any) -> Any:
+    if any(run.direction.is_live(x) for x in args if isinstance(x, Tensor)):
+        return output
+    found = first_tensor(output)
+    return None if found is None else swapped(output, found, run.admit(_label(run), found, channel))
+
+
+def _enter_by_input(run: FrozenRun, module: nn.Module, args: Any, kwargs: Any) -> Any:
+    found = first_tensor((*args, *kwargs.values()))
+    if found is None:
+        return None
+    live = run.admit(_label(run), found, -1)
+    return swapped(args, found, live), swapped(kwargs, found, live)
+
+
+def _label(run: FrozenRun) -> str:
+    """The innermost model that is running, numbered if it is not the first group there."""
+    owners = (path for path in reversed(run.running) if isinstance(run.model.get_submodule(path), PreTrainedModel))
+    label = next(owners, "")
+    before = sum(group.label.partition("#")[0] == label for group in run.direction.groups)
+    return f"{label}#{before + 1}" if before else label
+
+
+def first_tensor(tree: Any) -> Tensor | None:
+    """The first floating tensor in a tensor, a sequence or a mapping."""
+    if isinstance(tree, Tensor):
+        return tree if tree.is_floating_point() else None
+    parts = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ()
+    return next((found for part in parts if (found := first_tensor(part)) is not None), None)
+
+
+def swapped(tree: Any, old: Tensor, new: Tensor) -> Any:
+    """``tree`` with the tensor ``old`` replaced by ``new``."""
+    if tree is old:
+        return new
+    if isinstance(tree, Mapping):
+        changed = {name: swapped(part, old, new) for name, part in tree.items()}
+        return type(tree)(**changed)
+    if type(tree) in (list, tuple):
+        return type(tree)(swapped(part, old, new) for part in tree)
+    return tree

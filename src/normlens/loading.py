@@ -1,0 +1,300 @@
+"""Models and their tokenizers from wherever they are: the Hub, a folder, a GGUF file, a package, or memory.
+
+Nothing here runs foreign code: weights come from safetensors or GGUF files, never from pickles, and a repository's own
+Python is executed only when the caller says so. What comes out is checked once, at this door: the model attends, its
+weights are finite and complete, and its tokenizer fits.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoTokenizer,
+    BaseImageProcessor,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.places import Place, explained, find_place, first_line
+
+ModelSource = str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase | BaseImageProcessor | None]
+
+TASKS = {
+    "base": "AutoModel",
+    "causal-lm": "AutoModelForCausalLM",
+    "masked-lm": "AutoModelForMaskedLM",
+    "seq2seq-lm": "AutoModelForSeq2SeqLM",
+    "sequence-classification": "AutoModelForSequenceClassification",
+    "token-classification": "AutoModelForTokenClassification",
+    "question-answering": "AutoModelForQuestionAnswering",
+    "image-classification": "AutoModelForImageClassification",
+}
+"""What a model can be loaded as, and the transformers class that does it."""
+
+_LAYER_OR_EMBEDDING = re.compile(r"\.\d+\.|(embed\w*\.(.+\.)?|\bw[tp]e\.|\bshared\.)weight$")
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to be measured, with what turns its input into tensors.
+
+    Attributes
+    ----------
+    model
+        The model, in evaluation mode.
+    tokenizer
+        Its tokenizer; None for a model that reads no text, or whose folder holds none.
+    processor
+        Its image processor; None for a model that sees no images, or whose folder holds none.
+    name
+        How the caller may call it: hub id, bundled name, path, or class.
+    revision
+        The commit on the Hub; None for everything else.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase | None
+    processor: BaseImageProcessor | None
+    name: str
+    revision: str | None
+
+
+def load_model(
+    source: ModelSource,
+    *,
+    revision: str | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    trust_remote_code: bool = False,
+    task: str | None = None,
+) -> LoadedModel:
+    """Load a model and its tokenizer.
+
+    Parameters
+    ----------
+    source
+        A bundled name (``"minilm-l6"``, ``"smollm2-135m"``), a hub id (``"google-bert/bert-base-uncased"``), a folder
+        with safetensors weights, a GGUF file, or a pair ``(model, tokenizer)``. A pair's model is used as it is, put
+        into evaluation mode, and moved or cast only if ``device`` or ``dtype`` say so.
+    revision
+        Branch, tag or commit on the Hub; the default branch if None.
+    device
+        Where to put the model, such as ``"cuda"``; None means the CPU.
+    dtype
+        Floating-point type, such as ``"float32"`` or ``torch.bfloat16``. None keeps the checkpoint's own; a GGUF file
+        is dequantised to float32.
+    trust_remote_code
+        Whether Python code that a repository brings along may be executed.
+    task
+        What to load it as, one of :data:`TASKS`. None takes the class that the checkpoint names, so that a classifier
+        keeps its classes and a language model its head.
+
+    Raises
+    ------
+    ModelNotFound
+        If there is no such model, or none that can be loaded safely.
+    InvalidInput
+        If an option is unknown, a file is broken or incomplete, weights are not finite, or the tokenizer doesn't fit.
+    UnsupportedArchitecture
+        If the model has no attention or was compiled.
+    """
+    device, dtype = _device(device), _dtype(dtype)
+    if task is not None and task not in TASKS:
+        raise InvalidInput(f"Unknown task {task!r}. Choose one of {', '.join(TASKS)}.")
+    if isinstance(source, str | Path):
+        place = find_place(source, revision)
+        with explained(place, trust_remote_code):
+            loaded = _load(place, dtype, trust_remote_code, task)
+    else:
+        loaded = _from_pair(source, dtype)
+    _check_weights(loaded.model)
+    _check_attention(loaded.model)
+    _check_tokenizer(loaded)
+    if device is not None:
+        loaded.model.to(device)
+    return loaded
+
+
+def _load(place: Place, dtype: torch.dtype | None, trust_remote_code: bool, task: str | None) -> LoadedModel:
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    if place.revision is not None:
+        options["revision"] = place.revision
+    if place.gguf_file is not None:
+        _require_gguf()
+        options["gguf_file"] = place.gguf_file
+    config = AutoConfig.from_pretrained(place.location, **options)
+    model, info = _model_class(config, task, place.gguf_file is not None).from_pretrained(
+        place.location,
+        config=config,
+        dtype=dtype or (torch.float32 if place.gguf_file else "auto"),
+        use_safetensors=True,
+        output_loading_info=True,
+        **options,
+    )
+    _check_complete(place.name, info["missing_keys"])
+    inputs = inspect.signature(model.forward).parameters
+    return LoadedModel(
+        model=model.eval(),
+        tokenizer=_tokenizer(place, options) if "input_ids" in inputs else None,
+        processor=_processor(place, options) if "pixel_values" in inputs else None,
+        name=place.name,
+        revision=getattr(config, "_commit_hash", None),
+    )
+
+
+def _model_class(config: PreTrainedConfig, task: str | None, is_gguf: bool) -> Any:
+    """The class to load: the task's, else the one that the checkpoint names, else the plain model."""
+    if task is not None:
+        return getattr(transformers, TASKS[task])
+    architectures = config.architectures or []
+    own_code = type(config).__module__.startswith("transformers_modules.")
+    for auto_class, path in (getattr(config, "auto_map", None) or {}).items() if own_code else ():
+        if auto_class.startswith("AutoModel") and str(path).rpartition(".")[2] in architectures:
+            return getattr(transformers, auto_class)
+    for name in architectures:
+        found = getattr(transformers, name, None)
+        if isinstance(found, type) and issubclass(found, PreTrainedModel):
+            return found
+    if is_gguf:
+        return getattr(transformers, TASKS["seq2seq-lm" if config.is_encoder_decoder else "causal-lm"])
+    return transformers.AutoModel
+
+
+def _tokenizer(place: Place, options: dict[str, Any]) -> PreTrainedTokenizerBase | None:
+    """The tokenizer; None where transformers, finding no tokenizer files, would make up an empty one."""
+    tokenizer = AutoTokenizer.from_pretrained(place.location, **options)
+    is_empty = set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens)
+    return None if is_empty else tokenizer
+
+
+def _processor(place: Place, options: dict[str, Any]) -> BaseImageProcessor | None:
+    """The image processor; None if the folder has no settings for one."""
+    if not place.is_hub and not (Path(place.location) / "preprocessor_config.json").is_file():
+        return None
+    return AutoImageProcessor.from_pretrained(place.location, **options)
+
+
+def _from_pair(source: Any, dtype: torch.dtype | None) -> LoadedModel:
+    """A model that the caller already has, with the tokenizer or image processor that goes with it."""
+    if not isinstance(source, tuple) or len(source) != 2:
+        raise InvalidInput(
+            f"Can't load a {type(source).__name__}. Pass a name, a path, or a pair (model, tokenizer), in which the "
+            "tokenizer may be None."
+        )
+    model, companion = source
+    parts = model.modules() if isinstance(model, torch.nn.Module) else ()
+    if any(hasattr(part, "_orig_mod") or part._compiled_call_impl is not None for part in parts):
+        raise UnsupportedArchitecture(
+            "The model went through torch.compile, which hides its operations. Pass the model as it was before."
+        )
+    if not isinstance(model, PreTrainedModel):
+        raise InvalidInput(f"The first of the pair is a {type(model).__name__}; a transformers model was expected.")
+    if companion is not None and not isinstance(companion, PreTrainedTokenizerBase | BaseImageProcessor):
+        raise InvalidInput(
+            f"The second of the pair is a {type(companion).__name__}; a tokenizer, an image processor or None was "
+            "expected."
+        )
+    is_tokenizer = isinstance(companion, PreTrainedTokenizerBase)
+    return LoadedModel(
+        model=model.eval() if dtype is None else model.eval().to(dtype),
+        tokenizer=companion if is_tokenizer else None,
+        processor=None if is_tokenizer else companion,
+        name=model.name_or_path or type(model).__name__,
+        revision=getattr(model.config, "_commit_hash", None),
+    )
+
+
+def _require_gguf() -> None:
+    missing = [package for package in ("gguf", "accelerate") if importlib.util.find_spec(package) is None]
+    if missing:
+        raise InvalidInput(
+            f"Reading a GGUF file needs {' and '.join(missing)}, not installed here. Run `pip install normlens[gguf]`."
+        )
+
+
+def _check_complete(name: str, missing: set[str]) -> None:
+    """Refuse a checkpoint that leaves layers or embeddings at random; a missing head or pooler touches no attention."""
+    needed = sorted(key for key in missing if _LAYER_OR_EMBEDDING.search(key))
+    if needed:
+        raise InvalidInput(
+            f"{name} lacks {len(needed)} of its weights, {needed[0]} first, and they would be random. Check that every "
+            "part of the checkpoint was copied."
+        )
+
+
+def _check_weights(model: PreTrainedModel) -> None:
+    for name, parameter in model.named_parameters():
+        if parameter.is_meta:
+            raise InvalidInput(f"The weights of {name} are not in memory. Load the model without offloading.")
+        if parameter.is_floating_point() and parameter.itemsize > 1 and not parameter.isfinite().all():
+            count = int((~parameter.isfinite()).sum())
+            raise InvalidInput(
+                f"The weights of {name} hold {count} values that are not finite (of {parameter.numel()}). The file is "
+                "broken, or the training diverged; get the checkpoint again."
+            )
+
+
+def _check_attention(model: PreTrainedModel) -> None:
+    if not any(re.search("attention|attn", type(module).__name__, re.IGNORECASE) for module in model.modules()):
+        raise UnsupportedArchitecture(
+            f"{type(model).__name__} ({model.config.model_type}) has no attention module, and attention is what is "
+            "measured here. Choose a Transformer."
+        )
+
+
+def _check_tokenizer(loaded: LoadedModel) -> None:
+    """Refuse a tokenizer whose vocabulary, or whose frame of special tokens, reaches beyond the embedding.
+
+    Other added tokens may lie beyond it: some checkpoints ship a mask or image token that the model never sees.
+    """
+    tokenizer, embedding = loaded.tokenizer, _embedding(loaded.model)
+    if tokenizer is None or embedding is None:
+        return
+    frame = [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id]
+    plain = [number for token, number in tokenizer.get_vocab().items() if token not in tokenizer.added_tokens_encoder]
+    largest = max(plain + [number for number in frame if number is not None])
+    if largest >= embedding.num_embeddings:
+        raise InvalidInput(
+            f"The tokenizer of {loaded.name} gives ids up to {largest}, but the model embeds only "
+            f"{embedding.num_embeddings} (0 to {embedding.num_embeddings - 1}). Pass the model's own tokenizer."
+        )
+
+
+def _embedding(model: PreTrainedModel) -> torch.nn.Embedding | None:
+    """The table of token embeddings, if the model has just one."""
+    try:
+        embedding = model.get_input_embeddings()
+    except NotImplementedError:
+        return None
+    return embedding if isinstance(embedding, torch.nn.Embedding) else None
+
+
+def _device(device: str | torch.device | None) -> torch.device | None:
+    """The device, once something could be put there."""
+    if device is None:
+        return None
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, ImportError, NotImplementedError) as error:
+        raise InvalidInput(f"Device {device!s} can't be used here: {first_line(error)} Use 'cpu'.") from error
+
+
+def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if found is None and dtype is None:
+        return None
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise InvalidInput(f"Unknown dtype {dtype!r}. Use float32, float64, float16 or bfloat16.")
+    return found

@@ -1,0 +1,182 @@
+"""The algebra of weighted vectors: norms of contributions without the vectors.
+
+The attention block's output at target i is Σ_j Σ_h α_ij^h f^h(x_j) plus the output bias, with
+f^h(x_j) = v_j^h W_O^h, the value vector of head h carried through its slice of the output projection
+(Kobayashi et al. 2020, equations 2 to 4). The published code builds every α f(x) to take its norm, a tensor of shape
+(head, target, source, d). Nothing of that size is needed: with F_j, the (head, d) matrix of the head vectors of source
+j, and G_j = F_j F_jᵀ,
+
+* one head:   ‖α f(x_j)‖ = α ‖f(x_j)‖, and ‖f^h(x_j)‖² is the h-th diagonal entry of G_j;
+* all heads:  ‖Σ_h a_h f^h(x_j)‖² = aᵀ G_j a;
+* LayerNorm and RMSNorm are linear once σ_i is known: the centring and the gain go into W_O, 1/σ_i scales row i.
+
+Pure functions of tensors; float32 or float64. A model is never in sight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+_CANCELLED = 1e-3  # below this share of (Σ_h a_h ‖f_h‖)², aᵀGa has lost too many digits: take ‖Ra‖ instead
+
+
+def split_projection(weight: Float[Tensor, "heads_x_head_dim d"], heads: int) -> Float[Tensor, "head head_dim d"]:
+    """Cut an output projection, ``(head * head_dim, d)``, into one slice per head, ``(head, head_dim, d)``."""
+    return weight.reshape(heads, -1, weight.shape[-1])
+
+
+def head_vectors(
+    value: Float[Tensor, "batch kv_head source head_dim"], projection: Float[Tensor, "head head_dim d"]
+) -> Float[Tensor, "batch source head d"]:
+    """Transformed vectors f^h(x_j) = v_j^h W_O^h, ``(batch, source, head, d)`` (2020, equation 4).
+
+    With grouped queries, consecutive groups of ``head / kv_head`` query heads share a value head.
+    """
+    batch, kv_heads, sources, head_dim = value.shape
+    heads, _, d = projection.shape
+    grouped = value.transpose(0, 1).reshape(kv_heads, batch * sources, head_dim)
+    if heads != kv_heads:
+        grouped = grouped.repeat_interleave(heads // kv_heads, dim=0)
+    return torch.bmm(grouped, projection).view(heads, batch, sources, d).permute(1, 2, 0, 3)
+
+
+def gram_matrices(vectors: Float[Tensor, "batch source head d"]) -> Float[Tensor, "batch source head head2"]:
+    """G_j = F_j F_jᵀ for every source, ``(batch, source, head, head)``."""
+    return vectors @ vectors.transpose(-1, -2)
+
+
+def vector_norms(gram: Float[Tensor, "batch source head head2"]) -> Float[Tensor, "batch head source"]:
+    """‖f^h(x_j)‖ from the diagonal of the Gram matrices, ``(batch, head, source)``."""
+    return gram.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt().transpose(1, 2)
+
+
+def summed_norms(
+    weights: Float[Tensor, "batch head target source"], vectors: list[Float[Tensor, "batch source head d"]]
+) -> list[Float[Tensor, "batch target source"]]:
+    """‖Σ_h α_ij^h f^h(x_j)‖ for every target and source, once per entry of ``vectors`` (2020, equation 5).
+
+    The norm *of the sum* over heads, never the sum of the norms. Where the heads cancel to less than about 3 % of
+    their summed length, the quadratic form is replaced by ‖R_j a‖ with the triangular factor R_j of F_jᵀ.
+
+    Parameters
+    ----------
+    weights
+        α (or any signed coefficients), ``(batch, head, target, source)``.
+    vectors
+        One or several sets of head vectors, ``(batch, source, head, d)`` each; the weights are laid out once for all.
+
+    Returns
+    -------
+    list of Tensor
+        ``(batch, target, source)`` each.
+    """
+    by_source = weights.permute(0, 2, 3, 1).contiguous().transpose(1, 2)  # (batch, source, target, head), rows of heads
+    return [_summed_norms(by_source, f, gram_matrices(f)) for f in vectors]
+
+
+def _summed_norms(
+    by_source: Float[Tensor, "batch source target head"],
+    vectors: Float[Tensor, "batch source head d"],
+    gram: Float[Tensor, "batch source head head2"],
+) -> Float[Tensor, "batch target source"]:
+    squared = torch.einsum("bsth,bsth->bst", by_source @ gram, by_source)
+    lengths = gram.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
+    longest = (by_source.abs() @ lengths.unsqueeze(-1)).squeeze(-1)
+    cancelled = squared < _CANCELLED * longest.square()
+    norms = squared.clamp_min(0).sqrt()
+    if bool(cancelled.any()):
+        _mend_cancelled(norms, cancelled, by_source, vectors)
+    return norms.transpose(1, 2)
+
+
+def _mend_cancelled(
+    norms: Float[Tensor, "batch source target"],
+    cancelled: Tensor,
+    by_source: Float[Tensor, "batch source target head"],
+    vectors: Float[Tensor, "batch source head d"],
+) -> None:
+    """Replace the entries marked ``cancelled`` by ‖R_j a‖, which loses no digits to squaring; in place."""
+    for batch, source in cancelled.any(-1).nonzero().tolist():
+        rows = cancelled[batch, source]
+        triangular = torch.linalg.qr(vectors[batch, source].T, mode="r").R
+        norms[batch, source, rows] = torch.linalg.vector_norm(by_source[batch, source, rows] @ triangular.T, dim=-1)
+
+
+def own_contribution(
+    diagonal: Float[Tensor, "batch target head"], vectors: Float[Tensor, "batch target head d"]
+) -> Float[Tensor, "batch target d"]:
+    """c_ii = Σ_h α_ii^h f^h(x_i): what a target's own position gives it through attention, ``(batch, target, d)``."""
+    return (diagonal.unsqueeze(-2) @ vectors).squeeze(-2)
+
+
+@dataclass(frozen=True)
+class NormForm:
+    """A LayerNorm or RMSNorm as an affine map with one free number per row: (u − mean u) ⊙ gain / σ + shift.
+
+    Attributes
+    ----------
+    gain, shift
+        ``(d,)``; the shift is zero where the module has none.
+    centred
+        True for LayerNorm, False for RMSNorm.
+    """
+
+    gain: Float[Tensor, " d"]
+    shift: Float[Tensor, " d"]
+    centred: bool
+
+    def linear(self, x: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows d"]:
+        """The part that needs no statistics: (x − mean x) ⊙ gain, or x ⊙ gain; any leading shape."""
+        return (x - x.mean(-1, keepdim=True) if self.centred else x) * self.gain
+
+    def fold_after(self, projection: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+        """The projection with :meth:`linear` behind it: f(x) then arrives normalised but for 1/σ."""
+        return self.linear(projection)
+
+    def fold_before(self, projection: Float[Tensor, "inner d"]) -> Float[Tensor, "inner d"]:
+        """The projection with :meth:`linear` in front of it, for a norm between attention and its projection."""
+        scaled = self.gain.unsqueeze(-1) * projection
+        return scaled - scaled.mean(0, keepdim=True) if self.centred else scaled
+
+    def row_scale(
+        self, before: Float[Tensor, "*rows d"], after: Float[Tensor, "*rows d"]
+    ) -> Float[Tensor, "*rows 1"]:
+        """1/σ of every row, read off what the norm really made of it (least squares; exact up to rounding).
+
+        No ε and no formula for the variance is assumed, so none can be wrong.
+        """
+        direction = self.linear(before)
+        length = direction.square().sum(-1, keepdim=True)
+        product = ((after - self.shift) * direction).sum(-1, keepdim=True)
+        return torch.where(length > 0, product / length.clamp_min(torch.finfo(length.dtype).tiny), 0)
+
+    def apply(
+        self, before: Float[Tensor, "*rows d"], scale: Float[Tensor, "*rows 1"]
+    ) -> Float[Tensor, "*rows d"]:
+        """The norm's output for the given 1/σ, ``(..., d)``."""
+        return self.linear(before) * scale + self.shift
+
+
+def mixing_ratio(
+    context: Float[Tensor, "batch target d"], own: Float[Tensor, "batch target d"]
+) -> Float[Tensor, "batch target"]:
+    """r_i = ‖context part‖ / (‖context part‖ + ‖own part‖), each summed *before* the norm (2021, equation 8).
+
+    Zero where both parts are zero.
+    """
+    away, kept = torch.linalg.vector_norm(context, dim=-1), torch.linalg.vector_norm(own, dim=-1)
+    total = away + kept
+    return torch.where(total > 0, away / total.clamp_min(torch.finfo(total.dtype).tiny), 0)
+
+
+def conservation_error(
+    total: Float[Tensor, "batch target d"], output: Float[Tensor, "batch target d"]
+) -> Float[Tensor, "batch target"]:
+    """‖Σ_j c_ij + bias_i − output_i‖ / ‖output_i‖ for every target; the plain gap where the output is zero."""
+    gap = torch.linalg.vector_norm(total - output, dim=-1)
+    size = torch.linalg.vector_norm(output, dim=-1)
+    return gap / torch.where(size > 0, size, torch.ones_like(size))

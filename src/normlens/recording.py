@@ -1,0 +1,273 @@
+"""Collects the measures of all blocks of one run and lays them out as labelled arrays, one text each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor
+
+from normlens.anatomy import SCOPES, BlockAnatomy
+from normlens.encoding import Example, Tokens, label_patches
+from normlens.measuring import Measures
+
+Reduction = Callable[[xr.Dataset], xr.Dataset]
+"""Takes one layer's maps for some targets, gives something smaller that still has the dimension ``target``."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which blocks form which group, in the order of the model.
+
+    Attributes
+    ----------
+    groups
+        Name of each group, and its blocks: the layers.
+    """
+
+    groups: dict[str, list[BlockAnatomy]]
+
+    def place(self, path: str, occurrence: int) -> tuple[str, int]:
+        """Group and layer number of a block."""
+        for name, blocks in self.groups.items():
+            for layer, block in enumerate(blocks):
+                if (block.path, block.occurrence) == (path, occurrence):
+                    return name, layer
+        raise KeyError((path, occurrence))
+
+    def anatomy(self, path: str, occurrence: int) -> BlockAnatomy:
+        """The anatomy of a block."""
+        name, layer = self.place(path, occurrence)
+        return self.groups[name][layer]
+
+
+def lay_out(blocks: Sequence[BlockAnatomy]) -> Layout:
+    """Group the blocks of a model: by kind; by tower where a model has several; by length where layers differ in it."""
+    towers = {block: _tower(block.path) for block in blocks}
+    groups: dict[str, list[BlockAnatomy]] = {}
+    for block in blocks:
+        alike = [b for b in blocks if b.group == block.group]
+        several = len({towers[b] for b in alike}) > 1
+        name = (towers[block].split(".")[0] or block.group) if several else block.group
+        if several and any(b.group != block.group and towers[b].split(".")[0] == name for b in blocks):
+            name = f"{name}_{block.group}"
+        lengths = list(dict.fromkeys((b.targets, b.sources) for b in alike if towers[b] == towers[block]))
+        stage = lengths.index((block.targets, block.sources))
+        groups.setdefault(name if not stage else f"{name}_{stage}", []).append(block)
+    return Layout(groups)
+
+
+def _tower(path: str) -> str:
+    """The part of a module path in front of its layer number."""
+    parts = path.split(".")
+    first = next((i for i, part in enumerate(parts) if part.isdigit()), len(parts))
+    return ".".join(parts[:first])
+
+
+@dataclass
+class _GroupArrays:
+    """The arrays of one group and one text, filled layer by layer."""
+
+    target: Tokens
+    source: Tokens
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    reduced: dict[int, list[xr.Dataset]] = field(default_factory=dict)
+
+
+class Recorder:
+    """Takes the measures of a run, block by block, and gives one tree of labelled arrays per text.
+
+    Parameters
+    ----------
+    layout
+        Groups and layers of the model.
+    examples
+        The texts of the batch.
+    padding
+        "right" or "left".
+    reduction
+        Applied to each layer's maps at once; then no map is kept.
+    """
+
+    def __init__(
+        self, layout: Layout, examples: Sequence[Example], padding: str = "right", reduction: Reduction | None = None
+    ) -> None:
+        self._layout, self._examples, self._padding, self._reduction = layout, examples, padding, reduction
+        self._groups: list[dict[str, _GroupArrays]] = [{} for _ in examples]
+        self._dropped: set[str] = set()
+
+    def valid_targets(self, block: BlockAnatomy, batch: int, targets: int, device: torch.device) -> Tensor | None:
+        """True for the targets of a block that are no padding, ``(batch, target)``; None if there is none."""
+        if batch != len(self._examples):
+            return None
+        rows = [self._real(self._target_tokens(e, block.group), targets) for e in self._examples]
+        if all(r == slice(0, targets) for r in rows):
+            return None
+        valid = torch.zeros(batch, targets, dtype=torch.bool, device=device)
+        for k, row in enumerate(rows):
+            valid[k, row] = True
+        return valid
+
+    def add(self, block: BlockAnatomy, measures: Measures, targets: int) -> None:
+        """Store what was measured on some targets of a block, whose full number of (padded) targets is ``targets``."""
+        name, layer = self._layout.place(block.path, block.occurrence)
+        sources = measures.weight.shape[-1]
+        for k, example in enumerate(self._examples):
+            target_rows = self._real(self._target_tokens(example, block.group), targets)
+            source_rows = self._real(self._source_tokens(example, block.group), sources)
+            group = self._groups[k].get(name)
+            if group is None:
+                n, m = target_rows.stop - target_rows.start, source_rows.stop - source_rows.start
+                group = _GroupArrays(
+                    _labelled(self._target_tokens(example, block.group), n),
+                    _labelled(self._source_tokens(example, block.group), m),
+                )
+                self._groups[k][name] = group
+            start = max(measures.start, target_rows.start)
+            stop = min(measures.start + measures.weight.shape[2], target_rows.stop)
+            if start >= stop:
+                continue
+            local = slice(start - measures.start, stop - measures.start)
+            place = slice(start - target_rows.start, stop - target_rows.start)
+            pieces = _cut(measures, k, local, source_rows)
+            if self._reduction is not None:
+                self._reduce(group, block, layer, place, pieces)
+            else:
+                self._store(group, name, layer, place, pieces)
+
+    def _store(
+        self, group: _GroupArrays, name: str, layer: int, place: slice, pieces: dict[str, tuple[tuple[str, ...], Tensor]]
+    ) -> None:
+        layers = len(self._layout.groups[name])
+        for variable, (dims, x) in pieces.items():
+            array = group.arrays.get(variable)
+            if array is None:
+                shape = (layers, *(len(group.target) if d == "target" else n for d, n in zip(dims, x.shape, strict=True)))
+                array = np.empty(shape, dtype=_numpy_dtype(x))
+                array.fill(np.nan)
+            elif "head" in dims and x.shape[0] > array.shape[1]:
+                wider = np.full((array.shape[0], x.shape[0], *array.shape[2:]), np.nan, dtype=array.dtype)
+                wider[:, : array.shape[1]] = array
+                array = wider
+            group.arrays[variable] = array
+            index: list[Any] = [layer, *(place if d == "target" else slice(0, n) for d, n in zip(dims, x.shape, strict=True))]
+            torch.from_numpy(array)[tuple(index)].copy_(x)
+
+    def _reduce(
+        self, group: _GroupArrays, block: BlockAnatomy, layer: int, place: slice, pieces: dict[str, tuple[tuple[str, ...], Tensor]]
+    ) -> None:
+        assert self._reduction is not None
+        variables = {name: (dims, x.cpu().numpy()) for name, (dims, x) in pieces.items()}
+        rows = np.arange(place.start, place.stop)
+        data = _with_scopes(variables, {"layer": layer}, group.target, group.source, rows)
+        group.reduced.setdefault(layer, []).append(self._reduction(data))
+
+    def trees(self) -> list[dict[str, xr.Dataset]]:
+        """One dictionary of group name to labelled arrays for each text."""
+        return [{name: self._dataset(name, group) for name, group in groups.items()} for groups in self._groups]
+
+    def _dataset(self, name: str, group: _GroupArrays) -> xr.Dataset:
+        blocks = self._layout.groups[name]
+        if self._reduction is not None:
+            layers = [xr.concat(parts, dim="target") for _, parts in sorted(group.reduced.items())]
+            data = xr.concat(layers, dim=xr.Variable("layer", sorted(group.reduced)), coords="minimal", compat="override", join="outer")
+        else:
+            dims = {v: ("layer", *_DIMS[v.partition("/")[0]]) for v in group.arrays}
+            variables = {v: (dims[v], array) for v, array in group.arrays.items()}
+            data = _with_scopes(variables, {}, group.target, group.source, np.arange(len(group.target)))
+            data = data.assign_coords(layer=np.arange(len(blocks)))
+        data = data.assign_coords(layer_path=("layer", [b.path for b in blocks]))
+        data.attrs.update(kind=blocks[0].group, family=", ".join(dict.fromkeys(b.family for b in blocks)))
+        return data
+
+    def _target_tokens(self, example: Example, group: str) -> Tokens | None:
+        return example.target if example.target is not None and group != "encoder" else example.source
+
+    def _source_tokens(self, example: Example, group: str) -> Tokens | None:
+        return example.target if example.target is not None and group == "decoder" else example.source
+
+    def _real(self, tokens: Tokens | None, length: int) -> slice:
+        """Where the positions of a text lie in a padded sequence of ``length``."""
+        if tokens is None or len(self._examples) == 1 or len(tokens) > length:
+            return slice(0, length)
+        return slice(0, len(tokens)) if self._padding == "right" else slice(length - len(tokens), length)
+
+
+_DIMS: dict[str, tuple[str, ...]] = {
+    "weight": ("head", "target", "source"),
+    "vector_norm": ("head", "source"),
+    "norm": ("target", "source"),
+    "norm_residual": ("target", "source"),
+    "norm_layernorm": ("target", "source"),
+    "own_residual": ("target",),
+    "own_layernorm": ("target",),
+    "sink_weight": ("head", "target"),
+    "mixing_ratio": ("target",),
+    "mixing_ratio_weight": ("target",),
+    "conservation_error": ("target",),
+}
+_PER_SCOPE = ("mixing_ratio", "mixing_ratio_weight", "conservation_error")
+
+
+def _cut(measures: Measures, text: int, targets: slice, sources: slice) -> dict[str, tuple[tuple[str, ...], Tensor]]:
+    """The measures of one text of the batch, without its padding; per-scope ones are named ``name/scope``."""
+    found = {
+        "weight": measures.weight[text, :, targets, sources],
+        "vector_norm": measures.vector_norm[text, :, sources],
+    }
+    for scope in SCOPES:
+        suffix = "" if scope == "attention" else f"_{scope}"
+        if scope in measures.norm:
+            found[f"norm{suffix}"] = measures.norm[scope][text, targets, sources]
+        if scope in measures.own:
+            found[f"own{suffix}"] = measures.own[scope][text, targets]
+        for name in _PER_SCOPE:
+            values = getattr(measures, name)
+            if scope in values:
+                found[f"{name}/{scope}"] = values[scope][text, targets]
+    if measures.sink_weight is not None:
+        found["sink_weight"] = measures.sink_weight[text, :, targets]
+    return {name: (_DIMS[name.partition("/")[0]], x) for name, x in found.items()}
+
+
+def _with_scopes(
+    variables: dict[str, tuple[tuple[str, ...], NDArray[Any]]],
+    coordinates: dict[str, Any],
+    target: Tokens,
+    source: Tokens,
+    rows: NDArray[np.int64],
+) -> xr.Dataset:
+    """A dataset in which the per-scope variables are stacked along ``scope`` and every position has its labels."""
+    plain = {name: value for name, value in variables.items() if "/" not in name}
+    for name in _PER_SCOPE:
+        parts = [variables.get(f"{name}/{scope}") for scope in SCOPES]
+        known = next((p for p in parts if p is not None), None)
+        if known is not None:
+            missing = np.full(known[1].shape, np.nan, dtype=known[1].dtype)
+            stacked = np.stack([missing if p is None else p[1] for p in parts])
+            plain[name] = (("scope", *known[0]), stacked)
+    data = xr.Dataset(plain, coords={"scope": list(SCOPES), **coordinates})
+    heads = {"head": np.arange(data.sizes["head"])} if "head" in data.sizes else {}
+    return data.assign_coords({**heads, **_labels("target", target, rows), **_labels("source", source, np.arange(len(source)))})
+
+
+def _labels(side: str, tokens: Tokens, rows: NDArray[np.int64]) -> dict[str, Any]:
+    columns = {
+        "": rows, "_token": tokens.labels[rows], "_id": tokens.ids[rows], "_word": tokens.words[rows],
+        "_category": tokens.categories[rows], "_start": tokens.offsets[rows, 0], "_end": tokens.offsets[rows, 1],
+    }  # fmt: skip
+    return {side + suffix: (side, column) for suffix, column in columns.items()}
+
+
+def _labelled(tokens: Tokens | None, length: int) -> Tokens:
+    """The tokens themselves, or plain position labels where their number isn't the sequence's."""
+    return tokens if tokens is not None and len(tokens) == length else label_patches(length)
+
+
+def _numpy_dtype(x: Tensor) -> type[np.floating[Any]]:
+    return np.float64 if x.dtype == torch.float64 else np.float32

@@ -1,0 +1,171 @@
+"""Write the report: everything into a temporary folder, which takes its real name when it is complete."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from math import isnan
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from normlens.errors import InvalidInput, NormLensError
+from normlens.figures import alpha_against_norm, heat_maps, report_figures, save
+from normlens.report.estimates import Estimates, figure_data
+from normlens.report.findings import findings, widest_gap
+from normlens.report.pages import Part, Picture, render
+from normlens.report.tables import tables
+from normlens.statistics import CorpusStatistics
+
+MARKDOWN, HTML, NUMBERS, FIGURES = "report.md", "report.html", "numbers.parquet", "figures"
+
+_CONFIDENCE = 0.95
+
+
+def write_report(
+    statistics: Mapping[str, CorpusStatistics],
+    folder: str | Path,
+    *,
+    title: str,
+    attributes: Mapping[str, object],
+    examples: Mapping[str, Sequence[xr.Dataset]] | None = None,
+) -> Path:
+    """Write a page that says what weights and norms say about a corpus, in Markdown and HTML, with all the numbers.
+
+    Parameters
+    ----------
+    statistics
+        Statistics of each attention kind ("encoder", "decoder", "cross"), in the order of the page.
+    folder
+        Where to write. A report that is already there is replaced; any other folder that isn't empty is refused.
+    title
+        The page's first line.
+    attributes
+        How it was measured: model, revision, dtype, versions, in the order in which they are shown.
+    examples
+        For each attention kind, a few analysed texts to show in pictures.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder, with ``report.html`` (complete in itself), ``report.md``, ``figures/*.svg`` and ``numbers.parquet``
+        (the tidy table with `attention`, the attention kind, as its first column).
+
+    Raises
+    ------
+    InvalidInput
+        If there are no statistics, one of them is empty, or the folder holds something else.
+    NormLensError
+        If it can't be written; nothing is left behind, and a report that was there before is still there.
+    """
+    folder = Path(folder)
+    _refuse_to_overwrite(folder)
+    if not statistics:
+        raise InvalidInput("There are no statistics to report; expected those of at least one attention kind.")
+    numbers = {kind: collected.table(confidence=_CONFIDENCE) for kind, collected in statistics.items()}
+    partial: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        parts = [_part(kind, table, partial, (examples or {}).get(kind, ())) for kind, table in numbers.items()]
+        measured = _measured(statistics, attributes)
+        count = max(len(collected) for collected in statistics.values())
+        render(
+            {"md": partial / MARKDOWN, "html": partial / HTML},
+            title=title,
+            parts=parts,
+            measured=measured,
+            n_texts=count,
+            confidence=round(100 * _CONFIDENCE),
+        )
+        _write_numbers(numbers, partial / NUMBERS, measured)
+        partial.chmod(0o755)
+        _put_in_place(partial, folder)
+    except OSError as error:
+        raise NormLensError(
+            f"The report could not be written to '{folder}': {error.strerror or error}. Check that the place may be "
+            "written to and has space left, or choose another folder."
+        ) from error
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _refuse_to_overwrite(folder: Path) -> None:
+    """Raise `InvalidInput` if something other than a report stands where the report should go."""
+    if not folder.exists():
+        return
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / NUMBERS).is_file()):
+        raise InvalidInput(
+            f"'{folder}' exists and is not a report (it has no {NUMBERS}); expected a new or empty folder, or a report "
+            "to replace. Choose another folder."
+        )
+
+
+def _part(kind: str, table: pd.DataFrame, folder: Path, examples: Sequence[xr.Dataset]) -> Part:
+    """Put together what the page says about one attention kind, and save its figures."""
+    numbers = Estimates(table)
+    (folder / FIGURES).mkdir(exist_ok=True)
+    pictures = []
+    figures = report_figures(figure_data(table)) | _example_figures(numbers, examples)
+    for name, figure in figures.items():
+        path = save(figure, folder / FIGURES / f"{kind}_{name}.svg")
+        pictures.append(Picture.of(path, folder, kind, name))
+    return Part(kind, findings(numbers), tables(numbers), pictures)
+
+
+def _example_figures(numbers: Estimates, examples: Sequence[xr.Dataset]) -> dict[str, Figure]:
+    """Draw each example: the layer where weights and norms differ most, and α against ‖f(x)‖ of the first."""
+    category = "special" if numbers.get("weight_share", "special") else "first token"
+    layer = widest_gap(numbers, category)
+    figures = {}
+    for count, example in enumerate(examples, start=1):
+        if layer is not None and "norm" in example:
+            figures[f"example_{count}_layer_{layer}"] = heat_maps(example, layer, row_normalised=True)
+    if examples:
+        figures["example_1_alpha_against_norm"] = alpha_against_norm(examples[0])
+    return figures
+
+
+def _measured(statistics: Mapping[str, CorpusStatistics], attributes: Mapping[str, object]) -> dict[str, str]:
+    """Say how the numbers were made, in the order of the page."""
+    measured = {name: str(value) for name, value in attributes.items()}
+    for kind, collected in statistics.items():
+        measured[f"texts, {kind}"] = str(len(collected))
+        error = collected.largest_conservation_error
+        measured[f"largest conservation error, {kind}"] = "not measured" if isnan(error) else f"{error:.1e}"
+        frequency = collected.frequency
+        measured[f"token frequency, {kind}"] = frequency.source if frequency else "counted in the corpus"
+    measured["intervals"] = f"{round(100 * _CONFIDENCE)} % bootstrap percentile, 1000 draws of texts, seed 0"
+    return measured
+
+
+def _write_numbers(numbers: Mapping[str, pd.DataFrame], path: Path, measured: dict[str, str]) -> None:
+    """Write the tables of all attention kinds as one Parquet file, with how they were measured in its metadata."""
+    tables = []
+    for kind, table in numbers.items():
+        tables.append(table.copy())
+        tables[-1].insert(0, "attention", kind)
+    joined = pd.concat(tables, ignore_index=True)
+    joined.attrs.update(measured)
+    joined.to_parquet(path, index=False)
+
+
+def _put_in_place(partial: Path, folder: Path) -> None:
+    """Give the finished folder its name, after moving an older report out of the way."""
+    if not folder.exists():
+        partial.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-old-"))
+    folder.rename(old / folder.name)
+    try:
+        partial.rename(folder)
+    except OSError:
+        (old / folder.name).rename(folder)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

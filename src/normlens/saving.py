@@ -1,0 +1,48 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from normlens.errors import NormLensError
+
+
+def written_whole(path: Path, write: Callable[[Path], object]) -> Path:
+    """Write a file under a temporary name in its own folder, then rename it; nothing is left behind on failure.
+
+    Parameters
+    ----------
+    path
+        Where the file goes; an existing one is replaced.
+    write
+        Writes the file at the path that it is given.
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Raises
+    ------
+    NormLensError
+        If it can't be written: no such folder, no permission, a full disk.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix, delete=False) as file:
+            temporary = Path(file.name)
+        write(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise NormLensError(
+            f"{path} could not be written: {error.strerror or error}. Check that the folder exists, may be written to "
+            "and has space left, or choose another place."
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,34 @@
+"""Statistics of weights and norms: shares, dispersion, rank correlation, bootstrap intervals. Arrays only, no model.
+
+`CorpusStatistics` collects analysed texts and gives a tidy table; the functions below it work on plain arrays.
+"""
+
+from normlens.statistics.corpus import COLUMNS, TYPES, CorpusStatistics
+from normlens.statistics.frequency import TokenFrequency
+from normlens.statistics.intervals import bootstrap_interval, mean_of_present
+from normlens.statistics.measures import (
+    coefficient_of_variation,
+    mean_of_members,
+    mean_over_seeing_targets,
+    mean_over_targets,
+    rank_correlation,
+    share,
+)
+from normlens.statistics.text import ALL, text_numbers
+
+__all__ = [
+    "ALL",
+    "COLUMNS",
+    "TYPES",
+    "CorpusStatistics",
+    "TokenFrequency",
+    "bootstrap_interval",
+    "coefficient_of_variation",
+    "mean_of_members",
+    "mean_of_present",
+    "mean_over_seeing_targets",
+    "mean_over_targets",
+    "rank_correlation",
+    "share",
+    "text_numbers",
+]

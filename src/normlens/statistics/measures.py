@@ -1,0 +1,169 @@
+"""What one text's maps say about weights and norms: shares, dispersion, rank correlation. Arrays in, arrays out."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+
+from normlens.errors import InvalidInput
+
+
+def mean_over_targets(maps: ArrayLike) -> Float[np.ndarray, "*rest source"]:
+    """Average what each source gives, or is given, over the targets.
+
+    Parameters
+    ----------
+    maps
+        Weights or norms, ``(..., target, source)``.
+
+    Returns
+    -------
+    array, ``(..., source)``, float64
+    """
+    return np.asarray(np.asarray(maps).mean(axis=-2, dtype=np.float64))
+
+
+def mean_over_seeing_targets(weight: ArrayLike) -> Float[np.ndarray, "layer head source"]:
+    """Average α over the targets that can see a source: those of which any head of the layer gives it weight.
+
+    In a decoder the last source is seen by one target only; a mean over all targets would tell the position, not the
+    attention.
+
+    Parameters
+    ----------
+    weight
+        α, ``(layer, head, target, source)``.
+
+    Returns
+    -------
+    array, ``(layer, head, source)``, float64
+        0 for a source that no target sees.
+    """
+    alpha = np.asarray(weight)
+    seen = np.logical_or(alpha > 0, alpha < 0).any(axis=1, keepdims=True).sum(axis=-2)
+    return np.asarray(alpha.sum(axis=-2, dtype=np.float64) / np.maximum(seen, 1))
+
+
+def share(values: ArrayLike, members: ArrayLike, *, elsewhere: ArrayLike = 0.0) -> Float[np.ndarray, "*rest"]:
+    """Give the part of a total that belongs to some of the sources.
+
+    Parameters
+    ----------
+    values
+        What each source gives, averaged over targets, ``(..., source)``.
+    members
+        True for the sources that are asked about, ``(source,)``. If there are none, the share is 0.
+    elsewhere
+        What belongs to the total but to no source (the weight of an attention sink), ``(...)``.
+
+    Returns
+    -------
+    array, ``(...)``
+        Between 0 and 1; NaN where the total is 0 or NaN.
+    """
+    amounts, chosen = _sources(values, members)
+    total = amounts.sum(axis=-1) + np.asarray(elsewhere, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(amounts[..., chosen].sum(axis=-1) / total)
+
+
+def mean_of_members(values: ArrayLike, members: ArrayLike) -> Float[np.ndarray, "*rest"]:
+    """Average values over some of the sources.
+
+    Parameters
+    ----------
+    values
+        Values per source, ``(..., source)``.
+    members
+        True for the sources to average over, ``(source,)``.
+
+    Returns
+    -------
+    array, ``(...)``
+        NaN, which later means leave out, if there are no members.
+    """
+    amounts, chosen = _sources(values, members)
+    if not chosen.any():
+        return np.full(amounts.shape[:-1], np.nan)
+    return np.asarray(amounts[..., chosen].mean(axis=-1))
+
+
+def coefficient_of_variation(values: ArrayLike) -> Float[np.ndarray, "*rest"]:
+    """Divide the standard deviation over sources by their mean: how unequal the norms are (0: all the same).
+
+    Parameters
+    ----------
+    values
+        Norms, ``(..., source)``. The standard deviation is that of the population (divided by n, not n - 1).
+
+    Returns
+    -------
+    array, ``(...)``
+        NaN where the mean is 0.
+    """
+    amounts = np.asarray(values, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(amounts.std(axis=-1) / amounts.mean(axis=-1))
+
+
+def rank_correlation(first: ArrayLike, second: ArrayLike) -> Float[np.ndarray, "*rest"]:
+    """Spearman's rank correlation along the last axis, for all leading axes at once; ties get their average rank.
+
+    Parameters
+    ----------
+    first, second
+        Arrays that broadcast against each other, ``(..., source)``. A source that is NaN in every row of either side (a
+        token of unknown frequency) is left out; any other NaN (an absent head) makes its row NaN.
+
+    Returns
+    -------
+    array, ``(...)``
+        Between -1 and 1; NaN where there are fewer than three sources or one side is constant.
+
+    Raises
+    ------
+    InvalidInput
+        If the two differ in length.
+
+    Examples
+    --------
+    >>> float(rank_correlation([1.0, 2.0, 3.0, 4.0], [10.0, 30.0, 20.0, 40.0]))
+    0.8
+    """
+    left, right = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if left.shape[-1:] != right.shape[-1:]:
+        raise InvalidInput(
+            f"Rank correlation got {left.shape[-1:]} and {right.shape[-1:]} values; expected as many on both sides. "
+            "Pass values of the same tokens."
+        )
+    known = _somewhere_finite(left) & _somewhere_finite(right)
+    shape = np.broadcast_shapes(left.shape[:-1], right.shape[:-1])
+    if known.sum() < 3:
+        return np.full(shape, np.nan)
+    x, y = _centred_ranks(left[..., known]), _centred_ranks(right[..., known])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((x * y).sum(axis=-1) / np.sqrt((x * x).sum(axis=-1) * (y * y).sum(axis=-1)))
+
+
+def _sources(values: ArrayLike, members: ArrayLike) -> tuple[NDArray[np.float64], Bool[np.ndarray, " source"]]:
+    """Values as float64 and members as bool, of the same number of sources."""
+    amounts, chosen = np.asarray(values, dtype=np.float64), np.asarray(members, dtype=bool)
+    if amounts.shape[-1:] != chosen.shape:
+        raise InvalidInput(
+            f"Values have shape {amounts.shape} and the members' flags {chosen.shape}; expected one flag for each "
+            "entry of the last axis. Pass the flags of the sources that these values belong to."
+        )
+    return amounts, chosen
+
+
+def _somewhere_finite(values: NDArray[np.float64]) -> Bool[np.ndarray, " source"]:
+    """Which columns hold a number in any row."""
+    return np.asarray(np.isfinite(values).reshape(-1, values.shape[-1]).any(axis=0))
+
+
+def _centred_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks along the last axis less their mean; NaN throughout a row that holds a NaN."""
+    ranks = rankdata(values, axis=-1, nan_policy="propagate")
+    return np.asarray(ranks - ranks.mean(axis=-1, keepdims=True))

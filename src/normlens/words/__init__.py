@@ -1,0 +1,24 @@
+"""Sub-words to words, by the character offsets of the tokenizer; and what kind of token each one is.
+
+A word is a stretch of the text between whitespace, with every punctuation mark and every CJK ideograph a word of its
+own (as in BERT's pre-tokenisation). Nothing here reads the tokenizer's own spelling (``##ing``, ``Ġthe``, ``▁the``), so
+every tokenizer with offsets is treated alike. A number of -1 stands for a special token throughout.
+"""
+
+from normlens.words.merging import groups, merge_map, merge_sources, merge_spans, merge_targets
+from normlens.words.numbering import SPECIAL, word_numbers
+from normlens.words.surface import CATEGORIES, categories, is_punctuation, readable_tokens
+
+__all__ = [
+    "CATEGORIES",
+    "SPECIAL",
+    "categories",
+    "groups",
+    "is_punctuation",
+    "merge_map",
+    "merge_sources",
+    "merge_spans",
+    "merge_targets",
+    "readable_tokens",
+    "word_numbers",
+]

@@ -1,0 +1,1 @@
+"""The architecture matrix: tiny random models of the model types of transformers."""

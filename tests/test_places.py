@@ -1,0 +1,47 @@
+"""What a name or a path means, decided before anything is opened."""
+
+from pathlib import Path
+
+import pytest
+
+from normlens.errors import ModelNotFound
+from normlens.loading import load_model
+from normlens.places import Place, find_place
+
+
+def test_each_kind_of_place(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / "config.json").touch()
+    (tmp_path / "tiny.gguf").touch()
+    folder = str(tmp_path)
+    assert find_place(folder, None) == Place(folder, folder)
+    assert find_place(tmp_path / "tiny.gguf", None) == Place(f"{folder}/tiny.gguf", folder, "tiny.gguf")
+    assert find_place("owner/model", "v1") == Place("owner/model", "owner/model", revision="v1")
+    assert find_place("owner/model", None).is_hub
+    assert not find_place(folder, None).is_hub
+
+
+def test_missing_path_is_named() -> None:
+    with pytest.raises(ModelNotFound, match=r"no file or folder \./nowhere"):
+        load_model("./nowhere")
+    with pytest.raises(ModelNotFound, match=r"no file or folder nowhere\.gguf"):
+        load_model("nowhere.gguf")
+
+
+def test_folder_without_a_model_says_what_it_holds(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match=r"no config\.json.*Found: nothing"):
+        load_model(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelNotFound, match=r"no \*\.safetensors.*Found: config\.json"):
+        load_model(tmp_path)
+    (tmp_path / "tiny.gguf").touch()
+    with pytest.raises(ModelNotFound, match=r"tiny\.gguf"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("minilm", "minilm-l6"), ("smolm2-135", "smollm2-135m"), ("gpt2", "openai-community/gpt2")]
+)
+def test_unknown_name_lists_near_matches(name: str, near: str) -> None:
+    with pytest.raises(ModelNotFound, match=f"Did you mean {near}"):
+        load_model(name)

