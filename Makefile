@@ -27,7 +27,7 @@ types: $(STAMP) ## mypy --strict
 	@$(BIN)/mypy --strict
 
 docs: $(STAMP) ## Build the documentation into site/ (its code blocks are run by `make tests`)
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 tests: $(STAMP) ## pytest on JOBS processes, offline
 	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 MPLBACKEND=Agg \

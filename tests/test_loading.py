@@ -154,6 +154,9 @@ def test_pickle_only_folder_is_refused_unopened(folder: Path) -> None:
         load_model(folder)
     with pytest.raises(ModelNotFound, match="not a GGUF file"):
         load_model(folder / "pytorch_model.bin")
+    (folder / "unrelated.safetensors").touch()
+    with pytest.raises(InvalidInput, match=r"no file named model\.safetensors"):
+        load_model(folder)
 
 
 def test_unreachable_hub_says_what_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,10 @@ class AttentionCall:
         α, ``(batch, head, target, source)``; None when the call ran in chunks.
     recompute
         Gives α of the targets ``start:stop`` again, ``(batch, head, stop - start, source)``; never more is made.
+    produced
+        The very tensor that the model goes on with, in whatever layout.
+    arranged
+        Brings that layout to ``(batch, target, head * head_dim)``.
     """
 
     module: nn.Module
@@ -53,6 +57,8 @@ class AttentionCall:
     output: Float[Tensor, "batch target head head_dim"]
     weights: Float[Tensor, "batch head target source"] | None
     recompute: Callable[[int, int], Float[Tensor, "batch head rows source"]]
+    produced: Tensor
+    arranged: Callable[[Tensor], Tensor]
 
     def rows(self, start: int, stop: int) -> Float[Tensor, "batch head rows source"]:
         """Attention weights of the targets ``start:stop``, ``(batch, head, stop - start, source)``."""
@@ -85,24 +91,18 @@ def capturing(model: PreTrainedModel, listener: Listener, chunk_size: int | None
         Called with an :class:`AttentionCall` right after each call of attention.
     chunk_size
         Run attention on this many targets at a time and keep no weights; None runs each call at once.
-
-    Raises
-    ------
-    UnsupportedArchitecture
-        If the model can't be switched to another attention function.
     """
-    if not model._can_set_attn_implementation():
-        raise UnsupportedArchitecture(
-            f"{type(model).__name__} computes attention inside its own module, not through transformers' attention "
-            "interface, so its weights and values can't be heard exactly. Use a model type that `normlens models "
-            "--architectures` marks as supported."
-        )
     token = _LISTENING.set(_Listening(listener, chunk_size))
     try:
         with attention_implementation(model, IMPLEMENTATION):
             yield
     finally:
         _LISTENING.reset(token)
+
+
+def has_interface(model: PreTrainedModel) -> bool:
+    """Whether the model's attention goes through transformers' attention interface."""
+    return bool(model._can_set_attn_implementation())
 
 
 @contextmanager
@@ -167,7 +167,10 @@ def _attention(
         output, weights = rows(0, targets)
     else:
         output = torch.cat([rows(i, min(i + chunk, targets))[0] for i in range(0, targets, chunk)], dim=1)
-    listening.listener(AttentionCall(module, value, output, weights, lambda start, stop: rows(start, stop)[1]))
+    call = AttentionCall(
+        module, value, output, weights, lambda start, stop: rows(start, stop)[1], output, lambda y: y.flatten(2)
+    )
+    listening.listener(call)
     return output, weights
 
 

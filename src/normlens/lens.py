@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, overload
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from normlens.analysis import Analysis
 from normlens.anatomy import Block, BlockAnatomy, describe, require_attention_scope
-from normlens.capture import attention_implementation, capturing
+from normlens.capture import attention_implementation, capturing, has_interface
 from normlens.encoding import (
     Example,
     Tokens,
@@ -32,9 +32,10 @@ from normlens.encoding import (
 from normlens.errors import ConservationError, InvalidInput, UnsupportedArchitecture
 from normlens.loading import LoadedModel, load_model
 from normlens.measuring import TOLERANCE, check_conservation, measure
+from normlens.observing import observing
 from normlens.recording import Layout, Recorder, Reduction, lay_out
 from normlens.reducing import named_reduction
-from normlens.tracing import Tracer, unfinished
+from normlens.tracing import Tracer, unfinished, unheard
 from normlens.verification import verify_pairs
 
 Input = str | Sequence[int] | Sequence[Mapping[str, str]] | Any
@@ -81,6 +82,8 @@ class Lens:
         self.name, self.revision = loaded.name, loaded.revision
         self._runner: torch.nn.Module = self.model.base_model
         self._layouts: dict[tuple[str, ...], Layout] = {}
+        self._inspected_lengths: set[int] = set()
+        self._not_measured: list[str] = []
 
     def __repr__(self) -> str:
         return f"Lens({self.name!r}, {type(self.model).__name__})"
@@ -288,11 +291,12 @@ class Lens:
             with attention_implementation(self.model, "eager"):
                 untouched = self._forward(inputs)
             torch.manual_seed(0)
-            with capturing(self.model, tracer.hear), tracer.watching():
+            with self._listening(tracer, None), tracer.watching():
                 watched = self._forward(inputs)
             _require_equal(untouched, watched, type(self.model).__name__, self.model.dtype)
             anatomy = [describe(block) for block in tracer.open_blocks]
             require_attention_scope(anatomy, self.model)
+            self._not_measured = unheard(tracer.ran_attention, [block.path for block in anatomy])
             for block, known in zip(tracer.open_blocks, anatomy, strict=True):
                 verify_pairs(block, known.scopes, self.model.dtype)
         return lay_out(anatomy)
@@ -323,7 +327,7 @@ class Lens:
                 recorder.add(known, measures, targets)
 
         tracer = Tracer(self._runner, record, complete)
-        with torch.no_grad(), capturing(self.model, tracer.hear, chunk_size), tracer.watching():
+        with torch.no_grad(), self._listening(tracer, chunk_size), tracer.watching():
             self._forward(self._inputs(batch, padding))
         if tracer.open_blocks:
             raise UnsupportedArchitecture(
@@ -333,6 +337,21 @@ class Lens:
         return [
             Analysis.of(trees, self._attributes(example)) for trees, example in zip(recorder.trees(), batch, strict=True)
         ]
+
+    @contextmanager
+    def _listening(self, tracer: Tracer, chunk_size: int | None) -> Iterator[None]:
+        """Let the tracer hear the model's attention: through transformers' interface, or by observation."""
+        if has_interface(self.model):
+            with capturing(self.model, tracer.hear, chunk_size):
+                yield
+            return
+        if chunk_size is not None:
+            raise UnsupportedArchitecture(
+                f"{type(self.model).__name__} computes attention inside its own modules, all targets at once; it can't be "
+                "run in chunks. Leave chunk_size out."
+            )
+        with attention_implementation(self.model, "eager"), observing(self.model, tracer.hear):
+            yield
 
     def _inputs(self, batch: list[Example], padding: str) -> dict[str, Tensor]:
         padding_id = self.model.config.get_text_config().pad_token_id
@@ -360,6 +379,7 @@ class Lens:
             "model": self.name,
             "revision": self.revision or "",
             "model_type": self.model.config.model_type,
+            "not_measured": ", ".join(self._not_measured),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "normlens": __version__,
             "torch": str(torch.__version__),

@@ -77,7 +77,9 @@ class Tracer(TorchFunctionMode):
         self._streams: deque[Tensor] = deque(maxlen=6)  # sums and norms of the blocks before: where a residual may start
         self._occurrences: Counter[str] = Counter()
         self._forms: dict[nn.Module, NormForm] = {}
+        self._constants = {p.untyped_storage().data_ptr() for p in model.parameters()}
         self._paused = 0
+        self.ran_attention: set[str] = set()
         self.open_blocks: list[Block] = []
 
     # -- what the model does -------------------------------------------------------------------------------------
@@ -109,8 +111,7 @@ class Tracer(TorchFunctionMode):
         for x in self._residual_candidates():
             block.candidates[id(x)] = x
         self.open_blocks.append(block)
-        batch, targets = call.output.shape[:2]
-        self._follow(call.output, block, "heads", lambda y: y.reshape(batch, targets, -1))
+        self._follow(call.produced, block, "heads", call.arranged)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -164,7 +165,7 @@ class Tracer(TorchFunctionMode):
             block.projected, block.obstacle = None, "its output goes into several linear layers (unmerged adapters?)"
             self._forget(block)
             return True
-        found = _linear_weight(name, hit.tensor, args, kwargs)
+        found = self._linear_weight(name, hit.tensor, args, kwargs)
         if found is None:
             block.obstacle = f"`{name}` comes between attention and its output projection"
             return False
@@ -183,6 +184,24 @@ class Tracer(TorchFunctionMode):
         self._close(block)
         return True
 
+    def _linear_weight(
+        self, name: str, tensor: Tensor, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> tuple[Tensor, Tensor | None] | None:
+        """Weight ``(in, out)`` and bias of a linear map applied to ``tensor``, or None if the function is no such thing."""
+        if name == "linear" and args[0] is tensor:
+            weight = args[1] if len(args) > 1 else kwargs["weight"]
+            bias = args[2] if len(args) > 2 else kwargs.get("bias")
+            return weight.T, bias
+        if name == "addmm" and len(args) == 3 and args[1] is tensor and not kwargs:
+            return args[2], args[0]
+        if name in ("matmul", "__matmul__", "mm") and args[0] is tensor and self._is_constant(args[1]):
+            return (args[1], None) if args[1].ndim == 2 else None
+        return None
+
+    def _is_constant(self, x: Any) -> bool:
+        """Whether a tensor is a parameter of the model, or a view of one."""
+        return isinstance(x, Tensor) and x.untyped_storage().data_ptr() in self._constants
+
     def _step_projected(
         self, hit: _Tracked, name: str, args: Sequence[Any], seen: Sequence[Any], kwargs: dict[str, Any], result: Tensor
     ) -> bool:
@@ -198,6 +217,12 @@ class Tracer(TorchFunctionMode):
             return True
         if name in _ADD and isinstance(other, Tensor) and not kwargs and other.shape == result.shape:
             return self._add(hit, args, other, result)
+        if name in _ADD and other is not None and other.ndim == 1 and not block.steps and self._is_constant(other):
+            bias = working_precision(other)
+            block.bias = bias if block.bias is None else block.bias + bias
+            block.projected = working_precision(hit.restore(result))
+            self._follow(result, block, "projected", hit.restore)
+            return True
         block.obstacle = f"`{name}` takes the projected output before it meets the residual stream"
         return False
 
@@ -222,6 +247,8 @@ class Tracer(TorchFunctionMode):
     # -- modules -------------------------------------------------------------------------------------------------
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if "attention" in type(module).__name__.lower():
+            self.ran_attention.add(self._paths[module])
         self._frames.append(_Frame(self._paths[module], module, _hidden_inputs(module, args, kwargs)))
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -380,21 +407,6 @@ def _way_back(
     return None
 
 
-def _linear_weight(
-    name: str, tensor: Tensor, args: Sequence[Any], kwargs: dict[str, Any]
-) -> tuple[Tensor, Tensor | None] | None:
-    """Weight ``(in, out)`` and bias of a linear map applied to ``tensor``, or None if the function is no such thing."""
-    if name == "linear" and args[0] is tensor:
-        weight = args[1] if len(args) > 1 else kwargs["weight"]
-        bias = args[2] if len(args) > 2 else kwargs.get("bias")
-        return weight.T, bias
-    if name == "addmm" and len(args) == 3 and args[1] is tensor and not kwargs:
-        return args[2], args[0]
-    if name in ("matmul", "__matmul__", "mm") and args[0] is tensor and isinstance(args[1], nn.Parameter):
-        return (args[1], None) if args[1].ndim == 2 else None
-    return None
-
-
 def _layout_of(x: Tensor, expected: Tensor) -> Restore | None:
     """The way from the layout of ``x`` to that of ``expected``, ``(batch, target, dimension)``, found by comparing."""
     batch, targets, size = expected.shape
@@ -416,6 +428,13 @@ def _constant_factor(x: Any, size: int) -> Tensor | None:
     if isinstance(x, Tensor) and isinstance(x, nn.Parameter) and x.numel() in (1, size):
         return x.detach().reshape(-1) if x.numel() > 1 else x.detach().reshape(())
     return None
+
+
+def unheard(ran: Iterable[str], heard: Iterable[str]) -> list[str]:
+    """Attention modules that ran without any attention being heard in, around or inside them."""
+    heard = list(heard)
+    related = lambda a, b: a == b or a.startswith(f"{b}.") or b.startswith(f"{a}.")  # noqa: E731
+    return sorted(path for path in ran if not any(related(path, other) for other in heard))
 
 
 def unfinished(blocks: Iterable[Block]) -> str:

@@ -17,15 +17,28 @@ DIA = {
 SIZES: dict[str, dict[str, Any]] = {
     "audio-spectrogram-transformer": {"max_length": 16, "frequency_stride": 4, "time_stride": 4},
     "granite_speech_encoder": {"input_dim": 16, "context_size": 4, "max_pos_emb": 8, "dim_head": 8, "num_layers": 4},
-    "granite_speech_plus_encoder": {"input_dim": 16, "context_size": 4, "max_pos_emb": 8, "dim_head": 8, "num_layers": 4},
-    "granite_speech5_encoder": {"context_size": 8},
-    "granite_speech5_ctc": {"encoder_config": {"context_size": 8}},
+    "granite_speech_plus_encoder": {
+        "input_dim": 16,
+        "context_size": 4,
+        "max_pos_emb": 8,
+        "dim_head": 8,
+        "num_layers": 4,
+    },
+    "granite_speech5_encoder": {"context_size": 8, "num_key_value_heads": 4},
+    "granite_speech5_ctc": {"encoder_config": {"context_size": 8, "num_key_value_heads": 4}},
+    "nemotron3_5_transcribe_asr_audio": {"num_key_value_heads": 4},
+    "nemotron3_diarization_audio": {"num_key_value_heads": 4},
     "kyutai_speech_to_text": {"audio_pad_token_id": 6, "codebook_vocab_size": 20, "num_codebooks": 2},
     "speech_to_text": {"input_feat_per_channel": 16, "conv_channels": 16},
     "wav2vec2-bert": {"feature_projection_input_dim": 16},
     "mimi": MIMI,
     "mimi_decoder": MIMI,
-    "csm": {"codec_config": MIMI, "num_codebooks": 2, "text_vocab_size": 99, "depth_decoder_config": {"num_codebooks": 2}},
+    "csm": {
+        "codec_config": MIMI,
+        "num_codebooks": 2,
+        "text_vocab_size": 99,
+        "depth_decoder_config": {"num_codebooks": 2},
+    },
     "musicgen_decoder": {"num_codebooks": 1},
     "musicgen_melody_decoder": {"num_codebooks": 1},
     "musicgen": {"decoder": {"num_codebooks": 1}},
@@ -33,7 +46,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "moonshine_streaming": {"num_key_value_heads": 4},
     "dia": {"delay_pattern": [0, 1], "decoder_config": DIA},
     "dia_decoder": DIA,
-    "nemotron_asr_streaming_encoder": {"sliding_window": 8},
+    "nemotron_asr_streaming_encoder": {"sliding_window": 5, "default_num_lookahead_tokens": 1},
 }
 
 FRAMES_FIRST: tuple[str, ...] = (

@@ -19,14 +19,27 @@ FRAMES = 2
 WAVE_SAMPLES = 2000
 
 WITH_PIXELS = (
-    "aimv2 align altclip blip blip-2 chinese_clip clip clipseg flava groupvit metaclip_2 owlv2 owlvit siglip "
-    "vilt vision-text-dual-encoder kosmos-2 idefics sam3"
-).split()
+    "aimv2",
+    "altclip",
+    "blip",
+    "chinese_clip",
+    "clip",
+    "clipseg",
+    "flava",
+    "groupvit",
+    "metaclip_2",
+    "owlv2",
+    "owlvit",
+    "siglip",
+    "vision-text-dual-encoder",
+)
 EXTRA: dict[str, list[str]] = {name: ["input_ids", "pixel_values"] for name in WITH_PIXELS}
 """Inputs of the types whose forward asks for more than its signature says."""
 
 
-def feed(model_type: str, model: PreTrainedModel, batch: int, length: int, generator: torch.Generator) -> dict[str, Tensor]:
+def feed(
+    model_type: str, model: PreTrainedModel, batch: int, length: int, generator: torch.Generator
+) -> dict[str, Tensor]:
     """Make the inputs that the main input's name and the forward's signature ask for.
 
     Parameters

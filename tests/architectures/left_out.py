@@ -2,248 +2,100 @@
 
 from __future__ import annotations
 
-LEFT_OUT: dict[str, str] = {
-    "align": "does not build or run with the common recipe",
-    "align_vision_model": "does not build or run with the common recipe",
-    "audioflamingo3_encoder": "does not build or run with the common recipe",
-    "autoformer": "does not build or run with the common recipe",
-    "bark": "does not build or run with the common recipe",
-    "blip-2": "does not build or run with the common recipe",
-    "blt": "does not build or run with the common recipe",
-    "blt_global_transformer": "does not build or run with the common recipe",
-    "blt_local_decoder": "does not build or run with the common recipe",
-    "blt_local_encoder": "does not build or run with the common recipe",
-    "blt_patcher": "does not build or run with the common recipe",
-    "bridgetower": "does not build or run with the common recipe",
-    "bridgetower_vision_model": "does not build or run with the common recipe",
-    "chameleon": "does not build or run with the common recipe",
-    "chameleon_vqgan": "does not build or run with the common recipe",
-    "chmv2": "does not build or run with the common recipe",
-    "clap": "does not build or run with the common recipe",
-    "clap_audio_model": "does not build or run with the common recipe",
-    "clvp": "does not build or run with the common recipe",
-    "clvp_encoder": "does not build or run with the common recipe",
-    "convnext": "does not build or run with the common recipe",
-    "convnextv2": "does not build or run with the common recipe",
-    "d_fine": "does not build or run with the common recipe",
-    "dac": "does not build or run with the common recipe",
-    "decision_transformer": "does not build or run with the common recipe",
-    "deepseek_ocr2_encoder": "does not build or run with the common recipe",
-    "deepseek_ocr2_vision": "does not build or run with the common recipe",
-    "deformable_detr": "does not build or run with the common recipe",
-    "deimv2": "does not build or run with the common recipe",
-    "depth_anything": "does not build or run with the common recipe",
-    "depth_pro": "does not build or run with the common recipe",
-    "dinat": "does not build or run with the common recipe",
-    "dinov3_convnext": "does not build or run with the common recipe",
-    "dots3_note": "does not build or run with the common recipe",
-    "dots3_note_audio_encoder": "does not build or run with the common recipe",
-    "dots3_note_vision_encoder": "does not build or run with the common recipe",
-    "edgetam": "does not build or run with the common recipe",
-    "edgetam_mask_decoder": "does not build or run with the common recipe",
-    "edgetam_prompt_encoder": "does not build or run with the common recipe",
-    "edgetam_video": "does not build or run with the common recipe",
-    "edgetam_video_mask_decoder": "does not build or run with the common recipe",
-    "edgetam_video_prompt_encoder": "does not build or run with the common recipe",
-    "edgetam_vision_model": "does not build or run with the common recipe",
-    "efficientloftr": "does not build or run with the common recipe",
-    "efficientnet": "does not build or run with the common recipe",
-    "emu3": "does not build or run with the common recipe",
-    "emu3_vqgan": "does not build or run with the common recipe",
-    "esmfold2": "does not build or run with the common recipe",
-    "fast_vlm": "does not build or run with the common recipe",
-    "fastspeech2_conformer_hifigan": "does not build or run with the common recipe",
-    "fastspeech2_conformer_with_hifigan": "does not build or run with the common recipe",
-    "florence_vision": "does not build or run with the common recipe",
-    "fun_asr_nano": "does not build or run with the common recipe",
-    "fun_asr_nano_encoder": "does not build or run with the common recipe",
-    "gemma3n": "does not build or run with the common recipe",
-    "gemma3n_audio": "does not build or run with the common recipe",
-    "gemma3n_vision": "does not build or run with the common recipe",
-    "gemma4_assistant": "does not build or run with the common recipe",
-    "gemma4_unified_assistant": "does not build or run with the common recipe",
-    "gemma4_unified_audio": "does not build or run with the common recipe",
-    "gemma4_unified_vision": "does not build or run with the common recipe",
-    "gemma4_vision": "does not build or run with the common recipe",
-    "glm_image_vqmodel": "does not build or run with the common recipe",
-    "glpn": "does not build or run with the common recipe",
-    "gradium_phonon_tts": "does not build or run with the common recipe",
-    "granite4_vision": "does not build or run with the common recipe",
-    "granite_speech5_ctc": "does not build or run with the common recipe",
-    "granite_speech5_encoder": "does not build or run with the common recipe",
-    "grounding-dino": "does not build or run with the common recipe",
-    "higgs_audio_v2_tokenizer": "does not build or run with the common recipe",
-    "idefics2_perceiver": "does not build or run with the common recipe",
-    "idefics_perciever": "does not build or run with the common recipe",
-    "idefics_vision": "does not build or run with the common recipe",
-    "informer": "does not build or run with the common recipe",
-    "inkling2_vision": "does not build or run with the common recipe",
-    "inkling_audio": "does not build or run with the common recipe",
-    "inkling_vision": "does not build or run with the common recipe",
-    "instructblip": "does not build or run with the common recipe",
-    "instructblipvideo": "does not build or run with the common recipe",
-    "janus_vqgan": "does not build or run with the common recipe",
-    "jev": "does not build or run with the common recipe",
-    "kimi_k25_vision": "does not build or run with the common recipe",
-    "kosmos-2": "does not build or run with the common recipe",
-    "kosmos_2_5_vision_model": "does not build or run with the common recipe",
-    "layoutlmv2": "does not build or run with the common recipe",
-    "layoutxlm": "does not build or run with the common recipe",
-    "levit": "does not build or run with the common recipe",
-    "lightglue": "does not build or run with the common recipe",
-    "llama4_vision_model": "does not build or run with the common recipe",
-    "lw_detr": "does not build or run with the common recipe",
-    "lw_detr_vit": "does not build or run with the common recipe",
-    "mamba2": "does not build or run with the common recipe",
-    "mask2former": "does not build or run with the common recipe",
-    "maskformer": "does not build or run with the common recipe",
-    "mgp-str": "does not build or run with the common recipe",
-    "mimi_decoder": "does not build or run with the common recipe",
-    "minicpm_ocr_vision": "does not build or run with the common recipe",
-    "minicpmv4_6_vision": "does not build or run with the common recipe",
-    "minicpmv4_7_vision": "does not build or run with the common recipe",
-    "mm-grounding-dino": "does not build or run with the common recipe",
-    "mobilevitv2": "does not build or run with the common recipe",
-    "molmo2": "does not build or run with the common recipe",
-    "molmo2_adapter": "does not build or run with the common recipe",
-    "molmo2_vision": "does not build or run with the common recipe",
-    "moshi_depth": "does not build or run with the common recipe",
-    "muse_glimmer_assistant": "does not build or run with the common recipe",
-    "muse_glimmer_vision": "does not build or run with the common recipe",
-    "muse_spark": "does not build or run with the common recipe",
-    "muse_spark_audio": "does not build or run with the common recipe",
-    "muse_spark_vision": "does not build or run with the common recipe",
-    "nemo_speechlm": "does not build or run with the common recipe",
-    "nemotron3_5_asr": "does not build or run with the common recipe",
-    "nemotron3_5_transcribe_asr_audio": "does not build or run with the common recipe",
-    "nemotron3_5_transcribe_audio": "does not build or run with the common recipe",
-    "nemotron3_5_transcribe_word_timestamp": "does not build or run with the common recipe",
-    "nemotron3_diarization": "does not build or run with the common recipe",
-    "nemotron3_diarization_audio": "does not build or run with the common recipe",
-    "nemotron_asr_streaming": "does not build or run with the common recipe",
-    "nemotron_h_omni": "does not build or run with the common recipe",
-    "neucodec": "does not build or run with the common recipe",
-    "nougat": "does not build or run with the common recipe",
-    "omdet-turbo": "does not build or run with the common recipe",
-    "oneformer": "does not build or run with the common recipe",
-    "paddleocr_vl_vision": "does not build or run with the common recipe",
-    "parakeet_rnnt": "does not build or run with the common recipe",
-    "parakeet_tdt": "does not build or run with the common recipe",
-    "patchtsmixer": "does not build or run with the common recipe",
-    "patchtst": "does not build or run with the common recipe",
-    "pe_audio": "does not build or run with the common recipe",
-    "pe_audio_video": "does not build or run with the common recipe",
-    "pe_audio_video_encoder": "does not build or run with the common recipe",
-    "pe_video": "does not build or run with the common recipe",
-    "pe_video_encoder": "does not build or run with the common recipe",
-    "perceiver": "does not build or run with the common recipe",
-    "perception_lm": "does not build or run with the common recipe",
-    "phi4_multimodal_audio": "does not build or run with the common recipe",
-    "pi0": "does not build or run with the common recipe",
-    "pix2struct": "does not build or run with the common recipe",
-    "pix2struct_text_model": "does not build or run with the common recipe",
-    "pix2struct_vision_model": "does not build or run with the common recipe",
-    "pocket_tts": "does not build or run with the common recipe",
-    "pocket_tts_audio_tokenizer": "does not build or run with the common recipe",
-    "pocket_tts_audio_tokenizer_decoder": "does not build or run with the common recipe",
-    "pocket_tts_audio_tokenizer_encoder": "does not build or run with the common recipe",
-    "pp_chart2table_vision": "does not build or run with the common recipe",
-    "pp_doclayout_v2": "does not build or run with the common recipe",
-    "pp_doclayout_v3": "does not build or run with the common recipe",
-    "pp_doclayout_v4": "does not build or run with the common recipe",
-    "pp_formulanet": "does not build or run with the common recipe",
-    "pp_ocrv5_mobile_det": "does not build or run with the common recipe",
-    "pp_ocrv5_mobile_rec": "does not build or run with the common recipe",
-    "pp_ocrv5_server_det": "does not build or run with the common recipe",
-    "pp_ocrv5_server_rec": "does not build or run with the common recipe",
-    "pp_ocrv6_medium_det": "does not build or run with the common recipe",
-    "pp_ocrv6_small_det": "does not build or run with the common recipe",
-    "pp_ocrv6_small_rec": "does not build or run with the common recipe",
-    "pp_ocrv6_tiny_rec": "does not build or run with the common recipe",
-    "prompt_depth_anything": "does not build or run with the common recipe",
-    "pvt": "does not build or run with the common recipe",
-    "pvt_v2": "does not build or run with the common recipe",
-    "qwen2_5_omni": "does not build or run with the common recipe",
-    "qwen2_5_omni_audio_encoder": "does not build or run with the common recipe",
-    "qwen2_5_omni_bigvgan": "does not build or run with the common recipe",
-    "qwen2_5_omni_dit": "does not build or run with the common recipe",
-    "qwen2_5_omni_token2wav": "does not build or run with the common recipe",
-    "qwen3_asr_encoder": "does not build or run with the common recipe",
-    "qwen3_omni_moe": "does not build or run with the common recipe",
-    "qwen3_omni_moe_audio_encoder": "does not build or run with the common recipe",
-    "qwen3_omni_moe_talker_code_predictor": "does not build or run with the common recipe",
-    "qwen3_omni_moe_talker_text": "does not build or run with the common recipe",
-    "rag": "does not build or run with the common recipe",
-    "rf_detr": "does not build or run with the common recipe",
-    "rt_detr": "does not build or run with the common recipe",
-    "rt_detr_v2": "does not build or run with the common recipe",
-    "sam2": "does not build or run with the common recipe",
-    "sam2_hiera_det_model": "does not build or run with the common recipe",
-    "sam2_mask_decoder": "does not build or run with the common recipe",
-    "sam2_prompt_encoder": "does not build or run with the common recipe",
-    "sam2_video": "does not build or run with the common recipe",
-    "sam2_video_mask_decoder": "does not build or run with the common recipe",
-    "sam2_video_prompt_encoder": "does not build or run with the common recipe",
-    "sam2_vision_model": "does not build or run with the common recipe",
-    "sam3": "does not build or run with the common recipe",
-    "sam3_detr_decoder": "does not build or run with the common recipe",
-    "sam3_detr_encoder": "does not build or run with the common recipe",
-    "sam3_geometry_encoder": "does not build or run with the common recipe",
-    "sam3_lite_text": "does not build or run with the common recipe",
-    "sam3_lite_text_detr_decoder": "does not build or run with the common recipe",
-    "sam3_lite_text_detr_encoder": "does not build or run with the common recipe",
-    "sam3_lite_text_geometry_encoder": "does not build or run with the common recipe",
-    "sam3_lite_text_mask_decoder": "does not build or run with the common recipe",
-    "sam3_mask_decoder": "does not build or run with the common recipe",
-    "sam3_tracker": "does not build or run with the common recipe",
-    "sam3_tracker_mask_decoder": "does not build or run with the common recipe",
-    "sam3_tracker_prompt_encoder": "does not build or run with the common recipe",
-    "sam3_tracker_video": "does not build or run with the common recipe",
-    "sam3_tracker_video_mask_decoder": "does not build or run with the common recipe",
-    "sam3_tracker_video_prompt_encoder": "does not build or run with the common recipe",
-    "sam3_video": "does not build or run with the common recipe",
-    "sam_hq_mask_decoder": "does not build or run with the common recipe",
-    "sam_hq_prompt_encoder": "does not build or run with the common recipe",
-    "sam_mask_decoder": "does not build or run with the common recipe",
-    "sam_prompt_encoder": "does not build or run with the common recipe",
-    "sapiens2": "does not build or run with the common recipe",
-    "sapiens2_head": "does not build or run with the common recipe",
-    "segformer": "does not build or run with the common recipe",
-    "seggpt": "does not build or run with the common recipe",
-    "slanet": "does not build or run with the common recipe",
-    "slanext": "does not build or run with the common recipe",
-    "speecht5": "does not build or run with the common recipe",
-    "speecht5_hifigan": "does not build or run with the common recipe",
-    "superglue": "does not build or run with the common recipe",
-    "t5_gemma_module": "does not build or run with the common recipe",
-    "time_series_transformer": "does not build or run with the common recipe",
-    "timesfm": "does not build or run with the common recipe",
-    "timesfm2_5": "does not build or run with the common recipe",
-    "timm_backbone": "does not build or run with the common recipe",
-    "timm_wrapper": "does not build or run with the common recipe",
-    "tipsv2_dpt": "does not build or run with the common recipe",
-    "tvp": "does not build or run with the common recipe",
-    "univnet": "does not build or run with the common recipe",
-    "unlimited_ocr_vision": "does not build or run with the common recipe",
-    "unlimited_ocr_vision_encoder": "does not build or run with the common recipe",
-    "upernet": "does not build or run with the common recipe",
-    "uvdoc": "does not build or run with the common recipe",
-    "vibevoice": "does not build or run with the common recipe",
-    "vibevoice_acoustic_tokenizer": "does not build or run with the common recipe",
-    "vibevoice_acoustic_tokenizer_decoder": "does not build or run with the common recipe",
-    "vibevoice_acoustic_tokenizer_encoder": "does not build or run with the common recipe",
-    "vibevoice_asr": "does not build or run with the common recipe",
-    "vibevoice_diffusion": "does not build or run with the common recipe",
-    "video_llama_3_vision": "does not build or run with the common recipe",
-    "videoprism": "does not build or run with the common recipe",
-    "videoprism_vision_model": "does not build or run with the common recipe",
-    "vitmatte": "does not build or run with the common recipe",
-    "vitpose": "does not build or run with the common recipe",
-    "vitpose_backbone": "does not build or run with the common recipe",
-    "voxtral_realtime": "does not build or run with the common recipe",
-    "voxtral_realtime_text": "does not build or run with the common recipe",
-    "xclip": "does not build or run with the common recipe",
-    "xclip_vision_model": "does not build or run with the common recipe",
-    "xcodec2": "does not build or run with the common recipe",
-    "zoedepth": "does not build or run with the common recipe",
+import itertools
+
+NO_ATTENTION = "has no attention with a softmax over positions: convolutions, state spaces or Fourier transforms"
+_NO_ATTENTION = """
+align_vision_model bit convnext convnextv2 dac dinov3_convnext efficientnet encodec falcon_mamba
+fastspeech2_conformer_hifigan flava_image_codebook fnet focalnet hgnet_v2 mamba mamba2 mobilenet_v1 mobilenet_v2
+poolformer pp_lcnet pp_lcnet_v3 pp_lcnet_v4 pp_ocrv5_mobile_det pp_ocrv5_server_det pp_ocrv6_medium_det
+pp_ocrv6_small_det qwen2_5_omni_bigvgan regnet resnet rt_detr_resnet rwkv speecht5_hifigan superpoint textnet univnet
+uvdoc uvdoc_backbone vibevoice_acoustic_tokenizer vibevoice_acoustic_tokenizer_decoder
+vibevoice_acoustic_tokenizer_encoder vibevoice_diffusion xlstm
+"""
+
+MISSING_PACKAGE = "needs a package that the tests don't install: timm, natten, torchaudio or detectron2"
+_MISSING_PACKAGE = """
+deformable_detr dinat edgetam edgetam_vision_model fast_vlm gemma3n gemma3n_vision higgs_audio_v2_tokenizer layoutlmv2
+omdet-turbo pe_audio_video pe_audio_video_encoder pe_video pe_video_encoder perception_lm timm_backbone timm_wrapper
+"""
+
+NO_CLASS = "is a part of a larger model: no model class of transformers takes this configuration alone"
+_NO_CLASS = """
+edgetam_mask_decoder edgetam_prompt_encoder edgetam_video_mask_decoder edgetam_video_prompt_encoder
+gemma4_unified_audio gemma4_unified_vision idefics_perciever idefics_vision layoutxlm pp_chart2table_vision
+sam2_mask_decoder sam2_prompt_encoder sam2_video_mask_decoder sam2_video_prompt_encoder sam3_geometry_encoder
+sam3_lite_text_geometry_encoder sam3_tracker_mask_decoder sam3_tracker_prompt_encoder sam3_tracker_video_mask_decoder
+sam3_tracker_video_prompt_encoder sam_hq_mask_decoder sam_hq_prompt_encoder sam_mask_decoder sam_prompt_encoder
+sapiens2_head t5_gemma_module voxtral_realtime_text
+"""
+
+NO_FORWARD = "has a class, but one without a forward pass"
+_NO_FORWARD = "bark chameleon_vqgan emu3_vqgan glm_image_vqmodel qwen2_5_omni"
+
+BROKEN_CONFIGURATION = "doesn't build from its own configuration class in transformers 5.23"
+_BROKEN_CONFIGURATION = """
+gemma4_assistant nougat pix2struct_text_model qwen3_omni_moe
+"""
+
+RANDOM_FORWARD = "draws random numbers in each forward pass, so two passes don't compare"
+_RANDOM_FORWARD = "vilt vits"
+
+TIME_SERIES = "reads time series: its inputs are not texts, images or sounds"
+_TIME_SERIES = """
+autoformer decision_transformer informer patchtsmixer patchtst time_series_transformer timesfm timesfm2_5
+"""
+
+INPUTS = (
+    "not covered yet: inputs that the common recipe doesn't lay out (patch positions, placeholders, prompts, marks)"
+)
+_INPUTS = """
+blip-2 blt_global_transformer blt_local_decoder blt_local_encoder blt_patcher clvp clvp_encoder deepseek_ocr2_encoder
+deepseek_ocr2_vision dots3_note dots3_note_audio_encoder dots3_note_vision_encoder florence_vision gemma4_vision
+granite4_vision idefics2_perceiver inkling2_vision inkling_vision instructblip instructblipvideo janus_vqgan jev
+kimi_k25_vision kosmos-2 kosmos_2_5_vision_model llama4_vision_model mgp-str minicpm_ocr_vision minicpmv4_6_vision
+minicpmv4_7_vision molmo2 molmo2_adapter molmo2_vision muse_glimmer_assistant muse_glimmer_vision muse_spark_vision
+nemotron_h_omni paddleocr_vl_vision perceiver pi0 pix2struct pix2struct_vision_model qwen3_omni_moe_talker_text rag
+sapiens2 seggpt tvp unlimited_ocr_vision unlimited_ocr_vision_encoder video_llama_3_vision videoprism
+videoprism_vision_model vitpose vitpose_backbone xclip xclip_vision_model
+"""
+
+SIZES = "not covered yet: sizes that the common recipe doesn't fit together (feature pyramids, several trunks)"
+_SIZES = """
+align bridgetower bridgetower_vision_model chmv2 d_fine deimv2 depth_anything depth_pro edgetam_video efficientloftr
+esmfold2 gemma4_unified_assistant glpn grounding-dino levit lightglue lw_detr lw_detr_vit mask2former maskformer
+mm-grounding-dino mobilevitv2 oneformer pp_doclayout_v2 pp_doclayout_v3 pp_doclayout_v4 pp_formulanet
+pp_ocrv5_mobile_rec pp_ocrv5_server_rec pp_ocrv6_small_rec pp_ocrv6_tiny_rec prompt_depth_anything pvt pvt_v2 rf_detr
+rt_detr rt_detr_v2 sam2 sam2_hiera_det_model sam2_video sam2_vision_model sam3 sam3_detr_decoder sam3_detr_encoder
+sam3_lite_text sam3_lite_text_detr_decoder sam3_lite_text_detr_encoder sam3_lite_text_mask_decoder sam3_mask_decoder
+sam3_tracker sam3_tracker_video sam3_video segformer slanet slanext superglue tipsv2_dpt upernet vitmatte zoedepth
+"""
+
+SOUND = "not covered yet: sound that the common recipe doesn't frame, or codes of an audio codec"
+_SOUND = """
+audioflamingo3_encoder clap clap_audio_model fastspeech2_conformer_with_hifigan fun_asr_nano fun_asr_nano_encoder
+gemma3n_audio gradium_phonon_tts inkling_audio mimi_decoder moshi_depth muse_spark muse_spark_audio nemo_speechlm
+nemotron3_5_asr nemotron3_5_transcribe_audio nemotron3_5_transcribe_word_timestamp nemotron3_diarization
+nemotron_asr_streaming neucodec parakeet_rnnt parakeet_tdt pe_audio phi4_multimodal_audio pocket_tts
+pocket_tts_audio_tokenizer pocket_tts_audio_tokenizer_decoder pocket_tts_audio_tokenizer_encoder
+qwen2_5_omni_audio_encoder qwen2_5_omni_dit qwen2_5_omni_token2wav qwen3_asr_encoder qwen3_omni_moe_audio_encoder
+qwen3_omni_moe_talker_code_predictor speecht5 vibevoice vibevoice_asr voxtral_realtime xcodec2
+"""
+
+_GROUPS = {
+    NO_ATTENTION: _NO_ATTENTION,
+    MISSING_PACKAGE: _MISSING_PACKAGE,
+    NO_CLASS: _NO_CLASS,
+    NO_FORWARD: _NO_FORWARD,
+    BROKEN_CONFIGURATION: _BROKEN_CONFIGURATION,
+    RANDOM_FORWARD: _RANDOM_FORWARD,
+    TIME_SERIES: _TIME_SERIES,
+    INPUTS: _INPUTS,
+    SIZES: _SIZES,
+    SOUND: _SOUND,
 }
+
+LEFT_OUT: dict[str, str] = dict(
+    itertools.chain.from_iterable(((name, reason) for name in names.split()) for reason, names in _GROUPS.items())
+)
+"""Reason by model type; every type of transformers is here or in the matrix."""

@@ -130,7 +130,7 @@ ALWAYS = ("head_dim", "num_key_value_heads")
 def tiny_fields(default: PretrainedConfig) -> dict[str, Any]:
     """Return constructor arguments that make a configuration of the class of `default` tiny.
 
-    Every whole-number field named in `COMMON` takes its tiny size; every list with one entry per layer is cut to `LAYERS`
+    Every number field named in `COMMON` takes its tiny size; every list with one entry per layer is cut to `LAYERS`
     entries that still show each kind of layer; sub-configurations are made tiny in turn.
 
     Parameters

@@ -10,11 +10,27 @@ MROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 
 MROPE_HALF = MROPE | {"mrope_section": [1, 1, 0], "partial_rotary_factor": 0.5}
 
 MROPE_TYPES = (
-    "qwen2_vl_text qwen2_5_vl_text qwen2_5_omni_text qwen2_5_omni_talker paddleocr_vl_text glm4v_text glm_image_text "
-    "glm_ocr_text"
-).split()
+    "qwen2_vl_text",
+    "qwen2_5_vl_text",
+    "qwen2_5_omni_text",
+    "qwen2_5_omni_talker",
+    "paddleocr_vl_text",
+    "glm4v_text",
+    "glm_image_text",
+    "glm_ocr_text",
+)
 
-MROPE_IN_TEXT = "qwen2_vl qwen2_5_vl qwen2_5_omni_thinker paddleocr_vl glm4v glm46v glmga glm_image glm_ocr".split()
+MROPE_IN_TEXT = (
+    "qwen2_vl",
+    "qwen2_5_vl",
+    "qwen2_5_omni_thinker",
+    "paddleocr_vl",
+    "glm4v",
+    "glm46v",
+    "glmga",
+    "glm_image",
+    "glm_ocr",
+)
 
 ERNIE_VL = {
     "moe_k": 2,
@@ -30,6 +46,8 @@ INDEXED = {
     "indexer_compress_ratio": 2,
     "hc_lowrank": 8,
 }
+
+CODEBOOK = {"base_channels": 32, "latent_channels": 32, "num_embeddings": 16, "channel_multiplier": [1, 1]}
 
 SIZES: dict[str, dict[str, Any]] = {
     **{name: {"rope_parameters": MROPE} for name in MROPE_TYPES},
@@ -75,6 +93,16 @@ SIZES: dict[str, dict[str, Any]] = {
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2},
     "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention", "linear_attention"]},
     "gpt_neo": {"attention_types": [[["global", "local", "global"], 1]], "window_size": 4},
+    "chameleon": {"vocabulary_map": {"<image>": 8}, "vq_config": CODEBOOK},
+    "emu3": {"vocabulary_map": {"<image>": 8}, "vq_config": CODEBOOK},
+    "blt": {
+        "patch_in_forward": False,
+        "encoder_hash_byte_group_vocab": 50,
+        "max_patch_length": 4,
+        "patching_mode": "space",
+        "encoder_config": {"hidden_size_global": 32},
+        "decoder_config": {"hidden_size_global": 32},
+    },
     "bros": {"hidden_size": 64},
     "zamba": {"layers_block_type": ["mamba", "hybrid", "hybrid"]},
     "lfm2_moe": {"layer_types": ["conv", "full_attention", "full_attention"], "num_dense_layers": 1},

@@ -68,7 +68,11 @@ def model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
 
 def _is_model_of(value: object, config: PretrainedConfig) -> bool:
     """Tell whether a name of a modelling file is a model (not an abstract base) that takes this configuration."""
-    if not isinstance(value, type) or not issubclass(value, PreTrainedModel) or value.__name__.endswith("PreTrainedModel"):
+    if (
+        not isinstance(value, type)
+        or not issubclass(value, PreTrainedModel)
+        or value.__name__.endswith("PreTrainedModel")
+    ):
         return False
     annotation = inspect.signature(value.__init__).parameters.get("config")
     named = annotation is not None and annotation.annotation in (type(config), type(config).__name__)
@@ -96,7 +100,9 @@ def build(model_type: str, seed: int = 0, dtype: torch.dtype = torch.float32) ->
     return model.to(dtype).eval()
 
 
-def inputs(model_type: str, model: PreTrainedModel, batch: int = 2, length: int = 7, seed: int = 0) -> dict[str, Tensor]:
+def inputs(
+    model_type: str, model: PreTrainedModel, batch: int = 2, length: int = 7, seed: int = 0
+) -> dict[str, Tensor]:
     """Make random inputs for one forward pass, without padding.
 
     Parameters

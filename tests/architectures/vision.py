@@ -54,6 +54,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "sam": SAM,
     "sam_hq": SAM | {"mask_decoder_config": {"num_hidden_layers": 2, "vit_dim": 32}},
     "mllama_vision_model": {"intermediate_layers_indices": [0, 1], "num_global_layers": 1, "vision_output_dim": 96},
+    "sam3_vit_model": {"window_size": 2, "global_attn_indexes": [1]},
+    "sam3_vision_model": {"backbone_config": {"window_size": 2, "global_attn_indexes": [1]}},
     "eomt": {"num_blocks": 1, "num_queries": 6},
     "eomt_dinov3": {"num_blocks": 1, "num_queries": 6},
 }

@@ -18,9 +18,9 @@ QUERY_AND_KEY_NAMES = ("q_proj", "k_proj", "query", "key", "qkv", "c_attn", "Wqk
 def randomise(model: nn.Module, seed: int) -> None:
     """Draw every parameter of `model` anew, in place.
 
-    Matrices keep activations of order one (variance 1 / fan-in); norm gains are 1 + 0.3 N, or 0.3 N where the model adds
-    the one itself; biases are 0.2 N; layer scales are 0.5 + 0.3 N. Vectors that the model itself initialises to differing
-    values (decay rates, frequencies, slopes) and re-parametrised weights stay as they are.
+    Matrices keep activations of order one (variance 1 / fan-in); norm gains are 1 + 0.3 N, or 0.3 N where the model
+    adds the one itself; biases are 0.2 N; layer scales are 0.5 + 0.3 N. Vectors that the model itself initialises to
+    differing values (decay rates, frequencies, slopes) and re-parametrised weights stay as they are.
 
     Parameters
     ----------
@@ -50,7 +50,8 @@ def _redrawn(parameter: Tensor, noise: Tensor, owner: nn.Module, owner_path: str
         return gain * noise / math.sqrt(_fan_in(parameter, owner))
     if not _is_constant(parameter):
         return parameter
-    value = float(parameter.flatten()[0])
+    # A temperature of attention starts at zero, but is learned from there.
+    value = 1.0 if name == "temp" else float(parameter.flatten()[0])
     if value == 0.0 or parameter.dim() >= 2:
         return value + 0.3 * noise
     return (1.0 if value == 1.0 else 0.5) + 0.3 * noise

@@ -93,9 +93,10 @@ def test_head_overview_draws_each_grid_on_one_scale() -> None:
 
 
 def test_signed_numbers_get_a_two_sided_scale() -> None:
-    figure = head_overview({"ρ": xr.DataArray([[-0.5, 0.25]], dims=("layer", "head"))}, "ρ")
+    figure = head_overview({"ρ": xr.DataArray([[-0.5, 0.25, -0.001]], dims=("layer", "head"))}, "ρ")
     mesh = figure.axes[0].collections[0]
     assert mesh.get_clim() == (-0.5, 0.5)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["−0.50", "0.25", "0.00"]
     assert to_hex(mesh.to_rgba(0.0)) == "#ffffff"
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from normlens.errors import InvalidInput
@@ -12,6 +13,7 @@ from normlens.figures.groups import require
 from normlens.figures.style import (
     CATEGORY_COLOURS,
     MEASURE_TITLES,
+    colour_bar,
     colour_map,
     drawing_style,
     new_figure,
@@ -72,11 +74,10 @@ def heat_maps(
     with drawing_style():
         figure = new_figure(2 * side + 2.4, side * max(0.45, min(1.0, targets / sources)) + 1.8, square=True)
         for axes, (measure, panel) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
-            _draw_panel(axes, panel.values, measure)
+            mesh = _draw_panel(axes, panel.values, measure)
             _label_tokens(axes, data, side, left=measure == "weight")
             axes.set_title(f"{MEASURE_TITLES[measure]}\n{_formula(measure, head, scope)}", pad=8)
-            bar = figure.colorbar(axes.collections[0], ax=axes, shrink=0.8, aspect=30, pad=0.02)
-            bar.outline.set_visible(False)
+            colour_bar(figure, mesh, axes)
         where = (
             f"layer {layer}" + ("" if head is None else f", head {head}") + (", shares of each row" * row_normalised)
         )
@@ -105,7 +106,7 @@ def _label_tokens(axes: Axes, data: xr.Dataset, side: float, *, left: bool) -> N
         axes.set_ylabel("target")
 
 
-def _draw_panel(axes: Axes, values: np.ndarray, measure: str) -> None:
+def _draw_panel(axes: Axes, values: np.ndarray, measure: str) -> QuadMesh:
     largest = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
     mesh = axes.pcolormesh(
         np.ma.masked_invalid(values),
@@ -120,6 +121,7 @@ def _draw_panel(axes: Axes, values: np.ndarray, measure: str) -> None:
     axes.set_ylim(values.shape[0], 0)
     for spine in axes.spines.values():
         spine.set_visible(True)
+    return mesh
 
 
 def _weight(data: xr.Dataset, layer: int, head: int | None) -> xr.DataArray:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from normlens.errors import InvalidInput
-from normlens.figures.style import colour_map, drawing_style, new_figure, signed_colour_map
+from normlens.figures.style import colour_bar, colour_map, drawing_style, new_figure, signed_colour_map
 
 _MOST_NUMBERS = 160
 
@@ -51,8 +51,7 @@ def head_overview(panels: Mapping[str, xr.DataArray], label: str, *, percent: bo
         for axes, (title, grid) in zip(figure.subplots(1, len(grids), squeeze=False)[0], grids.items(), strict=True):
             mesh = _draw_grid(axes, grid, title, -limit if signed else 0.0, limit)
             _write_numbers(axes, grid, mesh, percent)
-            bar = figure.colorbar(mesh, ax=axes, aspect=25, pad=0.02)
-            bar.outline.set_visible(False)
+            bar = colour_bar(figure, mesh, axes)
             if percent:
                 bar.formatter = PercentFormatter(1.0, decimals=0)
         bar.set_label(label)
@@ -94,7 +93,7 @@ def _write_numbers(axes: Axes, grid: xr.DataArray, mesh: QuadMesh, percent: bool
         return
     for (row, column), value in np.ndenumerate(grid.values):
         if np.isfinite(value):
-            text = f"{100 * value:.0f}" if percent else f"{value:.2f}".replace("-", "−")
+            text = f"{100 * value:.0f}" if percent else f"{value:z.2f}".replace("-", "−")
             red, green, blue, _ = mesh.to_rgba(value)
             dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
             place = (float(grid["head"].values[column]), float(grid["layer"].values[row]))

@@ -2,11 +2,12 @@
 
 import logging
 import re
-import tempfile
 import warnings
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from matplotlib.figure import Figure
 
@@ -50,12 +51,10 @@ def save(figure: Figure, path: str | PathLike[str]) -> Path:
             f"A figure can't be saved as '{path.name}': its suffix is '{path.suffix}', expected one of "
             f"{', '.join(SUFFIXES)}. Rename it, for instance to '{path.stem or 'figure'}.svg'."
         )
-    partial: Path | None = None
+    partial = path.with_name(f".{path.stem}-{uuid4().hex}{suffix}")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-", suffix=suffix, delete=False) as file:
-            partial = Path(file.name)
+        with partial.open("xb") as file:
             _draw(figure, file, suffix)
-        partial.chmod(0o644)
         partial.replace(path)
     except OSError as error:
         raise NormLensError(
@@ -63,7 +62,7 @@ def save(figure: Figure, path: str | PathLike[str]) -> Path:
             "may be written to and has space left, or choose another place."
         ) from error
     finally:
-        if partial is not None:
+        with suppress(OSError):
             partial.unlink(missing_ok=True)
     return path
 

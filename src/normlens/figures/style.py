@@ -5,6 +5,9 @@ from contextlib import contextmanager
 
 import matplotlib as mpl
 from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
@@ -108,9 +111,20 @@ def colour_map(measure: str) -> Colormap:
 def signed_colour_map() -> Colormap:
     """Return the map for numbers of either sign: vermilion below zero, white at zero, blue above."""
     ramp = LinearSegmentedColormap.from_list(
-        "normlens-signed", ["#6E3000", NORM_COLOUR, "#FFFFFF", WEIGHT_COLOUR, "#003A5C"]
+        "normlens-signed",
+        ["#6E3000", NORM_COLOUR, "#FFFFFF", WEIGHT_COLOUR, "#003A5C"],
+        N=257,  # odd, so that zero itself is white
     )
     return ramp.with_extremes(bad=MISSING)
+
+
+def colour_bar(figure: Figure, mesh: QuadMesh, axes: Axes) -> Colorbar:
+    """Put a scale beside a panel, without a frame, and in vectors as the panel is."""
+    bar = figure.colorbar(mesh, ax=axes, shrink=0.9, aspect=28, pad=0.02)
+    bar.outline.set_visible(False)
+    if bar.solids is not None:
+        bar.solids.set(rasterized=False, edgecolor="face")
+    return bar
 
 
 def readable(token: str) -> str:

@@ -38,6 +38,10 @@ class Direction(ABC):
     def __init__(self) -> None:
         self.groups: list[SourceGroup] = []
 
+    def sizes(self) -> tuple[tuple[str, int], ...]:
+        """Label and number of sources of each group so far."""
+        return tuple((group.label, group.value.shape[1]) for group in self.groups)
+
     @abstractmethod
     def is_live(self, tensor: Tensor) -> bool:
         """Whether ``tensor`` depends on a source through operations whose derivative is not frozen away."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,8 @@ from transformers import PreTrainedModel
 from normlens.errors import InvalidInput
 from normlens.frozen.directions import Backward
 from normlens.frozen.rules import Product
-from normlens.frozen.running import Site, frozen_run
-
-Scalar = Callable[[Any], Float[Tensor, " batch"]]
+from normlens.frozen.running import Site, batch_size, frozen_run
+from normlens.frozen.tolerance import Scalar, check_value_once, require
 
 
 @dataclass(frozen=True)
@@ -26,18 +25,18 @@ class PullBack:
     Attributes
     ----------
     value
-        The scalar of every row of the batch, bit for bit as the model computes it with eager attention, ``(batch,)``.
+        The scalar of every row of the batch, as the model computes it with eager attention, ``(batch,)``, float64.
     shares
-        ⟨∂value/∂x_j, x_j⟩ of every source j, ``(batch, source)``, in float64.
+        ⟨∂value/∂x_j, x_j⟩ of every source j, ``(batch, source)``, float64.
     bias_share
         What belongs to no source: value − Σ_j shares, ``(batch,)``.
     groups
         Label and number of sources of each place where sources enter, in the order of ``shares``; an encoder-decoder
         has two.
     conservation_error
-        |Σ shares + Σ_b ⟨∂value/∂b, b⟩ − value| / (Σ|shares| + |bias share|), where b runs over all constants that are
-        added on the way (biases, position embeddings, literals): the bias share measured as a derivative, not as the
-        remainder. Biases are shared by the rows of a batch, so this is one number for the batch.
+        |Σ_j shares + Σ_b ⟨∂value/∂b, b⟩ − value| / (Σ_j |shares| + |bias share|), where b runs over all constants that
+        are added on the way (biases, position embeddings, literals): here the bias share is measured as a derivative,
+        not taken as the remainder. The rows of a batch share their biases, so this is one number for the batch.
     """
 
     value: Float[Tensor, " batch"]
@@ -46,8 +45,13 @@ class PullBack:
     groups: tuple[tuple[str, int], ...]
     conservation_error: float
 
+    @property
+    def scale(self) -> Float[Tensor, " batch"]:
+        """Σ_j |shares| + |bias share|, what errors are relative to, ``(batch,)``."""
+        return self.shares.abs().sum(1) + self.bias_share.abs()
+
     def by_group(self) -> dict[str, Float[Tensor, "batch source"]]:
-        """The shares of each group of sources by its label."""
+        """The shares of each group of sources, by its label."""
         parts = self.shares.split([count for _, count in self.groups], dim=1)
         return {label: part for (label, _), part in zip(self.groups, parts, strict=True)}
 
@@ -60,37 +64,84 @@ def pull_back(
     product: Product = "half",
     sources: str | Site | None = None,
 ) -> PullBack:
-    """Split a scalar of the model's output exactly into one signed share per source."""
+    """Split a scalar of the model's output exactly into one signed share per source.
+
+    The model runs once with the data-dependent factors of its non-linear operations held fixed, and one backward pass
+    gives every source's share.
+
+    Parameters
+    ----------
+    model
+        Any transformers model, in evaluation mode. It is put back as it was, also after an error.
+    inputs
+        What its forward takes, tensors of ``batch`` rows.
+    scalar
+        From the model's output to one number per row, ``(batch,)``: linear functions, such as a difference of two
+        logits. It runs under the same rules as the model.
+    product
+        The derivative of a product of two live factors: half to each, or all to the first or the second.
+    sources
+        None for the embeddings (patches, audio frames); or a module path, whose output is then the source, or a
+        :class:`Site`.
+
+    Raises
+    ------
+    UnknownOperation
+        If the model does something to a live tensor that is not on the closed list.
+    ConservationError
+        If shares and biases don't add up to the value, or (on first use of a model) the value isn't the unfrozen
+        model's.
+    InvalidInput
+        If the scalar depends on no source.
+
+    Notes
+    -----
+    The frozen model is affine in its sources, value = Σ_j ⟨∂value/∂x_j, x_j⟩ + bias share; see
+    :mod:`normlens.frozen.rules` for what is held fixed.
+    """
+    result = split(model, inputs, scalar, product=product, sources=sources)
+    require(model, "the shares with the biases' and the value", result.conservation_error)
+    check_value_once(model, inputs, scalar, result.value, result.scale)
+    return result
+
+
+def split(
+    model: PreTrainedModel, inputs: Mapping[str, Any], scalar: Scalar, *, product: Product, sources: str | Site | None
+) -> PullBack:
+    """:func:`pull_back` without its checks."""
     direction = Backward()
-    with torch.enable_grad(), frozen_run(
-        model, direction, batch=batch_size(inputs), product=product, sources=sources
-    ) as run:
-        output = run(inputs)
-        with run.mode:
-            value = scalar(output)
+    batch = batch_size(inputs)
+    with torch.enable_grad(), frozen_run(model, direction, batch=batch, product=product, sources=sources) as run:
+        value = run.read(inputs, scalar)
+    if value.shape != (batch,):
+        raise InvalidInput(f"The scalar has shape {tuple(value.shape)}; one number per row, ({batch},), was expected.")
     if not value.requires_grad:
-        raise InvalidInput("no share")
-    anchors = [*direction.leaves, *(leaf for leaf, _ in direction.constants)]
-    gradients = torch.autograd.grad(value.sum(), anchors, allow_unused=True)
-    count = len(direction.leaves)
-    shares = torch.cat(
-        [
-            torch.zeros(group.value.shape[:2], dtype=torch.float64) if g is None else (g.double() * group.value.double()).sum(-1)
-            for g, group in zip(gradients, direction.groups, strict=False)
-        ],
-        dim=1,
-    )
-    bias = 0.0
-    for g, (_, contribution) in zip(gradients[count:], direction.constants, strict=True):
-        if g is not None:
-            dt = torch.complex128 if g.is_complex() else torch.float64
-            t = torch.where(g == 0, 0, g.to(dt).conj() * contribution.to(dt)).sum()
-            bias += float(t.real)
-    value = value.detach().double()
+        raise InvalidInput(
+            f"The scalar depends on none of the sources; those that entered are {direction.sizes()}. Name the module whose output is the "
+            "source with sources=, and let the scalar be a linear function of the output."
+        )
+    contributions = [*(group.value for group in direction.groups), *(x for _, x in direction.constants)]
+    leaves = [*direction.leaves, *(leaf for leaf, _ in direction.constants)]
+    gradients = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
+    parts = [_inner(g, x) for g, x in zip(gradients, contributions, strict=True)]
+    groups = len(direction.groups)
+    shares = torch.cat([part.sum(-1) for part in parts[:groups]], dim=1)
+    bias = sum(float(part.sum()) for part in parts[groups:])
+    return _accounted(value.detach().double(), shares, bias, direction.sizes())
+
+
+def _inner(gradient: Tensor | None, x: Tensor) -> Tensor:
+    """``gradient · x`` element by element in float64; where there is no gradient, nothing, even if x is infinite."""
+    if gradient is None:
+        return torch.zeros(x.shape, dtype=torch.float64, device=x.device)
+    wide = torch.complex128 if x.is_complex() else torch.float64
+    return torch.where(gradient == 0, 0, gradient.to(wide).conj() * x.to(wide)).real.double()
+
+
+def _accounted(
+    value: Float[Tensor, " batch"], shares: Float[Tensor, "batch source"], bias: float, groups: tuple[tuple[str, int], ...]
+) -> PullBack:
     bias_share = value - shares.sum(1)
-    error = abs(float(shares.sum()) + bias - float(value.sum())) / float(shares.abs().sum() + bias_share.abs().sum())
-    return PullBack(value, shares, bias_share, tuple((g.label, g.value.shape[1]) for g in direction.groups), error)
-
-
-def batch_size(inputs: Mapping[str, Any]) -> int:
-    return next(int(x.shape[0]) for x in inputs.values() if isinstance(x, Tensor))
+    gap = abs(float(shares.sum()) + bias - float(value.sum()))
+    scale = float(shares.abs().sum() + bias_share.abs().sum())
+    return PullBack(value, shares, bias_share, groups, gap / scale if scale else 0.0)

@@ -23,7 +23,8 @@ HAND_SPELLED_ACTIVATIONS = (
     *(x for x in vars(activations).values() if isinstance(x, type) and x.__module__ == activations.__name__),
 )
 HAND_SPELLED_NAMES = frozenset({"BloomGelu"})
-FALLBACK_SOURCES = ("patch_embeddings", "patch_embed", "feature_projection", "feature_extractor", "conv1")
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+Side = Literal["input", "output"]
 SEQUENCE_FIRST = "XLNet"
 
 
@@ -40,7 +41,7 @@ class Site:
     """
 
     path: str
-    side: Literal["input", "output"] = "output"
+    side: Side = "output"
 
 
 class FrozenRun:
@@ -60,10 +61,18 @@ class FrozenRun:
         module = self.model.get_submodule(path)
         return f"module {path!r} ({type(module).__name__})" if path else f"the model ({type(module).__name__})"
 
-    def __call__(self, inputs: Mapping[str, Any]) -> Any:
-        """Run the model on ``inputs`` with the key/value cache off."""
-        with self.mode:
-            return self.model(**inputs)
+    def read(self, inputs: Mapping[str, Any], what: str | Site | Callable[[Any], Tensor]) -> Tensor:
+        """Run the model, and read what passed a site (the last time) or a scalar of the output."""
+        if callable(what):
+            with self.mode:
+                return what(self.model(**inputs))
+        site = sites(what)
+        seen: list[Tensor] = []
+        with _hooked(self.model.get_submodule(site.path), site.side, lambda x, channel: seen.append(x)), self.mode:
+            self.model(**inputs)
+        if not seen:
+            raise InvalidInput(f"No floating tensor passed the {site.side} of {site.path!r}. Name a module that runs.")
+        return seen[-1]
 
     def admit(self, label: str, vectors: Tensor, channel: int) -> Tensor:
         """Make ``vectors``, whose components lie along axis ``channel``, the sources of a group."""
@@ -87,7 +96,7 @@ def frozen_run(
     *,
     batch: int,
     product: Product = "half",
-    sources: str | Site | None = None,
+    sources: str | Site | tuple[()] | None = None,
 ) -> Iterator[FrozenRun]:
     """Prepare ``model`` to run frozen; afterwards everything about it is as it was.
 
@@ -102,7 +111,7 @@ def frozen_run(
     product
         How the derivative of a product of live factors is split.
     sources
-        Where sources enter: None for the embeddings, or a site (a path stands for the module's output).
+        Where sources enter: None for the embeddings, or a site (a path stands for the module's output), or () for none.
 
     Raises
     ------
@@ -222,26 +231,59 @@ def _place_names(run: FrozenRun) -> Iterator[None]:
 
 
 @contextmanager
-def _sources(run: FrozenRun, sources: str | Site | None) -> Iterator[None]:
-    """Hook the places where sources enter."""
+def _sources(run: FrozenRun, sources: str | Site | tuple[()] | None) -> Iterator[None]:
+    """Let sources in where they enter: at their modules, but not where something live goes in already."""
+
+    def enter(x: Tensor, channel: int) -> Tensor | None:
+        label = _label(run)
+        return run.admit(label, x, channel)
+
     if sources is None:
-        places = [(module, "output") for module in source_modules(run.model)]
-    else:
+        places: list[tuple[nn.Module, Side]] = [(module, "output") for module in source_modules(run.model)]
+    elif sources:
         site = sites(sources)
         places = [(run.model.get_submodule(site.path), site.side)]
-    handles = []
-    for module, side in places:
-        channel = 1 if side == "output" and isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) else -1
-        if side == "output":
-            hook = functools.partial(_enter_by_output, run, channel)
-            handles.append(module.register_forward_hook(hook, prepend=True))
-        else:
-            handles.append(module.register_forward_pre_hook(functools.partial(_enter_by_input, run), with_kwargs=True))
+    else:
+        places = []
+    with ExitStack() as stack:
+        for module, side in places:
+            stack.enter_context(_hooked(module, side, enter, skip=run.direction.is_live))
+        yield
+
+
+@contextmanager
+def _hooked(
+    module: nn.Module,
+    side: Side,
+    change: Callable[[Tensor, int], Tensor | None],
+    skip: Callable[[Tensor], bool] = lambda x: False,
+) -> Iterator[None]:
+    """Show the first floating tensor at a site to ``change``, with its channel axis, and go on with what it returns.
+
+    A call of the module with an argument that ``skip`` names is left alone.
+    """
+    channel = 1 if side == "output" and isinstance(module, CONVOLUTIONS) else -1
+
+    def changed(tree: Any) -> Any:
+        found = first_tensor(tree)
+        new = None if found is None else change(found, channel)
+        return tree if found is None or new is None else swapped(tree, found, new)
+
+    def before(module: nn.Module, args: Any, kwargs: Any) -> Any:
+        whole = changed({"args": args, "kwargs": kwargs})
+        return whole["args"], whole["kwargs"]
+
+    def after(module: nn.Module, args: Any, output: Any) -> Any:
+        return output if any(skip(x) for x in args if isinstance(x, Tensor)) else changed(output)
+
+    if side == "output":
+        handle = module.register_forward_hook(after)
+    else:
+        handle = module.register_forward_pre_hook(before, with_kwargs=True)
     try:
         yield
     finally:
-        for handle in handles:
-            handle.remove()
+        handle.remove()
 
 
 def sites(site: str | Site) -> Site:
@@ -250,37 +292,28 @@ def sites(site: str | Site) -> Site:
 
 
 def source_modules(model: nn.Module) -> list[nn.Module]:
-    """The input embeddings of the model and of every model inside it, each once."""
-    found: dict[int, nn.Module] = {}
-    for module in model.modules():
-        if isinstance(module, PreTrainedModel):
-            try:
-                embeddings = module.get_input_embeddings()
-            except (NotImplementedError, AttributeError):
-                continue
-            if isinstance(embeddings, nn.Module):
-                found[id(embeddings)] = embeddings
+    """Where sources enter: the input embeddings of the model and of every model inside it, each once.
+
+    A model that names no input embeddings enters by its first embedding or convolution: audio encoders, and some
+    vision models. Failing all that, the model's first linear map is taken.
+    """
+    found: list[nn.Module] = []
+    for part in (x for x in model.modules() if isinstance(x, PreTrainedModel)):
+        embeddings = _input_embeddings(part)
+        if embeddings is None and not any(isinstance(x, PreTrainedModel) for x in part.modules() if x is not part):
+            embeddings = next((x for x in part.modules() if isinstance(x, (nn.Embedding, *CONVOLUTIONS))), None)
+        found += list(embeddings) if isinstance(embeddings, nn.ModuleList) else [embeddings] if embeddings else []
     if not found:
-        for path, module in model.named_modules():
-            if path.rpartition(".")[2] in FALLBACK_SOURCES:
-                found[id(module)] = module
-                break
-    return list(found.values())
+        found = [x for x in model.modules() if isinstance(x, nn.Linear)][:1]
+    return list(dict.fromkeys(found))
 
 
-def _enter_by_output(run: FrozenRun, channel: int, module: nn.Module, args: Any, output: Any) -> Any:
-    if any(run.direction.is_live(x) for x in args if isinstance(x, Tensor)):
-        return output
-    found = first_tensor(output)
-    return None if found is None else swapped(output, found, run.admit(_label(run), found, channel))
-
-
-def _enter_by_input(run: FrozenRun, module: nn.Module, args: Any, kwargs: Any) -> Any:
-    found = first_tensor((*args, *kwargs.values()))
-    if found is None:
+def _input_embeddings(model: PreTrainedModel) -> nn.Module | None:
+    try:
+        embeddings = model.get_input_embeddings()
+    except (NotImplementedError, AttributeError):
         return None
-    live = run.admit(_label(run), found, -1)
-    return swapped(args, found, live), swapped(kwargs, found, live)
+    return embeddings if isinstance(embeddings, nn.Module) else None
 
 
 def _label(run: FrozenRun) -> str:
@@ -289,6 +322,20 @@ def _label(run: FrozenRun) -> str:
     label = next(owners, "")
     before = sum(group.label.partition("#")[0] == label for group in run.direction.groups)
     return f"{label}#{before + 1}" if before else label
+
+
+def batch_size(inputs: Mapping[str, Any]) -> int:
+    """The number of rows of the first tensor.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no tensor.
+    """
+    first = next((x for x in inputs.values() if isinstance(x, Tensor) and x.ndim), None)
+    if first is None:
+        raise InvalidInput(f"The inputs {sorted(inputs)} hold no tensor; give what the model's forward takes.")
+    return int(first.shape[0])
 
 
 def first_tensor(tree: Any) -> Tensor | None:

@@ -30,8 +30,14 @@ function chosenToken() {
 const sideOfDirection = () => (state.direction === "in" ? "target" : "source");
 
 function segments(id, options, chosen, choose) {
-  byId(id).replaceChildren(...options.map(([value, label]) => make("button", {
-    type: "button", textContent: label, ariaPressed: String(value === chosen), onclick: () => choose(value),
+  byId(id).replaceChildren(...options.map(([value, label], place) => make("button", {
+    type: "button",
+    textContent: label,
+    ariaPressed: String(value === chosen),
+    onclick: () => {
+      choose(value);
+      byId(id).children[place].focus(); // the choice built the buttons anew
+    },
   })));
 }
 
@@ -42,8 +48,8 @@ function fillControls() {
     change({ group: value, layer: "all", head: "all", token: null, scope: "attention" }));
   segments("measure", [["both", "side by side"], ["weight", "weight"], ["norm", "norm"]], state.measure, (value) =>
     change({ measure: value }));
-  options("layer", "all (mean)", group.layers);
-  options("head", "all (sum)", group.heads);
+  options("layer", "all layers", group.layers);
+  options("head", "all heads", group.heads);
   const scopes = scopesOf(group);
   byId("scope-field").hidden = scopes.length < 2;
   byId("scope-field").disabled = state.head !== "all" || state.measure === "weight";

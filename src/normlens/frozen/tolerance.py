@@ -1,0 +1,69 @@
+"""How exact an answer must be, by the model's number format, and what happens when it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from weakref import WeakSet
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from normlens.errors import ConservationError
+from normlens.frozen.running import plain_settings
+
+TOLERANCES: Mapping[torch.dtype, float] = {
+    torch.float64: 1e-5,
+    torch.float32: 1e-5,
+    torch.float16: 2e-3,
+    torch.bfloat16: 1e-2,
+}
+"""Relative errors that rounding explains. Model files compute softmax and RMSNorm in float32, also in float64 models."""
+
+Scalar = Callable[[Any], Float[Tensor, " batch"]]
+
+_VALUES_CHECKED: WeakSet[PreTrainedModel] = WeakSet()
+
+
+def tolerance(model: PreTrainedModel) -> float:
+    """The relative error that rounding explains in this model."""
+    return TOLERANCES.get(model.dtype, TOLERANCES[torch.float32])
+
+
+def require(model: PreTrainedModel, what: str, error: float) -> None:
+    """Raise if ``error`` is ten times the tolerance, or not a number.
+
+    Raises
+    ------
+    ConservationError
+        Naming the model, what was compared, and the gap.
+    """
+    allowed = 10 * tolerance(model)
+    if not error <= allowed:
+        raise ConservationError(
+            f"{type(model).__name__}: {what} differ by {error:.1e} of their size; at most {allowed:.0e} is rounding in "
+            f"{model.dtype}. Don't use these numbers: check that the model is in evaluation mode and has no random or "
+            "custom operations, or load it in float32."
+        )
+
+
+def plain_value(model: PreTrainedModel, inputs: Mapping[str, Any], scalar: Scalar) -> Float[Tensor, " batch"]:
+    """The scalar of the model as it is, nothing frozen, with eager attention and experts."""
+    with torch.no_grad(), plain_settings(model):
+        return scalar(model(**inputs)).double()
+
+
+def check_value_once(
+    model: PreTrainedModel,
+    inputs: Mapping[str, Any],
+    scalar: Scalar,
+    value: Float[Tensor, " batch"],
+    scale: Float[Tensor, " batch"],
+) -> None:
+    """On first use of ``model``, require that ``value`` is what the unfrozen model gives, relative to ``scale``."""
+    if model not in _VALUES_CHECKED:
+        gap = (value - plain_value(model, inputs, scalar)).abs() / scale
+        require(model, "the values of the frozen and of the unfrozen model", float(gap.max()))
+        _VALUES_CHECKED.add(model)
