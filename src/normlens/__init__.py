@@ -3,6 +3,6 @@
 from normlens.analysis import Analysis
 from normlens.errors import NormLensError
 from normlens.lens import Lens, load
+from normlens.version import __version__
 
-__version__ = "0.1.0"
 __all__ = ["Analysis", "Lens", "NormLensError", "__version__", "load"]

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from normlens.anatomy import Scope
 from normlens.errors import InvalidInput, NormLensError
 from normlens.saving import written_whole
 from normlens.words import groups as word_groups
@@ -88,7 +89,7 @@ class Analysis:
     @property
     def attrs(self) -> dict[str, Any]:
         """Text, model, revision, dtype and versions."""
-        return dict(self.data.attrs)
+        return {str(name): value for name, value in self.data.attrs.items()}
 
     @property
     def conservation_error(self) -> float:
@@ -137,7 +138,9 @@ class Analysis:
             if "weight" not in group.data:
                 raise InvalidInput("This analysis was reduced and holds no maps; read `.data` instead.")
             if level == "head":
-                frame = xr.Dataset({"weight": group.weight, "vector_norm": group.vector_norm, "weighted_norm": group.weighted_norm})
+                frame = xr.Dataset(
+                    {"weight": group.weight, "vector_norm": group.vector_norm, "weighted_norm": group.weighted_norm}
+                )
             else:
                 norms = [v for v in group.data.data_vars if str(v).startswith("norm")]
                 frame = group.data[norms].assign(weight_mean=group.weight.mean("head"))
@@ -145,7 +148,15 @@ class Analysis:
             frame = frame.drop_vars([c for c in frame.coords if c not in frame.dims and c not in keep])
             frames.append(frame.to_dataframe().reset_index().assign(group=name))
         table = pd.concat(frames, ignore_index=True)
-        first = ["group", "layer", *(["head"] if level == "head" else []), "target", "source", "target_token", "source_token"]
+        first = [
+            "group",
+            "layer",
+            *(["head"] if level == "head" else []),
+            "target",
+            "source",
+            "target_token",
+            "source_token",
+        ]
         return table[[*first, *(c for c in table.columns if c not in first)]]
 
     def save(self, path: str | Path) -> Path:
@@ -173,7 +184,9 @@ class Analysis:
             with xr.open_datatree(path, engine="h5netcdf") as tree:
                 return Analysis(tree.load())
         except (OSError, ValueError, KeyError) as error:
-            raise NormLensError(f"{path} can't be read as an analysis: {error}. Expected a file of Analysis.save().") from error
+            raise NormLensError(
+                f"{path} can't be read as an analysis: {error}. Expected a file of Analysis.save()."
+            ) from error
 
     def to_parquet(self, path: str | Path, level: str = "layer") -> Path:
         """Write :meth:`to_dataframe` as Parquet; complete or not at all."""
@@ -188,7 +201,9 @@ class Analysis:
             written_whole(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
         return text
 
-    def plot(self, layer: int = 0, head: int | None = None, *, group: str | None = None, scope: str = "attention") -> Figure:
+    def plot(
+        self, layer: int = 0, head: int | None = None, *, group: str | None = None, scope: Scope = "attention"
+    ) -> Figure:
         """Heat maps side by side: what the weights say, what attention moves.
 
         Parameters

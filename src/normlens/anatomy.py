@@ -8,9 +8,9 @@ the reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -62,6 +62,8 @@ class Block:
         Weights, values and output.
     cross
         True where sources and targets are different sequences.
+    gate
+        What attention's output is multiplied with before the output projection, ``(batch, target, head * head_dim)``.
     head_norm
         A norm between attention and the output projection, or None.
     projection, bias
@@ -84,6 +86,7 @@ class Block:
     occurrence: int
     call: AttentionCall
     cross: bool
+    gate: Tensor | None = None
     head_norm: AppliedNorm | None = None
     projection: Tensor | None = None
     bias: Tensor | None = None
@@ -148,9 +151,7 @@ def describe(block: Block) -> BlockAnatomy:
     else:
         family = "post-norm" if "layernorm" in scopes else "pre-norm"
     targets, sources = block.call.output.shape[1], block.call.value.shape[2]
-    return BlockAnatomy(
-        block.path, block.occurrence, _group(block), family, scopes, block.obstacle, targets, sources
-    )
+    return BlockAnatomy(block.path, block.occurrence, _group(block), family, scopes, block.obstacle, targets, sources)
 
 
 def _group(block: Block) -> str:
@@ -230,7 +231,3 @@ def working_precision(x: Tensor) -> Tensor:
     """``x`` detached, in float32 at least: the algebra never runs in half precision."""
     x = x.detach()
     return x if x.dtype == torch.float64 else x.float()
-
-
-Restore = Callable[[Tensor], Tensor]
-Inputs = Mapping[str, Any]

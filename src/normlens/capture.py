@@ -184,7 +184,9 @@ def _target_slice(x: Any, targets: int, start: int, stop: int) -> Any:
 def _configs(model: nn.Module) -> list[PretrainedConfig]:
     """Every config object that some part of the model reads, each once."""
     found: dict[int, PretrainedConfig] = {}
-    waiting = [config for module in model.modules() if isinstance(config := getattr(module, "config", None), PretrainedConfig)]
+    waiting = [
+        config for module in model.modules() if isinstance(config := getattr(module, "config", None), PretrainedConfig)
+    ]
     while waiting:
         config = waiting.pop()
         if id(config) not in found:

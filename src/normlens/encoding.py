@@ -1,23 +1,18 @@
-"""From what a user hands in (text, token ids, chat, image) to what a model takes, with a label for every position."""
+"""Texts, token ids and chats as labelled tokens: what a person should read at every position."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Int
 from numpy.typing import NDArray
-from torch import Tensor
-from transformers import BatchFeature, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from normlens.errors import InvalidInput
 from normlens.words import SPECIAL, categories, readable_tokens, word_numbers
-
-UNLIMITED = 10**9  # tokenizers without a limit report something astronomical
 
 
 @dataclass(frozen=True)
@@ -52,28 +47,6 @@ class Tokens:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-
-@dataclass(frozen=True)
-class Example:
-    """One input, ready for the model.
-
-    Attributes
-    ----------
-    tensors
-        Model inputs without a batch axis.
-    source
-        The tokens that an encoder or a decoder-only model reads; None for images, whose positions are known later.
-    target
-        The decoder's input tokens in an encoder–decoder, else None.
-    text
-        What was handed in, for the record.
-    """
-
-    tensors: dict[str, Tensor]
-    source: Tokens | None
-    target: Tokens | None
-    text: str
 
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, *, as_target: bool = False) -> Tokens:
@@ -124,7 +97,9 @@ def encode_ids(tokenizer: PreTrainedTokenizerBase | None, ids: Sequence[int], vo
     offsets = np.stack([ends - [len(s) for s in surfaces], ends], axis=1).astype(np.int64)
     text = "".join(surfaces)
     if tokenizer is None:
-        return Tokens(array, text, np.asarray(surfaces), special, offsets, np.arange(len(array)), np.full(len(array), "other"))
+        return Tokens(
+            array, text, np.asarray(surfaces), special, offsets, np.arange(len(array)), np.full(len(array), "other")
+        )
     offsets[special] = 0
     return _tokens(tokenizer, array, special, offsets, text)
 
@@ -144,7 +119,9 @@ def encode_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[s
     try:
         text = tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=False)
     except Exception as error:
-        raise InvalidInput(f"The chat template refused the messages: {error}. Expected dicts with role and content.") from error
+        raise InvalidInput(
+            f"The chat template refused the messages: {error}. Expected dicts with role and content."
+        ) from error
     ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     return encode_ids(tokenizer, ids, vocabulary)
 
@@ -163,53 +140,12 @@ def label_patches(positions: int) -> Tokens:
     return Tokens(np.full(positions, -1), "", np.asarray(names), special, nothing, words, kinds)
 
 
-def check_length(tokens: Tokens, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, side: str) -> None:
-    """Refuse a sequence that the model has no positions for.
-
-    Raises
-    ------
-    InvalidInput
-        With both lengths.
-    """
-    limits = [getattr(tokenizer, "model_max_length", UNLIMITED), position_limit(model)]
-    limit = min(int(x) for x in limits if x)
-    if len(tokens) > limit:
-        raise InvalidInput(
-            f"The {side} has {len(tokens)} tokens; this model takes at most {limit}. Cut the text, or split it into parts."
-        )
-
-
-def position_limit(model: PreTrainedModel) -> int:
-    """How many positions a model has, by its config; a huge number if it sets no limit."""
-    config = model.config.get_text_config()
-    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or UNLIMITED
-    if not isinstance(limit, int) or limit <= 0:
-        return UNLIMITED
-    return limit - (config.pad_token_id + 1 if counts_from_padding(model) else 0)
-
-
-def counts_from_padding(model: PreTrainedModel) -> bool:
-    """Whether positions start behind the padding id, as in RoBERTa; such models skip padding by themselves."""
-    return any(hasattr(module, "create_position_ids_from_input_ids") for module in model.modules())
-
-
-def encode_image(processor: Any, image: Any) -> dict[str, Tensor]:
-    """Pixel values of one image, without a batch axis.
-
-    Raises
-    ------
-    InvalidInput
-        If the processor can't read it.
-    """
-    try:
-        features: BatchFeature = processor(images=image, return_tensors="pt")
-    except Exception as error:
-        raise InvalidInput(f"The image processor refused the image ({type(image).__name__}): {error}") from error
-    return {name: x[0] for name, x in features.items() if isinstance(x, Tensor)}
-
-
 def _tokens(
-    tokenizer: PreTrainedTokenizerBase, ids: NDArray[np.int64], special: NDArray[np.bool_], offsets: NDArray[np.int64], text: str
+    tokenizer: PreTrainedTokenizerBase,
+    ids: NDArray[np.int64],
+    special: NDArray[np.bool_],
+    offsets: NDArray[np.int64],
+    text: str,
 ) -> Tokens:
     if bool(special.all()):
         raise InvalidInput(
@@ -246,30 +182,3 @@ def _offsets_by_surface(
         else:
             offsets[k] = min(place, len(text)), min(place, len(text))
     return offsets
-
-
-def pad(examples: Sequence[Example], padding_id: int, device: torch.device, side: str = "right") -> dict[str, Tensor]:
-    """Stack examples into one batch, padding token sequences on one side.
-
-    Parameters
-    ----------
-    examples
-        With the same model inputs each.
-    padding_id
-        Fills the ids; every mask is zero there.
-    side
-        "right" or "left".
-    """
-    batch: dict[str, Tensor] = {}
-    for name in examples[0].tensors:
-        columns = [example.tensors[name] for example in examples]
-        if columns[0].ndim != 1 or name == "pixel_values":
-            batch[name] = torch.stack(columns).to(device)
-            continue
-        length = max(len(c) for c in columns)
-        fill = padding_id if name.endswith("input_ids") else 0
-        padded = columns[0].new_full((len(columns), length), fill)
-        for row, column in zip(padded, columns, strict=True):
-            row[slice(0, len(column)) if side == "right" else slice(length - len(column), length)] = column
-        batch[name] = padded.to(device)
-    return batch

@@ -17,6 +17,7 @@ from normlens.anatomy import AppliedNorm, Block, Scope, Step, working_precision
 from normlens.errors import ConservationError
 from normlens.norms import (
     conservation_error,
+    gated_norms,
     gram_matrices,
     head_vectors,
     mixing_ratio,
@@ -100,20 +101,11 @@ def measure(block: Block, scopes: tuple[Scope, ...], chunk_size: int | None = No
         For consecutive slices of the targets.
     """
     targets = block.call.output.shape[1]
-    value = working_precision(block.call.value)
     carried = _carried_to(block, scopes)
-    heads = block.call.output.shape[2]
-    distinct: list[Tensor] = []  # scopes that share a projection share its head vectors
-    for at in carried.values():
-        if not any(at.projection is known for known in distinct):
-            distinct.append(at.projection)
-    vectors = [head_vectors(value, split_projection(projection, heads)) for projection in distinct]
-    which = {scope: next(i for i, p in enumerate(distinct) if p is at.projection) for scope, at in carried.items()}
-    lengths = vector_norms(gram_matrices(vectors[0]))
+    moved = _GatedHeads.of(block, carried) if block.gate is not None else _Heads.of(block, carried)
     size = chunk_size or targets
     for start in range(0, targets, size):
-        rows = _Rows(block, carried, vectors, which, value, slice(start, min(start + size, targets)))
-        yield rows.measures(lengths)
+        yield _Rows(block, carried, moved, slice(start, min(start + size, targets))).measures()
 
 
 def check_conservation(measures: Measures, path: str, dtype: torch.dtype, valid: Tensor | None) -> None:
@@ -166,23 +158,92 @@ def _carried_to(block: Block, scopes: tuple[Scope, ...]) -> dict[Scope, _Carried
 
 
 @dataclass(frozen=True)
+class _Heads:
+    """What the heads move, at every scope: the head vectors f(x), one set per distinct projection."""
+
+    value: Float[Tensor, "batch kv_head source head_dim"]
+    projections: list[Float[Tensor, "inner d"]]
+    which: dict[Scope, int]
+    vectors: list[Float[Tensor, "batch source head d"]]
+
+    @classmethod
+    def of(cls, block: Block, carried: dict[Scope, _Carried]) -> _Heads:
+        value, heads = working_precision(block.call.value), block.call.output.shape[2]
+        projections, which = _distinct(carried)
+        return cls(value, projections, which, [head_vectors(value, split_projection(p, heads)) for p in projections])
+
+    def lengths(self) -> Float[Tensor, "batch head source"]:
+        """‖f(x)‖ of every head and source."""
+        return vector_norms(gram_matrices(self.vectors[0]))
+
+    def norms(self, weights: Tensor, part: slice) -> dict[Scope, Float[Tensor, "batch target source"]]:
+        """‖Σ_h α f(x)‖ for the targets of ``part``, but for what scales row i."""
+        norms = summed_norms(weights, self.vectors)
+        return {scope: norms[i] for scope, i in self.which.items()}
+
+    def own(self, scope: Scope, diagonal: Float[Tensor, "batch target head"], part: slice) -> Tensor:
+        """Σ_h α_ii f(x_i) for the targets of ``part``, ``(batch, target, d)``."""
+        return own_contribution(diagonal, self.vectors[self.which[scope]][:, part])
+
+    def mixed(self, weights: Tensor, part: slice) -> Float[Tensor, "batch target inner"]:
+        """Σ_j α v_j of all heads, side by side, as it goes into the projection."""
+        groups = weights.shape[1] // self.value.shape[1]
+        return (weights @ self.value.repeat_interleave(groups, dim=1)).transpose(1, 2).flatten(2)
+
+
+@dataclass(frozen=True)
+class _GatedHeads(_Heads):
+    """The same behind a gate, which makes f depend on the target: vectors are made one by one."""
+
+    gate: Float[Tensor, "batch target inner"]
+
+    @classmethod
+    def of(cls, block: Block, carried: dict[Scope, _Carried]) -> _GatedHeads:
+        assert block.gate is not None
+        value, heads = working_precision(block.call.value), block.call.output.shape[2]
+        return cls(value.repeat_interleave(heads // value.shape[1], dim=1), *_distinct(carried), [], block.gate)
+
+    def lengths(self) -> Float[Tensor, "batch head source"]:
+        """NaN: behind a gate there is no f that belongs to the source alone."""
+        return self.value.new_full(self.value.shape[:3], torch.nan)
+
+    def norms(self, weights: Tensor, part: slice) -> dict[Scope, Float[Tensor, "batch target source"]]:
+        norms = gated_norms(weights, self.value, self.gate[:, part], self.projections)
+        return {scope: norms[i].clone() for scope, i in self.which.items()}
+
+    def own(self, scope: Scope, diagonal: Float[Tensor, "batch target head"], part: slice) -> Tensor:
+        mixed = (diagonal.unsqueeze(-1) * self.value[:, :, part].transpose(1, 2)).flatten(2)
+        return (mixed * self.gate[:, part]) @ self.projections[self.which[scope]]
+
+    def mixed(self, weights: Tensor, part: slice) -> Float[Tensor, "batch target inner"]:
+        return super().mixed(weights, part) * self.gate[:, part]
+
+
+def _distinct(carried: dict[Scope, _Carried]) -> tuple[list[Tensor], dict[Scope, int]]:
+    """The different projections among the scopes, and which one each scope uses."""
+    distinct: list[Tensor] = []
+    for at in carried.values():
+        if not any(at.projection is known for known in distinct):
+            distinct.append(at.projection)
+    return distinct, {s: next(i for i, p in enumerate(distinct) if p is at.projection) for s, at in carried.items()}
+
+
+@dataclass(frozen=True)
 class _Rows:
     """Some targets of a block, with everything needed to measure them."""
 
     block: Block
     carried: dict[Scope, _Carried]
-    vectors: list[Float[Tensor, "batch source head d"]]
-    which: dict[Scope, int]
-    value: Float[Tensor, "batch kv_head source head_dim"]
+    moved: _Heads
     part: slice
 
-    def measures(self, lengths: Float[Tensor, "batch head source"]) -> Measures:
+    def measures(self) -> Measures:
         weights = working_precision(self.block.call.rows(self.part.start, self.part.stop))
-        raw = summed_norms(weights, self.vectors)
-        norm = {scope: raw[self.which[scope]] * self._cut(at.scale) for scope, at in self.carried.items()}
+        raw = self.moved.norms(weights, self.part)
+        norm = {scope: raw[scope] * self._cut(at.scale) for scope, at in self.carried.items()}
         missing = 1 - weights.sum(-1)
         sinks = bool((missing.abs() > _SINK).any())
-        result = Measures(self.part.start, weights, lengths, norm, sink_weight=missing if sinks else None)
+        result = Measures(self.part.start, weights, self.moved.lengths(), norm, sink_weight=missing if sinks else None)
         self._own_and_context(result, weights)
         self._conservation(result, weights)
         return result
@@ -195,8 +256,7 @@ class _Rows:
             through_attention = self._through_attention(scope)
             kept = torch.zeros_like(through_attention)
             if diagonal is not None:
-                kept = own_contribution(diagonal.transpose(1, 2), self.vectors[self.which[scope]][:, part])
-                kept = kept * self._cut(at.scale)
+                kept = self.moved.own(scope, diagonal.transpose(1, 2), part) * self._cut(at.scale)
             own = kept + self._residual_vector(scope)
             if scope != "attention" and diagonal is not None:
                 result.norm[scope].diagonal(offset=part.start, dim1=-2, dim2=-1).copy_(own.norm(dim=-1))
@@ -230,7 +290,7 @@ class _Rows:
         """The target's own vector as it arrives at ``scope``; zero at scope ``attention``."""
         block = self.block
         if scope == "attention":
-            return self.vectors[0].new_zeros(())
+            return self.moved.value.new_zeros(())
         assert block.own is not None
         own = self._cut(block.own)
         return self._linear(own, block.outer_norm) if scope == "layernorm" and block.outer_norm else own
@@ -238,10 +298,12 @@ class _Rows:
     def _conservation(self, result: Measures, weights: Tensor) -> None:
         """Add the contributions up from α and the value vectors, and hold them against what the modules produced."""
         block = self.block
-        groups = weights.shape[1] // self.value.shape[1]
-        mixed = weights @ self.value.repeat_interleave(groups, dim=1)
-        mixed = mixed.transpose(1, 2).flatten(2)
-        total = {scope: (mixed @ at.projection) * self._cut(at.scale) + self._cut(at.bias) for scope, at in self.carried.items() if scope != "layernorm"}
+        mixed = self.moved.mixed(weights, self.part)
+        total = {
+            scope: (mixed @ at.projection) * self._cut(at.scale) + self._cut(at.bias)
+            for scope, at in self.carried.items()
+            if scope != "layernorm"
+        }
         assert block.projected is not None
         result.conservation_error["attention"] = conservation_error(total["attention"], self._cut(block.projected))
         if "residual" not in self.carried:

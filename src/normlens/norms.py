@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+_GATED_NUMBERS = 2**23  # size of the largest tensor of explicit vectors
 _CANCELLED = 1e-3  # below this share of (Σ_h a_h ‖f_h‖)², aᵀGa has lost too many digits: take ‖Ra‖ instead
 
 
@@ -113,6 +114,39 @@ def own_contribution(
     return (diagonal.unsqueeze(-2) @ vectors).squeeze(-2)
 
 
+def gated_norms(
+    weights: Float[Tensor, "batch head target source"],
+    value: Float[Tensor, "batch head source head_dim"],
+    gate: Float[Tensor, "batch target heads_x_head_dim"],
+    projections: list[Float[Tensor, "heads_x_head_dim d"]],
+) -> list[Float[Tensor, "batch target source"]]:
+    """‖(g_i ⊙ concat_h α_ij^h v_j^h) W_O‖, for a gate between attention and its projection.
+
+    A gate makes f depend on the target, so there is no Gram matrix per source: the vectors themselves are made, a few
+    targets at a time. Exact, and as slow as the direct formula.
+
+    Parameters
+    ----------
+    weights, value
+        α and the value vectors, one per query head.
+    gate
+        What attention's output is multiplied with, ``(batch, target, head * head_dim)``.
+    projections
+        Output projections, ``(head * head_dim, d)`` each.
+    """
+    batch, _, targets, sources = weights.shape
+    norms = [weights.new_empty(batch, targets, sources) for _ in projections]
+    at_once = max(1, _GATED_NUMBERS // (sources * gate.shape[-1]))
+    for b in range(batch):
+        for start in range(0, targets, at_once):
+            part = slice(start, start + at_once)
+            mixed = torch.einsum("hts,hsd->tshd", weights[b, :, part], value[b]).flatten(2)
+            mixed = mixed * gate[b, part, None]
+            for norm, projection in zip(norms, projections, strict=True):
+                norm[b, part] = torch.linalg.vector_norm(mixed @ projection, dim=-1)
+    return norms
+
+
 @dataclass(frozen=True)
 class NormForm:
     """A LayerNorm or RMSNorm as an affine map with one free number per row: (u − mean u) ⊙ gain / σ + shift.
@@ -142,9 +176,7 @@ class NormForm:
         scaled = self.gain.unsqueeze(-1) * projection
         return scaled - scaled.mean(0, keepdim=True) if self.centred else scaled
 
-    def row_scale(
-        self, before: Float[Tensor, "*rows d"], after: Float[Tensor, "*rows d"]
-    ) -> Float[Tensor, "*rows 1"]:
+    def row_scale(self, before: Float[Tensor, "*rows d"], after: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows 1"]:
         """1/σ of every row, read off what the norm really made of it (least squares; exact up to rounding).
 
         No ε and no formula for the variance is assumed, so none can be wrong.
@@ -154,9 +186,7 @@ class NormForm:
         product = ((after - self.shift) * direction).sum(-1, keepdim=True)
         return torch.where(length > 0, product / length.clamp_min(torch.finfo(length.dtype).tiny), 0)
 
-    def apply(
-        self, before: Float[Tensor, "*rows d"], scale: Float[Tensor, "*rows 1"]
-    ) -> Float[Tensor, "*rows d"]:
+    def apply(self, before: Float[Tensor, "*rows d"], scale: Float[Tensor, "*rows 1"]) -> Float[Tensor, "*rows d"]:
         """The norm's output for the given 1/σ, ``(..., d)``."""
         return self.linear(before) * scale + self.shift
 

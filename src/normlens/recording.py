@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from normlens.anatomy import SCOPES, BlockAnatomy
-from normlens.encoding import Example, Tokens, label_patches
+from normlens.encoding import Tokens, label_patches
+from normlens.examples import Example
 from normlens.measuring import Measures
 
 Reduction = Callable[[xr.Dataset], xr.Dataset]
@@ -141,13 +142,21 @@ class Recorder:
                 self._store(group, name, layer, place, pieces)
 
     def _store(
-        self, group: _GroupArrays, name: str, layer: int, place: slice, pieces: dict[str, tuple[tuple[str, ...], Tensor]]
+        self,
+        group: _GroupArrays,
+        name: str,
+        layer: int,
+        place: slice,
+        pieces: dict[str, tuple[tuple[str, ...], Tensor]],
     ) -> None:
         layers = len(self._layout.groups[name])
         for variable, (dims, x) in pieces.items():
             array = group.arrays.get(variable)
             if array is None:
-                shape = (layers, *(len(group.target) if d == "target" else n for d, n in zip(dims, x.shape, strict=True)))
+                shape = (
+                    layers,
+                    *(len(group.target) if d == "target" else n for d, n in zip(dims, x.shape, strict=True)),
+                )
                 array = np.empty(shape, dtype=_numpy_dtype(x))
                 array.fill(np.nan)
             elif "head" in dims and x.shape[0] > array.shape[1]:
@@ -155,11 +164,19 @@ class Recorder:
                 wider[:, : array.shape[1]] = array
                 array = wider
             group.arrays[variable] = array
-            index: list[Any] = [layer, *(place if d == "target" else slice(0, n) for d, n in zip(dims, x.shape, strict=True))]
+            index: list[Any] = [
+                layer,
+                *(place if d == "target" else slice(0, n) for d, n in zip(dims, x.shape, strict=True)),
+            ]
             torch.from_numpy(array)[tuple(index)].copy_(x)
 
     def _reduce(
-        self, group: _GroupArrays, block: BlockAnatomy, layer: int, place: slice, pieces: dict[str, tuple[tuple[str, ...], Tensor]]
+        self,
+        group: _GroupArrays,
+        block: BlockAnatomy,
+        layer: int,
+        place: slice,
+        pieces: dict[str, tuple[tuple[str, ...], Tensor]],
     ) -> None:
         assert self._reduction is not None
         variables = {name: (dims, x.cpu().numpy()) for name, (dims, x) in pieces.items()}
@@ -175,7 +192,13 @@ class Recorder:
         blocks = self._layout.groups[name]
         if self._reduction is not None:
             layers = [xr.concat(parts, dim="target") for _, parts in sorted(group.reduced.items())]
-            data = xr.concat(layers, dim=xr.Variable("layer", sorted(group.reduced)), coords="minimal", compat="override", join="outer")
+            data = xr.concat(
+                layers,
+                dim=xr.Variable("layer", sorted(group.reduced)),
+                coords="minimal",
+                compat="override",
+                join="outer",
+            )
         else:
             dims = {v: ("layer", *_DIMS[v.partition("/")[0]]) for v in group.arrays}
             variables = {v: (dims[v], array) for v, array in group.arrays.items()}
@@ -253,7 +276,9 @@ def _with_scopes(
             plain[name] = (("scope", *known[0]), stacked)
     data = xr.Dataset(plain, coords={"scope": list(SCOPES), **coordinates})
     heads = {"head": np.arange(data.sizes["head"])} if "head" in data.sizes else {}
-    return data.assign_coords({**heads, **_labels("target", target, rows), **_labels("source", source, np.arange(len(source)))})
+    return data.assign_coords(
+        {**heads, **_labels("target", target, rows), **_labels("source", source, np.arange(len(source)))}
+    )
 
 
 def _labels(side: str, tokens: Tokens, rows: NDArray[np.int64]) -> dict[str, Any]:

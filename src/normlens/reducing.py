@@ -18,7 +18,9 @@ _MAPS = ("weight", "norm", "norm_residual", "norm_layernorm")
 _EDGES = 10
 
 
-def named_reduction(reduce: str | Callable[[xr.Dataset], xr.Dataset] | None) -> Callable[[xr.Dataset], xr.Dataset] | None:
+def named_reduction(
+    reduce: str | Callable[[xr.Dataset], xr.Dataset] | None,
+) -> Callable[[xr.Dataset], xr.Dataset] | None:
     """The reduction of that name, or the caller's own function, checked as it runs.
 
     Raises
@@ -29,7 +31,9 @@ def named_reduction(reduce: str | Callable[[xr.Dataset], xr.Dataset] | None) -> 
     if reduce is None or callable(reduce):
         return reduce if reduce is None else _checked(reduce)
     if reduce not in REDUCTIONS:
-        raise InvalidInput(f"reduce={reduce!r} is no reduction; expected one of {', '.join(REDUCTIONS)}, or a function.")
+        raise InvalidInput(
+            f"reduce={reduce!r} is no reduction; expected one of {', '.join(REDUCTIONS)}, or a function."
+        )
     return REDUCTIONS[reduce]
 
 

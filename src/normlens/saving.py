@@ -32,7 +32,9 @@ def written_whole(path: Path, write: Callable[[Path], object]) -> Path:
     path = Path(path)
     temporary: Path | None = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix, delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix, delete=False
+        ) as file:
             temporary = Path(file.name)
         write(temporary)
         temporary.chmod(0o644)

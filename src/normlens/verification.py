@@ -66,6 +66,8 @@ def explicit_vector(block: Block, scope: Scope, batch: int, target: int, source:
     weights = working_precision(block.call.rows(target, target + 1))[batch, :, 0, source]
     value = value.repeat_interleave(len(weights) // len(value), dim=0)
     mixed = (weights[:, None] * value).flatten()
+    if block.gate is not None:
+        mixed = mixed * block.gate[batch, target]
     if block.head_norm is not None:
         mixed = _linear_part(block.head_norm, mixed, batch, target)
     vector = mixed @ block.projection

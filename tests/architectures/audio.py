@@ -32,7 +32,6 @@ SIZES: dict[str, dict[str, Any]] = {
     "speech_to_text": {"input_feat_per_channel": 16, "conv_channels": 16},
     "wav2vec2-bert": {"feature_projection_input_dim": 16},
     "mimi": MIMI,
-    "mimi_decoder": MIMI,
     "csm": {
         "codec_config": MIMI,
         "num_codebooks": 2,
@@ -46,7 +45,6 @@ SIZES: dict[str, dict[str, Any]] = {
     "moonshine_streaming": {"num_key_value_heads": 4},
     "dia": {"delay_pattern": [0, 1], "decoder_config": DIA},
     "dia_decoder": DIA,
-    "nemotron_asr_streaming_encoder": {"sliding_window": 5, "default_num_lookahead_tokens": 1},
 }
 
 FRAMES_FIRST: tuple[str, ...] = (
@@ -58,7 +56,6 @@ FRAMES_FIRST: tuple[str, ...] = (
     "cohere_asr",
     "lasr_ctc",
     "lasr_encoder",
-    "nemotron_asr_streaming_encoder",
     "nemotron3_diarization_audio",
     "nemotron3_5_transcribe_asr_audio",
     "gemma4_audio",
@@ -78,7 +75,6 @@ SHAPES: dict[str, dict[str, Any]] = {
     "kyutai_speech_to_text": {"input_ids": (7, 3)},
     "mimi": {"input_values": (1, 2000)},
     "mimi_encoder": {"input_values": (1, 2000)},
-    "encodec": {"input_values": (1, 2000)},
     "xcodec": {"input_values": (1, 2000)},
     "pe_audio_encoder": {"input_values": (1, 2000)},
     "dia": {"input_ids": "words", "decoder_input_ids": (5, 2)},

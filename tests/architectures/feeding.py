@@ -15,8 +15,13 @@ FIRST_WORD = 10
 """Token numbers below this one are special in some tiny configuration."""
 
 SOUND_FRAMES = 32
-FRAMES = 2
+"""Length of a spectrogram."""
+
 WAVE_SAMPLES = 2000
+"""Length of a waveform: the smallest that leaves a few positions after the usual strides."""
+
+FRAMES = 2
+"""Images of a video."""
 
 WITH_PIXELS = (
     "aimv2",
@@ -53,6 +58,9 @@ def feed(
     generator
         Source of every random number.
     """
+    maker = Maker(model, batch, length, generator)
+    if model_type in SHAPES:
+        return {name: maker.shaped(name, shape) for name, shape in SHAPES[model_type].items()}
     parameters = inspect.signature(model.forward).parameters
     required = [
         name
@@ -66,9 +74,6 @@ def feed(
     wanted = EXTRA.get(model_type, [main, *required])
     if "decoder_input_ids" in parameters:
         wanted = [*wanted, "decoder_input_ids"]
-    maker = Maker(model, batch, length, generator)
-    if model_type in SHAPES:
-        return {name: maker.shaped(name, shape) for name, shape in SHAPES[model_type].items()}
     made = {name: maker.make(name, "grid_thw" in wanted) for name in dict.fromkeys(wanted)}
     return made | {"use_cache": False} if "use_cache" in parameters else made
 
@@ -119,6 +124,8 @@ class Maker:
 
     def shaped(self, name: str, shape: tuple[int, ...] | int | str) -> Tensor:
         """Return one input of a given shape (without the batch), number of tokens, or usual number of tokens."""
+        if name == "image_attention_mask":
+            return torch.ones(self.batch, self.length, 1, dtype=torch.long)
         if isinstance(shape, str | int):
             return self.words(self.length if isinstance(shape, str) else shape)
         if name.endswith("mask") or name == "aspect_ratio_ids":

@@ -41,6 +41,9 @@ gemma4_assistant nougat pix2struct_text_model qwen3_omni_moe
 RANDOM_FORWARD = "draws random numbers in each forward pass, so two passes don't compare"
 _RANDOM_FORWARD = "vilt vits"
 
+NOT_FINITE = "answers a short sound with NaN: its eager mask leaves some positions nothing to look at"
+_NOT_FINITE = "nemotron_asr_streaming_encoder"
+
 TIME_SERIES = "reads time series: its inputs are not texts, images or sounds"
 _TIME_SERIES = """
 autoformer decision_transformer informer patchtsmixer patchtst time_series_transformer timesfm timesfm2_5
@@ -89,6 +92,7 @@ _GROUPS = {
     NO_FORWARD: _NO_FORWARD,
     BROKEN_CONFIGURATION: _BROKEN_CONFIGURATION,
     RANDOM_FORWARD: _RANDOM_FORWARD,
+    NOT_FINITE: _NOT_FINITE,
     TIME_SERIES: _TIME_SERIES,
     INPUTS: _INPUTS,
     SIZES: _SIZES,

@@ -107,9 +107,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "zamba": {"layers_block_type": ["mamba", "hybrid", "hybrid"]},
     "lfm2_moe": {"layer_types": ["conv", "full_attention", "full_attention"], "num_dense_layers": 1},
     "longcat_flash": {"ffn_hidden_size": 48, "expert_ffn_hidden_size": 16, "zero_expert_num": 2},
-    "nemotron_h_omni": {"video_temporal_patch_size": None},
     "neomme": {"head_dim": 16, "embedding_rank": 8, "embedding_dim": 16},
-    "qwen3_omni_moe_talker_text": {"shared_expert_intermediate_size": 16},
     "qwen4_exp_text": INDEXED,
     "qwen4_exp": {"text_config": INDEXED},
     "reformer": {

@@ -36,7 +36,6 @@ SIZES: dict[str, dict[str, Any]] = {
     "timesformer": {"num_frames": 2},
     "vivit": {"num_frames": 4, "tubelet_size": [2, 4, 4]},
     "videomae": {"num_frames": 4, "tubelet_size": 2, "decoder_num_hidden_layers": 1},
-    "vitpose_backbone": {"image_size": [16, 16], "patch_size": [4, 4]},
     "hiera": {
         "image_size": [32, 32],
         "embed_dim": 16,
@@ -46,7 +45,6 @@ SIZES: dict[str, dict[str, Any]] = {
         "masked_unit_size": [4, 4],
         "patch_stride": [4, 4],
     },
-    "sapiens2": {"image_size": [16, 16]},
     "detr": RESNET,
     "conditional_detr": RESNET,
     "table-transformer": RESNET,
@@ -69,7 +67,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "table-transformer": {"pixel_values": (3, 64, 64)},
     "dab-detr": {"pixel_values": (3, 64, 64)},
     "vit_mae": {"pixel_values": (3, 16, 16), "noise": (16,)},
-    "idefics": {"input_ids": "words", "pixel_values": (1, 3, 16, 16), "image_attention_mask": (7, 1)},
+    "idefics": {"input_ids": "words", "pixel_values": (1, 3, 16, 16), "image_attention_mask": "words"},
     "siglip2_vision_model": {"pixel_values": (16, 48), "pixel_attention_mask": (16,), "spatial_shapes": (2,)},
     "siglip2": {
         "input_ids": "words",

@@ -32,6 +32,13 @@ def test_share_curves_draw_the_shares_worked_out_by_hand(by_hand: xr.Dataset) ->
     assert [line.get_color() for line in figure.axes[0].lines] == [WEIGHT_COLOUR, NORM_COLOUR]
 
 
+def test_shares_fall_back_to_the_heads_own_norms(by_hand: xr.Dataset) -> None:
+    numbers = table(by_hand.drop_vars("norm"))
+    [_, norm] = [line.get_ydata()[0] for line in share_curves(numbers).axes[0].lines]
+    # α‖f(x)‖ of [CLS] over the row: 0.5 of 0.5 + 0.6 + 0.4 in head 0, 0.45 of 0.45 + 0.1 + 0 in head 1
+    assert norm == pytest.approx((0.5 / 1.5 + 0.45 / 0.55) / 2)
+
+
 def test_categories_that_receive_nothing_have_no_panel(by_hand: xr.Dataset) -> None:
     figure = share_curves(table(by_hand.assign_coords(source_category=("source", ["special", "other", "other"]))))
     assert [axes.get_title() for axes in figure.axes] == ["special tokens", "first token", "other tokens"]
@@ -106,17 +113,17 @@ def test_report_draws_what_the_table_has(random_group: xr.Dataset) -> None:
     )
     figures = report_figures(table(random_group, other))
     assert list(figures) == [
-        "shares",
-        "head_shares_special",
-        "head_shares_first_token",
-        "head_shares_punctuation",
-        "head_shares_other",
-        "mixing_ratios",
+        "share",
+        "head_share_special",
+        "head_share_first_token",
+        "head_share_punctuation",
+        "head_share_other",
+        "mixing_ratio",
         "vector_norm",
         "vector_norm_variation",
         "correlation_weight_vector_norm",
     ]
-    assert len(figures["shares"].axes[0].collections) >= 1
+    assert len(figures["share"].axes[0].collections) >= 1
     grid = figures["vector_norm"].axes[0].collections[0].get_array()
     np.testing.assert_allclose(grid, random_group["vector_norm"].mean("source"))
 

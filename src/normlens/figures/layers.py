@@ -11,7 +11,6 @@ from normlens.errors import InvalidInput
 from normlens.figures.style import CATEGORY_TITLES, MEASURE_COLOURS, drawing_style, new_figure
 from normlens.figures.tables import LayerCurve, layer_curves
 
-_SHARES = {"weight": "weight_share", "norm": "norm_share"}
 _RATIOS = {"weight": "mixing_ratio_weight", "norm": "mixing_ratio"}
 _MEASURE_MARKERS = {"weight": "o", "norm": "s"}
 _SCOPE_LINES = {"attention": "-", "residual": "--", "layernorm": ":"}
@@ -25,7 +24,8 @@ def share_curves(table: pd.DataFrame) -> Figure:
     ----------
     table
         What `normlens.statistics.CorpusStatistics.table` returns, for a corpus or for one text: the quantities
-        `weight_share` and `norm_share` per layer, between 0 and 1. Bounds `low` and `high` are drawn as bands.
+        `weight_share` and `norm_share` (where the norm of the sum over heads wasn't measured: `weighted_norm_share`)
+        per layer, between 0 and 1. Bounds `low` and `high` are drawn as bands.
 
     Returns
     -------
@@ -38,7 +38,10 @@ def share_curves(table: pd.DataFrame) -> Figure:
     InvalidInput
         If the table has no shares per layer.
     """
-    curves = {measure: layer_curves(table, quantity) for measure, quantity in _SHARES.items()}
+    curves = {
+        "weight": layer_curves(table, "weight_share"),
+        "norm": layer_curves(table, "norm_share") or layer_curves(table, "weighted_norm_share"),
+    }
     present = [
         category
         for category in CATEGORY_TITLES

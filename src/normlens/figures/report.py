@@ -33,8 +33,8 @@ def report_figures(table: pd.DataFrame) -> dict[str, Figure]:
     Returns
     -------
     dict of str to matplotlib.figure.Figure
-        In the order of reading, under names fit for files: ``shares`` (curves with bands), ``head_shares_special`` and
-        so on (heads by weight beside norm), ``mixing_ratios``, and an overview of the heads under the name of each
+        In the order of reading, under names fit for files: ``share`` (curves with bands), ``head_share_special`` and
+        so on (heads by weight beside norm), ``mixing_ratio``, and an overview of the heads under the name of each
         other quantity that is told apart by head. What the table lacks is left out.
 
     Raises
@@ -44,10 +44,10 @@ def report_figures(table: pd.DataFrame) -> dict[str, Figure]:
     """
     figures: dict[str, Figure] = {}
     if layer_curves(table, "weight_share") or layer_curves(table, "norm_share"):
-        figures["shares"] = share_curves(table)
+        figures["share"] = share_curves(table)
     figures |= _head_shares(table)
     if layer_curves(table, "mixing_ratio"):
-        figures["mixing_ratios"] = mixing_ratios(table)
+        figures["mixing_ratio"] = mixing_ratios(table)
     for quantity in table["quantity"].unique().tolist():
         grid = head_grids(table, quantity).get(_ALL)
         if grid is not None and grid.notnull().any():
@@ -67,6 +67,6 @@ def _head_shares(table: pd.DataFrame) -> dict[str, Figure]:
     for category, what in CATEGORY_TITLES.items():
         panels = {title: found[category] for title, found in grids.items() if category in found}
         if any(np.nanmax(panel.values, initial=0.0) > 0 for panel in panels.values()):
-            name = f"head_shares_{category.replace(' ', '_')}"
+            name = f"head_share_{category.replace(' ', '_')}"
             figures[name] = head_overview(panels, f"share going to {what}", percent=True)
     return figures

@@ -143,7 +143,9 @@ class _Graft(torch.autograd.Function):
         return value[0]
 
     @staticmethod
-    def setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, list[Tensor]], output: Tensor) -> None:
+    def setup_context(
+        ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, list[Tensor]], output: Tensor
+    ) -> None:
         pass
 
     @staticmethod

@@ -139,7 +139,10 @@ def _inner(gradient: Tensor | None, x: Tensor) -> Tensor:
 
 
 def _accounted(
-    value: Float[Tensor, " batch"], shares: Float[Tensor, "batch source"], bias: float, groups: tuple[tuple[str, int], ...]
+    value: Float[Tensor, " batch"],
+    shares: Float[Tensor, "batch source"],
+    bias: float,
+    groups: tuple[tuple[str, int], ...],
 ) -> PullBack:
     bias_share = value - shares.sum(1)
     gap = abs(float(shares.sum()) + bias - float(value.sum()))

@@ -159,9 +159,7 @@ class Push:
         with (
             torch.no_grad(),
             forward_ad.dual_level(),
-            frozen_run(
-                self._model, direction, batch=rows, product=self._product, sources=self._sources
-            ) as run,
+            frozen_run(self._model, direction, batch=rows, product=self._product, sources=self._sources) as run,
         ):
             value, derivative = _unpacked(run.read(inputs, self._module))
         if copies == 1 and direction.follow_constants:

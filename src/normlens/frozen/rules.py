@@ -123,6 +123,12 @@ def linear(call: Call) -> Any:
     return call.map(call.follow).run()
 
 
+def like(call: Call) -> Any:
+    """``x.type_as(y)``, ``x.expand_as(y)``: linear in x; y only lends its shape or type."""
+    x, *others = call.args
+    return call.function(x, *map(call.held, others), **call.kwargs)
+
+
 def affine(call: Call) -> Any:
     """Linear, perhaps with a literal that adds something: ``x + 1``, ``masked_fill(x, mask, 1)``, ``pad(x, ..., 1)``."""
     result = linear(call)
@@ -134,9 +140,7 @@ def affine(call: Call) -> Any:
     return result + call.direction.constant(torch.zeros_like(contribution), contribution)
 
 
-def product_of(
-    *names: str, factors: tuple[str, ...], terms: tuple[str, ...] = (), held: tuple[str, ...] = ()
-) -> Rule:
+def product_of(*names: str, factors: tuple[str, ...], terms: tuple[str, ...] = (), held: tuple[str, ...] = ()) -> Rule:
     """A product: each of k live ``factors`` gets 1/k of the derivative. ``terms`` are added, ``held`` are held fixed."""
 
     def rule(call: Call) -> Any:
@@ -194,7 +198,7 @@ ACTIVATION_MODULE = "activation module"
 
 
 def activation(call: Call) -> Any:
-    """x · (g(x)/x) with the gain held fixed, for g(0) = 0."""
+    """X · (g(x)/x) with the gain held fixed, for g(0) = 0."""
     x, *rest = call.args
     value, gain = secant(lambda t: call.function(t, *rest, **call.kwargs), x)
     return graft(value, x * gain)
@@ -395,16 +399,17 @@ RULES: Mapping[str, Rule] = {
     # the same numbers at other places
     **dict.fromkeys(
         _names(
-            "view view_as reshape reshape_as expand expand_as permute transpose swapaxes swapdims movedim moveaxis t T mT "
+            "view reshape expand permute transpose swapaxes swapdims movedim moveaxis t T mT "
             "squeeze unsqueeze flatten unflatten ravel contiguous clone alias narrow select diagonal chunk split "
             "split_with_sizes tensor_split hsplit vsplit unbind unfold as_strided __getitem__ index_select gather "
             "take_along_dim masked_select roll flip fliplr flipud rot90 repeat repeat_interleave tile broadcast_to "
-            "broadcast_tensors tril triu diag diag_embed to type type_as float half bfloat16 double cpu cuda real imag conj "
+            "broadcast_tensors tril triu diag diag_embed type float half bfloat16 double cpu cuda real imag conj "
             "resolve_conj resolve_neg view_as_real view_as_complex complex positive pixel_shuffle pixel_unshuffle "
             "channel_shuffle fold im2col col2im embedding atleast_1d atleast_2d atleast_3d __iter__ __reversed__ "
         ),
         linear,
     ),
+    **dict.fromkeys(_names("view_as reshape_as expand_as type_as to"), like),
     # put together
     **dict.fromkeys(
         _names(

@@ -295,17 +295,21 @@ def source_modules(model: nn.Module) -> list[nn.Module]:
     """Where sources enter: the input embeddings of the model and of every model inside it, each once.
 
     A model that names no input embeddings enters by its first embedding or convolution: audio encoders, and some
-    vision models. Failing all that, the model's first linear map is taken.
+    vision models. Only the whole model may enter by a linear map: inside, that is a decoder that starts from queries.
     """
     found: list[nn.Module] = []
     for part in (x for x in model.modules() if isinstance(x, PreTrainedModel)):
         embeddings = _input_embeddings(part)
         if embeddings is None and not any(isinstance(x, PreTrainedModel) for x in part.modules() if x is not part):
-            embeddings = next((x for x in part.modules() if isinstance(x, (nn.Embedding, *CONVOLUTIONS))), None)
+            embeddings = _first_map(part)
+            embeddings = None if part is not model and isinstance(embeddings, nn.Linear) else embeddings
         found += list(embeddings) if isinstance(embeddings, nn.ModuleList) else [embeddings] if embeddings else []
-    if not found:
-        found = [x for x in model.modules() if isinstance(x, nn.Linear)][:1]
+    found = found or [x for x in [_first_map(model)] if x is not None]
     return list(dict.fromkeys(found))
+
+
+def _first_map(model: nn.Module) -> nn.Module | None:
+    return next((x for x in model.modules() if isinstance(x, (nn.Embedding, nn.Linear, *CONVOLUTIONS))), None)
 
 
 def _input_embeddings(model: PreTrainedModel) -> nn.Module | None:
@@ -325,17 +329,17 @@ def _label(run: FrozenRun) -> str:
 
 
 def batch_size(inputs: Mapping[str, Any]) -> int:
-    """The number of rows of the first tensor.
+    """The number of rows: of the token ids, or else the smallest of any tensor (patches may be laid end to end).
 
     Raises
     ------
     InvalidInput
         If there is no tensor.
     """
-    first = next((x for x in inputs.values() if isinstance(x, Tensor) and x.ndim), None)
-    if first is None:
+    rows = {name: int(x.shape[0]) for name, x in inputs.items() if isinstance(x, Tensor) and x.ndim}
+    if not rows:
         raise InvalidInput(f"The inputs {sorted(inputs)} hold no tensor; give what the model's forward takes.")
-    return int(first.shape[0])
+    return rows.get("input_ids", min(rows.values()))
 
 
 def first_tensor(tree: Any) -> Tensor | None:

@@ -1,0 +1,82 @@
+"""The application: its commands, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from normlens.cli import analyze, demo, models, report
+from normlens.cli.terminal import show_error
+from normlens.errors import NormLensError
+
+BAD_INPUT = 2
+"""Exit code of everything that the library refuses, the same as for a wrong option."""
+
+
+class Commands(TyperGroup):
+    """The commands, each of which ends with one message and exit code 2 when the library refuses its input."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for.
+
+        Parameters
+        ----------
+        ctx
+            Typer's context of this call.
+
+        Returns
+        -------
+        Any
+            What the command returns.
+
+        Raises
+        ------
+        typer.Exit
+            With code 2 after a :class:`NormLensError`.
+        """
+        try:
+            return super().invoke(ctx)
+        except NormLensError as error:
+            show_error(str(error))
+            raise typer.Exit(BAD_INPUT) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="normlens",
+    help="See what attention really moves: attention weights beside the vectors that they mix.",
+    epilog="Start with: [bold]normlens demo[/bold]",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(analyze.analyze)
+app.command()(report.report)
+app.command()(models.models)
+app.command()(demo.demo)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from normlens import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """See what attention really moves: attention weights beside the vectors that they mix."""
+
+
+def main() -> None:
+    """Run the command line: 0 when all went well, 2 for bad input, 130 after Ctrl-C."""
+    app()

@@ -1,0 +1,78 @@
+"""Open a model without transformers' own bars and advice on the terminal."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from normlens.cli.terminal import waiting
+
+if TYPE_CHECKING:
+    from normlens import Lens
+
+
+def open_lens(
+    model: str,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> Lens:
+    """Load a model, saying so on standard error.
+
+    Parameters
+    ----------
+    model, device, dtype, revision, trust_remote_code
+        As in :func:`normlens.load`.
+
+    Returns
+    -------
+    Lens
+
+    Raises
+    ------
+    NormLensError
+        As :func:`normlens.load`.
+    """
+    with waiting(f"Loading {model}"), _quiet_loading(may_download=not _is_here(model)):
+        import normlens
+
+        return normlens.load(
+            model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
+        )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers' bars and log, and Python's warnings; what was set before comes back."""
+    from transformers.utils import logging
+
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def _quiet_loading(may_download: bool) -> Iterator[None]:
+    """Be quiet; where nothing is downloaded, drop all of standard error, since GGUF files have a bar of their own."""
+    with quiet(), nullcontext() if may_download else redirect_stderr(io.StringIO()):
+        yield
+
+
+def _is_here(model: str) -> bool:
+    from normlens.catalogue import BUNDLED
+
+    return model in BUNDLED or Path(model).exists()

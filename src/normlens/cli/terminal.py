@@ -1,0 +1,146 @@
+"""What a person sees: results on standard output, progress and messages on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+WEIGHT = "#2e8bcc"
+"""Blue is what the weights say, as in the pictures; a tone that dark and light terminals both show well."""
+NORM = "#e0662a"
+"""Vermilion is what attention moves."""
+
+MEASURE_STYLES = {"weight": WEIGHT, "norm": NORM}
+
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def results() -> Console:
+    """Standard output, for results."""
+    return Console(highlight=False)
+
+
+def messages() -> Console:
+    """Standard error, for everything else."""
+    return Console(stderr=True, highlight=False)
+
+
+def show_error(message: str) -> None:
+    """Print one short block on standard error.
+
+    Parameters
+    ----------
+    message
+        What was seen, what was expected, what to do.
+    """
+    messages().print(f"[bold red]normlens:[/] {escape(printable(message, keep='\n'))}", soft_wrap=True)
+
+
+def percent(share: float) -> str:
+    """Write a share as a percentage, with a decimal below 10 %; "–" if there is none.
+
+    Parameters
+    ----------
+    share
+        Between 0 and 1, or NaN.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> percent(0.384), percent(0.0712), percent(0.0), percent(float("nan"))
+    ('38 %', '7.1 %', '0 %', '–')
+    """
+    if share != share:
+        return "–"
+    return f"{100 * share:.1f} %" if 0.0005 <= share < 0.0995 else f"{100 * share:.0f} %"
+
+
+def bar(share: float, measure: str, width: int) -> Text:
+    """Draw a share as a bar, followed by its percentage.
+
+    Parameters
+    ----------
+    share
+        Between 0 and 1, or NaN.
+    measure
+        "weight" or "norm", which tells the colour.
+    width
+        Columns that a share of 1 takes.
+
+    Returns
+    -------
+    rich.text.Text
+    """
+    eighths = 0 if share != share else round(8 * width * min(max(share, 0.0), 1.0))
+    drawn = "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+    return Text.assemble((drawn, MEASURE_STYLES[measure]), " " if drawn else "", percent(share))
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Replace what would steer a terminal, such as an escape sequence inside a text, by a middle dot.
+
+    Parameters
+    ----------
+    text
+        Anything, such as a token.
+    keep
+        Characters that may stay.
+
+    Returns
+    -------
+    str
+        As long as `text`.
+
+    Examples
+    --------
+    >>> printable("a\\x1b[31m")
+    'a·[31m'
+    """
+    return "".join(character if character.isprintable() or character in keep else "·" for character in text)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Say on standard error what is being waited for; a spinner if that is a terminal, else a line.
+
+    Parameters
+    ----------
+    what
+        Such as "Loading minilm-l6".
+    """
+    console = Console(file=sys.stderr, highlight=False)
+    if not console.is_terminal:
+        console.print(escape(what), soft_wrap=True)
+        yield
+        return
+    with console.status(escape(what)):
+        yield
+
+
+@contextmanager
+def counting(what: str, total: int | None) -> Iterator[Progress]:
+    """Show a progress bar on standard error; advance its only task, number 0.
+
+    Parameters
+    ----------
+    what
+        Such as "Analysing".
+    total
+        How many steps there will be; None if that isn't known.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = messages()
+    if not console.is_terminal:
+        console.print(escape(f"{what}{'' if total is None else f' {total} texts'}"), soft_wrap=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        progress.add_task(escape(what), total=total)
+        yield progress

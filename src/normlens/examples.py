@@ -1,0 +1,217 @@
+"""Inputs as a user hands them in, made ready for one model: tensors, labels, padding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import BatchFeature, PreTrainedModel
+
+from normlens.encoding import Tokens, encode_chat, encode_ids, encode_text
+from normlens.errors import InvalidInput
+from normlens.loading import LoadedModel
+
+UNLIMITED = 10**9  # tokenizers without a limit report something astronomical
+
+
+@dataclass(frozen=True)
+class Example:
+    """One input, ready for the model.
+
+    Attributes
+    ----------
+    tensors
+        Model inputs without a batch axis.
+    source
+        The tokens that an encoder or a decoder-only model reads; None for images, whose positions are known later.
+    target
+        The decoder's input tokens in an encoder–decoder, else None.
+    text
+        What was handed in, for the record.
+    """
+
+    tensors: dict[str, Tensor]
+    source: Tokens | None
+    target: Tokens | None
+    text: str
+
+
+@dataclass(frozen=True)
+class ExampleMaker:
+    """Turns one input into an :class:`Example` for a model.
+
+    Attributes
+    ----------
+    loaded
+        The model, with its tokenizer or image processor.
+    """
+
+    loaded: LoadedModel
+
+    def make(self, one: Any, target: Any = None, generate: int | None = None) -> Example:
+        """Tensors and labels of one input.
+
+        Parameters
+        ----------
+        one
+            A text, token ids, chat messages, or an image.
+        target
+            What the decoder of an encoder–decoder reads.
+        generate
+            How many tokens a decoder adds first.
+
+        Raises
+        ------
+        InvalidInput
+            If the input isn't one that this model takes.
+        """
+        model = self.loaded.model
+        if not isinstance(one, (str, list, tuple)) and not (isinstance(one, (Tensor, np.ndarray)) and one.ndim == 1):
+            return self._image(one)
+        if target is not None and not model.config.is_encoder_decoder:
+            raise InvalidInput(f"A target was given, but {type(model).__name__} has no decoder that reads one.")
+        source = self._tokens(one)
+        if generate is not None:
+            source = self._continued(source, generate)
+        check_length(source, self.loaded, "input")
+        tensors = {"input_ids": torch.as_tensor(source.ids)}
+        tensors["attention_mask"] = torch.ones_like(tensors["input_ids"])
+        if not model.config.is_encoder_decoder:
+            return Example(tensors, source, None, source.text)
+        decoder = self._decoder_tokens(target)
+        check_length(decoder, self.loaded, "target")
+        tensors["decoder_input_ids"] = torch.as_tensor(decoder.ids)
+        tensors["decoder_attention_mask"] = torch.ones_like(tensors["decoder_input_ids"])
+        return Example(tensors, source, decoder, source.text)
+
+    def _tokens(self, one: Any, as_target: bool = False) -> Tokens:
+        tokenizer, vocabulary = self.loaded.tokenizer, self._vocabulary()
+        if not isinstance(one, str) and (not len(one) or not isinstance(one[0], Mapping)):
+            return encode_ids(tokenizer, [int(i) for i in one], vocabulary)
+        if tokenizer is None:
+            raise InvalidInput(
+                f"{self.loaded.name} was loaded without a tokenizer, but a text was given. Pass token ids, or load it as "
+                "(model, tokenizer)."
+            )
+        tokens = (
+            encode_text(tokenizer, one, as_target=as_target)
+            if isinstance(one, str)
+            else encode_chat(tokenizer, one, vocabulary)
+        )
+        if tokens.ids.max() >= vocabulary:
+            raise InvalidInput(
+                f"The tokenizer gave id {tokens.ids.max()}; the model has embeddings for {vocabulary} ids. This tokenizer "
+                "belongs to another model, or the model's embeddings were never resized for its added tokens."
+            )
+        return tokens
+
+    def _vocabulary(self) -> int:
+        embeddings = self.loaded.model.get_input_embeddings()
+        size = getattr(embeddings, "weight", None)
+        return UNLIMITED if size is None else int(size.shape[0])
+
+    def _decoder_tokens(self, target: Any) -> Tokens:
+        """The decoder's input: its start token, then the target without its last token."""
+        model = self.loaded.model
+        if target is None:
+            raise InvalidInput(
+                f"{type(model).__name__} is an encoder–decoder: expected target=, the text to read teacher-forced."
+            )
+        tokens, config = self._tokens(target, as_target=True), model.config
+        starts = (config.decoder_start_token_id, getattr(config, "bos_token_id", None), config.pad_token_id)
+        start = next((s for s in starts if s is not None), 0)
+        first = {"ids": [start], "labels": ["[START]"], "special": [True], "offsets": [[0, 0]], "words": [-1]}
+        shifted = {
+            name: np.concatenate([value, getattr(tokens, name)[:-1]])
+            for name, value in {**first, "categories": ["special"]}.items()
+        }
+        return Tokens(text=tokens.text, **shifted)
+
+    def _continued(self, prompt: Tokens, count: int) -> Tokens:
+        """The prompt and what the model adds to it, greedily."""
+        model = self.loaded.model
+        if count < 1 or not model.can_generate() or model.config.is_encoder_decoder:
+            raise InvalidInput(
+                f"generate={count} was asked of {type(model).__name__}; expected a number from 1 and a decoder that "
+                "generates (a model with a language-model head)."
+            )
+        ids = torch.as_tensor(prompt.ids, device=model.device)[None]
+        with torch.no_grad():
+            made = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, do_sample=False)
+        return encode_ids(self.loaded.tokenizer, made[0].tolist(), self._vocabulary())
+
+    def _image(self, image: Any) -> Example:
+        """Pixel values: given as a tensor ``(channel, height, width)``, or made by the image processor."""
+        if isinstance(image, Tensor) and image.ndim == 3:
+            return Example({"pixel_values": image}, None, None, "an image")
+        if self.loaded.processor is None:
+            raise InvalidInput(
+                f"{type(image).__name__} was given; expected a text, token ids or chat messages. For images, load the "
+                "model with its image processor, or pass pixel values as a tensor (channel, height, width)."
+            )
+        try:
+            features: BatchFeature = self.loaded.processor(images=image, return_tensors="pt")
+        except Exception as error:
+            raise InvalidInput(f"The image processor refused the image ({type(image).__name__}): {error}") from error
+        return Example({n: x[0] for n, x in features.items() if isinstance(x, Tensor)}, None, None, "an image")
+
+
+def check_length(tokens: Tokens, loaded: LoadedModel, side: str) -> None:
+    """Refuse a sequence that the model has no positions for.
+
+    Raises
+    ------
+    InvalidInput
+        With both lengths.
+    """
+    limits = [getattr(loaded.tokenizer, "model_max_length", UNLIMITED), position_limit(loaded.model)]
+    limit = min(int(x) for x in limits if x)
+    if len(tokens) > limit:
+        raise InvalidInput(
+            f"The {side} has {len(tokens)} tokens; this model takes at most {limit}. Cut the text, or split it into parts."
+        )
+
+
+def position_limit(model: PreTrainedModel) -> int:
+    """How many positions a model has, by its config; a huge number if it sets no limit."""
+    config = model.config.get_text_config()
+    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or UNLIMITED
+    if not isinstance(limit, int) or limit <= 0:
+        return UNLIMITED
+    return limit - (config.pad_token_id + 1 if counts_from_padding(model) else 0)
+
+
+def counts_from_padding(model: PreTrainedModel) -> bool:
+    """Whether positions start behind the padding id, as in RoBERTa; such models skip padding by themselves."""
+    return any(hasattr(module, "create_position_ids_from_input_ids") for module in model.modules())
+
+
+def pad(examples: Sequence[Example], padding_id: int, device: torch.device, side: str = "right") -> dict[str, Tensor]:
+    """Stack examples into one batch, padding token sequences on one side.
+
+    Parameters
+    ----------
+    examples
+        With the same model inputs each.
+    padding_id
+        Fills the ids; every mask is zero there.
+    side
+        "right" or "left".
+    """
+    batch: dict[str, Tensor] = {}
+    for name in examples[0].tensors:
+        columns = [example.tensors[name] for example in examples]
+        if columns[0].ndim != 1 or name == "pixel_values":
+            batch[name] = torch.stack(columns).to(device)
+            continue
+        length = max(len(c) for c in columns)
+        fill = padding_id if name.endswith("input_ids") else 0
+        padded = columns[0].new_full((len(columns), length), fill)
+        for row, column in zip(padded, columns, strict=True):
+            row[slice(0, len(column)) if side == "right" else slice(length - len(column), length)] = column
+        batch[name] = padded.to(device)
+    return batch

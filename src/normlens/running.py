@@ -1,0 +1,192 @@
+"""Runs a model under the tracer: once to find its anatomy and verify it, then batch after batch to measure."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+import xarray as xr
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from normlens.anatomy import Block, BlockAnatomy, describe, require_attention_scope
+from normlens.capture import attention_implementation, capturing, has_interface
+from normlens.errors import ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
+from normlens.examples import Example, counts_from_padding, pad
+from normlens.measuring import TOLERANCE, check_conservation, measure
+from normlens.observing import observing
+from normlens.recording import Layout, Recorder, Reduction, lay_out
+from normlens.tracing import Tracer, unfinished, unheard
+from normlens.verification import verify_pairs
+
+Listening = Callable[[PreTrainedModel, Tracer, int | None], AbstractContextManager[None]]
+
+
+class Runner:
+    """A model with what is known of its anatomy.
+
+    Parameters
+    ----------
+    model
+        The model; its head is left out of the run, since no attention happens there.
+
+    Attributes
+    ----------
+    not_measured
+        Attention modules that ran without being heard (attention without a softmax, say), by path.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+        self.not_measured: list[str] = []
+        self._body: PreTrainedModel = model.base_model
+        self._arguments = set(inspect.signature(self._body.forward).parameters)
+        self._known: dict[tuple[str, ...], tuple[Layout, Listening, bool]] = {}
+
+    def batchable(self, example: Example) -> bool:
+        """Whether inputs like this one can be padded: every attention call is as long as the tokens it reads."""
+        return self._anatomy(example)[2]
+
+    def run(
+        self,
+        batch: Sequence[Example],
+        reduction: Reduction | None = None,
+        chunk_size: int | None = None,
+        padding: str = "right",
+    ) -> list[dict[str, xr.Dataset]]:
+        """Measure a batch: one dictionary of group name to labelled arrays per example.
+
+        Raises
+        ------
+        UnsupportedArchitecture
+            If the model can't be measured, or takes another way than in the run that was watched first.
+        ConservationError
+            If contributions don't add up.
+        """
+        layout, listening, _ = self._anatomy(batch[0])
+        recorder = Recorder(layout, batch, padding, reduction)
+
+        def complete(block: Block) -> bool:
+            scopes = layout.anatomy(block.path, block.occurrence).scopes
+            return block.reached()[: len(scopes)] == scopes
+
+        def record(block: Block) -> None:
+            self._record(block, layout.anatomy(block.path, block.occurrence), recorder, len(batch), chunk_size)
+
+        tracer = Tracer(self._body, record, complete)
+        with torch.no_grad(), listening(self.model, tracer, chunk_size), tracer.watching():
+            self._forward(self._inputs(batch, padding))
+        if tracer.open_blocks:
+            raise UnsupportedArchitecture(
+                f"{unfinished(tracer.open_blocks)}: this run went another way than the first one that was watched "
+                f"({tracer.open_blocks[0].obstacle}). Nothing was returned."
+            )
+        return recorder.trees()
+
+    def _record(self, block: Block, known: BlockAnatomy, recorder: Recorder, size: int, chunk_size: int | None) -> None:
+        """Measure one block and store what was measured, if it adds up."""
+        batch, targets = block.call.output.shape[:2]
+        if batch != size:
+            raise UnsupportedArchitecture(
+                f"{block.path} attends within {batch} windows of {size} input(s); analyze() lays out attention over whole "
+                "sequences only."
+            )
+        valid = recorder.valid_targets(known, batch, targets, block.call.output.device)
+        for measures in measure(block, known.scopes, chunk_size):
+            part = None if valid is None else valid[:, measures.start : measures.start + measures.weight.shape[2]]
+            check_conservation(measures, block.path, self.model.dtype, part)
+            recorder.add(known, measures, targets)
+
+    def _anatomy(self, example: Example) -> tuple[Layout, Listening, bool]:
+        """Layout, the way of listening, and whether batches can be padded, for inputs of this kind; found once."""
+        kind = tuple(sorted(example.tensors))
+        if kind not in self._known:
+            ways = [_through_interface, _by_observation] if has_interface(self.model) else [_by_observation]
+            for way in ways:
+                try:
+                    blocks = self._inspect(example, way)
+                    break
+                except (UnsupportedArchitecture, ConservationError) as error:
+                    if way is ways[-1]:
+                        raise (self._refused if way is not ways[0] else error) from error
+                    self._refused: NormLensError = error
+            lengths = {len(t) for t in (example.source, example.target) if t is not None}
+            watched = {length for block in blocks for length in (block.targets, block.sources)}
+            self._known[kind] = lay_out(blocks), way, watched <= lengths
+        return self._known[kind]
+
+    def _inspect(self, example: Example, listening: Listening) -> list[BlockAnatomy]:
+        """Run once untouched and once watched; compare, describe every block, check what it moves against vectors."""
+        inputs = self._inputs([example], "right")
+        tracer = Tracer(self._body, on_block=lambda block: None, complete=lambda block: False)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            with attention_implementation(self.model, "eager"):
+                untouched = self._forward(inputs)
+            torch.manual_seed(0)
+            with listening(self.model, tracer, None), tracer.watching():
+                watched = self._forward(inputs)
+            _require_equal(untouched, watched, self.model)
+            anatomy = [describe(block) for block in tracer.open_blocks]
+            require_attention_scope(anatomy, self.model)
+            for block, known in zip(tracer.open_blocks, anatomy, strict=True):
+                verify_pairs(block, known.scopes, self.model.dtype)
+                for measures in measure(block, ("attention",)):
+                    check_conservation(measures, block.path, self.model.dtype, None)
+        self.not_measured = unheard(tracer.ran_attention, [block.path for block in anatomy])
+        return anatomy
+
+    def _inputs(self, batch: Sequence[Example], padding: str) -> dict[str, Tensor]:
+        padding_id = getattr(self.model.config.get_text_config(), "pad_token_id", None)
+        inputs = pad(batch, 0 if padding_id is None else padding_id, self.model.device, padding)
+        if padding == "left" and len(batch) > 1 and "attention_mask" in inputs:
+            if self.model.config.is_encoder_decoder:
+                raise InvalidInput("Encoder–decoder models count positions from the left edge; use padding='right'.")
+            if "position_ids" in self._arguments and not counts_from_padding(self.model):
+                inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp_min(0)
+        return inputs
+
+    def _forward(self, inputs: dict[str, Tensor]) -> Any:
+        chosen = {name: x for name, x in inputs.items() if name in self._arguments}
+        return self._body(**chosen, use_cache=False) if "use_cache" in self._arguments else self._body(**chosen)
+
+
+@contextmanager
+def _through_interface(model: PreTrainedModel, tracer: Tracer, chunk_size: int | None) -> Iterator[None]:
+    """Listen through transformers' attention interface."""
+    with capturing(model, tracer.hear, chunk_size):
+        yield
+
+
+@contextmanager
+def _by_observation(model: PreTrainedModel, tracer: Tracer, chunk_size: int | None) -> Iterator[None]:
+    """Listen by observing the model's own eager attention."""
+    if chunk_size is not None:
+        raise UnsupportedArchitecture(
+            f"{type(model).__name__} computes attention inside its own modules, all targets at once; it can't be run in "
+            "chunks. Leave chunk_size out."
+        )
+    with attention_implementation(model, "eager"), observing(model, tracer.hear):
+        yield
+
+
+def _require_equal(untouched: Any, watched: Any, model: PreTrainedModel) -> None:
+    """Refuse a model that gives something else when it is listened to."""
+    one, other = _first_tensor(untouched), _first_tensor(watched)
+    gap = float((one - other).norm() / one.norm().clamp_min(torch.finfo(one.dtype).tiny))
+    if not gap <= TOLERANCE.get(model.dtype, TOLERANCE[torch.float32]):
+        raise UnsupportedArchitecture(
+            f"{type(model).__name__} gives another output when its attention is listened to: off by {gap:.1e} of its "
+            "length (nan: it isn't finite at all). Its code may ask which attention implementation runs, its weights may "
+            "be broken, or it may draw random numbers."
+        )
+
+
+def _first_tensor(output: Any) -> Tensor:
+    values = output.to_tuple() if hasattr(output, "to_tuple") else output
+    while not isinstance(values, Tensor):
+        values = values[0]
+    return values if values.dtype == torch.float64 else values.float()
