@@ -21,6 +21,10 @@ class UnsupportedArchitecture(NormLensError):
     """The model does something that no exact path covers; the message names the module and the reason."""
 
 
+class AnotherWay(UnsupportedArchitecture):
+    """The model took another way through its modules than in the run that was watched first."""
+
+
 class ConservationError(NormLensError):
     """Contributions don't add up to what the module produced; the message names the module and the size of the gap."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import BatchFeature, PreTrainedModel
+from transformers import BatchFeature, PretrainedConfig, PreTrainedModel
 
 from normlens.encoding import Tokens, encode_chat, encode_ids, encode_text
 from normlens.errors import InvalidInput
@@ -178,11 +178,19 @@ def check_length(tokens: Tokens, loaded: LoadedModel, side: str) -> None:
 
 def position_limit(model: PreTrainedModel) -> int:
     """How many positions a model has, by its config; a huge number if it sets no limit."""
-    config = model.config.get_text_config()
+    config = model.config if hasattr(model.config, "max_position_embeddings") else _text_config(model)
     limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or UNLIMITED
     if not isinstance(limit, int) or limit <= 0:
         return UNLIMITED
-    return limit - (config.pad_token_id + 1 if counts_from_padding(model) else 0)
+    return limit - ((config.pad_token_id or 0) + 1 if counts_from_padding(model) else 0)
+
+
+def _text_config(model: PreTrainedModel) -> PretrainedConfig:
+    """The config of a model's text part; the whole config where that is ambiguous."""
+    try:
+        return model.config.get_text_config()
+    except ValueError:
+        return model.config
 
 
 def counts_from_padding(model: PreTrainedModel) -> bool:

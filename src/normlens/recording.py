@@ -15,6 +15,7 @@ from torch import Tensor
 from normlens.anatomy import SCOPES, BlockAnatomy
 from normlens.encoding import Tokens, label_patches
 from normlens.examples import Example
+from normlens.errors import AnotherWay
 from normlens.measuring import Measures
 
 Reduction = Callable[[xr.Dataset], xr.Dataset]
@@ -39,7 +40,10 @@ class Layout:
             for layer, block in enumerate(blocks):
                 if (block.path, block.occurrence) == (path, occurrence):
                     return name, layer
-        raise KeyError((path, occurrence))
+        raise AnotherWay(
+            f"{path} was called a {occurrence + 1}. time in this run, but not in the first run that was watched: the model "
+            "takes another way for this input. Nothing was returned."
+        )
 
     def anatomy(self, path: str, occurrence: int) -> BlockAnatomy:
         """The anatomy of a block."""

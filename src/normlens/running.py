@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from normlens.anatomy import Block, BlockAnatomy, describe, require_attention_scope
 from normlens.capture import attention_implementation, capturing, has_interface
-from normlens.errors import ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
+from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example, counts_from_padding, pad
 from normlens.measuring import TOLERANCE, check_conservation, measure
 from normlens.observing import observing
@@ -42,7 +42,7 @@ class Runner:
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self.not_measured: list[str] = []
-        self._body: PreTrainedModel = model.base_model
+        self._body = _without_head(model)
         self._arguments = set(inspect.signature(self._body.forward).parameters)
         self._known: dict[tuple[str, ...], tuple[Layout, Listening, bool]] = {}
 
@@ -66,6 +66,15 @@ class Runner:
         ConservationError
             If contributions don't add up.
         """
+        try:
+            return self._measure(batch, reduction, chunk_size, padding)
+        except AnotherWay:
+            self._known.clear()  # some models switch their attention once, by length: watch again
+            return self._measure(batch, reduction, chunk_size, padding)
+
+    def _measure(
+        self, batch: Sequence[Example], reduction: Reduction | None, chunk_size: int | None, padding: str
+    ) -> list[dict[str, xr.Dataset]]:
         layout, listening, _ = self._anatomy(batch[0])
         recorder = Recorder(layout, batch, padding, reduction)
 
@@ -80,7 +89,7 @@ class Runner:
         with torch.no_grad(), listening(self.model, tracer, chunk_size), tracer.watching():
             self._forward(self._inputs(batch, padding))
         if tracer.open_blocks:
-            raise UnsupportedArchitecture(
+            raise AnotherWay(
                 f"{unfinished(tracer.open_blocks)}: this run went another way than the first one that was watched "
                 f"({tracer.open_blocks[0].obstacle}). Nothing was returned."
             )
@@ -140,7 +149,7 @@ class Runner:
         return anatomy
 
     def _inputs(self, batch: Sequence[Example], padding: str) -> dict[str, Tensor]:
-        padding_id = getattr(self.model.config.get_text_config(), "pad_token_id", None)
+        padding_id = getattr(self.model.config, "pad_token_id", None)
         inputs = pad(batch, 0 if padding_id is None else padding_id, self.model.device, padding)
         if padding == "left" and len(batch) > 1 and "attention_mask" in inputs:
             if self.model.config.is_encoder_decoder:
@@ -152,6 +161,12 @@ class Runner:
     def _forward(self, inputs: dict[str, Tensor]) -> Any:
         chosen = {name: x for name, x in inputs.items() if name in self._arguments}
         return self._body(**chosen, use_cache=False) if "use_cache" in self._arguments else self._body(**chosen)
+
+
+def _without_head(model: PreTrainedModel) -> PreTrainedModel:
+    """The part of a model that attends, if it takes the same input; else the model."""
+    body: PreTrainedModel = model.base_model
+    return body if model.main_input_name in inspect.signature(body.forward).parameters else model
 
 
 @contextmanager
