@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,7 +224,7 @@ class Analysis:
         """A self-contained page to look at the analysis in a browser; also written to ``path`` if one is given."""
         from normlens.figures import html_view
 
-        page = html_view(self.data, self.attrs.get("text", "")[:80])
+        page = html_view(self.data, textwrap.shorten(self.attrs.get("text", ""), 100, placeholder=" …"))
         if path is not None:
             written_whole(Path(path), lambda temporary: temporary.write_text(page, encoding="utf-8"))
         return page

@@ -209,4 +209,5 @@ def conservation_error(
     """‖Σ_j c_ij + bias_i − output_i‖ / ‖output_i‖ for every target; the plain gap where the output is zero."""
     gap = torch.linalg.vector_norm(total - output, dim=-1)
     size = torch.linalg.vector_norm(output, dim=-1)
-    return gap / torch.where(size > 0, size, torch.ones_like(size))
+    relative: Tensor = gap / torch.where(size > 0, size, torch.ones_like(size))
+    return relative

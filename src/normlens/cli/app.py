@@ -7,7 +7,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from normlens.cli import analyze, demo, models, report
+from normlens.cli.analyze import analyze
+from normlens.cli.demo import demo
+from normlens.cli.models import models
+from normlens.cli.report import report
 from normlens.cli.terminal import show_error
 from normlens.errors import NormLensError
 
@@ -54,10 +57,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(analyze.analyze)
-app.command()(report.report)
-app.command()(models.models)
-app.command()(demo.demo)
+app.command()(analyze)
+app.command()(report)
+app.command()(models)
+app.command()(demo)
 
 
 def _show_version(wanted: bool) -> None:

@@ -42,9 +42,7 @@ def open_lens(
     with waiting(f"Loading {model}"), _quiet_loading(may_download=not _is_here(model)):
         import normlens
 
-        return normlens.load(
-            model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
-        )
+        return normlens.load(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
 
 
 @contextmanager

@@ -33,13 +33,9 @@ Device = Annotated[
 ]
 Dtype = Annotated[
     str | None,
-    typer.Option(
-        help="float32, float64, bfloat16 or float16. Default: the checkpoint's own.", rich_help_panel=_MODEL
-    ),
+    typer.Option(help="float32, float64, bfloat16 or float16. Default: the checkpoint's own.", rich_help_panel=_MODEL),
 ]
-Revision = Annotated[
-    str | None, typer.Option(help="Branch, tag or commit on the Hub.", rich_help_panel=_MODEL)
-]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.", rich_help_panel=_MODEL)]
 TrustRemoteCode = Annotated[
     bool,
     typer.Option(

@@ -39,7 +39,8 @@ def show_error(message: str) -> None:
     message
         What was seen, what was expected, what to do.
     """
-    messages().print(f"[bold red]normlens:[/] {escape(printable(message, keep='\n'))}", soft_wrap=True)
+    lines = "\n".join(printable(line) for line in message.splitlines())
+    messages().print(f"[bold red]normlens:[/] {escape(lines)}", soft_wrap=True)
 
 
 def percent(share: float) -> str:
@@ -85,15 +86,13 @@ def bar(share: float, measure: str, width: int) -> Text:
     return Text.assemble((drawn, MEASURE_STYLES[measure]), " " if drawn else "", percent(share))
 
 
-def printable(text: str, keep: str = "") -> str:
-    """Replace what would steer a terminal, such as an escape sequence inside a text, by a middle dot.
+def printable(text: str) -> str:
+    r"""Replace what would steer a terminal, such as an escape sequence inside a text, by a middle dot.
 
     Parameters
     ----------
     text
         Anything, such as a token.
-    keep
-        Characters that may stay.
 
     Returns
     -------
@@ -102,10 +101,10 @@ def printable(text: str, keep: str = "") -> str:
 
     Examples
     --------
-    >>> printable("a\\x1b[31m")
+    >>> printable("a\x1b[31m")
     'a·[31m'
     """
-    return "".join(character if character.isprintable() or character in keep else "·" for character in text)
+    return "".join(character if character.isprintable() else "·" for character in text)
 
 
 @contextmanager

@@ -1,0 +1,191 @@
+"""What comes in and goes out: texts from files or standard input, results into files."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from normlens.cli.terminal import messages
+from normlens.errors import InvalidInput, NormLensError
+
+if TYPE_CHECKING:
+    from normlens import Analysis
+    from normlens.cli.options import Scope
+
+PICTURES = (".png", ".svg", ".pdf")
+SUFFIXES = (".nc", ".html", *PICTURES, ".parquet", ".json")
+
+
+class Lines:
+    """The texts of a file, one per line; blank lines are left out. May be read any number of times.
+
+    Parameters
+    ----------
+    path
+        A text file in UTF-8.
+    limit
+        How many texts to read at most.
+    column
+        For lines of several texts between tabs: which of them, 0 or 1. Default: the whole line.
+
+    Attributes
+    ----------
+    number
+        Number of the line read last, from 1.
+    """
+
+    def __init__(self, path: Path, limit: int | None = None, column: int | None = None) -> None:
+        self.path, self.limit, self.column, self.number = path, limit, column, 0
+
+    def __iter__(self) -> Iterator[str]:
+        """Read from the start.
+
+        Raises
+        ------
+        InvalidInput
+            If the file can't be read, isn't text, or a line lacks the column.
+        """
+        return islice(self._texts(), self.limit)
+
+    def located(self, message: str) -> str:
+        """Say in which line the text that was read last stands, unless the message does."""
+        if not self.number or str(self.path) in message:
+            return message
+        return f"{self.path}, line {self.number}: {message}"
+
+    def _texts(self) -> Iterator[str]:
+        try:
+            with self.path.open(encoding="utf-8-sig") as file:
+                for self.number, line in enumerate(file, start=1):
+                    if line.strip():
+                        yield self._column(line.strip("\r\n"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise unreadable(self.path, error) from error
+
+    def _column(self, line: str) -> str:
+        if self.column is None:
+            return line.strip()
+        parts = line.split("\t")
+        if len(parts) != 2 or not all(part.strip() for part in parts):
+            raise InvalidInput(
+                f"{self.path}, line {self.number} has {len(parts)} texts; this model is an encoder–decoder, and expects a "
+                "text and its target on each line, with a tab between them."
+            )
+        return parts[self.column].strip()
+
+
+def read_text(text: str | None, file: Path | None) -> str:
+    """The text to analyse: an argument, a whole file, or standard input.
+
+    Parameters
+    ----------
+    text
+        The text itself; "-" or None for standard input.
+    file
+        A file to read instead.
+
+    Raises
+    ------
+    InvalidInput
+        If both are given, or the file can't be read or isn't text.
+    """
+    if file is not None and text is not None:
+        raise InvalidInput(f"A text was given as well as --file {file}; expected one of them. Leave one out.")
+    try:
+        if file is not None:
+            return file.read_text(encoding="utf-8-sig").strip()
+        if text is not None and text != "-":
+            return text
+        if sys.stdin.isatty():
+            messages().print("Type the text; Ctrl-D on an empty line ends it.")
+        return sys.stdin.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(file or "standard input", error) from error
+
+
+def unreadable(path: Path | str, error: OSError | UnicodeDecodeError) -> InvalidInput:
+    """An error that says why a file can't be read as text."""
+    if isinstance(error, UnicodeDecodeError):
+        return InvalidInput(
+            f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}). Convert it, or choose another file."
+        )
+    return InvalidInput(f"{path} can't be read: {error.strerror or error}. Check the path.")
+
+
+def check_file(path: Path) -> None:
+    """Refuse a result file that can't be written, before anything is computed.
+
+    Raises
+    ------
+    InvalidInput
+        If its suffix is unknown, or its folder is missing or may not be written to.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise InvalidInput(
+            f"The output {path.name} ends in {path.suffix or 'nothing'}; expected one of {', '.join(SUFFIXES)}. The ending "
+            "tells the format."
+        )
+    if path.is_dir():
+        raise InvalidInput(f"The output {path} is a folder; expected a file. Give it a name inside.")
+    if not path.parent.is_dir():
+        raise InvalidInput(f"There is no folder {path.parent} for the output. Create it, or choose another place.")
+    _check_writable(path.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a report folder that can't be written, before anything is computed.
+
+    Raises
+    ------
+    InvalidInput
+        If something other than a report is there already, or the place may not be written to.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInput(f"The output {folder} is a file; expected a folder. Choose another place.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "numbers.parquet").is_file():
+        raise InvalidInput(f"The folder {folder} is not empty and holds no earlier report. Choose a new or empty one.")
+    above = folder.absolute().parent
+    while not above.exists():
+        above = above.parent
+    _check_writable(above)
+
+
+def write(analysis: Analysis, path: Path, *, layer: int, head: int | None, group: str, scope: Scope) -> None:
+    """Write an analysis in the format that the file's ending names; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    analysis
+        What to write.
+    path
+        Ends in one of `SUFFIXES`.
+    layer, head, group, scope
+        What a picture shows; the other formats hold everything.
+
+    Raises
+    ------
+    NormLensError
+        If it can't be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix in PICTURES:
+        from normlens.figures import save
+
+        save(analysis.plot(layer, head, group=group, scope=scope.value), path)
+    elif suffix == ".nc":
+        analysis.save(path)
+    elif suffix == ".html":
+        analysis.to_html(path)
+    elif suffix == ".parquet":
+        analysis.to_parquet(path)
+    else:
+        analysis.to_json(path)
+
+
+def _check_writable(folder: Path) -> None:
+    if not os.access(folder, os.W_OK):
+        raise NormLensError(f"{folder} may not be written to. Choose another place.")

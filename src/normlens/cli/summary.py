@@ -1,0 +1,208 @@
+"""One analysis in a few numbers: shares by category of source, mixing ratios, strongest sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from normlens.cli.terminal import percent, printable
+from normlens.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from normlens.analysis import Group
+
+NORMS = {"attention": "norm", "residual": "norm_residual", "layernorm": "norm_layernorm"}
+"""The variable that holds the norm of each scope."""
+
+FIRST = "first token"
+ELSEWHERE = "elsewhere"
+"""What belongs to no source: the weight of an attention sink, the target's own vector in cross-attention."""
+
+_STRONGEST = 3
+
+
+@dataclass(frozen=True)
+class Strongest:
+    """The strongest sources of one target, as text.
+
+    Attributes
+    ----------
+    target
+        The target's token.
+    by_weight, by_norm
+        Tokens with their share of what the target receives, the strongest first.
+    differs
+        Whether weight and norm name another token first.
+    """
+
+    target: str
+    by_weight: str
+    by_norm: str
+    differs: bool
+
+
+def check_choice(group: Group, layer: int | None, head: int | None, scope: str) -> None:
+    """Refuse a layer, head or scope that the analysis doesn't have.
+
+    Raises
+    ------
+    InvalidInput
+        With what there is.
+    """
+    for name, chosen in (("layer", layer), ("head", head)):
+        known: list[int] = group.data[name].values.tolist() if name in group.data.dims else []
+        if chosen is not None and chosen not in known:
+            there = f"{name}s {known[0]} to {known[-1]}" if known else f"no {name}s any more"
+            raise InvalidInput(f"There is no {name} {chosen}: this analysis has {there}. Choose another.")
+    if head is not None and scope != "attention":
+        raise InvalidInput(
+            f"One head has scope attention only, not {scope}: what comes later belongs to all heads together. Leave out "
+            "--head or --scope."
+        )
+    if not any(str(name).startswith(NORMS[scope]) for name in group.data.data_vars):
+        scopes = [name for name, variable in NORMS.items() if variable in group.data]
+        raise InvalidInput(f"This model has no scope {scope}; it has {', '.join(scopes)}. Choose one of these.")
+
+
+def shares(group: Group, scope: str = "attention", head: int | None = None) -> xr.DataArray | None:
+    """Share of weight and of norm that goes to each category of source, over all targets.
+
+    Parameters
+    ----------
+    group
+        One kind of attention.
+    scope
+        Of the norm.
+    head
+        One head: α and ‖α f(x)‖. Default: the mean of α over heads, and the norm of the sum over heads.
+
+    Returns
+    -------
+    xarray.DataArray or None
+        ``(measure, category, layer)``, without the categories that hold nothing; None where a reduction kept no
+        categories. The first token is counted in its own category as well.
+    """
+    data = group.data
+    variable = NORMS[scope]
+    if "weight_sum" in data:
+        parts = _of_measures(data["weight_sum"].mean("head"), data[f"{variable}_sum"], "target")
+        total = parts.sum("category") + _elsewhere(data, scope)
+    elif "weight_first" in data:
+        totals = _of_measures(data["weight_total"].mean("head"), data[f"{variable}_total"], "target")
+        first = _of_measures(data["weight_first"].mean("head"), data[f"{variable}_first"], "target")
+        parts, total = first.expand_dims(category=[FIRST]), totals + _elsewhere(data, scope)
+    elif {"target", "source"} <= set(data[variable].dims if variable in data else ()):
+        given = _of_measures(*_maps(group, scope, head), "target")
+        parts, total = _by_category(given, data), given.sum("source") + _elsewhere(data, scope, head)
+    else:
+        return None
+    elsewhere = (_elsewhere(data, scope, head) + xr.zeros_like(total)).expand_dims(category=[ELSEWHERE])
+    found = xr.concat([parts, elsewhere], "category", coords="minimal", compat="override") / total
+    found = found.transpose("measure", "category", "layer")
+    return found.isel(category=(found > 0).any(["measure", "layer"]).values)
+
+
+def mixing(group: Group) -> xr.DataArray:
+    """Mean mixing ratio by weight and by norm, ``(measure, scope, layer)``; NaN where a scope has none."""
+    return _of_measures(group.data["mixing_ratio_weight"], group.data["mixing_ratio"], "target")
+
+
+def widest_gap(found: xr.DataArray | None) -> int:
+    """The layer in which weights and norms differ most in the share of any category; 0 if that isn't known."""
+    if found is None:
+        return 0
+    gaps = abs(found.sel(measure="weight") - found.sel(measure="norm")).max("category").fillna(-1.0)
+    return int(gaps["layer"].values[int(np.argmax(gaps.values))])
+
+
+def strongest(group: Group, layer: int, scope: str = "attention", head: int | None = None) -> list[Strongest]:
+    """The strongest sources of each target in one layer, by weight and by norm.
+
+    Parameters
+    ----------
+    group
+        One kind of attention.
+    layer, scope, head
+        As in :func:`shares`.
+
+    Returns
+    -------
+    list of Strongest
+        One per target; empty where a reduction kept no sources.
+    """
+    data = group.data
+    tokens = (
+        [printable(str(token).strip()) or "␣" for token in data["source_token"].values] if "source" in data.dims else []
+    )
+    targets = [printable(str(token).strip()) or "␣" for token in data["target_token"].values]
+    if "norm_edge" in data:
+        edges = data.sel(layer=layer)
+        orders = [edges[f"{name}_edge_source"].values.astype(int) for name in ("weight", "norm")]
+        sizes = [edges[f"{name}_edge"].values for name in ("weight", "norm")]
+        written = [percent, "{:.2f}".format]
+        tokens = tokens or targets
+    elif {"target", "source"} <= set(data[NORMS[scope]].dims if NORMS[scope] in data else ()):
+        maps = [x.sel(layer=layer).transpose("target", "source").values for x in _maps(group, scope, head)]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            maps[1] = maps[1] / maps[1].sum(axis=-1, keepdims=True)
+        orders = [np.argsort(-x, axis=-1, kind="stable") for x in maps]
+        sizes = [np.take_along_axis(x, order, axis=-1) for x, order in zip(maps, orders, strict=True)]
+        written = [percent, percent]
+    else:
+        return []
+    rows = []
+    for place, target in enumerate(targets):
+        by_weight, by_norm = (
+            ", ".join(f"{tokens[j]} {write(float(size))}" for j, size in _few(order[place], ordered[place]))
+            for order, ordered, write in zip(orders, sizes, written, strict=True)
+        )
+        rows.append(Strongest(target, by_weight, by_norm, bool(orders[0][place, 0] != orders[1][place, 0])))
+    return rows
+
+
+def _few(order: np.ndarray, sizes: np.ndarray) -> list[tuple[int, float]]:
+    """The first few positions that get anything at all."""
+    pairs = zip(order.tolist(), sizes.tolist(), strict=True)
+    return [(place, size) for place, size in pairs if size > 0][:_STRONGEST]
+
+
+def _maps(group: Group, scope: str, head: int | None) -> tuple[xr.DataArray, xr.DataArray]:
+    """Weights and norms ``(layer, target, source)``, of one head or of all."""
+    if head is not None:
+        return group.weight.sel(head=head), group.weighted_norm.sel(head=head)
+    weight = group.data["weight_mean"] if "weight_mean" in group.data else group.weight.mean("head")
+    return weight, group.data[NORMS[scope]]
+
+
+def _by_category(given: xr.DataArray, data: xr.Dataset) -> xr.DataArray:
+    """Sums ``(measure, category, layer)`` of ``(measure, layer, source)``."""
+    categories = data["source_category"].values.astype(str)
+    members = {name: categories == name for name in ("special", "punctuation", "other")}
+    members = {"special": members["special"], FIRST: np.arange(len(categories)) == 0, **members}
+    sums = [given.isel(source=np.flatnonzero(chosen)).sum("source") for chosen in members.values()]
+    return xr.concat(sums, xr.Variable("category", list(members)), coords="minimal", compat="override")
+
+
+def _elsewhere(data: xr.Dataset, scope: str, head: int | None = None) -> xr.DataArray:
+    """What goes to no source, ``(measure, layer)``: 0 where there is nothing of that kind."""
+    nothing = xr.zeros_like(data["layer"], dtype=float)
+    sink, own = nothing, nothing
+    if "sink_weight" in data:
+        sink = (
+            data["sink_weight"].mean(["head", "target"])
+            if head is None
+            else data["sink_weight"].sel(head=head).mean("target")
+        )
+    if f"own_{scope}" in data:
+        own = data[f"own_{scope}"].mean("target")
+    return _of_measures(sink, own)
+
+
+def _of_measures(weight: xr.DataArray, norm: xr.DataArray, averaged: str | None = None) -> xr.DataArray:
+    """Put weight and norm along a dimension ``measure``, after averaging over a dimension."""
+    pair = [x.drop_vars([c for c in x.coords if c not in x.dims]) for x in (weight, norm)]
+    pair = [x.mean(averaged) if averaged else x for x in pair]
+    return xr.concat(pair, xr.Variable("measure", ["weight", "norm"]), coords="minimal", compat="override")

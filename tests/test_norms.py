@@ -1,0 +1,278 @@
+"""The algebra against explicit vectors, given the same weights, values and statistics; and what must hold for any."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from normlens.norms import (
+    NormForm,
+    conservation_error,
+    gated_norms,
+    gram_matrices,
+    head_vectors,
+    mixing_ratio,
+    own_contribution,
+    split_projection,
+    summed_norms,
+    vector_norms,
+)
+
+EXACT = 1e-10
+quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+seeds = st.integers(0, 2**31)
+
+
+def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def attention(heads: int, targets: int, sources: int, batch: int = 2, seed: int = 0) -> Tensor:
+    return (2 * normal(batch, heads, targets, sources, seed=seed)).softmax(-1)
+
+
+def explicit(weights: Tensor, value: Tensor, projection: Tensor) -> Tensor:
+    """Every contribution of every head as a vector, ``(batch, head, target, source, d)``; value per query head."""
+    moved = torch.einsum("bhsk,hkd->bhsd", value, projection)
+    return weights[..., None] * moved[:, :, None]
+
+
+def algebra(weights: Tensor, value: Tensor, projection: Tensor) -> Tensor:
+    return summed_norms(weights, [head_vectors(value, projection)])[0]
+
+
+def gap(found: Tensor, exact: Tensor) -> float:
+    """Largest difference relative to the row's largest contribution."""
+    return float(((found - exact).abs() / exact.amax(-1, keepdim=True).clamp_min(1e-300)).max())
+
+
+# Against the direct formula
+
+
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "targets", "sources"),
+    [(4, 4, 6, 6), (8, 2, 5, 9), (9, 3, 7, 7), (6, 1, 3, 11), (1, 1, 4, 4), (3, 3, 5, 1)],
+)
+def test_norms_equal_those_of_explicit_vectors(heads: int, kv_heads: int, targets: int, sources: int) -> None:
+    weights, value = attention(heads, targets, sources), normal(2, kv_heads, sources, 5, seed=1)
+    projection = split_projection(normal(heads * 5, 12, seed=2), heads)
+    per_query_head = value.repeat_interleave(heads // kv_heads, dim=1)
+    each = explicit(weights, per_query_head, projection)
+    vectors = head_vectors(value, projection)
+    assert gap(summed_norms(weights, [vectors])[0], each.sum(1).norm(dim=-1)) <= EXACT
+    lengths = vector_norms(gram_matrices(vectors))
+    assert gap(weights * lengths[:, :, None], each.norm(dim=-1)) <= EXACT
+
+
+def test_query_heads_of_a_group_share_the_group_s_value_head() -> None:
+    value = normal(1, 2, 3, 4)
+    projection = torch.eye(4, dtype=torch.float64).expand(6, 4, 4)
+    vectors = head_vectors(value, projection)
+    for head in range(6):
+        assert torch.equal(vectors[0, :, head], value[0, head // 3])
+
+
+def test_each_slice_of_the_projection_belongs_to_its_head() -> None:
+    projection = torch.arange(24.0).reshape(6, 4)
+    assert torch.equal(split_projection(projection, 3)[1], projection[2:4])
+
+
+def test_all_weight_on_one_source_moves_that_source_s_vector_alone() -> None:
+    weights = torch.zeros(1, 3, 4, 5, dtype=torch.float64)
+    weights[..., 2] = 1
+    value, projection = normal(1, 3, 5, 4, seed=1), normal(3, 4, 7, seed=2)
+    found = algebra(weights, value, projection)
+    expected = head_vectors(value, projection)[0, 2].sum(0).norm()
+    assert torch.allclose(found[0, :, 2], expected, rtol=EXACT, atol=0)
+    assert not found[0, :, [0, 1, 3, 4]].any()
+
+
+def test_norms_of_several_projections_come_in_their_order() -> None:
+    weights, value = attention(3, 4, 4), normal(2, 3, 4, 5, seed=1)
+    one, other = normal(3, 5, 7, seed=2), normal(3, 5, 7, seed=3)
+    both = summed_norms(weights, [head_vectors(value, one), head_vectors(value, other)])
+    assert torch.equal(both[0], algebra(weights, value, one))
+    assert torch.equal(both[1], algebra(weights, value, other))
+
+
+def test_a_gate_makes_f_depend_on_the_target() -> None:
+    weights, value = attention(3, 5, 6), normal(2, 3, 6, 4, seed=1)
+    gate, projection = normal(2, 5, 12, seed=2), normal(12, 7, seed=3)
+    (found,) = gated_norms(weights, value, gate, [projection])
+    for b, i, j in [(0, 0, 0), (0, 4, 5), (1, 2, 3)]:
+        mixed = torch.cat([weights[b, h, i, j] * value[b, h, j] for h in range(3)]) * gate[b, i]
+        assert found[b, i, j] == pytest.approx(float((mixed @ projection).norm()), rel=EXACT)
+
+
+def test_gated_norms_are_the_same_a_few_targets_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights, value = attention(2, 7, 6), normal(2, 2, 6, 4, seed=1)
+    gate, projection = normal(2, 7, 8, seed=2), normal(8, 5, seed=3)
+    (at_once,) = gated_norms(weights, value, gate, [projection])
+    monkeypatch.setattr("normlens.norms._GATED_NUMBERS", 2 * 6 * 8)
+    (in_parts,) = gated_norms(weights, value, gate, [projection])
+    assert torch.allclose(at_once, in_parts, rtol=1e-12, atol=0)
+
+
+def test_own_contribution_is_the_diagonal_of_the_contributions() -> None:
+    weights, value, projection = attention(3, 4, 4), normal(2, 3, 4, 5, seed=1), normal(3, 5, 7, seed=2)
+    each = explicit(weights, value, projection).sum(1)
+    found = own_contribution(weights.diagonal(dim1=-2, dim2=-1).transpose(1, 2), head_vectors(value, projection))
+    assert torch.allclose(found, torch.stack([each[:, i, i] for i in range(4)], 1), atol=1e-12)
+
+
+# Heads that cancel
+
+
+def cancelling(left: float, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    """Weights and head vectors of two heads that cancel to the share ``left`` of their length; a third is zero."""
+    weights = attention(1, 5, 6, seed=3).expand(2, 2, 5, 6)
+    weights = torch.cat([weights, attention(1, 5, 6, seed=4)], 1)
+    one = normal(2, 6, 16, seed=5)
+    vectors = torch.stack([one, -one + left * normal(2, 6, 16, seed=6), torch.zeros_like(one)], 2)
+    return weights.to(dtype), vectors.to(dtype)
+
+
+def test_heads_that_cancel_exactly_move_nothing() -> None:
+    weights, vectors = cancelling(0.0)
+    assert not summed_norms(weights, [vectors])[0].isnan().any()
+    assert float(summed_norms(weights, [vectors])[0].max()) <= 1e-14 * float(vectors.norm(dim=-1).max())
+
+
+@pytest.mark.parametrize("left", [1e-1, 1e-2, 1e-3, 1e-5, 1e-8])
+def test_heads_that_nearly_cancel_keep_their_digits(left: float) -> None:
+    weights, vectors = cancelling(left)
+    exact = torch.einsum("bhts,bshd->btsd", weights, vectors).norm(dim=-1)
+    longest = torch.einsum("bhts,bsh->bts", weights, vectors.norm(dim=-1))
+    found = summed_norms(weights, [vectors])[0]
+    assert gap(found, exact) <= EXACT or float(((found - exact) / longest).abs().max()) <= 1e-15
+    in_single = summed_norms(weights.float(), [vectors.float()])[0].double()
+    assert float(((in_single - exact).abs() / longest).max()) <= 1e-6
+
+
+@pytest.mark.parametrize("left", [3e-2, 1e-2, 1e-3])
+def test_in_float32_nearly_cancelling_heads_are_off_by_rounding_only(left: float) -> None:
+    weights, vectors = cancelling(left, torch.float32)
+    exact = torch.einsum("bhts,bshd->btsd", weights.double(), vectors.double()).norm(dim=-1)
+    found = summed_norms(weights, [vectors])[0].double()
+    assert float(((found - exact).abs() / exact).max()) <= 1e-6 / left
+
+
+def test_cancelling_rows_are_mended_in_the_shapes_of_wide_and_narrow_models() -> None:
+    for heads, d in [(6, 3), (3, 6)]:
+        vectors = normal(1, 2, heads, d, seed=heads)
+        vectors[..., -1, :] = -vectors[..., :-1, :].sum(-2) * (1 + 1e-6)
+        weights = torch.full((1, heads, 4, 2), 0.25, dtype=torch.float64)
+        exact = (0.25 * vectors.sum(-2)).norm(dim=-1).unsqueeze(1).expand(1, 4, 2)
+        assert gap(summed_norms(weights, [vectors])[0], exact) <= EXACT
+
+
+# Properties
+
+
+@quick
+@given(seeds, st.floats(1e-3, 1e3), st.integers(1, 5), st.integers(1, 6))
+def test_scaling_the_values_scales_the_norms(seed: int, factor: float, heads: int, sources: int) -> None:
+    weights, value = attention(heads, 3, sources, seed=seed), normal(2, heads, sources, 4, seed=seed + 1)
+    projection = normal(heads, 4, 7, seed=seed + 2)
+    assert gap(algebra(weights, factor * value, projection), factor * algebra(weights, value, projection)) <= EXACT
+
+
+@quick
+@given(seeds, st.permutations(range(6)))
+def test_permuting_the_sources_permutes_the_norms(seed: int, order: list[int]) -> None:
+    weights, value = attention(3, 4, 6, seed=seed), normal(2, 3, 6, 5, seed=seed + 1)
+    projection = normal(3, 5, 7, seed=seed + 2)
+    found = algebra(weights[..., order], value[:, :, order], projection)
+    assert gap(found, algebra(weights, value, projection)[..., order]) <= EXACT
+
+
+@quick
+@given(seeds, st.integers(1, 6))
+def test_a_single_source_gives_the_whole_output(seed: int, heads: int) -> None:
+    value, projection = normal(1, heads, 1, 4, seed=seed), normal(heads, 4, 7, seed=seed + 1)
+    weights = torch.ones(1, heads, 3, 1, dtype=torch.float64)
+    output = torch.einsum("hk,hkd->d", value[0, :, 0], projection)
+    assert torch.allclose(algebra(weights, value, projection), output.norm(), rtol=1e-9, atol=1e-12)
+
+
+@quick
+@given(seeds, st.integers(1, 6), st.integers(1, 7))
+def test_a_sum_is_never_longer_than_its_parts(seed: int, heads: int, sources: int) -> None:
+    weights, value = attention(heads, 4, sources, seed=seed), normal(2, heads, sources, 5, seed=seed + 1)
+    vectors = head_vectors(value, normal(heads, 5, 7, seed=seed + 2))
+    parts = (weights * vector_norms(gram_matrices(vectors))[:, :, None]).sum(1)
+    assert bool((summed_norms(weights, [vectors])[0] <= parts * (1 + 1e-9)).all())
+
+
+@quick
+@given(seeds, st.floats(0, 1))
+def test_pairs_of_opposite_heads_leave_their_difference(seed: int, share: float) -> None:
+    vectors = normal(1, 4, 1, 8, seed=seed)
+    pair = torch.cat([vectors, -vectors], 2)
+    weights = torch.empty(1, 2, 3, 4, dtype=torch.float64)
+    weights[:, 0], weights[:, 1] = 1.0, share
+    exact = (1 - share) * vectors[:, None, :, 0].norm(dim=-1).expand(1, 3, 4)
+    found = summed_norms(weights, [pair])[0]
+    assert float(((found - exact).abs() / vectors.norm(dim=-1).max()).max()) <= 1e-10
+
+
+# Norms as affine maps
+
+
+def definition(form: NormForm, x: Tensor, epsilon: float) -> Tensor:
+    """LayerNorm or RMSNorm as PyTorch spells it."""
+    if form.centred:
+        return torch.nn.functional.layer_norm(x, x.shape[-1:], form.gain, form.shift, epsilon)
+    return torch.nn.functional.rms_norm(x, x.shape[-1:], form.gain, epsilon) + form.shift
+
+
+@pytest.fixture(params=["LayerNorm", "RMSNorm", "gain 1 + w"])
+def form(request: pytest.FixtureRequest) -> NormForm:
+    centred = request.param == "LayerNorm"
+    gain = 0.3 * normal(9, seed=1) + (0 if request.param == "RMSNorm" else 1)
+    return NormForm(gain, normal(9, seed=2) if centred else torch.zeros(9, dtype=torch.float64), centred)
+
+
+def test_a_norm_is_affine_once_sigma_is_known(form: NormForm) -> None:
+    before = normal(2, 5, 9)
+    for epsilon in (0.0, 1e-5, 0.5):
+        after = definition(form, before, epsilon)
+        scale = form.row_scale(before, after)
+        spread = before.var(-1, correction=0) if form.centred else before.square().mean(-1)
+        assert torch.allclose(scale.squeeze(-1), (spread + epsilon).rsqrt(), rtol=1e-12, atol=0)
+        assert torch.allclose(form.apply(before, scale), after, rtol=1e-12, atol=1e-12)
+
+
+def test_the_row_scale_of_a_row_without_direction_is_zero(form: NormForm) -> None:
+    rows = torch.full((1, 2, 9), 3.0 if form.centred else 0.0, dtype=torch.float64)
+    after = form.shift.expand(1, 2, 9)
+    assert not form.row_scale(rows, after).any()
+    assert torch.equal(form.apply(rows, form.row_scale(rows, after)), after)
+
+
+def test_folding_a_norm_behind_the_projection_is_normalising_each_contribution(form: NormForm) -> None:
+    projection, value = normal(6, 9, seed=3), normal(4, 6, seed=4)
+    assert torch.allclose(value @ form.fold_after(projection), form.linear(value @ projection), atol=1e-12)
+
+
+def test_folding_a_norm_before_the_projection_is_normalising_what_goes_in(form: NormForm) -> None:
+    projection, mixed = normal(9, 4, seed=3), normal(5, 9, seed=4)
+    assert torch.allclose(mixed @ form.fold_before(projection), form.linear(mixed) @ projection, atol=1e-12)
+
+
+# Ratios and errors, by hand
+
+
+def test_mixing_ratio_by_hand() -> None:
+    context = torch.tensor([[[3.0, 4.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0]]])
+    own = torch.tensor([[[0.0, 15.0], [2.0, 0.0], [0.0, 0.0], [0.0, 0.0]]])
+    assert mixing_ratio(context, own).tolist() == [[0.25, 0.0, 1.0, 0.0]]
+
+
+def test_conservation_error_by_hand() -> None:
+    output = torch.tensor([[[3.0, 4.0], [0.0, 0.0]]])
+    total = torch.tensor([[[3.0, 4.5], [0.0, 0.25]]])
+    assert conservation_error(total, output).tolist() == [[pytest.approx(0.1), 0.25]]
