@@ -8,6 +8,11 @@ from functools import cache
 import pytest
 import torch
 from architectures import tiny
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import Punctuation, Sequence, WhitespaceSplit
+from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 
 import normlens
@@ -46,3 +51,25 @@ def tokens() -> Callable[[int, int], list[int]]:
         return torch.randint(10, 89, (length,), generator=generator).tolist()
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Words, sub-words (``##``) and punctuation between [CLS] and [SEP], for models with 99 embeddings."""
+    words = ["the", "a", "cat", "dog", "sat", "ran", "here", "un", "##happi", "##ness", "##s", "is", "Paris", "."]
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    vocabulary = {token: number for number, token in enumerate([*specials, *words, ","])}
+    wordpiece = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    wordpiece.pre_tokenizer = Sequence([WhitespaceSplit(), Punctuation()])
+    wordpiece.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=wordpiece, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+
+
+@pytest.fixture(scope="session")
+def reader(tokenizer: PreTrainedTokenizerFast) -> normlens.Lens:
+    """A lens on a tiny BERT that reads text."""
+    return normlens.load((tiny.build("bert"), tokenizer))

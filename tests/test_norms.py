@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from normlens.normform import NormForm
 from normlens.norms import (
-    NormForm,
     conservation_error,
     gated_norms,
     gram_matrices,
@@ -20,6 +20,7 @@ from normlens.norms import (
     summed_norms,
     vector_norms,
 )
+from normlens.quadratic import quadratic_norms, source_forms
 
 EXACT = 1e-10
 quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -123,6 +124,59 @@ def test_own_contribution_is_the_diagonal_of_the_contributions() -> None:
     assert torch.allclose(found, torch.stack([each[:, i, i] for i in range(4)], 1), atol=1e-12)
 
 
+# Blocks of sources and of targets
+
+
+@pytest.fixture(params=["blocks larger than the input", "blocks of three"])
+def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "blocks of three":
+        monkeypatch.setattr("normlens.quadratic._SOURCES", 3)
+        monkeypatch.setattr("normlens.quadratic._FEWEST_TARGETS", 3)
+        monkeypatch.setattr("normlens.quadratic._NUMBERS", 1)
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("kind", ["none", "LayerNorm", "RMSNorm"])
+@pytest.mark.parametrize(("heads", "kv_heads", "length"), [(4, 4, 7), (6, 2, 10), (3, 1, 1)])
+def test_block_by_block_the_forms_are_those_of_all_head_vectors(
+    kind: str, heads: int, kv_heads: int, length: int
+) -> None:
+    value, projection = normal(2, kv_heads, length, 5, seed=1), normal(heads, 5, 9, seed=2)
+    norm = None if kind == "none" else NormForm(normal(9, seed=3), normal(9, seed=4), kind == "LayerNorm")
+    diagonal = normal(2, length, heads, seed=5)
+    vectors = head_vectors(value, projection)
+    forms = source_forms(value, projection, norm, diagonal)
+    assert torch.allclose(forms.gram, gram_matrices(vectors), rtol=1e-12, atol=1e-12)
+    assert forms.own is not None and torch.allclose(forms.own, own_contribution(diagonal, vectors), atol=1e-12)
+    if norm is None:
+        assert forms.normed is None
+    else:
+        behind = gram_matrices(norm.linear(vectors))
+        assert forms.normed is not None and torch.allclose(forms.normed, behind, rtol=1e-12, atol=1e-12)
+    assert source_forms(value, projection).own is None
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("signed", [False, True])
+def test_block_by_block_the_norms_are_those_of_explicit_vectors(signed: bool) -> None:
+    weights, value = attention(4, 7, 10), normal(2, 4, 10, 5, seed=1)
+    weights = weights - 0.1 if signed else weights
+    projections = [normal(4, 5, 9, seed=2), normal(4, 5, 6, seed=3)]
+    sets = [head_vectors(value, projection) for projection in projections]
+    sets[1][1, 4, 0] = -sets[1][1, 4, 1:].sum(0)  # the heads of one source nearly cancel where α is even
+    weights[1, :, 3, 4] = 0.25
+    found = quadratic_norms(weights, [gram_matrices(f) for f in sets], lambda b, j, k: sets[k][b, j])
+    for norms, vectors in zip(found, sets, strict=True):
+        assert gap(norms, torch.einsum("bhts,bshd->btsd", weights, vectors).norm(dim=-1)) <= EXACT
+    assert float(found[1][1, 3, 4]) <= 1e-14
+
+
+def test_one_target_and_no_target_are_fine() -> None:
+    weights, vectors = attention(2, 1, 3, batch=1), normal(1, 3, 2, 4)
+    gram = [gram_matrices(vectors)]
+    assert quadratic_norms(weights, gram, lambda b, j, k: vectors[b, j])[0].shape == (1, 1, 3)
+
+
 # Heads that cancel
 
 
@@ -149,7 +203,8 @@ def test_heads_that_nearly_cancel_keep_their_digits(left: float) -> None:
     found = summed_norms(weights, [vectors])[0]
     assert gap(found, exact) <= EXACT or float(((found - exact) / longest).abs().max()) <= 1e-15
     in_single = summed_norms(weights.float(), [vectors.float()])[0].double()
-    assert float(((in_single - exact).abs() / longest).max()) <= 1e-6
+    # rounding of 6e-8 in the squares, divided by twice the 3 % of the length from which on QR takes over
+    assert float(((in_single - exact).abs() / longest).max()) <= 3e-6
 
 
 @pytest.mark.parametrize("left", [3e-2, 1e-2, 1e-3])
@@ -163,7 +218,7 @@ def test_in_float32_nearly_cancelling_heads_are_off_by_rounding_only(left: float
 def test_cancelling_rows_are_mended_in_the_shapes_of_wide_and_narrow_models() -> None:
     for heads, d in [(6, 3), (3, 6)]:
         vectors = normal(1, 2, heads, d, seed=heads)
-        vectors[..., -1, :] = -vectors[..., :-1, :].sum(-2) * (1 + 1e-6)
+        vectors[..., -1, :] = -vectors[..., :-1, :].sum(-2) * (1 + 1e-4)
         weights = torch.full((1, heads, 4, 2), 0.25, dtype=torch.float64)
         exact = (0.25 * vectors.sum(-2)).norm(dim=-1).unsqueeze(1).expand(1, 4, 2)
         assert gap(summed_norms(weights, [vectors])[0], exact) <= EXACT

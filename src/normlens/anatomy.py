@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from normlens.capture import AttentionCall
 from normlens.errors import UnsupportedArchitecture
-from normlens.norms import NormForm
+from normlens.normform import NormForm
 
 Scope = Literal["attention", "residual", "layernorm"]
 SCOPES: tuple[Scope, ...] = ("attention", "residual", "layernorm")
@@ -127,6 +127,8 @@ class BlockAnatomy:
         Why there are no more, for the scopes that a family should have.
     targets, sources
         Lengths of the two sequences in the run that was watched.
+    sinks
+        Whether the rows of α sum to less than one, because a sink without a vector takes the rest.
     """
 
     path: str
@@ -137,6 +139,7 @@ class BlockAnatomy:
     obstacle: str
     targets: int
     sources: int
+    sinks: bool
 
 
 def describe(block: Block) -> BlockAnatomy:
@@ -151,12 +154,22 @@ def describe(block: Block) -> BlockAnatomy:
     else:
         family = "post-norm" if "layernorm" in scopes else "pre-norm"
     targets, sources = block.call.output.shape[1], block.call.value.shape[2]
-    return BlockAnatomy(block.path, block.occurrence, _group(block), family, scopes, block.obstacle, targets, sources)
+    group, sinks = _group(block), _has_sinks(block.call.rows(0, targets))
+    return BlockAnatomy(block.path, block.occurrence, group, family, scopes, block.obstacle, targets, sources, sinks)
+
+
+def _has_sinks(weights: Float[Tensor, "batch head target source"]) -> bool:
+    """Whether some row of α misses more than rounding explains."""
+    missing = 1 - working_precision(weights).sum(-1)
+    return bool((missing > max(1e-4, 5 * torch.finfo(weights.dtype).eps)).any())
 
 
 def _group(block: Block) -> str:
     if block.cross:
         return "cross"
+    parts = block.path.split(".")
+    if "decoder" in parts:
+        return "decoder"
     weights = block.call.rows(0, block.call.output.shape[1])
     if weights.shape[-1] > 1:
         return "encoder" if bool(weights.triu(1).any()) else "decoder"
@@ -211,7 +224,7 @@ def identify_norm(module: nn.Module, before: Tensor, after: Tensor) -> NormForm:
     gains = [ones] if weight is None else [weight.detach().to(ones), 1 + weight.detach().to(ones), ones]
     beta = torch.zeros_like(ones) if shift is None else shift.detach().to(ones)
     forms = [NormForm(gain, beta, centred) for gain in gains for centred in (False, True)]
-    errors = [_misfit(form, before, after) for form in forms]
+    errors = [_misfit(form, *(_some_rows(x) for x in (before, after))) for form in forms]
     best = min(range(len(forms)), key=errors.__getitem__)
     if errors[best] > 1e-3:
         raise UnsupportedArchitecture(
@@ -219,6 +232,12 @@ def identify_norm(module: nn.Module, before: Tensor, after: Tensor) -> NormForm:
             f"output by {errors[best]:.1e} of its size."
         )
     return forms[best]
+
+
+def _some_rows(x: Float[Tensor, "*rows d"]) -> Float[Tensor, "row d"]:
+    """At most 32 rows from all over ``x``; all rows are held to the norm's form by the conservation error."""
+    rows = x.reshape(-1, x.shape[-1])
+    return rows[:: max(1, len(rows) // 16)]
 
 
 def _misfit(form: NormForm, before: Tensor, after: Tensor) -> float:

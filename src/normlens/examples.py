@@ -72,7 +72,7 @@ class ExampleMaker:
         model = self.loaded.model
         if not isinstance(one, (str, list, tuple)) and not (isinstance(one, (Tensor, np.ndarray)) and one.ndim == 1):
             return self._image(one)
-        if target is not None and not model.config.is_encoder_decoder:
+        if target is not None and not self._has_decoder():
             raise InvalidInput(f"A target was given, but {type(model).__name__} has no decoder that reads one.")
         source = self._tokens(one)
         if generate is not None:
@@ -80,7 +80,7 @@ class ExampleMaker:
         check_length(source, self.loaded, "input")
         tensors = {"input_ids": torch.as_tensor(source.ids)}
         tensors["attention_mask"] = torch.ones_like(tensors["input_ids"])
-        if not model.config.is_encoder_decoder:
+        if not self._has_decoder():
             return Example(tensors, source, None, source.text)
         decoder = self._decoder_tokens(target)
         check_length(decoder, self.loaded, "target")
@@ -109,8 +109,14 @@ class ExampleMaker:
             )
         return tokens
 
+    def _has_decoder(self) -> bool:
+        return bool(getattr(self.loaded.model.config, "is_encoder_decoder", False))
+
     def _vocabulary(self) -> int:
-        embeddings = self.loaded.model.get_input_embeddings()
+        try:
+            embeddings = self.loaded.model.get_input_embeddings()
+        except NotImplementedError:
+            return UNLIMITED
         size = getattr(embeddings, "weight", None)
         return UNLIMITED if size is None else int(size.shape[0])
 
@@ -122,8 +128,8 @@ class ExampleMaker:
                 f"{type(model).__name__} is an encoder–decoder: expected target=, the text to read teacher-forced."
             )
         tokens, config = self._tokens(target, as_target=True), model.config
-        starts = (config.decoder_start_token_id, getattr(config, "bos_token_id", None), config.pad_token_id)
-        start = next((s for s in starts if s is not None), 0)
+        names = ("decoder_start_token_id", "bos_token_id", "pad_token_id")
+        start = next((s for name in names if (s := getattr(config, name, None)) is not None), 0)
         first = {"ids": [start], "labels": ["[START]"], "special": [True], "offsets": [[0, 0]], "words": [-1]}
         shifted = {
             name: np.concatenate([value, getattr(tokens, name)[:-1]])
@@ -134,7 +140,7 @@ class ExampleMaker:
     def _continued(self, prompt: Tokens, count: int) -> Tokens:
         """The prompt and what the model adds to it, greedily."""
         model = self.loaded.model
-        if count < 1 or not model.can_generate() or model.config.is_encoder_decoder:
+        if count < 1 or not model.can_generate() or self._has_decoder():
             raise InvalidInput(
                 f"generate={count} was asked of {type(model).__name__}; expected a number from 1 and a decoder that "
                 "generates (a model with a language-model head)."
@@ -182,7 +188,7 @@ def position_limit(model: PreTrainedModel) -> int:
     limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or UNLIMITED
     if not isinstance(limit, int) or limit <= 0:
         return UNLIMITED
-    return limit - ((config.pad_token_id or 0) + 1 if counts_from_padding(model) else 0)
+    return limit - ((getattr(config, "pad_token_id", None) or 0) + 1 if counts_from_padding(model) else 0)
 
 
 def _text_config(model: PreTrainedModel) -> PretrainedConfig:
@@ -195,7 +201,11 @@ def _text_config(model: PreTrainedModel) -> PretrainedConfig:
 
 def counts_from_padding(model: PreTrainedModel) -> bool:
     """Whether positions start behind the padding id, as in RoBERTa; such models skip padding by themselves."""
-    return any(hasattr(module, "create_position_ids_from_input_ids") for module in model.modules())
+    return any(
+        hasattr(module, name) or name in getattr(type(module).forward, "__globals__", {})
+        for module in model.modules()
+        for name in ("create_position_ids_from_input_ids",)
+    )
 
 
 def pad(examples: Sequence[Example], padding_id: int, device: torch.device, side: str = "right") -> dict[str, Tensor]:

@@ -18,19 +18,14 @@ from normlens.errors import ConservationError
 from normlens.norms import (
     conservation_error,
     gated_norms,
-    gram_matrices,
-    head_vectors,
     mixing_ratio,
-    own_contribution,
     split_projection,
-    summed_norms,
     vector_norms,
 )
+from normlens.quadratic import quadratic_norms, source_forms
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 """Largest conservation error expected of a model, by its dtype; model files compute norms and softmax in float32."""
-
-_SINK = 1e-2  # rows of α that miss more than this have a sink
 
 
 @dataclass(frozen=True)
@@ -85,7 +80,9 @@ class _Carried:
         return _Carried(self.projection * step, self.scale, self.bias * step)
 
 
-def measure(block: Block, scopes: tuple[Scope, ...], chunk_size: int | None = None) -> Iterator[Measures]:
+def measure(
+    block: Block, scopes: tuple[Scope, ...], chunk_size: int | None = None, sinks: bool = False
+) -> Iterator[Measures]:
     """Measure a block, ``chunk_size`` targets at a time (None: all at once).
 
     Parameters
@@ -94,6 +91,10 @@ def measure(block: Block, scopes: tuple[Scope, ...], chunk_size: int | None = No
         A block traced as far as ``scopes`` need.
     scopes
         Which scopes to measure.
+    chunk_size
+        Number of targets.
+    sinks
+        Whether what the rows of α miss went to a sink.
 
     Yields
     ------
@@ -105,7 +106,7 @@ def measure(block: Block, scopes: tuple[Scope, ...], chunk_size: int | None = No
     moved = _GatedHeads.of(block, carried) if block.gate is not None else _Heads.of(block, carried)
     size = chunk_size or targets
     for start in range(0, targets, size):
-        yield _Rows(block, carried, moved, slice(start, min(start + size, targets))).measures()
+        yield _Rows(block, carried, moved, slice(start, min(start + size, targets))).measures(sinks)
 
 
 def check_conservation(measures: Measures, path: str, dtype: torch.dtype, valid: Tensor | None) -> None:
@@ -159,49 +160,75 @@ def _carried_to(block: Block, scopes: tuple[Scope, ...]) -> dict[Scope, _Carried
 
 @dataclass(frozen=True)
 class _Heads:
-    """What the heads move, at every scope: the head vectors f(x), one set per distinct projection."""
+    """What the heads move, at every scope: the Gram matrices of f(x), one set per distinct projection."""
 
     value: Float[Tensor, "batch kv_head source head_dim"]
     projections: list[Float[Tensor, "inner d"]]
     which: dict[Scope, int]
-    vectors: list[Float[Tensor, "batch source head d"]]
+    grams: list[Float[Tensor, "batch source head head2"]]
+    whole_own: Float[Tensor, "batch target d"] | None = None
 
     @classmethod
     def of(cls, block: Block, carried: dict[Scope, _Carried]) -> _Heads:
         value, heads = working_precision(block.call.value), block.call.output.shape[2]
         projections, which = _distinct(carried)
-        return cls(value, projections, which, [head_vectors(value, split_projection(p, heads)) for p in projections])
+        weights = None if block.cross or block.call.weights is None else working_precision(block.call.weights)
+        diagonal = None if weights is None else weights.diagonal(dim1=-2, dim2=-1).transpose(1, 2)
+        outer = block.outer_norm.form if "layernorm" in carried and block.outer_norm is not None else None
+        before = projections if outer is None else projections[:-1]  # the outer norm's come with those before it
+        forms = [
+            source_forms(
+                value,
+                split_projection(projection, heads),
+                outer if i == len(before) - 1 else None,
+                diagonal if i == 0 else None,
+            )
+            for i, projection in enumerate(before)
+        ]
+        normed = forms[-1].normed
+        return cls(
+            value, projections, which, [f.gram for f in forms] + ([] if normed is None else [normed]), forms[0].own
+        )
 
     def lengths(self) -> Float[Tensor, "batch head source"]:
         """‖f(x)‖ of every head and source."""
-        return vector_norms(gram_matrices(self.vectors[0]))
+        return vector_norms(self.grams[0])
 
     def norms(self, weights: Tensor, part: slice) -> dict[Scope, Float[Tensor, "batch target source"]]:
         """‖Σ_h α f(x)‖ for the targets of ``part``, but for what scales row i."""
-        norms = summed_norms(weights, self.vectors)
+
+        def vectors_of(batch: int, source: int, which: int) -> Float[Tensor, "head d"]:
+            value = self.value[batch, :, source].repeat_interleave(weights.shape[1] // self.value.shape[1], dim=0)
+            return (value.unsqueeze(1) @ split_projection(self.projections[which], weights.shape[1])).squeeze(1)
+
+        norms = quadratic_norms(weights, self.grams, vectors_of)
         return {scope: norms[i] for scope, i in self.which.items()}
 
-    def own(self, scope: Scope, diagonal: Float[Tensor, "batch target head"], part: slice) -> Tensor:
-        """Σ_h α_ii f(x_i) for the targets of ``part``, ``(batch, target, d)``."""
-        return own_contribution(diagonal, self.vectors[self.which[scope]][:, part])
+    def own(self, diagonal: Float[Tensor, "batch target head"], part: slice) -> Float[Tensor, "batch target d"]:
+        """Σ_h α_ii f(x_i) at scope ``attention`` for the targets of ``part``, but for what scales row i."""
+        if self.whole_own is not None:
+            return self.whole_own
+        value = self.value[:, :, part].repeat_interleave(diagonal.shape[-1] // self.value.shape[1], dim=1)
+        return (diagonal.unsqueeze(-1) * value.transpose(1, 2)).flatten(2) @ self.projections[0]
 
     def mixed(self, weights: Tensor, part: slice) -> Float[Tensor, "batch target inner"]:
         """Σ_j α v_j of all heads, side by side, as it goes into the projection."""
         groups = weights.shape[1] // self.value.shape[1]
-        return (weights @ self.value.repeat_interleave(groups, dim=1)).transpose(1, 2).flatten(2)
+        value = self.value if groups == 1 else self.value.repeat_interleave(groups, dim=1)
+        return (weights @ value).transpose(1, 2).flatten(2)
 
 
 @dataclass(frozen=True)
 class _GatedHeads(_Heads):
     """The same behind a gate, which makes f depend on the target: vectors are made one by one."""
 
-    gate: Float[Tensor, "batch target inner"]
+    gate: Float[Tensor, "batch target inner"] = field(kw_only=True)
 
     @classmethod
     def of(cls, block: Block, carried: dict[Scope, _Carried]) -> _GatedHeads:
         assert block.gate is not None
         value, heads = working_precision(block.call.value), block.call.output.shape[2]
-        return cls(value.repeat_interleave(heads // value.shape[1], dim=1), *_distinct(carried), [], block.gate)
+        return cls(value.repeat_interleave(heads // value.shape[1], dim=1), *_distinct(carried), [], gate=block.gate)
 
     def lengths(self) -> Float[Tensor, "batch head source"]:
         """NaN: behind a gate there is no f that belongs to the source alone."""
@@ -211,9 +238,9 @@ class _GatedHeads(_Heads):
         norms = gated_norms(weights, self.value, self.gate[:, part], self.projections)
         return {scope: norms[i].clone() for scope, i in self.which.items()}
 
-    def own(self, scope: Scope, diagonal: Float[Tensor, "batch target head"], part: slice) -> Tensor:
+    def own(self, diagonal: Float[Tensor, "batch target head"], part: slice) -> Float[Tensor, "batch target d"]:
         mixed = (diagonal.unsqueeze(-1) * self.value[:, :, part].transpose(1, 2)).flatten(2)
-        return (mixed * self.gate[:, part]) @ self.projections[self.which[scope]]
+        return (mixed * self.gate[:, part]) @ self.projections[0]
 
     def mixed(self, weights: Tensor, part: slice) -> Float[Tensor, "batch target inner"]:
         return super().mixed(weights, part) * self.gate[:, part]
@@ -237,26 +264,26 @@ class _Rows:
     moved: _Heads
     part: slice
 
-    def measures(self) -> Measures:
+    def measures(self, sinks: bool) -> Measures:
         weights = working_precision(self.block.call.rows(self.part.start, self.part.stop))
         raw = self.moved.norms(weights, self.part)
         norm = {scope: raw[scope] * self._cut(at.scale) for scope, at in self.carried.items()}
         missing = 1 - weights.sum(-1)
-        sinks = bool((missing.abs() > _SINK).any())
         result = Measures(self.part.start, weights, self.moved.lengths(), norm, sink_weight=missing if sinks else None)
-        self._own_and_context(result, weights)
+        self._own_and_context(result, weights, 1 - missing)
         self._conservation(result, weights)
         return result
 
-    def _own_and_context(self, result: Measures, weights: Tensor) -> None:
+    def _own_and_context(self, result: Measures, weights: Tensor, received: Tensor) -> None:
         """Diagonals of the scopes that hold the own vector, and mixing ratios."""
         block, part = self.block, self.part
         diagonal = None if block.cross else weights.diagonal(offset=part.start, dim1=-2, dim2=-1)
-        for scope, at in self.carried.items():
+        moved = None if diagonal is None else self.moved.own(diagonal.transpose(1, 2), part)
+        for scope in self.carried:
             through_attention = self._through_attention(scope)
             kept = torch.zeros_like(through_attention)
-            if diagonal is not None:
-                kept = self.moved.own(scope, diagonal.transpose(1, 2), part) * self._cut(at.scale)
+            if moved is not None:
+                kept = self._behind(moved * self._cut(self.carried["attention"].scale), scope)
             own = kept + self._residual_vector(scope)
             if scope != "attention" and diagonal is not None:
                 result.norm[scope].diagonal(offset=part.start, dim1=-2, dim2=-1).copy_(own.norm(dim=-1))
@@ -264,7 +291,7 @@ class _Rows:
                 result.own[scope] = own.norm(dim=-1)
             result.mixing_ratio[scope] = mixing_ratio(through_attention - kept, own)
         if diagonal is not None:
-            away = (weights.sum(-1) - diagonal).mean(1)
+            away = (received - diagonal).mean(1)
             result.mixing_ratio_weight["attention"] = away
             if "residual" in self.carried:
                 result.mixing_ratio_weight["residual"] = away / 2
@@ -273,10 +300,13 @@ class _Rows:
         """Σ_j c_ij without the own vector, from what the projection itself produced."""
         block = self.block
         assert block.projected is not None
-        mixed = self._cut(block.projected) - self._cut(self.carried["attention"].bias)
+        return self._behind(self._cut(block.projected) - self._cut(self.carried["attention"].bias), scope)
+
+    def _behind(self, x: Float[Tensor, "batch target d"], scope: Scope) -> Float[Tensor, "batch target d"]:
+        """A vector of scope ``attention`` as it arrives at ``scope``."""
         for step in self._steps_to(scope):
-            mixed = self._linear(mixed, step)
-        return mixed
+            x = self._linear(x, step)
+        return x
 
     def _steps_to(self, scope: Scope) -> list[Step]:
         behind = [] if scope == "attention" else list(self.block.steps)
@@ -299,17 +329,16 @@ class _Rows:
         """Add the contributions up from α and the value vectors, and hold them against what the modules produced."""
         block = self.block
         mixed = self.moved.mixed(weights, self.part)
-        total = {
-            scope: (mixed @ at.projection) * self._cut(at.scale) + self._cut(at.bias)
-            for scope, at in self.carried.items()
-            if scope != "layernorm"
-        }
+        first, last = self.carried["attention"], self.carried.get("residual")
+        total = (mixed @ first.projection) * self._cut(first.scale) + self._cut(first.bias)
         assert block.projected is not None
-        result.conservation_error["attention"] = conservation_error(total["attention"], self._cut(block.projected))
-        if "residual" not in self.carried:
+        result.conservation_error["attention"] = conservation_error(total, self._cut(block.projected))
+        if last is None:
             return
+        if last is not first:
+            total = (mixed @ last.projection) * self._cut(last.scale) + self._cut(last.bias)
         assert block.summed is not None and block.own is not None
-        summed = total["residual"] + self._cut(block.own)
+        summed = total + self._cut(block.own)
         if block.left_out is not None:
             summed = summed + self._cut(block.left_out)
         result.conservation_error["residual"] = conservation_error(summed, self._cut(block.summed))

@@ -8,21 +8,18 @@ j, and G_j = F_j F_jᵀ,
 
 * one head:   ‖α f(x_j)‖ = α ‖f(x_j)‖, and ‖f^h(x_j)‖² is the h-th diagonal entry of G_j;
 * all heads:  ‖Σ_h a_h f^h(x_j)‖² = aᵀ G_j a;
-* LayerNorm and RMSNorm are linear once σ_i is known: the centring and the gain go into W_O, 1/σ_i scales row i.
-
 Pure functions of tensors; float32 or float64. A model is never in sight.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from normlens.quadratic import quadratic_norms
+
 _GATED_NUMBERS = 2**23  # size of the largest tensor of explicit vectors
-_CANCELLED = 1e-3  # below this share of (Σ_h a_h ‖f_h‖)², aᵀGa has lost too many digits: take ‖Ra‖ instead
 
 
 def split_projection(weight: Float[Tensor, "heads_x_head_dim d"], heads: int) -> Float[Tensor, "head head_dim d"]:
@@ -75,36 +72,7 @@ def summed_norms(
     list of Tensor
         ``(batch, target, source)`` each.
     """
-    by_source = weights.permute(0, 2, 3, 1).contiguous().transpose(1, 2)  # (batch, source, target, head), rows of heads
-    return [_summed_norms(by_source, f, gram_matrices(f)) for f in vectors]
-
-
-def _summed_norms(
-    by_source: Float[Tensor, "batch source target head"],
-    vectors: Float[Tensor, "batch source head d"],
-    gram: Float[Tensor, "batch source head head2"],
-) -> Float[Tensor, "batch target source"]:
-    squared = torch.einsum("bsth,bsth->bst", by_source @ gram, by_source)
-    lengths = gram.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
-    longest = (by_source.abs() @ lengths.unsqueeze(-1)).squeeze(-1)
-    cancelled = squared < _CANCELLED * longest.square()
-    norms = squared.clamp_min(0).sqrt()
-    if bool(cancelled.any()):
-        _mend_cancelled(norms, cancelled, by_source, vectors)
-    return norms.transpose(1, 2)
-
-
-def _mend_cancelled(
-    norms: Float[Tensor, "batch source target"],
-    cancelled: Tensor,
-    by_source: Float[Tensor, "batch source target head"],
-    vectors: Float[Tensor, "batch source head d"],
-) -> None:
-    """Replace the entries marked ``cancelled`` by ‖R_j a‖, which loses no digits to squaring; in place."""
-    for batch, source in cancelled.any(-1).nonzero().tolist():
-        rows = cancelled[batch, source]
-        triangular = torch.linalg.qr(vectors[batch, source].T, mode="r").R
-        norms[batch, source, rows] = torch.linalg.vector_norm(by_source[batch, source, rows] @ triangular.T, dim=-1)
+    return quadratic_norms(weights, [gram_matrices(f) for f in vectors], lambda b, j, k: vectors[k][b, j])
 
 
 def own_contribution(
@@ -145,50 +113,6 @@ def gated_norms(
             for norm, projection in zip(norms, projections, strict=True):
                 norm[b, part] = torch.linalg.vector_norm(mixed @ projection, dim=-1)
     return norms
-
-
-@dataclass(frozen=True)
-class NormForm:
-    """A LayerNorm or RMSNorm as an affine map with one free number per row: (u − mean u) ⊙ gain / σ + shift.
-
-    Attributes
-    ----------
-    gain, shift
-        ``(d,)``; the shift is zero where the module has none.
-    centred
-        True for LayerNorm, False for RMSNorm.
-    """
-
-    gain: Float[Tensor, " d"]
-    shift: Float[Tensor, " d"]
-    centred: bool
-
-    def linear(self, x: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows d"]:
-        """The part that needs no statistics: (x − mean x) ⊙ gain, or x ⊙ gain; any leading shape."""
-        return (x - x.mean(-1, keepdim=True) if self.centred else x) * self.gain
-
-    def fold_after(self, projection: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-        """The projection with :meth:`linear` behind it: f(x) then arrives normalised but for 1/σ."""
-        return self.linear(projection)
-
-    def fold_before(self, projection: Float[Tensor, "inner d"]) -> Float[Tensor, "inner d"]:
-        """The projection with :meth:`linear` in front of it, for a norm between attention and its projection."""
-        scaled = self.gain.unsqueeze(-1) * projection
-        return scaled - scaled.mean(0, keepdim=True) if self.centred else scaled
-
-    def row_scale(self, before: Float[Tensor, "*rows d"], after: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows 1"]:
-        """1/σ of every row, read off what the norm really made of it (least squares; exact up to rounding).
-
-        No ε and no formula for the variance is assumed, so none can be wrong.
-        """
-        direction = self.linear(before)
-        length = direction.square().sum(-1, keepdim=True)
-        product = ((after - self.shift) * direction).sum(-1, keepdim=True)
-        return torch.where(length > 0, product / length.clamp_min(torch.finfo(length.dtype).tiny), 0)
-
-    def apply(self, before: Float[Tensor, "*rows d"], scale: Float[Tensor, "*rows 1"]) -> Float[Tensor, "*rows d"]:
-        """The norm's output for the given 1/σ, ``(..., d)``."""
-        return self.linear(before) * scale + self.shift
 
 
 def mixing_ratio(

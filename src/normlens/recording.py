@@ -14,8 +14,8 @@ from torch import Tensor
 
 from normlens.anatomy import SCOPES, BlockAnatomy
 from normlens.encoding import Tokens, label_patches
-from normlens.examples import Example
 from normlens.errors import AnotherWay
+from normlens.examples import Example
 from normlens.measuring import Measures
 
 Reduction = Callable[[xr.Dataset], xr.Dataset]
@@ -81,6 +81,7 @@ class _GroupArrays:
     target: Tokens
     source: Tokens
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    written: dict[str, set[int]] = field(default_factory=dict)
     reduced: dict[int, list[xr.Dataset]] = field(default_factory=dict)
 
 
@@ -161,8 +162,7 @@ class Recorder:
                     layers,
                     *(len(group.target) if d == "target" else n for d, n in zip(dims, x.shape, strict=True)),
                 )
-                array = np.empty(shape, dtype=_numpy_dtype(x))
-                array.fill(np.nan)
+                array = np.empty(shape, dtype=_numpy_dtype(x))  # what no layer writes becomes NaN at the end
             elif "head" in dims and x.shape[0] > array.shape[1]:
                 wider = np.full((array.shape[0], x.shape[0], *array.shape[2:]), np.nan, dtype=array.dtype)
                 wider[:, : array.shape[1]] = array
@@ -173,6 +173,9 @@ class Recorder:
                 *(place if d == "target" else slice(0, n) for d, n in zip(dims, x.shape, strict=True)),
             ]
             torch.from_numpy(array)[tuple(index)].copy_(x)
+            if "head" in dims:
+                array[layer, x.shape[0] :] = np.nan
+            group.written.setdefault(variable, set()).add(layer)
 
     def _reduce(
         self,
@@ -186,7 +189,9 @@ class Recorder:
         variables = {name: (dims, x.cpu().numpy()) for name, (dims, x) in pieces.items()}
         rows = np.arange(place.start, place.stop)
         data = _with_scopes(variables, {"layer": layer}, group.target, group.source, rows)
-        group.reduced.setdefault(layer, []).append(self._reduction(data))
+        group.reduced.setdefault(layer, []).append(
+            self._reduction(data).copy(deep=True)
+        )  # no view may keep a map alive
 
     def trees(self) -> list[dict[str, xr.Dataset]]:
         """One dictionary of group name to labelled arrays for each text."""
@@ -204,6 +209,8 @@ class Recorder:
                 join="outer",
             )
         else:
+            for variable, array in group.arrays.items():
+                array[[layer for layer in range(len(blocks)) if layer not in group.written[variable]]] = np.nan
             dims = {v: ("layer", *_DIMS[v.partition("/")[0]]) for v in group.arrays}
             variables = {v: (dims[v], array) for v, array in group.arrays.items()}
             data = _with_scopes(variables, {}, group.target, group.source, np.arange(len(group.target)))

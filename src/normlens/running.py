@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from normlens.examples import Example, counts_from_padding, pad
 from normlens.measuring import TOLERANCE, check_conservation, measure
 from normlens.observing import observing
 from normlens.recording import Layout, Recorder, Reduction, lay_out
+from normlens.reducing import first_token
 from normlens.tracing import Tracer, unfinished, unheard
 from normlens.verification import verify_pairs
 
@@ -45,6 +47,7 @@ class Runner:
         self._body = _without_head(model)
         self._arguments = set(inspect.signature(self._body.forward).parameters)
         self._known: dict[tuple[str, ...], tuple[Layout, Listening, bool]] = {}
+        self._padding_holds: dict[tuple[tuple[str, ...], str], bool] = {}
 
     def batchable(self, example: Example) -> bool:
         """Whether inputs like this one can be padded: every attention call is as long as the tokens it reads."""
@@ -66,11 +69,31 @@ class Runner:
         ConservationError
             If contributions don't add up.
         """
+        if len(batch) > 1 and not self._may_pad(batch, chunk_size, padding):
+            return [tree for example in batch for tree in self.run([example], reduction, chunk_size)]
         try:
             return self._measure(batch, reduction, chunk_size, padding)
         except AnotherWay:
             self._known.clear()  # some models switch their attention once, by length: watch again
             return self._measure(batch, reduction, chunk_size, padding)
+
+    def _may_pad(self, batch: Sequence[Example], chunk_size: int | None, padding: str) -> bool:
+        """Whether a padded batch gives this model's numbers for one text at a time: tried out, once for each side."""
+        if len({tuple(x.shape for x in example.tensors.values()) for example in batch}) == 1:
+            return True
+        key = _kind(batch[0]), padding
+        if key not in self._padding_holds:
+            ordered = sorted(batch, key=lambda example: sum(len(x) for x in example.tensors.values()))
+            pair = [ordered[0], ordered[-1]]
+            try:
+                together = self._measure(pair, first_token, chunk_size, padding)
+            except (NormLensError, IndexError):
+                self._padding_holds[key] = False
+                return False
+            alone = [self.run([example], first_token, chunk_size)[0] for example in pair]
+            tolerance = 100 * TOLERANCE.get(self.model.dtype, TOLERANCE[torch.float32])
+            self._padding_holds[key] = all(map(partial(_agree, tolerance), together, alone))
+        return self._padding_holds[key]
 
     def _measure(
         self, batch: Sequence[Example], reduction: Reduction | None, chunk_size: int | None, padding: str
@@ -104,14 +127,14 @@ class Runner:
                 "sequences only."
             )
         valid = recorder.valid_targets(known, batch, targets, block.call.output.device)
-        for measures in measure(block, known.scopes, chunk_size):
+        for measures in measure(block, known.scopes, chunk_size, known.sinks):
             part = None if valid is None else valid[:, measures.start : measures.start + measures.weight.shape[2]]
             check_conservation(measures, block.path, self.model.dtype, part)
             recorder.add(known, measures, targets)
 
     def _anatomy(self, example: Example) -> tuple[Layout, Listening, bool]:
         """Layout, the way of listening, and whether batches can be padded, for inputs of this kind; found once."""
-        kind = tuple(sorted(example.tensors))
+        kind = _kind(example)
         if kind not in self._known:
             ways = [_through_interface, _by_observation] if has_interface(self.model) else [_by_observation]
             for way in ways:
@@ -134,7 +157,7 @@ class Runner:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             with attention_implementation(self.model, "eager"):
-                untouched = self._forward(inputs)
+                untouched = self._first_forward(inputs)
             torch.manual_seed(0)
             with listening(self.model, tracer, None), tracer.watching():
                 watched = self._forward(inputs)
@@ -151,16 +174,39 @@ class Runner:
     def _inputs(self, batch: Sequence[Example], padding: str) -> dict[str, Tensor]:
         padding_id = getattr(self.model.config, "pad_token_id", None)
         inputs = pad(batch, 0 if padding_id is None else padding_id, self.model.device, padding)
-        if padding == "left" and len(batch) > 1 and "attention_mask" in inputs:
-            if self.model.config.is_encoder_decoder:
-                raise InvalidInput("Encoder–decoder models count positions from the left edge; use padding='right'.")
-            if "position_ids" in self._arguments and not counts_from_padding(self.model):
-                inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp_min(0)
+        counts = "position_ids" in self._arguments and not counts_from_padding(self.model)
+        if padding == "left" and len(batch) > 1 and "attention_mask" in inputs and counts:
+            inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp_min(0)
         return inputs
+
+    def _first_forward(self, inputs: dict[str, Tensor]) -> Any:
+        """Run the untouched model for the first time; what it can't read is the input's fault, and said so."""
+        try:
+            return self._forward(inputs)
+        except (ValueError, TypeError, RuntimeError, AttributeError, LookupError, NotImplementedError) as error:
+            raise InvalidInput(
+                f"{type(self.model).__name__} could not read {', '.join(inputs)}: {error}. It may need further inputs than "
+                "texts, token ids or one image, which analyze() doesn't give."
+            ) from error
 
     def _forward(self, inputs: dict[str, Tensor]) -> Any:
         chosen = {name: x for name, x in inputs.items() if name in self._arguments}
         return self._body(**chosen, use_cache=False) if "use_cache" in self._arguments else self._body(**chosen)
+
+
+def _kind(example: Example) -> tuple[str, ...]:
+    """Inputs that the model treats alike: those with the same tensors."""
+    return tuple(sorted(example.tensors))
+
+
+def _agree(tolerance: float, one: dict[str, xr.Dataset], other: dict[str, xr.Dataset]) -> bool:
+    """Whether two measurements of a text are the same numbers, to ``tolerance`` of each variable's largest."""
+    if {name: dict(data.sizes) for name, data in one.items()} != {
+        name: dict(data.sizes) for name, data in other.items()
+    }:
+        return False
+    pairs = ((one[g][v], other[g][v]) for g in one for v in one[g].data_vars if v != "conservation_error")
+    return all(float(abs(a - b).max()) <= tolerance * float(abs(b).max()) or bool(b.isnull().all()) for a, b in pairs)
 
 
 def _without_head(model: PreTrainedModel) -> PreTrainedModel:

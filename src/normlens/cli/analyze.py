@@ -121,8 +121,12 @@ def _show(analysis: Analysis, layers: dict[str, int], head: int | None, scope: s
             _print(console, f"Where what a target receives comes from{whose}, scope {scope}", _shares(found))
         rows = strongest(group, layer, scope, head)
         if rows:
-            why = "" if was_chosen or found is None else ", where the two differ most (--layer chooses)"
-            _print(console, f"Strongest sources of each target in layer {layer}{why}", _strongest(rows[:_MOST_TARGETS]))
+            why = "" if was_chosen or found is None else ", where the two differ most"
+            _print(
+                console,
+                f"Strongest sources in layer {layer}{why}; bold: norms disagree on the first",
+                _strongest(rows[:_MOST_TARGETS]),
+            )
         if len(rows) > _MOST_TARGETS:
             console.print(f"and {len(rows) - _MOST_TARGETS} more targets; -o writes them all", style="dim")
         _print(console, "Mixing ratio: how much comes from other positions", _mixing(mixing(group)))
@@ -182,7 +186,7 @@ def _strongest(rows: list[Any]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("target", overflow="fold")
     table.add_column("the weights say", header_style=WEIGHT, style=WEIGHT, overflow="fold")
-    table.add_column("the norms say (bold: another token first)", header_style=NORM, style=NORM, overflow="fold")
+    table.add_column("the norms say", header_style=NORM, style=NORM, overflow="fold")
     for row in rows:
         table.add_row(Text(row.target), Text(row.by_weight), Text(row.by_norm, style="bold" if row.differs else ""))
     return table

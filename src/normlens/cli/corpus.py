@@ -8,6 +8,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from normlens.cli.files import Lines
 from normlens.cli.opening import quiet
 from normlens.cli.terminal import counting, waiting
 from normlens.errors import InvalidInput
@@ -103,7 +104,8 @@ def measure(
         ranks = TokenFrequency.read(frequency) if frequency else TokenFrequency.counted(_ids(lens, texts, targets))
     measured = Measured()
     with counting("Analysing", total) as progress, quiet():
-        for analysis in lens.analyze(iter(texts), targets, batch_size=batch_size, progress=False):
+        analyses = lens.analyze(iter(texts), targets, batch_size=batch_size, progress=False)
+        for analysis in _located(analyses, texts):
             measured.add(analysis, ranks, group)
             progress.advance(progress.task_ids[0])
     return measured
@@ -150,6 +152,14 @@ def write(measured: Measured, folder: Path, title: str, **attributes: object) ->
 def answers(numbers: dict[str, Estimates]) -> dict[str, list[str]]:
     """The report's findings in words, by kind of attention."""
     return {kind: findings(of_kind) for kind, of_kind in numbers.items()}
+
+
+def _located(analyses: Iterable[Analysis], texts: Iterable[str]) -> Iterator[Analysis]:
+    """The same analyses; an error about a text of a file names its line."""
+    try:
+        yield from analyses
+    except InvalidInput as error:
+        raise (texts.located(error) if isinstance(texts, Lines) else error) from error
 
 
 def _ids(lens: Lens, texts: Iterable[str], targets: Iterable[str] | None) -> Iterator[list[int]]:

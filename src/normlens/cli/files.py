@@ -51,11 +51,11 @@ class Lines:
         """
         return islice(self._texts(), self.limit)
 
-    def located(self, message: str) -> str:
-        """Say in which line the text that was read last stands, unless the message does."""
-        if not self.number or str(self.path) in message:
-            return message
-        return f"{self.path}, line {self.number}: {message}"
+    def located(self, error: InvalidInput) -> InvalidInput:
+        """Say of an error about the text read last in which line that stands, unless the error does."""
+        if str(self.path) in str(error):
+            return error
+        return InvalidInput(f"{self.path}, line {self.number}: {error}")
 
     def _texts(self) -> Iterator[str]:
         try:

@@ -55,8 +55,8 @@ def models(
         typer.echo(json.dumps([asdict(row) for row in rows], default=str, ensure_ascii=False))
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("model", "what it is", "here"):
-        table.add_column(heading, header_style="bold", overflow="fold")
+    for heading in ("model", "what it is", "on this machine"):
+        table.add_column(heading, header_style="bold", no_wrap=heading == "model", overflow="fold")
     for row in rows:
         table.add_row(row.name, row.about, _where(row))
     console = results()
@@ -69,6 +69,6 @@ def models(
 
 def _where(row: AvailableModel) -> str:
     """Whether a model is on this machine and how large it is, or how to get it."""
-    if not row.installed or row.size is None:
-        return f"[yellow]no:[/] {row.how}"
-    return f"[green]yes[/], {row.size / 1e6:.0f} MB"
+    if row.installed and row.size is not None:
+        return f"[green]yes[/], {row.size / 1e6:.0f} MB"
+    return "[yellow]no:[/] downloaded when first used" if row.package == "hub" else f"[yellow]no:[/] {row.how}"

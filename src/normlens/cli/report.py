@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -13,11 +13,6 @@ from normlens.cli.files import Lines, check_folder
 from normlens.cli.opening import open_lens
 from normlens.cli.options import BatchSize, Device, Dtype, Folder, Group, Json, Model, Revision, TrustRemoteCode
 from normlens.cli.terminal import results
-from normlens.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from normlens import Lens
-    from normlens.cli.corpus import Measured
 
 _HEADLINES = 3
 
@@ -63,34 +58,22 @@ def report(
     check_folder(output)
     next(iter(Lines(file)), None)
     lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
-    measured = _measured(lens, file, limit, frequency=frequency, group=group, batch_size=batch_size)
-    from normlens.cli.corpus import answers, write
-
-    numbers = write(measured, output, f"What attention moves in {lens.name}", corpus=file.name)
-    texts = max(len(collected) for collected in measured.statistics.values())
-    found = answers(numbers)
-    if as_json:
-        page = {"folder": str(output), "report": str(output / "report.html"), "texts": texts, "findings": found}
-        typer.echo(json.dumps(page, ensure_ascii=False))
-        return
-    console = results()
-    for kind, sentences in found.items():
-        console.print(f"[bold]{escape(lens.name)}[/] · [bold]{kind}[/] · {texts} texts")
-        for sentence in sentences[:_HEADLINES]:
-            console.print(f"  {escape(sentence)}")
-    typer.echo(output / "report.html")
-
-
-def _measured(
-    lens: Lens, file: Path, limit: int | None, *, frequency: Path | None, group: str | None, batch_size: int
-) -> Measured:
-    """Measure the texts of a file; an error about one of them names its line."""
-    from normlens.cli.corpus import measure
+    from normlens.cli.corpus import answers, measure, write
 
     paired = lens.model.config.is_encoder_decoder
     texts = Lines(file, limit, column=0 if paired else None)
     targets = Lines(file, limit, column=1) if paired else None
-    try:
-        return measure(lens, texts, targets, frequency=frequency, group=group, batch_size=batch_size)
-    except InvalidInput as error:
-        raise InvalidInput(texts.located(str(error))) from error
+    measured = measure(lens, texts, targets, frequency=frequency, group=group, batch_size=batch_size)
+    numbers = write(measured, output, f"What attention moves in {lens.name}", corpus=file.name)
+    count = max(len(collected) for collected in measured.statistics.values())
+    found = answers(numbers)
+    if as_json:
+        page = {"folder": str(output), "report": str(output / "report.html"), "texts": count, "findings": found}
+        typer.echo(json.dumps(page, ensure_ascii=False))
+        return
+    console = results()
+    for kind, sentences in found.items():
+        console.print(f"[bold]{escape(lens.name)}[/] · [bold]{kind}[/] · {count} texts")
+        for sentence in sentences[:_HEADLINES]:
+            console.print(f"  {escape(sentence)}")
+    typer.echo(output / "report.html")

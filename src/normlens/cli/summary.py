@@ -142,7 +142,7 @@ def strongest(group: Group, layer: int, scope: str = "attention", head: int | No
         edges = data.sel(layer=layer)
         orders = [edges[f"{name}_edge_source"].values.astype(int) for name in ("weight", "norm")]
         sizes = [edges[f"{name}_edge"].values for name in ("weight", "norm")]
-        written = [percent, "{:.2f}".format]
+        written = [_unbroken, "{:.2f}".format]
         tokens = tokens or targets
     elif {"target", "source"} <= set(data[NORMS[scope]].dims if NORMS[scope] in data else ()):
         maps = [x.sel(layer=layer).transpose("target", "source").values for x in _maps(group, scope, head)]
@@ -150,17 +150,24 @@ def strongest(group: Group, layer: int, scope: str = "attention", head: int | No
             maps[1] = maps[1] / maps[1].sum(axis=-1, keepdims=True)
         orders = [np.argsort(-x, axis=-1, kind="stable") for x in maps]
         sizes = [np.take_along_axis(x, order, axis=-1) for x, order in zip(maps, orders, strict=True)]
-        written = [percent, percent]
+        written = [_unbroken, _unbroken]
     else:
         return []
     rows = []
     for place, target in enumerate(targets):
         by_weight, by_norm = (
-            ", ".join(f"{tokens[j]} {write(float(size))}" for j, size in _few(order[place], ordered[place]))
+            ", ".join(
+                f"{tokens[j]}\N{NO-BREAK SPACE}{write(float(size))}" for j, size in _few(order[place], ordered[place])
+            )
             for order, ordered, write in zip(orders, sizes, written, strict=True)
         )
         rows.append(Strongest(target, by_weight, by_norm, bool(orders[0][place, 0] != orders[1][place, 0])))
     return rows
+
+
+def _unbroken(share: float) -> str:
+    """A percentage that stays on one line."""
+    return percent(share).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _few(order: np.ndarray, sizes: np.ndarray) -> list[tuple[int, float]]:

@@ -2,13 +2,13 @@
 
 Then automatic differentiation splits what it computes exactly: :func:`pull_back` splits a scalar into one share per
 source, :func:`push_forward` splits a module's output into one vector per source. The table of what is held fixed, and
-of the operations that are known at all, is :data:`normlens.frozen.rules.RULES`.
+of the operations that are known at all, is :data:`normlens.frozen.operations.RULES`.
 """
 
 from normlens.frozen.checks import Check, check
 from normlens.frozen.pullback import PullBack, pull_back
 from normlens.frozen.pushforward import Chunk, Push, PushForward, push_forward, push_through
-from normlens.frozen.running import Site
+from normlens.frozen.sites import Site
 
 __all__ = [
     "Check",

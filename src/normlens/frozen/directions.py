@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -33,7 +34,17 @@ class SourceGroup:
 
 
 class Direction(ABC):
-    """A way to differentiate; see the module's first lines."""
+    """A way to differentiate; see the module's first lines.
+
+    Attributes
+    ----------
+    builds_graph
+        Whether operations on live tensors are recorded for a backward pass, also where the model says ``no_grad``.
+    groups
+        The sources that entered so far.
+    """
+
+    builds_graph: ClassVar[bool]
 
     def __init__(self) -> None:
         self.groups: list[SourceGroup] = []
@@ -68,6 +79,8 @@ class Backward(Direction):
     constants
         Pairs (leaf, contribution): the contribution's share is ⟨∂/∂leaf, contribution⟩.
     """
+
+    builds_graph = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,14 +120,16 @@ class Forward(Direction):
         that pushes the bias share, with zero seeds.
     """
 
+    builds_graph = False
+
     def __init__(self, seed: Seed, follow_constants: bool = False) -> None:
         super().__init__()
         self.seed = seed
         self.follow_constants = follow_constants
 
     def is_live(self, tensor: Tensor) -> bool:
-        """Whether the tensor carries a tangent."""
-        return tangent(tensor) is not None
+        """Whether the tensor carries a tangent; only numbers can (mask functions run in ``vmap``, on positions)."""
+        return (tensor.is_floating_point() or tensor.is_complex()) and tangent(tensor) is not None
 
     def source(self, label: str, value: Float[Tensor, "batch source d"]) -> Tensor:
         """A dual number of the value and its seed."""
@@ -149,11 +164,11 @@ class _Graft(torch.autograd.Function):
         pass
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:
         return gradients[0], None
 
     @staticmethod
-    def jvp(ctx: torch.autograd.function.FunctionCtx, *tangents: Tensor) -> Tensor:  # type: ignore[override]
+    def jvp(ctx: torch.autograd.function.FunctionCtx, *tangents: Tensor) -> Tensor:
         return tangents[0].clone()
 
 
@@ -161,3 +176,8 @@ def graft(value: Tensor, linear: Tensor) -> Tensor:
     """The numbers of ``value``, bit for bit, with the derivative of ``linear`` (of the same shape and dtype)."""
     grafted: Tensor = _Graft.apply(linear, [value.detach().clone()])  # type: ignore[no-untyped-call]
     return grafted
+
+
+def is_grafted(tensor: Tensor) -> bool:
+    """Whether :func:`graft` made ``tensor``, and no other custom function."""
+    return type(tensor.grad_fn) is _Graft._backward_cls

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
 
 from normlens.errors import UnknownOperation
-from normlens.frozen.directions import Direction
-from normlens.frozen.rules import RULES, Call, NoRule, Product, gate, map_tensors, selection, write
+from normlens.frozen.call import Call, NoRule, Product, has_numbers
+from normlens.frozen.directions import Direction, is_grafted
+from normlens.frozen.operations import RULES
+from normlens.frozen.rules import Rule, gate, selection, write
 
 
 class FrozenMode(TorchFunctionMode):
-    """While active, operations on live tensors follow the table of :mod:`normlens.frozen.rules`.
+    """While active, operations on live tensors follow the table of :mod:`normlens.frozen.operations`.
 
     Parameters
     ----------
@@ -49,28 +53,33 @@ class FrozenMode(TorchFunctionMode):
         kwargs = kwargs or {}
         if self._admitting:
             return func(*args, **kwargs)
-        given = _tensors(args) + _tensors(kwargs)
+        given = _tensors((args, kwargs))
         live = [x for x in given if self.direction.is_live(x)]
-        if not live:
-            result = func(*args, **kwargs)
-            if any(x in self._selections for x in given) and RULES.get(_operation(func)[0]) is not gate:
-                self._mark_selections(result)
-            return result
-        name, out_of_place, in_place = _operation(func)
-        for x in live:
-            if x not in self._watched and not (x._base is not None and x._base in self._watched):
-                raise self._unknown("an operation that torch functions can't see, such as a custom autograd.Function")
-        rule = RULES.get(name)
+        if live:
+            return self._frozen(func, args, kwargs, live)
+        result = func(*args, **kwargs)
+        if any(x in self._selections for x in given) and RULES.get(_operation(func).name) is not gate:
+            self._mark_selections(result)
+        return result
+
+    def _frozen(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], live: list[Tensor]
+    ) -> Any:
+        if not all(map(self._is_watched, live)):
+            raise self._unknown("an operation that torch functions can't see, such as a custom autograd.Function")
+        operation = _operation(func)
+        rule = RULES.get(operation.name)
         if rule is None or kwargs.get("out") is not None:
             raise self._unknown(_full_name(func))
-        in_place = kwargs.pop("inplace", False) or in_place
+        in_place = kwargs.pop("inplace", False) or operation.in_place
+        call = Call(operation.out_of_place, args, kwargs, self.direction, self.product, self._selections.__contains__)
         try:
-            result = rule(Call(out_of_place, args, kwargs, self.direction, self.product, self._selections.__contains__))
+            with torch.set_grad_enabled(self.direction.builds_graph):
+                result = rule(call)
+                result = args[0].copy_(result) if in_place else result
         except NoRule as reason:
             raise self._unknown(_full_name(func), str(reason)) from None
-        if in_place:
-            result = args[0].copy_(result)
-        self._mark(name, result)
+        self._mark(rule, result)
         return result
 
     def admit(self, make: Callable[[], Tensor]) -> Tensor:
@@ -83,22 +92,29 @@ class FrozenMode(TorchFunctionMode):
         self._watched.add(tensor)
         return tensor
 
-    def _mark(self, name: str, result: Any) -> None:
+    def _is_watched(self, live: Tensor) -> bool:
+        maker: object = live.grad_fn
+        if isinstance(maker, BackwardCFunction) and not is_grafted(live):
+            return False
+        return live in self._watched or (live._base is not None and live._base in self._watched)
+
+    def _mark(self, rule: Rule, result: Any) -> None:
         for x in _tensors(result):
             if self.direction.is_live(x):
                 self._watched.add(x)
                 if x._base is not None:
                     self._watched.add(x._base)
-            elif RULES[name] is selection:
+            elif rule is selection:
                 self._mark_selections(x)
 
     def _mark_selections(self, result: Any) -> None:
-        for x in _tensors(result):
-            if x.is_floating_point() or x.is_complex():
-                self._selections.add(x)
+        for x in filter(has_numbers, _tensors(result)):
+            self._selections.add(x)
 
     def _unknown(self, operation: str, reason: str = "") -> UnknownOperation:
-        detail = reason or "it is not on the closed list of operations that can be held fixed (normlens.frozen.rules)"
+        detail = (
+            reason or "it is not on the closed list of operations that can be held fixed (normlens.frozen.operations)"
+        )
         return UnknownOperation(
             f"{operation} met a tensor that depends on the sources, in {self.where()}: {detail}. "
             "Follow contributions no further than a module before this one, or use a scope that ends inside the block."
@@ -119,25 +135,35 @@ class _TensorSet:
 
 
 def _tensors(tree: Any) -> list[Tensor]:
-    found: list[Tensor] = []
-    map_tensors(tree, found.append)
-    return found
+    """All tensors in nested sequences (``torch.return_types`` too) and mappings."""
+    if isinstance(tree, Tensor):
+        return [tree]
+    parts = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ()
+    return [x for part in parts for x in _tensors(part)]
+
+
+@dataclass(frozen=True)
+class _Operation:
+    """The name that the table knows a function by, and the function that does the same out of place."""
+
+    name: str
+    out_of_place: Callable[..., Any]
+    in_place: bool = False
 
 
 @functools.cache
-def _operation(func: Callable[..., Any]) -> tuple[str, Callable[..., Any], bool]:
-    """The name that the table knows ``func`` by, the function that does the same out of place, and if ``func`` is not."""
+def _operation(func: Callable[..., Any]) -> _Operation:
     name = getattr(func, "__name__", str(func))
     if name == "__get__":
-        return _full_name(func).split(".")[-2], func, False
-    if name.startswith("__i") and name.endswith("__") and hasattr(torch.Tensor, name[3:-2]):
-        return name[3:-2], getattr(torch.Tensor, name[3:-2]), True
+        return _Operation(_full_name(func).split(".")[-2], func)
+    if name.startswith("__i") and hasattr(Tensor, name[3:-2]):
+        return _Operation(name[3:-2], getattr(Tensor, name[3:-2]), in_place=True)
     if RULES.get(name) is write or not name.endswith("_") or name.endswith("__"):
-        return name, func, False
-    return name[:-1], getattr(torch.Tensor, name[:-1]), True
+        return _Operation(name, func)
+    return _Operation(name[:-1], getattr(Tensor, name[:-1], func), in_place=True)
 
 
 @functools.cache
 def _full_name(func: Callable[..., Any]) -> str:
-    name = torch.overrides.resolve_name(func)  # type: ignore[no-untyped-call]
+    name = torch.overrides.resolve_name(func)
     return str(name or getattr(func, "__qualname__", func))

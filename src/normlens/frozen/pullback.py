@@ -12,9 +12,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from normlens.errors import InvalidInput
+from normlens.frozen.call import Product
 from normlens.frozen.directions import Backward
-from normlens.frozen.rules import Product
-from normlens.frozen.running import Site, batch_size, frozen_run
+from normlens.frozen.running import frozen_run
+from normlens.frozen.sites import Site
+from normlens.frozen.sources import batch_size
 from normlens.frozen.tolerance import Scalar, check_value_once, require
 
 
@@ -97,7 +99,7 @@ def pull_back(
     Notes
     -----
     The frozen model is affine in its sources, value = Σ_j ⟨∂value/∂x_j, x_j⟩ + bias share; see
-    :mod:`normlens.frozen.rules` for what is held fixed.
+    :mod:`normlens.frozen.operations` for what is held fixed.
     """
     result = split(model, inputs, scalar, product=product, sources=sources)
     require(model, "the shares with the biases' and the value", result.conservation_error)
@@ -117,12 +119,12 @@ def split(
         raise InvalidInput(f"The scalar has shape {tuple(value.shape)}; one number per row, ({batch},), was expected.")
     if not value.requires_grad:
         raise InvalidInput(
-            f"The scalar depends on none of the sources; those that entered are {direction.sizes()}. Name the module whose output is the "
-            "source with sources=, and let the scalar be a linear function of the output."
+            f"The scalar depends on none of the sources; those that entered are {direction.sizes()}. "
+            "Name the module whose output is the source with sources=, and let the scalar be linear in the output."
         )
     contributions = [*(group.value for group in direction.groups), *(x for _, x in direction.constants)]
     leaves = [*direction.leaves, *(leaf for leaf, _ in direction.constants)]
-    gradients = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
+    gradients = torch.autograd.grad(value, leaves, torch.ones_like(value), allow_unused=True)
     parts = [_inner(g, x) for g, x in zip(gradients, contributions, strict=True)]
     groups = len(direction.groups)
     shares = torch.cat([part.sum(-1) for part in parts[:groups]], dim=1)

@@ -16,9 +16,11 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from transformers import PreTrainedModel
 
+from normlens.frozen.call import Product
 from normlens.frozen.directions import Forward, tangent
-from normlens.frozen.rules import Product
-from normlens.frozen.running import Site, batch_size, frozen_run
+from normlens.frozen.running import frozen_run
+from normlens.frozen.sites import Site
+from normlens.frozen.sources import batch_size
 from normlens.frozen.tolerance import Scalar, require
 
 DEFAULT_CHUNK = 32
@@ -49,7 +51,9 @@ class PushForward:
     def conservation_error(self) -> Float[Tensor, "batch target"]:
         """‖Σ_j c_ij + bias_i − output_i‖ / (Σ_j ‖c_ij‖ + ‖bias_i‖), ``(batch, target)``."""
         gap = (self.vectors.sum(-2) + self.bias - self.output).norm(dim=-1)
-        return gap / (self.vectors.norm(dim=-1).sum(-1) + self.bias.norm(dim=-1)).clamp_min(torch.finfo(gap.dtype).tiny)
+        scale = self.vectors.norm(dim=-1).sum(-1) + self.bias.norm(dim=-1)
+        error: Tensor = gap / scale.clamp_min(torch.finfo(gap.dtype).tiny)
+        return error
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,7 @@ class Push:
             forward_ad.dual_level(),
             frozen_run(self._model, direction, batch=rows, product=self._product, sources=self._sources) as run,
         ):
-            value, derivative = _unpacked(run.read(inputs, self._module))
+            value, derivative = _unpacked(run.read(inputs, self._module), direction)
         if copies == 1 and direction.follow_constants:
             return value, derivative
         split = derivative.reshape(self._batch, copies, *_per_row(derivative, rows))
@@ -207,7 +211,7 @@ def push_through(
         seeds = vectors[:, :, start:stop].movedim(2, 1).flatten(0, 1)
         points = x.repeat_interleave(stop - start, 0)
         _, derivative = _segment_run(model, segment, points, Forward(lambda g, v: seeds), product)
-        return derivative.unflatten(0, (batch, stop - start)).movedim(1, 2)
+        return derivative.reshape(batch, stop - start, *derivative.shape[1:]).movedim(1, 2)
 
     rest = Forward(lambda g, v: x - vectors.sum(2), follow_constants=True)
     output, bias = _segment_run(model, segment, x, rest, product)
@@ -224,16 +228,19 @@ def _segment_run(
         torch.no_grad(),
         forward_ad.dual_level(),
         frozen_run(model, direction, batch=x.shape[0], product=product, sources=()) as run,
-        run.mode,
     ):
-        return _unpacked(segment(run.admit("", x, -1)))
+        with run.mode:
+            result = segment(run.admit("", x, -1))
+        return _unpacked(result, direction)
 
 
-def _unpacked(dual: Tensor) -> tuple[Tensor, Tensor]:
-    """Value and derivative of a dual number, zero if it carries none."""
+def _unpacked(dual: Tensor, direction: Forward) -> tuple[Tensor, Tensor]:
+    """Value and derivative of a dual number. What carries none is a constant: all bias, and nothing of any source."""
     value: Tensor = forward_ad.unpack_dual(dual).primal
     derivative = tangent(dual)
-    return value.clone(), torch.zeros_like(value) if derivative is None else derivative.clone()
+    if derivative is None:
+        derivative = value if direction.follow_constants else torch.zeros_like(value)
+    return value.clone(), derivative.clone()
 
 
 def repeated(x: Any, batch: int, copies: int) -> Any:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,33 +14,18 @@ from transformers import PreTrainedModel, activations
 
 from normlens.capture import _configs, attention_implementation
 from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.frozen.call import Product
 from normlens.frozen.directions import Direction
 from normlens.frozen.mode import FrozenMode
-from normlens.frozen.rules import ACTIVATION_MODULE, Product
+from normlens.frozen.operations import ACTIVATION_MODULE
+from normlens.frozen.sites import Side, Site, hooked, sites
+from normlens.frozen.sources import source_modules
 
 HAND_SPELLED_ACTIVATIONS = (
     *(x for x in vars(activations).values() if isinstance(x, type) and x.__module__ == activations.__name__),
 )
 HAND_SPELLED_NAMES = frozenset({"BloomGelu"})
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-Side = Literal["input", "output"]
 SEQUENCE_FIRST = "XLNet"
-
-
-@dataclass(frozen=True)
-class Site:
-    """One place in a model: what goes into a module, or what comes out of it.
-
-    Attributes
-    ----------
-    path
-        Path of the module, as in ``model.get_submodule``; empty for the model itself.
-    side
-        Its first floating tensor argument, or the first floating tensor that it returns.
-    """
-
-    path: str
-    side: Side = "output"
 
 
 class FrozenRun:
@@ -68,7 +52,7 @@ class FrozenRun:
                 return what(self.model(**inputs))
         site = sites(what)
         seen: list[Tensor] = []
-        with _hooked(self.model.get_submodule(site.path), site.side, lambda x, channel: seen.append(x)), self.mode:
+        with hooked(self.model.get_submodule(site.path), site.side, lambda x, channel: seen.append(x)), self.mode:
             self.model(**inputs)
         if not seen:
             raise InvalidInput(f"No floating tensor passed the {site.side} of {site.path!r}. Name a module that runs.")
@@ -202,7 +186,7 @@ def _as_operation(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     def shown(x: Tensor) -> Tensor:
         if torch.overrides.has_torch_function((x,)):
-            result: Tensor = handle_torch_function(operation, (x,), x)  # type: ignore[no-untyped-call]
+            result: Tensor = handle_torch_function(operation, (x,), x)
             return result
         return forward(x)
 
@@ -247,77 +231,8 @@ def _sources(run: FrozenRun, sources: str | Site | tuple[()] | None) -> Iterator
         places = []
     with ExitStack() as stack:
         for module, side in places:
-            stack.enter_context(_hooked(module, side, enter, skip=run.direction.is_live))
+            stack.enter_context(hooked(module, side, enter, skip=run.direction.is_live))
         yield
-
-
-@contextmanager
-def _hooked(
-    module: nn.Module,
-    side: Side,
-    change: Callable[[Tensor, int], Tensor | None],
-    skip: Callable[[Tensor], bool] = lambda x: False,
-) -> Iterator[None]:
-    """Show the first floating tensor at a site to ``change``, with its channel axis, and go on with what it returns.
-
-    A call of the module with an argument that ``skip`` names is left alone.
-    """
-    channel = 1 if side == "output" and isinstance(module, CONVOLUTIONS) else -1
-
-    def changed(tree: Any) -> Any:
-        found = first_tensor(tree)
-        new = None if found is None else change(found, channel)
-        return tree if found is None or new is None else swapped(tree, found, new)
-
-    def before(module: nn.Module, args: Any, kwargs: Any) -> Any:
-        whole = changed({"args": args, "kwargs": kwargs})
-        return whole["args"], whole["kwargs"]
-
-    def after(module: nn.Module, args: Any, output: Any) -> Any:
-        return output if any(skip(x) for x in args if isinstance(x, Tensor)) else changed(output)
-
-    if side == "output":
-        handle = module.register_forward_hook(after)
-    else:
-        handle = module.register_forward_pre_hook(before, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def sites(site: str | Site) -> Site:
-    """``site``, a path standing for the module's output."""
-    return Site(site) if isinstance(site, str) else site
-
-
-def source_modules(model: nn.Module) -> list[nn.Module]:
-    """Where sources enter: the input embeddings of the model and of every model inside it, each once.
-
-    A model that names no input embeddings enters by its first embedding or convolution: audio encoders, and some
-    vision models. Only the whole model may enter by a linear map: inside, that is a decoder that starts from queries.
-    """
-    found: list[nn.Module] = []
-    for part in (x for x in model.modules() if isinstance(x, PreTrainedModel)):
-        embeddings = _input_embeddings(part)
-        if embeddings is None and not any(isinstance(x, PreTrainedModel) for x in part.modules() if x is not part):
-            embeddings = _first_map(part)
-            embeddings = None if part is not model and isinstance(embeddings, nn.Linear) else embeddings
-        found += list(embeddings) if isinstance(embeddings, nn.ModuleList) else [embeddings] if embeddings else []
-    found = found or [x for x in [_first_map(model)] if x is not None]
-    return list(dict.fromkeys(found))
-
-
-def _first_map(model: nn.Module) -> nn.Module | None:
-    return next((x for x in model.modules() if isinstance(x, (nn.Embedding, nn.Linear, *CONVOLUTIONS))), None)
-
-
-def _input_embeddings(model: PreTrainedModel) -> nn.Module | None:
-    try:
-        embeddings = model.get_input_embeddings()
-    except (NotImplementedError, AttributeError):
-        return None
-    return embeddings if isinstance(embeddings, nn.Module) else None
 
 
 def _label(run: FrozenRun) -> str:
@@ -326,37 +241,3 @@ def _label(run: FrozenRun) -> str:
     label = next(owners, "")
     before = sum(group.label.partition("#")[0] == label for group in run.direction.groups)
     return f"{label}#{before + 1}" if before else label
-
-
-def batch_size(inputs: Mapping[str, Any]) -> int:
-    """The number of rows: of the token ids, or else the smallest of any tensor (patches may be laid end to end).
-
-    Raises
-    ------
-    InvalidInput
-        If there is no tensor.
-    """
-    rows = {name: int(x.shape[0]) for name, x in inputs.items() if isinstance(x, Tensor) and x.ndim}
-    if not rows:
-        raise InvalidInput(f"The inputs {sorted(inputs)} hold no tensor; give what the model's forward takes.")
-    return rows.get("input_ids", min(rows.values()))
-
-
-def first_tensor(tree: Any) -> Tensor | None:
-    """The first floating tensor in a tensor, a sequence or a mapping."""
-    if isinstance(tree, Tensor):
-        return tree if tree.is_floating_point() else None
-    parts = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ()
-    return next((found for part in parts if (found := first_tensor(part)) is not None), None)
-
-
-def swapped(tree: Any, old: Tensor, new: Tensor) -> Any:
-    """``tree`` with the tensor ``old`` replaced by ``new``."""
-    if tree is old:
-        return new
-    if isinstance(tree, Mapping):
-        changed = {name: swapped(part, old, new) for name, part in tree.items()}
-        return type(tree)(**changed)
-    if type(tree) in (list, tuple):
-        return type(tree)(swapped(part, old, new) for part in tree)
-    return tree

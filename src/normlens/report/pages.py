@@ -15,6 +15,7 @@ from normlens.report.tables import Table
 _CAPTIONS = {
     "share": "Share of weight and of norm (of the sum over heads) by layer; bands are intervals of the mean over texts",
     "mixing_ratio": "Mixing ratio by layer and scope, by weight and by norm",
+    "vector_norm": "Mean of ‖f(x)‖ for each head",
     "vector_norm_variation": "Variation of ‖f(x)‖ inside a text, for each head",
     "correlation_weight_vector_norm": "Rank correlation of α with ‖f(x)‖ inside a text, for each head",
     "correlation_weight_frequency": "Rank correlation of α with frequency rank inside a text, for each head",
@@ -136,7 +137,7 @@ def _caption(name: str, kind: str) -> str:
         what = words.removeprefix("head share ")
         caption = f"Share of α and of ‖α f(x)‖ for each head: {what}"
     elif name.startswith("example_"):
-        caption = words.replace("alpha against norm", ": α against ‖f(x)‖").replace(" layer", ": layer").capitalize()
+        caption = words.replace(" alpha against norm", ": α against ‖f(x)‖").replace(" layer", ": layer").capitalize()
     else:
         caption = _CAPTIONS.get(name, words.capitalize())
     return f"{caption} ({kind})"

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from normlens.errors import InvalidInput, NormLensError
 from normlens.figures import alpha_against_norm, heat_maps, report_figures, save
-from normlens.report.estimates import Estimates, figure_data
+from normlens.report.estimates import Estimates
 from normlens.report.findings import findings, widest_gap
 from normlens.report.pages import Part, Picture, render
 from normlens.report.tables import tables
@@ -111,7 +111,7 @@ def _part(kind: str, table: pd.DataFrame, folder: Path, examples: Sequence[xr.Da
     numbers = Estimates(table)
     (folder / FIGURES).mkdir(exist_ok=True)
     pictures = []
-    figures = report_figures(figure_data(table)) | _example_figures(numbers, examples)
+    figures = report_figures(table) | _example_figures(numbers, examples)
     for name, figure in figures.items():
         path = save(figure, folder / FIGURES / f"{kind}_{name}.svg")
         pictures.append(Picture.of(path, folder, kind, name))

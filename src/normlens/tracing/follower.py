@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from normlens.anatomy import AppliedNorm, Block, identify_norm, working_precision
 from normlens.errors import UnsupportedArchitecture
-from normlens.norms import NormForm
+from normlens.normform import NormForm
 from normlens.tracing.steps import ADD, DIVIDE, MULTIPLY, Call, Constants, Restore, layout_of, same_layer, way_back
 
 Role = Literal["heads", "projected", "summed", "normed"]

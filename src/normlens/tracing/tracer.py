@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -134,7 +135,8 @@ class Tracer(TorchFunctionMode):
             self._follower.forget(block)
             self._paused += 1
             try:
-                self._on_block(block)
+                with torch._C.DisableTorchFunction():
+                    self._on_block(block)
             finally:
                 self._paused -= 1
 

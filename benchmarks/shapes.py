@@ -1,0 +1,81 @@
+"""The models that are measured: real widths, random weights, few layers (every layer costs the same)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PreTrainedModel
+
+from normlens.anatomy import SCOPES, Scope
+from normlens.lens import Lens
+from normlens.loading import LoadedModel
+
+_VOCABULARY = 1000
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A family of models by its widths.
+
+    Attributes
+    ----------
+    name
+        As shown in tables.
+    build
+        Makes the model with the given number of layers.
+    heads, width, layers
+        Attention heads H, hidden size d, and the number of layers measured by default.
+    scopes
+        The scopes that the family has.
+    """
+
+    name: str
+    build: Callable[[int], PreTrainedModel]
+    heads: int
+    width: int
+    layers: int
+    scopes: tuple[Scope, ...]
+
+    def model(self, layers: int) -> PreTrainedModel:
+        """The model with random weights, always the same ones."""
+        torch.manual_seed(0)
+        return self.build(layers).eval()
+
+
+def _bert(layers: int) -> PreTrainedModel:
+    config = BertConfig(num_hidden_layers=layers, vocab_size=_VOCABULARY, max_position_embeddings=2048)
+    return BertModel(config, add_pooling_layer=False)
+
+
+def _llama(layers: int) -> PreTrainedModel:
+    return LlamaModel(
+        LlamaConfig(
+            hidden_size=2048,
+            intermediate_size=8192,
+            num_hidden_layers=layers,
+            num_attention_heads=32,
+            num_key_value_heads=8,
+            vocab_size=_VOCABULARY,
+            max_position_embeddings=2048,
+        )
+    )
+
+
+SHAPES = {
+    "bert": Shape("BERT-base (d 768, 12 heads)", _bert, heads=12, width=768, layers=4, scopes=SCOPES),
+    "llama": Shape("Llama-like (d 2048, 32/8 heads)", _llama, heads=32, width=2048, layers=2, scopes=SCOPES[:2]),
+}
+
+
+def token_ids(batch: int, length: int) -> torch.Tensor:
+    """Random token ids, ``(batch, length)``, always the same ones."""
+    return torch.randint(5, _VOCABULARY, (batch, length), generator=torch.Generator().manual_seed(length))
+
+
+def lens_on(model: PreTrainedModel) -> Lens:
+    """A lens on a model without a tokenizer, used once before: its anatomy is known, as for every text but the first."""
+    lens = Lens(LoadedModel(model, None, None, type(model).__name__, ""))
+    lens.analyze(list(range(5, 13)))
+    return lens

@@ -1,0 +1,51 @@
+"""What is compared: the analysis, the measuring without labelled arrays, and the model's plain forward passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from normlens.analysis import Analysis
+from normlens.anatomy import Block
+from normlens.capture import attention_implementation, capturing
+from normlens.lens import Lens
+from normlens.measuring import check_conservation, measure
+from normlens.tracing import Tracer
+
+from .shapes import Shape
+
+
+def forward(model: PreTrainedModel, ids: Tensor, implementation: str, **options: Any) -> Any:
+    """A plain forward pass of the base model with an attention implementation."""
+    with torch.no_grad(), attention_implementation(model, implementation):
+        return _run(model, ids, **options)
+
+
+def analyses(lens: Lens, ids: Tensor) -> list[Analysis]:
+    """All measures and scopes of all layers, as labelled arrays, one batch."""
+    return list(lens.stream(ids.tolist(), batch_size=len(ids), progress=False))
+
+
+def measured(model: PreTrainedModel, shape: Shape, ids: Tensor) -> None:
+    """All measures and scopes of all layers, each let go as soon as it is measured and checked."""
+
+    def record(block: Block) -> None:
+        for measures in measure(block, shape.scopes):
+            check_conservation(measures, block.path, model.dtype, None)
+
+    def complete(block: Block) -> bool:
+        return block.reached()[: len(shape.scopes)] == shape.scopes
+
+    tracer = Tracer(model, record, complete)
+    with torch.no_grad(), capturing(model, tracer.hear), tracer.watching():
+        _run(model, ids)
+    assert not tracer.open_blocks
+
+
+def _run(model: PreTrainedModel, ids: Tensor, **options: Any) -> Any:
+    if hasattr(model.config, "use_cache"):
+        options["use_cache"] = False
+    return model(input_ids=ids, attention_mask=torch.ones_like(ids), **options)

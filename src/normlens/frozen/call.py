@@ -1,0 +1,106 @@
+"""One operation as a rule sees it: the function, its arguments, and which of them are live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from torch import Tensor
+
+from normlens.frozen.directions import Direction
+
+Product = Literal["half", "first", "second"]
+
+
+class NoRule(Exception):
+    """The operation, as it was called, has no rule; the mode says where."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operation with at least one live argument.
+
+    Attributes
+    ----------
+    function
+        The operation, never in place.
+    args, kwargs
+        Its arguments.
+    direction
+        How live tensors are differentiated.
+    product
+        How the derivative of a product of live factors is split.
+    is_selection
+        Whether a tensor was selected from the sources and is held fixed; see :func:`selection`.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    direction: Direction
+    product: Product
+    is_selection: Callable[[Tensor], bool]
+
+    def run(self) -> Any:
+        """Call the operation as it is."""
+        return self.function(*self.args, **self.kwargs)
+
+    def map(self, change: Callable[[Tensor], Any]) -> Call:
+        """The same call with every tensor argument changed."""
+        return replace(
+            self,
+            args=map_tensors(self.args, change),
+            kwargs={name: map_tensors(x, change) for name, x in self.kwargs.items()},
+        )
+
+    def named(self, *names: str, **defaults: Any) -> list[Any]:
+        """The arguments called ``names``, None where the call gives none and there is no default."""
+        given = {**defaults, **self.bind(*names)}
+        return [given.get(name) for name in names]
+
+    def unary(self) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """The first argument, and the operation as a function of it with everything else held fixed."""
+        rest, kwargs = held(self.args[1:]), held(dict(self.kwargs))
+        x: Tensor = self.args[0] if self.args else kwargs.pop("input")
+        return x, lambda t: self.function(t, *rest, **kwargs)
+
+    def bind(self, *names: str) -> dict[str, Any]:
+        """The arguments by name: positional ones in the order of ``names``, then keywords."""
+        return {**dict(zip(names, self.args, strict=False)), **self.kwargs}
+
+    def is_live(self, x: object) -> bool:
+        """Whether ``x`` is a live tensor."""
+        return isinstance(x, Tensor) and self.direction.is_live(x)
+
+    def is_constant(self, x: object) -> bool:
+        """Whether ``x`` is a tensor of numbers that may join the bias share."""
+        return isinstance(x, Tensor) and has_numbers(x) and not self.is_live(x) and not self.is_selection(x)
+
+    def follow(self, x: Any) -> Any:
+        """``x``, followed as a constant if it is one."""
+        return self.direction.constant(x, x) if self.is_constant(x) else x
+
+
+Rule = Callable[[Call], Any]
+
+
+def map_tensors(tree: Any, change: Callable[[Tensor], Any]) -> Any:
+    """``tree`` of lists, tuples and dicts with every tensor changed."""
+    if isinstance(tree, Tensor):
+        return change(tree)
+    if type(tree) in (list, tuple):
+        return type(tree)(map_tensors(x, change) for x in tree)
+    if isinstance(tree, dict):
+        return {name: map_tensors(x, change) for name, x in tree.items()}
+    return tree
+
+
+def held(tree: Any) -> Any:
+    """``tree`` with every tensor held fixed: without its derivative."""
+    return map_tensors(tree, Tensor.detach)
+
+
+def has_numbers(x: Tensor) -> bool:
+    """Whether ``x`` holds numbers that can carry a derivative, not indices or answers."""
+    return x.is_floating_point() or x.is_complex()

@@ -1,0 +1,89 @@
+"""Places in a model: what goes into a module or comes out of it, and how to change it on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+Side = Literal["input", "output"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One place in a model: what goes into a module, or what comes out of it.
+
+    Attributes
+    ----------
+    path
+        Path of the module, as in ``model.get_submodule``; empty for the model itself.
+    side
+        Its first floating tensor argument, or the first floating tensor that it returns.
+    """
+
+    path: str
+    side: Side = "output"
+
+
+def sites(site: str | Site) -> Site:
+    """``site``, a path standing for the module's output."""
+    return Site(site) if isinstance(site, str) else site
+
+
+@contextmanager
+def hooked(
+    module: nn.Module,
+    side: Side,
+    change: Callable[[Tensor, int], Tensor | None],
+    skip: Callable[[Tensor], bool] = lambda x: False,
+) -> Iterator[None]:
+    """Show the first floating tensor at a site to ``change``, with its channel axis, and go on with what it returns.
+
+    A call of the module with an argument that ``skip`` names is left alone.
+    """
+    channel = 1 if side == "output" and isinstance(module, CONVOLUTIONS) else -1
+
+    def changed(tree: Any) -> Any:
+        found = first_tensor(tree)
+        new = None if found is None else change(found, channel)
+        return tree if found is None or new is None else swapped(tree, found, new)
+
+    def before(module: nn.Module, args: Any, kwargs: Any) -> Any:
+        whole = changed({"args": args, "kwargs": kwargs})
+        return whole["args"], whole["kwargs"]
+
+    def after(module: nn.Module, args: Any, output: Any) -> Any:
+        return output if any(skip(x) for x in args if isinstance(x, Tensor)) else changed(output)
+
+    if side == "output":
+        handle = module.register_forward_hook(after)
+    else:
+        handle = module.register_forward_pre_hook(before, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def first_tensor(tree: Any) -> Tensor | None:
+    """The first floating tensor in a tensor, a sequence or a mapping."""
+    if isinstance(tree, Tensor):
+        return tree if tree.is_floating_point() else None
+    parts = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ()
+    return next((found for part in parts if (found := first_tensor(part)) is not None), None)
+
+
+def swapped(tree: Any, old: Tensor, new: Tensor) -> Any:
+    """``tree`` with the tensor ``old`` replaced by ``new``."""
+    if tree is old:
+        return new
+    if isinstance(tree, Mapping):
+        changed = {name: swapped(part, old, new) for name, part in tree.items()}
+        return type(tree)(**changed)
+    if type(tree) in (list, tuple):
+        return type(tree)(swapped(part, old, new) for part in tree)
+    return tree

@@ -1,0 +1,62 @@
+"""Where the sources of a model are: its token embeddings, patches or audio frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from normlens.errors import InvalidInput
+from normlens.frozen.sites import CONVOLUTIONS
+
+NAMED_SOURCES = {"CanineModel": "char_embeddings", "CsmForConditionalGeneration": "embed_text_tokens"}
+"""Models that name no input embeddings, or others than those that their text goes through."""
+
+
+def source_modules(model: nn.Module) -> list[nn.Module]:
+    """Where sources enter: the input embeddings of the model and of every model inside it, each once.
+
+    A model that names no input embeddings enters by its first embedding or convolution: audio encoders, and some
+    vision models. Only the whole model may enter by a linear map: inside, that is a decoder that starts from queries.
+    """
+    found: list[nn.Module] = []
+    for part in (x for x in model.modules() if isinstance(x, PreTrainedModel)):
+        embeddings = _input_embeddings(part)
+        if embeddings is None and not any(isinstance(x, PreTrainedModel) for x in part.modules() if x is not part):
+            embeddings = _first_map(part)
+            embeddings = None if part is not model and isinstance(embeddings, nn.Linear) else embeddings
+        found += list(embeddings) if isinstance(embeddings, nn.ModuleList) else [embeddings] if embeddings else []
+    found = found or [x for x in [_first_map(model)] if x is not None]
+    return list(dict.fromkeys(found))
+
+
+def _first_map(model: nn.Module) -> nn.Module | None:
+    maps = ((path, x) for path, x in model.named_modules() if isinstance(x, (nn.Embedding, nn.Linear, *CONVOLUTIONS)))
+    return next((x for path, x in maps if "pos" not in path), None)
+
+
+def _input_embeddings(model: PreTrainedModel) -> nn.Module | None:
+    if type(model).__name__ in NAMED_SOURCES:
+        named: nn.Module = model.get_submodule(NAMED_SOURCES[type(model).__name__])
+        return named
+    try:
+        embeddings = model.get_input_embeddings()
+    except (NotImplementedError, AttributeError):
+        return None
+    return embeddings if isinstance(embeddings, nn.Module) else None
+
+
+def batch_size(inputs: Mapping[str, Any]) -> int:
+    """The number of rows: of the token ids, or else the smallest of any tensor (patches may be laid end to end).
+
+    Raises
+    ------
+    InvalidInput
+        If there is no tensor.
+    """
+    rows = {name: int(x.shape[0]) for name, x in inputs.items() if isinstance(x, Tensor) and x.ndim}
+    if not rows:
+        raise InvalidInput(f"The inputs {sorted(inputs)} hold no tensor; give what the model's forward takes.")
+    return rows.get("input_ids", min(rows.values()))

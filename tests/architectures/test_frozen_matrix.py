@@ -1,0 +1,112 @@
+"""Every model type of transformers, held frozen: is it an affine map of its inputs, in both directions?
+
+Model files compute some norms and softmaxes in float32, whatever the model's dtype. Here float32 is read as float64, so
+that a model is exact to 1e-9 and rounding can't hide a wrong rule.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from architectures import tiny
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from normlens.errors import ConservationError, UnknownOperation
+from normlens.frozen import check, pull_back
+from normlens.frozen.sites import first_tensor
+from normlens.frozen.tolerance import plain_settings
+
+TABLE = Path(__file__).parent / "results" / "frozen.tsv"
+EXACT = 1e-9
+SEEN_BY_ANSWER = ("last_hidden_state", "logits", "text_embeds")
+
+REFUSED: dict[str, tuple[type[Exception], str]] = {}
+"""Types that a rule of the closed list doesn't cover, with what the error must name."""
+
+NO_SOURCE: dict[str, str] = {}
+"""Types that take no tokens, patches or sound, or whose answer has no number that depends on them."""
+
+SINGLE_PRECISION = frozenset[str]()
+"""Types whose files mix float32 constants into a float64 model."""
+
+
+class DoublePrecision(TorchFunctionMode):
+    """Reads float32 as float64 in every call."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        def wide(x: Any) -> Any:
+            return torch.float64 if x is torch.float32 else x
+
+        func = torch.Tensor.double if func is torch.Tensor.float else func
+        return func(*map(wide, args), **{name: wide(x) for name, x in (kwargs or {}).items()})
+
+
+@pytest.fixture(scope="module")
+def table() -> Iterator[list[str]]:
+    """Lines of the results table; written where NORMLENS_WRITE_TABLES=1."""
+    lines: list[str] = []
+    yield lines
+    if os.environ.get("NORMLENS_WRITE_TABLES") == "1":
+        TABLE.parent.mkdir(exist_ok=True)
+        header = "model_type\tprecision\tvalue_error\tconservation_error\tdirection_gap\tsource_share\tfloat32_error"
+        TABLE.write_text("\n".join([header, *sorted(lines)]) + "\n")
+
+
+@pytest.mark.parametrize("model_type", [x for x in tiny.model_types() if x not in REFUSED and x not in NO_SOURCE])
+def test_a_frozen_model_is_affine(model_type: str, table: list[str]) -> None:
+    exact = model_type not in SINGLE_PRECISION
+    dtype = torch.float64 if exact else torch.float32
+    model, inputs = built(model_type, dtype)
+    with DoublePrecision() if exact else nullcontext():
+        result = check(model, inputs, random_scalar(model, inputs))
+    single, single_inputs = built(model_type, torch.float32)
+    rounding = pull_back(single, single_inputs, random_scalar(single, single_inputs)).conservation_error
+    errors = (result.value_error, result.conservation_error, result.direction_gap)
+    numbers = (f"{x:.1e}" for x in (*errors, result.source_share, rounding))
+    table.append("\t".join([model_type, str(dtype).removeprefix("torch."), *numbers]))
+    assert max(errors) < (EXACT if exact else result.tolerance), result
+    assert result.source_share > 1e-3, result
+    assert rounding < 1e-5
+
+
+@pytest.mark.parametrize("model_type", sorted(REFUSED))
+def test_what_has_no_rule_is_refused_by_name(model_type: str) -> None:
+    error, name = REFUSED[model_type]
+    model, inputs = built(model_type, torch.float32)
+    with pytest.raises(error, match=name):
+        pull_back(model, inputs, random_scalar(model, inputs))
+
+
+def built(model_type: str, dtype: torch.dtype) -> tuple[Any, dict[str, Tensor]]:
+    torch.manual_seed(0)
+    model = tiny.build(model_type, dtype=dtype)
+    return model, tiny.inputs(model_type, model, batch=1, length=5)
+
+
+def random_scalar(model: Any, inputs: dict[str, Tensor]) -> Callable[[Any], Tensor]:
+    """A random linear function of the model's answer, for a batch of one."""
+    with torch.no_grad(), plain_settings(model):
+        example = answer(model(**inputs))
+    weights = torch.randn(example.shape, dtype=example.dtype, generator=torch.Generator().manual_seed(1))
+
+    def scalar(output: Any) -> Tensor:
+        return (answer(output) * weights).sum().reshape(1)
+
+    return scalar
+
+
+def answer(output: Any) -> Tensor:
+    found = next((output[name] for name in SEEN_BY_ANSWER if isinstance(output, dict) and name in output), output)
+    tensor = first_tensor(found)
+    assert tensor is not None
+    return tensor
+

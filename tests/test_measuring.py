@@ -1,0 +1,200 @@
+"""From a block to numbers: slices of targets, own vectors, ratios; and results that don't add up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from architectures import tiny
+
+from normlens.anatomy import AppliedNorm, Block
+from normlens.capture import AttentionCall
+from normlens.errors import ConservationError
+from normlens.measuring import TOLERANCE, Measures, check_conservation, measure
+from normlens.normform import NormForm
+
+Ids = Callable[..., list[int]]
+SCOPES = ("attention", "residual", "layernorm")
+
+
+def normal(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def block_by_hand(cross: bool = False, gated: bool = False, head_norm: bool = False, sources: int = 5) -> Block:
+    """A block of two heads in which everything that a trace may find is there, with real outputs."""
+    batch, heads, targets, head_dim, d = 2, 2, 5, 3, 4
+    weights = normal(batch, heads, targets, sources, seed=0).softmax(-1)
+    value = normal(batch, heads, sources, head_dim, seed=1)
+    output = (weights @ value).transpose(1, 2)
+    call = AttentionCall(
+        torch.nn.Identity(), value, output, weights, lambda a, b: weights[:, :, a:b], output, lambda y: y.flatten(2)
+    )
+    block = Block("layers.0.attention", 0, call, cross)
+    x = output.flatten(2)
+    if gated:
+        block.gate = normal(batch, targets, heads * head_dim, seed=2)
+        x = x * block.gate
+    if head_norm:
+        block.head_norm = applied(normal(6, seed=3), normal(6, seed=4), x)
+        x = block.head_norm.after
+    block.projection, block.bias = normal(heads * head_dim, d, seed=5), normal(d, seed=6)
+    block.projected = x @ block.projection + block.bias
+    inner = applied(normal(d, seed=7), normal(d, seed=8), block.projected)
+    block.steps = [inner, torch.tensor(0.4, dtype=torch.float64)]
+    block.own = normal(batch, targets, d, seed=9)
+    block.summed = inner.after * 0.4 + block.own
+    block.outer_norm = applied(normal(d, seed=10), normal(d, seed=11), block.summed)
+    return block
+
+
+def applied(gain: torch.Tensor, shift: torch.Tensor, before: torch.Tensor) -> AppliedNorm:
+    form = NormForm(gain, shift, centred=True)
+    scale = (before.var(-1, correction=0, keepdim=True) + 1e-5).rsqrt()
+    return AppliedNorm("norm", form, scale, before, form.apply(before, scale))
+
+
+def contributions(block: Block, scope: str) -> torch.Tensor:
+    """Contributions of one block as vectors, ``(batch, target, source, d)``, the own vector on the diagonal."""
+    call = block.call
+    assert call.weights is not None and block.projection is not None and block.own is not None
+    x = (call.weights[..., None] * call.value[:, :, None]).permute(0, 2, 3, 1, 4).flatten(3)
+    if block.gate is not None:
+        x = x * block.gate[:, :, None]
+    if block.head_norm is not None:
+        x = block.head_norm.form.linear(x) * block.head_norm.scale[:, :, None]
+    x = x @ block.projection
+    if scope == "attention":
+        return x
+    for step in block.steps:
+        x = step.form.linear(x) * step.scale[:, :, None] if isinstance(step, AppliedNorm) else x * step
+    own = torch.zeros_like(x)
+    if not block.cross:
+        own.diagonal(dim1=1, dim2=2).copy_(block.own.transpose(1, 2))
+    x = x + own
+    if scope == "layernorm":
+        assert block.outer_norm is not None
+        x = block.outer_norm.form.linear(x) * block.outer_norm.scale[:, :, None]
+    return x
+
+
+KINDS = {
+    "plain": block_by_hand,
+    "gated": lambda: block_by_hand(gated=True),
+    "normed heads": lambda: block_by_hand(head_norm=True),
+    "cross": lambda: block_by_hand(cross=True, sources=7),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scope", SCOPES)
+def test_norms_equal_those_of_explicit_contributions(kind: str, scope: str) -> None:
+    block = KINDS[kind]()
+    (measures,) = measure(block, SCOPES)
+    exact = contributions(block, scope).norm(dim=-1)
+    assert torch.allclose(measures.norm[scope], exact, rtol=1e-10, atol=1e-12)
+    assert float(measures.conservation_error[scope].max()) <= 1e-12
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_slices_of_targets_equal_the_whole(kind: str) -> None:
+    block = KINDS[kind]()
+    (whole,) = measure(block, SCOPES)
+    parts = list(measure(block, SCOPES, chunk_size=2))
+    assert [part.start for part in parts] == [0, 2, 4]
+    assert torch.equal(torch.cat([part.weight for part in parts], 2), whole.weight)
+    for scope in SCOPES:
+        for name in ("norm", "own", "mixing_ratio", "conservation_error"):
+            if scope in getattr(whole, name):
+                together = torch.cat([getattr(part, name)[scope] for part in parts], 1)
+                assert torch.allclose(together, getattr(whole, name)[scope], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scope", SCOPES)
+def test_mixing_ratio_sums_each_part_before_its_norm(kind: str, scope: str) -> None:
+    block = KINDS[kind]()
+    (measures,) = measure(block, SCOPES)
+    each = contributions(block, scope)
+    if block.cross:
+        assert block.own is not None and block.outer_norm is not None
+        own = torch.zeros_like(block.own) if scope == "attention" else block.own
+        own = block.outer_norm.form.linear(own) * block.outer_norm.scale if scope == "layernorm" else own
+        context = each.sum(2)
+    else:
+        own = each.diagonal(dim1=1, dim2=2).transpose(1, 2)
+        context = each.sum(2) - own
+    exact = context.norm(dim=-1) / (context.norm(dim=-1) + own.norm(dim=-1))
+    assert torch.allclose(measures.mixing_ratio[scope], exact, rtol=1e-9)
+
+
+def test_in_cross_attention_the_target_s_vector_is_no_source() -> None:
+    block = block_by_hand(cross=True)
+    (measures,) = measure(block, SCOPES)
+    assert block.own is not None and block.outer_norm is not None
+    assert torch.allclose(measures.own["residual"], block.own.norm(dim=-1))
+    normed = block.outer_norm.form.linear(block.own) * block.outer_norm.scale
+    assert torch.allclose(measures.own["layernorm"], normed.norm(dim=-1))
+    assert "attention" not in measures.own
+    assert not measures.mixing_ratio_weight
+
+
+def test_ratio_by_weight_is_what_the_other_sources_get() -> None:
+    block = block_by_hand()
+    (measures,) = measure(block, SCOPES)
+    others = 1 - measures.weight.diagonal(dim1=-2, dim2=-1).mean(1)
+    assert torch.allclose(measures.mixing_ratio_weight["attention"], others)
+    assert torch.allclose(measures.mixing_ratio_weight["residual"], others / 2)
+    assert "layernorm" not in measures.mixing_ratio_weight
+
+
+def test_behind_a_gate_no_vector_norm_belongs_to_the_source_alone() -> None:
+    (measures,) = measure(block_by_hand(gated=True), ("attention",))
+    assert measures.vector_norm.isnan().all()
+    (plain,) = measure(block_by_hand(), ("attention",))
+    assert not plain.vector_norm.isnan().any()
+
+
+def test_the_feed_forward_part_of_a_parallel_block_is_left_out() -> None:
+    block = block_by_hand()
+    (before,) = measure(block, ("attention", "residual"))
+    assert block.summed is not None
+    block.left_out = normal(2, 5, 4, seed=20)
+    block.summed = block.summed + block.left_out
+    (after,) = measure(block, ("attention", "residual"))
+    assert torch.equal(before.norm["residual"], after.norm["residual"])
+    assert float(after.conservation_error["residual"].max()) <= 1e-12
+
+
+def with_error(error: float) -> Measures:
+    (measures,) = measure(block_by_hand(), ("attention",))
+    errors = torch.zeros(2, 5, dtype=torch.float64)
+    errors[1, 4] = error
+    return replace(measures, conservation_error={"attention": errors})
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_ten_times_the_tolerance_is_the_limit(dtype: torch.dtype) -> None:
+    check_conservation(with_error(9.9 * TOLERANCE[dtype]), "layers.0.attention", dtype, None)
+    for error in (10.1 * TOLERANCE[dtype], torch.nan, torch.inf):
+        with pytest.raises(ConservationError, match=r"layers\.0\.attention.*'attention'"):
+            check_conservation(with_error(error), "layers.0.attention", dtype, None)
+
+
+def test_errors_at_padding_are_not_looked_at() -> None:
+    valid = torch.ones(2, 5, dtype=torch.bool)
+    valid[1, 4] = False
+    check_conservation(with_error(1.0), "layers.0.attention", torch.float32, valid)
+
+
+def test_tolerances_are_those_that_the_documentation_promises() -> None:
+    assert TOLERANCE[torch.float32] == 1e-5
+    assert (TOLERANCE[torch.float16], TOLERANCE[torch.bfloat16]) == (2e-3, 1e-2)
+
+
+def test_models_with_a_gate_and_with_a_norm_between_attention_and_projection_add_up(lens_of, tokens: Ids) -> None:
+    gated = [t for t in ("qwen3_next", "afmoe", "dots3_note_text") if t in tiny.model_types()]
+    for model_type in [*gated, "bitnet"]:
+        assert lens_of(model_type).analyze(tokens(6)).conservation_error <= 1e-5

@@ -1,0 +1,109 @@
+"""Files that appear whole or not at all, and analyses that come back as they went."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xarray as xr
+
+import normlens
+from normlens.analysis import Analysis
+from normlens.errors import NormLensError
+from normlens.saving import written_whole
+
+WAYS = {
+    "netCDF": lambda a, path: a.save(path),
+    "Parquet": lambda a, path: a.to_parquet(path),
+    "JSON": lambda a, path: a.to_json(path),
+    "HTML": lambda a, path: a.to_html(path),
+}
+
+
+@pytest.fixture(scope="module")
+def analysis(lens_of: Callable[..., normlens.Lens]) -> Analysis:
+    return lens_of("marian").analyze([10, 11, 12, 13], [20, 21, 22])
+
+
+def test_an_analysis_comes_back_as_it_was_saved(analysis: Analysis, reader: normlens.Lens, tmp_path: Path) -> None:
+    for number, one in enumerate([analysis, reader.analyze("the unhappiness, here.")]):
+        read = Analysis.load(one.save(tmp_path / f"{number}.nc"))
+        assert read.groups == one.groups
+        assert read.attrs == one.attrs
+        for name in one.groups:
+            xr.testing.assert_identical(read[name].data, one[name].data)
+        assert read.conservation_error == one.conservation_error
+        assert read.to_dataframe().equals(one.to_dataframe())
+
+
+@pytest.mark.parametrize("reduce", ["categories", "sinks", "edges", "mean"])
+def test_a_reduced_analysis_can_be_saved(reduce: str, reader: normlens.Lens, tmp_path: Path) -> None:
+    one = reader.analyze("the cat sat, here.", reduce=reduce)
+    read = Analysis.load(one.save(tmp_path / "reduced.nc"))
+    xr.testing.assert_identical(read["encoder"].data, one["encoder"].data)
+
+
+def test_words_can_be_saved(reader: normlens.Lens, tmp_path: Path) -> None:
+    words = reader.analyze("the unhappiness, here.").words()
+    read = Analysis.load(words.save(tmp_path / "words.nc"))
+    xr.testing.assert_identical(read["encoder"].data, words["encoder"].data)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_full_disk_leaves_nothing_and_keeps_what_was_there(
+    way: str, analysis: Analysis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        paths = [Path(x) for x in arguments if isinstance(x, str | Path) and len(str(x)) < 200]
+        for path in paths:
+            path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for target in (
+        "xarray.DataTree.to_netcdf",
+        "pandas.DataFrame.to_parquet",
+        "pathlib.Path.write_text",
+    ):
+        monkeypatch.setattr(target, full)
+    (tmp_path / "before").write_bytes(b"as it was")
+    for path in (tmp_path / "new", tmp_path / "before"):
+        with pytest.raises(NormLensError, match="No space left on device.*space left, or choose another place"):
+            WAYS[way](analysis, path)
+    assert [path.name for path in tmp_path.iterdir()] == ["before"]
+    assert (tmp_path / "before").read_bytes() == b"as it was"
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt()])
+def test_whatever_interrupts_writing_nothing_is_left(error: BaseException, tmp_path: Path) -> None:
+    def interrupted(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise error
+
+    with pytest.raises(type(error)):
+        written_whole(tmp_path / "file", interrupted)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_folder_is_named(analysis: Analysis, tmp_path: Path) -> None:
+    with pytest.raises(NormLensError, match="nowhere.*Check that the folder exists"):
+        analysis.save(tmp_path / "nowhere" / "analysis.nc")
+
+
+def test_a_file_is_readable_by_others_and_replaces_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    assert written_whole(path, lambda temporary: temporary.write_text("new")) == path
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a netCDF file", b"\x89HDF\r\n\x1a\n broken"])
+def test_a_file_that_is_no_analysis_is_refused(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "analysis.nc"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(NormLensError, match=r"analysis\.nc.*[Ee]xpected"):
+        Analysis.load(path)

@@ -1,0 +1,201 @@
+"""Following attention's output through models: projection, multipliers, norms, residual; and where the trace ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from architectures import tiny
+from torch import Tensor, nn
+
+from normlens.anatomy import AppliedNorm, Block, describe, require_attention_scope
+from normlens.capture import AttentionCall, attention_implementation, capturing, has_interface
+from normlens.errors import UnsupportedArchitecture
+from normlens.observing import observing
+from normlens.tracing import Tracer, unheard
+
+Ids = Callable[..., list[int]]
+
+
+def trace(model_type: str, dtype: torch.dtype = torch.float64) -> list[Block]:
+    model = tiny.build(model_type, dtype=dtype)
+    tracer = Tracer(model, lambda block: None, lambda block: False)
+    listening = capturing(model, tracer.hear) if has_interface(model) else observing(model, tracer.hear)
+    with torch.no_grad(), attention_implementation(model, "eager"), listening, tracer.watching():
+        model(**tiny.inputs(model_type, model))
+    return tracer.open_blocks
+
+
+@pytest.mark.parametrize(
+    ("model_type", "groups", "family", "scopes"),
+    [
+        ("bert", ["encoder"], "post-norm", 3),
+        ("roberta", ["encoder"], "post-norm", 3),
+        ("distilbert", ["encoder"], "post-norm", 3),
+        ("deberta", ["encoder"], "post-norm", 3),
+        ("marian", ["encoder", "decoder", "cross"], "post-norm", 3),
+        ("bart", ["encoder", "decoder", "cross"], "post-norm", 3),
+        ("gpt2", ["decoder"], "pre-norm", 2),
+        ("llama", ["decoder"], "pre-norm", 2),
+        ("t5", ["encoder", "decoder", "cross"], "pre-norm", 2),
+        ("pegasus", ["encoder", "decoder", "cross"], "pre-norm", 2),
+        ("vit", ["encoder"], "pre-norm", 2),
+        ("bloom", ["decoder"], "pre-norm", 2),
+        ("gemma2", ["decoder"], "sandwich", 2),
+        ("gemma3_text", ["decoder"], "sandwich", 2),
+        ("olmo2", ["decoder"], "sandwich", 2),
+        ("gpt_neox", ["decoder"], "parallel", 2),
+        ("phi", ["decoder"], "parallel", 2),
+        ("gptj", ["decoder"], "parallel", 2),
+    ],
+)
+def test_families_are_recognised(model_type: str, groups: list[str], family: str, scopes: int) -> None:
+    found = [describe(block) for block in trace(model_type, torch.float32)]
+    assert list(dict.fromkeys(block.group for block in found)) == groups
+    assert {block.family for block in found} == {family}
+    assert {len(block.scopes) for block in found} == {scopes}
+
+
+@pytest.mark.parametrize("model_type", ["bert", "gpt2", "llama", "gemma2", "gpt_neox", "granite", "cohere", "bloom"])
+def test_what_was_followed_reproduces_the_residual_sum(model_type: str) -> None:
+    for block in trace(model_type):
+        assert block.projection is not None and block.own is not None and block.summed is not None
+        x = block.call.output.flatten(2).double() @ block.projection
+        x = x if block.bias is None else x + block.bias
+        assert torch.allclose(x, block.projected, atol=1e-6)
+        for step in block.steps:
+            x = step.form.apply(x, step.scale) if isinstance(step, AppliedNorm) else x * step
+        x = x + block.own + (0 if block.left_out is None else block.left_out)
+        assert torch.allclose(x, block.summed, atol=1e-6)
+
+
+def test_the_modules_of_bert_are_found() -> None:
+    model = tiny.build("bert", dtype=torch.float64)
+    for layer, block in zip(model.encoder.layer, trace("bert"), strict=True):
+        dense, norm = layer.attention.output.dense, layer.attention.output.LayerNorm
+        assert block.projection is not None and torch.equal(block.projection, dense.weight.T)
+        assert block.bias is not None and torch.equal(block.bias, dense.bias)
+        assert block.outer_norm is not None and torch.equal(block.outer_norm.form.gain, norm.weight)
+        assert torch.equal(block.outer_norm.form.shift, norm.bias) and block.outer_norm.form.centred
+
+
+def test_a_residual_multiplier_is_a_step() -> None:
+    model = tiny.build("granite", dtype=torch.float64)
+    for layer in model.layers:
+        layer.residual_multiplier = 0.37
+    tracer = Tracer(model, lambda block: None, lambda block: False)
+    with torch.no_grad(), capturing(model, tracer.hear), tracer.watching():
+        model(**tiny.inputs("granite", model))
+    for block in tracer.open_blocks:
+        (step,) = block.steps
+        assert isinstance(step, Tensor) and float(step) == pytest.approx(0.37)
+
+
+def test_shared_layers_are_told_apart_by_occurrence() -> None:
+    blocks = trace("albert")
+    assert len({block.path for block in blocks}) == 1
+    assert [block.occurrence for block in blocks] == [0, 1, 2]
+
+
+def test_blocks_are_reported_as_soon_as_they_are_complete(tokens: Ids) -> None:
+    model, reported = tiny.build("bert"), []
+
+    def report(block: Block) -> None:
+        reported.append((block.path, len(tracer.open_blocks)))
+
+    tracer = Tracer(model, report, lambda block: len(block.reached()) == 3)
+    with torch.no_grad(), capturing(model, tracer.hear), tracer.watching():
+        model(input_ids=torch.tensor([tokens(5)]))
+    assert reported == [(f"encoder.layer.{k}.attention.self", 0) for k in range(3)]
+    assert not tracer.open_blocks
+
+
+class Toy(nn.Module):
+    """One attention block with something between its parts."""
+
+    def __init__(self, before: Callable[[Tensor], Tensor], after: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.attention, self.projection = nn.Linear(6, 6), nn.Linear(6, 6)
+        self.before, self.after = before, after
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        query = hidden_states.unsqueeze(1)
+        mixed = (query @ query.transpose(-1, -2)).softmax(-1) @ self.attention(hidden_states).unsqueeze(1)
+        return self.after(self.projection(self.before(mixed.squeeze(1))), hidden_states)
+
+
+def trace_toy(before: Callable[[Tensor], Tensor], after: Callable[[Tensor, Tensor], Tensor]) -> Block:
+    model = Toy(before, after)
+    wrapper = nn.Sequential(model)
+    tracer = Tracer(wrapper, lambda block: None, lambda block: False)
+    with torch.no_grad(), observing(wrapper, tracer.hear), tracer.watching():
+        wrapper(torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0)))
+    (block,) = tracer.open_blocks
+    return block
+
+
+def test_a_plain_block_is_followed_to_the_residual_sum() -> None:
+    block = trace_toy(lambda x: x, lambda y, x: y + x)
+    assert block.reached() == ("attention", "residual")
+
+
+@pytest.mark.parametrize("scaled", [lambda y, x: 3 * y + x, lambda y, x: x + y / 4, lambda y, x: y.mul(0.5).add(x)])
+def test_numbers_before_the_sum_are_multipliers(scaled: Callable[[Tensor, Tensor], Tensor]) -> None:
+    block = trace_toy(lambda x: x, scaled)
+    assert block.reached() == ("attention", "residual")
+    (step,) = block.steps
+    assert float(step) in (3, 0.25, 0.5)
+
+
+@pytest.mark.parametrize(
+    "between",
+    [torch.relu, lambda x: x - 1, lambda x: x.flip(-1), lambda x: torch.cat([x[..., 3:], x[..., :3]], -1), torch.tanh],
+    ids=["relu", "minus", "flip", "cat", "tanh"],
+)
+def test_what_comes_between_attention_and_its_projection_ends_the_trace(between: Callable[[Tensor], Tensor]) -> None:
+    block = trace_toy(between, lambda y, x: y + x)
+    assert block.reached() == ()
+    with pytest.raises(UnsupportedArchitecture, match="0.*comes between attention and its output projection"):
+        require_attention_scope([describe(block)], nn.Identity())
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [lambda y, x: torch.tanh(y) + x, lambda y, x: y * x, lambda y, x: y.clamp(-1, 1) + x, lambda y, x: y - x],
+    ids=["tanh", "product", "clamp", "minus"],
+)
+def test_what_comes_before_the_residual_sum_leaves_the_scope_out(behind: Callable[[Tensor, Tensor], Tensor]) -> None:
+    assert trace_toy(lambda x: x, behind).reached() == ("attention",)
+
+
+def test_a_sum_with_something_that_is_no_residual_stream_is_none() -> None:
+    block = trace_toy(lambda x: x, lambda y, x: y + torch.ones_like(x))
+    assert block.reached() == ("attention",)
+
+
+def test_no_attention_at_all_is_refused() -> None:
+    with pytest.raises(UnsupportedArchitecture, match="No attention was heard"):
+        require_attention_scope([], nn.Linear(1, 1))
+
+
+def test_attention_that_ran_unheard_is_listed() -> None:
+    ran = ["layers.0.attention", "layers.0.attention.self", "layers.1.attention", "layers.10.attention"]
+    assert unheard(ran, ["layers.0.attention.self"]) == ["layers.1.attention", "layers.10.attention"]
+    assert unheard(ran, [*ran[2:], "layers.0"]) == []
+
+
+def test_hooks_are_gone_after_watching() -> None:
+    model = tiny.build("bert")
+    tracer = Tracer(model, lambda block: None, lambda block: False)
+    with pytest.raises(ZeroDivisionError), tracer.watching():
+        raise ZeroDivisionError
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_call_knows_its_module() -> None:
+    calls: list[AttentionCall] = []
+    model = tiny.build("bert")
+    with torch.no_grad(), capturing(model, calls.append):
+        model(**tiny.inputs("bert", model))
+    assert [call.module for call in calls] == [layer.attention.self for layer in model.encoder.layer]
