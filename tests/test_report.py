@@ -1,6 +1,7 @@
 """The report: what it says, that it is complete in itself, and that nothing half-written stays behind."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -162,6 +163,24 @@ def test_a_full_disk_leaves_the_older_report_and_nothing_half_written(tmp_path, 
         write_report(statistics, tmp_path / "report", title="new", attributes={})
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
     assert (tmp_path / "report" / "report.md").read_text(encoding="utf-8").startswith("# old\n")
+
+
+def test_the_older_report_comes_back_if_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    without_figures(monkeypatch)
+    statistics = {"encoder": collected()[0]}
+    place = write_report(statistics, tmp_path / "report", title="old", attributes={})
+    rename = Path.rename
+
+    def refuse_the_new(source, target):
+        if target == place and source.parent == tmp_path:
+            raise OSError(5, "Input/output error")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", refuse_the_new)
+    with pytest.raises(NormLensError, match="Input/output error"):
+        write_report(statistics, place, title="new", attributes={})
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+    assert (place / "report.md").read_text(encoding="utf-8").startswith("# old\n")
 
 
 def test_each_attention_kind_has_its_part(tmp_path, monkeypatch):

@@ -44,6 +44,7 @@ def test_punctuation_is_split_off_only_when_asked_for():
 
 def test_a_token_that_spans_a_mark_and_a_word_joins_them():
     assert numbers([(0, 2), (2, 4), (4, 5)], "it's.") == [0, 1, 2]
+    assert numbers([(0, 3), (3, 5), (5, 6)], "x.abc!") == [0, 0, 1]
 
 
 def test_every_ideograph_is_a_word_and_a_token_of_two_joins_them():

@@ -207,7 +207,7 @@ class _Heads:
     def own(self, diagonal: Float[Tensor, "batch target head"], part: slice) -> Float[Tensor, "batch target d"]:
         """Σ_h α_ii f(x_i) at scope ``attention`` for the targets of ``part``, but for what scales row i."""
         if self.whole_own is not None:
-            return self.whole_own
+            return self.whole_own[:, part]
         value = self.value[:, :, part].repeat_interleave(diagonal.shape[-1] // self.value.shape[1], dim=1)
         return (diagonal.unsqueeze(-1) * value.transpose(1, 2)).flatten(2) @ self.projections[0]
 

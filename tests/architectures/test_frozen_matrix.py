@@ -27,14 +27,40 @@ TABLE = Path(__file__).parent / "results" / "frozen.tsv"
 EXACT = 1e-9
 SEEN_BY_ANSWER = ("last_hidden_state", "logits", "text_embeds")
 
-REFUSED: dict[str, tuple[type[Exception], str]] = {}
-"""Types that a rule of the closed list doesn't cover, with what the error must name."""
+MAX_POOLING = (UnknownOperation, "max_pool2d")
+REFUSED: dict[str, tuple[type[Exception], str]] = {
+    "blt": (UnknownOperation, "scatter_reduce"),
+    "conditional_detr": MAX_POOLING,
+    "dab-detr": MAX_POOLING,
+    "detr": MAX_POOLING,
+    "fastspeech2_conformer": (ConservationError, "FastSpeech2ConformerModel"),  # adds what it detached itself
+    "hiera": (ConservationError, "HieraModel"),  # pools by Tensor.max, whose result may only be a factor
+    "mimi": (UnknownOperation, "cdist"),
+    "mra": (UnknownOperation, "custom autograd"),
+    "sam3_vision_model": MAX_POOLING,
+    "sew-d": (UnknownOperation, "custom autograd"),
+    "table-transformer": MAX_POOLING,
+    "yoso": (UnknownOperation, "acos"),
+}
+"""Types that the closed list doesn't cover, with what the error must name."""
 
-NO_SOURCE: dict[str, str] = {}
-"""Types that take no tokens, patches or sound, or whose answer has no number that depends on them."""
+NO_SOURCE: dict[str, str] = {
+    "blip_2_qformer": "its sources, query vectors, are an argument",
+    "flava_multimodal_model": "its sources, hidden states, are an argument",
+    "mobilevit": "at this size its random convolutions leave less than rounding of the image",
+    "pe_audio_encoder": "its answer is quantised",
+    "qwen3_omni_moe_vision_encoder": "names no embeddings, and defines other maps before its patch projection",
+    "reformer": "refuses to run with gradients outside training",
+    "sam_hq": "its first answer is a score that no patch reaches",
+    "xcodec": "its first answer is codes",
+}
+"""Types where nothing can be split without naming the sources."""
 
-SINGLE_PRECISION = frozenset[str]()
-"""Types whose files mix float32 constants into a float64 model."""
+SINGLE_PRECISION = frozenset({"kosmos_2_text_model", "xglm"})
+"""Types whose files write float64's smallest number into float32."""
+
+ROUNDING = {"encoder-decoder": 5e-5}
+"""Types whose random scalar is a small difference of large parts in float32."""
 
 
 class DoublePrecision(TorchFunctionMode):
@@ -75,7 +101,7 @@ def test_a_frozen_model_is_affine(model_type: str, table: list[str]) -> None:
     table.append("\t".join([model_type, str(dtype).removeprefix("torch."), *numbers]))
     assert max(errors) < (EXACT if exact else result.tolerance), result
     assert result.source_share > 1e-3, result
-    assert rounding < 1e-5
+    assert rounding < ROUNDING.get(model_type, 1e-5)
 
 
 @pytest.mark.parametrize("model_type", sorted(REFUSED))

@@ -6,17 +6,25 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from architectures import tiny
 from torch import Tensor
 
 from normlens.frozen import Check, Site, check, directions
 from normlens.frozen.call import Call
 from normlens.frozen.operations import RULES
+from normlens.frozen.rules import Rule
 
 
 def live(call: Call) -> Any:
     """The mutation: the operation with its true derivative."""
-    return call.map(call.follow).run()
+    return call.run()
+
+
+def live_layer_norm(call: Call) -> Tensor:
+    """A layer norm whose sigma is live; its shift is followed as a constant, as it should be."""
+    x, shape, weight, bias, eps = call.named("input", "normalized_shape", "weight", "bias", "eps")
+    return F.layer_norm(x, shape, weight, call.follow(bias), eps)
 
 
 def checked(model_type: str, **options: Any) -> Check:
@@ -35,25 +43,25 @@ def test_a_sound_model_passes(model_type: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model_type", "operation"),
+    ("model_type", "operation", "mutation"),
     [
-        ("bert", "gelu"),  # an activation left as it is
-        ("gpt2", "activation module"),
-        ("bert", "layer_norm"),  # a norm whose sigma is live
-        ("llama", "rsqrt"),
-        ("llama", "mul"),  # a product that is not halved
-        ("bert", "softmax"),  # attention weights that carry something
+        ("bert", "activation module", live),  # an activation left as it is
+        ("opt", "relu", lambda call: call.args[0] * 0.9 + (F.relu(call.args[0]) - call.args[0] * 0.9).detach()),
+        ("bert", "layer_norm", live_layer_norm),  # a norm whose sigma is live
+        ("llama", "rsqrt", live),
+        ("llama", "mul", live),  # a product that is not halved
+        ("bert", "softmax", live),  # attention weights that carry something
     ],
 )
 def test_an_operation_left_unfrozen_breaks_conservation(
-    model_type: str, operation: str, monkeypatch: pytest.MonkeyPatch
+    model_type: str, operation: str, mutation: Rule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(RULES, operation, live)  # type: ignore[arg-type]
+    monkeypatch.setitem(RULES, operation, mutation)  # type: ignore[arg-type]
     assert "conservation" in checked(model_type).failures()
 
 
 def test_a_rule_that_changes_the_value_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RULES, "gelu", lambda call: call.args[0] * 0.5)  # type: ignore[arg-type]
+    monkeypatch.setitem(RULES, "activation module", lambda call: call.args[0] * 0.5)  # type: ignore[arg-type]
     assert checked("bert").failures() == ["value"]
 
 

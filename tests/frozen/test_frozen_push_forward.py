@@ -82,6 +82,7 @@ def test_before_the_sources_nothing_is_pushed() -> None:
 
 
 def test_a_module_that_does_not_run_is_an_error() -> None:
-    model, inputs = setting("bert")
+    model, inputs = setting("t5")
+    model.unused = torch.nn.Linear(2, 2)
     with pytest.raises(InvalidInput, match="No floating tensor passed"):
-        push_forward(model, inputs, "pooler.activation.missing" if False else "encoder.layer.0.attention.self.dropout")
+        push_forward(model, inputs, "unused")
