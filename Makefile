@@ -34,7 +34,7 @@ tests: $(STAMP) ## pytest on JOBS processes, offline
 		$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 bench: $(STAMP) ## Re-measure what is claimed about speed and memory, into benchmarks/results/
-	@for script in $(wildcard benchmarks/[a-z]*.py); do $(BIN)/python $$script || exit 1; done
+	@$(BIN)/python -m benchmarks.speed && $(BIN)/python -m benchmarks.memory
 
 clean: ## Remove the environment, caches and everything that was built
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site demo-report

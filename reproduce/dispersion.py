@@ -45,7 +45,7 @@ def ordinary_sources(data: xr.Dataset) -> Bool[np.ndarray, " source"]:
         One group of an analysis.
     """
     special = data["source_category"].values.astype(str) == "special"
-    return ~special & (np.arange(len(special)) > 0)
+    return np.asarray(~special & (np.arange(len(special)) > 0))
 
 
 def sentence_numbers(data: xr.Dataset) -> dict[Key, Float[np.ndarray, " layer"]]:
@@ -83,7 +83,8 @@ def moments(data: xr.Dataset, mask: Bool[np.ndarray, " source"]) -> Float[np.nda
 
 def measure(reading: Reading) -> pd.DataFrame:
     """Measure variation and correlation on a corpus."""
-    sentences, sums = [], {ALL: [], ORDINARY: []}
+    sentences: list[dict[Key, Float[np.ndarray, " layer"]]] = []
+    sums: dict[str, list[Float[np.ndarray, "3 layer head"]]] = {ALL: [], ORDINARY: []}
     for data in reading:
         sentences.append(sentence_numbers(data))
         ordinary = ordinary_sources(data)
@@ -104,9 +105,9 @@ def page(entries: Entries) -> str:
     headings += [f"{entry.model}, {who}" for entry in entries.values() for who in ("all tokens", "ordinary tokens")]
     rows = [[title, "not read", *_cells(entries, quantity)] for quantity, title in QUANTITIES.items()]
     notes = [
-        "Theirs: the paper has this analysis, but its numbers were not at hand when this was written, and none is "
-        "printed from memory. Its abstract says that weights are only one of the two factors that determine what attention "
-        "puts out; the other, the norm, matters as far as norms differ",
+        "Theirs: the paper has this analysis; its numbers could not be read in their source and are left out. Its abstract "
+        "says that weights are only one of the two factors that determine what attention puts out; the other, "
+        "the norm, matters as far as norms differ",
         "Ordinary tokens: without special tokens and without the first token of a sentence",
         *(line for entry in entries.values() for line in agreement(entry)),
     ]
@@ -135,7 +136,7 @@ def agreement(entry: Entry) -> list[str]:
 
 def draw(entries: Entries) -> dict[str, Figure]:
     """Variation and correlation by layer, with and without special and first tokens."""
-    rows = {}
+    rows: dict[str, dict[str, list[Line]]] = {}
     for entry in entries.values():
         rows[entry.model] = {}
         for quantity, title in QUANTITIES.items():

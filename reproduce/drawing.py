@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from normlens.figures.style import NORM_COLOUR, WEIGHT_COLOUR, drawing_style, new_figure
@@ -53,7 +54,7 @@ def layer_panels(rows: Mapping[str, Mapping[str, Sequence[Line]]], ylabel: str, 
         Whether numbers are shares, drawn from 0 to 100 %.
     """
     widest = max(len(panels) for panels in rows.values())
-    legend: dict[str, object] = {}
+    legend: dict[str, Line2D] = {}
     with drawing_style():
         figure = new_figure(2.5 * widest + 0.6, 2.3 * len(rows) + 0.5)
         grid = figure.subplots(len(rows), widest, squeeze=False, sharey="all" if percent else "col")
@@ -96,25 +97,15 @@ def estimates_beside_published(
         for number, (model, found) in enumerate(ours.items()):
             places = [k for k, name in enumerate(quantities) if name in found]
             chosen = [found[quantities[k]] for k in places]
-            value = np.array([estimate.value for estimate in chosen])
-            reach = [value - [e.low for e in chosen], np.array([e.high for e in chosen]) - value]
-            axes.errorbar(
-                value,
-                _beside(places, number, everyone),
-                xerr=np.nan_to_num(np.maximum(reach, 0)),
-                fmt="o",
-                markersize=5,
-                capsize=2,
-                color=MODEL_COLOURS[number % len(MODEL_COLOURS)],
-                label=f"{model} (ours)",
-            )
+            colour = MODEL_COLOURS[number % len(MODEL_COLOURS)]
+            _draw_estimates(axes, chosen, _beside(places, number, everyone), f"{model} (ours)", colour)
         for number, (model, published) in enumerate(theirs.items(), start=len(ours)):
             places = [k for k, name in enumerate(quantities) if name in published]
-            heights = _beside(places, number, everyone)
             values = [published[quantities[k]] for k in places]
-            shade = ("#222222", "#8C8C8C")[(number - len(ours)) % 2]
-            label = f"{model} (published)"
-            axes.plot(values, heights, "D", markersize=5, fillstyle="none", color=shade, label=label)
+            style = {"fillstyle": "none", "color": ("#222222", "#8C8C8C")[(number - len(ours)) % 2]}
+            axes.plot(
+                values, _beside(places, number, everyone), "D", markersize=5, label=f"{model} (published)", **style
+            )
         axes.set_yticks(range(len(quantities)), list(quantities))
         axes.set_ylim(len(quantities) - 0.5, -0.5)
         axes.set_xlabel(xlabel)
@@ -129,7 +120,14 @@ def _beside(places: Sequence[int], number: int, everyone: int) -> np.ndarray:
     return np.array(places) + 0.16 * (number - (everyone - 1) / 2)
 
 
-def _draw_line(axes: Axes, line: Line) -> object:
+def _draw_estimates(axes: Axes, estimates: Sequence[Estimate], heights: np.ndarray, label: str, colour: str) -> None:
+    value = np.array([estimate.value for estimate in estimates])
+    low, high = (np.array([getattr(estimate, end) for estimate in estimates]) for end in ("low", "high"))
+    reach = np.nan_to_num(np.maximum([value - low, high - value], 0))
+    axes.errorbar(value, heights, xerr=reach, fmt="o", markersize=5, capsize=2, color=colour, label=label)
+
+
+def _draw_line(axes: Axes, line: Line) -> Line2D:
     curve, colour = line.curve, COLOURS[line.colour]
     if np.isfinite(curve.low).any():
         axes.fill_between(curve.layer, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import sys
@@ -45,6 +46,8 @@ class Reading:
         Of the bootstrap over sentences.
     tokens
         How many tokens were read so far.
+    conservation_error
+        The largest so far.
     about
         Model type, dtype and versions, once the first sentence was read.
     """
@@ -55,14 +58,14 @@ class Reading:
     seed: int = 0
     resamples: int = 500
     tokens: int = 0
-    conservation_error: float = 0.0
+    conservation_error: float = math.nan
     about: dict[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[xr.Dataset]:
         for analysis in self.lens.analyze(self.corpus.texts, progress=sys.stderr.isatty()):
             data = analysis[analysis.groups[0]].data
             self.tokens += data.sizes["target"]
-            self.conservation_error = max(self.conservation_error, analysis.conservation_error)
+            self.conservation_error = float(np.fmax(self.conservation_error, analysis.conservation_error))
             kept = ("model_type", "revision", "dtype", "normlens", "torch", "transformers")
             self.about = self.about or {name: str(analysis.attrs[name]) for name in kept if analysis.attrs.get(name)}
             yield data
@@ -140,7 +143,7 @@ def reproduce(finding: Finding, arguments: Sequence[str] | None = None) -> int:
     options = _options(finding, arguments)
     try:
         corpus = read_corpus(options.corpus, options.data, options.limit)
-        for model in options.models or _default_models():
+        for model in () if options.redraw else options.models or _default_models():
             if _needs_network(model):
                 print(f"{model}: its numbers need a network, and the Hub can't be reached from here.", file=sys.stderr)
                 continue
@@ -181,6 +184,9 @@ def _options(finding: Finding, arguments: Sequence[str] | None) -> argparse.Name
     parser.add_argument("--limit", type=int, help="how many sentences, spread evenly over the corpus (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
     parser.add_argument("--resamples", type=int, default=500, help="of the bootstrap (default: 500)")
+    parser.add_argument(
+        "--redraw", action="store_true", help="measure nothing; write page and figures of kept numbers anew"
+    )
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results (default: %(default)s)")
     return parser.parse_args(arguments)
 
@@ -214,10 +220,10 @@ def _keep(finding: Finding, model: str, measured: pd.DataFrame, reading: Reading
         "tokens": reading.tokens,
         "seed": reading.seed,
         "resamples": reading.resamples,
-        "conservation_error": float(f"{reading.conservation_error:.3g}"),
+        "conservation_error": _rounded(reading.conservation_error),
         **reading.about,
         "columns": list(numbers.columns),
-        "numbers": [[None if pd.isna(cell) else _rounded(cell) for cell in row] for row in numbers.to_numpy()],
+        "numbers": [[_rounded(cell) for cell in row] for row in numbers.to_numpy()],
     }
     partial = path.with_suffix(".partial")
     partial.write_text(_one_line_per_number(models), encoding="utf-8")
@@ -235,7 +241,10 @@ def _one_line_per_number(models: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _rounded(cell: object) -> object:
-    return float(f"{cell:.6g}") if isinstance(cell, float | np.floating) else cell
+    """Six digits of a number; None for NaN, which JSON has no word for."""
+    if not isinstance(cell, float | np.floating):
+        return None if cell is pd.NA else cell
+    return None if math.isnan(cell) else float(f"{cell:.6g}")
 
 
 def _kept(finding: Finding, folder: Path) -> dict[str, Entry]:
@@ -257,7 +266,7 @@ def _write(finding: Finding, entries: Entries, folder: Path) -> str:
     measured = [
         f"* {entry.model}: {entry.about['sentences']} sentences of {entry.about['corpus']}, {entry.about['tokens']} tokens; "
         f"intervals: 95 %, bootstrap over sentences ({entry.about['resamples']} draws, seed {entry.about['seed']}); largest "
-        f"conservation error {entry.about['conservation_error']:.1e}; transformers {entry.about['transformers']}, torch "
+        f"conservation error {_error(entry.about['conservation_error'])}; transformers {entry.about['transformers']}, torch "
         f"{entry.about['torch']}"
         for entry in entries.values()
     ]
@@ -271,3 +280,10 @@ def _write(finding: Finding, entries: Entries, folder: Path) -> str:
             DOCS_IMAGES.mkdir(exist_ok=True)
             shutil.copyfile(path, DOCS_IMAGES / path.name)
     return page
+
+
+def _error(largest: float | None) -> str:
+    """The largest conservation error as a page says it."""
+    if largest is None:
+        return "not measured"
+    return f"{largest:.1e}" if largest else "0 (the same bits)"

@@ -26,6 +26,7 @@ from published import (
     WORKSHOP_2020,
 )
 
+from normlens.errors import InvalidInput
 from normlens.report.estimates import Estimate
 from normlens.statistics import ALL, TokenFrequency, mean_of_present, mean_over_seeing_targets
 
@@ -82,8 +83,17 @@ def token_frequency(reading: Reading) -> TokenFrequency:
     ----------
     reading
         The model and its sentences.
+
+    Raises
+    ------
+    InvalidInput
+        If the model reads no text.
     """
     tokenizer = reading.lens.tokenizer
+    if tokenizer is None:
+        raise InvalidInput(
+            f"{reading.lens.name} has no tokenizer, and tokens are what is counted. Choose a text model."
+        )
     path = reading.data_folder and reading.data_folder / BERT_TABLE
     is_bert = tokenizer.vocab_size == BERT_VOCABULARY and tokenizer.convert_ids_to_tokens(1996) == "the"
     if path and path.exists() and is_bert:
@@ -103,9 +113,9 @@ def page(entries: Entries) -> str:
     tables = "; ".join(f"{entry.model}: {entry.about['frequency']}" for entry in entries.values())
     notes = [
         *(line for entry in entries.values() for line in agreement(entry)),
-        f"Theirs: all tokens from {KOBAYASHI_2021}, table 2; without [CLS] and [SEP] from {NOTEBOOK_2021}. For α and "
-        f"‖f(x)‖ {KOBAYASHI_2020} has a number that was not at hand; the claim is that of {WORKSHOP_2020}: how much "
-        "frequent, less informative tokens contribute is controlled by norms and not by weights",
+        f"Theirs: all tokens from the 2021 paper, table 2; without [CLS] and [SEP] from {NOTEBOOK_2021}. Numbers for α and "
+        f"‖f(x)‖ could not be read in their source and are left out; the claim is that of {WORKSHOP_2020}: how much "
+        "frequent tokens contribute is controlled by norms and not by weights",
         f"Frequencies: {tables}. Ranks counted in a small corpus have many ties, which weakens a correlation",
         "Ordinary: without special tokens and, for ours, without the first token; tokens without a rank are left out",
     ]
@@ -126,8 +136,8 @@ def agreement(entry: Entry) -> list[str]:
     ordinary = correlations(entry, ORDINARY)
     stronger = "more" if abs(ordinary["‖f(x)‖"].value) > abs(ordinary["α"].value) else "less"
     return [
-        f"{entry.model}: the sign is the published one for {', '.join(same) or 'none'}; "
-        f"not for {', '.join(other) or 'none'}",
+        f"{entry.model}: the sign is the published one for {', '.join(same) or 'no ratio'}"
+        + (f"; the opposite for {', '.join(other)}" if other else ""),
         f"{entry.model}: over ordinary tokens ‖f(x)‖ ({ordinary['‖f(x)‖'].number()}) goes {stronger} with frequency "
         f"than α does ({ordinary['α'].number()})",
     ]

@@ -79,8 +79,9 @@ def page(entries: Entries) -> str:
         f"Source: {KOBAYASHI_2020}.",
         "<!-- --8<-- [start:summary] -->\n" + markdown_table(*_summary(entries)),
         "\n".join(f"* {line}" for entry in entries.values() for line in agreement(entry))
-        + f"\n* Theirs: BERT-base, [SEP] in layers 6 to 10, from {CLARK_PORT}. Their texts are paragraphs, ours are "
-        "sentences: the fewer tokens, the larger the share of special ones.\n<!-- --8<-- [end:summary] -->",
+        + f"\n* Theirs: BERT-base, [SEP] in layers 6 to 10, from {CLARK_PORT}, on other texts: the fewer tokens "
+        "a text has, the larger is the share of special ones. The first target of a decoder sees only itself, which is in "
+        "the first token's share.\n<!-- --8<-- [end:summary] -->",
     ]
     for entry in entries.values():
         parts += [f"## {entry.model}, by layer (α → ‖αf(x)‖ by head → ‖Σ αf(x)‖)", markdown_table(*_by_layer(entry))]

@@ -274,9 +274,7 @@ def _marian(model: PreTrainedModel, run: _Run) -> dict[str, list[Attention]]:
             if side == "decoder":
                 own = run.out[f"{path}.self_attn_layer_norm"]
                 weight, norm = run.output.cross_attentions[number], layer.encoder_attn_layer_norm
-                groups["cross"].append(
-                    block(f"{path}.encoder_attn", layer.encoder_attn, weight, own, norm, cross=True)
-                )
+                groups["cross"].append(block(f"{path}.encoder_attn", layer.encoder_attn, weight, own, norm, cross=True))
     return groups
 
 

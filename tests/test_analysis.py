@@ -27,8 +27,14 @@ def by_hand() -> Analysis:
     weight = np.array(
         [[[[0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.1, 0.2], [0.25] * 4], [[0.7, 0.1, 0.1, 0.1]] * 4]]
     )
-    labels = {"_token": ["[CLS]", "un", "do", "!"], "_word": [-1, 0, 0, 1], "_id": [1, 5, 6, 7],
-              "_category": ["special", "other", "other", "punctuation"], "_start": [0, 0, 2, 4], "_end": [0, 2, 4, 5]}  # fmt: skip
+    labels = {
+        "_token": ["[CLS]", "un", "do", "!"],
+        "_word": [-1, 0, 0, 1],
+        "_id": [1, 5, 6, 7],
+        "_category": ["special", "other", "other", "punctuation"],
+        "_start": [0, 0, 2, 4],
+        "_end": [0, 2, 4, 5],
+    }
     coordinates = {f"{side}{name}": (side, x) for side in ("target", "source") for name, x in labels.items()}
     data = xr.Dataset(
         {
@@ -57,7 +63,7 @@ def test_variables_are_attributes_of_a_group(analysis: Analysis) -> None:
 
 
 def test_what_is_absent_is_named(analysis: Analysis) -> None:
-    with pytest.raises(AttributeError, match="own_residual.*not in this analysis"):
+    with pytest.raises(AttributeError, match=r"own_residual.*not in this analysis"):
         _ = analysis["encoder"].own_residual
     with pytest.raises(KeyError, match="it has encoder"):
         _ = analysis["decoder"]

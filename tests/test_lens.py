@@ -327,7 +327,7 @@ def test_a_text_without_a_tokenizer_and_a_pair_without_a_target_are_refused(lens
 
 @pytest.mark.parametrize("model_type", ["squeezebert", "longformer", "xlnet", "reformer"])
 def test_an_unsupported_model_is_refused_with_the_reason(model_type: str, lens_of: MakeLens, tokens: Ids) -> None:
-    with pytest.raises(UnsupportedArchitecture, match="projection|softmax"):
+    with pytest.raises(UnsupportedArchitecture, match=r"projection|softmax"):
         lens_of(model_type).analyze(tokens(6))
 
 

@@ -70,7 +70,7 @@ def test_a_full_disk_leaves_nothing_and_keeps_what_was_there(
         monkeypatch.setattr(target, full)
     (tmp_path / "before").write_bytes(b"as it was")
     for path in (tmp_path / "new", tmp_path / "before"):
-        with pytest.raises(NormLensError, match="No space left on device.*space left, or choose another place"):
+        with pytest.raises(NormLensError, match=r"No space left on device.*space left, or choose another place"):
             WAYS[way](analysis, path)
     assert [path.name for path in tmp_path.iterdir()] == ["before"]
     assert (tmp_path / "before").read_bytes() == b"as it was"
@@ -88,7 +88,7 @@ def test_whatever_interrupts_writing_nothing_is_left(error: BaseException, tmp_p
 
 
 def test_a_missing_folder_is_named(analysis: Analysis, tmp_path: Path) -> None:
-    with pytest.raises(NormLensError, match="nowhere.*Check that the folder exists"):
+    with pytest.raises(NormLensError, match=r"nowhere.*Check that the folder exists"):
         analysis.save(tmp_path / "nowhere" / "analysis.nc")
 
 

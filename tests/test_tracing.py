@@ -156,7 +156,7 @@ def test_numbers_before_the_sum_are_multipliers(scaled: Callable[[Tensor, Tensor
 def test_what_comes_between_attention_and_its_projection_ends_the_trace(between: Callable[[Tensor], Tensor]) -> None:
     block = trace_toy(between, lambda y, x: y + x)
     assert block.reached() == ()
-    with pytest.raises(UnsupportedArchitecture, match="0.*comes between attention and its output projection"):
+    with pytest.raises(UnsupportedArchitecture, match=r"^0 .*comes between attention and its output projection"):
         require_attention_scope([describe(block)], nn.Identity())
 
 

@@ -9,11 +9,15 @@ config that it touched, also after an exception.
 from __future__ import annotations
 
 import inspect
+import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -103,6 +107,24 @@ def capturing(model: PreTrainedModel, listener: Listener, chunk_size: int | None
 def has_interface(model: PreTrainedModel) -> bool:
     """Whether the model's attention goes through transformers' attention interface."""
     return bool(model._can_set_attn_implementation())
+
+
+def asks_for_eager(model: PreTrainedModel) -> bool:
+    """Whether the model's code does something of its own under a list of implementations that names "eager".
+
+    Such files (DeepSeek V3.2 and its kin) build their sparse masks only under these names, and lose them silently under
+    any other.
+    """
+    return any(_asks_for_eager(sys.modules[name]) for name in {type(module).__module__ for module in model.modules()})
+
+
+@cache
+def _asks_for_eager(file: ModuleType) -> bool:
+    try:
+        source = inspect.getsource(file)
+    except (OSError, TypeError):
+        return False
+    return re.search(r"_attn_implementation\s+(not\s+)?in\s*[(\[{][^)\]}]*[\"']eager", source) is not None
 
 
 @contextmanager

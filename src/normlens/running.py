@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from normlens.anatomy import Block, BlockAnatomy, describe, require_attention_scope
-from normlens.capture import attention_implementation, capturing, has_interface
+from normlens.capture import asks_for_eager, attention_implementation, capturing, has_interface
 from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example, counts_from_padding, pad
 from normlens.measuring import TOLERANCE, check_conservation, measure
@@ -23,6 +24,8 @@ from normlens.recording import Layout, Recorder, Reduction, lay_out
 from normlens.reducing import first_token
 from normlens.tracing import Tracer, unfinished, unheard
 from normlens.verification import verify_pairs
+
+_WATCHED_LENGTH = 64  # tokens of the run that is watched before anything is measured
 
 Listening = Callable[[PreTrainedModel, Tracer, int | None], AbstractContextManager[None]]
 
@@ -136,19 +139,24 @@ class Runner:
         """Layout, the way of listening, and whether batches can be padded, for inputs of this kind; found once."""
         kind = _kind(example)
         if kind not in self._known:
-            ways = [_through_interface, _by_observation] if has_interface(self.model) else [_by_observation]
-            for way in ways:
-                try:
-                    blocks = self._inspect(example, way)
-                    break
-                except (UnsupportedArchitecture, ConservationError) as error:
-                    if way is ways[-1]:
-                        raise (self._refused if way is not ways[0] else error) from error
-                    self._refused: NormLensError = error
-            lengths = {len(t) for t in (example.source, example.target) if t is not None}
+            shortened = _shortened(example)
+            blocks, way = self._first_way_that_holds(shortened)
+            lengths = {len(x) for x in shortened.tensors.values() if x.ndim == 1}
             watched = {length for block in blocks for length in (block.targets, block.sources)}
             self._known[kind] = lay_out(blocks), way, watched <= lengths
         return self._known[kind]
+
+    def _first_way_that_holds(self, example: Example) -> tuple[list[BlockAnatomy], Listening]:
+        """Listen through the interface, or else by observation; if neither holds, the first reason is given."""
+        through = has_interface(self.model) and not asks_for_eager(self.model)
+        ways = [_through_interface, _by_observation] if through else [_by_observation]
+        refusals: list[NormLensError] = []
+        for way in ways:
+            try:
+                return self._inspect(example, way), way
+            except (UnsupportedArchitecture, ConservationError) as refusal:
+                refusals.append(refusal)
+        raise refusals[0]
 
     def _inspect(self, example: Example, listening: Listening) -> list[BlockAnatomy]:
         """Run once untouched and once watched; compare, describe every block, check what it moves against vectors."""
@@ -197,6 +205,12 @@ class Runner:
 def _kind(example: Example) -> tuple[str, ...]:
     """Inputs that the model treats alike: those with the same tensors."""
     return tuple(sorted(example.tensors))
+
+
+def _shortened(example: Example) -> Example:
+    """The beginning of a long input: enough to see what the model is made of."""
+    tensors = {name: x[:_WATCHED_LENGTH] if x.ndim == 1 else x for name, x in example.tensors.items()}
+    return replace(example, tensors=tensors)
 
 
 def _agree(tolerance: float, one: dict[str, xr.Dataset], other: dict[str, xr.Dataset]) -> bool:

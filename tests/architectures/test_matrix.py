@@ -201,7 +201,7 @@ def table(findings: list[Finding], reached: dict[str, int], layernorm: int) -> s
 
 
 def _blocks(finding: Finding) -> str:
-    without = f" ({len(finding.unheard)} without softmax left out)" if finding.unheard else ""
+    without = f" ({len(finding.unheard)} more not measured)" if finding.unheard else ""
     return f"{finding.blocks}{without}"
 
 

