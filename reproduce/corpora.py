@@ -77,7 +77,7 @@ def read_corpus(file: Path | None = None, folder: Path | None = None, limit: int
     """
     path = file or (folder and folder / TREEBANK)
     if path is None:
-        return _limited(Corpus("100 bundled sentences of English PUD", samples.sentences()), limit)
+        return _limited(Corpus("the bundled sample of English PUD", samples.sentences()), limit)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

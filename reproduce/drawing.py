@@ -102,10 +102,7 @@ def estimates_beside_published(
         for number, (model, published) in enumerate(theirs.items(), start=len(ours)):
             places = [k for k, name in enumerate(quantities) if name in published]
             values = [published[quantities[k]] for k in places]
-            style = {"fillstyle": "none", "color": ("#222222", "#8C8C8C")[(number - len(ours)) % 2]}
-            axes.plot(
-                values, _beside(places, number, everyone), "D", markersize=5, label=f"{model} (published)", **style
-            )
+            _draw_published(axes, values, _beside(places, number, everyone), f"{model} (published)", number - len(ours))
         axes.set_yticks(range(len(quantities)), list(quantities))
         axes.set_ylim(len(quantities) - 0.5, -0.5)
         axes.set_xlabel(xlabel)
@@ -125,6 +122,11 @@ def _draw_estimates(axes: Axes, estimates: Sequence[Estimate], heights: np.ndarr
     low, high = (np.array([getattr(estimate, end) for estimate in estimates]) for end in ("low", "high"))
     reach = np.nan_to_num(np.maximum([value - low, high - value], 0))
     axes.errorbar(value, heights, xerr=reach, fmt="o", markersize=5, capsize=2, color=colour, label=label)
+
+
+def _draw_published(axes: Axes, values: Sequence[float], heights: np.ndarray, label: str, number: int) -> None:
+    shade = ("#222222", "#8C8C8C")[number % 2]
+    axes.plot(values, heights, "D", markersize=5, fillstyle="none", color=shade, label=label)
 
 
 def _draw_line(axes: Axes, line: Line) -> Line2D:

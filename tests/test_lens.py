@@ -15,7 +15,6 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 import normlens
-from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 
 MakeLens = Callable[..., normlens.Lens]
 Ids = Callable[..., list[int]]
@@ -284,62 +283,3 @@ def test_generated_tokens_are_analysed_with_the_prompt(tokens: Ids) -> None:
     assert len(ids) == 7 and ids[:4].tolist() == tokens(4)
     expected = model(torch.as_tensor(ids)[None, :-1]).logits.argmax(-1)[0, 3:]
     assert ids[4:].tolist() == expected.tolist()
-
-
-# Bad input
-
-
-@pytest.mark.parametrize(
-    ("inputs", "options", "message"),
-    [
-        ("", {}, "empty"),
-        (" \n\t", {}, "empty"),
-        ("[CLS] [SEP]", {}, "special tokens and nothing else"),
-        ("the " * 80, {}, "82 tokens; this model takes at most 64"),
-        ([3, 99], {}, "vocabulary has 99"),
-        ([3, -1], {}, "vocabulary has 99"),
-        ([{"role": "user", "content": "the cat"}], {}, "no chat template"),
-        ("the cat", {"target": "the dog"}, "no decoder"),
-        ("the cat", {"generate": 3}, "generates"),
-        ("the cat", {"chunk_size": 0}, "chunk_size"),
-        ("the cat", {"batch_size": 0}, "batch_size"),
-        ("the cat", {"padding": "middle"}, "'middle'"),
-        ("the cat", {"reduce": "everything"}, "categories, sinks"),
-        ("the cat", {"reduce": lambda data: 3}, "xarray.Dataset"),
-        ("the cat", {"reduce": lambda data: data.isel(target=[0])}, "keeps the 4 targets"),
-        (3.5, {}, "expected a text"),
-        (torch.zeros(3, 16, 16), {}, "image|pixel|input"),
-    ],
-)
-def test_bad_input_is_refused_with_the_next_step(
-    inputs: Any, options: dict[str, Any], message: str, reader: normlens.Lens
-) -> None:
-    with pytest.raises(InvalidInput, match=message):
-        list(reader.analyze(inputs, **options))
-
-
-def test_a_text_without_a_tokenizer_and_a_pair_without_a_target_are_refused(lens_of: MakeLens, tokens: Ids) -> None:
-    with pytest.raises(InvalidInput, match="without a tokenizer"):
-        lens_of("bert").analyze("the cat")
-    with pytest.raises(InvalidInput, match="target="):
-        lens_of("marian").analyze(tokens(4))
-
-
-@pytest.mark.parametrize("model_type", ["squeezebert", "longformer", "xlnet", "reformer"])
-def test_an_unsupported_model_is_refused_with_the_reason(model_type: str, lens_of: MakeLens, tokens: Ids) -> None:
-    with pytest.raises(UnsupportedArchitecture, match=r"projection|softmax"):
-        lens_of(model_type).analyze(tokens(6))
-
-
-@pytest.mark.parametrize("model_type", ["clip", "canine", "codegen", "lxmert", "idefics", "bros"])
-def test_whatever_a_model_lacks_the_error_is_one_of_ours(model_type: str, tokens: Ids) -> None:
-    lens = normlens.load((tiny.build(model_type), None))
-    try:
-        assert lens.analyze(tokens(6)).conservation_error <= 1e-5
-    except NormLensError as error:
-        assert len(str(error)) > 30
-
-
-def test_chunks_are_refused_where_the_model_computes_attention_itself(lens_of: MakeLens, tokens: Ids) -> None:
-    with pytest.raises(UnsupportedArchitecture, match="chunk_size"):
-        lens_of("bloom").analyze(tokens(6), chunk_size=2)

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 import torch
-from architectures import tiny
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from architectures import tiny
 from normlens.errors import ConservationError, UnknownOperation
 from normlens.frozen import check, pull_back
 from normlens.frozen.pullback import split
