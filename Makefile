@@ -7,7 +7,7 @@ STAMP := .venv/.up-to-date
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test style types docs tests bench clean
+.PHONY: help setup demo test style types docs tests tables bench clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ docs: $(STAMP) ## Build the documentation into site/ (its code blocks are run by
 tests: $(STAMP) ## pytest on JOBS processes, offline
 	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 MPLBACKEND=Agg \
 		$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+tables: $(STAMP) ## Run the architecture matrix and write its table into docs/tables/
+	@rm -f tests/architectures/results/frozen.tsv
+	@NORMLENS_WRITE_TABLES=1 OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/pytest tests/architectures/test_frozen_matrix.py tests/architectures/test_matrix.py
 
 bench: $(STAMP) ## Re-measure what is claimed about speed and memory, into benchmarks/results/
 	@$(BIN)/python -m benchmarks.speed && $(BIN)/python -m benchmarks.memory

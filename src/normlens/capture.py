@@ -135,7 +135,7 @@ def attention_implementation(model: PreTrainedModel, name: str) -> Iterator[None
     are shared by all users of the model: one thread at a time may switch it.
     """
     with _lock_of(model):
-        before = [(config, config._attn_implementation_internal) for config in _configs(model)]
+        before = [(config, config._attn_implementation_internal) for config in configs_of(model)]
         try:
             for config, _ in before:
                 config._attn_implementation_internal = name
@@ -203,7 +203,7 @@ def _target_slice(x: Any, targets: int, start: int, stop: int) -> Any:
     return x
 
 
-def _configs(model: nn.Module) -> list[PretrainedConfig]:
+def configs_of(model: nn.Module) -> list[PretrainedConfig]:
     """Every config object that some part of the model reads, each once."""
     found: dict[int, PretrainedConfig] = {}
     waiting = [

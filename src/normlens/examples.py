@@ -201,11 +201,13 @@ def _text_config(model: PreTrainedModel) -> PretrainedConfig:
 
 def counts_from_padding(model: PreTrainedModel) -> bool:
     """Whether positions start behind the padding id, as in RoBERTa; such models skip padding by themselves."""
-    return any(
-        hasattr(module, name) or name in getattr(type(module).forward, "__globals__", {})
-        for module in model.modules()
-        for name in ("create_position_ids_from_input_ids",)
-    )
+    name = "create_position_ids_from_input_ids"
+    return any(hasattr(m, name) or name in getattr(type(m).forward, "__globals__", {}) for m in model.modules())
+
+
+def is_ragged(examples: Sequence[Example]) -> bool:
+    """Whether a batch of these has any padding."""
+    return len({tuple(x.shape for x in example.tensors.values()) for example in examples}) > 1
 
 
 def pad(examples: Sequence[Example], padding_id: int, device: torch.device, side: str = "right") -> dict[str, Tensor]:

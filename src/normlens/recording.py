@@ -15,7 +15,7 @@ from torch import Tensor
 from normlens.anatomy import SCOPES, BlockAnatomy
 from normlens.encoding import Tokens, label_patches
 from normlens.errors import AnotherWay
-from normlens.examples import Example
+from normlens.examples import Example, is_ragged
 from normlens.measuring import Measures
 
 Reduction = Callable[[xr.Dataset], xr.Dataset]
@@ -104,8 +104,8 @@ class Recorder:
         self, layout: Layout, examples: Sequence[Example], padding: str = "right", reduction: Reduction | None = None
     ) -> None:
         self._layout, self._examples, self._padding, self._reduction = layout, examples, padding, reduction
+        self._ragged = is_ragged(examples)
         self._groups: list[dict[str, _GroupArrays]] = [{} for _ in examples]
-        self._dropped: set[str] = set()
 
     def valid_targets(self, block: BlockAnatomy, batch: int, targets: int, device: torch.device) -> Tensor | None:
         """True for the targets of a block that are no padding, ``(batch, target)``; None if there is none."""
@@ -227,7 +227,7 @@ class Recorder:
 
     def _real(self, tokens: Tokens | None, length: int) -> slice:
         """Where the positions of a text lie in a padded sequence of ``length``."""
-        if tokens is None or len(self._examples) == 1 or len(tokens) > length:
+        if tokens is None or not self._ragged or len(tokens) > length:
             return slice(0, length)
         return slice(0, len(tokens)) if self._padding == "right" else slice(length - len(tokens), length)
 

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from normlens.anatomy import Block, BlockAnatomy, describe, require_attention_scope
 from normlens.capture import asks_for_eager, attention_implementation, capturing, has_interface
 from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
-from normlens.examples import Example, counts_from_padding, pad
+from normlens.examples import Example, counts_from_padding, is_ragged, pad
 from normlens.measuring import TOLERANCE, check_conservation, measure
 from normlens.observing import observing
 from normlens.recording import Layout, Recorder, Reduction, lay_out
@@ -82,8 +82,10 @@ class Runner:
 
     def _may_pad(self, batch: Sequence[Example], chunk_size: int | None, padding: str) -> bool:
         """Whether a padded batch gives this model's numbers for one text at a time: tried out, once for each side."""
-        if len({tuple(x.shape for x in example.tensors.values()) for example in batch}) == 1:
+        if not is_ragged(batch):
             return True
+        if asks_for_eager(self.model):
+            return False  # sparse masks choose among the padded positions too
         key = _kind(batch[0]), padding
         if key not in self._padding_holds:
             ordered = sorted(batch, key=lambda example: sum(len(x) for x in example.tensors.values()))

@@ -28,6 +28,7 @@ from normlens.verification import verify_pairs
 
 from . import tiny
 
+FROZEN = Path(__file__).parent / "results" / "frozen.tsv"
 TABLE = Path(__file__).parents[2] / "docs" / "tables" / "architectures.md"
 LIMIT = TOLERANCE[torch.float32]
 
@@ -180,24 +181,35 @@ def table(findings: list[Finding], reached: dict[str, int], layernorm: int) -> s
     """The summary as Markdown: what is measured, and what is refused and why."""
     measured = [f for f in findings if f.refused is None]
     refused = [f for f in findings if f.refused is not None]
+    frozen = frozen_errors()
     lines = [
         f"{len(findings)} model types: {reached['attention']} measured at scope `attention`, {reached['residual']} of "
         f"them at `residual` in every block, {layernorm} with blocks at `layernorm`; {len(refused)} refused. Random "
-        "tiny models in float32; the error is the largest over scopes, layers and targets.",
+        "tiny models in float32; the error is the largest over scopes, layers and targets. "
+        f"{len(frozen)} types pass every check of `frozen`; that column holds the larger of the conservation error and "
+        "the gap between pull back and push forward, in float64.",
         "",
-        "| model type | class | family | groups | blocks | scopes | conservation error |",
-        "| --- | --- | --- | --- | --: | --- | --: |",
+        "| model type | class | family | groups | blocks | scopes | conservation error | frozen |",
+        "| --- | --- | --- | --- | --: | --- | --: | --: |",
     ]
     for f in measured:
         scopes = ", ".join(s if s in f.scopes else f"{s} (some blocks)" for s in f.errors)
         worst = max(f.errors.values())
         lines.append(
             f"| {f.model_type} | {f.model_class} | {', '.join(f.families)} | {', '.join(f.groups)} | {_blocks(f)} | "
-            f"{scopes} | {worst:.0e} |"
+            f"{scopes} | {worst:.0e} | {frozen.get(f.model_type, 'refused')} |"
         )
     lines += ["", "| refused | class | reason |", "| --- | --- | --- |"]
     lines += [f"| {f.model_type} | {f.model_class} | {_reason(f)} |" for f in refused]
     return "\n".join([*lines, ""])
+
+
+def frozen_errors() -> dict[str, str]:
+    """Model types that pass the checks of `frozen`, with their error; as test_frozen_matrix.py last wrote them."""
+    if not FROZEN.is_file():
+        return {}
+    rows = [line.split("\t") for line in FROZEN.read_text(encoding="utf-8").splitlines()[1:]]
+    return {row[0]: f"{max(float(row[3]), float(row[4])):.0e}" for row in rows}
 
 
 def _blocks(finding: Finding) -> str:

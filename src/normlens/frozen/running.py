@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import handle_torch_function
 from transformers import PreTrainedModel, activations
 
-from normlens.capture import _configs, attention_implementation
+from normlens.capture import attention_implementation, configs_of
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.frozen.call import Product
 from normlens.frozen.directions import Direction
@@ -119,7 +119,7 @@ def frozen_run(
 def plain_settings(model: PreTrainedModel) -> Iterator[None]:
     """Eager attention, eager experts, no key/value cache."""
     settings = {"use_cache": False, "_experts_implementation_internal": "eager"}
-    changes = [(c, n, v) for c in _configs(model) for n, v in settings.items() if hasattr(c, n)]
+    changes = [(c, n, v) for c in configs_of(model) for n, v in settings.items() if hasattr(c, n)]
     with attention_implementation(model, "eager"), _attributes(changes):
         yield
 
