@@ -89,7 +89,7 @@ class Runner:
         key = _kind(batch[0]), padding
         if key not in self._padding_holds:
             ordered = sorted(batch, key=lambda example: sum(len(x) for x in example.tensors.values()))
-            pair = [ordered[0], ordered[-1]]
+            pair = [ordered[0], next(example for example in ordered if is_ragged([ordered[0], example]))]
             try:
                 together = self._measure(pair, first_token, chunk_size, padding)
             except (NormLensError, IndexError):
