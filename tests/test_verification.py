@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface
 
 import normlens
-from normlens import measuring, norms, quadratic
+from normlens import carrying, norms, quadratic
 from normlens.anatomy import AppliedNorm, Block, identify_norm
 from normlens.capture import AttentionCall, capturing
 from normlens.errors import ConservationError, NormLensError, UnsupportedArchitecture
@@ -166,7 +166,7 @@ def test_a_missing_residual_multiplier_is_caught(monkeypatch: pytest.MonkeyPatch
 def test_heads_swapped_in_the_projection_are_caught(
     model_type: str, monkeypatch: pytest.MonkeyPatch, tokens: Ids
 ) -> None:
-    monkeypatch.setattr(measuring, "split_projection", lambda p, heads: norms.split_projection(p, heads).roll(1, 0))
+    monkeypatch.setattr(carrying, "split_projection", lambda p, heads: norms.split_projection(p, heads).roll(1, 0))
     with pytest.raises(ConservationError, match="explicit vectors"):
         analyze(tiny.build(model_type), tokens)
 
@@ -176,7 +176,7 @@ def test_value_heads_given_to_the_wrong_query_heads_are_caught(monkeypatch: pyte
         return quadratic.source_forms(value.repeat(1, len(projection) // value.shape[1], 1, 1), projection, *others)
 
     block = blocks_of(tiny.build("llama"), tokens(7))[0]
-    monkeypatch.setattr(measuring, "source_forms", tiled)
+    monkeypatch.setattr(carrying, "source_forms", tiled)
     with pytest.raises(ConservationError, match="explicit vectors"):
         verify_pairs(block, ("attention",), torch.float32)
 
@@ -200,7 +200,7 @@ def test_norms_of_the_heads_summed_instead_of_the_norm_of_the_sum_are_caught(
     def summed(weights: Tensor, grams: list[Tensor], vectors_of: object) -> list[Tensor]:
         return [torch.einsum("bhts,bsh->bts", weights, g.diagonal(dim1=-2, dim2=-1).sqrt()) for g in grams]
 
-    monkeypatch.setattr(measuring, "quadratic_norms", summed)
+    monkeypatch.setattr(carrying, "quadratic_norms", summed)
     with pytest.raises(ConservationError, match="explicit vectors"):
         analyze(tiny.build("bert"), tokens)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 from normlens.errors import NormLensError
 
@@ -30,14 +31,9 @@ def written_whole(path: Path, write: Callable[[Path], object]) -> Path:
         If it can't be written: no such folder, no permission, a full disk.
     """
     path = Path(path)
-    temporary: Path | None = None
+    temporary = path.with_name(f".{path.stem}-{uuid4().hex}{path.suffix}")
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix, delete=False
-        ) as file:
-            temporary = Path(file.name)
         write(temporary)
-        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         raise NormLensError(
@@ -45,6 +41,6 @@ def written_whole(path: Path, write: Callable[[Path], object]) -> Path:
             "and has space left, or choose another place."
         ) from error
     finally:
-        if temporary is not None:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
     return path

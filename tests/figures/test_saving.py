@@ -64,8 +64,8 @@ def test_a_missing_folder_is_named(by_hand: xr.Dataset, tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     by_hand: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fill(self: Figure, file: object, **options: object) -> None:
-        file.write(b"half a pict")  # type: ignore[attr-defined]
+    def fill(self: Figure, file: Path, **options: object) -> None:
+        file.write_bytes(b"half a pict")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     figure = heat_maps(by_hand, 0)

@@ -3,16 +3,14 @@
 import logging
 import re
 import warnings
-from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 from matplotlib.figure import Figure
 
-from normlens.errors import InvalidInput, NormLensError
+from normlens.errors import InvalidInput
 from normlens.figures.style import drawing_style
+from normlens.saving import written_whole
 
 SUFFIXES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 200
@@ -51,23 +49,10 @@ def save(figure: Figure, path: str | PathLike[str]) -> Path:
             f"A figure can't be saved as '{path.name}': its suffix is '{path.suffix}', expected one of "
             f"{', '.join(SUFFIXES)}. Rename it, for instance to '{path.stem or 'figure'}.svg'."
         )
-    partial = path.with_name(f".{path.stem}-{uuid4().hex}{suffix}")
-    try:
-        with partial.open("xb") as file:
-            _draw(figure, file, suffix)
-        partial.replace(path)
-    except OSError as error:
-        raise NormLensError(
-            f"The figure could not be written to '{path}': {error.strerror or error}. Check that the folder exists, "
-            "may be written to and has space left, or choose another place."
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-    return path
+    return written_whole(path, lambda partial: _draw(figure, partial, suffix))
 
 
-def _draw(figure: Figure, file: Any, suffix: str) -> None:
+def _draw(figure: Figure, file: Path, suffix: str) -> None:
     metadata = {".png": None, ".svg": {"Date": None}, ".pdf": {"CreationDate": None, "ModDate": None}}[suffix]
     with warnings.catch_warnings(record=True) as caught, drawing_style():
         warnings.simplefilter("always")
