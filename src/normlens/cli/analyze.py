@@ -75,7 +75,7 @@ def analyze(
     """
     given = read_text(text, file)
     if output is not None:
-        check_file(output)
+        check_file(output, reduced=reduce is not None)
     lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
     with waiting("Analysing"), quiet():
         analysis = lens.analyze(given, target, generate=generate, reduce=reduce, chunk_size=chunk_size)
@@ -185,8 +185,8 @@ def _strongest(rows: list[Any]) -> Table:
     """One row per target; bold where weight and norm disagree."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("target", overflow="fold")
-    table.add_column("the weights say", header_style=WEIGHT, style=WEIGHT, overflow="fold")
-    table.add_column("the norms say", header_style=NORM, style=NORM, overflow="fold")
+    for heading, style in (("the weights say", WEIGHT), ("the norms say", NORM)):
+        table.add_column(heading, header_style=style, style=style, no_wrap=True, overflow="ellipsis")
     for row in rows:
         table.add_row(Text(row.target), Text(row.by_weight), Text(row.by_norm, style="bold" if row.differs else ""))
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -82,4 +83,6 @@ def _every_command(
 
 def main() -> None:
     """Run the command line: 0 when all went well, 2 for bad input, 130 after Ctrl-C."""
+    # Threads of torch that wait by spinning take the cores from those that work, where cores are shared.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app()

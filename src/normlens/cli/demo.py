@@ -21,6 +21,11 @@ from normlens.samples import sentences as bundled_sentences
 if TYPE_CHECKING:
     from normlens.report.estimates import Estimates
 
+_INTRODUCTION = f"""\
+[bold]What attention weights say, and what attention moves[/bold]
+A [bold {WEIGHT}]weight[/] is the share of a vector that is mixed in, a [bold {NORM}]norm[/] the length of what arrives.
+{{}} sentences of news and Wikipedia (Universal Dependencies English PUD, CC BY-SA 3.0)
+"""
 _BAR_WIDTH = 24
 _SHOWN_TEXT = "The capital of France is Paris, and the capital of Germany is Berlin."
 
@@ -72,8 +77,7 @@ def demo(
         check_folder(output / question.model)
     texts = bundled_sentences()[:sentences]
     console = results()
-    console.print(Text("What attention weights say, and what attention moves", style="bold"), justify="left")
-    console.print(f"{len(texts)} sentences of news and Wikipedia (Universal Dependencies English PUD, CC BY-SA 3.0)\n")
+    console.print(_INTRODUCTION.format(len(texts)), soft_wrap=True)
     for question in QUESTIONS:
         numbers = _asked(question, texts, output)
         _answer(console, question, numbers)

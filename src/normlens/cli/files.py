@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from normlens.cli.options import Scope
 
 PICTURES = (".png", ".svg", ".pdf")
+REDUCED_SUFFIXES = (".nc", ".json")
 SUFFIXES = (".nc", ".html", *PICTURES, ".parquet", ".json")
 
 
@@ -116,18 +117,30 @@ def unreadable(path: Path | str, error: OSError | UnicodeDecodeError) -> Invalid
     return InvalidInput(f"{path} can't be read: {error.strerror or error}. Check the path.")
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, *, reduced: bool = False) -> None:
     """Refuse a result file that can't be written, before anything is computed.
+
+    Parameters
+    ----------
+    path
+        Where the result goes.
+    reduced
+        Whether the analysis keeps no whole maps, which most formats show.
 
     Raises
     ------
     InvalidInput
-        If its suffix is unknown, or its folder is missing or may not be written to.
+        If its suffix is unknown or shows what isn't kept, or its folder is missing or may not be written to.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise InvalidInput(
             f"The output {path.name} ends in {path.suffix or 'nothing'}; expected one of {', '.join(SUFFIXES)}. The ending "
             "tells the format."
+        )
+    if reduced and path.suffix.lower() not in REDUCED_SUFFIXES:
+        raise InvalidInput(
+            f"The output {path.name} shows whole maps, and a reduced analysis keeps none; expected one of "
+            f"{', '.join(REDUCED_SUFFIXES)}. Choose one of these, or leave out --reduce."
         )
     if path.is_dir():
         raise InvalidInput(f"The output {path} is a folder; expected a file. Give it a name inside.")

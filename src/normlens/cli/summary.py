@@ -57,6 +57,8 @@ def check_choice(group: Group, layer: int | None, head: int | None, scope: str) 
         if chosen is not None and chosen not in known:
             there = f"{name}s {known[0]} to {known[-1]}" if known else f"no {name}s any more"
             raise InvalidInput(f"There is no {name} {chosen}: this analysis has {there}. Choose another.")
+    if head is not None and "weight" not in group.data:
+        raise InvalidInput("One head can't be shown of an analysis that was reduced. Leave out --head or --reduce.")
     if head is not None and scope != "attention":
         raise InvalidInput(
             f"One head has scope attention only, not {scope}: what comes later belongs to all heads together. Leave out "
@@ -142,7 +144,7 @@ def strongest(group: Group, layer: int, scope: str = "attention", head: int | No
         edges = data.sel(layer=layer)
         orders = [edges[f"{name}_edge_source"].values.astype(int) for name in ("weight", "norm")]
         sizes = [edges[f"{name}_edge"].values for name in ("weight", "norm")]
-        written = [_unbroken, "{:.2f}".format]
+        written = [percent, "{:.2f}".format]
         tokens = tokens or targets
     elif {"target", "source"} <= set(data[NORMS[scope]].dims if NORMS[scope] in data else ()):
         maps = [x.sel(layer=layer).transpose("target", "source").values for x in _maps(group, scope, head)]
@@ -150,24 +152,17 @@ def strongest(group: Group, layer: int, scope: str = "attention", head: int | No
             maps[1] = maps[1] / maps[1].sum(axis=-1, keepdims=True)
         orders = [np.argsort(-x, axis=-1, kind="stable") for x in maps]
         sizes = [np.take_along_axis(x, order, axis=-1) for x, order in zip(maps, orders, strict=True)]
-        written = [_unbroken, _unbroken]
+        written = [percent, percent]
     else:
         return []
     rows = []
     for place, target in enumerate(targets):
         by_weight, by_norm = (
-            ", ".join(
-                f"{tokens[j]}\N{NO-BREAK SPACE}{write(float(size))}" for j, size in _few(order[place], ordered[place])
-            )
+            ", ".join(f"{tokens[j]} {write(float(size))}" for j, size in _few(order[place], ordered[place]))
             for order, ordered, write in zip(orders, sizes, written, strict=True)
         )
         rows.append(Strongest(target, by_weight, by_norm, bool(orders[0][place, 0] != orders[1][place, 0])))
     return rows
-
-
-def _unbroken(share: float) -> str:
-    """A percentage that stays on one line."""
-    return percent(share).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _few(order: np.ndarray, sizes: np.ndarray) -> list[tuple[int, float]]:

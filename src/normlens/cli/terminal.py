@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,12 +19,16 @@ NORM = "#e0662a"
 
 MEASURE_STYLES = {"weight": WEIGHT, "norm": NORM}
 
+_FILE_WIDTH = 120
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def results() -> Console:
-    """Standard output, for results."""
-    return Console(highlight=False)
+    """Standard output, for results; wide where it is no terminal, so that tables stay whole."""
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _FILE_WIDTH
+    return console
 
 
 def messages() -> Console:
