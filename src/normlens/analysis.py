@@ -168,7 +168,10 @@ class Analysis:
         NormLensError
             If the file can't be written.
         """
-        return written_whole(Path(path), lambda temporary: self.data.to_netcdf(temporary, engine="h5netcdf"))
+        try:
+            return written_whole(Path(path), lambda temporary: self.data.to_netcdf(temporary, engine="h5netcdf"))
+        except ValueError as error:
+            raise NormLensError(f"{path} can't hold this analysis: {error}. Try to_json() or to_parquet().") from error
 
     @staticmethod
     def load(path: str | Path) -> Analysis:
@@ -183,11 +186,14 @@ class Analysis:
             raise NormLensError(f"There is no file {path}; expected one that Analysis.save() wrote.")
         try:
             with xr.open_datatree(path, engine="h5netcdf") as tree:
-                return Analysis(tree.load())
+                loaded = Analysis(tree.load())
         except (OSError, ValueError, KeyError) as error:
             raise NormLensError(
                 f"{path} can't be read as an analysis: {error}. Expected a file of Analysis.save()."
             ) from error
+        if not loaded.groups or any("layer_path" not in data.coords for data in loaded._datasets()):
+            raise NormLensError(f"{path} is a netCDF file, but holds no analysis. Expected a file of Analysis.save().")
+        return loaded
 
     def to_parquet(self, path: str | Path, level: str = "layer") -> Path:
         """Write :meth:`to_dataframe` as Parquet; complete or not at all."""
@@ -263,13 +269,23 @@ def _word_labels(side: str, data: xr.Dataset, words: Any) -> dict[str, Any]:
     first = [m[0] for m in members]
     offsets = np.stack([data[f"{side}_start"].values, data[f"{side}_end"].values], axis=1)
     spans = merge_spans(offsets, words)
-    tokens = data[f"{side}_token"].values
+    labels = [_joined(data[f"{side}_token"].values[m], offsets[m]) for m in members]
     columns = {
-        "": np.arange(len(members)), "_token": ["".join(tokens[m]) for m in members], "_word": words[first],
+        "": np.arange(len(members)), "_token": labels, "_word": words[first],
         "_id": data[f"{side}_id"].values[first], "_category": data[f"{side}_category"].values[first],
         "_start": spans[:, 0], "_end": spans[:, 1],
     }  # fmt: skip
     return {side + suffix: (side, np.asarray(column)) for suffix, column in columns.items()}
+
+
+def _joined(labels: Any, offsets: Any) -> str:
+    """The text of a word from its pieces; pieces that stand for the same characters (bytes of one) are read once."""
+    reached, parts = -1, []
+    for label, (start, end) in zip(labels, offsets, strict=True):
+        if start >= reached or start == end:
+            parts.append(str(label))
+            reached = max(reached, end)
+    return "".join(part for part in parts if part != "␣" or len(parts) == 1)
 
 
 def _plain(value: Any) -> Any:

@@ -98,6 +98,7 @@ class Block:
     outer_norm: AppliedNorm | None = None
     obstacle: str = "its output reached no linear layer"
     sum_used_elsewhere: bool = False
+    projected_used_elsewhere: bool = False
     candidates: dict[int, Tensor] = field(default_factory=dict)
 
     def reached(self) -> tuple[Scope, ...]:

@@ -59,6 +59,10 @@ def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, *, as_target: boo
     """
     if not text.strip():
         raise InvalidInput(f"The text is empty ({text!r}); expected at least one word. Leave empty lines out.")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidInput(
+            f"The text holds half of a character (a lone surrogate): {text!r}. Decode its file as UTF-8."
+        )
     side = {"text_target": text} if as_target else {"text": text}
     if tokenizer.is_fast:
         encoded = tokenizer(**side, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)

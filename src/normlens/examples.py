@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,8 +92,10 @@ class ExampleMaker:
 
     def _tokens(self, one: Any, as_target: bool = False) -> Tokens:
         tokenizer, vocabulary = self.loaded.tokenizer, self._vocabulary()
+        if not isinstance(one, (str, list, tuple, np.ndarray, Tensor)):
+            raise InvalidInput(f"{type(one).__name__} was given; expected a text, token ids or chat messages.")
         if not isinstance(one, str) and (not len(one) or not isinstance(one[0], Mapping)):
-            return encode_ids(tokenizer, [int(i) for i in one], vocabulary)
+            return encode_ids(tokenizer, _integers(one), vocabulary)
         if tokenizer is None:
             raise InvalidInput(
                 f"{self.loaded.name} was loaded without a tokenizer, but a text was given. Pass token ids, or load it as "
@@ -100,7 +104,7 @@ class ExampleMaker:
         tokens = (
             encode_text(tokenizer, one, as_target=as_target)
             if isinstance(one, str)
-            else encode_chat(tokenizer, one, vocabulary)
+            else encode_chat(tokenizer, list(one), vocabulary)
         )
         if tokens.ids.max() >= vocabulary:
             raise InvalidInput(
@@ -130,6 +134,8 @@ class ExampleMaker:
         tokens, config = self._tokens(target, as_target=True), model.config
         names = ("decoder_start_token_id", "bos_token_id", "pad_token_id")
         start = next((s for name in names if (s := getattr(config, name, None)) is not None), 0)
+        if getattr(config, names[0], None) is None and _shifts_by_last_token(model):
+            start = int(tokens.ids[-1])
         first = {"ids": [start], "labels": ["[START]"], "special": [True], "offsets": [[0, 0]], "words": [-1]}
         shifted = {
             name: np.concatenate([value, getattr(tokens, name)[:-1]])
@@ -140,9 +146,9 @@ class ExampleMaker:
     def _continued(self, prompt: Tokens, count: int) -> Tokens:
         """The prompt and what the model adds to it, greedily."""
         model = self.loaded.model
-        if count < 1 or not model.can_generate() or self._has_decoder():
+        if not isinstance(count, int) or count < 1 or not model.can_generate() or self._has_decoder():
             raise InvalidInput(
-                f"generate={count} was asked of {type(model).__name__}; expected a number from 1 and a decoder that "
+                f"generate={count!r} was asked of {type(model).__name__}; expected a number from 1 and a decoder that "
                 "generates (a model with a language-model head)."
             )
         ids = torch.as_tensor(prompt.ids, device=model.device)[None]
@@ -164,6 +170,24 @@ class ExampleMaker:
         except Exception as error:
             raise InvalidInput(f"The image processor refused the image ({type(image).__name__}): {error}") from error
         return Example({n: x[0] for n, x in features.items() if isinstance(x, Tensor)}, None, None, "an image")
+
+
+def _shifts_by_last_token(model: PreTrainedModel) -> bool:
+    """Whether a decoder starts with the target's last token (the language, in mBART) instead of a token of its own."""
+    shift = getattr(sys.modules[type(model).__module__], "shift_tokens_right", None)
+    return shift is not None and len(inspect.signature(shift).parameters) == 2
+
+
+def _integers(ids: Any) -> list[int]:
+    """Token ids as they were given, if they are whole numbers that a model can take."""
+    values = ids.tolist() if isinstance(ids, (Tensor, np.ndarray)) else list(ids)
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not -(2**63) <= value < 2**63:
+            raise InvalidInput(
+                f"{value!r} ({type(value).__name__}) is among the token ids; expected whole numbers. Pass a text as a "
+                "string, and several inputs as an iterable of texts or of lists of ids."
+            )
+    return [int(value) for value in values]
 
 
 def check_length(tokens: Tokens, loaded: LoadedModel, side: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, overload
 
 import numpy as np
@@ -49,6 +50,9 @@ def load(source: Any, **options: Any) -> Lens:
 
 class Lens:
     """A model seen through its weighted vectors.
+
+    While an analysis runs, the model's attention is switched: don't run the same model in another thread meanwhile (other
+    analyses of it wait for their turn by themselves).
 
     Parameters
     ----------
@@ -145,12 +149,7 @@ class Lens:
         Analysis
             One per input, in order.
         """
-        if chunk_size is not None and chunk_size < 1:
-            raise InvalidInput(f"chunk_size is {chunk_size}; expected a number of targets, at least 1.")
-        if batch_size < 1 or padding not in ("right", "left"):
-            raise InvalidInput(
-                f"batch_size is {batch_size} and padding {padding!r}; expected ≥ 1 and 'right' or 'left'."
-            )
+        _check_options(chunk_size, batch_size, padding)
         reduction = named_reduction(reduce)
         examples = self._examples(inputs, targets, generate)
         with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
@@ -169,9 +168,13 @@ class Lens:
     def _examples(
         self, inputs: Iterable[Input], targets: Iterable[Any] | None, generate: int | None
     ) -> Iterator[Example]:
-        pairs = ((one, None) for one in inputs) if targets is None else zip(inputs, targets, strict=True)
-        for one, target in pairs:
-            yield self._maker.make(one, target, generate)
+        if isinstance(targets, (str, Mapping)) or (targets is not None and not isinstance(targets, Iterable)):
+            raise InvalidInput(f"One target ({targets!r:.40}) was given for several inputs; expected one for each.")
+        missing = object()
+        for one, target in zip_longest(inputs, [] if targets is None else targets, fillvalue=missing):
+            if one is missing or (target is missing and targets is not None):
+                raise InvalidInput("Inputs and targets are not equally many; expected one target for each input.")
+            yield self._maker.make(one, None if targets is None else target, generate)
 
     def _batches(self, order: list[int], window: list[Example], size: int) -> Iterator[list[int]]:
         """Index lists of examples that may run together."""
@@ -197,11 +200,33 @@ class Lens:
 
 
 def _is_one_input(inputs: Any) -> bool:
-    """Whether this is one text, list of ids, chat or image, rather than an iterable of them."""
-    if isinstance(inputs, (str, Tensor, np.ndarray)) or not isinstance(inputs, Iterable):
+    """Whether this is one text, list of ids, chat or image, rather than an iterable of them.
+
+    Raises
+    ------
+    InvalidInput
+        If it is a mapping or a table, whose iteration would give its keys.
+    """
+    if isinstance(inputs, Mapping) or hasattr(inputs, "columns"):
+        raise InvalidInput(
+            f"{type(inputs).__name__} was given; expected a text, token ids, chat messages, an image, or an iterable of "
+            "these. From a tokenizer's output pass the ids (['input_ids']), from a table a column."
+        )
+    if isinstance(inputs, (str, bytes, Tensor, np.ndarray)) or not isinstance(inputs, Iterable):
         return True
     first = inputs[0] if isinstance(inputs, (list, tuple)) and inputs else None
-    return isinstance(first, (int, np.integer, Mapping))
+    return isinstance(first, (int, float, np.number, Mapping))
+
+
+def _check_options(chunk_size: Any, batch_size: Any, padding: Any) -> None:
+    """Refuse options that are not what they should be."""
+    for name, value in (("chunk_size", chunk_size), ("batch_size", batch_size)):
+        if not (value is None and name == "chunk_size") and (
+            isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1
+        ):
+            raise InvalidInput(f"{name} is {value!r}; expected a whole number, at least 1.")
+    if padding not in ("right", "left"):
+        raise InvalidInput(f"padding is {padding!r}; expected 'right' or 'left'.")
 
 
 def _length(example: Example) -> int:

@@ -105,6 +105,7 @@ class Recorder:
     ) -> None:
         self._layout, self._examples, self._padding, self._reduction = layout, examples, padding, reduction
         self._ragged = is_ragged(examples)
+        self._seen: set[tuple[str, int]] = set()
         self._groups: list[dict[str, _GroupArrays]] = [{} for _ in examples]
 
     def valid_targets(self, block: BlockAnatomy, batch: int, targets: int, device: torch.device) -> Tensor | None:
@@ -122,6 +123,7 @@ class Recorder:
     def add(self, block: BlockAnatomy, measures: Measures, targets: int) -> None:
         """Store what was measured on some targets of a block, whose full number of (padded) targets is ``targets``."""
         name, layer = self._layout.place(block.path, block.occurrence)
+        self._seen.add((block.path, block.occurrence))
         sources = measures.weight.shape[-1]
         for k, example in enumerate(self._examples):
             target_rows = self._real(self._target_tokens(example, block.group), targets)
@@ -145,6 +147,19 @@ class Recorder:
                 self._reduce(group, block, layer, place, pieces)
             else:
                 self._store(group, name, layer, place, pieces)
+
+    def require_all(self) -> None:
+        """Refuse a run in which some block of the layout was not measured.
+
+        Raises
+        ------
+        AnotherWay
+            Naming the first one.
+        """
+        for blocks in self._layout.groups.values():
+            for block in blocks:
+                if (block.path, block.occurrence) not in self._seen:
+                    raise AnotherWay(f"{block.path} was watched at first use, but was not measured in this run.")
 
     def _store(
         self,

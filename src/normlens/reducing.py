@@ -30,7 +30,7 @@ def named_reduction(
     """
     if reduce is None or callable(reduce):
         return reduce if reduce is None else _checked(reduce)
-    if reduce not in REDUCTIONS:
+    if not isinstance(reduce, str) or reduce not in REDUCTIONS:
         raise InvalidInput(
             f"reduce={reduce!r} is no reduction; expected one of {', '.join(REDUCTIONS)}, or a function."
         )

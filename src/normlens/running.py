@@ -114,8 +114,9 @@ class Runner:
             self._record(block, layout.anatomy(block.path, block.occurrence), recorder, len(batch), chunk_size)
 
         tracer = Tracer(self._body, record, complete)
-        with torch.no_grad(), listening(self.model, tracer, chunk_size), tracer.watching():
+        with torch.no_grad(), listening(self.model, tracer, chunk_size), as_it_is(self.model), tracer.watching():
             self._forward(self._inputs(batch, padding))
+        recorder.require_all()
         if tracer.open_blocks:
             raise AnotherWay(
                 f"{unfinished(tracer.open_blocks)}: this run went another way than the first one that was watched "
@@ -166,10 +167,10 @@ class Runner:
         tracer = Tracer(self._body, on_block=lambda block: None, complete=lambda block: False)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            with attention_implementation(self.model, "eager"):
+            with attention_implementation(self.model, "eager"), as_it_is(self.model):
                 untouched = self._first_forward(inputs)
             torch.manual_seed(0)
-            with listening(self.model, tracer, None), tracer.watching():
+            with listening(self.model, tracer, None), as_it_is(self.model), tracer.watching():
                 watched = self._forward(inputs)
             _require_equal(untouched, watched, self.model)
             anatomy = [describe(block) for block in tracer.open_blocks]
@@ -204,15 +205,44 @@ class Runner:
         return self._body(**chosen, use_cache=False) if "use_cache" in self._arguments else self._body(**chosen)
 
 
+@contextmanager
+def as_it_is(model: torch.nn.Module) -> Iterator[None]:
+    """The model's own function: dropout off, nobody's hooks on its layers. To be entered while the model is locked.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        Naming the first layer with a hook that isn't ours: it may change what the layer gives, unseen.
+    """
+    for path, module in model.named_modules():
+        if next(module.children(), None) is None and (module._forward_hooks or module._forward_pre_hooks):
+            raise UnsupportedArchitecture(
+                f"{path} carries a forward hook that isn't ours; it may change what the layer gives, unseen by normlens. "
+                "Remove the hook before the analysis."
+            )
+    training = [module for module in model.modules() if module.training]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 def _kind(example: Example) -> tuple[str, ...]:
     """Inputs that the model treats alike: those with the same tensors."""
     return tuple(sorted(example.tensors))
 
 
 def _shortened(example: Example) -> Example:
-    """The beginning of a long input: enough to see what the model is made of."""
-    tensors = {name: x[:_WATCHED_LENGTH] if x.ndim == 1 else x for name, x in example.tensors.items()}
-    return replace(example, tensors=tensors)
+    """The beginning of a long input: enough to see what the model is made of.
+
+    A single token is doubled: one source alone doesn't show whether a model is causal.
+    """
+    watched = {
+        n: x.repeat(2)[: max(2, min(len(x), _WATCHED_LENGTH))] for n, x in example.tensors.items() if x.ndim == 1
+    }
+    return replace(example, tensors={**example.tensors, **watched})
 
 
 def _agree(tolerance: float, one: dict[str, xr.Dataset], other: dict[str, xr.Dataset]) -> bool:

@@ -157,12 +157,12 @@ def _shares(found: xr.DataArray) -> Table:
     return _by_layer(columns)
 
 
-def _mixing(found: xr.DataArray) -> Table:
+def _mixing(found: dict[str, xr.DataArray]) -> Table:
     """One row per layer, one or two columns per scope."""
     columns = []
-    for scope in found["scope"].values.tolist():
-        for measure in ("weight", "norm"):
-            values = found.sel(measure=measure, scope=scope)
+    for scope in found["norm"]["scope"].values.tolist():
+        for measure, ratios in found.items():
+            values = ratios.sel(scope=scope)
             if bool(values.notnull().any()):
                 columns.append((f"{scope}\n{measure}", measure, values))
     return _by_layer(columns)

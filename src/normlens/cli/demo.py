@@ -112,7 +112,7 @@ def _answer(console: Console, question: Question, numbers: Estimates) -> None:
     console.print(f"[bold]{question.model}[/], {question.about}")
     console.print(
         Text.assemble(
-            "How much comes from ", question.sources, "?  Weights say ", (percent(weight), f"bold {WEIGHT}"),
+            "How much comes from ", question.sources, "?\nWeights say ", (percent(weight), f"bold {WEIGHT}"),
             ", norms say ", (percent(norm), f"bold {NORM}"), ".",
         )
     )  # fmt: skip

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from normlens.cli.terminal import percent, printable
 from normlens.errors import InvalidInput
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 NORMS = {"attention": "norm", "residual": "norm_residual", "layernorm": "norm_layernorm"}
 """The variable that holds the norm of each scope."""
+
+Ranked = tuple[NDArray[np.integer], NDArray[np.floating], Callable[[float], str]]
+"""Positions of the sources of each target, the strongest first; how strong; and how that is written."""
 
 FIRST = "first token"
 ELSEWHERE = "elsewhere"
@@ -52,13 +57,13 @@ def check_choice(group: Group, layer: int | None, head: int | None, scope: str) 
     InvalidInput
         With what there is.
     """
+    if head is not None and "weight" not in group.data:
+        raise InvalidInput("One head can't be shown of an analysis that was reduced. Leave out --head or --reduce.")
     for name, chosen in (("layer", layer), ("head", head)):
         known: list[int] = group.data[name].values.tolist() if name in group.data.dims else []
         if chosen is not None and chosen not in known:
             there = f"{name}s {known[0]} to {known[-1]}" if known else f"no {name}s any more"
             raise InvalidInput(f"There is no {name} {chosen}: this analysis has {there}. Choose another.")
-    if head is not None and "weight" not in group.data:
-        raise InvalidInput("One head can't be shown of an analysis that was reduced. Leave out --head or --reduce.")
     if head is not None and scope != "attention":
         raise InvalidInput(
             f"One head has scope attention only, not {scope}: what comes later belongs to all heads together. Leave out "
@@ -107,9 +112,10 @@ def shares(group: Group, scope: str = "attention", head: int | None = None) -> x
     return found.isel(category=(found > 0).any(["measure", "layer"]).values)
 
 
-def mixing(group: Group) -> xr.DataArray:
-    """Mean mixing ratio by weight and by norm, ``(measure, scope, layer)``; NaN where a scope has none."""
-    return _of_measures(group.data["mixing_ratio_weight"], group.data["mixing_ratio"], "target")
+def mixing(group: Group) -> dict[str, xr.DataArray]:
+    """Mean mixing ratios over targets, ``(scope, layer)``, under "weight" and "norm" where there are such."""
+    names = {"weight": "mixing_ratio_weight", "norm": "mixing_ratio"}
+    return {measure: group.data[name].mean("target") for measure, name in names.items() if name in group.data}
 
 
 def widest_gap(found: xr.DataArray | None) -> int:
@@ -136,33 +142,46 @@ def strongest(group: Group, layer: int, scope: str = "attention", head: int | No
         One per target; empty where a reduction kept no sources.
     """
     data = group.data
-    tokens = (
-        [printable(str(token).strip()) or "␣" for token in data["source_token"].values] if "source" in data.dims else []
-    )
-    targets = [printable(str(token).strip()) or "␣" for token in data["target_token"].values]
+    targets = _readable(data["target_token"])
+    tokens = _readable(data["source_token"]) if "source_token" in data.coords else targets
     if "norm_edge" in data:
-        edges = data.sel(layer=layer)
-        orders = [edges[f"{name}_edge_source"].values.astype(int) for name in ("weight", "norm")]
-        sizes = [edges[f"{name}_edge"].values for name in ("weight", "norm")]
-        written = [percent, "{:.2f}".format]
-        tokens = tokens or targets
+        ranked = _kept_edges(data.sel(layer=layer))
     elif {"target", "source"} <= set(data[NORMS[scope]].dims if NORMS[scope] in data else ()):
-        maps = [x.sel(layer=layer).transpose("target", "source").values for x in _maps(group, scope, head)]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            maps[1] = maps[1] / maps[1].sum(axis=-1, keepdims=True)
-        orders = [np.argsort(-x, axis=-1, kind="stable") for x in maps]
-        sizes = [np.take_along_axis(x, order, axis=-1) for x, order in zip(maps, orders, strict=True)]
-        written = [percent, percent]
+        ranked = _ranked(group, layer, scope, head)
     else:
         return []
     rows = []
     for place, target in enumerate(targets):
         by_weight, by_norm = (
-            ", ".join(f"{tokens[j]} {write(float(size))}" for j, size in _few(order[place], ordered[place]))
-            for order, ordered, write in zip(orders, sizes, written, strict=True)
+            "  ".join(f"{tokens[source]} {write(size)}" for source, size in _few(order[place], sizes[place]))
+            for order, sizes, write in ranked
         )
-        rows.append(Strongest(target, by_weight, by_norm, bool(orders[0][place, 0] != orders[1][place, 0])))
+        rows.append(Strongest(target, by_weight, by_norm, bool(ranked[0][0][place, 0] != ranked[1][0][place, 0])))
     return rows
+
+
+def _readable(tokens: xr.DataArray) -> list[str]:
+    """Tokens without what would break a line of text."""
+    return [printable(str(token).strip()) or "␣" for token in tokens.values]
+
+
+def _kept_edges(edges: xr.Dataset) -> list[Ranked]:
+    """What the reduction "edges" kept; the norms are in the model's units, since their totals are gone."""
+    written: dict[str, Callable[[float], str]] = {"weight": percent, "norm": "{:.2f}".format}
+    return [
+        (edges[f"{name}_edge_source"].values.astype(int), edges[f"{name}_edge"].values, write)
+        for name, write in written.items()
+    ]
+
+
+def _ranked(group: Group, layer: int, scope: str, head: int | None) -> list[Ranked]:
+    """Sources by weight and by norm, as shares of what each target receives."""
+    weight, norm = (x.sel(layer=layer).transpose("target", "source").values for x in _maps(group, scope, head))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        norm = norm / norm.sum(axis=-1, keepdims=True)
+    orders = [np.argsort(-x, axis=-1, kind="stable") for x in (weight, norm)]
+    sizes = [np.take_along_axis(x, order, axis=-1) for x, order in zip((weight, norm), orders, strict=True)]
+    return [(order, size, percent) for order, size in zip(orders, sizes, strict=True)]
 
 
 def _few(order: np.ndarray, sizes: np.ndarray) -> list[tuple[int, float]]:

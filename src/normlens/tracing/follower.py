@@ -173,6 +173,7 @@ class Follower:
             block.projected = working_precision(at.restore(call.result))
         else:
             block.obstacle = f"`{call.name}` takes the projected output before it meets the residual stream"
+            block.projected_used_elsewhere = True
             return
         self.follow(call.result, block, "projected", at.restore)
 
@@ -187,6 +188,8 @@ class Follower:
             self.streams.append(call.result)
             self.follow(call.result, block, "summed", at.restore)
             self._reached(block)
+        elif block.projected_used_elsewhere:
+            block.obstacle = "what is added to the projected output may be made from it (an adapter?)"
         elif block.left_out is not None:
             block.obstacle = "several sums before the residual stream"
         else:

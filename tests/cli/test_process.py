@@ -1,0 +1,63 @@
+"""The installed command as a process: streams, pipes, interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+COMMAND = [sys.executable, "-c", "from normlens.cli import main; main()"]
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+
+
+def test_standard_output_is_pure_json_and_standard_error_has_no_loading_bars(bert: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "analyze", str(bert), "the cat", "--json"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["attrs"]["text"] == "the cat"
+    assert done.stderr.splitlines() == [f"Loading {bert}", "Analysing"]
+
+
+def test_ctrl_c_ends_quietly_with_130(bert: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "analyze", str(bert)],
+        env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdin is not None
+    with process:
+        wait_until_it_reads(process.pid)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output) == (130, "")
+    assert "Traceback" not in errors
+
+
+def wait_until_it_reads(pid: int) -> None:
+    """Wait until a process sleeps in a read of its standard input, which is after all its imports."""
+    for _ in range(300):
+        where = Path(f"/proc/{pid}/wchan")
+        if where.exists() and "pipe" in where.read_text():
+            return
+        time.sleep(0.1)
+
+
+def test_a_closed_pipe_ends_quietly() -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "models", "--json"],
+        env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    errors = process.stderr.read()
+    process.wait(timeout=30)
+    assert "Traceback" not in errors
+    assert "BrokenPipe" not in errors
