@@ -75,7 +75,7 @@ class Page:
         head, *rows = self.table
         lines = ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows]]
         described = ", ".join(f"{key} {value}" for key, value in self.machine.items())
-        return "\n\n".join([f"# {self.title}", f"Machine: {described}.", *self.notes, "\n".join(lines)]) + "\n"
+        return "\n\n".join([f"### {self.title}", f"Machine: {described}.", *self.notes, "\n".join(lines)]) + "\n"
 
     def write(self, name: str) -> None:
         """Write ``results/NAME.md`` and ``results/NAME.json``."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from architectures import tiny
+from invocation import Run
 from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner, Result
 
 from normlens.cli import app
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture

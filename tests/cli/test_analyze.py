@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Run
+from invocation import Run
 
 import normlens
 from normlens.statistics import text_numbers

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from invocation import Run
 
 import normlens
 from normlens.catalogue import BUNDLED, HUB_EXAMPLES

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Run
+from invocation import Run
 
 CORPUS = "the cat sat here.\n\nthe dog ran.\n   \na cat is a cat.\n"
 
