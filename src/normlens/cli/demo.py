@@ -71,7 +71,7 @@ def demo(
 
     - [cyan]normlens demo[/cyan]
 
-    - [cyan]normlens demo --sentences 20 -o /tmp/demo[/cyan]
+    - [cyan]normlens demo --sentences 20 -o my-demo[/cyan]
     """
     for question in QUESTIONS:
         check_folder(output / question.model)
