@@ -13,6 +13,7 @@ from architectures import tiny
 from torch import Tensor, nn
 
 import normlens
+from normlens.analysis import _joined
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 
 IDS = [11, 12, 13, 14]
@@ -123,3 +124,16 @@ def test_two_lenses_on_one_model_wait_for_each_other() -> None:
     for thread in threads:
         thread.join()
     assert found == [True] * 15
+
+
+def test_a_decoder_without_a_start_token_starts_with_the_targets_last_token() -> None:
+    model = tiny.build("mbart")
+    model.config.decoder_start_token_id = None
+    ids = normlens.load((model, None)).analyze(IDS, [21, 22, 23])["decoder"].target_id.values
+    assert ids.tolist() == [23, 21, 22]  # as shift_tokens_right of modeling_mbart does
+
+
+def test_pieces_of_one_character_are_read_once() -> None:
+    assert _joined(["␣", "😀", "😀", "😀"], [(0, 1), (1, 2), (1, 2), (1, 2)]) == "😀"
+    assert _joined(["play", "ing"], [(0, 4), (4, 7)]) == "playing"
+    assert _joined(["[CLS]"], [(0, 0)]) == "[CLS]"

@@ -18,9 +18,10 @@ from normlens.anatomy import Block, BlockAnatomy, describe, require_attention_sc
 from normlens.capture import asks_for_eager, attention_implementation, capturing, has_interface
 from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example, counts_from_padding, is_ragged, pad
+from normlens.layout import Layout, lay_out
 from normlens.measuring import TOLERANCE, check_conservation, measure
 from normlens.observing import observing
-from normlens.recording import Layout, Recorder, Reduction, lay_out
+from normlens.recording import Recorder, Reduction
 from normlens.reducing import first_token
 from normlens.tracing import Tracer, unfinished, unheard
 from normlens.verification import verify_pairs
