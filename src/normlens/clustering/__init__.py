@@ -1,0 +1,32 @@
+"""Good clusterings: a verifier, a search that says what it proves, and distances between attention heads.
+
+This room knows arrays alone; no model enters it. `GoodClustering` is the search in scikit-learn's manner, `goodness`
+measures any partition, and `HeadDistances` makes a metric of what attention heads do over a corpus.
+"""
+
+from normlens.clustering.certificate import Certificate, Clustering, SearchResult
+from normlens.clustering.clusterer import GoodClustering
+from normlens.clustering.distances import METRICS, Distances, read_distances
+from normlens.clustering.goodness import Goodness, Witness, goodness
+from normlens.clustering.heads import HeadDistances
+from normlens.clustering.planted import planted_points
+from normlens.clustering.search import find_good_clusterings
+from normlens.clustering.triangle import InvalidDistances, check_distance_matrix
+
+__all__ = [
+    "METRICS",
+    "Certificate",
+    "Clustering",
+    "Distances",
+    "GoodClustering",
+    "Goodness",
+    "HeadDistances",
+    "InvalidDistances",
+    "SearchResult",
+    "Witness",
+    "check_distance_matrix",
+    "find_good_clusterings",
+    "goodness",
+    "planted_points",
+    "read_distances",
+]

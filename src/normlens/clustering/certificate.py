@@ -1,0 +1,123 @@
+"""What a search was asked and what it proved, in so many words and no more."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int
+
+from normlens.clustering.goodness import Convention, Goodness
+from normlens.clustering.triangle import InvalidDistances
+
+Status = Literal["complete", "complete with probability 1 − δ", "heuristic"]
+COMPLETE: Status = "complete"
+PROBABLY_COMPLETE: Status = "complete with probability 1 − δ"
+HEURISTIC: Status = "heuristic"
+
+
+@dataclass(frozen=True, eq=False)
+class Clustering:
+    """One partition and its exact measurement.
+
+    Parameters
+    ----------
+    labels
+        ``(n,)`` clusters, numbered 0 … k - 1 in the order of their first points.
+    goodness
+        What the verifier found.
+    """
+
+    labels: Int[np.ndarray, " n"]
+    goodness: Goodness
+
+    @property
+    def alpha(self) -> float:
+        """α*, the largest α for which the partition is α-good."""
+        return self.goodness.alpha
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What is known about the good clusterings of a data set after a search.
+
+    Every clustering that a search returns has been verified exactly, whatever the certificate says; the certificate is
+    about those that it may have missed.
+
+    Parameters
+    ----------
+    status
+        ``"complete"``: there are no others. ``"complete with probability 1 − δ"``: each one that exists was found with at
+        least that probability. ``"heuristic"``: there may be others.
+    found
+        How many good clusterings were found.
+    method
+        What the status rests on.
+    alpha, gamma, delta, points, convention
+        What was asked, and of how many points.
+    """
+
+    status: Status
+    found: int
+    method: str
+    alpha: float
+    gamma: float
+    delta: float
+    points: int
+    convention: Convention
+
+    @property
+    def none_exists(self) -> bool:
+        """Whether it is proved that the data has no good clustering."""
+        return self.status == COMPLETE and self.found == 0
+
+    def __str__(self) -> str:
+        """Return one sentence on what was found and what is proved, and one on how."""
+        asked = f"(α, γ) = ({self.alpha:g}, {self.gamma:g}), {self.points} points, {self.convention} means"
+        number = f"{self.found} good clustering{'' if self.found == 1 else 's'}" if self.found else "None"
+        if self.status == COMPLETE:
+            said = f"{number} found, and no others exist" if self.found else "No good clustering exists"
+        elif self.status == PROBABLY_COMPLETE:
+            missed = "any other one" if self.found else "one that exists"
+            said = f"{number} found; {missed} would have been found with probability {1 - self.delta:g} or more"
+        else:
+            missed = "there may be others" if self.found else "that doesn't prove that none exists"
+            said = f"{number} found; {missed}"
+        return f"{said} ({asked}). {self.status}: {self.method}."
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult:
+    """What a search found, the best first, and what it proves.
+
+    Parameters
+    ----------
+    clusterings
+        All the good clusterings that were found, by falling α*.
+    certificate
+        What is known about others.
+    nearest
+        The partition with the largest α* that was looked at, good or not, with clusters of at least the smallest size; None
+        if there was none.
+    """
+
+    clusterings: list[Clustering]
+    certificate: Certificate
+    nearest: Clustering | None
+
+
+def check_parameters(alpha: float, gamma: float, delta: float, budget: int = 1) -> None:
+    """Raise `InvalidDistances` for an α, γ, δ or budget that no search can be made with."""
+    if not (np.isfinite(alpha) and alpha > 1):
+        raise InvalidDistances(
+            f"α = {alpha:g}: expected a number above 1, since α says how many times nearer a point is to its own cluster. "
+            "Try 1.5 or 2."
+        )
+    if not 0 < gamma <= 0.5:
+        raise InvalidDistances(
+            f"γ = {gamma:g}: expected a share above 0 and at most 1/2, since two clusters of at least γ n points must fit. "
+            "Try 0.1."
+        )
+    if not 0 < delta < 1:
+        raise InvalidDistances(f"δ = {delta:g}: expected a probability between 0 and 1. Try 0.05.")
+    if budget < 1:
+        raise InvalidDistances(f"A budget of {budget} allows no search: expected 1 or more. Try 200000.")

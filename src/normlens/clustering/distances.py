@@ -1,0 +1,189 @@
+"""Metrics: which distances a clustering may be certified for, checked at the door."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
+
+from normlens.clustering.divergence import root_divergence
+from normlens.clustering.triangle import InvalidDistances, check_distance_matrix
+
+METRICS = ("euclidean", "sqrt_jsd", "hellinger", "precomputed")
+
+_INSTEAD = {
+    "cosine": "metric='euclidean' on rows divided by their length: the order of the pairs stays the same",
+    "correlation": "metric='euclidean' on rows with their mean taken off, then divided by their length",
+    "sqeuclidean": "metric='euclidean', its square root",
+    "jsd": "metric='sqrt_jsd', its square root",
+    "jensenshannon": "metric='sqrt_jsd'",
+    "kl": "metric='sqrt_jsd', which is made of two Kullback-Leibler divergences and is a metric",
+}
+_SYNONYMS = {
+    "cos": "cosine",
+    "cosine_distance": "cosine",
+    "squared_euclidean": "sqeuclidean",
+    "jensen_shannon": "jensenshannon",
+    "js": "jsd",
+    "kullback_leibler": "kl",
+    "kullback-leibler": "kl",
+    "kl_divergence": "kl",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Distances:
+    """The distances between n objects, taken from a matrix or worked out when they are asked for.
+
+    `read_distances` makes one. No more than the rows that were asked for is ever held in memory.
+
+    Parameters
+    ----------
+    values
+        ``(n, n)`` distances, or ``(n, d)`` points or distributions.
+    kind
+        ``"matrix"``, ``"euclidean"`` or ``"sqrt_jsd"``: what `values` are, and how their distances are worked out.
+    scale
+        What a Euclidean distance is multiplied by.
+    """
+
+    values: NDArray[np.float64]
+    kind: str
+    scale: float = 1.0
+
+    def __len__(self) -> int:
+        """Return the number of objects, n."""
+        return len(self.values)
+
+    def between(self, rows: Any, columns: Any = slice(None)) -> Float[np.ndarray, "rows columns"]:
+        """Return the distances from some of the objects to others; both are slices, indices or flags."""
+        if self.kind == "matrix":
+            block = self.values[rows]
+            whole = isinstance(columns, slice) and columns == slice(None)
+            return np.asarray(block if whole else block[:, columns])
+        if self.kind == "sqrt_jsd":
+            return root_divergence(self.values[rows], self.values[columns])
+        return np.asarray(cdist(self.values[rows], self.values[columns]) * self.scale)
+
+    def part(self, chosen: Int[np.ndarray, " s"]) -> "Distances":
+        """Return the distances among some of the objects."""
+        values = self.values[np.ix_(chosen, chosen)] if self.kind == "matrix" else self.values[chosen]
+        return Distances(values, self.kind, self.scale)
+
+    def matrix(self) -> Float[np.ndarray, "n n"]:
+        """Return all distances at once, ``(n, n)``, exactly symmetric with a diagonal of zeros."""
+        if self.kind == "matrix":
+            return self.values
+        full = self.between(slice(None))
+        np.fill_diagonal(full, 0.0)
+        return np.asarray((full + full.T) / 2)
+
+
+def read_distances(data: ArrayLike, metric: str = "euclidean") -> Distances:
+    """Take points or a distance matrix and refuse what has no metric.
+
+    Parameters
+    ----------
+    data
+        ``(n, d)`` points; for ``"sqrt_jsd"`` and ``"hellinger"`` each row is a distribution (non-negative; it is divided
+        by its sum). For ``"precomputed"``, ``(n, n)`` distances.
+    metric
+        ``"euclidean"``; ``"sqrt_jsd"``, the square root of the Jensen-Shannon divergence with logarithms to base 2, at
+        most 1; ``"hellinger"``, ‖√p − √q‖/√2, at most 1; or ``"precomputed"``.
+
+    Returns
+    -------
+    Distances
+
+    Raises
+    ------
+    InvalidDistances
+        For a metric that isn't one (cosine, KL: the message names the one to use), NaN, fewer than two objects, objects
+        that all lie in one place, or a matrix that `check_distance_matrix` refuses.
+    """
+    name = check_metric(metric)
+    values = _numbers(data, name)
+    if name == "precomputed":
+        check_distance_matrix(values, resolution=_resolution(data))
+        symmetric = values if np.array_equal(values, values.T) else (values + values.T) / 2
+        return Distances(symmetric, "matrix")
+    if name == "euclidean":
+        found = Distances(values, "euclidean")
+    else:
+        shares = _distributions(values, name)
+        found = Distances(shares, name) if name == "sqrt_jsd" else Distances(np.sqrt(shares), "euclidean", np.sqrt(0.5))
+    if not np.ptp(found.values, axis=0).any():
+        raise InvalidDistances(
+            f"All {len(values)} points lie in one place, so no distance tells them apart. Give points that differ."
+        )
+    return found
+
+
+def check_metric(metric: str) -> str:
+    """Return the metric's name, or raise `InvalidDistances` with the one to use instead."""
+    name = str(metric).lower().replace(" ", "_")
+    name = _SYNONYMS.get(name, name)
+    if name in METRICS:
+        return name
+    if name in _INSTEAD:
+        raise InvalidDistances(
+            f"'{metric}' isn't a metric that the certificate holds for: it breaks the triangle inequality or isn't "
+            f"symmetric. Use {_INSTEAD[name]}."
+            if name != "jensenshannon"
+            else f"The metric is called 'sqrt_jsd' here, not '{metric}'. Use metric='sqrt_jsd'."
+        )
+    raise InvalidDistances(
+        f"There is no metric '{metric}': expected one of {', '.join(METRICS)}. Choose one, or work out the distances "
+        "yourself and pass them with metric='precomputed'."
+    )
+
+
+def _numbers(data: ArrayLike, metric: str) -> NDArray[np.float64]:
+    """The data as a float64 table of at least two rows, without NaN."""
+    try:
+        values = np.ascontiguousarray(data, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidDistances(
+            f"The data can't be read as a table of real numbers: {error}. Expected an array (n, d) or (n, n)."
+        ) from error
+    if values.ndim != 2 or values.shape[1] == 0:
+        raise InvalidDistances(f"The data has shape {values.shape}; expected a table, one row for each object.")
+    if len(values) < 2:
+        raise InvalidDistances(
+            f"There is one point only ({len(values)} row, n_samples = {len(values)}): a clustering needs at least "
+            "two. Give more points."
+        )
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        row, column = bad[0]
+        kind = "distance" if metric == "precomputed" else "point"
+        raise InvalidDistances(
+            f"{len(bad)} numbers aren't finite (NaN or infinity); the first is {values[row, column]} at {kind} "
+            f"({row}, {column}). Every {kind} must be finite: leave those rows out."
+        )
+    return values
+
+
+def _distributions(values: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
+    """Rows divided by their sums."""
+    if (values < 0).any():
+        row, column = np.argwhere(values < 0)[0]
+        raise InvalidDistances(
+            f"Row {row} has the negative entry {values[row, column]:g} at {column}; the metric '{metric}' is between "
+            "distributions. Give rows without negative entries, or use metric='euclidean'."
+        )
+    sums = values.sum(axis=1, keepdims=True)
+    if not sums.all():
+        raise InvalidDistances(
+            f"Row {int(np.argmin(sums))} is zero throughout, so it is no distribution. Leave it out to use '{metric}'."
+        )
+    return np.asarray(values / sums)
+
+
+def _resolution(data: ArrayLike) -> float:
+    """The rounding of the numbers as they were given: float32 distances break the triangle inequality by rounding."""
+    dtype = getattr(data, "dtype", None)
+    coarse = "float32" in str(dtype) or "float16" in str(dtype)
+    return float(np.finfo(np.float16 if "float16" in str(dtype) else np.float32).eps) if coarse else 1e-12

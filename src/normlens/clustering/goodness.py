@@ -1,0 +1,233 @@
+"""The verifier: how good a given partition is, exactly, with the point that decides it.
+
+Δ(x, A) is the mean distance from x to the points of A. A partition is α-good if Δ(x, C_j) ≥ α Δ(x, C_i) for every x in
+C_i and every other cluster C_j. The search trusts nothing but this file: whatever it returns has been through here.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike, NDArray
+
+from normlens.clustering.distances import Distances, read_distances
+from normlens.clustering.triangle import InvalidDistances
+from normlens.errors import InvalidInput
+
+Convention = Literal["inclusive", "exclusive"]
+CONVENTIONS = ("inclusive", "exclusive")
+
+_ROWS_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class Witness:
+    """The point that decides α*: its mean distance to its own cluster and to the nearest other one.
+
+    Parameters
+    ----------
+    point
+        Its row.
+    own, other
+        The label of its cluster, and of the other cluster that is nearest.
+    own_distance, other_distance
+        Δ(x, C_own) and Δ(x, C_other).
+    """
+
+    point: int
+    own: int | str
+    other: int | str
+    own_distance: float
+    other_distance: float
+
+
+@dataclass(frozen=True, eq=False)
+class Goodness:
+    """What `goodness` found out about a partition.
+
+    Parameters
+    ----------
+    alpha
+        α*, the largest α for which the partition is α-good: the smallest of `ratios`. Below 1 some point is nearer to
+        another cluster than to its own.
+    gamma
+        γ*, the share of the points that are in the smallest cluster.
+    witness
+        The point whose ratio is α*.
+    ratios
+        ``(n,)``: Δ(x, nearest other cluster) / Δ(x, own cluster); infinite where the whole own cluster lies in x, and 1
+        where the other one lies there too.
+    labels, sizes
+        The clusters' names in sorted order, and how many points each has.
+    convention
+        ``"inclusive"``: Δ(x, own cluster) counts x itself. ``"exclusive"``: it doesn't.
+    """
+
+    alpha: float
+    gamma: float
+    witness: Witness
+    ratios: Float[np.ndarray, " n"]
+    labels: tuple[int | str, ...]
+    sizes: tuple[int, ...]
+    convention: Convention
+
+    def share_above(self, alpha: float) -> float:
+        """Return the share of the points, between 0 and 1, whose ratio is at least `alpha`."""
+        return float(np.mean(self.ratios >= alpha))
+
+    def is_good(self, alpha: float, gamma: float = 0.0) -> bool:
+        """Tell whether the partition is (α, γ)-good with at least two points in each cluster."""
+        least = smallest_size(len(self.ratios), gamma) if gamma else 2
+        return self.alpha >= alpha and min(self.sizes) >= least
+
+
+def goodness(
+    data: ArrayLike | Distances, labels: ArrayLike, metric: str = "euclidean", convention: Convention = "inclusive"
+) -> Goodness:
+    """Measure a partition exactly: α*, γ*, every point's ratio, and the witness.
+
+    Takes O(n²) time; memory for 128 rows of distances and the n × k mean distances, so ten thousand points are no trouble.
+
+    Parameters
+    ----------
+    data
+        Points ``(n, d)``, or distances ``(n, n)`` with ``metric="precomputed"``, or what `read_distances` made of them.
+    labels
+        ``(n,)`` names of the clusters, numbers or strings. -1, which means noise in scikit-learn, is refused: a
+        partition covers every point.
+    metric
+        See `read_distances`.
+    convention
+        Whether Δ(x, C_i) counts x itself, at distance 0, for x in C_i. The lemmas (`normlens.clustering.lemmas`) hold for
+        ``"inclusive"``. ``"exclusive"`` divides the ratios of a cluster by |C_i| / (|C_i| − 1), so it is the stricter:
+        what is good exclusively is good inclusively.
+
+    Returns
+    -------
+    Goodness
+
+    Raises
+    ------
+    InvalidDistances
+        If the data isn't metric, or the labels aren't a partition into two clusters or more.
+
+    References
+    ----------
+    Daniely, Linial and Saks 2012, "Clustering is difficult only when it does not matter".
+
+    Examples
+    --------
+    >>> found = goodness([[0.0], [1.0], [10.0], [11.0]], [0, 0, 1, 1])
+    >>> found.alpha, found.gamma, found.witness.point
+    (19.0, 0.5, 1)
+    """
+    check_convention(convention)
+    distances = data if isinstance(data, Distances) else read_distances(data, metric)
+    names, codes = _partition(labels, len(distances))
+    sizes = np.bincount(codes)
+    means = cluster_sums(distances, codes, len(names)) / sizes
+    return _judge(means, codes, sizes, names, convention)
+
+
+def cluster_sums(distances: Distances, codes: Int[np.ndarray, " n"], count: int) -> Float[np.ndarray, "n k"]:
+    """Add up the distances from each point to the points of each cluster, 128 rows at a time, ``(n, k)``."""
+    members = np.eye(count)[codes]
+    sums = np.empty((len(distances), count))
+    for start in range(0, len(distances), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        sums[rows] = distances.between(rows) @ members
+    return sums
+
+
+def point_ratios(
+    means: Float[np.ndarray, "n k"], codes: Int[np.ndarray, " n"], sizes: Int[np.ndarray, " k"], convention: Convention
+) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """Divide each point's mean distance to the nearest other cluster by that to its own.
+
+    Parameters
+    ----------
+    means
+        Δ(x, C) with x counted, for each point and cluster.
+    codes, sizes
+        Each point's cluster, ``0 … k - 1``, and each cluster's size.
+    convention
+        See `goodness`.
+
+    Returns
+    -------
+    ratios, nearest
+        The ratios, and which other cluster is the nearest.
+    """
+    every = np.arange(len(codes))
+    own = means[every, codes]
+    if convention == "exclusive":
+        own = own * (sizes / np.maximum(sizes - 1, 1))[codes]
+    others = means.copy()
+    others[every, codes] = np.inf
+    nearest = np.argmin(others, axis=1)
+    away = others[every, nearest]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where((own == 0) & (away == 0), 1.0, away / own), nearest
+
+
+def smallest_size(count: int, gamma: float) -> int:
+    """Return how many points a cluster of an (α, γ)-good clustering of `count` points has at least; never below two."""
+    return max(2, int(np.ceil(gamma * count * (1 - 1e-12))))
+
+
+def check_convention(convention: str) -> None:
+    """Raise `InvalidInput` unless the convention is one of `CONVENTIONS`."""
+    if convention not in CONVENTIONS:
+        raise InvalidInput(
+            f"There is no convention '{convention}': expected 'inclusive' (a point counts in its own cluster, as in the "
+            "lemmas) or 'exclusive'. Choose one."
+        )
+
+
+def _partition(labels: ArrayLike, count: int) -> tuple[tuple[int | str, ...], NDArray[np.intp]]:
+    """The clusters' names and each point's number among them."""
+    given = np.asarray(labels)
+    if given.shape != (count,):
+        raise InvalidDistances(
+            f"There are {count} points, but labels of shape {given.shape}. Give each point one label."
+        )
+    if given.dtype.kind == "f" and not (np.isfinite(given) & (given == np.round(given))).all():
+        raise InvalidDistances(
+            "The labels hold NaN or fractions; expected whole numbers or strings. Name each cluster."
+        )
+    if given.dtype.kind in "if" and (given == -1).any():
+        raise InvalidDistances(
+            f"{int((given == -1).sum())} points have the label -1, noise; the first is {int(np.argmax(given == -1))}. A "
+            "partition covers every point: assign them to a cluster, or leave the points out."
+        )
+    names, codes = np.unique(given, return_inverse=True)
+    if len(names) < 2:
+        raise InvalidDistances(
+            f"All {count} points have the label {names[0]!r}; one cluster is good vacuously. Give at least two."
+        )
+    return tuple(str(name) if given.dtype.kind in "USO" else int(name) for name in names), codes
+
+
+def _judge(
+    means: Float[np.ndarray, "n k"],
+    codes: NDArray[np.intp],
+    sizes: NDArray[np.intp],
+    names: tuple[int | str, ...],
+    convention: Convention,
+) -> Goodness:
+    ratios, nearest = point_ratios(means, codes, sizes, convention)
+    at = int(np.argmin(ratios))
+    own = means[at, codes[at]]
+    if convention == "exclusive":
+        own *= sizes[codes[at]] / max(int(sizes[codes[at]]) - 1, 1)
+    witness = Witness(at, names[codes[at]], names[nearest[at]], float(own), float(means[at, nearest[at]]))
+    return Goodness(
+        alpha=float(ratios[at]),
+        gamma=float(sizes.min() / len(codes)),
+        witness=witness,
+        ratios=ratios,
+        labels=names,
+        sizes=tuple(int(size) for size in sizes),
+        convention=convention,
+    )

@@ -1,0 +1,212 @@
+"""Objects with distances, such as attention heads: a map in two dimensions beside the tree with its certified nodes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+from scipy.cluster.hierarchy import dendrogram, linkage
+from scipy.linalg import eigh
+from scipy.spatial.distance import squareform
+from sklearn.manifold import smacof
+
+from normlens.errors import InvalidInput
+from normlens.figures.style import FAINT, INK, NORM_COLOUR, WEIGHT_COLOUR, drawing_style, new_figure
+
+# Okabe and Ito's palette without its yellow; markers tell further clusters apart.
+_COLOURS = (WEIGHT_COLOUR, NORM_COLOUR, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#555555")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_MOST_NAMES = 40
+
+
+def cluster_map(
+    distances: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    names: Sequence[str] | None = None,
+    certified: Sequence[tuple[Sequence[int], float]] = (),
+    title: str = "",
+    unit: str = "distance",
+) -> Figure:
+    """Draw objects in two dimensions, near where they are alike, beside the tree in which they merge.
+
+    On the left is metric multidimensional scaling (SMACOF, started from classical scaling), on the right the
+    average-linkage dendrogram. A node of the tree whose points form a cluster of a verified good clustering carries a
+    diamond with its clustering's α*. Clusters have the same colour and marker on both sides.
+
+    Parameters
+    ----------
+    distances
+        ``(n, n)``, symmetric, three objects or more.
+    labels
+        ``(n,)`` clusters, -1 for none; None leaves all points grey.
+    names
+        ``(n,)`` what the objects are called, such as ``"3.7"`` for layer 3, head 7; written beside the points while there
+        are at most 40.
+    certified
+        The certified clusters, each as its points' numbers and the α* of its clustering. One that isn't a node of this
+        tree is told by its colours only.
+    title
+        Of the figure.
+    unit
+        What a distance is, on the dendrogram's axis.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two panels.
+
+    Raises
+    ------
+    InvalidInput
+        If the shapes don't fit together, a distance isn't finite, or all are zero.
+    """
+    matrix, codes = _checked(distances, labels, names)
+    with drawing_style():
+        figure = new_figure(9.6, 4.4)
+        points, tree = figure.subplots(1, 2, width_ratios=[1, 1.25])
+        _draw_points(points, matrix, codes, names)
+        _draw_tree(tree, matrix, codes, names, certified, unit)
+        if title:
+            figure.suptitle(title, fontsize=11)
+        handles = _legend(codes, bool(certified))
+        if handles:
+            figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6))
+    return figure
+
+
+def _checked(
+    distances: ArrayLike, labels: ArrayLike | None, names: Sequence[str] | None
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    matrix = np.asarray(distances, dtype=np.float64)
+    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] and len(matrix) > 2
+    if not (square and np.isfinite(matrix).all() and matrix.any()):
+        raise InvalidInput(
+            f"The distances have shape {matrix.shape}; expected (n, n) finite numbers for three objects or more that don't "
+            "all lie in one place. Pass what HeadDistances.matrix() returns."
+        )
+    codes = np.full(len(matrix), -1, dtype=np.intp) if labels is None else np.asarray(labels, dtype=np.intp)
+    if codes.shape != (len(matrix),) or (names is not None and len(names) != len(matrix)):
+        raise InvalidInput(
+            f"There are {len(matrix)} objects, but labels of shape {codes.shape} and "
+            f"{'no' if names is None else len(names)} names. Give each object one of each."
+        )
+    return (matrix + matrix.T) / 2, codes
+
+
+def _embedding(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n 2"]:
+    """Two-dimensional coordinates whose distances come near to the given ones."""
+    count = len(matrix)
+    squares = matrix**2
+    centred = -(squares - squares.mean(axis=0) - squares.mean(axis=1, keepdims=True) + squares.mean()) / 2
+    values, vectors = eigh(centred, subset_by_index=[count - 2, count - 1])
+    start = vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1], 1e-12 * max(float(values[-1]), 1e-300)))
+    return np.asarray(smacof(matrix, n_components=2, init=start, n_init=1, random_state=0, normalized_stress=False)[0])
+
+
+def _draw_points(axes: Axes, matrix: NDArray[np.float64], codes: NDArray[np.intp], names: Sequence[str] | None) -> None:
+    places = _embedding(matrix)
+    for code in np.unique(codes):
+        x, y = places[codes == code].T
+        axes.scatter(
+            x, y, s=34 if len(codes) <= 100 else 16, marker=_marker(code), color=_colour(code), alpha=0.85, linewidths=0
+        )
+    if names is not None and len(names) <= _MOST_NAMES:
+        for name, place in zip(names, places, strict=True):
+            axes.annotate(name, place, xytext=(4, 3), textcoords="offset points", fontsize=6.5, color=INK)
+    axes.set(title="near each other where they are alike", xticks=[], yticks=[])
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.margins(0.1)
+
+
+def _draw_tree(
+    axes: Axes,
+    matrix: NDArray[np.float64],
+    codes: NDArray[np.intp],
+    names: Sequence[str] | None,
+    certified: Sequence[tuple[Sequence[int], float]],
+    unit: str,
+) -> None:
+    merges = linkage(squareform(matrix, checks=False), "average")
+    members = _members(merges)
+    shared = [_shared(codes[np.array(node)]) for node in members]
+    few = names is not None and len(names) <= _MOST_NAMES
+    drawn = dendrogram(
+        merges,
+        ax=axes,
+        labels=list(names) if few and names is not None else None,
+        no_labels=not few,
+        link_color_func=lambda node: FAINT if shared[node] is None else _colour(shared[node]),
+        leaf_font_size=6.5,
+        leaf_rotation=90,
+    )
+    middles = _middles(merges, np.asarray(drawn["leaves"]))
+    best: dict[int, float] = {}
+    nodes = {frozenset(node): number for number, node in enumerate(members)}
+    for cluster, alpha in certified:
+        node = nodes.get(frozenset(int(point) for point in cluster), -1)
+        if node >= len(matrix):
+            best[node] = max(alpha, best.get(node, 0.0))
+    for node, alpha in best.items():
+        x, y = middles[node], merges[node - len(matrix), 2]
+        axes.plot(x, y, marker="D", markersize=6, color=INK, zorder=5)
+        text = "∞" if np.isinf(alpha) else f"{alpha:.2f}"
+        axes.annotate(f"α* {text}", (x, y), xytext=(6, 4), textcoords="offset points", fontsize=8, zorder=6)
+    axes.set(title="how they merge (average linkage)", ylabel=unit)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.margins(y=0.08)
+    axes.set_ylim(bottom=0)
+
+
+def _members(merges: NDArray[np.float64]) -> list[tuple[int, ...]]:
+    """The points of each node, single points first."""
+    members: list[tuple[int, ...]] = [(point,) for point in range(len(merges) + 1)]
+    for left, right in merges[:, :2].astype(int):
+        members.append(members[left] + members[right])
+    return members
+
+
+def _middles(merges: NDArray[np.float64], leaves: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Where each node's bar has its middle, as scipy draws it: leaf i at 10 i + 5."""
+    count = len(leaves)
+    middles = np.empty(2 * count - 1)
+    middles[leaves] = 10 * np.arange(count) + 5
+    for node, (left, right) in enumerate(merges[:, :2].astype(int), start=count):
+        middles[node] = (middles[left] + middles[right]) / 2
+    return middles
+
+
+def _shared(codes: NDArray[np.intp]) -> int | None:
+    """The cluster that all of a node's points are in; None if there is no such cluster."""
+    return int(codes[0]) if codes[0] >= 0 and (codes == codes[0]).all() else None
+
+
+def _legend(codes: NDArray[np.intp], certified: bool) -> list[Line2D]:
+    handles = [
+        Line2D([], [], linestyle="", marker=_marker(code), color=_colour(code), label=f"cluster {code + 1} ({size})")
+        for code, size in zip(*np.unique(codes[codes >= 0], return_counts=True), strict=True)
+    ]
+    if certified:
+        handles.append(
+            Line2D(
+                [],
+                [],
+                linestyle="",
+                marker="D",
+                color=INK,
+                label="certified: every point is α* times nearer to its own",
+            )
+        )
+    return handles
+
+
+def _colour(code: int | None) -> str:
+    return FAINT if code is None or code < 0 else _COLOURS[code % len(_COLOURS)]
+
+
+def _marker(code: int) -> str:
+    return "." if code < 0 else _MARKERS[(code + code // len(_COLOURS)) % len(_MARKERS)]

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from normlens.errors import InvalidInput
+from normlens.figures.clusters import cluster_map
+
+LINE = np.array([0.0, 1.0, 10.0, 11.0, 30.0])
+MATRIX = np.abs(LINE[:, None] - LINE)
+
+
+def test_points_lie_as_far_apart_as_they_are() -> None:
+    figure = cluster_map(MATRIX, [0, 0, 1, 1, -1])
+    places = np.concatenate([np.asarray(one.get_offsets()) for one in figure.axes[0].collections])  # -1 first
+    found = np.sqrt(((places[:, None] - places[None]) ** 2).sum(axis=-1))
+    order = [4, 0, 1, 2, 3]
+    np.testing.assert_allclose(found, MATRIX[np.ix_(order, order)], atol=0.05)
+
+
+def test_certified_nodes_carry_a_diamond_at_their_height_and_the_best_alpha() -> None:
+    certified = [([0, 1], 9.0), ([1, 0], 19.0), ([2, 3], 9.0), ([0, 3], 5.0)]
+    figure = cluster_map(MATRIX, [0, 0, 1, 1, -1], names=list("abcde"), certified=certified)
+    diamonds = [line for line in figure.axes[1].lines if line.get_marker() == "D"]
+    assert sorted(float(np.asarray(line.get_ydata()).ravel()[0]) for line in diamonds) == [1.0, 1.0]
+    assert {text.get_text() for text in figure.axes[1].texts} == {"α* 19.00", "α* 9.00"}
+    ticks = [label.get_text() for label in figure.axes[1].get_xticklabels()]
+    centres = {frozenset(ticks[int(x) // 10 - 1 + step] for step in (0, 1)) for x in (_x(line) for line in diamonds)}
+    assert centres == {frozenset("ab"), frozenset("cd")}
+
+
+def _x(line: object) -> float:
+    return float(np.asarray(line.get_xdata()).ravel()[0])  # type: ignore[attr-defined]
+
+
+def test_names_are_written_while_they_can_be_read() -> None:
+    few = cluster_map(MATRIX, names=list("abcde"))
+    assert {text.get_text() for text in few.axes[0].texts} == set("abcde")
+    many = np.abs(np.arange(50.0)[:, None] - np.arange(50.0))
+    assert not cluster_map(many, names=[str(n) for n in range(50)]).axes[0].texts
+
+
+@pytest.mark.parametrize(
+    ("matrix", "labels", "names"),
+    [
+        (MATRIX[:2, :2], None, None),
+        (MATRIX[:3], None, None),
+        (np.full((3, 3), np.nan), None, None),
+        (np.zeros((3, 3)), None, None),
+        (MATRIX, [0, 1], None),
+        (MATRIX, None, ["a"]),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(
+    matrix: np.ndarray, labels: list[int] | None, names: list[str] | None
+) -> None:
+    with pytest.raises(InvalidInput):
+        cluster_map(matrix, labels, names=names)
