@@ -1,0 +1,298 @@
+"""Train a small German–English translation model, aligned well enough to link words: resumable, on any number of devices.
+
+``python reproduce/train_translation.py --direction de-en --texts free --data ../shared/data --out runs/de-en``; the same
+command goes on where a killed one stopped. On several GPUs: ``accelerate launch reproduce/train_translation.py …``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from parallel_text import ParallelText, described, prepare, write_text
+from transformers import (
+    GenerationConfig,
+    MarianConfig,
+    MarianMTModel,
+    MarianTokenizer,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
+    set_seed,
+)
+from translation_batches import END, LONGEST_INPUT, PADDING, UNKNOWN, Course, EncodedPairs, encode, make_tokenizer
+from translation_course import Record, last_checkpoint, only_item, smoothed_loss, steps_of_snapshots
+from translation_export import export
+
+from normlens.errors import InvalidInput, NormLensError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides what a training gives; kept beside it, so that it goes on only with the same.
+
+    Attributes
+    ----------
+    direction
+        ``"de-en"`` or ``"en-de"``.
+    texts
+        ``"free"`` for what may be given away, ``"all"`` for everything.
+    seed
+        Of weights, order, dropout and masks.
+    epochs
+        How often each pair is seen.
+    masking
+        Share of the decoder's input pieces that are hidden.
+    positions
+        Most padded positions in a batch.
+    pieces
+        Size of the joint vocabulary.
+    width, layers, heads
+        Size of the model; encoder and decoder have that many layers each.
+    learning_rate, warmup
+        Peak, and steps up to it; a cosine leads down to zero at the end.
+    longest
+        Longer sentences, in pieces, aren't trained on.
+    held_out
+        Pairs to measure on.
+    precision
+        ``"bfloat16"`` for mixed precision, or ``"float32"``.
+    limit
+        Pairs of each corpus to read at most; None for all.
+    """
+
+    direction: str
+    texts: str = "free"
+    seed: int = 1
+    epochs: float = 4.0
+    masking: float = 0.5
+    positions: int = 2560
+    pieces: int = 6000
+    width: int = 192
+    layers: int = 3
+    heads: int = 4
+    learning_rate: float = 1e-3
+    warmup: int = 400
+    longest: int = 100
+    held_out: int = 1000
+    precision: str = "bfloat16"
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.masking <= 1 or self.epochs <= 0 or self.width % (2 * self.heads):
+            raise InvalidInput(
+                f"Masking {self.masking}, epochs {self.epochs}, width {self.width} with {self.heads} heads; expected "
+                "masking from 0 to 1, more than 0 epochs, and a width that is a multiple of twice the heads."
+            )
+
+
+def train(settings: Settings, data: Path, out: Path) -> Path:
+    """Train, or go on training, and export the model.
+
+    Parameters
+    ----------
+    settings
+        What to train.
+    data
+        Folder with ``deen/parallel`` and ``deen/gold``.
+    out
+        Where text, tokenizer, checkpoints, snapshots, log and model go.
+
+    Returns
+    -------
+    Path
+        Folder of the finished model.
+
+    Raises
+    ------
+    InvalidInput
+        If data are missing, or ``out`` holds a training with other settings.
+    """
+    finished = out / "model"
+    if finished.exists():
+        print(f"{finished} is finished")
+        return finished
+    text = prepare(data, settings.texts, settings.held_out, settings.limit)
+    keep_settings(settings, out)
+    set_seed(settings.seed)
+    print("; ".join(described(text.preparation)), flush=True)
+    tokenizer = tokenizer_of(settings, text, out)
+    held_out = encode(text.held_out, tokenizer)
+    course = Course(
+        encode(text.training, tokenizer, settings.longest),
+        settings.epochs,
+        settings.positions,
+        settings.masking,
+        settings.seed,
+    )
+    trainer = trainer_of(settings, course, tokenizer, held_out, out)
+    trainer.train(resume_from_checkpoint=last_checkpoint(out))
+    if trainer.is_world_process_zero():
+        export(
+            trainer.model,
+            tokenizer,
+            held_out,
+            asdict(settings),
+            asdict(text.preparation),
+            trainer.state.log_history,
+            out,
+        )
+    return finished
+
+
+def keep_settings(settings: Settings, out: Path) -> None:
+    """Write the settings into a new folder, or compare them with those of the training that is there."""
+    path = out / "settings.json"
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        other = [
+            f"{name} {kept.get(name)!r}, now {value!r}"
+            for name, value in asdict(settings).items()
+            if kept.get(name) != value
+        ]
+        if other:
+            raise InvalidInput(
+                f"{out} holds a training with other settings ({'; '.join(other)}). Repeat its settings, or name another "
+                "folder with --out."
+            )
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asdict(settings), indent=1) + "\n", encoding="utf-8")
+
+
+def tokenizer_of(settings: Settings, text: ParallelText, out: Path) -> MarianTokenizer:
+    """Load the tokenizer of a training, or have the first process write the text and learn one from it."""
+    folder = out / "tokenizer"
+    if not (folder / "tokenizer_config.json").exists() and int(os.environ.get("RANK", "0")) == 0:
+        write_text(text, out / "text")
+        source, target = settings.direction.split("-")
+        make_tokenizer(text.training, folder, source, target, settings.pieces)
+    while not (folder / "tokenizer_config.json").exists():
+        time.sleep(1)
+    return MarianTokenizer.from_pretrained(folder)
+
+
+def new_model(settings: Settings) -> MarianMTModel:
+    """Make the model with random weights: Marian's architecture, all embeddings tied."""
+    config = MarianConfig(
+        vocab_size=settings.pieces,
+        d_model=settings.width,
+        encoder_layers=settings.layers,
+        decoder_layers=settings.layers,
+        encoder_attention_heads=settings.heads,
+        decoder_attention_heads=settings.heads,
+        encoder_ffn_dim=4 * settings.width,
+        decoder_ffn_dim=4 * settings.width,
+        dropout=0.1,
+        attention_dropout=0.0,
+        activation_dropout=0.0,
+        activation_function="relu",
+        init_std=settings.width**-0.5,
+        max_position_embeddings=LONGEST_INPUT,
+        scale_embedding=True,
+        share_encoder_decoder_embeddings=True,
+        tie_word_embeddings=True,
+        pad_token_id=PADDING,
+        eos_token_id=END,
+        decoder_start_token_id=PADDING,
+        forced_eos_token_id=END,
+    )
+    model = MarianMTModel(config)
+    model.generation_config = GenerationConfig(
+        pad_token_id=PADDING,
+        eos_token_id=END,
+        decoder_start_token_id=PADDING,
+        suppress_tokens=[UNKNOWN, PADDING],
+        max_length=LONGEST_INPUT,
+        num_beams=4,
+    )
+    return model
+
+
+def trainer_of(
+    settings: Settings, course: Course, tokenizer: MarianTokenizer, held_out: EncodedPairs, out: Path
+) -> Seq2SeqTrainer:
+    """Set up transformers' trainer: one item of the course is one batch, taken in order."""
+    arguments = Seq2SeqTrainingArguments(
+        output_dir=str(out),
+        seed=settings.seed,
+        num_train_epochs=1,
+        per_device_train_batch_size=1,
+        train_sampling_strategy="sequential",
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup,
+        lr_scheduler_type="cosine",
+        optim="adamw_torch_fused",
+        adam_beta2=0.98,
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        use_cpu=not torch.accelerator.is_available(),
+        bf16=settings.precision == "bfloat16",
+        logging_steps=50,
+        save_strategy="no",
+        save_total_limit=2,
+        remove_unused_columns=False,
+        disable_tqdm=not sys.stderr.isatty(),
+        report_to=[],
+    )
+    record = Record(
+        course, tokenizer, held_out, out, steps_of_snapshots(len(course) // arguments.world_size, settings.epochs)
+    )
+    return Seq2SeqTrainer(
+        model=new_model(settings),
+        args=arguments,
+        train_dataset=course,
+        data_collator=only_item,
+        compute_loss_func=smoothed_loss,
+        callbacks=[record],
+    )
+
+
+def read_arguments(arguments: list[str] | None = None) -> tuple[Settings, Path, Path]:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--direction", choices=["de-en", "en-de"], required=True)
+    parser.add_argument("--texts", choices=["free", "all"], default="free")
+    parser.add_argument("--data", type=Path, default=os.environ.get("NORMLENS_DATA"), help="default: $NORMLENS_DATA")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--precision", choices=["bfloat16", "float32"], default=Settings.precision)
+    for name, kind in (
+        ("seed", int),
+        ("epochs", float),
+        ("masking", float),
+        ("positions", int),
+        ("pieces", int),
+        ("width", int),
+        ("layers", int),
+        ("heads", int),
+        ("learning_rate", float),
+        ("warmup", int),
+        ("longest", int),
+        ("held_out", int),
+        ("limit", int),
+    ):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=getattr(Settings, name))
+    given = vars(parser.parse_args(arguments))
+    data, out = given.pop("data"), given.pop("out")
+    if data is None:
+        parser.error("name the data folder with --data or NORMLENS_DATA")
+    return Settings(**given), Path(data), out
+
+
+def main() -> int:
+    """Train as the command line says."""
+    try:
+        train(*read_arguments())
+    except NormLensError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
