@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from normlens.cli.aer import aer
+from normlens.cli.align import align
 from normlens.cli.analyze import analyze
 from normlens.cli.demo import demo
 from normlens.cli.models import models
@@ -60,6 +62,8 @@ app = typer.Typer(
 )
 app.command()(analyze)
 app.command()(report)
+app.command()(align)
+app.command()(aer)
 app.command()(models)
 app.command()(demo)
 

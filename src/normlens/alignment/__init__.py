@@ -1,0 +1,74 @@
+"""Word alignment from the cross-attention of translation models.
+
+`Extractor` reads soft alignments from one model, `Aligner` aligns a parallel text with one model or two, `evaluate` compares
+links with annotated ones.
+"""
+
+from normlens.alignment.aligning import FORMATS, WAYS, Aligner, Alignment, chosen_readings, with_layers
+from normlens.alignment.corpora import Line, ParallelFiles, skip, tabbed_stream
+from normlens.alignment.defaults import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL
+from normlens.alignment.evaluation import Evaluation, evaluate
+from normlens.alignment.extraction import Extractor, Pair, every_reading
+from normlens.alignment.formats import (
+    check_ranges,
+    json_line,
+    parse_links,
+    pharaoh_line,
+    read_links,
+    talp_line,
+)
+from normlens.alignment.layer import DEFAULT_RULE, RULES, Evidence, LayerChoice, choose_layer, gather
+from normlens.alignment.links import Cell, Link, LinkSets
+from normlens.alignment.pictures import draw_matrices, write_links_page
+from normlens.alignment.pieces import split_words
+from normlens.alignment.resuming import ResumableFile
+from normlens.alignment.soft import SoftAlignment, joint_links, two_way
+from normlens.alignment.symmetrisation import SYMMETRISATIONS, agreement, grow_diag, symmetrise
+from normlens.alignment.ways import Reading
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "DEFAULT_REVERSE_MODEL",
+    "DEFAULT_RULE",
+    "FORMATS",
+    "RULES",
+    "SYMMETRISATIONS",
+    "WAYS",
+    "Aligner",
+    "Alignment",
+    "Cell",
+    "Evaluation",
+    "Evidence",
+    "Extractor",
+    "LayerChoice",
+    "Line",
+    "Link",
+    "LinkSets",
+    "Pair",
+    "ParallelFiles",
+    "Reading",
+    "ResumableFile",
+    "SoftAlignment",
+    "agreement",
+    "check_ranges",
+    "choose_layer",
+    "chosen_readings",
+    "draw_matrices",
+    "evaluate",
+    "every_reading",
+    "gather",
+    "grow_diag",
+    "joint_links",
+    "json_line",
+    "parse_links",
+    "pharaoh_line",
+    "read_links",
+    "skip",
+    "split_words",
+    "symmetrise",
+    "tabbed_stream",
+    "talp_line",
+    "two_way",
+    "with_layers",
+    "write_links_page",
+]

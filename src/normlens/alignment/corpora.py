@@ -1,0 +1,146 @@
+"""Parallel text as a stream: two files, one file with tabs, or standard input; line by line, none of them lost."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from normlens.errors import InvalidInput
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a parallel text.
+
+    Attributes
+    ----------
+    number
+        From 1.
+    source, target
+        The two sentences; empty where there is a problem.
+    problem
+        Why it can't be read, or None.
+    """
+
+    number: int
+    source: str
+    target: str
+    problem: str | None = None
+
+
+class ParallelFiles:
+    """Two files, or one file of sentence, tab, translation; may be read any number of times.
+
+    Parameters
+    ----------
+    source
+        A text file in UTF-8, one sentence per line.
+    target
+        Its translation, line by line; None if `source` holds both, with a tab between them.
+
+    Raises
+    ------
+    InvalidInput
+        If a file can't be read, is empty, has another number of lines than the other, or a first line that can't be read.
+    """
+
+    def __init__(self, source: Path, target: Path | None = None) -> None:
+        self._paths = [source] if target is None else [source, target]
+        self._counted = [_counted(path) for path in self._paths]
+        counts = [count for count, _ in self._counted]
+        if len(set(counts)) > 1:
+            raise InvalidInput(
+                f"{source} has {counts[0]} lines and {target} has {counts[1]}; expected the translation of line n in line "
+                "n. Align the sentences first."
+            )
+        if not counts[0]:
+            raise InvalidInput(f"{source} is empty; expected one sentence per line.")
+        _require_readable(next(iter(self)), " and ".join(map(str, self._paths)))
+
+    def __len__(self) -> int:
+        return self._counted[0][0]
+
+    def __iter__(self) -> Iterator[Line]:
+        """Every line, in order."""
+        if len(self._paths) == 1:
+            with self._paths[0].open("rb") as file:
+                yield from _tabbed(file)
+            return
+        with self._paths[0].open("rb") as one, self._paths[1].open("rb") as other:
+            for number, (source, target) in enumerate(zip(one, other, strict=False), start=1):
+                yield _line(number, source, target)
+
+    def fingerprint(self) -> list[str]:
+        """What tells these texts from others: names and checksums."""
+        return [f"{path.name} {digest}" for path, (_, digest) in zip(self._paths, self._counted, strict=True)]
+
+
+def tabbed_stream(stream: BinaryIO) -> Iterator[Line]:
+    """Lines of sentence, tab, translation from a stream that is read once, such as standard input.
+
+    Raises
+    ------
+    InvalidInput
+        If it is empty, or its first line can't be read.
+    """
+    lines = _tabbed(stream)
+    first = next(lines, None)
+    if first is None:
+        raise InvalidInput("Standard input is empty; expected lines of sentence, tab, translation.")
+    _require_readable(first, "standard input")
+    yield first
+    yield from lines
+
+
+def skip(lines: Iterable[Line], number: int) -> Iterator[Line]:
+    """The lines behind the first ``number``."""
+    return islice(iter(lines), number, None)
+
+
+def _tabbed(lines: Iterable[bytes]) -> Iterator[Line]:
+    for number, raw in enumerate(lines, start=1):
+        parts = raw.split(b"\t")
+        if len(parts) == 2:
+            yield _line(number, *parts)
+        else:
+            yield Line(number, "", "", f"it has {len(parts) - 1} tabs, not one between sentence and translation")
+
+
+def _line(number: int, source: bytes, target: bytes) -> Line:
+    try:
+        one, other = (_text(raw, number) for raw in (source, target))
+    except UnicodeDecodeError as error:
+        return Line(number, "", "", f"it is not text in UTF-8 ({error.reason} at byte {error.start})")
+    return Line(number, one, other)
+
+
+def _text(raw: bytes, number: int) -> str:
+    return raw.decode("utf-8-sig" if number == 1 else "utf-8").strip("\r\n")
+
+
+def _require_readable(first: Line, where: str) -> None:
+    if first.problem is not None:
+        raise InvalidInput(
+            f"{where}, line 1: {first.problem}. Expected text in UTF-8: two files with a sentence on each line, or one with "
+            "sentence, tab, translation on each line."
+        )
+
+
+def _counted(path: Path) -> tuple[int, str]:
+    """Number of lines and checksum of a file."""
+    digest, lines, last = hashlib.sha256(), 0, b"\n"
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                lines += chunk.count(b"\n")
+                last = chunk[-1:]
+    except OSError as error:
+        raise InvalidInput(f"{path} can't be read: {error.strerror or error}. Check the path.") from error
+    return lines + (last != b"\n"), digest.hexdigest()[:16]

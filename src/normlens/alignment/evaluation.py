@@ -1,0 +1,155 @@
+"""Alignment error rate, precision and recall against sure and possible links, with bootstrap intervals."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+from scipy.stats import DegenerateDataWarning, bootstrap
+
+from normlens.alignment.links import LinkSets
+from normlens.errors import InvalidInput
+
+Interval = tuple[float, float]
+
+_NUMBERS_AT_ONCE = 2_000_000  # of the resampled counts
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well an alignment agrees with annotated links.
+
+    Attributes
+    ----------
+    aer, precision, recall
+        Over the corpus, between 0 and 1. Precision is NaN where nothing was aligned.
+    aer_interval, precision_interval, recall_interval
+        Bootstrap percentile intervals over sentence pairs; NaN where there are none.
+    sentences, links, sure, possible
+        Numbers of sentence pairs, of links in the alignment, of sure links, of possible links (sure ones included).
+    """
+
+    aer: float
+    precision: float
+    recall: float
+    aer_interval: Interval
+    precision_interval: Interval
+    recall_interval: Interval
+    sentences: int
+    links: int
+    sure: int
+    possible: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything by name, ready for JSON: NaN is None."""
+
+        def plain(x: Any) -> Any:
+            if isinstance(x, tuple):
+                return [plain(y) for y in x]
+            return None if isinstance(x, float) and x != x else x
+
+        return {name: plain(value) for name, value in asdict(self).items()}
+
+
+def evaluate(
+    gold: Iterable[LinkSets],
+    hypothesis: Iterable[LinkSets],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Evaluation:
+    """Compare an alignment A with annotated links S ⊆ P.
+
+    AER = 1 − (|A∩S| + |A∩P|) / (|A| + |S|), precision = |A∩P| / |A|, recall = |A∩S| / |S|, over the corpus.
+
+    Parameters
+    ----------
+    gold
+        Annotated links, one entry per sentence pair.
+    hypothesis
+        The alignment; its possible links count as links.
+    confidence, resamples, seed
+        Of the bootstrap over sentence pairs; fewer than two resamples leave the intervals out.
+
+    Raises
+    ------
+    InvalidInput
+        If the two are not equally long, or there is no sure link to compare with.
+
+    References
+    ----------
+    Och & Ney 2003, "A Systematic Comparison of Various Statistical Alignment Models", section 5.
+
+    Examples
+    --------
+    >>> gold = [LinkSets.of({(0, 0), (1, 1)}, {(2, 1)})]
+    >>> evaluate(gold, [LinkSets.of({(0, 0), (2, 1), (2, 2)})]).aer
+    0.4
+    """
+    table = _counts(gold, hypothesis)
+    if not table[:, 1].sum():
+        raise InvalidInput(
+            f"The gold alignment holds no sure link in {len(table)} sentence pairs, and so nothing can be compared with "
+            "it. Sure links are written 3-4."
+        )
+    rates, (low, high) = _rates(*table.T), _intervals(table, confidence, resamples, seed)
+    of_aer, of_precision, of_recall = [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    numbers = [int(n) for n in table.sum(axis=0)]
+    aer, precision, recall = map(float, rates)
+    return Evaluation(
+        aer, precision, recall, of_aer, of_precision, of_recall, len(table), numbers[0], numbers[1], numbers[4]
+    )
+
+
+def _counts(gold: Iterable[LinkSets], hypothesis: Iterable[LinkSets]) -> Float[np.ndarray, "sentence 5"]:
+    """|A|, |S|, |A∩S|, |A∩P|, |P| of each sentence pair."""
+    rows = []
+    for number, (annotated, found) in enumerate(zip_longest(gold, hypothesis), start=1):
+        if annotated is None or found is None:
+            which, other = ("gold", "alignment") if annotated is None else ("alignment", "gold")
+            raise InvalidInput(
+                f"The {which} ends after {number - 1} sentence pairs, and the {other} goes on; expected equally many "
+                "lines. Both must be about the same sentences."
+            )
+        links = found.possible
+        rows.append(
+            (len(links), len(annotated.sure), len(links & annotated.sure), len(links & annotated.possible),
+             len(annotated.possible))
+        )  # fmt: skip
+    return np.asarray(rows, dtype=np.float64).reshape(-1, 5)
+
+
+def _rates(*columns: NDArray[np.float64], axis: int = -1) -> Float[np.ndarray, "rate *resample"]:
+    """AER, precision and recall from the columns of the counts, summed along ``axis``."""
+    links, sure, hits, allowed = (column.sum(axis=axis) for column in columns[:4])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.stack([1 - (hits + allowed) / (links + sure), allowed / links, hits / sure])
+
+
+def _intervals(
+    table: NDArray[np.float64], confidence: float, resamples: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Percentile intervals of the three rates; sentence pairs are drawn with replacement."""
+    if len(table) < 2 or resamples < 2:
+        return np.full(3, np.nan), np.full(3, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # a precision of nothing is NaN, and so is its interval
+        found = bootstrap(
+            tuple(table.T),
+            _rates,
+            paired=True,
+            vectorized=True,
+            confidence_level=confidence,
+            n_resamples=resamples,
+            batch=max(1, _NUMBERS_AT_ONCE // len(table)),
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        )
+    return np.asarray(found.confidence_interval.low), np.asarray(found.confidence_interval.high)

@@ -1,0 +1,84 @@
+"""Alignments as pictures: a pair's matrix by weight beside by norm, and pages with links drawn between the words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from normlens.alignment.aligning import Alignment
+from normlens.alignment.extraction import Extractor, Pair
+from normlens.alignment.links import LinkSets
+from normlens.alignment.ways import Reading
+from normlens.saving import written_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_matrices(extractor: Extractor, pair: Pair, reading: Reading, gold: LinkSets | None = None) -> Figure:
+    """Draw what each target word takes from each source word: by weight beside by norm.
+
+    Parameters
+    ----------
+    extractor
+        Of the model.
+    pair
+        From :meth:`Extractor.pair`.
+    reading
+        Layer, scope, setting and head; both measures are drawn.
+    gold
+        Annotated links, framed.
+    """
+    from normlens.figures.alignment import alignment_matrices
+
+    ways = [replace(reading, measure="weight", scope="attention"), replace(reading, measure="norm")]
+    ((weight, norm),) = extractor.maps([pair], ways)
+    known = gold or LinkSets.of(())
+    head = "" if reading.head is None else f", head {reading.head}"
+    title = f"layer {reading.layer}{head}, {reading.setting.upper()}"
+    return alignment_matrices(
+        weight.values, norm.values, pair.source, pair.target, sure=known.sure, possible=known.possible, title=title
+    )
+
+
+def write_links_page(
+    alignments: Iterable[Alignment],
+    path: str | Path,
+    title: str = "Word alignment",
+    gold: Sequence[LinkSets] | None = None,
+) -> Path:
+    """Write a self-contained HTML page with the links of some pairs, drawn between their words.
+
+    Parameters
+    ----------
+    alignments
+        As :meth:`Aligner.align` gives them; skipped lines are left out.
+    path
+        Where it goes; the file appears whole or not at all.
+    title
+        Its heading.
+    gold
+        Annotated links, by line number less one: links that aren't among them are grey, those not found green.
+
+    Raises
+    ------
+    NormLensError
+        If it can't be written.
+    """
+    from normlens.figures.links import LinkedPair, links_page
+
+    pairs = [
+        LinkedPair(
+            found.source,
+            found.target,
+            [(link.source, link.target, link.score, link.sure) for link in found.links],
+            f"line {found.line}",
+            None if gold is None else gold[found.line - 1].possible,
+        )
+        for found in alignments
+        if found.skipped is None
+    ]
+    page = links_page(pairs, title)
+    return written_whole(Path(path), lambda temporary: temporary.write_text(page, encoding="utf-8"))

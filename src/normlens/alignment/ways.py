@@ -1,0 +1,63 @@
+"""The ways to read a model's cross-attention as an alignment: weight or norm, which layer, head, scope and row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from normlens.alignment.maps import SETTINGS, Setting
+from normlens.anatomy import SCOPES, Scope
+from normlens.errors import InvalidInput
+from normlens.measuring import Measures
+
+Measure = Literal["weight", "norm"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which numbers of a model are read as an alignment.
+
+    Attributes
+    ----------
+    layer
+        Layer of cross-attention, from 0.
+    measure
+        "norm", ‖Σ α f(x)‖, or "weight", the mean of α over heads.
+    scope
+        How far the norm follows the contributions.
+    setting
+        "awi": a target word is read in the row where it is the decoder's input; "awo": where it is predicted.
+    head
+        One head alone: α f(x) of scope "attention", or its α. Default: all heads together.
+    """
+
+    layer: int
+    measure: Measure = "norm"
+    scope: Scope = "attention"
+    setting: Setting = "awi"
+    head: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in (("measure", ("weight", "norm")), ("scope", SCOPES), ("setting", SETTINGS)):
+            if getattr(self, name) not in known:
+                raise InvalidInput(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}.")
+        if self.head is not None and self.measure == "norm" and self.scope != "attention":
+            raise InvalidInput(
+                f"Head {self.head} at scope {self.scope!r} was asked for; one head's norm ends at scope 'attention', and "
+                "what comes later belongs to all heads. Leave one of them out."
+            )
+
+    @property
+    def reach(self) -> Scope:
+        """The scope that has to be measured."""
+        return self.scope if self.measure == "norm" else "attention"
+
+    def of(self, measures: Measures) -> Tensor:
+        """The numbers, ``(batch, row, token)``, out of what was measured on the layer."""
+        if self.measure == "weight":
+            return measures.weight.mean(1) if self.head is None else measures.weight[:, self.head]
+        if self.head is not None:
+            return measures.weight[:, self.head] * measures.vector_norm[:, self.head, None]
+        return measures.norm[self.scope]

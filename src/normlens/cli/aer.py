@@ -1,0 +1,109 @@
+"""``normlens aer``: how well links agree with annotated ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from normlens.cli.files import unreadable
+from normlens.cli.options import Json
+from normlens.cli.terminal import results
+from normlens.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from normlens.alignment import Evaluation, LinkSets
+
+_TEXTS = "Check for links to words that aren't there"
+
+
+def aer(
+    gold: Annotated[
+        Path, typer.Argument(metavar="GOLD", help="Annotated links: 3-4 is sure, 3p4 possible.", show_default=False)
+    ],
+    hypothesis: Annotated[
+        Path,
+        typer.Argument(metavar="HYPOTHESIS", help="Links to judge: Pharaoh, .talp or JSON lines.", show_default=False),
+    ],
+    gold_base: Annotated[int, typer.Option(min=0, max=1, help="Number of the first word in the gold file.")] = 1,
+    hyp_base: Annotated[int, typer.Option(min=0, max=1, help="Number of the first word in the other file.")] = 0,
+    source: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The source sentences.", rich_help_panel=_TEXTS)
+    ] = None,
+    target: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The target sentences.", rich_help_panel=_TEXTS)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Alignment error rate, precision and recall, with 95 % bootstrap intervals over sentences.
+
+    [bold]Examples[/bold]
+
+    - [cyan]normlens aer gold.talp links.txt[/cyan]
+
+    - [cyan]normlens aer gold.talp links.txt --gold-base 0 --json | jq .aer[/cyan]
+    """
+    from normlens.alignment import evaluate, read_links
+
+    annotated, links = list(read_links(gold, gold_base)), list(read_links(hypothesis, hyp_base))
+    if source is not None or target is not None:
+        _check_words(annotated, links, source, target, (gold, hypothesis))
+    found = evaluate(annotated, links)
+    if as_json:
+        typer.echo(json.dumps(found.as_dict()))
+        return
+    results().print(_table(found))
+    typer.echo(
+        f"{found.sentences} sentence pairs, {found.links} links against {found.sure} sure and {found.possible} possible ones"
+    )
+
+
+def _check_words(
+    gold: list[LinkSets], links: list[LinkSets], source: Path | None, target: Path | None, names: tuple[Path, Path]
+) -> None:
+    from normlens.alignment import check_ranges
+
+    if source is None or target is None:
+        raise InvalidInput("--source and --target belong together; one of them was given. Give both, or neither.")
+    sizes = [list(_word_counts(path)) for path in (source, target)]
+    for path, of_file in zip(names, (gold, links), strict=True):
+        check_ranges(_with_sizes(of_file, sizes[0], sizes[1], path), str(path))
+
+
+def _with_sizes(
+    links: Iterable[LinkSets], sources: Iterable[int], targets: Iterable[int], path: Path
+) -> Iterator[tuple[LinkSets, int, int]]:
+    for of_line, source, target in zip_longest(links, sources, targets):
+        if of_line is None or source is None or target is None:
+            raise InvalidInput(
+                f"{path} and the two texts are not equally long; expected a line for each sentence pair."
+            )
+        yield of_line, source, target
+
+
+def _word_counts(path: Path) -> Iterator[int]:
+    from normlens.alignment import split_words
+
+    try:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
+            for line in file:
+                yield len(split_words(line))
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from error
+
+
+def _table(found: Evaluation) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("", "%", "95 % interval"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name in ("aer", "precision", "recall"):
+        low, high = getattr(found, f"{name}_interval")
+        interval = "–" if low != low else f"{100 * low:.1f} to {100 * high:.1f}"
+        value = getattr(found, name)
+        table.add_row("AER" if name == "aer" else name, "–" if value != value else f"{100 * value:.1f}", interval)
+    return table

@@ -1,0 +1,199 @@
+"""Pictures of word alignments: the matrix by weight beside the norm, and AER by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from normlens.errors import InvalidInput
+from normlens.figures.style import (
+    FAINT,
+    INK,
+    MEASURE_COLOURS,
+    MEASURE_TITLES,
+    colour_map,
+    drawing_style,
+    new_figure,
+    readable,
+)
+
+Cell = tuple[int, int]
+
+_END = "(end)"
+_GOLD = "#00785A"
+_SETTING_LINES = {"awi": "-", "awo": "--"}
+_SETTING_TITLES = {"awi": "AWI: target word as input", "awo": "AWO: target word as output"}
+
+
+def alignment_matrices(
+    weight: Float[np.ndarray, "target source+1"],
+    norm: Float[np.ndarray, "target source+1"],
+    source: Sequence[str],
+    target: Sequence[str],
+    *,
+    sure: Collection[Cell] = (),
+    possible: Collection[Cell] = (),
+    title: str = "",
+) -> Figure:
+    """Draw what each target word takes from each source word, by weight beside by norm, with annotated links framed.
+
+    Parameters
+    ----------
+    weight, norm
+        Soft alignments, one row per target word; the last column is the end of the sentence. Rows are drawn as shares.
+    source, target
+        The words.
+    sure, possible
+        Annotated links as (source, target), from 0: framed with a whole line, and with a dashed one.
+    title
+        Above both panels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A dot marks the largest cell of each row: the link that is read off, or none where that is the end.
+
+    Raises
+    ------
+    InvalidInput
+        If the shapes don't fit the words.
+    """
+    expected = len(target), len(source) + 1
+    panels = {"weight": np.asarray(weight, dtype=np.float64), "norm": np.asarray(norm, dtype=np.float64)}
+    for name, values in panels.items():
+        if values.shape != expected:
+            raise InvalidInput(
+                f"The {name} has shape {values.shape} for {len(source)} source and {len(target)} target words; expected "
+                f"{expected}, with the end of the sentence in the last column."
+            )
+    side = float(np.clip(0.26 * max(expected), 2.8, 7.0))
+    with drawing_style():
+        figure = new_figure(2 * side + 1.6, side * expected[0] / max(expected) + 1.9, square=True)
+        for axes, (name, values) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
+            _draw_matrix(axes, values, name)
+            _frame(axes, sure, "-")
+            _frame(axes, set(possible) - set(sure), (0, (2, 1.5)))
+            axes.set_title(MEASURE_TITLES[name], color=MEASURE_COLOURS[name], fontweight="bold")
+            _label(axes, source, target, left=name == "weight")
+        figure.legend(handles=_matrix_legend(bool(sure), bool(possible)), loc="outside lower center", ncols=3)
+        if title:
+            figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def aer_curves(table: pd.DataFrame, references: Mapping[str, float] | None = None) -> Figure:
+    """Draw the alignment error rate of each layer, by weight and by norm, AWI and AWO.
+
+    Parameters
+    ----------
+    table
+        Columns `layer`, `measure` ("weight" or "norm"), `setting` ("awi" or "awo") and `aer` (0 to 1); several rows of one
+        kind, such as seeds, are drawn as their mean with a band from the least to the largest.
+    references
+        Other aligners' AER by name, drawn as level lines.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel per setting, on the same scale.
+
+    Raises
+    ------
+    InvalidInput
+        If a column is missing, or there is nothing to draw.
+    """
+    missing = [name for name in ("layer", "measure", "setting", "aer") if name not in table]
+    if missing or not len(table):
+        raise InvalidInput(
+            f"The table has {len(table)} rows and lacks {', '.join(missing) or 'no column'}; expected layer, measure, "
+            "setting and aer, and at least one row."
+        )
+    settings = [name for name in _SETTING_TITLES if name in set(table["setting"])]
+    with drawing_style():
+        figure = new_figure(3.3 * len(settings) + 1.2, 3.3)
+        panels = figure.subplots(1, len(settings), sharey=True, squeeze=False)[0]
+        for axes, setting in zip(panels, settings, strict=True):
+            for measure, colour in MEASURE_COLOURS.items():
+                _draw_aer(axes, table[(table["setting"] == setting) & (table["measure"] == measure)], measure, colour)
+            for name, value in (references or {}).items():
+                axes.axhline(100 * value, color=FAINT, linewidth=1, linestyle=":")
+                axes.annotate(
+                    name, (1, 100 * value), xycoords=("axes fraction", "data"), xytext=(-2, 2), ha="right",
+                    textcoords="offset points", fontsize=7.5, color="#666666",
+                )  # fmt: skip
+            axes.set_title(_SETTING_TITLES[setting])
+            axes.set_xlabel("layer")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+            axes.grid(axis="y", color="#E6E6E6", linewidth=0.6)
+            axes.set_axisbelow(True)
+        panels[0].set_ylabel("AER in %, lower is better")
+        panels[0].set_ylim(bottom=0)
+        lines = [
+            Line2D([], [], color=colour, marker="os"[measure == "norm"], markersize=4, label=f"by {measure}")
+            for measure, colour in MEASURE_COLOURS.items()
+        ]
+        figure.legend(handles=lines, loc="outside upper center", ncols=2)
+    return figure
+
+
+def _draw_matrix(axes: Axes, values: np.ndarray, measure: str) -> None:
+    total = np.nansum(values, axis=1, keepdims=True)
+    rows = np.divide(values, total, out=np.full_like(values, np.nan), where=total > 0)
+    axes.pcolormesh(
+        np.ma.masked_invalid(rows), cmap=colour_map(measure), vmin=0, vmax=1, edgecolors="face", linewidth=0.2
+    )
+    for row, cells in enumerate(rows):
+        if np.isfinite(cells).any():
+            best = int(np.nanargmax(cells))
+            axes.plot(
+                best + 0.5, row + 0.5, "o", markersize=3.2, color=INK, markeredgecolor="white", markeredgewidth=0.6
+            )
+    axes.axvline(values.shape[1] - 1, color=FAINT, linewidth=0.8)
+    axes.set_aspect("equal")
+    axes.set_ylim(values.shape[0], 0)
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+
+
+def _frame(axes: Axes, cells: Collection[Cell], line: str | tuple[float, tuple[float, ...]]) -> None:
+    for source, target in cells:
+        axes.add_patch(
+            Rectangle((source + 0.08, target + 0.08), 0.84, 0.84, fill=False, edgecolor=_GOLD, linewidth=1.4, ls=line)
+        )
+
+
+def _label(axes: Axes, source: Sequence[str], target: Sequence[str], *, left: bool) -> None:
+    for axis, words in ((axes.xaxis, [*source, _END]), (axes.yaxis, target)):
+        ticks = axis.set_ticks(np.arange(len(words)) + 0.5, [readable(word) for word in words])
+        for tick in ticks:
+            tick.label1.set_parse_math(False)
+    axes.tick_params(axis="x", labelrotation=90, length=0, pad=2)
+    axes.tick_params(axis="y", length=0, pad=2, labelleft=left)
+
+
+def _matrix_legend(sure: bool, possible: bool) -> list[Line2D]:
+    lines = [Line2D([], [], color="none", marker="o", markersize=4, markerfacecolor=INK, label="largest of its row")]
+    for shown, width, label in ((sure, 1.4, "annotated, sure"), (possible, 0.7, "annotated, possible (dashed)")):
+        if shown:
+            frame = Line2D([], [], color="none", marker="s", markersize=9, markeredgewidth=width, label=label)
+            frame.set(markerfacecolor="none", markeredgecolor=_GOLD)
+            lines.append(frame)
+    return lines
+
+
+def _draw_aer(axes: Axes, rows: pd.DataFrame, measure: str, colour: str) -> None:
+    if not len(rows):
+        return
+    by_layer = 100 * rows.groupby("layer")["aer"].agg(["mean", "min", "max"])
+    axes.fill_between(by_layer.index, by_layer["min"], by_layer["max"], color=colour, alpha=0.2, linewidth=0)
+    axes.plot(
+        by_layer.index, by_layer["mean"], color=colour, marker="os"[measure == "norm"], markersize=4, linewidth=1.5
+    )

@@ -1,0 +1,166 @@
+"""Links drawn between two lines of words, as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from normlens.figures.style import NORM_COLOUR, readable
+
+Cell = tuple[int, int]
+
+_LETTER, _GAP, _MARGIN, _HEIGHT = 8.4, 14.0, 12.0, 118.0  # of the drawn lines of words, in SVG units
+
+
+@dataclass(frozen=True)
+class LinkedPair:
+    """A sentence pair with its links, to be drawn.
+
+    Attributes
+    ----------
+    source, target
+        The words.
+    links
+        Source word, target word, score between 0 and 1, and whether the link is sure.
+    title
+        What stands above it.
+    gold
+        Annotated links as (source, target), if there are any: links that aren't among them are drawn in grey.
+    """
+
+    source: Sequence[str]
+    target: Sequence[str]
+    links: Sequence[tuple[int, int, float, bool]]
+    title: str = ""
+    gold: Collection[Cell] | None = field(default=None)
+
+
+def links_page(pairs: Sequence[LinkedPair], title: str) -> str:
+    """Draw links between two lines of words, pair below pair, as one self-contained HTML page.
+
+    Parameters
+    ----------
+    pairs
+        In the order of the page.
+    title
+        Its heading.
+
+    Returns
+    -------
+    str
+        HTML; strong lines are links with high scores, dashed ones only possible. Pointing at a word shows its links alone.
+    """
+    marked = any(pair.gold is not None for pair in pairs)
+    key = "Strong lines: high scores. Dashed: only possible."
+    key += " Grey: not among the annotated links. Green, dotted: annotated, but not found." if marked else ""
+    drawn = "\n".join(_drawn(pair) for pair in pairs)
+    return _PAGE.replace("{title}", html.escape(title)).replace("{key}", key).replace("{pairs}", drawn)
+
+
+def _drawn(pair: LinkedPair) -> str:
+    upper, width = _places(pair.source)
+    lower, other = _places(pair.target)
+    extent = max(width, other)
+    shifts = (extent - width) / 2, (extent - other) / 2
+    tops = [x + shifts[0] for x in upper], [x + shifts[1] for x in lower]
+    lines = [
+        _line(tops, source, target, score, sure, pair.gold is None or (source, target) in pair.gold)
+        for source, target, score, sure in pair.links
+    ]
+    found = {(source, target) for source, target, _, _ in pair.links}
+    missed = [_path(tops, *cell, 'class="missed"') for cell in sorted(set(pair.gold or ()) - found)]
+    words = [_word(x, 18, word, f"s{k}") for k, (x, word) in enumerate(zip(tops[0], pair.source, strict=True))]
+    words += [
+        _word(x, _HEIGHT - 8, word, f"t{k}") for k, (x, word) in enumerate(zip(tops[1], pair.target, strict=True))
+    ]
+    caption = f"<figcaption>{html.escape(pair.title)}</figcaption>" if pair.title else ""
+    return (
+        f'<figure>{caption}<div class="strip"><svg viewBox="0 0 {extent:.0f} {_HEIGHT:.0f}" width="{extent:.0f}" '
+        f'height="{_HEIGHT:.0f}" role="img">{"".join(missed + lines + words)}</svg></div></figure>'
+    )
+
+
+def _places(words: Sequence[str]) -> tuple[list[float], float]:
+    """The middle of each word, and the width of the line."""
+    places, at = [], _MARGIN
+    for word in words:
+        size = _LETTER * sum(1.9 if ord(letter) >= 0x1100 else 1.0 for letter in readable(word))
+        places.append(at + size / 2)
+        at += size + _GAP
+    return places, at - _GAP + _MARGIN
+
+
+def _line(
+    tops: tuple[list[float], list[float]], source: int, target: int, score: float, sure: bool, right: bool
+) -> str:
+    strength = float(np.clip(score, 0.0, 1.0))
+    style = f"stroke:{NORM_COLOUR if right else '#9A9A9A'};stroke-width:{1 + 2.2 * strength:.2f};"
+    style += f"opacity:{0.35 + 0.65 * strength:.2f};" + ("" if sure else "stroke-dasharray:5 3;")
+    return _path(tops, source, target, f'class="link" style="{style}"', f"{score:.2f}")
+
+
+def _path(tops: tuple[list[float], list[float]], source: int, target: int, marks: str, note: str = "not found") -> str:
+    above, below = tops[0][source], tops[1][target]
+    top, bottom = 25.0, _HEIGHT - 25
+    bend = (top + bottom) / 2
+    return (
+        f'<path {marks} data-s="s{source}" data-t="t{target}" d="M{above:.1f} {top:.0f} C{above:.1f} {bend:.0f} '
+        f'{below:.1f} {bend:.0f} {below:.1f} {bottom:.0f}"><title>{source}-{target}: {note}</title></path>'
+    )
+
+
+def _word(x: float, y: float, word: str, name: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.0f}" data-w="{name}">{html.escape(readable(word))}</text>'
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body { font: 15px/1.4 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 75rem; padding: 0 1rem }
+h1 { font-size: 1.3rem; margin: 0 0 .2rem }
+p { margin: 0 0 1.2rem; color: #555 }
+figure { margin: 0 0 1.4rem; border-top: 1px solid #e6e6e6; padding-top: .4rem }
+figcaption { color: #777; font-size: .85rem }
+.strip { overflow-x: auto }
+text { font: 14px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; text-anchor: middle; fill: #222 }
+path { fill: none }
+.missed { stroke: #00785A; stroke-width: 1.3; stroke-dasharray: 1.5 3; opacity: .9 }
+svg.one path { opacity: .06 !important }
+svg.one path.on { opacity: 1 !important }
+svg.one text { fill: #aaa }
+svg.one text.on { fill: #222; font-weight: bold }
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{key} Point at a word to see its links alone.</p>
+{pairs}
+<script>
+for (const svg of document.querySelectorAll("svg")) {
+  for (const word of svg.querySelectorAll("text")) {
+    word.addEventListener("mouseenter", () => {
+      svg.classList.add("one");
+      word.classList.add("on");
+      for (const path of svg.querySelectorAll("path")) {
+        const ends = [path.dataset.s, path.dataset.t];
+        if (!ends.includes(word.dataset.w)) continue;
+        path.classList.add("on");
+        for (const end of ends) svg.querySelector(`text[data-w="${end}"]`).classList.add("on");
+      }
+    });
+    word.addEventListener("mouseleave", () => {
+      svg.classList.remove("one");
+      for (const marked of svg.querySelectorAll(".on")) marked.classList.remove("on");
+    });
+  }
+}
+</script>
+</body>
+</html>
+"""

@@ -1,0 +1,75 @@
+"""Parallel text, read line by line."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from normlens.alignment import Line, ParallelFiles, skip, tabbed_stream
+from normlens.errors import InvalidInput
+
+
+def _file(folder: Path, name: str, content: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def test_two_files_with_all_that_files_may_have(tmp_path: Path) -> None:
+    one = _file(tmp_path, "one", "\ufeffä b\r\n\r\nc\u2028d".encode())
+    other = _file(tmp_path, "other", b"x\ny\nz\n")
+
+    files = ParallelFiles(one, other)
+
+    expected = [Line(1, "ä b", "x"), Line(2, "", "y"), Line(3, "c\u2028d", "z")]
+    assert list(files) == expected == list(files)
+    assert len(files) == 3
+    assert list(skip(files, 2)) == expected[2:]
+
+
+def test_tabs_in_one_file_and_on_standard_input(tmp_path: Path) -> None:
+    content = b"a b\tx\nno tab\n\ty\na\tb\tc\n"
+
+    lines = list(ParallelFiles(_file(tmp_path, "both.tsv", content)))
+
+    assert lines == list(tabbed_stream(io.BytesIO(content)))
+    assert [line.problem is None for line in lines] == [True, False, True, False]
+    assert "0 tabs" in str(lines[1].problem)
+    assert "2 tabs" in str(lines[3].problem)
+
+
+def test_a_line_that_is_no_text_stops_nothing(tmp_path: Path) -> None:
+    lines = list(tabbed_stream(io.BytesIO(b"a\tb\n\xff\tb\na\tb\n")))
+
+    assert [line.problem is None for line in lines] == [True, False, True]
+    assert "UTF-8" in str(lines[1].problem)
+
+
+def test_files_of_different_length_are_refused(tmp_path: Path) -> None:
+    one, other = _file(tmp_path, "one", b"a\nb\nc"), _file(tmp_path, "other", b"x\ny\n")
+
+    with pytest.raises(InvalidInput, match=r"one has 3 lines and .*other has 2"):
+        ParallelFiles(one, other)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "is empty"), (b"no tab\n", "line 1: it has 0 tabs"), ("a\tb".encode("utf-16"), "line 1: it is not text")],
+)
+def test_what_is_no_parallel_text_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        ParallelFiles(_file(tmp_path, "text", content))
+    with pytest.raises(InvalidInput, match=message):
+        list(tabbed_stream(io.BytesIO(content)))
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="nowhere can't be read"):
+        ParallelFiles(tmp_path / "nowhere")
+
+
+def test_other_texts_have_other_fingerprints(tmp_path: Path) -> None:
+    first = ParallelFiles(_file(tmp_path, "text", b"a\tb\n")).fingerprint()
+
+    assert ParallelFiles(_file(tmp_path, "text", b"a\tc\n")).fingerprint() != first
+    assert ParallelFiles(_file(tmp_path, "text", b"a\tb\n")).fingerprint() == first

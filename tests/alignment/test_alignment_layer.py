@@ -1,0 +1,92 @@
+"""Rules that choose a layer, on maps of which one knows which layer aligns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sentences import SOURCES, TARGETS
+
+from normlens.alignment import RULES, Evidence, Extractor, Reading, choose_layer, gather
+from normlens.alignment.layer import MovedMaps
+from normlens.errors import InvalidInput
+
+WORDS = 8
+
+
+def _maps(order: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Layer 0 looks at the end of the sentence, layer 1 aligns by ``order``, layer 2 looks everywhere."""
+    ends = np.full((WORDS, WORDS + 1), 0.02)
+    ends[:, -1] = 1.0
+    aligned = np.full((WORDS, WORDS + 1), 0.05)
+    aligned[np.arange(WORDS), order] = 2.0
+    return np.stack([ends, aligned, np.full((WORDS, WORDS + 1), 0.1)])
+
+
+@pytest.fixture
+def evidence() -> Evidence:
+    generator = np.random.default_rng(0)
+    orders = [np.clip(np.arange(WORDS) + generator.permutation([-1, 1] * (WORDS // 2)), 0, WORDS - 1) for _ in range(9)]
+    half = WORDS // 2
+    exchanged = np.concatenate([np.arange(half, WORDS), np.arange(half)])
+    return Evidence(
+        [_maps(order) for order in orders],
+        [_maps(np.argsort(order, kind="stable")) for order in orders],
+        [MovedMaps(_maps(exchanged), half, half)],
+    )
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_finds_the_layer_that_aligns(rule: str, evidence: Evidence) -> None:
+    scores = RULES[rule](evidence)
+
+    assert scores.shape == (3,)
+    assert int(scores.argmax()) == (0 if rule == "entropy" else 1)  # what looks at the end alone is sharp, too
+
+
+def test_moved_words_by_hand() -> None:
+    # Two words each; the first target word finds its own (second) sentence, the last looks into the wrong one.
+    maps = np.array([[[0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [1, 0, 0, 0, 0], [0, 0, 1, 0, 0]]], dtype=float)
+
+    assert RULES["moved"](Evidence([maps], None, [MovedMaps(maps, 2, 2)])) == pytest.approx([0.75])
+
+
+def test_a_layer_that_follows_places_is_not_taken_in() -> None:
+    straight = np.pad(np.eye(4), ((0, 0), (0, 1)))[None]
+
+    assert RULES["moved"](Evidence([straight], None, [MovedMaps(straight, 2, 2)])) == pytest.approx([0.0])
+    assert RULES["monotony"](Evidence([straight], None, [])) == pytest.approx([1.0])
+
+
+def test_monotony_of_a_reversed_order() -> None:
+    reversed_order = np.pad(np.eye(5)[::-1], ((0, 0), (0, 1)))[None]
+
+    assert RULES["monotony"](Evidence([reversed_order], None, [])) == pytest.approx([-1.0])
+
+
+def test_evidence_of_a_model(marian: Extractor, reverse_marian: Extractor) -> None:
+    pairs = [marian.pair(*pair) for pair in zip(SOURCES, TARGETS, strict=True)]
+    back = [reverse_marian.pair(*pair) for pair in zip(TARGETS, SOURCES, strict=True)]
+
+    evidence = gather(marian, pairs, Reading(0), (reverse_marian, back))
+
+    assert [maps.shape for maps in evidence.maps[:2]] == [(3, 5, 6), (3, 11, 10)]
+    assert evidence.reverse is not None
+    assert evidence.reverse[1].shape == (3, 9, 12)
+    first = evidence.moved[0]
+    assert first.maps.shape == (3, 16, 15)
+    assert (first.sources, first.targets) == (5, 11)
+    choice = choose_layer(marian, pairs, Reading(0), "norm")
+    assert choice.scores == pytest.approx(RULES["norm"](evidence))
+    assert choice.layer == int(choice.scores.argmax())
+
+
+def test_what_cannot_be_chosen_by_is_refused(marian: Extractor) -> None:
+    pairs = [marian.pair("haus", "house")]
+
+    with pytest.raises(InvalidInput, match="no rule 'best'"):
+        choose_layer(marian, pairs, Reading(0), "best")
+    with pytest.raises(InvalidInput, match="no sentence pair"):
+        choose_layer(marian, [], Reading(0))
+    with pytest.raises(InvalidInput, match="needs the model of the other direction"):
+        choose_layer(marian, pairs, Reading(0), "agreement")
