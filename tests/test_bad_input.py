@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from architectures import tiny
+from transformers import GPT2LMHeadModel, LlamaForCausalLM
 
 import normlens
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
@@ -50,6 +51,39 @@ def test_a_text_without_a_tokenizer_and_a_pair_without_a_target_are_refused(lens
         lens_of("bert").analyze("the cat")
     with pytest.raises(InvalidInput, match="target="):
         lens_of("marian").analyze(tokens(4))
+
+
+@pytest.mark.parametrize(
+    ("model_class", "model_type"),
+    [(GPT2LMHeadModel, "gpt2"), (LlamaForCausalLM, "llama")],
+    ids=["learned positions", "rotary positions"],
+)
+@pytest.mark.parametrize(
+    ("length", "count", "message"),
+    [
+        (60, 5, "tokens is 60, with generate=5 65; this model takes at most 64. Ask for at most 4, or cut the prompt"),
+        (64, 1, "at most 64. Cut the prompt"),
+        (65, 1, "65 tokens; this model takes at most 64"),
+    ],
+)
+def test_a_continuation_past_the_positions_is_refused_before_anything_runs(
+    model_class: Any,
+    model_type: str,
+    length: int,
+    count: int,
+    message: str,
+    tokens: Ids,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = model_class(tiny.configuration(model_type)).eval()
+    monkeypatch.setattr(model, "generate", lambda *given, **options: pytest.fail("the model ran"))
+    with pytest.raises(InvalidInput, match=message):
+        normlens.load((model, None)).analyze(tokens(length), generate=count)
+
+
+def test_a_continuation_may_reach_the_last_position(tokens: Ids) -> None:
+    model = GPT2LMHeadModel(tiny.configuration("gpt2")).eval()
+    assert normlens.load((model, None)).analyze(tokens(60), generate=4)["decoder"].data.sizes["source"] == 64
 
 
 @pytest.mark.parametrize("model_type", ["squeezebert", "longformer", "xlnet", "reformer"])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from transformers import PreTrainedTokenizerFast
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import Unigram
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 import normlens
+from normlens.catalogue import BUNDLED
 from normlens.encoding import encode_chat, encode_ids, encode_text, label_patches
 from normlens.errors import InvalidInput
 
@@ -46,8 +49,107 @@ def test_ids_are_labelled_with_a_tokenizer_and_without(tokenizer: PreTrainedToke
     assert not without.special.any()
 
 
+def same_reading(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
+    """Assert that the ids of a text are read as the text is."""
+    from_text, from_ids = encode_text(tokenizer, text), encode_ids(tokenizer, tokenizer(text)["input_ids"], 10**6)
+    assert from_ids.labels.tolist() == from_text.labels.tolist()
+    assert from_ids.words.tolist() == from_text.words.tolist()
+    assert from_ids.categories.tolist() == from_text.categories.tolist()
+    assert from_ids.special.tolist() == from_text.special.tolist()
+
+
+@pytest.fixture
+def joining(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """The shared tokenizer, with a decoder that joins sub-words."""
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.decoder = decoders.WordPiece(cleanup=False)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]")
+
+
+def test_ids_are_read_as_their_text_is(joining: PreTrainedTokenizerFast) -> None:
+    for text in (TEXT, "the dogs, a cat.", "the cat [SEP] the dog"):
+        same_reading(joining, text)
+    unknown = encode_ids(joining, joining("the zebra")["input_ids"], 99)
+    assert (unknown.labels[2], unknown.special[2], unknown.words.tolist()) == ("[UNK]", False, [-1, 0, 1, -1])
+
+
+def test_ids_that_no_text_gives_are_read_by_what_each_one_adds(joining: PreTrainedTokenizerFast) -> None:
+    ids = joining.convert_tokens_to_ids(["##ness", "the", "##s", "un", "cat", ".", "##s"])
+    tokens = encode_ids(joining, ids, 99)
+    assert joining(tokens.text, add_special_tokens=False)["input_ids"] != ids
+    assert tokens.labels.tolist()[1:] == ["the", "s", "un", "cat", ".", "s"]
+    assert tokens.words.tolist() == [0, 1, 1, 2, 3, 4, 5]
+
+
+@pytest.fixture(scope="module")
+def byte_level() -> PreTrainedTokenizerFast:
+    """SmolLM2's tokenizer: every text is cut into bytes first."""
+    path = BUNDLED["smollm2-135m"].require()
+    return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+
+
+@pytest.mark.real_model
 @pytest.mark.parametrize(
-    ("ids", "message"), [([], "No token ids"), ([99], "vocabulary has 99"), ([-1], "vocabulary has 99")]
+    "text", ["Grüße 😀👩‍🔬 東京へ, naïve—Über! 𝔘", "a  b\n\n\tc 😀😀", "<|im_start|>user\nÄrger<|im_end|>"]
+)
+def test_pieces_of_one_character_are_read_as_that_character(text: str, byte_level: PreTrainedTokenizerFast) -> None:
+    same_reading(byte_level, text)
+    tokens = encode_ids(byte_level, byte_level(text)["input_ids"], 10**6)
+    assert tokens.text == text
+    assert "\ufffd" not in "".join(tokens.labels)
+
+
+@pytest.mark.real_model
+def test_half_a_character_shows_the_tokenizers_own_spelling(byte_level: PreTrainedTokenizerFast) -> None:
+    ids = byte_level("Grüße 😀")["input_ids"]
+    cut = encode_ids(byte_level, ids[:-1], 10**6)
+    assert cut.labels.tolist() == ["Gr", "ü", "ß", "e", *byte_level.convert_ids_to_tokens(ids[-2:-1])]
+    assert cut.words.tolist() == [0, 0, 0, 0, 1]
+    assert cut.categories.tolist() == ["other"] * 5
+    around = encode_ids(byte_level, [ids[-1], *ids, ids[-2]], 10**6)
+    assert around.labels[1:-1].tolist() == ["Gr", "ü", "ß", "e", "😀", "😀"]
+    assert around.words.tolist() == [0, 1, 1, 1, 1, 2, 2, 3]
+
+
+@pytest.mark.real_model
+def test_the_end_of_a_text_is_no_unknown_word(byte_level: PreTrainedTokenizerFast) -> None:
+    end = byte_level.convert_tokens_to_ids("<|endoftext|>")
+    assert end == byte_level.unk_token_id
+    assert encode_ids(byte_level, [end, *byte_level("Yes")["input_ids"]], 10**6).special.tolist() == [True, False]
+
+
+@pytest.mark.real_model
+def test_an_uncased_tokenizer_gives_the_same_words() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(BUNDLED["minilm-l6"].require())
+    text = "The Größe 😀 of 東京, don't: unbelievably, it's 3.14"
+    from_text, from_ids = encode_text(tokenizer, text), encode_ids(tokenizer, tokenizer(text)["input_ids"], 10**6)
+    assert from_ids.words.tolist() == from_text.words.tolist()
+    assert from_ids.special.tolist() == from_text.special.tolist()
+    same = [
+        a.lower().replace("ö", "o") == b for a, b in zip(from_text.labels[1:-1], from_ids.labels[1:-1], strict=True)
+    ]
+    assert same.count(False) == 1  # the emoji is no word of this tokenizer, and [UNK] among the ids
+
+
+def test_a_tokenizer_that_falls_back_to_bytes() -> None:
+    pieces = [("<unk>", 0.0), ("▁the", -1.0), ("▁cat", -1.0), ("▁", -2.0), ("s", -2.0)]
+    model = Unigram([*pieces, *((f"<0x{byte:02X}>", -9.0) for byte in range(256))], unk_id=0, byte_fallback=True)
+    backend = Tokenizer(model)
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+    same_reading(tokenizer, "the 😀 cats the")
+    ids = tokenizer.convert_tokens_to_ids(["▁cat", "▁", "s", "<0xC3>", "<0xBC>", "▁the", "<0xC3>", "▁cat"])
+    tokens = encode_ids(tokenizer, ids, 10**6)
+    assert tokens.labels.tolist() == ["cat", "␣", "s", "ü", "ü", "the", "<0xC3>", "cat"]
+    assert tokens.words.tolist() == [0, 1, 1, 1, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [([], "No token ids"), ([99], "from 99 to 99 .* has 99 entries, 0 to 98"), ([-1], "vocabulary has 99")],
 )
 def test_ids_outside_the_vocabulary_are_refused(ids: list[int], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):

@@ -244,6 +244,12 @@ def test_unknown_option(folder: Path, option: dict[str, str], seen: str) -> None
         load_model(folder, **option)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("device", ["abacus", "meta", "cuda:99"])
+def test_a_device_that_holds_nothing_is_refused_in_sentences(folder: Path, device: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"^Device {device} can't be used: .*[^.!]\. Use 'cpu'\.$"):
+        load_model(folder, device=device)
+
+
 # The bundled models
 
 

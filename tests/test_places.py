@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from normlens.errors import ModelNotFound
+from normlens.errors import InvalidInput, ModelNotFound
 from normlens.loading import load_model
 from normlens.places import Place, find_place
 
@@ -45,3 +45,11 @@ def test_folder_without_a_model_says_what_it_holds(tmp_path: Path) -> None:
 def test_unknown_name_lists_near_matches(name: str, near: str) -> None:
     with pytest.raises(ModelNotFound, match=f"Did you mean {near}"):
         load_model(name)
+
+
+def test_a_revision_of_what_is_not_on_the_hub_is_refused(tmp_path: Path) -> None:
+    for name in ("model.safetensors", "config.json", "tiny.gguf"):
+        (tmp_path / name).touch()
+    for source in ("minilm-l6", "smollm2-135m", tmp_path, tmp_path / "tiny.gguf", (None, None)):
+        with pytest.raises(InvalidInput, match=r"has no revisions, but 'v1' was asked for.*Leave the revision out"):
+            load_model(source, revision="v1")  # type: ignore[arg-type]

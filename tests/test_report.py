@@ -128,6 +128,13 @@ def test_the_numbers_are_the_table(report):
     assert numbers.attrs["model"] == "a|b <tiny>"
 
 
+def test_examples_show_the_layer_where_weights_and_norms_differ_most():
+    for special in ("special", "other"):  # a corpus without special tokens is asked about the first token
+        statistics, example = collected(special=special)
+        figures = writing._example_figures(Estimates(statistics.table()), [example])
+        assert list(figures) == ["example_1_layer_1", "example_1_alpha_against_norm"]
+
+
 def without_figures(monkeypatch):
     monkeypatch.setattr(writing, "report_figures", lambda table: {})
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Int
 from numpy.typing import NDArray
+from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerBase
 
+from normlens.decoding import spans_of_ids
 from normlens.errors import InvalidInput
 from normlens.words import SPECIAL, categories, readable_tokens, word_numbers
 
@@ -77,7 +79,10 @@ def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, *, as_target: boo
 
 
 def encode_ids(tokenizer: PreTrainedTokenizerBase | None, ids: Sequence[int], vocabulary: int) -> Tokens:
-    """Label token ids that the caller chose.
+    """Label token ids that the caller chose: as their text would be, as far as it can be told from them.
+
+    Pieces of one character (its bytes) all show that character; a piece that no character can be made of shows the
+    tokenizer's own spelling.
 
     Raises
     ------
@@ -90,22 +95,19 @@ def encode_ids(tokenizer: PreTrainedTokenizerBase | None, ids: Sequence[int], vo
     if array.min() < 0 or array.max() >= vocabulary:
         raise InvalidInput(
             f"Token ids from {array.min()} to {array.max()} were given; this model's vocabulary has {vocabulary} "
-            "entries, 0 to one less. Check that the ids come from this model's tokenizer."
+            f"entries, 0 to {vocabulary - 1}. Check that the ids come from this model's tokenizer."
         )
     if tokenizer is None:
-        surfaces, special = [str(i) for i in array], np.zeros(len(array), dtype=bool)
-    else:
-        surfaces = [str(tokenizer.decode([int(i)])) for i in array]
-        special = np.isin(array, tokenizer.all_special_ids)
-    ends = np.cumsum([len(s) for s in surfaces])
-    offsets = np.stack([ends - [len(s) for s in surfaces], ends], axis=1).astype(np.int64)
-    text = "".join(surfaces)
-    if tokenizer is None:
-        return Tokens(
-            array, text, np.asarray(surfaces), special, offsets, np.arange(len(array)), np.full(len(array), "other")
-        )
-    offsets[special] = 0
-    return _tokens(tokenizer, array, special, offsets, text)
+        return _numbered(array)
+    special = np.isin(array, _never_text(tokenizer))
+    text, spans, whole = spans_of_ids(tokenizer, array.tolist(), special.tolist())
+    tokens = _tokens(tokenizer, array, special, np.asarray(spans, dtype=np.int64), text)
+    pieces = np.asarray(tokenizer.convert_ids_to_tokens(array.tolist()), dtype=np.str_)
+    return replace(
+        tokens,
+        labels=np.where(whole, tokens.labels, pieces),
+        categories=np.where(whole, tokens.categories, "other"),
+    )
 
 
 def encode_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]], vocabulary: int) -> Tokens:
@@ -162,9 +164,23 @@ def _tokens(
     )  # fmt: skip
 
 
+def _numbered(ids: NDArray[np.int64]) -> Tokens:
+    """Ids without a tokenizer: each is a word of its own and shows its number."""
+    surfaces = [str(i) for i in ids]
+    ends = np.cumsum([len(surface) for surface in surfaces])
+    offsets = np.stack([ends - [len(surface) for surface in surfaces], ends], axis=1).astype(np.int64)
+    special, kinds = np.zeros(len(ids), dtype=bool), np.full(len(ids), "other")
+    return Tokens(ids, "".join(surfaces), np.asarray(surfaces), special, offsets, np.arange(len(ids)), kinds)
+
+
 def _never_text(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Ids of the tokens that mark beginnings, ends, separations; the unknown token stands for text."""
-    unknown = tokenizer.unk_token_id
+    """Ids of the tokens that mark beginnings, ends, separations; the unknown token stands for text it was made of.
+
+    Byte-level tokenizers know every text; where they name an unknown token, it is one of the marks.
+    """
+    model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    knows_all = isinstance(model, BPE) and model.unk_token is None
+    unknown = None if knows_all else tokenizer.unk_token_id
     return [i for i in tokenizer.all_special_ids if i != unknown]
 
 

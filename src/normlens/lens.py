@@ -16,7 +16,7 @@ from torch import Tensor
 
 from normlens.analysis import Analysis
 from normlens.errors import InvalidInput
-from normlens.examples import Example, ExampleMaker
+from normlens.examples import Example, ExampleMaker, position_limit
 from normlens.loading import LoadedModel, load_model
 from normlens.recording import Reduction
 from normlens.reducing import named_reduction
@@ -129,7 +129,9 @@ class Lens:
         inputs, targets
             As in :meth:`analyze`.
         generate
-            Number of tokens that a decoder adds to each prompt before the analysis.
+            Number of tokens that a decoder adds to each prompt before the analysis. Prompt and continuation together
+            may be as long as a text may be: no longer than ``max_position_embeddings`` of the model's config, also
+            where positions are rotary and more could be computed, since the model never learnt what is further away.
         reduce
             Keep no map of size head × target × source: "categories" (weight and norm per category of source), "sinks"
             (what the first token gets), "edges" (the ten strongest sources of each target), "mean" (mean over heads),
@@ -174,7 +176,23 @@ class Lens:
         for one, target in zip_longest(inputs, [] if targets is None else targets, fillvalue=missing):
             if one is missing or (target is missing and targets is not None):
                 raise InvalidInput("Inputs and targets are not equally many; expected one target for each input.")
+            self._require_room(one, generate)
             yield self._maker.make(one, None if targets is None else target, generate)
+
+    def _require_room(self, prompt: Input, generate: int | None) -> None:
+        """Refuse a continuation past the model's positions before anything runs."""
+        continues = self.model.can_generate() and not self.model.config.is_encoder_decoder
+        if not isinstance(generate, int) or generate < 1 or not continues:
+            return
+        tokens = self._maker.make(prompt).source
+        limits = (getattr(self.tokenizer, "model_max_length", None), position_limit(self.model))
+        room = min(limit for limit in limits if limit) - (0 if tokens is None else len(tokens))
+        if tokens is not None and generate > room:
+            advice = f"Ask for at most {room}, or cut the prompt." if room else "Cut the prompt."
+            raise InvalidInput(
+                f"The prompt's length in tokens is {len(tokens)}, with generate={generate} {len(tokens) + generate}; this "
+                f"model takes at most {len(tokens) + room}. {advice}"
+            )
 
     def _batches(self, order: list[int], window: list[Example], size: int) -> Iterator[list[int]]:
         """Index lists of examples that may run together."""

@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from normlens.errors import InvalidInput, UnsupportedArchitecture
-from normlens.places import Place, explained, find_place, first_line
+from normlens.places import Place, explained, find_place, first_line, refuse_revision
 
 ModelSource = str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase | BaseImageProcessor | None]
 
@@ -86,10 +86,9 @@ def load_model(
     ----------
     source
         A bundled name (``"minilm-l6"``, ``"smollm2-135m"``), a hub id (``"google-bert/bert-base-uncased"``), a folder
-        with safetensors weights, a GGUF file, or a pair ``(model, tokenizer)``. A pair's model is used as it is, put
-        into evaluation mode, and moved or cast only if ``device`` or ``dtype`` say so.
+        with safetensors weights, a GGUF file, or a pair ``(model, tokenizer)``, whose model is put into evaluation mode.
     revision
-        Branch, tag or commit on the Hub; the default branch if None.
+        Branch, tag or commit on the Hub; the default branch if None. Refused for everything that is not on the Hub.
     device
         Where to put the model, such as ``"cuda"``; None means the CPU.
     dtype
@@ -118,6 +117,7 @@ def load_model(
         with explained(place, trust_remote_code):
             loaded = _load(place, dtype, trust_remote_code, task)
     else:
+        refuse_revision("A pair (model, tokenizer)", revision)
         loaded = _from_pair(source, dtype)
     _check_weights(loaded.model)
     _check_attention(loaded.model)
@@ -282,13 +282,13 @@ def _embedding(model: PreTrainedModel) -> torch.nn.Embedding | None:
 
 
 def _device(device: str | torch.device | None) -> torch.device | None:
-    """The device, once something could be put there."""
+    """The device, once something could be put there and taken back."""
     if device is None:
         return None
     try:
-        return torch.empty(0, device=device).device
+        return torch.zeros(1, device=device).cpu().to(device).device
     except (RuntimeError, AssertionError, ImportError, NotImplementedError) as error:
-        raise InvalidInput(f"Device {device!s} can't be used here: {first_line(error)} Use 'cpu'.") from error
+        raise InvalidInput(f"Device {device} can't be used: {first_line(error).rstrip('.!')}. Use 'cpu'.") from error
 
 
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:

@@ -8,7 +8,7 @@ attention call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from normlens.capture import AttentionCall, Listener
+from normlens.hooks import entered_and_left
 
 _SOFTMAX = {"softmax", "_softmax", "masked_softmax"}
 _SAME_WEIGHTS = {"dropout", "to", "type", "type_as", "float", "contiguous", "clone", "view", "reshape", "masked_fill"}
@@ -34,17 +35,9 @@ def observing(model: nn.Module, listener: Listener) -> Iterator[None]:
         Called right after each product.
     """
     observer = _Observer(listener)
-    handles = []
-    for module in model.modules():
-        if next(module.children(), None) is not None:
-            handles.append(module.register_forward_pre_hook(observer.enter, with_kwargs=True))
-            handles.append(module.register_forward_hook(observer.leave, always_call=True))
-    try:
-        with observer:
-            yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    composed = [module for module in model.modules() if next(module.children(), None) is not None]
+    with entered_and_left(composed, observer.enter, observer.leave), observer:
+        yield
 
 
 class _Observer(TorchFunctionMode):
@@ -56,12 +49,12 @@ class _Observer(TorchFunctionMode):
         self._weights: dict[int, Tensor] = {}
         self._running: list[tuple[nn.Module, int]] = []  # modules and their batch sizes
 
-    def enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         first = next((x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)), None)
         outer = self._running[-1][1] if self._running else 1
         self._running.append((module, outer if first is None or first.ndim < 2 else first.shape[0]))
 
-    def leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         if self._running and self._running[-1][0] is module:
             self._running.pop()
             self._weights.clear()

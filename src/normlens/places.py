@@ -58,17 +58,22 @@ def find_place(source: str | Path, revision: str | None) -> Place:
     ------
     ModelNotFound
         If nothing is there, or nothing that can be loaded safely.
+    InvalidInput
+        If a revision is asked of what is not on the Hub.
     """
     text = str(source)
     if text in BUNDLED and not isinstance(source, Path):
+        refuse_revision(f"The bundled model {text}", revision)
         path = BUNDLED[text].require()
         return Place(text, str(path)) if path.is_dir() else Place(text, str(path.parent), path.name)
     path = Path(source).expanduser()
     if path.is_dir():
         _check_folder(path)
+        refuse_revision(f"The folder {text}", revision)
         return Place(text, str(path))
     if path.is_file():
         if path.suffix.lower() == ".gguf":
+            refuse_revision(f"The file {text}", revision)
             return Place(text, str(path.parent), path.name)
         advice = _TO_SAFETENSORS if path.suffix in _PICKLES else "Pass the folder that holds its config.json."
         raise ModelNotFound(f"{text} is not a GGUF file, the only kind that is loaded by itself. {advice}")
@@ -77,6 +82,21 @@ def find_place(source: str | Path, revision: str | None) -> Place:
     if "/" not in text:
         raise ModelNotFound(_unknown_name(text))
     return Place(text, text, revision=revision)
+
+
+def refuse_revision(what: str, revision: str | None) -> None:
+    """Refuse a revision of something that has none: ``what`` is not on the Hub.
+
+    Raises
+    ------
+    InvalidInput
+        If there is a revision.
+    """
+    if revision is not None:
+        raise InvalidInput(
+            f"{what} has no revisions, but {revision!r} was asked for; expected a hub id, such as "
+            "google-bert/bert-base-uncased. Leave the revision out."
+        )
 
 
 def _unknown_name(name: str) -> str:

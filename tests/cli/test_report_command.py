@@ -74,7 +74,7 @@ def test_an_encoder_decoder_reads_pairs(marian: Path, run: Run, tmp_path: Path, 
         (CORPUS, ["--limit", "0"], "--limit"),
         (CORPUS, ["--batch-size", "0"], "--batch-size"),
         (CORPUS, ["-o", "corpus.txt"], "is a file"),
-        (CORPUS, ["-o", "."], "holds no earlier report"),
+        (CORPUS, ["-o", "."], "is not empty and not a report"),
     ],
 )
 def test_bad_input_leaves_nothing_behind(

@@ -27,9 +27,9 @@ def live_layer_norm(call: Call) -> Tensor:
     return F.layer_norm(x, shape, weight, call.follow(bias), eps)
 
 
-def checked(model_type: str, **options: Any) -> Check:
+def checked(model_type: str, batch: int = 2, **options: Any) -> Check:
     model = tiny.build(model_type, dtype=torch.float64)
-    return check(model, tiny.inputs(model_type, model, batch=2, length=6), scalar, **options)
+    return check(model, tiny.inputs(model_type, model, batch=batch, length=6), scalar, **options)
 
 
 def scalar(output: Any) -> Tensor:
@@ -67,7 +67,7 @@ def test_a_rule_that_changes_the_value_is_caught(monkeypatch: pytest.MonkeyPatch
 
 def test_directions_that_differ_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directions._Graft, "jvp", staticmethod(lambda ctx, *tangents: tangents[0] * 1.01))
-    assert checked("bert").failures() == ["directions"]
+    assert checked("bert", batch=1).failures() == ["directions"]
 
 
 def test_sources_that_nothing_comes_from_are_caught() -> None:

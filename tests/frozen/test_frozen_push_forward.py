@@ -86,3 +86,44 @@ def test_a_module_that_does_not_run_is_an_error() -> None:
     model.unused = torch.nn.Linear(2, 2)
     with pytest.raises(InvalidInput, match="No floating tensor passed"):
         push_forward(model, inputs, "unused")
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "message"),
+    [
+        ("encoder.layer.9", {}, "no module 'encoder.layer.9'"),
+        (7, {}, "int was given where a place in the model is meant"),
+        ("", {"chunk_size": 0}, "chunk_size is 0; expected a whole number of sources"),
+        ("", {"chunk_size": 2.5}, "chunk_size is 2.5"),
+        ("", {"product": "x"}, "product is 'x'"),
+        ("", {"sources": "nowhere"}, "no module 'nowhere'"),
+        ("", {"sources": "encoder.layer"}, "No source entered at 'encoder.layer'"),
+        (lambda output: None, {}, "NoneType; one number per row"),
+    ],
+)
+def test_an_unknown_module_or_option_is_refused(module: Any, options: dict[str, Any], message: str) -> None:
+    model, inputs = setting("bert")
+    with pytest.raises(InvalidInput, match=message):
+        push_forward(model, inputs, module, **options)
+
+
+def test_ids_outside_the_embeddings_are_refused() -> None:
+    model, inputs = setting("bert")
+    with pytest.raises(InvalidInput, match=r"Ids from .* to 10000 .*word_embeddings"):
+        push_forward(model, {"input_ids": torch.full_like(inputs["input_ids"], 10_000)}, "encoder.layer.0")
+
+
+@pytest.mark.parametrize(
+    ("shape", "segment", "message"),
+    [
+        ((2, 6, 32), lambda x: x, r"vectors \(2, 6, 32\); expected"),
+        ((2, 6, 0, 32), lambda x: x, "at least one source"),
+        ((2, 6, 3, 31), lambda x: x, r"vectors \(2, 6, 3, 31\)"),
+        ((2, 6, 3, 32), lambda x: (x, None), "returned a tuple; hidden states"),
+    ],
+)
+def test_contributions_that_do_not_fit_are_refused(shape: tuple[int, ...], segment: Any, message: str) -> None:
+    model, _ = setting("bert")
+    x = torch.ones(2, 6, 32, dtype=torch.float64)
+    with pytest.raises(InvalidInput, match=message):
+        push_through(model, segment, x, torch.zeros(shape, dtype=torch.float64))

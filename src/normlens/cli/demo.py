@@ -19,7 +19,7 @@ from normlens.cli.terminal import NORM, WEIGHT, bar, messages, percent, results,
 from normlens.samples import sentences as bundled_sentences
 
 if TYPE_CHECKING:
-    from normlens.report.estimates import Estimates
+    from normlens.report import Estimates
 
 _INTRODUCTION = f"""\
 [bold]What attention weights say, and what attention moves[/bold]
@@ -91,11 +91,11 @@ def demo(
 def _asked(question: Question, texts: list[str], output: Path) -> Estimates:
     """Measure the sentences with one model, and write its report and the view of one sentence."""
     lens = open_lens(question.model)
-    from normlens.cli.corpus import measure, write
+    from normlens.cli.corpus import measured, written
 
-    measured = measure(lens, texts)
     title = f"What attention moves in {question.model}"
-    numbers = write(measured, output / question.model, title, corpus=f"{len(texts)} sentences, UD English PUD")
+    about = f"{len(texts)} sentences, UD English PUD"
+    numbers = written(measured(lens, texts), output / question.model, title, corpus=about)
     with waiting("Drawing one sentence"), quiet():
         lens.analyze(_SHOWN_TEXT).to_html(_view(output, question))
     messages().print(f"Analysed {len(texts)} sentences with {question.model}", style="dim")

@@ -117,13 +117,13 @@ def unreadable(path: Path | str, error: OSError | UnicodeDecodeError) -> Invalid
     return InvalidInput(f"{path} can't be read: {error.strerror or error}. Check the path.")
 
 
-def check_file(path: Path, *, reduced: bool = False) -> None:
+def check_file(path: Path | None, *, reduced: bool = False) -> None:
     """Refuse a result file that can't be written, before anything is computed.
 
     Parameters
     ----------
     path
-        Where the result goes.
+        Where the result goes; None for no file.
     reduced
         Whether the analysis keeps no whole maps, which most formats show.
 
@@ -132,6 +132,8 @@ def check_file(path: Path, *, reduced: bool = False) -> None:
     InvalidInput
         If its suffix is unknown or shows what isn't kept, or its folder is missing or may not be written to.
     """
+    if path is None:
+        return
     if path.suffix.lower() not in SUFFIXES:
         raise InvalidInput(
             f"The output {path.name} ends in {path.suffix or 'nothing'}; expected one of {', '.join(SUFFIXES)}. The ending "
@@ -154,13 +156,12 @@ def check_folder(folder: Path) -> None:
 
     Raises
     ------
-    InvalidInput
+    NormLensError
         If something other than a report is there already, or the place may not be written to.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InvalidInput(f"The output {folder} is a file; expected a folder. Choose another place.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "numbers.parquet").is_file():
-        raise InvalidInput(f"The folder {folder} is not empty and holds no earlier report. Choose a new or empty one.")
+    from normlens.report import refuse_to_overwrite
+
+    refuse_to_overwrite(folder)
     above = folder.absolute().parent
     while not above.exists():
         above = above.parent

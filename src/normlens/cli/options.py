@@ -28,6 +28,38 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+Text = Annotated[
+    str | None,
+    typer.Argument(metavar="TEXT", help='The text; "-" or nothing reads standard input.', show_default=False),
+]
+TextFile = Annotated[Path | None, typer.Option("-f", "--file", help="Read the text from a file.")]
+Target = Annotated[str | None, typer.Option("-t", "--target", help="Encoder-decoders: the text to decode.")]
+Layer = Annotated[int | None, typer.Option(help="Layer to show. Default: where weight and norm differ most.")]
+Head = Annotated[int | None, typer.Option(help="One head: α beside ‖α f(x)‖. Default: all heads together.")]
+NormScope = Annotated[Scope, typer.Option(help="How far the norm follows the vectors.")]
+Words = Annotated[bool, typer.Option("--words", help="Merge sub-words into words.")]
+Generate = Annotated[int | None, typer.Option(help="Let a decoder continue by so many tokens first.")]
+Reduce = Annotated[
+    str | None, typer.Option(help="Long texts: keep categories, sinks, edges or mean instead of all maps.")
+]
+ChunkSize = Annotated[int | None, typer.Option(help="Long texts: so many targets at a time.")]
+ResultFile = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="Write .nc, .html, .png, .svg, .pdf, .parquet or .json instead."),
+]
+Corpus = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="One text per line; blank lines are skipped. For encoder-decoders: text, tab, target.",
+        show_default=False,
+    ),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Read so many texts at most.")]
+FrequencyTable = Annotated[
+    Path | None,
+    typer.Option(metavar="TABLE", help="Lines of rank, count, token id. Default: counted in the corpus."),
+]
 Device = Annotated[
     str | None, typer.Option(help="Where to compute, such as cuda. Default: cpu.", rich_help_panel=_MODEL)
 ]

@@ -4,42 +4,35 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.markup import escape
 
+from normlens.cli import options as given
 from normlens.cli.files import Lines, check_folder
 from normlens.cli.opening import open_lens
-from normlens.cli.options import BatchSize, Device, Dtype, Folder, Group, Json, Model, Revision, TrustRemoteCode
 from normlens.cli.terminal import results
+
+if TYPE_CHECKING:
+    from normlens import Lens
 
 _HEADLINES = 3
 
 
 def report(
-    model: Model,
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE",
-            help="One text per line; blank lines are skipped. For encoder-decoders: text, tab, target.",
-            show_default=False,
-        ),
-    ],
-    output: Folder = Path("report"),
-    limit: Annotated[int | None, typer.Option(min=1, help="Read so many texts at most.")] = None,
-    frequency: Annotated[
-        Path | None,
-        typer.Option(metavar="TABLE", help="Lines of rank, count, token id. Default: counted in the corpus."),
-    ] = None,
-    batch_size: BatchSize = 8,
-    group: Group = None,
-    as_json: Json = False,
-    device: Device = None,
-    dtype: Dtype = None,
-    revision: Revision = None,
-    trust_remote_code: TrustRemoteCode = False,
+    model: given.Model,
+    file: given.Corpus,
+    output: given.Folder = Path("report"),
+    limit: given.Limit = None,
+    frequency: given.FrequencyTable = None,
+    batch_size: given.BatchSize = 8,
+    group: given.Group = None,
+    as_json: given.Json = False,
+    device: given.Device = None,
+    dtype: given.Dtype = None,
+    revision: given.Revision = None,
+    trust_remote_code: given.TrustRemoteCode = False,
 ) -> None:
     """Analyse a corpus and write a page with findings, figures and tables, and every number as Parquet.
 
@@ -58,22 +51,32 @@ def report(
     check_folder(output)
     next(iter(Lines(file)), None)
     lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
-    from normlens.cli.corpus import answers, measure, write
+    from normlens.cli.corpus import measured, written
+    from normlens.report import findings
 
-    paired = lens.model.config.is_encoder_decoder
-    texts = Lines(file, limit, column=0 if paired else None)
-    targets = Lines(file, limit, column=1) if paired else None
-    measured = measure(lens, texts, targets, frequency=frequency, group=group, batch_size=batch_size)
-    numbers = write(measured, output, f"What attention moves in {lens.name}", corpus=file.name)
-    count = max(len(collected) for collected in measured.statistics.values())
-    found = answers(numbers)
+    texts, targets = _texts(lens, file, limit)
+    corpus = measured(lens, texts, targets, frequency=frequency, group=group, batch_size=batch_size)
+    numbers = written(corpus, output, f"What attention moves in {lens.name}", corpus=file.name)
+    _print(lens.name, len(corpus), {kind: findings(of_kind) for kind, of_kind in numbers.items()}, output, as_json)
+
+
+def _texts(lens: Lens, file: Path, limit: int | None) -> tuple[Lines, Lines | None]:
+    """The texts of a file, and their targets if the model is an encoder–decoder."""
+    if lens.model.config.is_encoder_decoder:
+        return Lines(file, limit, column=0), Lines(file, limit, column=1)
+    return Lines(file, limit), None
+
+
+def _print(name: str, count: int, found: dict[str, list[str]], folder: Path, as_json: bool) -> None:
+    """Say what was found and where the report is."""
+    page = folder / "report.html"
     if as_json:
-        page = {"folder": str(output), "report": str(output / "report.html"), "texts": count, "findings": found}
-        typer.echo(json.dumps(page, ensure_ascii=False))
+        answer = {"folder": str(folder), "report": str(page), "texts": count, "findings": found}
+        typer.echo(json.dumps(answer, ensure_ascii=False))
         return
     console = results()
     for kind, sentences in found.items():
-        console.print(f"[bold]{escape(lens.name)}[/] · [bold]{kind}[/] · {count} texts")
+        console.print(f"[bold]{escape(name)}[/] · [bold]{kind}[/] · {count} texts")
         for sentence in sentences[:_HEADLINES]:
             console.print(f"  {escape(sentence)}")
-    typer.echo(output / "report.html")
+    typer.echo(page)

@@ -28,7 +28,7 @@ class Check:
     value_error
         Frozen against unfrozen value.
     conservation_error
-        Shares and derivatives with respect to biases, added up, against the value.
+        Shares and derivatives with respect to biases, added up, against the value; the largest of any row.
     direction_gap
         Σ_j r_j share_j of the shares that were pulled back, against the same pushed forward, for random r_j.
     source_share
@@ -68,6 +68,8 @@ def check(
     ------
     UnknownOperation
         If the model does something to a live tensor that is not on the closed list.
+    InvalidInput
+        As :func:`normlens.frozen.pull_back`.
     """
     back = split(model, inputs, scalar, product=product, sources=sources)
     mixture = (
@@ -85,7 +87,7 @@ def check(
     scale = back.scale
     return Check(
         value_error=float(((back.value - plain_value(model, inputs, scalar)).abs() / scale).max()),
-        conservation_error=back.conservation_error,
+        conservation_error=back.largest_conservation_error,
         direction_gap=float((gap.abs() / scale).max()),
         source_share=float((back.shares.abs().sum(1) / scale).min()),
         tolerance=tolerance(model),

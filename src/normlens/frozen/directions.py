@@ -72,6 +72,11 @@ class Direction(ABC):
 class Backward(Direction):
     """Pull back: live means ``requires_grad``.
 
+    Parameters
+    ----------
+    follow_constants
+        Give every constant a leaf. Its gradient is a sum over the rows of the batch, so this is for one row.
+
     Attributes
     ----------
     leaves
@@ -82,8 +87,9 @@ class Backward(Direction):
 
     builds_graph = True
 
-    def __init__(self) -> None:
+    def __init__(self, follow_constants: bool = True) -> None:
         super().__init__()
+        self.follow_constants = follow_constants
         self.leaves: list[Tensor] = []
         self.constants: list[tuple[Tensor, Tensor]] = []
 
@@ -99,7 +105,9 @@ class Backward(Direction):
         return leaf.clone()
 
     def constant(self, at: Tensor, contribution: Tensor) -> Tensor:
-        """A leaf that remembers its contribution."""
+        """A leaf that remembers its contribution, or the plain numbers where constants are not followed."""
+        if not self.follow_constants:
+            return at
         leaf = at.detach().requires_grad_()
         self.constants.append((leaf, contribution.detach().clone()))
         return leaf

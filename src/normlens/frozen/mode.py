@@ -9,11 +9,12 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
 
-from normlens.errors import UnknownOperation
+from normlens.errors import InvalidInput, UnknownOperation
 from normlens.frozen.call import Call, NoRule, Product, has_numbers
 from normlens.frozen.directions import Direction, is_grafted
 from normlens.frozen.operations import RULES
@@ -53,6 +54,8 @@ class FrozenMode(TorchFunctionMode):
         kwargs = kwargs or {}
         if self._admitting:
             return func(*args, **kwargs)
+        if func is F.embedding:
+            self._require_in_table(*args[:2], **kwargs)
         given = _tensors((args, kwargs))
         live = [x for x in given if self.direction.is_live(x)]
         if live:
@@ -81,6 +84,18 @@ class FrozenMode(TorchFunctionMode):
             raise self._unknown(_full_name(func), str(reason)) from None
         self._mark(rule, result)
         return result
+
+    def _require_in_table(self, input: Tensor, weight: Tensor, **options: Any) -> None:
+        """Refuse ids that an embedding has no entry for, before the lookup fails as the device has it."""
+        if not input.numel():
+            return
+        lowest, highest = (int(x) for x in input.aminmax())
+        if lowest < 0 or highest >= len(weight):
+            raise InvalidInput(
+                f"Ids from {lowest} to {highest} were looked up in {self.where()}, which has {len(weight)} entries, 0 to "
+                f"{len(weight) - 1}. Check that token ids come from this model's tokenizer, and that the input isn't "
+                "longer than the model's positions."
+            )
 
     def admit(self, make: Callable[[], Tensor]) -> Tensor:
         """Let in what ``make`` returns: a live tensor that no rule made, a source."""

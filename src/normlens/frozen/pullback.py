@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from normlens.errors import InvalidInput
 from normlens.frozen.call import Product
 from normlens.frozen.directions import Backward
+from normlens.frozen.pushforward import Push
 from normlens.frozen.running import frozen_run
 from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
@@ -36,16 +37,21 @@ class PullBack:
         Label and number of sources of each place where sources enter, in the order of ``shares``; an encoder-decoder
         has two.
     conservation_error
-        |Σ_j shares + Σ_b ⟨∂value/∂b, b⟩ − value| / (Σ_j |shares| + |bias share|), where b runs over all constants that
-        are added on the way (biases, position embeddings, literals): here the bias share is measured as a derivative,
-        not taken as the remainder. The rows of a batch share their biases, so this is one number for the batch.
+        |Σ_j shares + Σ_b ⟨∂value/∂b, b⟩ − value| / (Σ_j |shares| + |bias share|) of every row, ``(batch,)``, where b runs
+        over all constants that are added on the way (biases, position embeddings, literals): here the bias share is
+        measured as a derivative, not taken as the remainder.
     """
 
     value: Float[Tensor, " batch"]
     shares: Float[Tensor, "batch source"]
     bias_share: Float[Tensor, " batch"]
     groups: tuple[tuple[str, int], ...]
-    conservation_error: float
+    conservation_error: Float[Tensor, " batch"]
+
+    @property
+    def largest_conservation_error(self) -> float:
+        """The conservation error of the row that has the largest."""
+        return float(self.conservation_error.max())
 
     @property
     def scale(self) -> Float[Tensor, " batch"]:
@@ -78,8 +84,8 @@ def pull_back(
     inputs
         What its forward takes, tensors of ``batch`` rows.
     scalar
-        From the model's output to one number per row, ``(batch,)``: linear functions, such as a difference of two
-        logits. It runs under the same rules as the model.
+        From the model's output to one number per row, a tensor ``(batch,)``: linear functions, such as a difference of
+        two logits. It runs under the same rules as the model.
     product
         The derivative of a product of two live factors: half to each, or all to the first or the second.
     sources
@@ -94,15 +100,17 @@ def pull_back(
         If shares and biases don't add up to the value, or (on first use of a model) the value isn't the unfrozen
         model's.
     InvalidInput
-        If the scalar depends on no source.
+        If the model trains or can't read the inputs (the wrong names, ids outside an embedding, too many positions), the
+        scalar isn't one number per row or depends on no source, or ``product`` or ``sources`` are unknown.
 
     Notes
     -----
     The frozen model is affine in its sources, value = Σ_j ⟨∂value/∂x_j, x_j⟩ + bias share; see
-    :mod:`normlens.frozen.operations` for what is held fixed.
+    :mod:`normlens.frozen.operations` for what is held fixed. The rows of a batch share their biases, so for more than
+    one row the bias shares are measured by pushing the biases forward: one more run, whatever the number of rows.
     """
     result = split(model, inputs, scalar, product=product, sources=sources)
-    require(model, "the shares with the biases' and the value", result.conservation_error)
+    require(model, "the shares with the biases' and the value", result.largest_conservation_error)
     check_value_once(model, inputs, scalar, result.value, result.scale)
     return result
 
@@ -111,12 +119,15 @@ def split(
     model: PreTrainedModel, inputs: Mapping[str, Any], scalar: Scalar, *, product: Product, sources: str | Site | None
 ) -> PullBack:
     """:func:`pull_back` without its checks."""
-    direction = Backward()
+    if not callable(scalar):
+        raise InvalidInput(
+            f"{type(scalar).__name__} was given as the scalar; expected a function from the model's output to one number "
+            "per row, such as lambda output: output.last_hidden_state[:, -1, 0]."
+        )
     batch = batch_size(inputs)
+    direction = Backward(follow_constants=batch == 1)
     with torch.enable_grad(), frozen_run(model, direction, batch=batch, product=product, sources=sources) as run:
         value = run.read(inputs, scalar)
-    if value.shape != (batch,):
-        raise InvalidInput(f"The scalar has shape {tuple(value.shape)}; one number per row, ({batch},), was expected.")
     if not value.requires_grad:
         raise InvalidInput(
             f"The scalar depends on none of the sources; those that entered are {direction.sizes()}. "
@@ -128,8 +139,11 @@ def split(
     parts = [_inner(g, x) for g, x in zip(gradients, contributions, strict=True)]
     groups = len(direction.groups)
     shares = torch.cat([part.sum(-1) for part in parts[:groups]], dim=1)
-    bias = sum(float(part.sum()) for part in parts[groups:])
-    return _accounted(value.detach().double(), shares, bias, direction.sizes())
+    if batch == 1:
+        measured = shares.new_tensor([sum(float(part.sum()) for part in parts[groups:])])
+    else:
+        measured = Push(model, inputs, scalar, product=product, sources=sources).bias.double()
+    return _accounted(value.detach().double(), shares, measured, direction.sizes())
 
 
 def _inner(gradient: Tensor | None, x: Tensor) -> Tensor:
@@ -143,10 +157,11 @@ def _inner(gradient: Tensor | None, x: Tensor) -> Tensor:
 def _accounted(
     value: Float[Tensor, " batch"],
     shares: Float[Tensor, "batch source"],
-    bias: float,
+    measured: Float[Tensor, " batch"],
     groups: tuple[tuple[str, int], ...],
 ) -> PullBack:
+    """Put shares and value together, and hold the measured bias share against what they leave."""
     bias_share = value - shares.sum(1)
-    gap = abs(float(shares.sum()) + bias - float(value.sum()))
-    scale = float(shares.abs().sum() + bias_share.abs().sum())
-    return PullBack(value, shares, bias_share, groups, gap / scale if scale else 0.0)
+    gap = (measured - bias_share).abs()
+    scale = shares.abs().sum(1) + bias_share.abs()
+    return PullBack(value, shares, bias_share, groups, torch.where(scale == 0, 0.0, gap / scale))

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from transformers import PreTrainedModel
 
+from normlens.errors import InvalidInput
 from normlens.frozen.call import Product
 from normlens.frozen.directions import Forward, tangent
 from normlens.frozen.running import frozen_run
@@ -103,6 +104,9 @@ def push_forward(
         If the model does something to a live tensor that is not on the closed list.
     ConservationError
         If vectors and bias don't add up to the output.
+    InvalidInput
+        If the model trains or can't read the inputs, no module is called ``module`` or it doesn't run, no source enters,
+        or an option is unknown.
     """
     push = Push(model, inputs, module, chunk_size=chunk_size, product=product, sources=sources)
     vectors = torch.cat([chunk.vectors for chunk in push], dim=-2)
@@ -136,9 +140,15 @@ class Push:
         self._model, self._inputs, self._module = model, inputs, module
         self._product, self._sources, self._chunk_size = product, sources, chunk_size
         self._batch = batch_size(inputs)
+        _require_size(chunk_size)
         direction = Forward(lambda group, x: torch.zeros_like(x), follow_constants=True)
         self.output, self.bias = self._run(direction, 1)
         self.groups = direction.sizes()
+        if not self.groups:
+            raise InvalidInput(
+                f"No source entered at {sources!r}: nothing passed there in this run. Name a module that runs and gives a "
+                "floating tensor, or leave sources out for the embeddings."
+            )
 
     def __iter__(self) -> Iterator[Chunk]:
         count = sum(size for _, size in self.groups)
@@ -204,7 +214,11 @@ def push_through(
         If the segment does something to a live tensor that is not on the closed list.
     ConservationError
         If vectors and bias don't add up to the segment's output.
+    InvalidInput
+        If ``x`` and ``vectors`` don't fit each other, the segment gives no tensor, or an option is unknown.
     """
+    _require_size(chunk_size)
+    _require_fit(x, vectors)
     batch, count = x.shape[0], vectors.shape[2]
 
     def through(start: int, stop: int) -> Tensor:
@@ -231,7 +245,26 @@ def _segment_run(
     ):
         with run.mode:
             result = segment(run.admit("", x, -1))
+        if not isinstance(result, Tensor):
+            raise InvalidInput(
+                f"The segment returned a {type(result).__name__}; hidden states, one tensor, were expected. Pick them from "
+                "what the module returns, as in lambda x: layer(x)[0]."
+            )
         return _unpacked(result, direction)
+
+
+def _require_size(chunk_size: object) -> None:
+    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
+        raise InvalidInput(f"chunk_size is {chunk_size!r}; expected a whole number of sources, at least 1.")
+
+
+def _require_fit(x: Tensor, vectors: Tensor) -> None:
+    fits = x.ndim == 3 and vectors.ndim == 4 and (*vectors.shape[:2], vectors.shape[3]) == x.shape
+    if not fits or not vectors.shape[2]:
+        raise InvalidInput(
+            f"x has shape {tuple(x.shape)} and vectors {tuple(vectors.shape)}; expected (batch, target, d) and (batch, "
+            "target, source, d) with at least one source. Take both from one push_forward: its output and its vectors."
+        )
 
 
 def _unpacked(dual: Tensor, direction: Forward) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +13,14 @@ from torch.overrides import handle_torch_function
 from transformers import PreTrainedModel, activations
 
 from normlens.capture import attention_implementation, configs_of
-from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.frozen.call import Product
 from normlens.frozen.directions import Direction
 from normlens.frozen.mode import FrozenMode
 from normlens.frozen.operations import ACTIVATION_MODULE
-from normlens.frozen.sites import Side, Site, hooked, sites
+from normlens.frozen.sites import Side, Site, hooked, sites, submodule
 from normlens.frozen.sources import source_modules
+from normlens.hooks import entered_and_left
 
 HAND_SPELLED_ACTIVATIONS = (
     *(x for x in vars(activations).values() if isinstance(x, type) and x.__module__ == activations.__name__),
@@ -31,11 +32,12 @@ SEQUENCE_FIRST = "XLNet"
 class FrozenRun:
     """A model that runs frozen while :func:`frozen_run` lasts."""
 
-    def __init__(self, model: nn.Module, direction: Direction, product: Product, batch: int) -> None:
+    def __init__(self, model: PreTrainedModel, direction: Direction, product: Product, batch: int) -> None:
         self.model = model
         self.direction = direction
         self.batch = batch
         self.running: list[str] = []
+        self.inputs: Mapping[str, Any] | None = None
         self.sequence_first = type(model).__name__.startswith(SEQUENCE_FIRST)
         self.mode = FrozenMode(direction, product, self.where)
 
@@ -46,17 +48,34 @@ class FrozenRun:
         return f"module {path!r} ({type(module).__name__})" if path else f"the model ({type(module).__name__})"
 
     def read(self, inputs: Mapping[str, Any], what: str | Site | Callable[[Any], Tensor]) -> Tensor:
-        """Run the model, and read what passed a site (the last time) or a scalar of the output."""
+        """Run the model, and read what passed a site (the last time) or a scalar of the output.
+
+        Raises
+        ------
+        InvalidInput
+            If nothing passed the site, or the scalar isn't one number per row.
+        """
+        self.inputs = inputs
         if callable(what):
             with self.mode:
-                return what(self.model(**inputs))
+                return self._checked(what(self.model(**inputs)))
         site = sites(what)
         seen: list[Tensor] = []
-        with hooked(self.model.get_submodule(site.path), site.side, lambda x, channel: seen.append(x)), self.mode:
+        with hooked(submodule(self.model, site.path), site.side, lambda x, channel: seen.append(x)), self.mode:
             self.model(**inputs)
         if not seen:
             raise InvalidInput(f"No floating tensor passed the {site.side} of {site.path!r}. Name a module that runs.")
         return seen[-1]
+
+    def _checked(self, value: object) -> Tensor:
+        """``value``, if it is one number per row."""
+        if isinstance(value, Tensor) and value.shape == (self.batch,):
+            return value
+        seen = f"has shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"is a {type(value).__name__}"
+        raise InvalidInput(
+            f"The scalar {seen}; one number per row, a tensor of shape ({self.batch},), was expected. Pick it from the "
+            "model's output, as in lambda output: output.last_hidden_state[:, -1, 0]."
+        )
 
     def admit(self, label: str, vectors: Tensor, channel: int) -> Tensor:
         """Make ``vectors``, whose components lie along axis ``channel``, the sources of a group."""
@@ -100,13 +119,14 @@ def frozen_run(
     Raises
     ------
     InvalidInput
-        In inference mode, where no derivative can be taken.
+        If an option is unknown, the model trains or can't read the inputs, or in inference mode, where no derivative can
+        be taken.
     UnsupportedArchitecture
         If a module is compiled.
     """
-    _refuse(model)
+    _refuse(model, product)
     run = FrozenRun(model, direction, product, batch)
-    with ExitStack() as stack:
+    with _inputs_blamed(run), ExitStack() as stack:
         stack.enter_context(plain_settings(model))
         stack.enter_context(_constant_parameters(model))
         stack.enter_context(_activation_modules(model))
@@ -124,7 +144,13 @@ def plain_settings(model: PreTrainedModel) -> Iterator[None]:
         yield
 
 
-def _refuse(model: nn.Module) -> None:
+def _refuse(model: object, product: object) -> None:
+    if not isinstance(model, PreTrainedModel):
+        raise InvalidInput(
+            f"{type(model).__name__} was given; expected a transformers model. Of a Lens, pass lens.model."
+        )
+    if product not in get_args(Product):
+        raise InvalidInput(f"product is {product!r}; expected one of {', '.join(map(repr, get_args(Product)))}.")
     if torch.is_inference_mode_enabled():
         raise InvalidInput("No derivative can be taken in torch.inference_mode(); use torch.no_grad() instead.")
     for path, module in model.named_modules():
@@ -132,6 +158,38 @@ def _refuse(model: nn.Module) -> None:
             raise UnsupportedArchitecture(
                 f"Module {path!r} is compiled, so its operations can't be seen. Load the model without torch.compile."
             )
+        if isinstance(module, PreTrainedModel) and module.training:
+            raise InvalidInput(
+                f"{f'Module {path!r}' if path else 'The model'} ({type(module).__name__}) is in training mode, where "
+                "dropout draws random numbers; evaluation mode was expected. Call model.eval() first."
+            )
+
+
+@contextmanager
+def _inputs_blamed(run: FrozenRun) -> Iterator[None]:
+    """Turn an error into one about the inputs if the plain model can't read them either; let all others pass."""
+    try:
+        yield
+    except (NormLensError, torch.OutOfMemoryError):
+        raise
+    except Exception:
+        if run.inputs is not None:
+            _require_readable(run.model, run.inputs)
+        raise
+
+
+def _require_readable(model: PreTrainedModel, inputs: Mapping[str, Any]) -> None:
+    try:
+        with torch.no_grad(), plain_settings(model):
+            model(**inputs)
+    except Exception as error:
+        given = [
+            f"{name} {tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}" for name, x in inputs.items()
+        ]
+        raise InvalidInput(
+            f"{type(model).__name__} can't read the inputs {', '.join(given)}: {error}. Expected what its forward takes "
+            f"({model.main_input_name} at least), on {model.device}, no longer than its positions."
+        ) from error
 
 
 @contextmanager
@@ -196,22 +254,16 @@ def _as_operation(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
 @contextmanager
 def _place_names(run: FrozenRun) -> Iterator[None]:
     """Keep ``run.running``, the paths of the modules that are running, outermost first."""
-    handles = []
-    for path, module in run.model.named_modules():
+    paths = {module: path for path, module in run.model.named_modules()}
 
-        def enter(module: nn.Module, args: Any, path: str = path) -> None:
-            run.running.append(path)
+    def enter(module: nn.Module, *given: Any) -> None:
+        run.running.append(paths[module])
 
-        def leave(module: nn.Module, args: Any, output: Any) -> None:
-            run.running.pop()
+    def leave(module: nn.Module, *given: Any) -> None:
+        run.running.pop()
 
-        handles.append(module.register_forward_pre_hook(enter))
-        handles.append(module.register_forward_hook(leave, always_call=True))
-    try:
+    with entered_and_left(paths, enter, leave):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
@@ -224,11 +276,11 @@ def _sources(run: FrozenRun, sources: str | Site | tuple[()] | None) -> Iterator
 
     if sources is None:
         places: list[tuple[nn.Module, Side]] = [(module, "output") for module in source_modules(run.model)]
-    elif sources:
-        site = sites(sources)
-        places = [(run.model.get_submodule(site.path), site.side)]
-    else:
+    elif sources == ():
         places = []
+    else:
+        site = sites(sources)
+        places = [(submodule(run.model, site.path), site.side)]
     with ExitStack() as stack:
         for module, side in places:
             stack.enter_context(hooked(module, side, enter, skip=run.direction.is_live))

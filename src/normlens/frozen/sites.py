@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
+
+from normlens.errors import InvalidInput
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 Side = Literal["input", "output"]
@@ -22,16 +25,54 @@ class Site:
     path
         Path of the module, as in ``model.get_submodule``; empty for the model itself.
     side
-        Its first floating tensor argument, or the first floating tensor that it returns.
+        Its first floating tensor argument ("input"), or the first floating tensor that it returns ("output").
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such side.
     """
 
     path: str
     side: Side = "output"
 
+    def __post_init__(self) -> None:
+        if self.side not in get_args(Side):
+            raise InvalidInput(f"A site's side is {self.side!r}; expected 'input' or 'output'.")
 
-def sites(site: str | Site) -> Site:
-    """``site``, a path standing for the module's output."""
+
+def sites(site: object) -> Site:
+    """``site``, a path standing for the module's output.
+
+    Raises
+    ------
+    InvalidInput
+        If it is neither a path nor a site.
+    """
+    if not isinstance(site, str | Site):
+        raise InvalidInput(
+            f"{type(site).__name__} was given where a place in the model is meant; expected a module path, such as "
+            "'encoder.layer.0', or a normlens.frozen.Site."
+        )
     return Site(site) if isinstance(site, str) else site
+
+
+def submodule(model: nn.Module, path: str) -> nn.Module:
+    """The module of ``model`` at ``path``.
+
+    Raises
+    ------
+    InvalidInput
+        If there is none, with those whose paths are most alike.
+    """
+    paths: dict[str, nn.Module] = dict(model.named_modules())
+    if path not in paths:
+        near = difflib.get_close_matches(path, paths, n=3, cutoff=0.5)
+        guess = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise InvalidInput(
+            f"{type(model).__name__} has no module {path!r}; expected one of the paths of model.named_modules().{guess}"
+        )
+    return paths[path]
 
 
 @contextmanager

@@ -54,9 +54,23 @@ def batch_size(inputs: Mapping[str, Any]) -> int:
     Raises
     ------
     InvalidInput
-        If there is no tensor.
+        If the inputs are no mapping, hold no tensor, or hold token ids without a batch axis or without a token.
     """
+    if not isinstance(inputs, Mapping):
+        raise InvalidInput(
+            f"{type(inputs).__name__} was given as the inputs; expected a mapping from the names of what the model's "
+            "forward takes to tensors. Pass what the tokenizer gives with return_tensors='pt'."
+        )
     rows = {name: int(x.shape[0]) for name, x in inputs.items() if isinstance(x, Tensor) and x.ndim}
     if not rows:
-        raise InvalidInput(f"The inputs {sorted(inputs)} hold no tensor; give what the model's forward takes.")
+        raise InvalidInput(
+            f"The inputs {sorted(map(str, inputs))} hold no tensor; expected what the model's forward takes. Pass what "
+            "the tokenizer gives with return_tensors='pt'."
+        )
+    ids = inputs.get("input_ids")
+    if isinstance(ids, Tensor) and (ids.ndim < 2 or not ids.numel()):
+        raise InvalidInput(
+            f"input_ids has shape {tuple(ids.shape)}; expected (batch, token), with at least one of each. Give one text "
+            "as a batch of one: ids[None]."
+        )
     return rows.get("input_ids", min(rows.values()))

@@ -1,5 +1,23 @@
-"""The report over a corpus: one page that answers in words first, with figures, tables and every number as Parquet."""
+"""The report over a corpus: one page that answers in words first, with figures, tables and every number as Parquet.
 
-from normlens.report.writing import write_report
+:func:`measure` sends the texts through a lens, :func:`write_report` writes what they gave, and :func:`read_estimates`
+reads the numbers of a report back.
+"""
 
-__all__ = ["write_report"]
+from normlens.report.corpus import Measured, measure, token_frequency
+from normlens.report.estimates import Estimate, Estimates, read_estimates
+from normlens.report.findings import findings
+from normlens.report.writing import HTML, refuse_to_overwrite, write_report
+
+__all__ = [
+    "HTML",
+    "Estimate",
+    "Estimates",
+    "Measured",
+    "findings",
+    "measure",
+    "read_estimates",
+    "refuse_to_overwrite",
+    "token_frequency",
+    "write_report",
+]

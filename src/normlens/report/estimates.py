@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
+from normlens.errors import InvalidInput
 from normlens.statistics import ALL
+
+NUMBERS = "numbers.parquet"
+"""The file in a report's folder that holds its numbers."""
 
 Place = tuple[str, str, int | None, int | None]
 
@@ -100,3 +105,30 @@ class Estimates:
     def norm_share(self) -> str:
         """The name of the norm's share by layer: of the norm of the sum over heads, where it was measured."""
         return "norm_share" if self.categories("norm_share") else "weighted_norm_share"
+
+
+def read_estimates(folder: str | Path) -> dict[str, Estimates]:
+    """Read the numbers of a report.
+
+    Parameters
+    ----------
+    folder
+        That :func:`normlens.report.write_report` wrote.
+
+    Returns
+    -------
+    dict of str to Estimates
+        By attention kind, in the order of the report.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no report.
+    """
+    path = Path(folder) / NUMBERS
+    if not path.is_file():
+        raise InvalidInput(
+            f"'{folder}' holds no report (no {NUMBERS}); expected the folder of one. Write a report first."
+        )
+    table = pd.read_parquet(path)
+    return {str(kind): Estimates(part) for kind, part in table.groupby("attention", sort=False)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import isnan
 from pathlib import Path
 
@@ -14,13 +15,13 @@ from matplotlib.figure import Figure
 
 from normlens.errors import InvalidInput, NormLensError
 from normlens.figures import alpha_against_norm, heat_maps, report_figures, save
-from normlens.report.estimates import Estimates
+from normlens.report.estimates import NUMBERS, Estimates
 from normlens.report.findings import findings, widest_gap
 from normlens.report.pages import Part, Picture, render
 from normlens.report.tables import tables
 from normlens.statistics import CorpusStatistics
 
-MARKDOWN, HTML, NUMBERS, FIGURES = "report.md", "report.html", "numbers.parquet", "figures"
+MARKDOWN, HTML, FIGURES = "report.md", "report.html", "figures"
 
 _CONFIDENCE = 0.95
 
@@ -41,47 +42,61 @@ def write_report(
         Statistics of each attention kind ("encoder", "decoder", "cross"), in the order of the page.
     folder
         Where to write. A report that is already there is replaced; any other folder that isn't empty is refused.
-    title
-        The page's first line.
-    attributes
-        How it was measured: model, revision, dtype, versions, in the order in which they are shown.
+    title, attributes
+        The page's first line; and how it was measured (model, revision, versions), in the order in which it is shown.
     examples
         For each attention kind, a few analysed texts to show in pictures.
 
     Returns
     -------
     pathlib.Path
-        The folder, with ``report.html`` (complete in itself), ``report.md``, ``figures/*.svg`` and ``numbers.parquet``
-        (the tidy table with `attention`, the attention kind, as its first column).
+        The folder, with ``report.html`` (complete in itself), ``report.md``, ``figures/*.svg`` and ``numbers.parquet``.
+
+    Raises
+    ------
+    NormLensError
+        If statistics are missing or empty, or the folder can't be written or holds something else. An older report stays.
+    """
+    folder = Path(folder)
+    refuse_to_overwrite(folder)
+    if not statistics or not all(map(len, statistics.values())):
+        raise InvalidInput(
+            "There are no statistics to report; expected those of one text or more, for each attention kind."
+        )
+    with _taking_its_place(folder) as partial:
+        _fill(partial, statistics, title, attributes, examples or {})
+    return folder
+
+
+def refuse_to_overwrite(folder: str | Path) -> None:
+    """Refuse a place for a report where something other than a report stands.
+
+    Parameters
+    ----------
+    folder
+        Where the report should go: new, empty, or an older report.
 
     Raises
     ------
     InvalidInput
-        If there are no statistics, one of them is empty, or the folder holds something else.
-    NormLensError
-        If it can't be written; nothing is left behind, and a report that was there before is still there.
+        If it is a file, or a folder that holds something else.
     """
     folder = Path(folder)
-    _refuse_to_overwrite(folder)
-    if not statistics:
-        raise InvalidInput("There are no statistics to report; expected those of at least one attention kind.")
-    numbers = {kind: collected.table(confidence=_CONFIDENCE) for kind, collected in statistics.items()}
+    expected = "expected a new or empty folder, or a report to replace. Choose another place."
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInput(f"'{folder}' is a file; {expected}")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / NUMBERS).is_file():
+        raise InvalidInput(f"'{folder}' is not empty and not a report (it has no {NUMBERS}); {expected}")
+
+
+@contextmanager
+def _taking_its_place(folder: Path) -> Iterator[Path]:
+    """Give a folder to fill, which takes the place of ``folder`` if that went well, and else leaves no trace."""
     partial: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-        parts = [_part(kind, table, partial, (examples or {}).get(kind, ())) for kind, table in numbers.items()]
-        measured = _measured(statistics, attributes)
-        count = max(len(collected) for collected in statistics.values())
-        render(
-            {"md": partial / MARKDOWN, "html": partial / HTML},
-            title=title,
-            parts=parts,
-            measured=measured,
-            n_texts=count,
-            confidence=round(100 * _CONFIDENCE),
-        )
-        _write_numbers(numbers, partial / NUMBERS, measured)
+        yield partial
         partial.chmod(0o755)
         _put_in_place(partial, folder)
     except OSError as error:
@@ -92,18 +107,27 @@ def write_report(
     finally:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
-    return folder
 
 
-def _refuse_to_overwrite(folder: Path) -> None:
-    """Raise `InvalidInput` if something other than a report stands where the report should go."""
-    if not folder.exists():
-        return
-    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / NUMBERS).is_file()):
-        raise InvalidInput(
-            f"'{folder}' exists and is not a report (it has no {NUMBERS}); expected a new or empty folder, or a report "
-            "to replace. Choose another folder."
-        )
+def _fill(
+    folder: Path,
+    statistics: Mapping[str, CorpusStatistics],
+    title: str,
+    attributes: Mapping[str, object],
+    examples: Mapping[str, Sequence[xr.Dataset]],
+) -> None:
+    """Write the page, its figures and the numbers into an empty folder."""
+    numbers = {kind: collected.table(confidence=_CONFIDENCE) for kind, collected in statistics.items()}
+    measured = _measured(statistics, attributes)
+    render(
+        {"md": folder / MARKDOWN, "html": folder / HTML},
+        title=title,
+        parts=[_part(kind, table, folder, examples.get(kind, ())) for kind, table in numbers.items()],
+        measured=measured,
+        n_texts=max(map(len, statistics.values())),
+        confidence=round(100 * _CONFIDENCE),
+    )
+    _write_numbers(numbers, folder / NUMBERS, measured)
 
 
 def _part(kind: str, table: pd.DataFrame, folder: Path, examples: Sequence[xr.Dataset]) -> Part:
@@ -120,7 +144,8 @@ def _part(kind: str, table: pd.DataFrame, folder: Path, examples: Sequence[xr.Da
 
 def _example_figures(numbers: Estimates, examples: Sequence[xr.Dataset]) -> dict[str, Figure]:
     """Draw each example: the layer where weights and norms differ most, and α against ‖f(x)‖ of the first."""
-    category = "special" if numbers.get("weight_share", "special") else "first token"
+    special = numbers.get("weight_share", "special")
+    category = "special" if special is not None and special.value > 0 else "first token"
     layer = widest_gap(numbers, category)
     figures = {}
     for count, example in enumerate(examples, start=1):

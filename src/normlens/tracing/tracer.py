@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from normlens.anatomy import Block
 from normlens.capture import AttentionCall
+from normlens.hooks import entered_and_left
 from normlens.tracing.follower import Followed, Follower
 from normlens.tracing.steps import MULTIPLY, Call, Constants, overwrites
 
@@ -69,20 +70,16 @@ class Tracer(TorchFunctionMode):
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Hooks and function mode on, and off again afterwards."""
-        handles = []
-        for module in self._paths:
-            if _is_norm(module):
-                handles.append(module.register_forward_pre_hook(self._enter_norm))
-                handles.append(module.register_forward_hook(self._leave_norm, with_kwargs=True, always_call=True))
-            elif next(module.children(), None) is not None:
-                handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
-                handles.append(module.register_forward_hook(self._leave, always_call=True))
+        norms = [module for module in self._paths if _is_norm(module)]
+        composed = [module for module in self._paths if next(module.children(), None) is not None]
         try:
-            with self:
+            with (
+                entered_and_left(norms, self._enter_norm, self._leave_norm),
+                entered_and_left(composed, self._enter, self._leave),
+                self,
+            ):
                 yield
         finally:
-            for handle in handles:
-                handle.remove()
             self._follower.forget()
 
     def hear(self, call: AttentionCall) -> None:
@@ -140,19 +137,19 @@ class Tracer(TorchFunctionMode):
             finally:
                 self._paused -= 1
 
-    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         if "attention" in type(module).__name__.lower():
             self.ran_attention.add(self._paths[module])
         self._frames.append(_Frame(module, _hidden_inputs(module, args, kwargs)))
 
-    def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         if self._frames and self._frames[-1].module is module:
             self._frames.pop()
 
-    def _enter_norm(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+    def _enter_norm(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         self._paused += 1
 
-    def _leave_norm(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+    def _leave_norm(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         self._paused -= 1
         tensors = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
         if self._paused or not isinstance(output, Tensor) or not tensors:
@@ -207,7 +204,7 @@ def _is_norm(module: nn.Module) -> bool:
 _NAMES: dict[type, list[str]] = {}
 
 
-def _hidden_inputs(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Tensor]:
+def _hidden_inputs(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Tensor]:
     """Floating-point inputs of a module that may be hidden states, by parameter name."""
     kind = type(module)
     if kind not in _NAMES:

@@ -1,0 +1,160 @@
+"""Measure a corpus as a stream: text after text goes through a lens, and a few numbers of each are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import TYPE_CHECKING
+
+from normlens.errors import InvalidInput
+from normlens.statistics import CorpusStatistics, TokenFrequency
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from normlens import Analysis, Lens
+
+Progress = Callable[[Iterable["Analysis"], int], Iterable["Analysis"]]
+"""Gives the analyses that it is given, and how many they will be, on; and shows how far they are."""
+
+_EXAMPLES = 2
+_EXAMPLE_TOKENS = range(6, 33)
+_NOT_OF_THE_MODEL = ("text", "target_text")
+
+
+@dataclass
+class Measured:
+    """What a corpus gave: all that :func:`normlens.report.write_report` takes.
+
+    Attributes
+    ----------
+    statistics
+        By attention kind.
+    examples
+        A few analysed texts of each kind, short enough for a picture.
+    attributes
+        Model, revision, dtype, versions.
+    """
+
+    statistics: dict[str, CorpusStatistics] = field(default_factory=dict)
+    examples: dict[str, list[xr.Dataset]] = field(default_factory=dict)
+    attributes: dict[str, object] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Count the texts."""
+        return max(map(len, self.statistics.values()), default=0)
+
+    def add(self, analysis: Analysis, frequency: TokenFrequency, group: str | None = None) -> None:
+        """Take in one text, or only one attention kind of it.
+
+        Parameters
+        ----------
+        analysis
+            Of the text.
+        frequency
+            Ranks of token frequency, the same for every text.
+        group
+            The attention kind. Default: all that there are.
+
+        Raises
+        ------
+        InvalidInput
+            If it doesn't have that kind.
+        """
+        if group is not None and group not in analysis.groups:
+            raise InvalidInput(
+                f"This model has no group {group}; it has {', '.join(analysis.groups)}. Choose one of these."
+            )
+        for name in analysis.groups if group is None else [group]:
+            data = analysis[name].data
+            self.statistics.setdefault(name, CorpusStatistics(frequency)).add(data)
+            shown = self.examples.setdefault(name, [])
+            if len(shown) < _EXAMPLES and {data.sizes["target"], data.sizes["source"]} <= set(_EXAMPLE_TOKENS):
+                shown.append(data)
+        if not self.attributes:
+            known = {name: value for name, value in analysis.attrs.items() if value and name not in _NOT_OF_THE_MODEL}
+            self.attributes.update(known)
+
+
+def measure(
+    lens: Lens,
+    texts: Iterable[str],
+    targets: Iterable[str] | None = None,
+    *,
+    frequency: TokenFrequency | None = None,
+    group: str | None = None,
+    batch_size: int = 8,
+    progress: Progress | None = None,
+) -> Measured:
+    """Analyse a corpus; memory doesn't grow with its texts, but for a few numbers of each.
+
+    Parameters
+    ----------
+    lens
+        The model.
+    texts, targets
+        Read several times, so not a generator. Targets are for encoder–decoders, one for each text.
+    frequency
+        Ranks of token frequency. Default: :func:`token_frequency` of this corpus.
+    group
+        One attention kind only.
+    batch_size
+        Texts that run together.
+    progress
+        Wraps the stream of analyses, such as ``lambda analyses, total: tqdm(analyses, total=total)``.
+
+    Raises
+    ------
+    NormLensError
+        If there is no text, or one of them can't be analysed.
+    """
+    total = _count(texts, targets)
+    ranks = token_frequency(lens, texts, targets) if frequency is None else frequency
+    measured = Measured()
+    analyses: Iterable[Analysis] = lens.analyze(iter(texts), targets, batch_size=batch_size, progress=False)
+    for analysis in analyses if progress is None else progress(analyses, total):
+        measured.add(analysis, ranks, group)
+    return measured
+
+
+def token_frequency(lens: Lens, texts: Iterable[str], targets: Iterable[str] | None = None) -> TokenFrequency:
+    """Count how often each token occurs in a corpus.
+
+    Parameters
+    ----------
+    lens, texts, targets
+        As in :func:`measure`.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no text, or the model reads none.
+    """
+    _count(texts, targets)
+    return TokenFrequency.counted(_ids(lens, texts, targets))
+
+
+def _count(texts: Iterable[str], targets: Iterable[str] | None) -> int:
+    """How many texts there are, each with its target if there are targets."""
+    if any(corpus is not None and iter(corpus) is corpus for corpus in (texts, targets)):
+        raise InvalidInput(
+            "The corpus can be read only once (it is an iterator); expected a list, or something else that can be read "
+            "again: first the tokens are counted, then the texts are analysed."
+        )
+    total = sum(1 for _ in texts)
+    if not total:
+        raise InvalidInput("The corpus holds no text, only blank lines or nothing. Expected one text at least.")
+    if targets is not None and (found := sum(1 for _ in targets)) != total:
+        raise InvalidInput(f"There are {total} texts, but {found} targets; expected one target for each text.")
+    return total
+
+
+def _ids(lens: Lens, texts: Iterable[str], targets: Iterable[str] | None) -> Iterator[list[int]]:
+    """Token ids of every text, and of its target."""
+    if lens.tokenizer is None:
+        raise InvalidInput(f"{lens.name} has no tokenizer, and a corpus is text. Choose a model that reads text.")
+    for text, target in zip(texts, repeat(None) if targets is None else targets, strict=targets is not None):
+        yield lens.tokenizer(text, verbose=False)["input_ids"]
+        if target is not None:
+            yield lens.tokenizer(text_target=target, verbose=False)["input_ids"]
