@@ -20,6 +20,7 @@ class Carried:
     projection: Float[Tensor, "inner d"]
     scale: Tensor  # (batch, target, 1), or one number
     bias: Tensor  # broadcasts to (batch, target, d)
+    unscaled: bool = False  # whether the scale is one everywhere
 
     def through(self, step: Step) -> Carried:
         """The same contributions behind a multiplier or a norm."""
@@ -34,7 +35,7 @@ def carried_to(block: Block, scopes: tuple[Scope, ...]) -> dict[Scope, Carried]:
     """The contributions of a block at each of the scopes."""
     assert block.projection is not None
     bias = block.bias if block.bias is not None else block.projection.new_zeros(block.projection.shape[-1])
-    at = Carried(block.projection, block.projection.new_ones(()), bias)
+    at = Carried(block.projection, block.projection.new_ones(()), bias, unscaled=True)
     if block.head_norm is not None:
         form = block.head_norm.form
         shift = form.shift @ block.projection

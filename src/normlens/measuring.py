@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from normlens.anatomy import AppliedNorm, Block, Scope, Step, working_precision
+from normlens.anatomy import Block, Scope, working_precision
 from normlens.carrying import Carried, Heads, carried_to, heads_of
 from normlens.errors import ConservationError
-from normlens.norms import conservation_error, mixing_ratio
+from normlens.rows import measure_rows
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 """Largest conservation error expected of a model, by its dtype; model files compute norms and softmax in float32."""
@@ -126,88 +126,34 @@ class _Rows:
     part: slice
 
     def measures(self, sinks: bool) -> Measures:
-        weights = working_precision(self.block.call.rows(self.part.start, self.part.stop))
-        raw = self.moved.norms(weights, self.part)
-        norm = {scope: raw[scope] * self._cut(at.scale) for scope, at in self.carried.items()}
-        missing = 1 - weights.sum(-1)
-        result = Measures(self.part.start, weights, self.moved.lengths(), norm, sink_weight=missing if sinks else None)
-        self._own_and_context(result, weights, 1 - missing)
-        self._conservation(result, weights)
-        return result
-
-    def _own_and_context(self, result: Measures, weights: Tensor, received: Tensor) -> None:
-        """Diagonals of the scopes that hold the own vector, and mixing ratios."""
         block, part = self.block, self.part
+        weights = working_precision(block.call.rows(part.start, part.stop))
+        norm = self._norms(weights)
+        missing = 1 - weights.sum(-1)
         diagonal = None if block.cross else weights.diagonal(offset=part.start, dim1=-2, dim2=-1)
-        moved = None if diagonal is None else self.moved.own(diagonal.transpose(1, 2), part)
-        for scope in self.carried:
-            through_attention = self._through_attention(scope)
-            kept = torch.zeros_like(through_attention)
-            if moved is not None:
-                kept = self._behind(moved * self._cut(self.carried["attention"].scale), scope)
-            own = kept + self._residual_vector(scope)
-            if scope != "attention" and diagonal is not None:
-                result.norm[scope].diagonal(offset=part.start, dim1=-2, dim2=-1).copy_(own.norm(dim=-1))
-            elif scope != "attention":
-                result.own[scope] = own.norm(dim=-1)
-            result.mixing_ratio[scope] = mixing_ratio(through_attention - kept, own)
+        kept = None if diagonal is None else self.moved.own(diagonal.transpose(1, 2), part)
+        rows = measure_rows(block, self.carried, self.moved.mixed(weights, part), kept, part)
+        own = {scope: x for scope, x in rows.own.items() if scope != "attention"}
+        away: dict[Scope, Tensor] = {}
         if diagonal is not None:
-            away = (received - diagonal).mean(1)
-            result.mixing_ratio_weight["attention"] = away
+            for scope, x in own.items():
+                norm[scope].diagonal(offset=part.start, dim1=-2, dim2=-1).copy_(x)
+            away["attention"] = (1 - missing - diagonal).mean(1)
             if "residual" in self.carried:
-                result.mixing_ratio_weight["residual"] = away / 2
+                away["residual"] = away["attention"] / 2
+        return Measures(
+            part.start, weights, self.moved.lengths(), norm, own if block.cross else {},
+            rows.mixing_ratio, away, rows.conservation_error, missing if sinks else None,
+        )  # fmt: skip
 
-    def _through_attention(self, scope: Scope) -> Float[Tensor, "batch target d"]:
-        """Σ_j c_ij without the own vector, from what the projection itself produced."""
-        block = self.block
-        assert block.projected is not None
-        return self._behind(self._cut(block.projected) - self._cut(self.carried["attention"].bias), scope)
-
-    def _behind(self, x: Float[Tensor, "batch target d"], scope: Scope) -> Float[Tensor, "batch target d"]:
-        """A vector of scope ``attention`` as it arrives at ``scope``."""
-        for step in self._steps_to(scope):
-            x = self._linear(x, step)
-        return x
-
-    def _steps_to(self, scope: Scope) -> list[Step]:
-        behind = [] if scope == "attention" else list(self.block.steps)
-        return [*behind, self.block.outer_norm] if scope == "layernorm" and self.block.outer_norm else behind
-
-    def _linear(self, x: Tensor, step: Step) -> Tensor:
-        """``x`` behind a multiplier or the linear part of a norm."""
-        return step.form.linear(x) * self._cut(step.scale) if isinstance(step, AppliedNorm) else x * step
-
-    def _residual_vector(self, scope: Scope) -> Float[Tensor, "batch target d"]:
-        """The target's own vector as it arrives at ``scope``; zero at scope ``attention``."""
-        block = self.block
-        if scope == "attention":
-            return self.moved.value.new_zeros(())
-        assert block.own is not None
-        own = self._cut(block.own)
-        return self._linear(own, block.outer_norm) if scope == "layernorm" and block.outer_norm else own
-
-    def _conservation(self, result: Measures, weights: Tensor) -> None:
-        """Add the contributions up from α and the value vectors, and hold them against what the modules produced."""
-        block = self.block
-        mixed = self.moved.mixed(weights, self.part)
-        first, last = self.carried["attention"], self.carried.get("residual")
-        total = (mixed @ first.projection) * self._cut(first.scale) + self._cut(first.bias)
-        assert block.projected is not None
-        result.conservation_error["attention"] = conservation_error(total, self._cut(block.projected))
-        if last is None:
-            return
-        if last is not first:
-            total = (mixed @ last.projection) * self._cut(last.scale) + self._cut(last.bias)
-        assert block.summed is not None and block.own is not None
-        summed = total + self._cut(block.own)
-        if block.left_out is not None:
-            summed = summed + self._cut(block.left_out)
-        result.conservation_error["residual"] = conservation_error(summed, self._cut(block.summed))
-        if "layernorm" in self.carried:
-            assert block.outer_norm is not None
-            normed = block.outer_norm.form.apply(summed, self._cut(block.outer_norm.scale))
-            result.conservation_error["layernorm"] = conservation_error(normed, self._cut(block.outer_norm.after))
-
-    def _cut(self, x: Tensor) -> Tensor:
-        """The rows of this part of something per target; what doesn't depend on the target stays whole."""
-        return x[:, self.part] if x.ndim == 3 else x
+    def _norms(self, weights: Tensor) -> dict[Scope, Float[Tensor, "batch target source"]]:
+        """The norms with what scales row i; scopes with the same projection get a tensor each."""
+        norms = self.moved.norms(weights, self.part)
+        of = {scope: id(x) for scope, x in norms.items()}
+        for scope, at in reversed(self.carried.items()):
+            scale = at.scale[:, self.part] if at.scale.ndim == 3 else at.scale
+            if list(of.values()).count(of[scope]) > 1 and scope != "attention":
+                norms[scope] = norms[scope] * scale
+            elif not at.unscaled:
+                norms[scope].mul_(scale)
+        return norms

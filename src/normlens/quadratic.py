@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -18,7 +17,8 @@ from torch import Tensor
 from normlens.normform import NormForm
 
 _SOURCES = 64  # sources whose head vectors are in memory at a time
-_NUMBERS = 2**20  # numbers of weights and products in memory at a time: what a processor's cache holds
+_NUMBERS = 2**19  # products in memory at a time: what a processor's cache holds
+_LAID_OUT = 2**22  # weights laid out by source at a time
 _FEWEST_TARGETS = 16
 _CANCELLED = 1e-3  # below this share of (Σ_h a_h ‖f_h‖)², aᵀGa has lost too many digits: take ‖Ra‖ instead
 
@@ -133,54 +133,94 @@ def quadratic_norms(
         ``(batch, target, source)`` each.
     """
     batch, heads, targets, sources = weights.shape
-    forms = len(grams)
-    lengths = [gram.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt().unsqueeze(-2) for gram in grams]
-    stacked = torch.cat([*grams, *lengths], dim=-2)  # a column of products, and below it Σ_h a_h ‖f_h‖, in one go
-    signed = bool(weights.numel() and weights.amin() < 0)
-    norms = weights.new_empty(forms, batch, sources, targets)
-    rows = stacked.shape[-2]
-    step = min(targets, max(_FEWEST_TARGETS, _NUMBERS // (sources * (heads + rows))))
-    space = weights.new_empty(sources * (heads + rows) * step)
+    forms = _Forms.of(grams, signed=bool(weights.numel() and weights.amin() < 0))
+    norms = weights.new_empty(len(grams), batch, sources, targets)
+    step = min(targets, max(_FEWEST_TARGETS, _LAID_OUT // max(1, sources * heads)))
+    at_once = max(1, _NUMBERS // max(1, len(grams) * heads * step))
+    space = weights.new_empty(heads * sources * step)
+    products = weights.new_empty(at_once * len(grams) * heads * step)
     for b in range(batch):
         for part in _slices(targets, step):
-            laid_out = _laid_out(weights[b, :, part], space)  # (source, head, target)
-            product = space[laid_out.numel() :][: sources * rows * laid_out.shape[2]].view(sources, rows, -1)
-            torch.bmm(stacked[b], laid_out, out=product)
-            longest = product[:, forms * heads :]
-            if signed:
-                longest = torch.bmm(stacked[b, :, forms * heads :], laid_out.abs())
-            terms = product[:, : forms * heads].unflatten(1, (forms, heads)).mul_(laid_out.unsqueeze(1))
-            squared = terms.sum(2)  # (source, form, target)
-            cancelled = squared < longest.square_().mul_(_CANCELLED)
-            squared.clamp_min_(0).sqrt_()
-            if bool(cancelled.any()):
-                _mend_cancelled(squared, cancelled, laid_out, partial(vectors_of, b))
-            norms[:, b, :, part] = squared.transpose(0, 1)
+            by_source = _laid_out(weights[b, :, part], space)
+            for few in _slices(sources, at_once):
+                squared, cancelled = forms.squared(b, few, by_source[few], products)
+                squared.clamp_min_(0).sqrt_()
+                for source, form, which in cancelled:
+                    triangular = torch.linalg.qr(vectors_of(b, few.start + source, form).T, mode="r").R
+                    mended = triangular @ by_source[few.start + source][:, which]
+                    squared[source, form, which] = torch.linalg.vector_norm(mended, dim=0)
+                norms[:, b, few, part] = squared.transpose(0, 1)
     return list(norms.transpose(2, 3))
+
+
+@dataclass(frozen=True)
+class _Forms:
+    """Several sets of Gram matrices, side by side.
+
+    Attributes
+    ----------
+    stacked
+        G_j of every set, one below the other, ``(batch, source, form * head, head)``.
+    lengths
+        ‖f_h‖, ``(batch, source, form, head)``.
+    doubtful
+        Whether the weights of a source could cancel, ``(batch, source)``.
+    """
+
+    stacked: Float[Tensor, "batch source rows head"]
+    lengths: Float[Tensor, "batch source form head"]
+    doubtful: Tensor
+
+    @classmethod
+    def of(cls, grams: list[Float[Tensor, "batch source head head2"]], signed: bool) -> _Forms:
+        lengths = torch.stack([gram.diagonal(dim1=-2, dim2=-1) for gram in grams], dim=2).clamp_min(0).sqrt()
+        doubtful = torch.full(lengths.shape[:2], signed, dtype=torch.bool, device=lengths.device)
+        if not signed:
+            for form, gram in enumerate(grams):
+                doubtful |= _may_cancel(gram, lengths[:, :, form])
+        return cls(torch.cat(grams, dim=-2), lengths, doubtful)
+
+    def squared(
+        self, text: int, few: slice, weights: Float[Tensor, "source head target"], space: Float[Tensor, " numbers"]
+    ) -> tuple[Float[Tensor, "source form target"], list[tuple[int, int, Tensor]]]:
+        """aᵀ G_j a of a few sources, and where it has lost too many digits: source, set, and which targets."""
+        sources, heads, targets = weights.shape
+        stacked = self.stacked[text, few]
+        product = space[: sources * stacked.shape[1] * targets].view(sources, stacked.shape[1], targets)
+        torch.bmm(stacked, weights, out=product)
+        squared = product.unflatten(1, (-1, heads)).mul_(weights.unsqueeze(1)).sum(2)
+        rows = self.doubtful[text, few].nonzero().squeeze(1)
+        if not len(rows):
+            return squared, []
+        longest = torch.bmm(self.lengths[text, few][rows], weights[rows].abs())
+        cancelled = squared[rows] < longest.square_().mul_(_CANCELLED)
+        found = cancelled.any(-1).nonzero().tolist()
+        return squared, [(int(rows[row]), form, cancelled[row, form]) for row, form in found]
+
+
+def _may_cancel(
+    gram: Float[Tensor, "batch source head head2"], lengths: Float[Tensor, "batch source head"]
+) -> Float[Tensor, "batch source"]:
+    """Whether some a ≥ 0 could bring aᵀGa below ``_CANCELLED`` (Σ_h a_h ‖f_h‖)².
+
+    With b_h = a_h ‖f_h‖, the cosines C between head vectors and ρ, the largest sum of a row's negative cosines:
+    aᵀGa = bᵀCb ≥ (1 − ρ) Σ_h b_h² ≥ (1 − ρ)/H (Σ_h b_h)². Most sources pass this, and need no look at their weights.
+    """
+    tiny = torch.finfo(gram.dtype).tiny
+    cosines = gram / (lengths.unsqueeze(-1) * lengths.unsqueeze(-2)).clamp_min(tiny)
+    against = cosines.clamp_max_(0).sum(-1).neg().amax(-1)
+    return against > 1 - 2 * _CANCELLED * gram.shape[-1]
 
 
 def _laid_out(
     weights: Float[Tensor, "head target source"], space: Float[Tensor, " numbers"]
 ) -> Float[Tensor, "source head target"]:
-    """The weights of one text by source, at the beginning of ``space``; one plain transposition per head."""
+    """The weights of one text by source, in ``space``; one plain transposition per head."""
     heads, targets, sources = weights.shape
     laid_out = space[: weights.numel()].view(heads, sources, targets)
     for head in range(heads):
         laid_out[head].copy_(weights[head].T)
     return laid_out.transpose(0, 1)
-
-
-def _mend_cancelled(
-    norms: Float[Tensor, "source form target"],
-    cancelled: Tensor,
-    laid_out: Float[Tensor, "source head target"],
-    vectors_of: Callable[[int, int], Float[Tensor, "head d"]],
-) -> None:
-    """Replace the entries marked ``cancelled`` by ‖R_j a‖, which loses no digits to squaring; in place."""
-    for source, form in cancelled.any(-1).nonzero().tolist():
-        targets = cancelled[source, form]
-        triangular = torch.linalg.qr(vectors_of(source, form).T, mode="r").R
-        norms[source, form, targets] = torch.linalg.vector_norm(triangular @ laid_out[source][:, targets], dim=0)
 
 
 def _slices(length: int, step: int) -> Iterator[slice]:
