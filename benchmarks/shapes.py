@@ -43,6 +43,23 @@ class Shape:
         torch.manual_seed(0)
         return self.build(layers).eval()
 
+    def floor(self, model: PreTrainedModel, length: int) -> float:
+        """Arithmetic of analysis and forward pass over that of the forward pass: the ratio if nothing else took time.
+
+        Per token and layer, in floating-point operations. Forward: every weight once, and attention. Analysis: head
+        vectors, their Gram matrices before and (where there is one) behind the outer norm, Σ_j α v_j and its projection
+        for the conservation check, and the quadratic form of every source.
+        """
+        layers = model.config.num_hidden_layers
+        matrices = sum(p.numel() for path, p in model.named_parameters() if "layer" in path and p.ndim == 2) / layers
+        inner = self.heads * (self.width // self.heads)
+        forms = 2 if "layernorm" in self.scopes else 1
+        forward = 2 * matrices + 4 * length * inner
+        vectors = 2 * inner * self.width + forms * 2 * self.heads**2 * self.width
+        conservation = 2 * length * inner + 2 * inner * self.width
+        quadratic = forms * 2 * (self.heads**2 + self.heads) * length
+        return 1 + (vectors + conservation + quadratic) / forward
+
 
 def _bert(layers: int) -> PreTrainedModel:
     config = BertConfig(num_hidden_layers=layers, vocab_size=_VOCABULARY, max_position_embeddings=2048)
