@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from normlens.frozen.directions import Direction
@@ -77,9 +78,18 @@ class Call:
         """Whether ``x`` is a tensor of numbers that may join the bias share."""
         return isinstance(x, Tensor) and has_numbers(x) and not self.is_live(x) and not self.is_selection(x)
 
-    def follow(self, x: Any) -> Any:
-        """``x``, followed as a constant if it is one."""
-        return self.direction.constant(x, x) if self.is_constant(x) else x
+    def follow(self, x: Any, shape: torch.Size | None = None) -> Any:
+        """``x``, followed as a constant if it is one; ``shape`` is what the operation broadcasts it to."""
+        if not self.is_constant(x):
+            return x
+        at = x if shape is None else self.direction.per_row(x, shape)
+        return self.direction.constant(at, x)
+
+    def added(self, result: Tensor, constant: object, contribution: Tensor | None = None) -> Tensor:
+        """``result``, to which ``constant`` was added, followed if it is one; its part in ``result`` may be shaped."""
+        if not isinstance(constant, Tensor) or not self.is_constant(constant):
+            return result
+        return self.direction.added(result, constant if contribution is None else contribution)
 
 
 Rule = Callable[[Call], Any]

@@ -68,28 +68,36 @@ class Direction(ABC):
         ``at = contribution`` follows a bias; ``at = 0`` follows a literal that an operation already added by itself.
         """
 
+    @abstractmethod
+    def added(self, result: Tensor, contribution: Tensor) -> Tensor:
+        """The numbers of ``result``, to which ``contribution``, a constant, was already added and is now followed."""
+
+    def per_row(self, constant: Tensor, shape: torch.Size) -> Tensor:
+        """``constant``, that is about to be broadcast to ``shape``, as this direction would rather follow it."""
+        return constant
+
 
 class Backward(Direction):
     """Pull back: live means ``requires_grad``.
 
     Parameters
     ----------
-    follow_constants
-        Give every constant a leaf. Its gradient is a sum over the rows of the batch, so this is for one row.
+    batch
+        Number of rows. A constant that is broadcast over them gets a leaf of its own for each row.
 
     Attributes
     ----------
     leaves
         One leaf per source group, shaped as its value.
     constants
-        Pairs (leaf, contribution): the contribution's share is ⟨∂/∂leaf, contribution⟩.
+        Pairs (leaf, contribution): the contribution's share is ⟨∂/∂leaf, contribution⟩, the latter broadcast.
     """
 
     builds_graph = True
 
-    def __init__(self, follow_constants: bool = True) -> None:
+    def __init__(self, batch: int = 1) -> None:
         super().__init__()
-        self.follow_constants = follow_constants
+        self.batch = batch
         self.leaves: list[Tensor] = []
         self.constants: list[tuple[Tensor, Tensor]] = []
 
@@ -105,12 +113,22 @@ class Backward(Direction):
         return leaf.clone()
 
     def constant(self, at: Tensor, contribution: Tensor) -> Tensor:
-        """A leaf that remembers its contribution, or the plain numbers where constants are not followed."""
-        if not self.follow_constants:
-            return at
+        """A leaf that remembers its contribution."""
         leaf = at.detach().requires_grad_()
         self.constants.append((leaf, contribution.detach().clone()))
         return leaf
+
+    def added(self, result: Tensor, contribution: Tensor) -> Tensor:
+        """``result`` plus a leaf of zeros."""
+        zeros = torch.zeros_like(self.per_row(contribution, result.shape), dtype=result.dtype)
+        return result + self.constant(zeros, contribution)
+
+    def per_row(self, constant: Tensor, shape: torch.Size) -> Tensor:
+        """``constant`` repeated along the first axis of ``shape`` if rows, or rows by positions, lie there."""
+        if self.batch == 1 or not constant.ndim or not shape[0] or shape[0] % self.batch:
+            return constant
+        aligned = constant.reshape((1,) * (len(shape) - constant.ndim) + constant.shape)
+        return aligned.expand(shape[0], *aligned.shape[1:])
 
 
 Seed = Callable[[int, Float[Tensor, "batch source d"]], Float[Tensor, "batch source d"]]
@@ -152,6 +170,12 @@ class Forward(Direction):
             return at
         dual: Tensor = forward_ad.make_dual(at.detach().clone(), contribution.detach().clone())
         return dual
+
+    def added(self, result: Tensor, contribution: Tensor) -> Tensor:
+        """``result`` plus a dual number of nothing and the contribution."""
+        if not self.follow_constants:
+            return result
+        return result + self.constant(torch.zeros_like(contribution), contribution).to(result.dtype)
 
 
 def tangent(tensor: Tensor) -> Tensor | None:

@@ -20,7 +20,7 @@ def layer_norm(call: Call) -> Tensor:
     wide = _wide(x)
     scale = (wide.detach().var(dims, unbiased=False, keepdim=True) + eps).rsqrt()
     straight = (wide - wide.mean(dims, keepdim=True)) * (scale if weight is None else scale * weight)
-    straight = straight if bias is None else straight + call.follow(bias)
+    straight = call.added(straight, bias)
     return graft(gate(call), straight.to(x.dtype))
 
 
@@ -42,7 +42,7 @@ def group_norm(call: Call) -> Tensor:
     scale = (grouped.detach().var(-1, unbiased=False, keepdim=True) + eps).rsqrt()
     straight = ((grouped - grouped.mean(-1, keepdim=True)) * scale).reshape(x.shape)
     straight = straight if weight is None else straight * _per_channel(weight, x)
-    straight = straight if bias is None else straight + _per_channel(call.follow(bias), x)
+    straight = straight if bias is None else call.added(straight, bias, _per_channel(bias, x))
     return graft(gate(call), straight.to(x.dtype))
 
 
@@ -54,8 +54,8 @@ def batch_norm(call: Call) -> Tensor:
     if training or mean is None:
         raise NoRule("batch statistics mix the rows of a batch; put the model into evaluation mode with model.eval()")
     scale = (variance + eps).rsqrt() * (1 if weight is None else weight)
-    straight = (x - _per_channel(call.follow(mean), x)) * _per_channel(scale, x)
-    straight = straight if bias is None else straight + _per_channel(call.follow(bias), x)
+    straight = call.added(x, mean, -_per_channel(mean, x)) * _per_channel(scale, x)
+    straight = straight if bias is None else call.added(straight, bias, _per_channel(bias, x))
     return graft(gate(call), straight.to(x.dtype))
 
 
@@ -109,9 +109,11 @@ def multi_head_attention(call: Call) -> tuple[Tensor, Tensor | None]:
     width, heads, bias = given["embed_dim_to_check"], given["num_heads"], given["in_proj_bias"]
     separate = given.get("use_separate_proj_weight", False)
     value_weight = given["v_proj_weight"] if separate else given["in_proj_weight"][2 * width :]
-    value = F.linear(given["value"], value_weight, None if bias is None else call.follow(bias[2 * width :]))
-    mixed = torch.einsum("bhij,jbhd->ibhd", alpha, value.unflatten(-1, (heads, -1))).flatten(-2)
-    return graft(output, F.linear(mixed, given["out_proj_weight"], call.follow(given["out_proj_bias"]))), weights
+    value = F.linear(given["value"].transpose(0, 1), value_weight)
+    value = value if bias is None else call.added(value, bias, bias[2 * width :])
+    mixed = torch.einsum("bhij,bjhd->bihd", alpha, value.unflatten(-1, (heads, -1))).flatten(-2)
+    straight = call.added(F.linear(mixed, given["out_proj_weight"]), given["out_proj_bias"])
+    return graft(output, straight.transpose(0, 1)), weights
 
 
 def sampled(call: Call) -> Tensor:

@@ -18,7 +18,7 @@ from normlens.frozen.pushforward import Push
 from normlens.frozen.running import frozen_run
 from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
-from normlens.frozen.tolerance import Scalar, check_value_once, require
+from normlens.frozen.tolerance import Scalar, check_value_once, require, tolerance
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,10 @@ def pull_back(
     Notes
     -----
     The frozen model is affine in its sources, value = Σ_j ⟨∂value/∂x_j, x_j⟩ + bias share; see
-    :mod:`normlens.frozen.operations` for what is held fixed. The rows of a batch share their biases, so for more than
-    one row the bias shares are measured by pushing the biases forward: one more run, whatever the number of rows.
+    :mod:`normlens.frozen.operations` for what is held fixed. The backward pass gives every row's bias share as well,
+    where rows lie along the first axis of what constants are added to. Where they don't (axes permuted, tokens routed to
+    experts), or where a row's error is above the tolerance, the biases are pushed forward in one more run, which tells
+    rows apart whatever the layout, and its errors stand.
     """
     result = split(model, inputs, scalar, product=product, sources=sources)
     require(model, "the shares with the biases' and the value", result.largest_conservation_error)
@@ -125,7 +127,7 @@ def split(
             "per row, such as lambda output: output.last_hidden_state[:, -1, 0]."
         )
     batch = batch_size(inputs)
-    direction = Backward(follow_constants=batch == 1)
+    direction = Backward(batch)
     with torch.enable_grad(), frozen_run(model, direction, batch=batch, product=product, sources=sources) as run:
         value = run.read(inputs, scalar)
     if not value.requires_grad:
@@ -133,17 +135,27 @@ def split(
             f"The scalar depends on none of the sources; those that entered are {direction.sizes()}. "
             "Name the module whose output is the source with sources=, and let the scalar be linear in the output."
         )
-    contributions = [*(group.value for group in direction.groups), *(x for _, x in direction.constants)]
     leaves = [*direction.leaves, *(leaf for leaf, _ in direction.constants)]
     gradients = torch.autograd.grad(value, leaves, torch.ones_like(value), allow_unused=True)
-    parts = [_inner(g, x) for g, x in zip(gradients, contributions, strict=True)]
     groups = len(direction.groups)
-    shares = torch.cat([part.sum(-1) for part in parts[:groups]], dim=1)
-    if batch == 1:
-        measured = shares.new_tensor([sum(float(part.sum()) for part in parts[groups:])])
-    else:
-        measured = Push(model, inputs, scalar, product=product, sources=sources).bias.double()
-    return _accounted(value.detach().double(), shares, measured, direction.sizes())
+    parts = [_inner(g, group.value) for g, group in zip(gradients[:groups], direction.groups, strict=True)]
+    shares = torch.cat([part.sum(-1) for part in parts], dim=1)
+    biases = zip(gradients[groups:], (x for _, x in direction.constants), strict=True)
+    measured = sum((_per_row(_inner(g, x), batch) for g, x in biases), torch.zeros_like(shares[:, 0]))
+    result = _accounted(value.detach().double(), shares, measured, direction.sizes())
+    if batch == 1 or result.largest_conservation_error <= tolerance(model):
+        return result
+    pushed = Push(model, inputs, scalar, product=product, sources=sources).bias.double()
+    return _accounted(result.value, shares, pushed, direction.sizes())
+
+
+def _per_row(part: Tensor, batch: int) -> Float[Tensor, " batch"]:
+    """The sum of every row of ``part``, whose first axis is rows, or rows by positions; NaN where it can't be."""
+    if batch == 1 or not part.any():
+        return part.sum().expand(batch)
+    if not part.ndim or len(part) % batch:
+        return part.new_full((batch,), torch.nan)
+    return part.reshape(batch, -1).sum(1)
 
 
 def _inner(gradient: Tensor | None, x: Tensor) -> Tensor:

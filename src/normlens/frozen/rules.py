@@ -11,7 +11,7 @@ Which operation follows which rule is said in :mod:`normlens.frozen.operations`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -47,14 +47,23 @@ def linear(call: Call) -> Any:
 
 
 def affine(call: Call) -> Any:
-    """Linear, perhaps with a literal that adds something: ``x + 1``, ``masked_fill(x, mask, 1)``."""
-    result = linear(call)
+    """Linear, perhaps with a literal that adds something: ``masked_fill(x, mask, 1)``."""
+    return _with_literals(call, linear(call))
+
+
+def broadcast(call: Call) -> Any:
+    """Affine, its tensors broadcast to a common shape: ``x + 1``, ``x + bias``."""
+    shape = torch.broadcast_shapes(*(x.shape for x in (*call.args, *call.kwargs.values()) if isinstance(x, Tensor)))
+    return _with_literals(call, call.map(lambda x: call.follow(x, shape)).run())
+
+
+def _with_literals(call: Call, result: Tensor) -> Tensor:
     if not any(isinstance(x, float | int) and x != 0 for x in (*call.args, *call.kwargs.values())):
         return result
     contribution = call.map(lambda x: torch.zeros_like(x) if has_numbers(x) else x).run()
     if not contribution.any():
         return result
-    return result + call.direction.constant(torch.zeros_like(contribution), contribution)
+    return call.direction.added(result, contribution)
 
 
 def like(call: Call) -> Any:
@@ -80,7 +89,8 @@ def write(call: Call) -> Tensor:
 def product_of(*names: str, terms: tuple[str, ...] = (), fixed: tuple[str, ...] = ()) -> Rule:
     """A product of the arguments ``names``: each of k live factors gets 1/k of the derivative.
 
-    Those in ``terms`` are added to the product instead, those in ``fixed`` are held fixed.
+    Those in ``terms`` are added to the product instead (along the channels of a layer, times ``beta`` elsewhere), those
+    in ``fixed`` are held fixed.
     """
     factors = [name for name in names if name not in terms and name not in fixed]
 
@@ -92,11 +102,21 @@ def product_of(*names: str, terms: tuple[str, ...] = (), fixed: tuple[str, ...] 
         for position, name in enumerate(live if len(live) > 1 else ()):
             arguments[name] = share_of(arguments[name], position, len(live), call.product)
         arguments.update({name: held(arguments[name]) for name in fixed})
-        arguments.update({name: call.follow(arguments[name]) for name in terms if name in arguments})
+        parts = [(x, _part(x, arguments)) for name in terms if isinstance(x := arguments.get(name), Tensor)]
         positional = [arguments.pop(name) for name in names if name in arguments]
-        return call.function(*positional, *call.args[len(names) :], **arguments)
+        result = call.function(*positional, *call.args[len(names) :], **arguments)
+        for term, part in parts:
+            result = call.added(result, term, part)
+        return result
 
     return rule
+
+
+def _part(term: Tensor, arguments: Mapping[str, Any]) -> Tensor:
+    """What ``term`` adds to a product, shaped to be broadcast to it."""
+    if "weight" in arguments:
+        return term.reshape(-1, *(1,) * (arguments["weight"].ndim - 2))
+    return torch.mul(term, arguments.get("beta", 1))
 
 
 def einsum(call: Call) -> Any:
@@ -156,7 +176,7 @@ def clamp(call: Call) -> Tensor:
     value, gain = secant(function, x, at_zero)
     straight = x * gain
     if at_zero.any():
-        straight = straight + call.direction.constant(at_zero, at_zero)
+        straight = call.direction.added(straight, at_zero)
     return graft(value, straight)
 
 
