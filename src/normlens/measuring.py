@@ -133,7 +133,7 @@ class _Rows:
         diagonal = None if block.cross else weights.diagonal(offset=part.start, dim1=-2, dim2=-1)
         kept = None if diagonal is None else self.moved.own(diagonal.transpose(1, 2), part)
         rows = measure_rows(block, self.carried, self.moved.mixed(weights, part), kept, part)
-        own = {scope: x for scope, x in rows.own.items() if scope != "attention"}
+        own: dict[Scope, Tensor] = {scope: x for scope, x in rows.own.items() if scope != "attention"}
         away: dict[Scope, Tensor] = {}
         if diagonal is not None:
             for scope, x in own.items():

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from normlens.cli.aer import aer
 from normlens.cli.align import align
 from normlens.cli.analyze import analyze
+from normlens.cli.cluster import cluster
 from normlens.cli.demo import demo
 from normlens.cli.models import models
 from normlens.cli.report import report
@@ -64,6 +65,7 @@ app.command()(analyze)
 app.command()(report)
 app.command()(align)
 app.command()(aer)
+app.add_typer(cluster)
 app.command()(models)
 app.command()(demo)
 

@@ -4,7 +4,7 @@ This room knows arrays alone; no model enters it. `GoodClustering` is the search
 measures any partition, and `HeadDistances` makes a metric of what attention heads do over a corpus.
 """
 
-from normlens.clustering.certificate import Certificate, Clustering, SearchResult
+from normlens.clustering.certificate import Certificate, Clustering, SearchResult, check_parameters
 from normlens.clustering.clusterer import GoodClustering
 from normlens.clustering.distances import METRICS, Distances, read_distances
 from normlens.clustering.goodness import Goodness, Witness, goodness
@@ -25,6 +25,7 @@ __all__ = [
     "SearchResult",
     "Witness",
     "check_distance_matrix",
+    "check_parameters",
     "find_good_clusterings",
     "goodness",
     "planted_points",

@@ -4,8 +4,11 @@ This room knows numpy and xarray arrays alone; no model and no tensor enters it.
 **blue is what the weights say, vermilion is what attention moves** (the norms).
 """
 
+from normlens.figures.alignment import aer_curves, alignment_matrices
+from normlens.figures.clusters import cluster_map
 from normlens.figures.heatmaps import heat_maps
 from normlens.figures.layers import mixing_ratios, share_curves
+from normlens.figures.links import LinkedPair, links_page
 from normlens.figures.overview import head_overview
 from normlens.figures.report import report_figures
 from normlens.figures.saving import save
@@ -13,10 +16,15 @@ from normlens.figures.scatter import alpha_against_norm
 from normlens.figures.view import html_view
 
 __all__ = [
+    "LinkedPair",
+    "aer_curves",
+    "alignment_matrices",
     "alpha_against_norm",
+    "cluster_map",
     "head_overview",
     "heat_maps",
     "html_view",
+    "links_page",
     "mixing_ratios",
     "report_figures",
     "save",
