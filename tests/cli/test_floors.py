@@ -10,10 +10,13 @@ import pytest
 from normlens import cli
 
 COMMANDS = Path(cli.__file__).parent
-ROOMS = {"alignment", "analysis", "catalogue", "errors", "figures", "report", "samples", "statistics"}
+ROOMS = {
+    "alignment", "analysis", "catalogue", "clustering", "errors", "figures", "heads", "report", "samples", "saving",
+    "statistics",
+}  # fmt: skip
 COMMAND_FILES = [
-    "aer", "align", "aligning", "analyze", "corpus", "demo", "files", "models", "opening", "options", "report", "summary",
-    "tables", "terminal",
+    "aer", "align", "aligning", "analyze", "cluster", "clustering", "corpus", "demo", "files", "models", "opening",
+    "options", "report", "summary", "tables", "terminal",
 ]  # fmt: skip
 
 
