@@ -6,11 +6,9 @@ Each part is measured by itself and kept until it is measured again; page and fi
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,10 @@ from clustering_figures import draw
 from clustering_heads import heads
 from clustering_page import page
 from clustering_planted import noise, planted, soundness, timings
-from finding import DOCS_IMAGES, RESULTS
+from finding import RESULTS
+from parts import keep, kept, write
 
-from normlens import NormLensError, figures, samples
+from normlens import NormLensError, samples
 from normlens.catalogue import BUNDLED
 
 NAME = "clustering_tables"
@@ -35,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 2 after an error, which is printed.
     """
     measures = _measures(options := _options(arguments))
+    path = options.output / f"{NAME}.json"
     try:
         for part in () if options.redraw else options.parts or measures:
             if part not in measures:
@@ -43,11 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measured = measures[part]()
             seconds = round(time.perf_counter() - start, 1)
             print(f"{part}: {seconds} s", file=sys.stderr)
-            _keep(options.output, part, {"seconds": seconds, "seed": options.seed, **measured})
-        kept = _kept(options.output)
-        if not kept:
+            keep(path, part, {"seconds": seconds, "seed": options.seed, **measured})
+        found = kept(path)
+        if not found:
             raise NormLensError("No result is kept. Run without --redraw.")
-        print(_write(kept, options.output))
+        print(write(NAME, page(found), draw(found), options.output))
     except NormLensError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -83,35 +83,6 @@ def _measures(options: argparse.Namespace) -> dict[str, Callable[[], dict[str, A
         **{f"heads of {model}": of_model(model) for model in BUNDLED},
         "planted": lambda: planted(options.instances, options.slow, seed),
     }
-
-
-def _keep(folder: Path, part: str, measured: Mapping[str, Any]) -> None:
-    """Put one part into the JSON file, in place of its earlier numbers."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{NAME}.json"
-    kept = {**_kept(folder), part: measured}
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(kept[name], ensure_ascii=False)}" for name in sorted(kept))
-    partial = path.with_suffix(".partial")
-    partial.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def _kept(folder: Path) -> dict[str, Any]:
-    path = folder / f"{NAME}.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
-
-
-def _write(kept: Mapping[str, Any], folder: Path) -> str:
-    """Write page and figures; return the page."""
-    text = page(kept)
-    (folder / f"{NAME}.md").write_text(text + "\n", encoding="utf-8")
-    for ending, figure in draw(kept).items():
-        for suffix in ("png", "svg"):
-            path = figures.save(figure, folder / f"{NAME}_{ending}.{suffix}")
-        if folder == RESULTS:
-            DOCS_IMAGES.mkdir(exist_ok=True)
-            shutil.copyfile(path, DOCS_IMAGES / path.name)
-    return text
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -142,10 +143,12 @@ def read_pairs(path: Path, limit: int | None = None) -> Iterator[Pair]:
 
 
 def normalised(pairs: list[Pair], *, tokenised: bool) -> Iterator[Pair]:
-    """Tokenise as Moses does, lowercase, and write single spaces."""
+    """Tokenise as Moses does, without its escapes, lowercase, and write single spaces."""
     german, english = MosesTokenizer("de"), MosesTokenizer("en")
     for de, en in pairs:
-        if not tokenised:
+        if tokenised:
+            de, en = (html.unescape(side).replace("@-@", "-") for side in (de, en))
+        else:
             de = german.tokenize(de, escape=False, return_str=True)
             en = english.tokenize(en, escape=False, return_str=True)
         yield " ".join(de.lower().split()), " ".join(en.lower().split())

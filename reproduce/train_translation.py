@@ -7,11 +7,10 @@ command goes on where a killed one stopped. On several GPUs: ``accelerate launch
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -21,74 +20,26 @@ from transformers import (
     MarianConfig,
     MarianMTModel,
     MarianTokenizer,
-    Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
     set_seed,
 )
-from translation_batches import END, LONGEST_INPUT, PADDING, UNKNOWN, Course, EncodedPairs, encode, make_tokenizer
-from translation_course import Record, last_checkpoint, only_item, smoothed_loss, steps_of_snapshots
+from translation_batches import (
+    END,
+    LONGEST_INPUT,
+    PADDING,
+    UNKNOWN,
+    Course,
+    EncodedPairs,
+    encode,
+    make_tokenizer,
+    within_length,
+)
+from translation_course import GuidedTrainer, Record, last_checkpoint, only_item, steps_of_snapshots
 from translation_export import export
+from translation_guide import Guide, statistical_links
+from translation_settings import Settings, keep_settings
 
-from normlens.errors import InvalidInput, NormLensError
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that decides what a training gives; kept beside it, so that it goes on only with the same.
-
-    Attributes
-    ----------
-    direction
-        ``"de-en"`` or ``"en-de"``.
-    texts
-        ``"free"`` for what may be given away, ``"all"`` for everything.
-    seed
-        Of weights, order, dropout and masks.
-    epochs
-        How often each pair is seen.
-    masking
-        Share of the decoder's input pieces that are hidden.
-    positions
-        Most padded positions in a batch.
-    pieces
-        Size of the joint vocabulary.
-    width, layers, heads
-        Size of the model; encoder and decoder have that many layers each.
-    learning_rate, warmup
-        Peak, and steps up to it; a cosine leads down to zero at the end.
-    longest
-        Longer sentences, in pieces, aren't trained on.
-    held_out
-        Pairs to measure on.
-    precision
-        ``"bfloat16"`` for mixed precision, or ``"float32"``.
-    limit
-        Pairs of each corpus to read at most; None for all.
-    """
-
-    direction: str
-    texts: str = "free"
-    seed: int = 1
-    epochs: float = 4.0
-    masking: float = 0.5
-    positions: int = 2560
-    pieces: int = 6000
-    width: int = 192
-    layers: int = 3
-    heads: int = 4
-    learning_rate: float = 1e-3
-    warmup: int = 400
-    longest: int = 100
-    held_out: int = 1000
-    precision: str = "bfloat16"
-    limit: int | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.masking <= 1 or self.epochs <= 0 or self.width % (2 * self.heads):
-            raise InvalidInput(
-                f"Masking {self.masking}, epochs {self.epochs}, width {self.width} with {self.heads} heads; expected "
-                "masking from 0 to 1, more than 0 epochs, and a width that is a multiple of twice the heads."
-            )
+from normlens.errors import NormLensError
 
 
 def train(settings: Settings, data: Path, out: Path) -> Path:
@@ -128,8 +79,11 @@ def train(settings: Settings, data: Path, out: Path) -> Path:
         settings.epochs,
         settings.positions,
         settings.masking,
+        settings.plain,
         settings.seed,
     )
+    if settings.guide:
+        course.guide = guide_of(settings, text, tokenizer, out).wanted
     trainer = trainer_of(settings, course, tokenizer, held_out, out)
     trainer.train(resume_from_checkpoint=last_checkpoint(out))
     if trainer.is_world_process_zero():
@@ -145,26 +99,6 @@ def train(settings: Settings, data: Path, out: Path) -> Path:
     return finished
 
 
-def keep_settings(settings: Settings, out: Path) -> None:
-    """Write the settings into a new folder, or compare them with those of the training that is there."""
-    path = out / "settings.json"
-    if path.exists():
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        other = [
-            f"{name} {kept.get(name)!r}, now {value!r}"
-            for name, value in asdict(settings).items()
-            if kept.get(name) != value
-        ]
-        if other:
-            raise InvalidInput(
-                f"{out} holds a training with other settings ({'; '.join(other)}). Repeat its settings, or name another "
-                "folder with --out."
-            )
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(settings), indent=1) + "\n", encoding="utf-8")
-
-
 def tokenizer_of(settings: Settings, text: ParallelText, out: Path) -> MarianTokenizer:
     """Load the tokenizer of a training, or have the first process write the text and learn one from it."""
     folder = out / "tokenizer"
@@ -175,6 +109,13 @@ def tokenizer_of(settings: Settings, text: ParallelText, out: Path) -> MarianTok
     while not (folder / "tokenizer_config.json").exists():
         time.sleep(1)
     return MarianTokenizer.from_pretrained(folder)
+
+
+def guide_of(settings: Settings, text: ParallelText, tokenizer: MarianTokenizer, out: Path) -> Guide:
+    """Links of the pairs that are trained on."""
+    links = statistical_links(out / "text", *settings.direction.split("-"))
+    kept = within_length(text.training, tokenizer, settings.longest)
+    return Guide(encode(text.training, tokenizer, settings.longest), [links[k] for k in kept], tokenizer)
 
 
 def new_model(settings: Settings) -> MarianMTModel:
@@ -188,7 +129,7 @@ def new_model(settings: Settings) -> MarianMTModel:
         decoder_attention_heads=settings.heads,
         encoder_ffn_dim=4 * settings.width,
         decoder_ffn_dim=4 * settings.width,
-        dropout=0.1,
+        dropout=settings.dropout,
         attention_dropout=0.0,
         activation_dropout=0.0,
         activation_function="relu",
@@ -203,6 +144,7 @@ def new_model(settings: Settings) -> MarianMTModel:
         forced_eos_token_id=END,
     )
     model = MarianMTModel(config)
+    model.set_attn_implementation("eager")  # faster than the fused kernel on sentences this short, and it shows weights
     model.generation_config = GenerationConfig(
         pad_token_id=PADDING,
         eos_token_id=END,
@@ -243,12 +185,11 @@ def trainer_of(
     record = Record(
         course, tokenizer, held_out, out, steps_of_snapshots(len(course) // arguments.world_size, settings.epochs)
     )
-    return Seq2SeqTrainer(
+    return GuidedTrainer(
         model=new_model(settings),
         args=arguments,
         train_dataset=course,
         data_collator=only_item,
-        compute_loss_func=smoothed_loss,
         callbacks=[record],
     )
 
@@ -261,15 +202,20 @@ def read_arguments(arguments: list[str] | None = None) -> tuple[Settings, Path, 
     parser.add_argument("--data", type=Path, default=os.environ.get("NORMLENS_DATA"), help="default: $NORMLENS_DATA")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--precision", choices=["bfloat16", "float32"], default=Settings.precision)
+    parser.add_argument(
+        "--guide", choices=["eflomal"], help="links that the attention learns to follow (default: none)"
+    )
     for name, kind in (
         ("seed", int),
         ("epochs", float),
         ("masking", float),
+        ("plain", float),
         ("positions", int),
         ("pieces", int),
         ("width", int),
         ("layers", int),
         ("heads", int),
+        ("dropout", float),
         ("learning_rate", float),
         ("warmup", int),
         ("longest", int),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,13 +106,25 @@ def encode(pairs: Sequence[Pair], tokenizer: MarianTokenizer, longest: int | Non
     longest
         Leave out pairs with a side of more pieces than this, the end-of-sentence counted in.
     """
-    from_german = tokenizer.source_lang == "de"
-    sides = [
-        [[*ids, END] for ids in tokenizer.spm_source.encode([pair[place] for pair in pairs])]
-        for place in ((0, 1) if from_german else (1, 0))
-    ]
-    kept = [k for k, both in enumerate(zip(*sides, strict=True)) if longest is None or max(map(len, both)) <= longest]
+    sides = _both_sides(pairs, tokenizer)
+    kept = _kept(sides, longest)
     return EncodedPairs([sides[0][k] for k in kept], [sides[1][k] for k in kept])
+
+
+def within_length(pairs: Sequence[Pair], tokenizer: MarianTokenizer, longest: int | None) -> list[int]:
+    """Numbers of the pairs that `encode` keeps."""
+    return _kept(_both_sides(pairs, tokenizer), longest)
+
+
+def _both_sides(pairs: Sequence[Pair], tokenizer: MarianTokenizer) -> list[list[list[int]]]:
+    places = (0, 1) if tokenizer.source_lang == "de" else (1, 0)
+    encoder = tokenizer.spm_source
+    return [[[*ids, END] for ids in encoder.encode([pair[place] for pair in pairs])] for place in places]
+
+
+def _kept(sides: Sequence[Sequence[Sequence[int]]], longest: int | None) -> list[int]:
+    both = enumerate(zip(*sides, strict=True))
+    return [k for k, pair in both if longest is None or max(map(len, pair)) <= longest]
 
 
 def batches_of_like_length(pairs: EncodedPairs, positions: int, seed: int) -> list[np.ndarray]:
@@ -162,17 +174,28 @@ class Course(Dataset[dict[str, Tensor]]):
         Most padded positions in a batch.
     masking
         Share of the decoder's input pieces that are hidden.
+    plain
+        Epochs before masking begins.
     seed
         Of order and masks.
+
+    Attributes
+    ----------
+    guide
+        From a batch's pairs, rows and columns to the links that its attention is to follow; None for no guide.
     """
 
-    def __init__(self, pairs: EncodedPairs, epochs: float, positions: int, masking: float, seed: int) -> None:
+    def __init__(
+        self, pairs: EncodedPairs, epochs: float, positions: int, masking: float, plain: float, seed: int
+    ) -> None:
         self.pairs, self.masking, self.seed = pairs, masking, seed
+        self.guide: Callable[[np.ndarray, int, int], Tensor] | None = None
         self.batches: list[np.ndarray] = []
         for epoch in range(math.ceil(epochs)):
             batches = batches_of_like_length(pairs, positions, hash((seed, epoch)) % 2**32)
             share = min(1.0, epochs - epoch)
             self.batches += batches[: math.ceil(share * len(batches))]
+        self._masked_from = plain * len(self.batches) / epochs
         self.pairs_seen = np.cumsum([0, *map(len, self.batches)])
 
     def __len__(self) -> int:
@@ -181,7 +204,11 @@ class Course(Dataset[dict[str, Tensor]]):
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         batch = padded(self.pairs, self.batches[number])
         generator = torch.Generator().manual_seed(hash((self.seed, number)) % 2**63)
-        batch["decoder_input_ids"] = mask(batch["decoder_input_ids"], self.masking, generator)
+        share = self.masking if number >= self._masked_from else 0.0
+        batch["decoder_input_ids"] = mask(batch["decoder_input_ids"], share, generator)
+        if self.guide is not None:
+            rows, columns = batch["decoder_input_ids"].shape[1], batch["input_ids"].shape[1]
+            batch["guide"] = self.guide(self.batches[number], rows, columns)
         return batch
 
 

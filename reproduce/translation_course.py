@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import MarianTokenizer, TrainerCallback, TrainerControl, TrainerState
+from transformers import MarianTokenizer, Seq2SeqTrainer, TrainerCallback, TrainerControl, TrainerState
 from translation_batches import IGNORED, Course, EncodedPairs
 from translation_export import held_out_loss
+from translation_guide import guided_loss
 
 from normlens.errors import InvalidInput
 
@@ -28,10 +29,23 @@ def only_item(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return items[0]
 
 
-def smoothed_loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+def smoothed_loss(outputs: Any, labels: Tensor) -> Tensor:
     """Cross-entropy with a tenth of the mass spread over the vocabulary, mean over pieces."""
     logits = outputs.logits.float().flatten(0, 1)
     return torch.nn.functional.cross_entropy(logits, labels.flatten(), ignore_index=IGNORED, label_smoothing=0.1)
+
+
+class GuidedTrainer(Seq2SeqTrainer):  # type: ignore[misc]
+    """transformers' trainer with the smoothed loss, and the guide's beside it where a batch brings one."""
+
+    def compute_loss(self, model: Any, inputs: dict[str, Tensor], *further: Any, **options: Any) -> Tensor:
+        """Loss of one batch; the guide is held against the decoder's first layer."""
+        guide, labels = inputs.pop("guide", None), inputs.pop("labels")
+        outputs = model(**inputs, use_cache=False, output_attentions=guide is not None)
+        loss = smoothed_loss(outputs, labels)
+        if guide is not None:
+            loss = loss + guided_loss(outputs.cross_attentions[0], guide, inputs["decoder_input_ids"])
+        return loss
 
 
 def steps_of_snapshots(steps: int, epochs: float) -> set[int]:

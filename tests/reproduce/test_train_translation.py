@@ -11,9 +11,10 @@ import pytest
 import torch
 import train_translation
 import translation_course
+import translation_guide
 from parallel_text import normalised, prepare, split
 from safetensors.torch import load_file
-from train_translation import Settings, read_arguments, train
+from train_translation import read_arguments, train
 from transformers import MarianMTModel, MarianTokenizer, TrainerCallback
 from translation_batches import (
     END,
@@ -30,8 +31,11 @@ from translation_batches import (
 )
 from translation_course import last_checkpoint, smoothed_loss, steps_of_snapshots
 from translation_export import held_out_loss
+from translation_guide import Guide, guided_loss, statistical_links
+from translation_settings import Settings
 
 import normlens
+from normlens.alignment import Extractor, Reading
 from normlens.errors import InvalidInput
 
 NUMBERS = {"eins": "one", "zwei": "two", "drei": "three", "vier": "four", "fünf": "five", "sechs": "six", "groß": "big"}
@@ -159,14 +163,77 @@ def test_mask_hides_its_share_of_the_input_but_neither_start_nor_padding() -> No
 
 def test_course_repeats_itself_and_masks_only_the_input() -> None:
     pairs = random_pairs(100)
-    one, other = (Course(pairs, 1.5, 200, 0.5, seed=4) for _ in range(2))
-    clean = Course(pairs, 1.5, 200, 0.0, seed=4)
+    one, other = (Course(pairs, 1.5, 200, 0.5, plain=0, seed=4) for _ in range(2))
+    clean = Course(pairs, 1.5, 200, 0.0, plain=0, seed=4)
     whole = len(batches_of_like_length(pairs, 200, 0))
     assert len(one) == whole + (whole + 1) // 2
     assert one.pairs_seen[whole] == 100
     for name, tensor in one[3].items():
         assert torch.equal(tensor, other[3][name])
         assert torch.equal(tensor, clean[3][name]) == (name != "decoder_input_ids")
+
+
+def test_masking_begins_after_the_plain_epochs() -> None:
+    pairs = random_pairs(100)
+    course = Course(pairs, 2, 200, 0.5, plain=1, seed=4)
+    clean = Course(pairs, 2, 200, 0.0, plain=0, seed=4)
+    unmasked = [torch.equal(course[k]["decoder_input_ids"], clean[k]["decoder_input_ids"]) for k in range(len(course))]
+    assert all(unmasked[: len(course) // 2])
+    assert not any(unmasked[(len(course) + 1) // 2 :])
+
+
+def test_guide_lets_the_row_of_a_piece_look_at_its_links_and_unlinked_ones_at_the_end(
+    tokenizer: MarianTokenizer,
+) -> None:
+    pairs = encode(
+        [("zwei eins", "two one"), ("drei", "three big")], tokenizer
+    )  # from English: the German is the target
+    guide = Guide(pairs, [frozenset({(0, 0), (1, 1)}), frozenset({(0, 0)})], tokenizer)
+    source, target = (max(map(len, side)) for side in (pairs.source, pairs.target))
+    wanted = guide.wanted(np.array([0, 1]), target, source)
+    pieces = [tokenizer.convert_ids_to_tokens(ids[:-1]) for ids in pairs.source]
+    word = [np.cumsum([piece.startswith("▁") for piece in one]) - 1 for one in pieces]
+    assert not wanted[:, 0].any()  # the start token's row
+    first = wanted[0, 1].numpy()  # the first piece of the first target word: all pieces of the first source word
+    assert first[: len(word[0])].tolist() == (word[0] == 0).astype(float).tolist()
+    assert first[len(word[0]) :].sum() == 0
+    assert wanted[1, 1, : len(word[1])].tolist() == (word[1] == 0).astype(float).tolist()
+    free = Guide(pairs, [frozenset(), frozenset()], tokenizer).wanted(np.array([1]), target, source)
+    assert free[0, 1].nonzero().flatten().tolist() == [len(pairs.source[1]) - 1]
+
+
+def test_guided_loss_by_hand_and_hidden_inputs_are_left_out() -> None:
+    weights = torch.tensor([[[[0.5, 0.5], [0.8, 0.2], [0.1, 0.9]], [[0.5, 0.5], [0.4, 0.6], [0.1, 0.9]]]])
+    wanted = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])
+    assert guided_loss(weights, wanted, torch.tensor([[PADDING, 7, 8]])).item() == pytest.approx(
+        -(np.log(0.6) + np.log(0.9)) / 2
+    )
+    assert guided_loss(weights, wanted, torch.tensor([[PADDING, 7, UNKNOWN]])).item() == pytest.approx(-np.log(0.6))
+
+
+def test_the_guide_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(InvalidInput, match="eflomal-align isn't installed"):
+        statistical_links(tmp_path, "de", "en")
+
+
+def test_a_guided_training_learns_its_links(
+    settings: Settings, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def straight_links(source: Path, target: Path, ahead: Path, back: Path) -> None:
+        lines = [" ".join(f"{k}-{k}" for k in range(len(line.split()))) for line in source.read_text().splitlines()]
+        for path in (ahead, back):
+            path.write_text("\n".join(lines) + "\n")
+
+    monkeypatch.setattr(translation_guide, "run_aligner", straight_links)
+    model = train(replace(settings, guide="eflomal", masking=0.0, epochs=20), data, tmp_path / "guided")
+    extractor = Extractor(normlens.load(str(model)))
+    pairs = [
+        extractor.pair("drei eins zwei .", "three one two ."),
+        extractor.pair("vier sechs drei .", "four six three ."),
+    ]
+    for soft in extractor.soft(pairs, Reading(0)):
+        assert [(link.source, link.target) for link in soft.links()] == [(k, k) for k in range(4)]
 
 
 def test_smoothed_loss_by_hand() -> None:

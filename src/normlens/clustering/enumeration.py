@@ -168,15 +168,15 @@ class _Clusters:
         )
 
     def _with_new(self, near: NDArray[np.float64], far: NDArray[np.float64]) -> "_Clusters":
-        border = ((0, 1), (0, 1))
-        return _Clusters(
-            np.append(self.sizes, 0),
-            np.append(self.diameters, 0.0),
-            np.pad(self.nearest, border, constant_values=np.inf),
-            np.pad(self.farthest, border, constant_values=0.0),
-            np.vstack([self.near_groups, near]),
-            np.vstack([self.far_groups, far]),
-        )
+        new = self.count
+        sizes, diameters = np.zeros(new + 1, dtype=np.intp), np.zeros(new + 1)
+        sizes[:new], diameters[:new] = self.sizes, self.diameters
+        nearest, farthest = np.full((new + 1, new + 1), np.inf), np.zeros((new + 1, new + 1))
+        nearest[:new, :new], farthest[:new, :new] = self.nearest, self.farthest
+        near_groups, far_groups = np.empty((new + 1, len(near))), np.empty((new + 1, len(far)))
+        near_groups[:new], far_groups[:new] = self.near_groups, self.far_groups
+        near_groups[new], far_groups[new] = near, far
+        return _Clusters(sizes, diameters, nearest, farthest, near_groups, far_groups)
 
 
 def _farthest_first(nearest: Float[np.ndarray, "g g"]) -> NDArray[np.intp]:

@@ -1,0 +1,83 @@
+"""The figures of `alignment_table.py`: AER by layer, and along training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from alignment_models import best
+from matplotlib.figure import Figure
+from published import FAST_ALIGN_AER
+
+from normlens.figures.alignment import aer_curves
+from normlens.figures.style import MEASURE_COLOURS, drawing_style, new_figure
+
+KINDS = {"unguided": "-", "guided": "--"}
+
+
+def draw(parts: Mapping[str, Any]) -> dict[str, Figure]:
+    """Draw what was measured, by the end of the file's name."""
+    drawn = {}
+    for kind in KINDS:
+        rows = [
+            {**row, "aer": row["aer"] / 100}
+            for name, part in parts.items()
+            if name.startswith("model ") and kind_of(part["training"]["settings"]) == kind and from_german(part)
+            for row in part["table"]
+            if row["head"] is None
+        ]
+        if rows:
+            drawn[f"layers_{kind}"] = aer_curves(pd.DataFrame(rows), _references(parts))
+    curves = {name.removeprefix("curve "): part for name, part in parts.items() if name.startswith("curve ")}
+    curves = {
+        name: part for name, part in curves.items() if part["settings"]["direction"] == "de-en" and part["points"]
+    }
+    if curves:
+        drawn["curve"] = _along_training(curves, _references(parts))
+    return drawn
+
+
+def kind_of(settings: Mapping[str, Any]) -> str:
+    """Whether a training was guided by another aligner's links."""
+    return "guided" if settings.get("guide") else "unguided"
+
+
+def from_german(part: Mapping[str, Any]) -> bool:
+    """Whether a model translates from German, as the paper's do."""
+    return bool(part["training"]["settings"]["direction"] == "de-en")
+
+
+def _references(parts: Mapping[str, Any]) -> dict[str, float]:
+    found = {"fast_align": FAST_ALIGN_AER["forward"] / 100}
+    if "eflomal" in parts:
+        found["eflomal"] = next(row["aer"] for row in parts["eflomal"]["table"] if row["how"] == "forward") / 100
+    return found
+
+
+def _along_training(curves: Mapping[str, Any], references: Mapping[str, float]) -> Figure:
+    with drawing_style():
+        figure = new_figure(6.4, 3.9)
+        axes = figure.subplots()
+        for name, part in curves.items():
+            minutes = [point["minutes"] for point in part["points"]]
+            line = KINDS[kind_of(part["settings"])]
+            for measure, colour in MEASURE_COLOURS.items():
+                rates = [best(point["table"], measure, "awi")["aer"] for point in part["points"]]
+                axes.plot(minutes, rates, line, color=colour, marker="os"[measure == "norm"], markersize=3.5)
+            axes.annotate(name, (minutes[-1], rates[-1]), xytext=(4, 0), textcoords="offset points", fontsize=7)
+        for name, value in references.items():
+            axes.axhline(100 * value, color="#999999", linewidth=1, linestyle=":")
+            axes.annotate(
+                f"{name}, one direction", (1, 100 * value), xycoords=("axes fraction", "data"), xytext=(-2, 2),
+                ha="right", textcoords="offset points", fontsize=7.5, color="#666666",
+            )  # fmt: skip
+        axes.set(xlabel="processor minutes of training", ylabel="AER in %, best layer in AWI", ylim=(0, 100))
+        axes.grid(axis="y", color="#E6E6E6", linewidth=0.6)
+        handles = [
+            axes.plot([], [], KINDS[kind], color=MEASURE_COLOURS[measure], label=f"{kind}, by {measure}")[0]
+            for kind in KINDS
+            for measure in MEASURE_COLOURS
+        ]
+        axes.legend(handles=handles, fontsize=7.5, loc="upper right")
+    return figure

@@ -1,0 +1,213 @@
+"""What one trained translation model aligns on the 508 sentences: every reading, every rule for the layer, every head."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr
+
+import normlens
+from normlens.alignment import (
+    RULES,
+    SYMMETRISATIONS,
+    Extractor,
+    LinkSets,
+    Pair,
+    Reading,
+    SoftAlignment,
+    evaluate,
+    every_reading,
+    gather,
+    joint_links,
+    read_links,
+    two_way,
+)
+from normlens.errors import InvalidInput
+
+SAMPLE = 200
+"""Pairs by which `auto` chooses: the first of the text that is to be aligned, as the command does."""
+
+BALANCES = (0.0, 0.5, 1.0)
+"""Powers of a source word's total by which its column is divided."""
+
+SETTINGS = ("awi", "awo")
+MEASURES = ("weight", "norm")
+
+
+@dataclass(frozen=True)
+class Gold:
+    """The annotated sentences."""
+
+    german: list[list[str]]
+    english: list[list[str]]
+    links: list[LinkSets]
+
+    @classmethod
+    def read(cls, data: Path) -> Gold:
+        """Read the annotated sentences of a data folder, from ``deen/gold``."""
+        folder = data / "deen" / "gold"
+        if not (folder / "alignment.talp").is_file():
+            raise InvalidInput(
+                f"{folder / 'alignment.talp'} is missing; expected the 508 annotated sentences of Vilar et al. Name the "
+                "folder that holds deen/gold with --data."
+            )
+        german, english = ([line.split() for line in _lines(folder / f"test.{side}")] for side in ("de", "en"))
+        return cls(german, english, list(read_links(folder / "alignment.talp", base=1)))
+
+    def aer(self, found: Sequence[set[tuple[int, int]]], resamples: int = 0) -> dict[str, Any]:
+        """AER, precision and recall of links from German to English, in percent."""
+        measured = evaluate(self.links, [LinkSets.of(links) for links in found], resamples=resamples)
+        numbers = {name: round(100 * getattr(measured, name), 2) for name in ("aer", "precision", "recall")}
+        if resamples:
+            numbers["interval"] = [round(100 * x, 1) for x in measured.aer_interval]
+        return numbers
+
+
+class Opened:
+    """A trained model and the annotated sentences in its direction.
+
+    Parameters
+    ----------
+    folder
+        With the model's files.
+    gold
+        The sentences.
+    """
+
+    def __init__(self, folder: Path, gold: Gold) -> None:
+        self.extractor, self.gold = Extractor(normlens.load(str(folder))), gold
+        self.from_german = self.extractor.lens.tokenizer.source_lang == "de"
+        sides = (gold.german, gold.english) if self.from_german else (gold.english, gold.german)
+        self.pairs = [self.extractor.pair(source, target) for source, target in zip(*sides, strict=True)]
+
+    def links(self, soft: SoftAlignment, balance: float = 0.0) -> set[tuple[int, int]]:
+        """Links from German to English of one pair."""
+        found = {(link.source, link.target) for link in soft.links(balance=balance)}
+        return found if self.from_german else {(target, source) for source, target in found}
+
+
+def table(opened: Opened, heads: bool = False) -> list[dict[str, Any]]:
+    """AER of every reading, with the mean norm (or weight) of what it reads.
+
+    Parameters
+    ----------
+    opened
+        The model.
+    heads
+        Whether each head alone is read too.
+
+    Returns
+    -------
+    list of dict
+        Columns layer, measure, setting, head, aer, precision, recall (percent) and mean.
+    """
+    readings = every_reading(opened.extractor, heads=heads)
+    links: list[list[set[tuple[int, int]]]] = [[] for _ in readings]
+    means = np.zeros(len(readings))
+    for found in opened.extractor.maps(opened.pairs, readings):
+        for k, soft in enumerate(found):
+            links[k].append(opened.links(soft))
+            means[k] += float(np.nanmean(soft.values)) / len(opened.pairs)
+    return [
+        {
+            "layer": reading.layer, "measure": reading.measure, "setting": reading.setting, "head": reading.head,
+            **opened.gold.aer(links[k]), "mean": round(float(means[k]), 5),
+        }
+        for k, reading in enumerate(readings)
+    ]  # fmt: skip
+
+
+def layer_rules(opened: Opened, reverse: Opened | None = None) -> dict[str, dict[str, list[float]]]:
+    """What every rule says of every layer, by norm, for AWI and AWO; the largest number wins."""
+    found: dict[str, dict[str, list[float]]] = {}
+    other = None if reverse is None else (reverse.extractor, reverse.pairs[:SAMPLE])
+    for setting in SETTINGS:
+        evidence = gather(opened.extractor, opened.pairs[:SAMPLE], Reading(0, setting=setting), other)
+        rules = {name: rule for name, rule in RULES.items() if name != "agreement" or other is not None}
+        found[setting] = {name: np.round(rule(evidence), 5).tolist() for name, rule in rules.items()}
+    return found
+
+
+def correlation(rows: Sequence[dict[str, Any]], setting: str) -> float:
+    """Spearman's correlation of a head's AER with its mean norm."""
+    heads = [row for row in rows if row["head"] is not None and row["measure"] == "norm" and row["setting"] == setting]
+    return float(spearmanr([row["aer"] for row in heads], [row["mean"] for row in heads]).statistic)
+
+
+def both_ways(
+    ahead: Opened, back: Opened | None, reading: Reading, other: Reading | None, resamples: int
+) -> list[dict[str, Any]]:
+    """AER of one direction, the other, and of all ways to make them one; with one model, its map read both ways.
+
+    Parameters
+    ----------
+    ahead, back
+        From German, and from English if there is such a model.
+    reading, other
+        What is read of each.
+    resamples
+        Of the bootstrap over sentences.
+    """
+    one = list(ahead.extractor.soft(ahead.pairs, reading))
+    two = [two_way(soft) for soft in one] if back is None else list(back.extractor.soft(back.pairs, other or reading))
+    rows = []
+    for balance in BALANCES:
+        ways: dict[str, Callable[[SoftAlignment, SoftAlignment], set[tuple[int, int]]]] = {
+            "one direction": lambda x, y, b=balance: ahead.links(x, b),
+            **{
+                how: lambda x, y, b=balance, h=how: {(k.source, k.target) for k in joint_links(x, y, h, balance=b)}
+                for how in SYMMETRISATIONS
+            },
+        }  # fmt: skip
+        if back is not None:
+            ways["the other direction"] = lambda x, y, b=balance: back.links(y, b)
+        for how, of in ways.items():
+            found = [of(x, y) for x, y in zip(one, two, strict=True)]
+            rows.append({"how": how, "balance": balance, **ahead.gold.aer(found, resamples)})
+    return rows
+
+
+def agreement_on(ahead: Opened, back: Opened, pairs: Sequence[tuple[Pair, Pair]], one: Reading, two: Reading) -> Any:
+    """How far two directions' links agree (Dice) on pairs without annotation, for each balance: what choices go by."""
+    forward = list(ahead.extractor.soft([pair for pair, _ in pairs], one))
+    reverse = list(back.extractor.soft([pair for _, pair in pairs], two))
+    found = {}
+    for balance in BALANCES:
+        counts = np.zeros(2)
+        for x, y in zip(forward, reverse, strict=True):
+            left, right = ahead.links(x, balance), back.links(y, balance)
+            counts += 2 * len(left & right), len(left) + len(right)
+        found[str(balance)] = round(float(counts[0] / counts[1]), 4)
+    return found
+
+
+def snapshots(run: Path) -> list[tuple[float, int, Path]]:
+    """Processor minutes, pairs seen and folder of every snapshot of a training, in order."""
+    log = json.loads((run / "log.json").read_text(encoding="utf-8"))
+    at = {entry["step"]: entry for entry in log if "dev_loss" in entry}
+    folders = sorted((run / "snapshots").glob("step-*"))
+    steps = [(int(folder.name.split("-")[1]), folder) for folder in folders]
+    return [(at[s]["cpu_seconds"] / 60, at[s]["pairs"], folder) for s, folder in steps if s in at]
+
+
+def best(rows: Sequence[dict[str, Any]], measure: str, setting: str) -> dict[str, Any]:
+    """The layer with the lowest AER, heads together."""
+    return min(_layers(rows, measure, setting), key=lambda row: row["aer"])
+
+
+def layer_mean(rows: Sequence[dict[str, Any]], measure: str, setting: str) -> float:
+    """Mean AER of the layers, heads together."""
+    return float(np.mean([row["aer"] for row in _layers(rows, measure, setting)]))
+
+
+def _layers(rows: Sequence[dict[str, Any]], measure: str, setting: str) -> list[dict[str, Any]]:
+    return [row for row in rows if (row["measure"], row["setting"], row["head"]) == (measure, setting, None)]
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()

@@ -1,0 +1,167 @@
+"""The page of `alignment_table.py`: tables between markers that the docs show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from alignment_figures import from_german, kind_of
+from alignment_models import MEASURES, SETTINGS, best, layer_mean
+from finding import markdown_table
+from published import ALIGNMENT_AER, FAST_ALIGN_AER, KOBAYASHI_2020
+
+from normlens.alignment import DEFAULT_RULE
+
+
+def page(parts: Mapping[str, Any]) -> str:
+    """Lay out everything that was measured."""
+    models = {name.removeprefix("model "): part for name, part in parts.items() if name.startswith("model ")}
+    sections = [f"# Word alignment\n\nPublished numbers: {KOBAYASHI_2020}. AER in %, lower is better."]
+    makers: list[tuple[str, str, Callable[[], str], bool]] = [
+        ("Weight against norm", "paper", lambda: _beside_paper(_kind(models, "unguided")), True),
+        ("Every model", "models", lambda: _models(models), bool(models)),
+        ("Which layer, without annotated links", "rules", lambda: _rules(models), bool(models)),
+        ("Heads", "heads", lambda: _heads(models), bool(models)),
+        ("Two directions, and other aligners", "directions", lambda: _directions(parts), True),
+        ("Along training", "curve", lambda: _curves(parts), any(name.startswith("curve ") for name in parts)),
+    ]
+    for title, marker, maker, there in makers:
+        if there:
+            sections.append(
+                f"## {title}\n\n<!-- --8<-- [start:{marker}] -->\n{maker()}\n<!-- --8<-- [end:{marker}] -->"
+            )
+    return "\n\n".join(sections)
+
+
+def _kind(models: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    return {
+        name: part
+        for name, part in models.items()
+        if kind_of(part["training"]["settings"]) == kind and from_german(part)
+    }
+
+
+def _auto(part: Mapping[str, Any], setting: str, rule: str = DEFAULT_RULE) -> int:
+    return int(np.argmax(part["rules"][setting][rule]))
+
+
+def _at(part: Mapping[str, Any], measure: str, setting: str, layer: int) -> float:
+    return float(
+        next(
+            row["aer"]
+            for row in part["table"]
+            if (row["measure"], row["setting"], row["head"], row["layer"]) == (measure, setting, None, layer)
+        )
+    )
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Mean and range over seeds."""
+    if not values:
+        return "–"
+    mean = f"{np.mean(values):.1f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.1f}–{max(values):.1f})"
+
+
+def _beside_paper(models: Mapping[str, Any]) -> str:
+    """Theirs beside ours: the mean of all layers, the best layer, the layer of the highest norm, and `auto`."""
+    rows = []
+    for setting in SETTINGS:
+        for measure in MEASURES:
+            theirs = ALIGNMENT_AER[setting, measure]
+            found = {
+                "layer mean": [layer_mean(part["table"], measure, setting) for part in models.values()],
+                "best layer": [best(part["table"], measure, setting)["aer"] for part in models.values()],
+                "layer of highest norm": [
+                    _at(part, measure, setting, _auto(part, setting, "norm")) for part in models.values()
+                ],
+                "auto": [_at(part, measure, setting, _auto(part, setting)) for part in models.values()],
+            }
+            for what, ours in found.items():
+                paper = theirs.get(what)
+                rows.append([setting.upper(), measure, what, "–" if paper is None else str(paper), _spread(ours)])
+    seeds = f"{len(models)} seed{'s' if len(models) != 1 else ''}"
+    return markdown_table(["row", "measure", "layers", "paper (5 seeds)", f"ours ({seeds}: mean, range)"], rows)
+
+
+def _models(models: Mapping[str, Any]) -> str:
+    rows = []
+    for name, part in models.items():
+        training = part["training"]
+        cells = [name, f"{training['cpu_seconds'] / 60:.0f} min", f"{training['bleu']} / {training['chrf']}"]
+        for setting in SETTINGS:
+            for measure in MEASURES:
+                layers = sorted({row["layer"] for row in part["table"]})
+                cells.append(" ".join(f"{_at(part, measure, setting, layer):.1f}" for layer in layers))
+        rows.append(cells)
+    ways = [f"{setting.upper()} {measure}" for setting in SETTINGS for measure in MEASURES]
+    return "AER of each layer, first to last.\n\n" + markdown_table(["model", "processor", "BLEU / chrF", *ways], rows)
+
+
+def _rules(models: Mapping[str, Any]) -> str:
+    """How much AER each rule loses against the best layer, AWI by norm."""
+    names = sorted({rule for part in models.values() for rule in part["rules"]["awi"]})
+    rows = []
+    for name, part in models.items():
+        lowest = best(part["table"], "norm", "awi")
+        cells = [name, f"{lowest['layer']} ({lowest['aer']:.1f})"]
+        for rule in names:
+            layer = _auto(part, "awi", rule)
+            cells.append(f"{layer} (+{_at(part, 'norm', 'awi', layer) - lowest['aer']:.1f})")
+        rows.append(cells)
+    text = f"AWI, by norm: the layer that each rule chooses, and what it costs in AER; `auto` is “{DEFAULT_RULE}”.\n\n"
+    return text + markdown_table(["model", "best layer (AER)", *names], rows)
+
+
+def _heads(models: Mapping[str, Any]) -> str:
+    rows = []
+    for name, part in models.items():
+        for setting in SETTINGS:
+            heads = [row for row in part["table"] if row["head"] is not None and row["setting"] == setting]
+            cells = [name, setting.upper()]
+            for measure in MEASURES:
+                lowest = min((row for row in heads if row["measure"] == measure), key=lambda row: row["aer"])
+                cells.append(f"{lowest['aer']:.1f} (layer {lowest['layer']}, head {lowest['head']})")
+            rows.append([*cells, f"{part['correlation'][setting]:+.2f}"])
+    headings = ["model", "row", "best head by weight", "best head by norm", "Spearman of AER with mean norm"]
+    return markdown_table(headings, rows)
+
+
+def _directions(parts: Mapping[str, Any]) -> str:
+    ways = ("one direction", "the other direction", "intersection", "union", "grow-diag", "grow-diag-final-and")
+    names = {"forward": "one direction", "reverse": "the other direction"}
+    known = {names.get(how, how): aer for how, aer in FAST_ALIGN_AER.items()}
+    rows = [["fast_align", "", *_cells(known, ways)]]
+    if "eflomal" in parts:
+        found = {names.get(row["how"], row["how"]): row["aer"] for row in parts["eflomal"]["table"]}
+        rows.append([f"eflomal, {parts['eflomal']['pairs']:,} pairs", "", *_cells(found, ways)])
+    for name, part in parts.items():
+        if name.startswith(("directions ", "model ")):
+            table = part["table"] if name.startswith("directions ") else part["two-way"]
+            for balance in sorted({row["balance"] for row in table}):
+                found = {row["how"]: row["aer"] for row in table if row["balance"] == balance}
+                agreed = part.get("agreement", {}).get(str(balance))
+                label = f"{balance:g}" + ("" if agreed is None else f" (directions agree: {agreed:.3f})")
+                kind = name.partition(" ")[2].replace(" ", " + ") + ("" if agreed is not None else ", read both ways")
+                rows.append([kind, label, *_cells(found, ways)])
+    return markdown_table(["aligner", "balance", *ways], rows)
+
+
+def _cells(found: Mapping[str, float], ways: Sequence[str]) -> list[str]:
+    return [f"{found[way]:.1f}" if way in found else "–" for way in ways]
+
+
+def _curves(parts: Mapping[str, Any]) -> str:
+    rows = []
+    for name, part in parts.items():
+        if name.startswith("curve "):
+            for point in part["points"]:
+                lowest = [best(point["table"], measure, "awi") for measure in MEASURES]
+                awo = [best(point["table"], measure, "awo") for measure in MEASURES]
+                rows.append(
+                    [name.removeprefix("curve "), f"{point['minutes']:.0f}", f"{point['pairs']:,}"]
+                    + [f"{row['aer']:.1f}" for row in (*lowest, *awo)]
+                )
+    headings = ["training", "processor minutes", "pairs seen", "AWI weight", "AWI norm", "AWO weight", "AWO norm"]
+    return "AER of the best layer.\n\n" + markdown_table(headings, rows)

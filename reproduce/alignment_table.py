@@ -1,0 +1,190 @@
+"""Word alignment on the 508 annotated German–English sentences: by weight and by norm, our models beside the paper's.
+
+``python reproduce/alignment_table.py --data ../shared/data --runs runs/*``, where each run is a folder of
+`train_translation.py`. Each part is measured by itself and kept until it is measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from alignment_figures import draw
+from alignment_models import (
+    SETTINGS,
+    Gold,
+    Opened,
+    agreement_on,
+    both_ways,
+    correlation,
+    layer_rules,
+    snapshots,
+    table,
+)
+from alignment_page import page
+from finding import RESULTS
+from parts import keep, kept, write
+from translation_guide import run_aligner
+
+from normlens import NormLensError
+from normlens.alignment import DEFAULT_RULE, SYMMETRISATIONS, LinkSets, Reading, read_links, symmetrise
+
+NAME = "alignment_table"
+PARTS = ("models", "curves", "directions", "eflomal")
+RESAMPLES = 1000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure the parts that the command line names, keep them, and write page and figures.
+
+    Returns
+    -------
+    int
+        Exit status: 2 after an error, which is printed.
+    """
+    options = _options(arguments)
+    path = options.output / f"{NAME}.json"
+    try:
+        for part in () if options.redraw else options.parts:
+            for name, measured in _measured(part, options):
+                keep(path, name, measured)
+                print(f"{name} kept", file=sys.stderr)
+        found = kept(path)
+        if not found:
+            raise NormLensError("No result is kept. Run without --redraw.")
+        print(write(NAME, page(found), draw(found), options.output))
+    except NormLensError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all")
+    parser.add_argument("--runs", nargs="*", type=Path, default=[], help="folders of train_translation.py")
+    parser.add_argument("--data", type=Path, default=os.environ.get("NORMLENS_DATA"), help="default: $NORMLENS_DATA")
+    parser.add_argument("--redraw", action="store_true", help="measure nothing; write page and figures anew")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    if options.data is None and not options.redraw:
+        parser.error("name the data folder with --data or NORMLENS_DATA")
+    return options
+
+
+def _measured(part: str, options: argparse.Namespace) -> Any:
+    """Names and numbers of everything that belongs to a part."""
+    gold = Gold.read(Path(options.data))
+    finished = [run for run in options.runs if (run / "model").is_dir()]
+    if part == "models":
+        for run in finished:
+            yield f"model {run.name}", _of_model(run, gold)
+    elif part == "curves":
+        for run in options.runs:
+            yield f"curve {run.name}", _curve(run, gold)
+    elif part == "directions":
+        for ahead, back in _opposite(finished):
+            yield f"directions {ahead.name} {back.name}", _directions(ahead, back, gold)
+    elif options.runs:
+        yield "eflomal", _eflomal(options.runs[0], gold)
+    else:
+        raise NormLensError("eflomal reads the text of a training. Name one with --runs.")
+
+
+def _of_model(run: Path, gold: Gold) -> dict[str, Any]:
+    opened = Opened(run / "model", gold)
+    rows = table(opened, heads=True)
+    return {
+        "training": json.loads((run / "model" / "training.json").read_text(encoding="utf-8")),
+        "table": rows,
+        "rules": layer_rules(opened),
+        "correlation": {setting: correlation(rows, setting) for setting in SETTINGS},
+        "two-way": both_ways(opened, None, Reading(_auto(opened)), None, 0) if opened.from_german else [],
+    }
+
+
+def _auto(opened: Opened, reverse: Opened | None = None) -> int:
+    """The layer that the default rule chooses, for AWI by norm."""
+    return int(np.argmax(layer_rules(opened, reverse)["awi"][DEFAULT_RULE]))
+
+
+def _curve(run: Path, gold: Gold) -> dict[str, Any]:
+    points = []
+    for minutes, pairs, folder in snapshots(run):
+        opened = Opened(folder, gold)
+        points.append({"minutes": minutes, "pairs": pairs, "table": table(opened), "rules": layer_rules(opened)})
+    return {"settings": _settings(run), "points": points}
+
+
+def _directions(ahead: Path, back: Path, gold: Gold) -> dict[str, Any]:
+    one, two = Opened(ahead / "model", gold), Opened(back / "model", gold)
+    readings = Reading(_auto(one, two)), Reading(_auto(two, one))
+    held_out = [
+        (one.extractor.pair(de, en), two.extractor.pair(en, de))
+        for de, en in zip(*(_words(ahead / "text" / f"dev.{side}") for side in ("de", "en")), strict=True)
+    ]
+    return {
+        "settings": _settings(ahead),
+        "layers": [reading.layer for reading in readings],
+        "agreement": agreement_on(one, two, held_out, *readings),
+        "rules": [layer_rules(one, two), layer_rules(two, one)],
+        "table": both_ways(one, two, *readings, RESAMPLES),
+    }
+
+
+def _eflomal(run: Path, gold: Gold) -> dict[str, Any]:
+    """Eflomal on the training text with the test sentences at its end, as such aligners are used."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for side, sentences in (("de", gold.german), ("en", gold.english)):
+            text = (run / "text" / f"train.{side}").read_text(encoding="utf-8")
+            text += "".join(f"{' '.join(words)}\n" for words in sentences)
+            (folder / f"all.{side}").write_text(text, encoding="utf-8")
+        start = time.perf_counter()
+        ahead, back = folder / "ahead", folder / "back"
+        run_aligner(folder / "all.de", folder / "all.en", ahead, back)
+        seconds = time.perf_counter() - start
+        links = [list(read_links(path))[-len(gold.german) :] for path in (ahead, back)]
+        number = text.count("\n")
+    rows = [
+        {"how": how, **gold.aer([found.possible for found in direction], RESAMPLES)}
+        for how, direction in zip(("forward", "reverse"), links, strict=True)
+    ]
+    for how in SYMMETRISATIONS:
+        joint = [symmetrise(one.possible, other.possible, how) for one, other in zip(*links, strict=True)]
+        rows.append({"how": how, **gold.aer([set(LinkSets.of(x).possible) for x in joint], RESAMPLES)})
+    return {"pairs": number, "seconds": round(seconds, 1), "table": rows, "settings": _settings(run)}
+
+
+def _settings(run: Path) -> dict[str, Any]:
+    return dict(json.loads((run / "settings.json").read_text(encoding="utf-8")))
+
+
+def _opposite(runs: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Runs from German beside those from English with otherwise equal settings."""
+    known = {run: _settings(run) for run in runs}
+    same = [
+        (ahead, back)
+        for ahead in runs
+        for back in runs
+        if known[ahead]["direction"] == "de-en"
+        and known[back]["direction"] == "en-de"
+        and known[ahead] | {"direction": ""} == known[back] | {"direction": ""}
+    ]
+    return same
+
+
+def _words(path: Path) -> list[list[str]]:
+    return [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
