@@ -79,6 +79,7 @@ def _map(model: str, name: str, measured: Mapping[str, Any]) -> Figure:
         found["matrix"],
         found["labels"],
         names=measured["names"],
+        kinds=found["kinds"],
         certified=[(members, alpha) for members, alpha in found["certified"]],
         title=f"{model}: heads by {name}, {len(found['sizes'])} clusters, {said}",
         unit="mean √JSD",

@@ -12,7 +12,7 @@ from scipy.spatial.distance import squareform
 
 import normlens
 from normlens.clustering import HeadDistances, find_good_clusterings, goodness
-from normlens.heads import MAPS, head_maps
+from normlens.heads import MAPS, cluster_habits, head_habits, head_maps
 
 ALPHA, GAMMA = 1.05, 0.02
 SHARES = (1.05, 1.1, 1.2, 1.5)
@@ -42,6 +42,7 @@ def heads(model: str, texts: list[str], resamples: int, seed: int) -> dict[str, 
     """
     lens = normlens.load(model)
     parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in MAPS}
+    habits: dict[str, list[NDArray[np.float64]]] = {name: [] for name in MAPS}
     targets = []
     names: tuple[str, ...] = ()
     for analysis in lens.stream(texts, progress=False):
@@ -49,6 +50,7 @@ def heads(model: str, texts: list[str], resamples: int, seed: int) -> dict[str, 
         for name in MAPS:
             names, maps = head_maps(group, name)
             parts[name].append(HeadDistances.over([maps]).matrix())
+            habits[name].append(head_habits(group, maps))
         targets.append(group.data.sizes["target"])
     stacked = {name: np.stack(part) for name, part in parts.items()}
     counts = np.array(targets, dtype=float)
@@ -57,12 +59,17 @@ def heads(model: str, texts: list[str], resamples: int, seed: int) -> dict[str, 
         "texts": len(texts),
         "targets": int(counts.sum()),
         "names": list(names),
-        "maps": {name: _clustered(matrix, names, seed) for name, matrix in matrices.items()},
+        "maps": {
+            name: _clustered(matrix, np.average(habits[name], axis=0, weights=counts), names, seed)
+            for name, matrix in matrices.items()
+        },
         "compared": _compared(stacked, counts, resamples, np.random.default_rng(seed)),
     }
 
 
-def _clustered(matrix: NDArray[np.float64], names: tuple[str, ...], seed: int) -> dict[str, Any]:
+def _clustered(
+    matrix: NDArray[np.float64], habits: NDArray[np.float64], names: tuple[str, ...], seed: int
+) -> dict[str, Any]:
     """The best partition that the search knows, good or not."""
     result = find_good_clusterings(matrix, ALPHA, GAMMA, metric="precomputed", budget=_BUDGET, random_state=seed)
     best = result.clusterings[0] if result.clusterings else result.nearest
@@ -77,6 +84,7 @@ def _clustered(matrix: NDArray[np.float64], names: tuple[str, ...], seed: int) -
         "shares": {str(alpha): best.goodness.share_above(alpha) for alpha in SHARES},
         "median": float(np.median(best.goodness.ratios)),
         "labels": best.labels.tolist(),
+        "kinds": cluster_habits(habits, best.labels),
         "certified": [
             [np.flatnonzero(one.labels == code).tolist(), one.alpha]
             for one in result.clusterings

@@ -30,7 +30,7 @@ NEED_K = ("k-means", "single linkage", "average linkage", "spectral")
 SLOW_BELOW = 3.0
 """Under this α the search may not be complete and tries its guesses, which takes half a second."""
 
-_BUDGET = 5000
+_BUDGET = 1000
 _DELTA = 0.05
 _ROUNDING = 1e-6
 

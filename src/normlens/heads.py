@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import NDArray
 
 from normlens.clustering import HeadDistances
 from normlens.errors import InvalidInput
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 MAPS = ("norm", "weight")
 """What heads can be compared by: what they move, ‖α f(x)‖, or what their weights α say."""
+
+HABITS = ("the first token", "special tokens", "itself", "the one before", "the one after", "elsewhere")
+"""Where a head can look; a source that is more than one of these counts as the first of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +36,15 @@ class ComparedHeads:
         Each head as ``"layer.head"``, both from 0.
     map, group
         By which of `MAPS`, and in which kind of attention.
+    habits
+        ``(head, habit)`` mean share of a row that goes to each of `HABITS`; rows add up to one.
     texts, targets
         How many texts, and how many rows of their maps, the mean is over.
     """
 
     matrix: Float[np.ndarray, "head head"]
     names: tuple[str, ...]
+    habits: Float[np.ndarray, "head habit"]
     map: str
     group: str
     texts: int
@@ -117,10 +124,13 @@ def compare_heads(analyses: Iterable[Analysis], *, map: str = "norm", group: str
     names, maps = head_maps(first[kind], map)
     distances, texts = HeadDistances(len(names)), 1
     distances.add(maps)
+    habits = head_habits(first[kind], maps) * maps.shape[1]
     for analysis in every:
-        distances.add(head_maps(analysis[kind], map)[1])
+        maps = head_maps(analysis[kind], map)[1]
+        distances.add(maps)
+        habits += head_habits(analysis[kind], maps) * maps.shape[1]
         texts += 1
-    return ComparedHeads(distances.matrix(), names, map, kind, texts, distances.targets)
+    return ComparedHeads(distances.matrix(), names, habits / distances.targets, map, kind, texts, distances.targets)
 
 
 def head_maps(group: Group, map: str = "norm") -> tuple[tuple[str, ...], Float[np.ndarray, "head target source"]]:
@@ -151,6 +161,51 @@ def head_maps(group: Group, map: str = "norm") -> tuple[tuple[str, ...], Float[n
     present = [place for place in places if not np.isnan(data.values[place]).all()]
     names = tuple(f"{data['layer'].values[layer]}.{data['head'].values[head]}" for layer, head in present)
     return names, np.stack([data.values[place] for place in present])
+
+
+def head_habits(group: Group, maps: Float[np.ndarray, "head target source"]) -> Float[np.ndarray, "head habit"]:
+    """Where heads look: the mean share of their rows that goes to each of `HABITS`.
+
+    Parameters
+    ----------
+    group
+        One kind of attention of an analysis.
+    maps
+        From `head_maps`.
+    """
+    data = group.data
+    shares = maps / maps.sum(axis=-1, keepdims=True)
+    target, source = np.arange(maps.shape[1])[:, None], np.arange(maps.shape[2])
+    away = np.full(maps.shape[1:], maps.shape[2]) if data.attrs["kind"] == "cross" else source - target
+    special = np.broadcast_to(data["source_category"].values == "special", away.shape)
+    first = np.broadcast_to(source == 0, away.shape)
+    place = np.select([first, special, away == 0, away == -1, away == 1], range(5), default=5)
+    return np.stack([(shares * (place == habit)).sum(axis=-1).mean(axis=-1) for habit in range(len(HABITS))], axis=-1)
+
+
+def cluster_habits(habits: Float[np.ndarray, "head habit"], labels: Sequence[int] | NDArray[np.intp]) -> list[str]:
+    """Say where the heads of each cluster look most, "elsewhere" only where nothing else gets a sixth.
+
+    Parameters
+    ----------
+    habits
+        From `ComparedHeads`.
+    labels
+        ``(head,)`` clusters, from 0.
+
+    Examples
+    --------
+    >>> cluster_habits(np.array([[0.1, 0, 0.7, 0, 0, 0.2], [0.1, 0.1, 0, 0, 0, 0.8]]), [0, 1])
+    ['itself 70 %', 'elsewhere 80 %']
+    """
+    found = []
+    codes = np.asarray(labels)
+    for code in range(int(codes.max(initial=-1)) + 1):
+        mean = habits[codes == code].mean(axis=0)
+        place = int(mean[:-1].argmax())
+        place = place if mean[place] >= 1 / 6 else len(HABITS) - 1
+        found.append(f"{HABITS[place]} {mean[place]:.0%}".replace("%", " %"))
+    return found
 
 
 def check_map(map: str) -> None:

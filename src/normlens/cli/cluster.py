@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from normlens.cli import options as given
-from normlens.cli.clustering import Outputs, Search, Subject, counted_analyses, give, read_points
+from normlens.cli.clustering import Outputs, Search, Subject, give
 from normlens.cli.files import Lines
 from normlens.cli.opening import open_lens, quiet
+from normlens.cli.points import counted_analyses, read_points
 
 _SEARCH = "What is a good clustering"
 
@@ -137,10 +138,13 @@ def heads(
     search = Search(alpha, gamma, delta, seed)
     next(iter(Lines(file)), None)
     lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
-    from normlens.heads import compare_heads
+    from normlens.heads import cluster_habits, compare_heads
 
     with quiet():
         compared = compare_heads(counted_analyses(lens, file, limit, batch_size), map=by.value, group=group)
     title = f"{lens.name}: heads by {by.value}, {compared.texts} texts"
-    subject = Subject(title, "head", compared.names, compared.matrix, "precomputed", "mean √JSD")
+    subject = Subject(
+        title, "head", compared.names, compared.matrix, "precomputed", "mean √JSD",
+        lambda labels: cluster_habits(compared.habits, labels),
+    )  # fmt: skip
     give(search.run(subject), search, subject, outputs)

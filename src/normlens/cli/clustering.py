@@ -1,11 +1,11 @@
-"""What ``normlens cluster`` does: read points, search, print what was found and write it."""
+"""What ``normlens cluster`` does once it knows the distances: search, print what was found and write it."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,14 @@ import numpy as np
 import typer
 from rich.text import Text
 
-from normlens.cli.files import PICTURES, Lines
+from normlens.cli.files import PICTURES
 from normlens.cli.opening import quiet
-from normlens.cli.terminal import counting, messages, percent, printable, results, waiting
+from normlens.cli.terminal import messages, percent, printable, results, waiting
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from normlens import Analysis, Lens
     from normlens.clustering import Clustering, SearchResult
 
 _MOST_NAMED = 24  # members of a cluster on the terminal
@@ -46,6 +45,8 @@ class Subject:
         As :func:`normlens.clustering.find_good_clusterings` takes them.
     unit
         What a distance is.
+    kinds
+        From labels to a few words on each cluster; None where nothing is known of the members.
     """
 
     title: str
@@ -54,6 +55,11 @@ class Subject:
     data: np.ndarray
     metric: str
     unit: str
+    kinds: Callable[[np.ndarray], Sequence[str]] | None = None
+
+    def kinds_of(self, labels: np.ndarray) -> Sequence[str]:
+        """A few words on each cluster; nothing where nothing is known."""
+        return () if self.kinds is None else self.kinds(labels)
 
 
 @dataclass(frozen=True)
@@ -119,56 +125,6 @@ class Outputs:
                 raise InvalidInput(
                     f"The output {path} can't be written; expected a file in a folder that exists and may be written to."
                 )
-
-
-def read_points(path: Path) -> np.ndarray:
-    """Read a table of numbers from a .npy or .parquet file.
-
-    Raises
-    ------
-    InvalidInput
-        If it can't be read, or holds something other than numbers.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in (".npy", ".parquet"):
-        raise InvalidInput(
-            f"{path} ends in {path.suffix or 'nothing'}; expected .npy or .parquet. Save the points as one of these."
-        )
-    try:
-        if suffix == ".npy":
-            table = np.load(path, allow_pickle=False)
-        else:
-            import pandas as pd
-
-            frame = pd.read_parquet(path)
-            other = [str(name) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
-            if other:
-                raise InvalidInput(
-                    f"{path} has columns without numbers: {', '.join(other[:5])}. Expected one number per column; leave "
-                    "these out."
-                )
-            table = frame.to_numpy(dtype=float, na_value=np.nan)
-    except OSError as error:
-        raise InvalidInput(f"{path} can't be read: {error.strerror or error}. Check the path.") from error
-    except (ValueError, EOFError) as error:
-        raise InvalidInput(
-            f"{path} is no table of numbers: {error}. Expected an array (n, d), one point per row."
-        ) from error
-    return np.asarray(table)
-
-
-def counted_analyses(lens: Lens, file: Path, limit: int | None, batch_size: int) -> Iterator[Analysis]:
-    """The analyses of a file's texts, with a bar; an error about a text says in which line it stands."""
-    pairs = lens.model.config.is_encoder_decoder
-    texts = Lines(file, limit, column=0 if pairs else None)
-    targets = Lines(file, limit, column=1) if pairs else None
-    with counting("Analysing", None) as progress:
-        try:
-            for analysis in lens.stream(texts, targets, batch_size=batch_size, progress=False):
-                yield analysis
-                progress.advance(progress.task_ids[0])
-        except InvalidInput as error:
-            raise texts.located(error) from error
 
 
 def give(found: SearchResult, search: Search, subject: Subject, outputs: Outputs) -> None:
@@ -275,10 +231,12 @@ def _print(found: SearchResult, search: Search, subject: Subject) -> None:
         f"{witness.own_distance:.4g} from its own cluster and {witness.other_distance:.4g} from cluster "
         f"{int(witness.other) + 1}, in the mean.",
     ]
+    kinds = subject.kinds_of(shown.labels)
     for code, size in enumerate(goodness.sizes):
         members = [subject.names[int(place)] for place in np.flatnonzero(shown.labels == code)]
         more = f" … and {size - _MOST_NAMED} more" if size > _MOST_NAMED else ""
-        lines.append(f"  {code + 1} ({size}): {'  '.join(members[:_MOST_NAMED])}{more}")
+        kind = f", {kinds[code]}" if kinds else ""
+        lines.append(f"  {code + 1} ({size}{kind}): {'  '.join(members[:_MOST_NAMED])}{more}")
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
 
@@ -307,6 +265,7 @@ def _drawn(found: SearchResult, subject: Subject) -> Figure:
         read_distances(subject.data, subject.metric).matrix(),
         None if shown is None else shown.labels,
         names=subject.names,
+        kinds=() if shown is None else subject.kinds_of(shown.labels),
         certified=certified,
         title=title,
         unit=subject.unit,

@@ -28,6 +28,7 @@ def cluster_map(
     labels: ArrayLike | None = None,
     *,
     names: Sequence[str] | None = None,
+    kinds: Sequence[str] = (),
     certified: Sequence[tuple[Sequence[int], float]] = (),
     title: str = "",
     unit: str = "distance",
@@ -47,6 +48,8 @@ def cluster_map(
     names
         ``(n,)`` what the objects are called, such as ``"3.7"`` for layer 3, head 7; written beside the points while there
         are at most 40.
+    kinds
+        What the members of each cluster have in common, for the legend; none leaves their numbers.
     certified
         The certified clusters, each as its points' numbers and the α* of its clustering. One that isn't a node of this
         tree is told by its colours only.
@@ -73,9 +76,9 @@ def cluster_map(
         _draw_tree(tree, matrix, codes, names, certified, unit)
         if title:
             figure.suptitle(title, fontsize=11)
-        handles = _legend(codes, bool(certified))
+        handles = _legend(codes, kinds, bool(certified))
         if handles:
-            figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6))
+            figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4 if kinds else 6))
     return figure
 
 
@@ -155,7 +158,10 @@ def _draw_tree(
         x, y = middles[node], merges[node - len(matrix), 2]
         axes.plot(x, y, marker="D", markersize=6, color=INK, zorder=5)
         text = "∞" if np.isinf(alpha) else f"{alpha:.2f}"
-        axes.annotate(f"α* {text}", (x, y), xytext=(6, 4), textcoords="offset points", fontsize=8, zorder=6)
+        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+        axes.annotate(
+            text, (x, y), xytext=(7, 0), textcoords="offset points", va="center", fontsize=7.5, zorder=6, bbox=box
+        )
     axes.set(title="how they merge (average linkage)", ylabel=unit)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.margins(y=0.08)
@@ -185,9 +191,12 @@ def _shared(codes: NDArray[np.intp]) -> int | None:
     return int(codes[0]) if codes[0] >= 0 and (codes == codes[0]).all() else None
 
 
-def _legend(codes: NDArray[np.intp], certified: bool) -> list[Line2D]:
+def _legend(codes: NDArray[np.intp], kinds: Sequence[str], certified: bool) -> list[Line2D]:
+    def name(code: int, size: int) -> str:
+        return f"{kinds[code]} ({size})" if code < len(kinds) else f"cluster {code + 1} ({size})"
+
     handles = [
-        Line2D([], [], linestyle="", marker=_marker(code), color=_colour(code), label=f"cluster {code + 1} ({size})")
+        Line2D([], [], linestyle="", marker=_marker(code), color=_colour(code), label=name(int(code), int(size)))
         for code, size in zip(*np.unique(codes[codes >= 0], return_counts=True), strict=True)
     ]
     if certified:
@@ -198,7 +207,7 @@ def _legend(codes: NDArray[np.intp], certified: bool) -> list[Line2D]:
                 linestyle="",
                 marker="D",
                 color=INK,
-                label="certified: every point is α* times nearer to its own",
+                label="certified: each is α* times nearer to its own",
             )
         )
     return handles

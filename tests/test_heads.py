@@ -1,0 +1,43 @@
+"""Where heads look, on maps whose answer is plain."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from normlens.analysis import Group
+from normlens.heads import HABITS, cluster_habits, head_habits
+
+
+def group(kind: str = "encoder") -> Group:
+    category = ["special", "other", "other", "special"]
+    return Group(xr.Dataset(coords={"source_category": ("source", category)}, attrs={"kind": kind}))
+
+
+def test_habits_of_heads_that_look_at_one_place() -> None:
+    itself, before, after = np.eye(4), np.eye(4, k=-1), np.eye(4, k=1)
+    before[0, 0] = after[3, 3] = 1  # the rows that have nothing before or after them look at themselves
+    maps = np.stack([itself, before, after, np.ones((4, 4))])
+    found = head_habits(group(), maps)
+    assert found.sum(axis=1) == pytest.approx(1)
+    table = {name: found[:, place].tolist() for place, name in enumerate(HABITS)}
+    assert table["the first token"] == [0.25, 0.5, 0, 0.25]  # its own diagonal; two rows of "before"; a quarter of ones
+    assert table["special tokens"] == [0.25, 0, 0.5, 0.25]  # the last one, wherever else it is
+    assert table["itself"] == [0.5, 0, 0, 2 / 16]
+    assert table["the one before"] == [0, 0.5, 0, 2 / 16]
+    assert table["the one after"] == [0, 0, 0.5, 2 / 16]
+
+
+def test_cross_attention_has_no_neighbours() -> None:
+    found = head_habits(group("cross"), np.ones((1, 3, 4)))[0]
+    assert found.tolist() == [0.25, 0.25, 0, 0, 0, 0.5]
+
+
+def test_rows_count_the_same_whatever_their_length() -> None:
+    maps = np.array([[[0.0, 9.0, 9.0, 0.0], [2.0, 0.0, 0.0, 0.0]]])
+    assert head_habits(group(), maps)[0, HABITS.index("the first token")] == 0.5
+
+
+def test_clusters_are_named_by_where_their_heads_look_most() -> None:
+    habits = np.array([[0.6, 0, 0.1, 0, 0, 0.3], [0.4, 0, 0.3, 0, 0, 0.3], [0.1, 0.1, 0.1, 0.1, 0.1, 0.5]])
+    assert cluster_habits(habits, [0, 0, 1]) == ["the first token 50 %", "elsewhere 50 %"]
+    assert cluster_habits(habits, [1, 1, 0]) == ["elsewhere 50 %", "the first token 50 %"]
