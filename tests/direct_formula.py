@@ -284,6 +284,7 @@ _READERS = {
     "llama": _llama,
     "granite": _llama,
     "gemma2": _llama,
+    "mixtral": _llama,
     "gpt_neox": _gpt_neox,
     "marian": _marian,
 }

@@ -8,10 +8,16 @@ from normlens.version import __version__
 
 if TYPE_CHECKING:
     from normlens.analysis import Analysis
+    from normlens.attribution import methods
     from normlens.lens import Lens, load
 
-__all__ = ["Analysis", "Lens", "NormLensError", "__version__", "load"]
-_HOMES = {"Analysis": "normlens.analysis", "Lens": "normlens.lens", "load": "normlens.lens"}
+__all__ = ["Analysis", "Lens", "NormLensError", "__version__", "load", "methods"]
+_HOMES = {
+    "Analysis": "normlens.analysis",
+    "Lens": "normlens.lens",
+    "load": "normlens.lens",
+    "methods": "normlens.attribution",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from normlens.anatomy import Scope
 from normlens.errors import InvalidInput, NormLensError
+from normlens.measuring import AnyScope
 from normlens.saving import written_whole
 from normlens.words import groups as word_groups
 from normlens.words import merge_map, merge_sources, merge_spans, merge_targets
@@ -27,7 +27,8 @@ class Group:
     """The attention of one kind in one analysis: its arrays by name, as attributes.
 
     ``weight``, ``vector_norm``, ``norm``, ``norm_residual``, ``norm_layernorm``, ``mixing_ratio`` and the others of
-    :attr:`Analysis.data`, and ``weighted_norm``, which is their product.
+    :attr:`Analysis.data` (with ``through="block"`` also ``norm_feedforward``, ``norm_feedforward_residual`` and
+    ``norm_block``), and ``weighted_norm``, the product of the first two.
 
     Parameters
     ----------
@@ -209,7 +210,7 @@ class Analysis:
         return text
 
     def plot(
-        self, layer: int = 0, head: int | None = None, *, group: str | None = None, scope: Scope = "attention"
+        self, layer: int = 0, head: int | None = None, *, group: str | None = None, scope: AnyScope = "attention"
     ) -> Figure:
         """Heat maps side by side: what the weights say, what attention moves.
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from normlens.capture import AttentionCall
 from normlens.errors import UnsupportedArchitecture
+from normlens.layers import LayerAnatomy, LayerCall
 from normlens.normform import NormForm
 
 Scope = Literal["attention", "residual", "layernorm"]
@@ -80,6 +81,8 @@ class Block:
         The norm that takes the sum, and nothing else does (post-norm blocks).
     obstacle
         Why the trace ended where it ended.
+    layer
+        The call of the layer that the block is in; known when that has ended, where it is asked for.
     """
 
     path: str
@@ -99,6 +102,7 @@ class Block:
     obstacle: str = "its output reached no linear layer"
     sum_used_elsewhere: bool = False
     projected_used_elsewhere: bool = False
+    layer: LayerCall | None = None
     candidates: dict[int, Tensor] = field(default_factory=dict)
 
     def reached(self) -> tuple[Scope, ...]:
@@ -130,6 +134,10 @@ class BlockAnatomy:
         Lengths of the two sequences in the run that was watched.
     sinks
         Whether the rows of α sum to less than one, because a sink without a vector takes the rest.
+    layer
+        Where the layer goes on behind the block; None if it wasn't asked for, or there is none.
+    beyond
+        Why there is none, or why a scope is missing there.
     """
 
     path: str
@@ -141,6 +149,8 @@ class BlockAnatomy:
     targets: int
     sources: int
     sinks: bool
+    layer: LayerAnatomy | None = None
+    beyond: str = ""
 
 
 def describe(block: Block) -> BlockAnatomy:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from normlens.anatomy import BlockAnatomy
 from normlens.errors import AnotherWay
+from normlens.layers import LayerAnatomy
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class Layout:
         """The anatomy of a block."""
         name, layer = self.place(path, occurrence)
         return self.groups[name][layer]
+
+    def layers(self) -> list[LayerAnatomy]:
+        """The layers of all blocks that have one to go on in."""
+        return [block.layer for blocks in self.groups.values() for block in blocks if block.layer is not None]
 
 
 def lay_out(blocks: Sequence[BlockAnatomy]) -> Layout:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any, overload
+from typing import Any, Literal, overload
 
-import numpy as np
 import torch
 import transformers
+import xarray as xr
 from rich.console import Console
 from rich.progress import Progress
-from torch import Tensor
 
 from normlens.analysis import Analysis
+from normlens.attribution.attributing import Attributor
+from normlens.attribution.registry import method_named
+from normlens.attribution.requests import question
+from normlens.attribution.visiting import VisitingRunner
+from normlens.batching import Input, batched, check_sizes, is_one_input, length
 from normlens.errors import InvalidInput
 from normlens.examples import Example, ExampleMaker, position_limit
+from normlens.following.pushing import rule_for
+from normlens.frozen.call import Product
 from normlens.loading import LoadedModel, load_model
 from normlens.recording import Reduction
 from normlens.reducing import named_reduction
-from normlens.running import Runner
 from normlens.version import __version__
-
-Input = str | Sequence[int] | Sequence[Mapping[str, str]] | Any
-"""A text, token ids, chat messages, or an image."""
 
 
 def load(source: Any, **options: Any) -> Lens:
@@ -68,7 +69,8 @@ class Lens:
     def __init__(self, loaded: LoadedModel) -> None:
         self.model, self.tokenizer, self.processor = loaded.model, loaded.tokenizer, loaded.processor
         self.name, self.revision = loaded.name, loaded.revision
-        self._maker, self._runner = ExampleMaker(loaded), Runner(loaded.model)
+        self._maker, self._runner = ExampleMaker(loaded), VisitingRunner(loaded.model)
+        self._attributor = Attributor(self.model, self.tokenizer, self._runner)
 
     def __repr__(self) -> str:
         return f"Lens({self.name!r}, {type(self.model).__name__})"
@@ -89,7 +91,8 @@ class Lens:
             For encoder–decoder models: the target text (or ids), read teacher-forced; an iterable beside an iterable.
         **options
             ``generate``: let a decoder continue the prompt by this many tokens (greedily) and analyse both;
-            ``reduce`` and ``chunk_size``: for long inputs; ``batch_size``, ``padding``, ``progress``: for iterables.
+            ``through`` and ``product``: follow contributions through the feed-forward as well; ``reduce`` and
+            ``chunk_size``: for long inputs; ``batch_size``, ``padding``, ``progress``: for iterables.
             All are described at :meth:`stream`.
 
         Returns
@@ -106,7 +109,7 @@ class Lens:
         ConservationError
             If contributions don't add up to what the model produced; then nothing is returned.
         """
-        if _is_one_input(inputs):
+        if is_one_input(inputs):
             return next(self.stream([inputs], None if target is None else [target], progress=False, **options))
         return self.stream(inputs, target, **options)
 
@@ -116,6 +119,8 @@ class Lens:
         targets: Iterable[Any] | None = None,
         *,
         generate: int | None = None,
+        through: Literal["attention", "block"] = "attention",
+        product: Product = "half",
         reduce: str | Reduction | None = None,
         chunk_size: int | None = None,
         batch_size: int = 8,
@@ -132,13 +137,21 @@ class Lens:
             Number of tokens that a decoder adds to each prompt before the analysis. Prompt and continuation together
             may be as long as a text may be: no longer than ``max_position_embeddings`` of the model's config, also
             where positions are rotary and more could be computed, since the model never learnt what is further away.
+        through
+            "attention": the scopes ``attention``, ``residual`` and ``layernorm``, at about the cost of the forward pass.
+            "block": also ``feedforward``, ``feedforward_residual`` and ``block``, each contribution pushed through the
+            rest of the layer, for about 2n + 1 passes of n tokens through the feed-forwards.
+        product
+            For gated feed-forwards: how a product of two factors that both depend on the contributions is split, half to
+            each ("half"), by integrated gradients ("integrated"), or all to the "first" or "second".
         reduce
             Keep no map of size head × target × source: "categories" (weight and norm per category of source), "sinks"
             (what the first token gets), "edges" (the ten strongest sources of each target), "mean" (mean over heads),
             or a function that takes one layer's maps (an ``xarray.Dataset``) and gives a smaller Dataset that still
             has the dimension ``target``.
         chunk_size
-            Compute attention this many targets at a time, so that no such map is ever made.
+            Compute attention this many targets at a time, so that no such map is ever made, and push this many sources
+            at a time through the feed-forward.
         batch_size
             Inputs of similar length are run together, up to this many.
         padding
@@ -151,21 +164,91 @@ class Lens:
         Analysis
             One per input, in order.
         """
-        _check_options(chunk_size, batch_size, padding)
-        reduction = named_reduction(reduce)
+        check_sizes(chunk_size, batch_size, padding)
+        reduction, rule = named_reduction(reduce), rule_for(through, product)
         examples = self._examples(inputs, targets, generate)
         with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
             task = bar.add_task("analysing", total=len(inputs) if isinstance(inputs, Sequence) else None)
-            for window in _batched(examples, 8 * batch_size):
-                order = sorted(range(len(window)), key=lambda k: _length(window[k]))
+            for window in batched(examples, 8 * batch_size):
+                order = sorted(range(len(window)), key=lambda k: length(window[k]))
                 done: dict[int, Analysis] = {}
                 for part in self._batches(order, window, batch_size):
                     batch = [window[k] for k in part]
-                    trees = self._runner.run(batch, reduction, chunk_size, padding)
+                    trees = self._runner.run(batch, reduction, chunk_size, padding, rule)
                     for k, example, tree in zip(part, batch, trees, strict=True):
-                        done[k] = Analysis.of(tree, self._attributes(example))
+                        done[k] = Analysis.of(tree, self._attributes(example) | ({"product": rule} if rule else {}))
                     bar.advance(task, len(part))
                 yield from (done[k] for k in range(len(window)))
+
+    @overload
+    def attribute(self, inputs: str, **options: Any) -> xr.DataArray: ...
+    @overload
+    def attribute(self, inputs: Any, **options: Any) -> Any: ...
+    def attribute(
+        self,
+        inputs: Input | Iterable[Input],
+        *,
+        method: str = "decompx",
+        scope: str | None = None,
+        target: Any = None,
+        position: Any = None,
+        target_text: Any = None,
+        batch_size: int = 8,
+        **options: Any,
+    ) -> Any:
+        """Which sources made the model say this.
+
+        Parameters
+        ----------
+        inputs
+            As in :meth:`analyze`: one text gives one array, an iterable of texts an iterator of arrays, in order.
+        method, scope
+            One of :func:`normlens.methods`, and how far into each block it goes (the method's first scope by default).
+        target
+            What is explained: a class (name or number), a token's logit (a string, or its id), the difference of two
+            (a tuple), ``"logprob: …"`` or another object of :mod:`normlens.attribution`, "start" or "end" of an answer,
+            or a function of the model's output that gives one number per text. A list holds one for each text.
+        position
+            Where the target is read; by default a decoder's last token, a masked language model's mask. A list holds
+            one for each text.
+        target_text
+            For encoder–decoder models: the second text, read teacher-forced; an iterable beside an iterable.
+        batch_size
+            How many texts run together at most.
+        **options
+            ``chunk_size``: how many sources are held in memory at a time; ``product``: how the derivative of a product
+            is split ("half", "first", "second"); and the method's own, which its page describes.
+
+        Returns
+        -------
+        xarray.DataArray or iterator of xarray.DataArray
+            Signed shares ``(source,)`` of a target, in its own unit (logits, say), or a map ``(target, source)``.
+            Coordinates as in an analysis; for encoder–decoders ``side`` says which text a source is in. ``attrs`` hold
+            method, scope, target, value, bias_share, conservation_error, rule and seconds.
+
+        Raises
+        ------
+        InvalidInput
+            If method, scope, target or option don't exist, lengths don't match, or the model is in training mode.
+        UnsupportedArchitecture
+            If the method can't explain this model, or its weights are quantised.
+        ConservationError
+            If shares don't add up to the target; then nothing is returned.
+        """
+        asked = question(method_named(method), scope, target, position, options)
+        check_sizes(None, batch_size, "right")
+        if target_text is None and getattr(self.model.config, "is_encoder_decoder", False):
+            raise InvalidInput(
+                f"{type(self.model).__name__} is an encoder–decoder: expected target_text=, the second text, which is read "
+                "teacher-forced (target= is what is explained)."
+            )
+        if not is_one_input(inputs):
+            examples = self._examples(inputs, target_text, None)
+            return self._attributor.attribute(examples, asked, batch_size, self._attributes)
+        if isinstance(target, list) or isinstance(position, list):
+            raise InvalidInput("One text was given with a list of targets or positions; expected one, without a list.")
+        examples = self._examples([inputs], None if target_text is None else [target_text], None)
+        return next(self._attributor.attribute(examples, asked, 1, self._attributes))
 
     def _examples(
         self, inputs: Iterable[Input], targets: Iterable[Any] | None, generate: int | None
@@ -196,7 +279,7 @@ class Lens:
 
     def _batches(self, order: list[int], window: list[Example], size: int) -> Iterator[list[int]]:
         """Index lists of examples that may run together."""
-        for part in _batched(order, size):
+        for part in batched(order, size):
             if window[part[0]].source is not None and self._runner.batchable(window[part[0]]):
                 yield part
             else:
@@ -215,43 +298,3 @@ class Lens:
             "torch": str(torch.__version__),
             "transformers": transformers.__version__,
         }
-
-
-def _is_one_input(inputs: Any) -> bool:
-    """Whether this is one text, list of ids, chat or image, rather than an iterable of them.
-
-    Raises
-    ------
-    InvalidInput
-        If it is a mapping or a table, whose iteration would give its keys.
-    """
-    if isinstance(inputs, Mapping) or hasattr(inputs, "columns"):
-        raise InvalidInput(
-            f"{type(inputs).__name__} was given; expected a text, token ids, chat messages, an image, or an iterable of "
-            "these. From a tokenizer's output pass the ids (['input_ids']), from a table a column."
-        )
-    if isinstance(inputs, (str, bytes, Tensor, np.ndarray)) or not isinstance(inputs, Iterable):
-        return True
-    first = inputs[0] if isinstance(inputs, (list, tuple)) and inputs else None
-    return isinstance(first, (int, float, np.number, Mapping))
-
-
-def _check_options(chunk_size: Any, batch_size: Any, padding: Any) -> None:
-    """Refuse options that are not what they should be."""
-    for name, value in (("chunk_size", chunk_size), ("batch_size", batch_size)):
-        if not (value is None and name == "chunk_size") and (
-            isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1
-        ):
-            raise InvalidInput(f"{name} is {value!r}; expected a whole number, at least 1.")
-    if padding not in ("right", "left"):
-        raise InvalidInput(f"padding is {padding!r}; expected 'right' or 'left'.")
-
-
-def _length(example: Example) -> int:
-    return sum(x.shape[0] for x in example.tensors.values())
-
-
-def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while batch := list(itertools.islice(iterator, size)):
-        yield batch

@@ -6,17 +6,25 @@ outlives its block.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from normlens.anatomy import Block, Scope, working_precision
+from normlens.anatomy import SCOPES, Block, Scope, working_precision
 from normlens.carrying import Carried, Heads, carried_to, heads_of
 from normlens.errors import ConservationError
+from normlens.following.pushing import Pushed
+from normlens.layers import BLOCK_SCOPES, BlockScope
 from normlens.rows import measure_rows
+
+AnyScope = Scope | BlockScope
+ALL_SCOPES: tuple[AnyScope, ...] = (*SCOPES, *BLOCK_SCOPES)
+Push = Callable[[Float[Tensor, "batch head target source"], slice, int | None], Pushed]
+"""Takes α of some targets, which ones they are, and the chunk size; see :meth:`normlens.following.pushing.Pusher.push`."""
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 """Largest conservation error expected of a model, by its dtype; model files compute norms and softmax in float32."""
@@ -49,16 +57,20 @@ class Measures:
     start: int
     weight: Float[Tensor, "batch head target source"]
     vector_norm: Float[Tensor, "batch head source"]
-    norm: dict[Scope, Float[Tensor, "batch target source"]]
-    own: dict[Scope, Float[Tensor, "batch target"]] = field(default_factory=dict)
-    mixing_ratio: dict[Scope, Float[Tensor, "batch target"]] = field(default_factory=dict)
-    mixing_ratio_weight: dict[Scope, Float[Tensor, "batch target"]] = field(default_factory=dict)
-    conservation_error: dict[Scope, Float[Tensor, "batch target"]] = field(default_factory=dict)
+    norm: dict[AnyScope, Float[Tensor, "batch target source"]]
+    own: dict[AnyScope, Float[Tensor, "batch target"]] = field(default_factory=dict)
+    mixing_ratio: dict[AnyScope, Float[Tensor, "batch target"]] = field(default_factory=dict)
+    mixing_ratio_weight: dict[AnyScope, Float[Tensor, "batch target"]] = field(default_factory=dict)
+    conservation_error: dict[AnyScope, Float[Tensor, "batch target"]] = field(default_factory=dict)
     sink_weight: Float[Tensor, "batch head target"] | None = None
 
 
 def measure(
-    block: Block, scopes: tuple[Scope, ...], chunk_size: int | None = None, sinks: bool = False
+    block: Block,
+    scopes: tuple[Scope, ...],
+    chunk_size: int | None = None,
+    sinks: bool = False,
+    push: Push | None = None,
 ) -> Iterator[Measures]:
     """Measure a block, ``chunk_size`` targets at a time (None: all at once).
 
@@ -72,6 +84,8 @@ def measure(
         Number of targets.
     sinks
         Whether what the rows of α miss went to a sink.
+    push
+        Follows contributions through the rest of the layer; None for the attention block alone.
 
     Yields
     ------
@@ -83,7 +97,25 @@ def measure(
     moved = heads_of(block, carried)
     size = chunk_size or targets
     for start in range(0, targets, size):
-        yield _Rows(block, carried, moved, slice(start, min(start + size, targets))).measures(sinks)
+        rows = _Rows(block, carried, moved, slice(start, min(start + size, targets)))
+        measures = rows.measures(sinks)
+        yield measures if push is None else _further(measures, push(measures.weight, rows.part, chunk_size), block)
+
+
+def _further(measures: Measures, pushed: Pushed, block: Block) -> Measures:
+    """The measures of an attention block, with those of the scopes behind it."""
+    return replace(
+        measures,
+        norm=_joined(measures.norm, pushed.norm),
+        own=_joined(measures.own, pushed.own) if block.cross else {},
+        mixing_ratio=_joined(measures.mixing_ratio, pushed.mixing_ratio),
+        conservation_error=_joined(measures.conservation_error, pushed.conservation_error),
+    )
+
+
+def _joined(*parts: Mapping[Any, Tensor]) -> dict[AnyScope, Tensor]:
+    """What is known per scope, in one dictionary."""
+    return {scope: x for part in parts for scope, x in part.items()}
 
 
 def check_conservation(measures: Measures, path: str, dtype: torch.dtype, valid: Tensor | None) -> None:
@@ -128,13 +160,13 @@ class _Rows:
     def measures(self, sinks: bool) -> Measures:
         block, part = self.block, self.part
         weights = working_precision(block.call.rows(part.start, part.stop))
-        norm = self._norms(weights)
+        norm: dict[AnyScope, Tensor] = _joined(self._norms(weights))
         missing = 1 - weights.sum(-1)
         diagonal = None if block.cross else weights.diagonal(offset=part.start, dim1=-2, dim2=-1)
         kept = None if diagonal is None else self.moved.own(diagonal.transpose(1, 2), part)
         rows = measure_rows(block, self.carried, self.moved.mixed(weights, part), kept, part)
-        own: dict[Scope, Tensor] = {scope: x for scope, x in rows.own.items() if scope != "attention"}
-        away: dict[Scope, Tensor] = {}
+        own: dict[AnyScope, Tensor] = {scope: x for scope, x in rows.own.items() if scope != "attention"}
+        away: dict[AnyScope, Tensor] = {}
         if diagonal is not None:
             for scope, x in own.items():
                 norm[scope].diagonal(offset=part.start, dim1=-2, dim2=-1).copy_(x)
@@ -143,7 +175,7 @@ class _Rows:
                 away["residual"] = away["attention"] / 2
         return Measures(
             part.start, weights, self.moved.lengths(), norm, own if block.cross else {},
-            rows.mixing_ratio, away, rows.conservation_error, missing if sinks else None,
+            _joined(rows.mixing_ratio), away, _joined(rows.conservation_error), missing if sinks else None,
         )  # fmt: skip
 
     def _norms(self, weights: Tensor) -> dict[Scope, Float[Tensor, "batch target source"]]:

@@ -16,8 +16,9 @@ from normlens.anatomy import SCOPES, BlockAnatomy
 from normlens.encoding import Tokens, label_patches
 from normlens.errors import AnotherWay
 from normlens.examples import Example, is_ragged
+from normlens.layers import BLOCK_SCOPES
 from normlens.layout import Layout
-from normlens.measuring import Measures
+from normlens.measuring import ALL_SCOPES, AnyScope, Measures
 
 Reduction = Callable[[xr.Dataset], xr.Dataset]
 """Takes one layer's maps for some targets, gives something smaller that still has the dimension ``target``."""
@@ -47,12 +48,20 @@ class Recorder:
         "right" or "left".
     reduction
         Applied to each layer's maps at once; then no map is kept.
+    scopes
+        Labels of the dimension ``scope``.
     """
 
     def __init__(
-        self, layout: Layout, examples: Sequence[Example], padding: str = "right", reduction: Reduction | None = None
+        self,
+        layout: Layout,
+        examples: Sequence[Example],
+        padding: str = "right",
+        reduction: Reduction | None = None,
+        scopes: Sequence[AnyScope] = SCOPES,
     ) -> None:
         self._layout, self._examples, self._padding, self._reduction = layout, examples, padding, reduction
+        self._scopes = scopes
         self._ragged = is_ragged(examples)
         self._seen: set[tuple[str, int]] = set()
         self._groups: list[dict[str, _GroupArrays]] = [{} for _ in examples]
@@ -152,7 +161,7 @@ class Recorder:
         assert self._reduction is not None
         variables = {name: (dims, x.cpu().numpy()) for name, (dims, x) in pieces.items()}
         rows = np.arange(place.start, place.stop)
-        data = _with_scopes(variables, {"layer": layer}, group.target, group.source, rows)
+        data = self._with_scopes(variables, {"layer": layer}, group.target, group.source, rows)
         group.reduced.setdefault(layer, []).append(
             self._reduction(data).copy(deep=True)
         )  # no view may keep a map alive
@@ -177,11 +186,36 @@ class Recorder:
                 array[[layer for layer in range(len(blocks)) if layer not in group.written[variable]]] = np.nan
             dims = {v: ("layer", *_DIMS[v.partition("/")[0]]) for v in group.arrays}
             variables = {v: (dims[v], array) for v, array in group.arrays.items()}
-            data = _with_scopes(variables, {}, group.target, group.source, np.arange(len(group.target)))
+            data = self._with_scopes(variables, {}, group.target, group.source, np.arange(len(group.target)))
             data = data.assign_coords(layer=np.arange(len(blocks)))
         data = data.assign_coords(layer_path=("layer", [b.path for b in blocks]))
         data.attrs.update(kind=blocks[0].group, family=", ".join(dict.fromkeys(b.family for b in blocks)))
+        if len(self._scopes) > len(SCOPES) and any(b.beyond for b in blocks):
+            data.attrs["absent"] = next(b.beyond for b in blocks if b.beyond)
         return data
+
+    def _with_scopes(
+        self,
+        variables: dict[str, tuple[tuple[str, ...], NDArray[Any]]],
+        coordinates: dict[str, Any],
+        target: Tokens,
+        source: Tokens,
+        rows: NDArray[np.int64],
+    ) -> xr.Dataset:
+        """A dataset in which the per-scope variables are stacked along ``scope`` and every position has its labels."""
+        plain = {name: value for name, value in variables.items() if "/" not in name}
+        for name in _PER_SCOPE:
+            parts = [variables.get(f"{name}/{scope}") for scope in self._scopes]
+            known = next((p for p in parts if p is not None), None)
+            if known is not None:
+                missing = np.full(known[1].shape, np.nan, dtype=known[1].dtype)
+                stacked = np.stack([missing if p is None else p[1] for p in parts])
+                plain[name] = (("scope", *known[0]), stacked)
+        data = xr.Dataset(plain, coords={"scope": list(self._scopes), **coordinates})
+        heads = {"head": np.arange(data.sizes["head"])} if "head" in data.sizes else {}
+        return data.assign_coords(
+            {**heads, **_labels("target", target, rows), **_labels("source", source, np.arange(len(source)))}
+        )
 
     def _target_tokens(self, example: Example, group: str) -> Tokens | None:
         return example.target if example.target is not None and group != "encoder" else example.source
@@ -202,8 +236,10 @@ _DIMS: dict[str, tuple[str, ...]] = {
     "norm": ("target", "source"),
     "norm_residual": ("target", "source"),
     "norm_layernorm": ("target", "source"),
+    **{f"norm_{scope}": ("target", "source") for scope in BLOCK_SCOPES},
     "own_residual": ("target",),
     "own_layernorm": ("target",),
+    **{f"own_{scope}": ("target",) for scope in BLOCK_SCOPES},
     "sink_weight": ("head", "target"),
     "mixing_ratio": ("target",),
     "mixing_ratio_weight": ("target",),
@@ -218,7 +254,7 @@ def _cut(measures: Measures, text: int, targets: slice, sources: slice) -> dict[
         "weight": measures.weight[text, :, targets, sources],
         "vector_norm": measures.vector_norm[text, :, sources],
     }
-    for scope in SCOPES:
+    for scope in ALL_SCOPES:
         suffix = "" if scope == "attention" else f"_{scope}"
         if scope in measures.norm:
             found[f"norm{suffix}"] = measures.norm[scope][text, targets, sources]
@@ -231,29 +267,6 @@ def _cut(measures: Measures, text: int, targets: slice, sources: slice) -> dict[
     if measures.sink_weight is not None:
         found["sink_weight"] = measures.sink_weight[text, :, targets]
     return {name: (_DIMS[name.partition("/")[0]], x) for name, x in found.items()}
-
-
-def _with_scopes(
-    variables: dict[str, tuple[tuple[str, ...], NDArray[Any]]],
-    coordinates: dict[str, Any],
-    target: Tokens,
-    source: Tokens,
-    rows: NDArray[np.int64],
-) -> xr.Dataset:
-    """A dataset in which the per-scope variables are stacked along ``scope`` and every position has its labels."""
-    plain = {name: value for name, value in variables.items() if "/" not in name}
-    for name in _PER_SCOPE:
-        parts = [variables.get(f"{name}/{scope}") for scope in SCOPES]
-        known = next((p for p in parts if p is not None), None)
-        if known is not None:
-            missing = np.full(known[1].shape, np.nan, dtype=known[1].dtype)
-            stacked = np.stack([missing if p is None else p[1] for p in parts])
-            plain[name] = (("scope", *known[0]), stacked)
-    data = xr.Dataset(plain, coords={"scope": list(SCOPES), **coordinates})
-    heads = {"head": np.arange(data.sizes["head"])} if "head" in data.sizes else {}
-    return data.assign_coords(
-        {**heads, **_labels("target", target, rows), **_labels("source", source, np.arange(len(source)))}
-    )
 
 
 def _labels(side: str, tokens: Tokens, rows: NDArray[np.int64]) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import numpy as np
 import xarray as xr
 
 from normlens.errors import InvalidInput
+from normlens.layers import BLOCK_SCOPES
 from normlens.words import CATEGORIES
 
-_MAPS = ("weight", "norm", "norm_residual", "norm_layernorm")
+_MAPS = ("weight", "norm", "norm_residual", "norm_layernorm", *(f"norm_{scope}" for scope in BLOCK_SCOPES))
 _EDGES = 10
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,21 +14,23 @@ import xarray as xr
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from normlens.anatomy import Block, BlockAnatomy, describe, require_attention_scope
-from normlens.capture import asks_for_eager, attention_implementation, capturing, has_interface
+from normlens.anatomy import SCOPES, Block, BlockAnatomy, describe, require_attention_scope
+from normlens.capture import asks_for_eager, attention_implementation, has_interface
 from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example, counts_from_padding, is_ragged, pad
+from normlens.following.learning import Learner
+from normlens.following.pushing import pushing
+from normlens.frozen.call import Product
 from normlens.layout import Layout, lay_out
-from normlens.measuring import TOLERANCE, check_conservation, measure
-from normlens.observing import observing
+from normlens.listening import Listening, by_observation, require_same_output, through_interface
+from normlens.measuring import ALL_SCOPES, TOLERANCE, Push, check_conservation, measure
 from normlens.recording import Recorder, Reduction
 from normlens.reducing import first_token
 from normlens.tracing import Tracer, unfinished, unheard
+from normlens.tracing.layers import LayerFinder, LayerTracer
 from normlens.verification import verify_pairs
 
 _WATCHED_LENGTH = 64  # tokens of the run that is watched before anything is measured
-
-Listening = Callable[[PreTrainedModel, Tracer, int | None], AbstractContextManager[None]]
 
 
 class Runner:
@@ -50,7 +52,7 @@ class Runner:
         self.not_measured: list[str] = []
         self._body = _without_head(model)
         self._arguments = set(inspect.signature(self._body.forward).parameters)
-        self._known: dict[tuple[str, ...], tuple[Layout, Listening, bool]] = {}
+        self._known: dict[tuple[tuple[str, ...], bool], tuple[Layout, Listening, bool]] = {}
         self._padding_holds: dict[tuple[tuple[str, ...], str], bool] = {}
 
     def batchable(self, example: Example) -> bool:
@@ -63,8 +65,11 @@ class Runner:
         reduction: Reduction | None = None,
         chunk_size: int | None = None,
         padding: str = "right",
+        product: Product | None = None,
     ) -> list[dict[str, xr.Dataset]]:
         """Measure a batch: one dictionary of group name to labelled arrays per example.
+
+        With a ``product`` rule, contributions are followed through the whole block, not the attention block alone.
 
         Raises
         ------
@@ -74,12 +79,12 @@ class Runner:
             If contributions don't add up.
         """
         if len(batch) > 1 and not self._may_pad(batch, chunk_size, padding):
-            return [tree for example in batch for tree in self.run([example], reduction, chunk_size)]
+            return [tree for one in batch for tree in self.run([one], reduction, chunk_size, product=product)]
         try:
-            return self._measure(batch, reduction, chunk_size, padding)
+            return self._measure(batch, reduction, chunk_size, padding, product)
         except AnotherWay:
             self._known.clear()  # some models switch their attention once, by length: watch again
-            return self._measure(batch, reduction, chunk_size, padding)
+            return self._measure(batch, reduction, chunk_size, padding, product)
 
     def _may_pad(self, batch: Sequence[Example], chunk_size: int | None, padding: str) -> bool:
         """Whether a padded batch gives this model's numbers for one text at a time: tried out, once for each side."""
@@ -102,19 +107,31 @@ class Runner:
         return self._padding_holds[key]
 
     def _measure(
-        self, batch: Sequence[Example], reduction: Reduction | None, chunk_size: int | None, padding: str
+        self,
+        batch: Sequence[Example],
+        reduction: Reduction | None,
+        chunk_size: int | None,
+        padding: str,
+        product: Product | None = None,
     ) -> list[dict[str, xr.Dataset]]:
-        layout, listening, _ = self._anatomy(batch[0])
-        recorder = Recorder(layout, batch, padding, reduction)
+        layout, listening, _ = self._anatomy(batch[0], product is not None)
+        recorder = Recorder(layout, batch, padding, reduction, ALL_SCOPES if product else SCOPES)
+
+        def known(block: Block) -> BlockAnatomy:
+            return layout.anatomy(block.path, block.occurrence)
 
         def complete(block: Block) -> bool:
-            scopes = layout.anatomy(block.path, block.occurrence).scopes
+            scopes = known(block).scopes
             return block.reached()[: len(scopes)] == scopes
 
         def record(block: Block) -> None:
-            self._record(block, layout.anatomy(block.path, block.occurrence), recorder, len(batch), chunk_size)
+            with pushing(self._body, block, known(block).layer, product) as pusher:
+                push = None if pusher is None else pusher.push
+                self._record(block, known(block), recorder, len(batch), chunk_size, push)
 
         tracer = Tracer(self._body, record, complete)
+        if product is not None:
+            tracer = LayerTracer(self._body, record, complete, lambda block: known(block).layer, layout.layers())
         with torch.no_grad(), listening(self.model, tracer, chunk_size), as_it_is(self.model), tracer.watching():
             self._forward(self._inputs(batch, padding))
         recorder.require_all()
@@ -125,7 +142,15 @@ class Runner:
             )
         return recorder.trees()
 
-    def _record(self, block: Block, known: BlockAnatomy, recorder: Recorder, size: int, chunk_size: int | None) -> None:
+    def _record(
+        self,
+        block: Block,
+        known: BlockAnatomy,
+        recorder: Recorder,
+        size: int,
+        chunk_size: int | None,
+        push: Push | None,
+    ) -> None:
         """Measure one block and store what was measured, if it adds up."""
         batch, targets = block.call.output.shape[:2]
         if batch != size:
@@ -134,38 +159,46 @@ class Runner:
                 "sequences only."
             )
         valid = recorder.valid_targets(known, batch, targets, block.call.output.device)
-        for measures in measure(block, known.scopes, chunk_size, known.sinks):
+        for measures in measure(block, known.scopes, chunk_size, known.sinks, push):
             part = None if valid is None else valid[:, measures.start : measures.start + measures.weight.shape[2]]
             check_conservation(measures, block.path, self.model.dtype, part)
             recorder.add(known, measures, targets)
 
-    def _anatomy(self, example: Example) -> tuple[Layout, Listening, bool]:
-        """Layout, the way of listening, and whether batches can be padded, for inputs of this kind; found once."""
-        kind = _kind(example)
+    def _anatomy(self, example: Example, layers: bool = False) -> tuple[Layout, Listening, bool]:
+        """Layout (with the blocks' layers if asked), the way of listening, and whether batches can be padded.
+
+        Found once for inputs of a kind.
+        """
+        kind = _kind(example), layers
         if kind not in self._known:
             shortened = _shortened(example)
-            blocks, way = self._first_way_that_holds(shortened)
+            blocks, way = self._first_way_that_holds(shortened, layers)
             lengths = {len(x) for x in shortened.tensors.values() if x.ndim == 1}
             watched = {length for block in blocks for length in (block.targets, block.sources)}
             self._known[kind] = lay_out(blocks), way, watched <= lengths
         return self._known[kind]
 
-    def _first_way_that_holds(self, example: Example) -> tuple[list[BlockAnatomy], Listening]:
+    def _first_way_that_holds(self, example: Example, layers: bool) -> tuple[list[BlockAnatomy], Listening]:
         """Listen through the interface, or else by observation; if neither holds, the first reason is given."""
         through = has_interface(self.model) and not asks_for_eager(self.model)
-        ways = [_through_interface, _by_observation] if through else [_by_observation]
+        ways = [through_interface, by_observation] if through else [by_observation]
         refusals: list[NormLensError] = []
         for way in ways:
             try:
-                return self._inspect(example, way), way
+                return self._inspect(example, way, layers), way
             except (UnsupportedArchitecture, ConservationError) as refusal:
                 refusals.append(refusal)
         raise refusals[0]
 
-    def _inspect(self, example: Example, listening: Listening) -> list[BlockAnatomy]:
+    def _inspect(self, example: Example, listening: Listening, layers: bool) -> list[BlockAnatomy]:
         """Run once untouched and once watched; compare, describe every block, check what it moves against vectors."""
         inputs = self._inputs([example], "right")
-        tracer = Tracer(self._body, on_block=lambda block: None, complete=lambda block: False)
+        learner = Learner(self._body)
+        tracer = (
+            LayerFinder(self._body, learner.learn)
+            if layers
+            else Tracer(self._body, lambda block: None, lambda block: False)
+        )
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             with attention_implementation(self.model, "eager"), as_it_is(self.model):
@@ -173,7 +206,7 @@ class Runner:
             torch.manual_seed(0)
             with listening(self.model, tracer, None), as_it_is(self.model), tracer.watching():
                 watched = self._forward(inputs)
-            _require_equal(untouched, watched, self.model)
+            require_same_output(untouched, watched, self.model)
             anatomy = [describe(block) for block in tracer.open_blocks]
             require_attention_scope(anatomy, self.model)
             for block, known in zip(tracer.open_blocks, anatomy, strict=True):
@@ -181,7 +214,7 @@ class Runner:
                 for measures in measure(block, ("attention",)):
                     check_conservation(measures, block.path, self.model.dtype, None)
         self.not_measured = unheard(tracer.ran_attention, [block.path for block in anatomy])
-        return anatomy
+        return list(map(learner.described, tracer.open_blocks, anatomy)) if layers else anatomy
 
     def _inputs(self, batch: Sequence[Example], padding: str) -> dict[str, Tensor]:
         padding_id = getattr(self.model.config, "pad_token_id", None)
@@ -260,41 +293,3 @@ def _without_head(model: PreTrainedModel) -> PreTrainedModel:
     """The part of a model that attends, if it takes the same input; else the model."""
     body: PreTrainedModel = model.base_model
     return body if model.main_input_name in inspect.signature(body.forward).parameters else model
-
-
-@contextmanager
-def _through_interface(model: PreTrainedModel, tracer: Tracer, chunk_size: int | None) -> Iterator[None]:
-    """Listen through transformers' attention interface."""
-    with capturing(model, tracer.hear, chunk_size):
-        yield
-
-
-@contextmanager
-def _by_observation(model: PreTrainedModel, tracer: Tracer, chunk_size: int | None) -> Iterator[None]:
-    """Listen by observing the model's own eager attention."""
-    if chunk_size is not None:
-        raise UnsupportedArchitecture(
-            f"{type(model).__name__} computes attention inside its own modules, all targets at once; it can't be run in "
-            "chunks. Leave chunk_size out."
-        )
-    with attention_implementation(model, "eager"), observing(model, tracer.hear):
-        yield
-
-
-def _require_equal(untouched: Any, watched: Any, model: PreTrainedModel) -> None:
-    """Refuse a model that gives something else when it is listened to."""
-    one, other = _first_tensor(untouched), _first_tensor(watched)
-    gap = float((one - other).norm() / one.norm().clamp_min(torch.finfo(one.dtype).tiny))
-    if not gap <= TOLERANCE.get(model.dtype, TOLERANCE[torch.float32]):
-        raise UnsupportedArchitecture(
-            f"{type(model).__name__} gives another output when its attention is listened to: off by {gap:.1e} of its "
-            "length (nan: it isn't finite at all). Its code may ask which attention implementation runs, its weights may "
-            "be broken, or it may draw random numbers."
-        )
-
-
-def _first_tensor(output: Any) -> Tensor:
-    values = output.to_tuple() if hasattr(output, "to_tuple") else output
-    while not isinstance(values, Tensor):
-        values = values[0]
-    return values if values.dtype == torch.float64 else values.float()

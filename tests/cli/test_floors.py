@@ -11,7 +11,7 @@ from normlens import cli
 
 COMMANDS = Path(cli.__file__).parent
 ROOMS = {
-    "alignment", "analysis", "catalogue", "clustering", "errors", "figures", "heads", "report", "samples", "saving",
+    "alignment", "analysis", "attribution", "catalogue", "clustering", "errors", "figures", "heads", "report", "samples", "saving",
     "statistics",
 }  # fmt: skip
 COMMAND_FILES = [

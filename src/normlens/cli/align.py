@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from normlens.cli.options import Device, Dtype, Revision, Scope, TrustRemoteCode
+from normlens.cli.options import AttentionScope, Device, Dtype, Revision, TrustRemoteCode
 from normlens.errors import InvalidInput
 
 _READING = "What is read"
@@ -72,8 +72,8 @@ def align(
     ] = None,
     measure: Annotated[Measure, typer.Option(rich_help_panel=_READING)] = Measure.norm,
     scope: Annotated[
-        Scope, typer.Option(help="How far the norm follows the vectors.", rich_help_panel=_READING)
-    ] = Scope.attention,
+        AttentionScope, typer.Option(help="How far the norm follows the vectors.", rich_help_panel=_READING)
+    ] = AttentionScope.attention,
     setting: Annotated[
         Setting,
         typer.Option(

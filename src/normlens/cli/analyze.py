@@ -17,6 +17,8 @@ from normlens.errors import InvalidInput
 if TYPE_CHECKING:
     from normlens import Analysis
 
+ATTENTION_SCOPES = tuple(given.AttentionScope)
+
 
 @dataclass(frozen=True)
 class View:
@@ -48,6 +50,7 @@ def analyze(
     layer: given.Layer = None,
     head: given.Head = None,
     scope: given.NormScope = given.Scope.attention,
+    product: given.Product = "half",
     group: given.Group = None,
     words: given.Words = False,
     generate: given.Generate = None,
@@ -68,6 +71,8 @@ def analyze(
 
     - [cyan]normlens analyze minilm-l6 "Unbelievably, it worked." --words -o view.html[/cyan]
 
+    - [cyan]normlens analyze minilm-l6 "Unbelievably, it worked." --scope block[/cyan]
+
     - [cyan]normlens analyze smollm2-135m "Once upon a time" --generate 20 --layer 5[/cyan]
 
     - [cyan]normlens analyze Helsinki-NLP/opus-mt-de-en "Das ist gut." -t "That is good." --group cross[/cyan]
@@ -78,7 +83,10 @@ def analyze(
     check_file(output, reduced=reduce is not None)
     lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
     with waiting("Analysing"), quiet():
-        analysis = lens.analyze(read, target, generate=generate, reduce=reduce, chunk_size=chunk_size)
+        analysis = lens.analyze(
+            read, target, generate=generate, reduce=reduce, chunk_size=chunk_size, product=product,
+            through="attention" if scope.value in ATTENTION_SCOPES else "block",
+        )  # fmt: skip
     _give(analysis.words() if words else analysis, View(group, layer, head, scope), output, as_json)
 
 

@@ -11,12 +11,23 @@ import typer
 _MODEL = "The model"
 
 
-class Scope(StrEnum):
-    """How far into the block a norm follows the contributions."""
+class AttentionScope(StrEnum):
+    """How far into the attention block a norm follows the contributions."""
 
     attention = "attention"
     residual = "residual"
     layernorm = "layernorm"
+
+
+class Scope(StrEnum):
+    """How far into the layer a norm follows the contributions."""
+
+    attention = "attention"
+    residual = "residual"
+    layernorm = "layernorm"
+    feedforward = "feedforward"
+    feedforward_residual = "feedforward_residual"
+    block = "block"
 
 
 Model = Annotated[
@@ -36,7 +47,13 @@ TextFile = Annotated[Path | None, typer.Option("-f", "--file", help="Read the te
 Target = Annotated[str | None, typer.Option("-t", "--target", help="Encoder-decoders: the text to decode.")]
 Layer = Annotated[int | None, typer.Option(help="Layer to show. Default: where weight and norm differ most.")]
 Head = Annotated[int | None, typer.Option(help="One head: α beside ‖α f(x)‖. Default: all heads together.")]
-NormScope = Annotated[Scope, typer.Option(help="How far the norm follows the vectors.")]
+NormScope = Annotated[
+    Scope, typer.Option(help="How far the norm follows the vectors; the feed-forward scopes take much longer.")
+]
+Product = Annotated[
+    str,
+    typer.Option(help="Gated feed-forwards: how a product is split: half, integrated, first or second."),
+]
 Words = Annotated[bool, typer.Option("--words", help="Merge sub-words into words.")]
 Generate = Annotated[int | None, typer.Option(help="Let a decoder continue by so many tokens first.")]
 Reduce = Annotated[
@@ -46,6 +63,39 @@ ChunkSize = Annotated[int | None, typer.Option(help="Long texts: so many targets
 ResultFile = Annotated[
     Path | None,
     typer.Option("-o", "--output", help="Write .nc, .html, .png, .svg, .pdf, .parquet or .json instead."),
+]
+Explained = Annotated[
+    str | None,
+    typer.Option(
+        "-t",
+        "--target",
+        help='What is explained: a class (name or number), a token such as " Berlin" with its space, or "logprob: …". '
+        "Default: what the model predicts.",
+    ),
+]
+Against = Annotated[
+    str | None, typer.Option(help="Another class or token: the difference of the two logits is explained.")
+]
+Position = Annotated[
+    int | None,
+    typer.Option(help="Where the target is read, from 0 or from the end. Default: the last token, or the mask."),
+]
+Row = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|mean", help="For maps: the position whose sources are shown. Default: the last, an encoder's [CLS]."
+    ),
+]
+TargetText = Annotated[str | None, typer.Option(help="Encoder-decoders: the text to decode.")]
+AttributionFile = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Write .html, .png, .svg, .pdf, .json or .csv instead.")
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help="Load it as causal-lm, masked-lm, sequence-classification, … Default: as the checkpoint says.",
+        rich_help_panel=_MODEL,
+    ),
 ]
 Corpus = Annotated[
     Path,

@@ -16,7 +16,10 @@ from normlens.errors import InvalidInput
 if TYPE_CHECKING:
     from normlens.analysis import Group
 
-NORMS = {"attention": "norm", "residual": "norm_residual", "layernorm": "norm_layernorm"}
+NORMS = {
+    "attention": "norm", "residual": "norm_residual", "layernorm": "norm_layernorm", "feedforward": "norm_feedforward",
+    "feedforward_residual": "norm_feedforward_residual", "block": "norm_block",
+}  # fmt: skip
 """The variable that holds the norm of each scope."""
 
 Ranked = tuple[NDArray[np.integer], NDArray[np.floating], Callable[[float], str]]

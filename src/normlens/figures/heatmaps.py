@@ -20,9 +20,17 @@ from normlens.figures.style import (
     readable,
 )
 
-Scope = Literal["attention", "residual", "layernorm"]
+Scope = Literal["attention", "residual", "layernorm", "feedforward", "feedforward_residual", "block"]
 
-_NORM_VARIABLES = {"attention": "norm", "residual": "norm_residual", "layernorm": "norm_layernorm"}
+_FORMULAS = {
+    "attention": "‖Σ α f(x)‖",
+    "residual": "‖Σ α f(x) + x‖",
+    "layernorm": "‖LN(Σ α f(x) + x)‖",
+    "feedforward": "norm through the feed-forward",
+    "feedforward_residual": "norm through the feed-forward, with its residual",
+    "block": "norm through the whole block",
+}
+_NORM_VARIABLES = {scope: "norm" if scope == "attention" else f"norm_{scope}" for scope in _FORMULAS}
 _MOST_LABELS = 64
 _MOST_VECTOR_CELLS = 128 * 128
 _LONGEST_LABEL = 14
@@ -161,7 +169,7 @@ def _formula(measure: str, head: int | None, scope: str) -> str:
         return "mean of α over heads" if head is None else "α"
     if head is not None:
         return "‖α f(x)‖"
-    return {"attention": "‖Σ α f(x)‖", "residual": "‖Σ α f(x) + x‖", "layernorm": "‖LN(Σ α f(x) + x)‖"}[scope]
+    return _FORMULAS[scope]
 
 
 def _shortened(token: str) -> str:

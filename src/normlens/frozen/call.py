@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,11 +11,20 @@ from torch import Tensor
 
 from normlens.frozen.directions import Direction
 
-Product = Literal["half", "first", "second"]
+Product = Literal["half", "first", "second", "integrated"]
+"""How the derivative of a product of live factors is split: equally, all to one of two, or by integrated gradients."""
 
 
 class NoRule(Exception):
     """The operation, as it was called, has no rule; the mode says where."""
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An element-wise function g and its live argument x, where g(x) was taken."""
+
+    function: Callable[[Tensor], Tensor]
+    argument: Tensor
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,8 @@ class Call:
         How the derivative of a product of live factors is split.
     is_selection
         Whether a tensor was selected from the sources and is held fixed; see :func:`selection`.
+    activations
+        What gave the values of activations, by tensor; None where the split of a product doesn't depend on it.
     """
 
     function: Callable[..., Any]
@@ -42,6 +53,7 @@ class Call:
     direction: Direction
     product: Product
     is_selection: Callable[[Tensor], bool]
+    activations: MutableMapping[Tensor, Activation] | None = None
 
     def run(self) -> Any:
         """Call the operation as it is."""
@@ -69,6 +81,12 @@ class Call:
     def bind(self, *names: str) -> dict[str, Any]:
         """The arguments by name: positional ones in the order of ``names``, then keywords."""
         return {**dict(zip(names, self.args, strict=False)), **self.kwargs}
+
+    def remember(self, value: Tensor, function: Callable[[Tensor], Tensor], argument: Tensor) -> Tensor:
+        """``value``, noted as the value of an activation where products ask for it."""
+        if self.activations is not None:
+            self.activations[value] = Activation(function, argument)
+        return value
 
     def is_live(self, x: object) -> bool:
         """Whether ``x`` is a live tensor."""

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from normlens.errors import InvalidInput, UnknownOperation
 from normlens.frozen.call import Call, NoRule, Product, has_numbers
@@ -41,6 +42,7 @@ class FrozenMode(TorchFunctionMode):
         self.where = where
         self._selections = _TensorSet()
         self._watched = _TensorSet()
+        self._activations = WeakTensorKeyDictionary() if product == "integrated" else None
         self._admitting = False
 
     def __torch_function__(
@@ -75,7 +77,8 @@ class FrozenMode(TorchFunctionMode):
         if rule is None or kwargs.get("out") is not None:
             raise self._unknown(_full_name(func))
         in_place = kwargs.pop("inplace", False) or operation.in_place
-        call = Call(operation.out_of_place, args, kwargs, self.direction, self.product, self._selections.__contains__)
+        is_selection, activations = self._selections.__contains__, self._activations
+        call = Call(operation.out_of_place, args, kwargs, self.direction, self.product, is_selection, activations)
         try:
             with torch.set_grad_enabled(self.direction.builds_graph):
                 result = rule(call)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from normlens.frozen.integrated import gated_product_of
 from normlens.frozen.layers import (
     attention,
     batch_norm,
@@ -97,7 +98,8 @@ RULES: Mapping[str, Rule] = {
     **_each("add sub subtract rsub __rsub__ where", broadcast),
     **_each("masked_fill index_fill pad constant_pad_nd", affine),
     **_each("__setitem__ copy_ fill_ zero_", write),
-    **_each("mul multiply matmul inner tensordot __rmul__ __rmatmul__", product_of("input", "other")),
+    **_each("mul multiply __rmul__", gated_product_of("input", "other")),
+    **_each("matmul inner tensordot __rmatmul__", product_of("input", "other")),
     **_each("mm bmm", product_of("input", "mat2")),
     **_each("mv outer", product_of("input", "vec")),
     **_each(

@@ -132,7 +132,7 @@ def einsum(call: Call) -> Any:
 
 def share_of(factor: Tensor, position: int, count: int, product: Product) -> Tensor:
     """``factor`` with its share of the derivative of a product of ``count`` live factors."""
-    if product == "half":
+    if product in ("half", "integrated"):
         return graft(factor, factor / count)
     chosen = {"first": 0, "second": count - 1}[product]
     return factor if position == chosen else factor.detach()
@@ -166,7 +166,7 @@ def activation(call: Call) -> Tensor:
     """X · (g(x)/x) with the gain held fixed, for g(0) = 0."""
     x, function = call.unary()
     value, gain = secant(function, x)
-    return graft(value, x * gain)
+    return call.remember(graft(value, x * gain), function, x)
 
 
 def clamp(call: Call) -> Tensor:
@@ -177,7 +177,7 @@ def clamp(call: Call) -> Tensor:
     straight = x * gain
     if at_zero.any():
         straight = call.direction.added(straight, at_zero)
-    return graft(value, straight)
+    return call.remember(graft(value, straight), function, x)
 
 
 def power(call: Call) -> Any:

@@ -3,6 +3,7 @@
 `CorpusStatistics` collects analysed texts and gives a tidy table; the functions below it work on plain arrays.
 """
 
+from normlens.statistics.change import block_change, map_change
 from normlens.statistics.corpus import COLUMNS, TYPES, CorpusStatistics
 from normlens.statistics.frequency import TokenFrequency
 from normlens.statistics.intervals import bootstrap_interval, mean_of_present
@@ -22,8 +23,10 @@ __all__ = [
     "TYPES",
     "CorpusStatistics",
     "TokenFrequency",
+    "block_change",
     "bootstrap_interval",
     "coefficient_of_variation",
+    "map_change",
     "mean_of_members",
     "mean_of_present",
     "mean_over_seeing_targets",

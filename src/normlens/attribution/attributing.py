@@ -1,0 +1,107 @@
+"""Runs a method over texts, batch by batch, in order."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import xarray as xr
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from normlens.attribution.padding import Together
+from normlens.attribution.requests import Question, require_plain_model
+from normlens.attribution.subject import Subject
+from normlens.attribution.visiting import VisitingRunner
+from normlens.errors import InvalidInput
+from normlens.examples import Example
+
+_WINDOW = 8  # batches whose texts are sorted by length together
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text with what is to be explained in it."""
+
+    example: Example
+    target: Any
+    position: int | None
+
+
+class Attributor:
+    """A model ready for attributions.
+
+    Parameters
+    ----------
+    model, tokenizer
+        As loaded.
+    runner
+        Runs the model watched.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, runner: VisitingRunner
+    ) -> None:
+        self.model, self.tokenizer, self._runner = model, tokenizer, runner
+        self._together = Together(model, frozenset(inspect.signature(model.forward).parameters))
+
+    def attribute(
+        self,
+        examples: Iterable[Example],
+        question: Question,
+        batch_size: int,
+        attributes: Callable[[Example], dict[str, Any]],
+    ) -> Iterator[xr.DataArray]:
+        """One array per text, in order.
+
+        Parameters
+        ----------
+        examples
+            The texts.
+        question
+            What is asked.
+        batch_size
+            How many run together at most.
+        attributes
+            What else is to be known of a text's result.
+
+        Raises
+        ------
+        InvalidInput
+            If texts and targets are not equally many, or a target doesn't exist.
+        NormLensError
+            If the method can't explain this model.
+        """
+        require_plain_model(self.model)
+        texts = self._texts(examples, question)
+        while window := list(itertools.islice(texts, _WINDOW * batch_size)):
+            done: dict[int, xr.DataArray] = {}
+            for part in self._together.batches([text.example for text in window], batch_size):
+                results = self._run([window[k] for k in part], question)
+                for k, result in zip(part, results, strict=True):
+                    done[k] = result.assign_attrs({**attributes(window[k].example), **result.attrs})
+            yield from (done[k] for k in range(len(window)))
+
+    def _run(self, texts: Sequence[_Text], question: Question) -> list[xr.DataArray]:
+        batch = tuple(text.example for text in texts)
+        subject = Subject(self.model, self.tokenizer, batch, self._runner, self._together)
+        request = question.of([(text.target, text.position) for text in texts])
+        start = time.perf_counter()
+        results = question.method.run(subject, request)
+        seconds = (time.perf_counter() - start) / len(batch)
+        known = {"method": question.method.name, "scope": request.scope or "", "target": ""}
+        return [result.assign_attrs({**known, **result.attrs, "seconds": seconds}) for result in results]
+
+    def _texts(self, examples: Iterable[Example], question: Question) -> Iterator[_Text]:
+        per_text = isinstance(question.target, list) or isinstance(question.position, list)
+        pair_up = itertools.zip_longest if per_text else zip
+        for example, asked in pair_up(examples, question.targets()):
+            if example is None or asked is None:
+                raise InvalidInput(
+                    "Texts and targets (or positions) are not equally many; a list holds one for each text. For one target "
+                    "that all texts share, give it without a list; a pair of tokens is a tuple."
+                )
+            yield _Text(example, *asked)

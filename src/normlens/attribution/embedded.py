@@ -1,0 +1,170 @@
+"""The unfrozen model as a plain function of its sources' vectors, as captum wants it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from normlens.attribution.result import shares
+from normlens.attribution.targets import BatchTarget
+from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
+from normlens.frozen.sites import hooked
+from normlens.frozen.sources import source_modules
+from normlens.hooks import entered_and_left
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A target as a function of the vectors that enter the model: its token embeddings, before positions are added.
+
+    Attributes
+    ----------
+    target
+        What is explained.
+    vectors
+        The vectors of each place where sources enter, ``(batch, source, d)``.
+    groups
+        Label and number of sources of each place.
+    """
+
+    target: BatchTarget
+    vectors: tuple[Float[Tensor, "batch source d"], ...]
+    groups: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(cls, target: BatchTarget) -> Embedded:
+        """Run the model once to see what enters where."""
+        subject = target.subject
+        seen: list[tuple[str, Tensor]] = []
+
+        def note(label: str, x: Tensor) -> None:
+            seen.append((label, x.detach()))
+
+        with torch.no_grad(), _entering(subject.model, note):
+            subject.run(subject.inputs)
+        if not seen or any(x.ndim != 3 or x.shape[0] != len(subject) for _, x in seen):
+            raise UnsupportedArchitecture(
+                f"{type(subject.model).__name__}: what enters is not one vector per position, but "
+                f"{[tuple(x.shape) for _, x in seen]}. Gradients need embeddings; use method='decompx'."
+            )
+        groups = tuple((label, x.shape[1]) for label, x in seen)
+        return cls(target, tuple(x for _, x in seen), groups)
+
+    def __call__(self, *vectors: Float[Tensor, "rows source d"]) -> Float[Tensor, " rows"]:
+        """The target where these vectors enter instead; rows are the batch, repeated any number of times, or its begin."""
+        subject, batch, rows = self.target.subject, len(self.target.subject), vectors[0].shape[0]
+        texts = [row % batch for row in range(rows)]
+        inputs = {name: x[torch.tensor(texts, device=x.device)] for name, x in subject.inputs.items()}
+        left = list(vectors)
+
+        def replace(label: str, x: Tensor) -> Tensor:
+            return left.pop(0).clone()  # the model may write into it
+
+        with _entering(subject.model, replace):
+            output = subject.run(inputs)
+        return self.target.value(output, texts)
+
+    def explained_by(self, explainer: str, /, **options: Any) -> list[Float[Tensor, "batch source d"]]:
+        """What a class of ``captum.attr`` gives, per place where sources enter.
+
+        Parameters
+        ----------
+        explainer
+            Name of the class.
+        **options
+            For its ``attribute``.
+
+        Raises
+        ------
+        InvalidInput
+            If captum is not installed.
+        UnsupportedArchitecture
+            If the target can't be differentiated at the embeddings.
+        """
+        captum = captum_class(explainer)(self)
+        vectors = tuple(x.clone().requires_grad_() for x in self.vectors)
+        try:
+            with torch.enable_grad():
+                return [x.detach() for x in captum.attribute(vectors, **options)]
+        except (NormLensError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            raise UnsupportedArchitecture(
+                f"{type(self.target.subject.model).__name__}: the target has no gradient at the embeddings: {error}. "
+                "Use method='decompx'."
+            ) from error
+
+    def results(self, products: Sequence[Float[Tensor, "batch source d"]], rule: str, base: Tensor | None) -> list[Any]:
+        """One array of signed shares per text: the sum over dimensions of what captum gives.
+
+        Parameters
+        ----------
+        products
+            Per place where sources enter.
+        rule
+            How the numbers came about, for ``attrs``.
+        base
+            The target's value with nothing entering, ``(batch,)``, where shares are to add up to the rest; else None.
+        """
+        subject, found = self.target.subject, torch.cat([x.double().sum(-1) for x in products], dim=1)
+        values = self.target.value(subject.output).double()
+        results = []
+        for text in range(len(subject)):
+            parts = subject.sources(text, self.groups)
+            kept = torch.cat([found[text, where] for _, _, where in parts])
+            bias = float(values[text] - kept.sum() if base is None else base[text])
+            gap = abs(float(values[text] - kept.sum()) - bias)
+            scale = float(kept.abs().sum()) + abs(bias)
+            attrs = {
+                "target": self.target.names[text],
+                "value": float(values[text]),
+                "bias_share": bias,
+                "conservation_error": float("nan") if base is None else gap / scale if scale else 0.0,
+                "rule": rule,
+            }
+            results.append(shares(kept.cpu(), [(side, tokens) for side, tokens, _ in parts], attrs))
+        return results
+
+
+def captum_class(name: str) -> Any:
+    """A class of ``captum.attr``.
+
+    Raises
+    ------
+    InvalidInput
+        If captum is not installed.
+    """
+    try:
+        return getattr(importlib.import_module("captum.attr"), name)
+    except ImportError as error:
+        raise InvalidInput(
+            f"This method needs captum, not installed here ({error}). Run `pip install normlens[compare]`, or use "
+            "method='decompx', which needs nothing further."
+        ) from error
+
+
+@contextmanager
+def _entering(model: PreTrainedModel, change: Any) -> Iterator[None]:
+    """Show what enters at the sources to ``change``, with the label of the innermost part of the model that is running."""
+    running: list[str] = []
+    parts = {module: path for path, module in model.named_modules() if hasattr(module, "get_input_embeddings")}
+
+    def enter(module: nn.Module, *given: Any) -> None:
+        running.append(parts[module])
+
+    def leave(module: nn.Module, *given: Any) -> None:
+        running.pop()
+
+    with ExitStack() as stack:
+        stack.enter_context(entered_and_left(parts, enter, leave))
+        for module in source_modules(model):
+            stack.enter_context(hooked(module, "output", lambda x, channel: change(running[-1] if running else "", x)))
+        yield

@@ -1,0 +1,75 @@
+"""Integrated gradients: the gradient averaged on the way from a baseline to the input, through captum; a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from normlens.attribution.embedded import Embedded
+from normlens.attribution.registry import Method, Request
+from normlens.attribution.subject import Subject
+from normlens.attribution.targets import resolve
+from normlens.errors import InvalidInput
+
+BASELINES = ("zero", "mean", "mask", "pad", "unknown")
+
+
+def run(subject: Subject, request: Request) -> list[xr.DataArray]:
+    """Signed shares of the target's distance from its value at the baseline, ``(source,)``."""
+    steps, baseline = request.options["steps"], request.options["baseline"]
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise InvalidInput(f"steps is {steps!r}; expected a whole number of points on the path, at least 1.")
+    function = Embedded.of(resolve(subject, request))
+    start = tuple(_baseline(function.target.subject, x, baseline) for x in function.vectors)
+    products = function.explained_by(
+        "IntegratedGradients",
+        baselines=start,
+        n_steps=steps,
+        method="gausslegendre",
+        internal_batch_size=max(request.chunk_size, len(subject)),
+    )
+    with torch.no_grad():
+        base = function(*start).double()
+    rule = f"{steps} points of Gauss–Legendre from the baseline {baseline!r}; bias_share is the target's value there"
+    return function.results(products, rule, base)
+
+
+def _baseline(subject: Subject, x: Tensor, name: object) -> Tensor:
+    """Where the path begins: zeros, the mean of all embeddings, or a special token's embedding, at every position."""
+    if name not in BASELINES:
+        raise InvalidInput(f"baseline={name!r}; expected one of {', '.join(BASELINES)}.")
+    if name == "zero":
+        return torch.zeros_like(x)
+    embeddings: Any = subject.model.get_input_embeddings()
+    if name == "mean":
+        mean: Tensor = embeddings.weight.detach().mean(0)
+        return mean.to(x.dtype).expand_as(x).clone()
+    attribute = {"unknown": "unk"}.get(str(name), str(name)) + "_token_id"
+    token = getattr(subject.tokenizer, attribute, None)
+    if token is None:
+        raise InvalidInput(
+            f"baseline={name!r}, but the tokenizer has no {name} token. Choose another of {', '.join(BASELINES)}."
+        )
+    with torch.no_grad():
+        vector: Tensor = embeddings(torch.tensor([token], device=x.device))
+    return vector.to(x.dtype).expand_as(x).clone()
+
+
+OPTIONS: Mapping[str, Any] = MappingProxyType({"steps": 50, "baseline": "zero"})
+
+METHOD = Method(
+    name="integrated_gradients",
+    meaning="The gradient averaged on the straight way from a baseline to the input, times the distance.",
+    source="Sundararajan et al. 2017",
+    scopes=(),
+    targets="required",
+    signed=True,
+    exact=False,
+    run=run,
+    options=OPTIONS,
+)

@@ -1,0 +1,84 @@
+"""Which texts may run together: those whose numbers don't depend on the padding beside them, tried out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from normlens.capture import asks_for_eager
+from normlens.examples import Example, is_ragged, pad
+from normlens.frozen.running import plain_settings
+from normlens.measuring import TOLERANCE
+
+
+class Together:
+    """Parts texts into batches that a model may run.
+
+    Parameters
+    ----------
+    model
+        The model.
+    accepted
+        The names of the inputs that its forward takes.
+    """
+
+    def __init__(self, model: PreTrainedModel, accepted: frozenset[str]) -> None:
+        self.model, self.accepted = model, accepted
+        self._holds: dict[tuple[str, ...], bool] = {}
+
+    def batches(self, examples: Sequence[Example], size: int) -> Iterator[list[int]]:
+        """Index lists of examples that may run together, at most ``size`` each; similar lengths side by side."""
+        order = sorted(range(len(examples)), key=lambda k: (sorted(examples[k].tensors), _shape(examples[k])))
+        part: list[int] = []
+        for k in order:
+            if part and (len(part) == size or not self._fits(examples[part[0]], examples[k])):
+                yield part
+                part = []
+            part.append(k)
+        if part:
+            yield part
+
+    def inputs(self, batch: Sequence[Example]) -> dict[str, Tensor]:
+        """What the model's forward takes: a batch padded on the right."""
+        fill = getattr(self.model.config, "pad_token_id", None)
+        inputs = pad(batch, 0 if fill is None else fill, self.model.device)
+        return {name: x for name, x in inputs.items() if name in self.accepted}
+
+    def _fits(self, first: Example, other: Example) -> bool:
+        if set(first.tensors) != set(other.tensors):
+            return False
+        if not is_ragged([first, other]):
+            return True
+        if not all(x.ndim == 1 for x in other.tensors.values()) or asks_for_eager(self.model):
+            return False  # sparse masks choose among the padded positions too
+        kind = tuple(sorted(first.tensors))
+        if kind not in self._holds:
+            self._holds[kind] = self._padding_holds([first, other])
+        return self._holds[kind]
+
+    def _padding_holds(self, pair: list[Example]) -> bool:
+        """Whether the two texts give what each gives alone, in all that the model returns."""
+        try:
+            together, alone = self._run(pair), [self._run([example]) for example in pair]
+        except Exception:  # what the model can't read is reported when it is to be explained
+            return False
+        allowed = 100 * TOLERANCE.get(self.model.dtype, TOLERANCE[torch.float32])
+        for row, output in enumerate(alone):
+            for name, x in output.items():
+                padded = together[name][row][tuple(slice(0, n) for n in x.shape[1:])]
+                if not float((padded - x[0]).abs().max()) <= allowed * float(x.abs().max()):
+                    return False
+        return True
+
+    def _run(self, batch: Sequence[Example]) -> Mapping[str, Tensor]:
+        with torch.no_grad(), plain_settings(self.model):
+            output: Any = self.model(**self.inputs(batch))
+        return {n: x for n, x in output.items() if isinstance(x, Tensor) and x.is_floating_point()}
+
+
+def _shape(example: Example) -> tuple[int, ...]:
+    return tuple(n for x in example.tensors.values() for n in x.shape)

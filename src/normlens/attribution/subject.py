@@ -1,0 +1,127 @@
+"""The subject of an attribution: a model with a batch of texts, and what methods ask of it, each computed once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+import xarray as xr
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from normlens.anatomy import Scope
+from normlens.attribution.padding import Together
+from normlens.attribution.visiting import Visit, VisitingRunner
+from normlens.encoding import Tokens, label_patches
+from normlens.errors import InvalidInput, NormLensError
+from normlens.examples import Example
+from normlens.frozen.running import plain_settings
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model and a batch of texts that may run together.
+
+    Attributes
+    ----------
+    model, tokenizer
+        As loaded; the model is in evaluation mode and its weights are plain numbers.
+    examples
+        The texts. Where their lengths differ, padding is on the right and known not to change the model's numbers.
+    runner
+        Runs the model watched, for weights, norms and contribution vectors of attention.
+    together
+        Stacks the texts.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase | None
+    examples: tuple[Example, ...]
+    runner: VisitingRunner
+    together: Together
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @cached_property
+    def inputs(self) -> Mapping[str, Tensor]:
+        """What the model's forward takes, ``(batch, ...)``, padded on the right."""
+        return self.together.inputs(self.examples)
+
+    @cached_property
+    def trees(self) -> list[dict[str, xr.Dataset]]:
+        """What :meth:`normlens.Lens.analyze` measures, per text: weights, norms, ratios by group."""
+        return self.runner.run(self.examples)
+
+    @cached_property
+    def output(self) -> Any:
+        """What the unfrozen model returns for the batch, with eager attention."""
+        with torch.no_grad():
+            return self.run(self.inputs)
+
+    def run(self, inputs: Mapping[str, Tensor]) -> Any:
+        """What the unfrozen model returns, with eager attention and no cache.
+
+        Raises
+        ------
+        InvalidInput
+            If the model can't read the inputs.
+        """
+        try:
+            with plain_settings(self.model):
+                return self.model(**inputs)
+        except (NormLensError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            given = ", ".join(f"{name} {tuple(x.shape)}" for name, x in inputs.items())
+            raise InvalidInput(
+                f"{type(self.model).__name__} can't run on {given}: {error}. Expected what its forward takes, neither too "
+                "short nor too long for it."
+            ) from error
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        """Whether texts have a target side."""
+        return any(example.target is not None for example in self.examples)
+
+    def plain(self) -> Subject:
+        """The same texts read by the model without its head."""
+        body: PreTrainedModel = self.model.base_model
+        accepted = frozenset(inspect.signature(body.forward).parameters)
+        return replace(self, model=body, together=Together(body, accepted))
+
+    def read(self, text: int) -> Tokens | None:
+        """The tokens of a text that the output's positions belong to: the decoder's, where there is one."""
+        example = self.examples[text]
+        return example.source if example.target is None else example.target
+
+    def visit(self, scope: Scope, visit: Visit) -> None:
+        """Show every attention block's contribution vectors at a scope, one block at a time.
+
+        See :meth:`normlens.attribution.visiting.VisitingRunner.visit`.
+        """
+        self.runner.visit(self.examples, scope, visit)
+
+    def sources(self, text: int, groups: tuple[tuple[str, int], ...]) -> list[tuple[str, Tokens, slice]]:
+        """What the frozen engine's sources stand for in a text: side, tokens, and where they lie, padding left out.
+
+        Parameters
+        ----------
+        text
+            Which text of the batch.
+        groups
+            Label and number of sources of each place where sources enter, as the engine gives them.
+        """
+        example, found, start = self.examples[text], [], 0
+        for label, count in groups:
+            in_decoder = example.target is not None and "decoder" in label
+            tokens = example.target if in_decoder else example.source
+            if tokens is None or len(tokens) > count:
+                tokens = label_patches(count)
+            found.append(("target" if in_decoder else "source", tokens, slice(start, start + len(tokens))))
+            start += count
+        return found

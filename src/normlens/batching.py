@@ -1,0 +1,64 @@
+"""One input or many: telling them apart, checking what is asked of them, taking them batch by batch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from normlens.errors import InvalidInput
+from normlens.examples import Example
+
+Input = str | Sequence[int] | Sequence[Mapping[str, str]] | Any
+"""A text, token ids, chat messages, or an image."""
+
+
+def is_one_input(inputs: Any) -> bool:
+    """Whether this is one text, list of ids, chat or image, rather than an iterable of them.
+
+    Raises
+    ------
+    InvalidInput
+        If it is a mapping or a table, whose iteration would give its keys.
+    """
+    if isinstance(inputs, Mapping) or hasattr(inputs, "columns"):
+        raise InvalidInput(
+            f"{type(inputs).__name__} was given; expected a text, token ids, chat messages, an image, or an iterable of "
+            "these. From a tokenizer's output pass the ids (['input_ids']), from a table a column."
+        )
+    if isinstance(inputs, (str, bytes, Tensor, np.ndarray)) or not isinstance(inputs, Iterable):
+        return True
+    first = inputs[0] if isinstance(inputs, (list, tuple)) and inputs else None
+    return isinstance(first, (int, float, np.number, Mapping))
+
+
+def check_sizes(chunk_size: Any, batch_size: Any, padding: Any) -> None:
+    """Refuse options that are not what they should be.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the option and what it was.
+    """
+    for name, value in (("chunk_size", chunk_size), ("batch_size", batch_size)):
+        if not (value is None and name == "chunk_size") and (
+            isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1
+        ):
+            raise InvalidInput(f"{name} is {value!r}; expected a whole number, at least 1.")
+    if padding not in ("right", "left"):
+        raise InvalidInput(f"padding is {padding!r}; expected 'right' or 'left'.")
+
+
+def length(example: Example) -> int:
+    """How many positions an example has, over all its tensors."""
+    return sum(x.shape[0] for x in example.tensors.values())
+
+
+def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of ``size`` items in order; the last may be shorter."""
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch

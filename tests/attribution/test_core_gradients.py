@@ -1,0 +1,112 @@
+"""Gradient × input and integrated gradients against derivatives and quadrature written out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from attribution_models import gauss_legendre, lens_on
+from torch import Tensor
+
+import normlens
+from normlens.attribution import embedded
+from normlens.errors import InvalidInput
+
+IDS = [11, 12, 13, 14, 15]
+TEXTS = [IDS, [21, 22, 23], [31, 33, 34, 35, 36, 37]]
+
+
+def logit_of(model: Any, vectors: Tensor, index: int) -> Tensor:
+    logits = model(inputs_embeds=vectors[None]).logits[0]
+    return logits[index] if logits.ndim == 1 else logits[-1, index]
+
+
+def embedded_ids(model: Any) -> Tensor:
+    vectors: Tensor = model.get_input_embeddings()(torch.tensor(IDS)).detach()
+    return vectors
+
+
+@pytest.mark.parametrize(("task", "model_type"), [("SequenceClassification", "bert"), ("CausalLM", "gpt2")])
+def test_gradient_times_input_is_the_derivative_times_the_embedding(task: str, model_type: str) -> None:
+    lens = lens_on(task, model_type)
+    vectors = embedded_ids(lens.model).requires_grad_()
+    (gradient,) = torch.autograd.grad(logit_of(lens.model, vectors, 2), vectors)
+    result = lens.attribute(IDS, method="gradient_input", target=2)
+    assert np.abs(result.values - (gradient * vectors).sum(-1).detach().numpy()).max() < 1e-10
+    assert math.isnan(result.attrs["conservation_error"])
+
+
+@pytest.mark.parametrize("steps", [1, 7])
+@pytest.mark.parametrize(("task", "model_type"), [("SequenceClassification", "bert"), ("CausalLM", "gpt2")])
+def test_integrated_gradients_are_the_quadrature(task: str, model_type: str, steps: int) -> None:
+    lens = lens_on(task, model_type)
+    vectors, total = embedded_ids(lens.model), torch.zeros(5, dtype=torch.float64)
+    for point, weight in gauss_legendre(steps):
+        there = (point * vectors).requires_grad_()
+        (gradient,) = torch.autograd.grad(logit_of(lens.model, there, 2), there)
+        total += weight * (gradient * vectors).sum(-1)
+    result = lens.attribute(IDS, method="integrated_gradients", target=2, steps=steps, chunk_size=2)
+    assert np.abs(result.values - total.numpy()).max() < 1e-7 * float(total.abs().sum())  # captum's weights are float32
+
+
+def test_integrated_gradients_add_up_from_the_baseline() -> None:
+    lens = lens_on("SequenceClassification", "bert")
+    result = lens.attribute(IDS, method="integrated_gradients", target=2)
+    base = float(logit_of(lens.model, torch.zeros(5, 32, dtype=torch.float64), 2).detach())
+    assert result.attrs["bias_share"] == pytest.approx(base, abs=1e-12)
+    assert float(result.sum()) + base == pytest.approx(result.attrs["value"], abs=1e-7)
+    assert result.attrs["conservation_error"] < 1e-7
+
+
+def test_a_zero_baseline_is_a_cliff_under_a_bare_rms_norm() -> None:
+    lens = lens_on("CausalLM", "llama")
+    zero, mean = (
+        lens.attribute(IDS, method="integrated_gradients", target=5, baseline=name).attrs["conservation_error"]
+        for name in ("zero", "mean")
+    )
+    assert zero > 0.1
+    assert mean < 1e-4
+
+
+@pytest.mark.parametrize("method", ["gradient_input", "integrated_gradients"])
+def test_batches_are_single_runs(method: str) -> None:
+    lens = lens_on("Seq2SeqLM", "marian")
+    second, options = [[41, 42], [51, 52, 53, 54], [61]], {"method": method, "target": 5}
+    for text, other, result in zip(TEXTS, second, lens.attribute(TEXTS, target_text=second, **options), strict=True):
+        alone = lens.attribute(text, target_text=other, **options)
+        assert np.abs(alone.values - result.values).max() < 1e-10
+        assert result["side"].values.tolist() == ["source"] * len(text) + ["target"] * len(other)
+
+
+def test_a_nonlinear_target_is_differentiated_as_it_is() -> None:
+    lens = lens_on("CausalLM", "gpt2")
+    vectors = embedded_ids(lens.model).requires_grad_()
+    value = lens.model(inputs_embeds=vectors[None]).logits[0, -1].log_softmax(-1)[5]
+    (gradient,) = torch.autograd.grad(value, vectors)
+    result = lens.attribute(IDS, method="gradient_input", target=normlens.attribution.LogProbability(5))
+    assert np.abs(result.values - (gradient * vectors).sum(-1).detach().numpy()).max() < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps is 0; expected a whole number"),
+        ({"baseline": "noise"}, "baseline='noise'; expected one of zero, mean"),
+        ({"baseline": "mask"}, "the tokenizer has no mask token"),
+    ],
+)
+def test_unknown_paths_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        lens_on("CausalLM", "gpt2").attribute(IDS, method="integrated_gradients", target=5, **options)
+
+
+def test_without_captum_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}")
+
+    monkeypatch.setattr(embedded.importlib, "import_module", missing)
+    with pytest.raises(InvalidInput, match=r"pip install normlens\[compare\]"):
+        embedded.captum_class("IntegratedGradients")
