@@ -1,0 +1,169 @@
+"""Texts with a class each, to fine-tune a classifier on and to explain it: SST's binary sentences, and AG News."""
+
+from __future__ import annotations
+
+import csv
+import html
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sklearn.model_selection import train_test_split
+
+from normlens.errors import InvalidInput
+
+AG_DEV, AG_TEST, AG_SEED = 1000, 1000, 0
+"""How many of AG News' 7,600 texts are for choices and for the test, and the seed that draws them."""
+
+_BRACKETS = {"-LRB-": "(", "-RRB-": ")", "``": '"', "''": '"'}
+_LEAF = re.compile(r"\(\d ([^()\s]+)\)")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Texts of one part of a data set.
+
+    Attributes
+    ----------
+    texts
+        As the model reads them.
+    labels
+        Number of each text's class.
+    """
+
+    texts: list[str]
+    labels: list[int]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def limited(self, limit: int | None) -> Part:
+        """The texts spread evenly over this part, at most that many."""
+        total = len(self.texts)
+        if limit is None or limit >= total:
+            return self
+        chosen = [k * total // limit for k in range(limit)]
+        return Part([self.texts[k] for k in chosen], [self.labels[k] for k in chosen])
+
+
+@dataclass(frozen=True)
+class ClassifiedTexts:
+    """A data set in its three parts.
+
+    Attributes
+    ----------
+    name
+        "sst" or "ag_news".
+    about
+        One sentence on where the parts come from.
+    classes
+        Their names, in the order of the labels.
+    training, dev, test
+        For the weights, for choices, and for the numbers that are reported.
+    """
+
+    name: str
+    about: str
+    classes: list[str]
+    training: Part
+    dev: Part
+    test: Part
+
+
+def read_classified(name: str, data: Path) -> ClassifiedTexts:
+    """Read one of the data sets.
+
+    Parameters
+    ----------
+    name
+        "sst" or "ag_news".
+    data
+        Folder that holds a folder of that name.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such data set, or a file of it is missing or can't be read.
+    """
+    if name not in READERS:
+        raise InvalidInput(f"There is no data set {name!r}. Choose one of {', '.join(READERS)}.")
+    reader, source = READERS[name]
+    try:
+        return reader(data / name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{data / name} can't be read ({error}). {source}") from error
+
+
+def _sst(folder: Path) -> ClassifiedTexts:
+    parts = [_trees((folder / f"{part}.txt").read_text(encoding="utf-8")) for part in ("train", "dev", "test")]
+    about = (
+        "Stanford Sentiment Treebank, whole sentences, positive or negative by the tree's root (neutral ones left out), "
+        "split as given"
+    )
+    return ClassifiedTexts("sst", about, ["negative", "positive"], *parts)
+
+
+def _trees(text: str) -> Part:
+    """Sentences of the trees whose root is not neutral (0 and 1: negative, 2: neutral, 3 and 4: positive)."""
+    rows = [(int(line[1]), line) for line in text.splitlines() if line.strip()]
+    kept = [(root, line) for root, line in rows if root != 2]
+    return Part([sentence_of_tree(line) for _, line in kept], [int(root > 2) for root, _ in kept])
+
+
+def sentence_of_tree(tree: str) -> str:
+    """The words of a tree with a space between any two, brackets and quotation marks as they are written.
+
+    Parameters
+    ----------
+    tree
+        As in the treebank: ``(3 (2 It) (4 works))``.
+    """
+    words = (_BRACKETS.get(word, word.replace("\\/", "/")) for word in _LEAF.findall(tree))
+    return " ".join(words)
+
+
+def _ag_news(folder: Path) -> ClassifiedTexts:
+    classes = (folder / "classes.txt").read_text(encoding="utf-8").split("\n")
+    with (folder / "test.csv").open(encoding="utf-8", newline="") as file:
+        rows = [(news_text(f"{title}. {body}"), int(number) - 1) for number, title, body in csv.reader(file)]
+    rest, test = _drawn(rows, AG_TEST)
+    training, dev = _drawn(rest, AG_DEV)
+    about = (
+        f"AG News, its {len(rows):,} test documents (title and description), of which {AG_DEV:,} were drawn for choices and "
+        f"{AG_TEST:,} for the test, by class (seed {AG_SEED})"
+    )
+    return ClassifiedTexts("ag_news", about, [name for name in classes if name], *map(_part, (training, dev, test)))
+
+
+def _drawn(rows: list[tuple[str, int]], size: int) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+    """The rows that stay, and those that are drawn, with equal shares of the classes."""
+    stay, drawn = train_test_split(rows, test_size=size, random_state=AG_SEED, stratify=[label for _, label in rows])
+    return stay, drawn
+
+
+def _part(rows: Sequence[tuple[str, int]]) -> Part:
+    return Part([text for text, _ in rows], [label for _, label in rows])
+
+
+def news_text(text: str) -> str:
+    """A news text without the leftovers of its markup.
+
+    Parameters
+    ----------
+    text
+        As in the file: backslashes for line ends, entities without their ``&``, tags.
+    """
+    entities = re.sub(r"\s?#(\d+);", r"&#\1;", text.replace("\\", " "))
+    unescaped = html.unescape(re.sub(r"\b(lt|gt|amp|quot);", r"&\1;", entities).replace("&&", "&"))
+    return " ".join(re.sub(r"<[^<>]*>", " ", unescaped).split())
+
+
+READERS: dict[str, tuple[Callable[[Path], ClassifiedTexts], str]] = {
+    "sst": (_sst, "The treebank (train.txt, dev.txt, test.txt) is at https://nlp.stanford.edu/sentiment/."),
+    "ag_news": (
+        _ag_news,
+        "AG News (test.csv, classes.txt) is described at http://groups.di.unipi.it/~gulli/AG_corpus_of_news_articles.html.",
+    ),
+}
+"""How each data set is read, and where a reader gets it."""

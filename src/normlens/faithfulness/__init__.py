@@ -1,0 +1,33 @@
+"""Faithfulness: erase what an attribution calls important, and watch what the model's prediction does.
+
+`evaluate` measures scores of any method beside baselines, `summary` and `difference` average over texts with intervals.
+"""
+
+from normlens.faithfulness.baselines import BASELINES
+from normlens.faithfulness.classifying import Classifier, LensClassifier
+from normlens.faithfulness.design import Design
+from normlens.faithfulness.erasing import DECILES, ERASER_BINS, ERASURES, Replacement, replacement_of
+from normlens.faithfulness.evaluation import evaluate, leave_one_out
+from normlens.faithfulness.results import MEASURES, difference, summary
+from normlens.faithfulness.units import UNITS, Units, tokens_of, words_of
+
+__all__ = [
+    "BASELINES",
+    "DECILES",
+    "ERASER_BINS",
+    "ERASURES",
+    "MEASURES",
+    "UNITS",
+    "Classifier",
+    "Design",
+    "LensClassifier",
+    "Replacement",
+    "Units",
+    "difference",
+    "evaluate",
+    "leave_one_out",
+    "replacement_of",
+    "summary",
+    "tokens_of",
+    "words_of",
+]

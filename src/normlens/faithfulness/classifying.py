@@ -1,0 +1,144 @@
+"""Class probabilities of many token sequences, batched: what every measure of faithfulness asks of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from normlens.encoding import Tokens
+from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.examples import Example, ExampleMaker, pad
+from normlens.faithfulness.erasing import Replacement, replacement_of
+from normlens.lens import Lens
+from normlens.loading import LoadedModel
+
+Ids = Int[np.ndarray, " token"]
+
+
+class Classifier(Protocol):
+    """Anything that reads token ids and says how probable each class is."""
+
+    def encode(self, text: str) -> Tokens:
+        """Tokenise a text as the classifier reads it, special tokens included."""
+        ...
+
+    def probabilities(self, sequences: Sequence[Ids]) -> Float[np.ndarray, "sequence class"]:
+        """Give the probability of each class for each sequence of ids; rows add up to one."""
+        ...
+
+    def replacement(self, token: str | None) -> Replacement:
+        """Choose the token that stands for an erased one."""
+        ...
+
+
+class LensClassifier:
+    """The classifier behind a lens.
+
+    Sequences of similar length run together and equal ones run once; memory is that of one batch.
+
+    Parameters
+    ----------
+    lens
+        A lens on a model with a sequence-classification head, and its tokenizer.
+    batch_size
+        Sequences that run together at most.
+
+    Attributes
+    ----------
+    classes
+        Names of the classes.
+    forwards
+        Sequences that went through the model so far.
+
+    Raises
+    ------
+    InvalidInput
+        If the batch size is not a number from 1, or there is no tokenizer.
+    UnsupportedArchitecture
+        If the model is no classifier of sequences with two classes or more.
+    """
+
+    def __init__(self, lens: Lens, *, batch_size: int = 64) -> None:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise InvalidInput(f"batch_size is {batch_size!r}; expected a whole number, at least 1.")
+        if lens.tokenizer is None:
+            raise InvalidInput(f"{lens!r} has no tokenizer; expected one. Load the model as (model, tokenizer).")
+        config = lens.model.config
+        kind = getattr(config, "problem_type", None)
+        if "SequenceClassification" not in type(lens.model).__name__ or config.num_labels < 2 or kind == _MANY:
+            raise UnsupportedArchitecture(
+                f"{type(lens.model).__name__} doesn't choose one of several classes for a text ({config.num_labels} "
+                f"outputs{f', {kind}' if kind else ''}); expected a sequence classifier. Load one, or fine-tune one first."
+            )
+        self._model, self._tokenizer, self._batch_size = lens.model, lens.tokenizer, batch_size
+        self._maker = ExampleMaker(LoadedModel(lens.model, lens.tokenizer, None, lens.name, lens.revision))
+        self.classes = [str(config.id2label[k]) for k in range(config.num_labels)]
+        self.forwards = 0
+
+    def encode(self, text: str) -> Tokens:
+        """Tokenise a text as the model reads it.
+
+        Raises
+        ------
+        InvalidInput
+            If the text is empty or too long, or the model has a decoder, which would need a second one.
+        """
+        tokens = self._maker.make(text).source
+        if tokens is None:
+            raise InvalidInput(f"{type(text).__name__} was given; expected a text.")
+        return tokens
+
+    def probabilities(self, sequences: Sequence[Ids]) -> Float[np.ndarray, "sequence class"]:
+        """Give the probability of each class for each sequence.
+
+        Parameters
+        ----------
+        sequences
+            Token ids, special tokens included.
+
+        Returns
+        -------
+        array, ``(sequence, class)``, float64
+        """
+        numbers: dict[bytes, int] = {}
+        places = [numbers.setdefault(np.asarray(ids, dtype=np.int64).tobytes(), len(numbers)) for ids in sequences]
+        distinct = [np.frombuffer(content, dtype=np.int64) for content in numbers]
+        found = np.empty((len(distinct), len(self.classes)))
+        for batch in self._batches(distinct):
+            found[batch] = self._forward([distinct[k] for k in batch])
+        self.forwards += len(distinct)
+        return found[places]
+
+    def replacement(self, token: str | None) -> Replacement:
+        """Choose the token that stands for an erased one, as :func:`replacement_of` does."""
+        return replacement_of(self._tokenizer, token)
+
+    def _batches(self, sequences: Sequence[Ids]) -> list[list[int]]:
+        """Numbers of the sequences that run together: of like length, and of the same where nothing pads."""
+        pads = getattr(self._model.config, "pad_token_id", None) is not None
+        batches: list[list[int]] = []
+        for k in sorted(range(len(sequences)), key=lambda k: len(sequences[k])):
+            same = batches and (pads or len(sequences[batches[-1][0]]) == len(sequences[k]))
+            if same and len(batches[-1]) < self._batch_size:
+                batches[-1].append(k)
+            else:
+                batches.append([k])
+        return batches
+
+    @torch.no_grad()
+    def _forward(self, batch: Sequence[Ids]) -> Float[np.ndarray, "sequence class"]:
+        examples = []
+        for ids in batch:
+            tensor = torch.tensor(ids)
+            tensors = {"input_ids": tensor, "attention_mask": torch.ones_like(tensor)}
+            examples.append(Example(tensors, None, None, ""))
+        padding_id = getattr(self._model.config, "pad_token_id", None) or 0
+        logits = self._model(**pad(examples, padding_id, self._model.device)).logits
+        return np.asarray(torch.softmax(logits.double(), dim=-1).cpu().numpy())
+
+
+_MANY = "multi_label_classification"

@@ -1,0 +1,90 @@
+"""The alignment script run for real on tiny models of two directions, and the numbers that its page takes from parts."""
+
+import json
+from pathlib import Path
+
+import alignment_page
+import alignment_table
+import pytest
+from train_translation import train
+from translation_settings import Settings
+
+WORDS = {"eins": "one", "zwei": "two", "drei": "three", "vier": "four", "fünf": "five"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Counting in two languages, with three annotated sentences that are no part of the text."""
+    folder = tmp_path_factory.mktemp("data")
+    parallel, gold = folder / "deen" / "parallel", folder / "deen" / "gold"
+    parallel.mkdir(parents=True)
+    gold.mkdir()
+    lines = [
+        f"{WORDS[a]} {WORDS[b]} {WORDS[c]} .\t{a} {b} {c} .\n" for a in WORDS for b in WORDS for c in WORDS if a != c
+    ]
+    (parallel / "tatoeba.en-de.tsv").write_text("".join(lines), encoding="utf-8")
+    (gold / "test.de").write_text("eins zwei eins .\nzwei drei zwei .\nvier eins vier .\n", encoding="utf-8")
+    (gold / "test.en").write_text("one two one .\ntwo three two .\nfour one four .\n", encoding="utf-8")
+    (gold / "alignment.talp").write_text("1-1 2-2 3-3 4-4\n" * 3, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    found = []
+    for direction in ("de-en", "en-de"):
+        settings = Settings(
+            direction, epochs=1, positions=100, pieces=45, width=16, layers=2, heads=2, warmup=2, held_out=6, plain=0.5
+        )
+        train(settings, data, folder / direction)
+        found.append(folder / direction)
+    return found
+
+
+def test_every_part_is_kept_and_laid_out(
+    runs: list[Path], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def straight(source: Path, target: Path, ahead: Path, back: Path) -> None:
+        lines = [" ".join(f"{k}-{k}" for k in range(len(line.split()))) for line in source.read_text().splitlines()]
+        for path in (ahead, back):
+            path.write_text("\n".join(lines) + "\n")
+
+    monkeypatch.setattr(alignment_table, "run_aligner", straight)
+    monkeypatch.setattr(alignment_table, "RESAMPLES", 20)
+    status = alignment_table.main(["--data", str(data), "--output", str(tmp_path), "--runs", *map(str, runs)])
+    assert status == 0
+    kept = json.loads((tmp_path / "alignment_table.json").read_text(encoding="utf-8"))
+    names = {"model de-en", "model en-de", "curve de-en", "curve en-de", "directions de-en en-de", "eflomal"}
+    assert set(kept) == names
+    assert all(row["aer"] == 0 for row in kept["eflomal"]["table"])  # its links are the annotated ones
+    table = kept["model de-en"]["table"]
+    assert len(table) == 2 * 2 * 2 * (1 + 2)  # layers, measures, settings, all heads and each alone
+    assert {row["how"] for row in kept["directions de-en en-de"]["table"]} >= {"one direction", "grow-diag", "union"}
+    assert [point["pairs"] for point in kept["curve de-en"]["points"]][-1] == kept["model de-en"]["training"]["text"][
+        "training"
+    ]
+    page = capsys.readouterr().out
+    for marker in ("paper", "models", "rules", "heads", "directions", "curve"):
+        assert f"[start:{marker}]" in page
+    assert (tmp_path / "alignment_table_layers_unguided.png").exists()
+    assert (tmp_path / "alignment_table_curve.svg").exists()
+
+
+def test_the_page_beside_the_paper_takes_means_over_layers_and_the_layer_of_the_rule() -> None:
+    def row(layer: int, measure: str, setting: str, aer: float) -> dict[str, object]:
+        return {"layer": layer, "measure": measure, "setting": setting, "head": None, "aer": aer}
+
+    rows = [row(k, m, s, 10.0 * k + (m == "norm")) for k in (1, 2) for m in ("weight", "norm") for s in ("awi", "awo")]
+    rules = {"norm": [0.1, 0.2], alignment_page.DEFAULT_RULE: [0.1, 0.2]}
+    part = {"table": [{**r, "layer": int(str(r["layer"])) - 1} for r in rows], "rules": {"awi": rules, "awo": rules}}
+    lines = alignment_page._beside_paper({"seed 1": part}).splitlines()
+    assert "| AWI | norm | layer mean | 60.5 | 16.0 |" in lines
+    assert "| AWI | norm | best layer | 25.0 | 11.0 |" in lines
+    assert "| AWI | norm | layer of highest norm | 25.0 | 21.0 |" in lines
+    assert "| AWI | weight | best layer | 29.8 | 10.0 |" in lines
+
+
+def test_missing_data_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert alignment_table.main(["--data", str(tmp_path), "--output", str(tmp_path), "--runs", str(tmp_path)]) == 2
+    assert "alignment.talp is missing" in capsys.readouterr().err
