@@ -12,7 +12,7 @@ from normlens import cli
 COMMANDS = Path(cli.__file__).parent
 ROOMS = {
     "alignment", "analysis", "attribution", "catalogue", "clustering", "errors", "figures", "heads", "report", "samples", "saving",
-    "statistics",
+    "statistics", "topk",
 }  # fmt: skip
 COMMAND_FILES = [
     "aer", "align", "aligning", "analyze", "cluster", "clustering", "corpus", "demo", "files", "models", "opening",

@@ -1,0 +1,28 @@
+"""Top-k attention: every target keeps its k most telling sources, chosen by weight or by norm.
+
+`use` switches a model over and back, `use_feedforward` its feed-forward layers; `topk_attention` and `topk_feedforward`
+are the same on tensors.
+"""
+
+from normlens.topk.attention import CHUNK_SIZE, topk_attention
+from normlens.topk.feedforward import FeedForwardUse, kept_units, topk_feedforward, use_feedforward
+from normlens.topk.implementation import DEFAULT_K, IMPLEMENTATION
+from normlens.topk.selection import CHOICES, log_vector_norms, projection_factors
+from normlens.topk.using import TopKUse, undo, use
+
+__all__ = [
+    "CHOICES",
+    "CHUNK_SIZE",
+    "DEFAULT_K",
+    "IMPLEMENTATION",
+    "FeedForwardUse",
+    "TopKUse",
+    "kept_units",
+    "log_vector_norms",
+    "projection_factors",
+    "topk_attention",
+    "topk_feedforward",
+    "undo",
+    "use",
+    "use_feedforward",
+]

@@ -1,0 +1,218 @@
+"""Top-k feed-forward layers: every position keeps the k units that move it most.
+
+A feed-forward layer is attention with the hidden state as query, W_in as keys, W_out as values and an activation in
+place of the softmax (Gupta et al. 2021, section 3). What corresponds to α is the activation a_u, and to α‖f(x)‖ the
+length |a_u| ‖w_u‖ that unit u adds, with w_u its row of W_out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+from weakref import WeakSet
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from normlens.errors import InvalidInput
+from normlens.lens import Lens
+from normlens.topk.layers import chosen_paths
+from normlens.topk.selection import check_choice
+from normlens.topk.units import output_projections
+
+_IN_USE: WeakSet[nn.Module] = WeakSet()
+
+
+def use_feedforward(
+    model: PreTrainedModel | Lens, k: int, by: str = "weight", *, layers: Iterable[int | str] | None = None
+) -> FeedForwardUse:
+    """Let every position of a model's feed-forward layers keep k units, from now on or while a ``with`` block lasts.
+
+    The linear layer behind the activation is swapped for one that sees k units and zeros; its parameters stay where they
+    are. For ReLU nothing changes where at most k units are positive.
+
+    Parameters
+    ----------
+    model
+        A model with feed-forward layers of two linear layers, or three where they are gated; or a lens on one.
+    k
+        Units per position.
+    by
+        ``"weight"``: the k largest |a|; ``"norm"``: the k largest |a| ‖w‖.
+    layers
+        Numbers of layers, or patterns of paths of the linear layers; None: all.
+
+    Returns
+    -------
+    FeedForwardUse
+        Its ``undo()`` puts the layers back; so does leaving its ``with`` block.
+
+    Raises
+    ------
+    InvalidInput
+        If k is no whole number from 1, a layer doesn't exist, or the model is in use already.
+    UnsupportedArchitecture
+        If no feed-forward layers are found, or some that can't be swapped (experts).
+    """
+    return FeedForwardUse(model.model if isinstance(model, Lens) else model, _checked(k, by), by, layers)
+
+
+class FeedForwardUse:
+    """A model whose feed-forward layers keep k units, until `undo`; made by `use_feedforward`.
+
+    Attributes
+    ----------
+    model
+        The model.
+    paths
+        Paths of the linear layers that see k units.
+    """
+
+    def __init__(self, model: PreTrainedModel, k: int, by: str, layers: Iterable[int | str] | None) -> None:
+        if not isinstance(model, PreTrainedModel):
+            raise InvalidInput(f"Got a {type(model).__name__}; expected a model of transformers or a lens on one.")
+        if model in _IN_USE:
+            raise InvalidInput(f"This {type(model).__name__} keeps k units already; call undo() on that use first.")
+        self.model, self.paths = model, chosen_paths(output_projections(model), layers)
+        self._swapped = [(*_place(model, path), model.get_submodule(path)) for path in self.paths]
+        for parent, name, projection in self._swapped:
+            setattr(parent, name, KeptUnits(projection, k, by))
+        _IN_USE.add(model)
+        self._swapped_in = True
+
+    def undo(self) -> None:
+        """Put the layers back that were there before; a second time does nothing."""
+        if self._swapped_in:
+            self._swapped_in = False
+            _IN_USE.discard(self.model)
+            for parent, name, projection in self._swapped:
+                setattr(parent, name, projection)
+
+    def __enter__(self) -> FeedForwardUse:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.undo()
+
+
+class KeptUnits(nn.Module):
+    """A linear layer that sees the k largest of its inputs, and zeros; everything else is that layer's.
+
+    Parameters
+    ----------
+    projection
+        The linear layer.
+    k, by
+        As for `use_feedforward`.
+    """
+
+    def __init__(self, projection: nn.Module, k: int, by: str) -> None:
+        super().__init__()
+        self.projection, self._k, self._by = projection, k, by
+        self.training = projection.training
+
+    def forward(self, activations: Float[Tensor, "*positions unit"]) -> Float[Tensor, "*positions d"]:
+        """W_out applied to the kept units."""
+        weight = self.projection.weight
+        assert isinstance(weight, Tensor)
+        rows = weight if isinstance(self.projection, Conv1D) else weight.T
+        output: Tensor = self.projection(kept_units(activations, self._k, rows if self._by == "norm" else None))
+        return output
+
+    def __getattr__(self, name: str) -> Any:
+        """What the layer has: model files ask for the dtype of its weight."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("projection"), name)
+
+
+def kept_units(
+    activations: Float[Tensor, "*positions unit"], k: int, rows: Float[Tensor, "unit d"] | None = None
+) -> Float[Tensor, "*positions unit"]:
+    """The k largest |a|, or |a| ‖w‖ where the rows of W_out are given, and zeros; which ones has no gradient."""
+    if k >= activations.shape[-1]:
+        return activations
+    sizes = activations.detach().abs()
+    if rows is not None:
+        sizes = sizes * torch.linalg.vector_norm(rows.detach().float(), dim=-1)
+    indices = sizes.topk(k, dim=-1, sorted=False).indices
+    return torch.zeros_like(activations).scatter(-1, indices, activations.gather(-1, indices))
+
+
+def topk_feedforward(
+    x: Float[Tensor, "*positions d"],
+    w_in: Float[Tensor, "unit d"],
+    w_out: Float[Tensor, "d2 unit"],
+    *,
+    k: int | None,
+    activation: Callable[[Tensor], Tensor],
+    b_in: Float[Tensor, " unit"] | None = None,
+    b_out: Float[Tensor, " d2"] | None = None,
+    w_up: Float[Tensor, "unit d"] | None = None,
+    by: str = "weight",
+    chunk_size: int = 1024,
+) -> Float[Tensor, "*positions d2"]:
+    """A feed-forward layer that keeps k units per position, computed some positions at a time.
+
+    Nothing of size positions × units outlives its chunk: the backward pass computes each chunk again. That holds for
+    ``k=None`` (every unit) as well, so memory alone is no reason to drop units.
+
+    Parameters
+    ----------
+    x
+        Hidden states.
+    w_in, b_in, w_out, b_out
+        W_out g(W_in x + b_in) + b_out, laid out as in ``torch.nn.Linear``.
+    w_up
+        For gated layers: W_out (g(W_in x + b_in) ⊙ W_up x) + b_out.
+    k, by
+        As for `use_feedforward`; None keeps every unit.
+    activation
+        g.
+    chunk_size
+        Positions at a time.
+
+    Raises
+    ------
+    InvalidInput
+        If k or the chunk size is no whole number from 1, or there is no such choice.
+
+    References
+    ----------
+    Gupta et al. 2021, section 3.
+    """
+    kept = None if k is None else _checked(k, by, chunk_size)
+    if k is None:
+        check_choice(k, by, chunk_size)
+
+    def part(rows: Tensor) -> Tensor:
+        units = activation(linear(rows, w_in, b_in))
+        units = units if w_up is None else units * linear(rows, w_up)
+        units = units if kept is None else kept_units(units, kept, w_out.T if by == "norm" else None)
+        return linear(units, w_out, b_out)
+
+    pieces = [checkpoint(part, rows, use_reentrant=False) for rows in x.flatten(0, -2).split(chunk_size)]
+    output: Tensor = torch.cat(pieces).unflatten(0, x.shape[:-1])
+    return output
+
+
+def _checked(k: Any, by: str, chunk_size: Any = 1) -> int:
+    if by in ("random", "recent") or k is None:
+        raise InvalidInput(f"k={k!r}, by={by!r}: feed-forward layers keep k units by 'weight' or 'norm'.")
+    checked = check_choice(k, by, chunk_size)
+    assert checked is not None
+    return checked
+
+
+def _place(model: nn.Module, path: str) -> tuple[nn.Module, str]:
+    parent, _, name = path.rpartition(".")
+    return model.get_submodule(parent), name

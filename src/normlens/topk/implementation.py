@@ -1,0 +1,142 @@
+"""Top-k attention as an attention implementation of transformers: the function, its masks, and what each module keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import Tensor, nn
+from transformers import AttentionInterface
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.topk.attention import CHUNK_SIZE, topk_attention
+from normlens.topk.comparison import require_same_attention
+from normlens.topk.projections import Projection
+
+IMPLEMENTATION = "normlens_topk"
+"""What `set_attn_implementation` knows it by, with `DEFAULT_K` sources by weight; `use` has all the choices."""
+
+DEFAULT_K = 64
+
+IN_USE, IN_USE_SPARING = "normlens_topk_in_use", "normlens_topk_in_use_sparing"
+"""What `normlens.topk.use` switches to: with every mask, or with causal ones left out."""
+
+
+@dataclass
+class Settings:
+    """How one attention module chooses its sources.
+
+    Attributes
+    ----------
+    k, by, renormalise, chunk_size
+        As for `normlens.topk.use`.
+    sparing
+        True: no mask means a causal one where the module is causal; False: it means none.
+    all_sources
+        Whether k is ignored, for a run that is compared with eager attention.
+    projection
+        The output projection, once it is known.
+    compared
+        Whether a call has been compared with the module's eager function.
+    """
+
+    k: int | None
+    by: str
+    renormalise: bool
+    chunk_size: int
+    sparing: bool = False
+    all_sources: bool = False
+    projection: Projection | None = None
+    compared: bool = False
+
+
+SETTINGS: WeakKeyDictionary[nn.Module, Settings] = WeakKeyDictionary()
+"""Of every attention module that has one of these implementations."""
+
+
+def _in_use(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **options: Any
+) -> tuple[Tensor, None]:
+    """Attention of a model that `use` was called on."""
+    if module not in SETTINGS:
+        raise InvalidInput(
+            f"This {type(module).__name__} is a copy, or came to its model after top-k attention did; call "
+            "normlens.topk.use() on the model that runs."
+        )
+    return _attention(SETTINGS[module], module, query, key, value, attention_mask, **options), None
+
+
+def _by_name(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **options: Any
+) -> tuple[Tensor, None]:
+    """Attention of a model that was switched by ``set_attn_implementation``."""
+    settings = SETTINGS.setdefault(module, Settings(DEFAULT_K, "weight", True, CHUNK_SIZE))
+    return _attention(settings, module, query, key, value, attention_mask, **options), None
+
+
+def _attention(
+    settings: Settings,
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    softcap: float | None = None,
+    is_causal: bool | None = None,
+    position_bias: Tensor | None = None,
+    s_aux: Tensor | None = None,
+    **others: Any,
+) -> Tensor:
+    """Output vectors ``(batch, target, head, value_dim)``, under the contract of transformers' SDPA function."""
+    if others.get("cache") is not None:
+        raise UnsupportedArchitecture(
+            "Continuous batching pages its cache, which top-k attention doesn't read; generate()."
+        )
+    targets = query.shape[2]
+    causal = settings.sparing and bool(module.is_causal if is_causal is None else is_causal)
+    options: dict[str, Any] = {
+        "scale": scaling,
+        "softcap": softcap,
+        "causal": causal and mask is None and targets > 1,
+        "bias": position_bias,
+        "sinks": s_aux,
+        "chunk_size": settings.chunk_size,
+    }
+    if options["causal"]:
+        options["offset"] = 0  # an empty static cache: what lies behind the targets is not written yet
+    if not settings.compared:
+        require_same_attention(module, query, key, value, mask, options, others)
+        settings.compared = True
+    k = None if settings.all_sources else settings.k
+    options["log_norms"] = _log_norms(settings, module, value) if settings.by == "norm" and k is not None else None
+    options["dropout"] = float(dropout) if module.training else 0.0
+    output = topk_attention(query, key, value, mask, k=k, by=settings.by, renormalise=settings.renormalise, **options)
+    return output.transpose(1, 2).contiguous()
+
+
+def _log_norms(settings: Settings, module: nn.Module, value: Tensor) -> Tensor:
+    if settings.projection is None:
+        raise InvalidInput(
+            f"The output projection of this {type(module).__name__} is not known yet: by='norm' finds it when the model "
+            "that use() was given (or a whole part of it, such as its encoder) runs, but a module was run by itself."
+        )
+    return settings.projection.log_norms(value)
+
+
+def _whole_masks(*arguments: Any, **options: Any) -> Tensor | None:
+    """Boolean masks that are never left out where they are causal."""
+    mask: Tensor | None = sdpa_mask(*arguments, **options | {"allow_is_causal_skip": False})
+    return mask
+
+
+for _name, _function, _masks in (
+    (IMPLEMENTATION, _by_name, _whole_masks),
+    (IN_USE, _in_use, _whole_masks),
+    (IN_USE_SPARING, _in_use, sdpa_mask),
+):
+    AttentionInterface.register(_name, _function)
+    AttentionMaskInterface.register(_name, _masks)

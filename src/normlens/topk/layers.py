@@ -1,0 +1,47 @@
+"""Which modules ``layers=`` means: by the number of their layer, or by a pattern of their path."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable
+
+from normlens.errors import InvalidInput
+
+
+def chosen_paths(paths: list[str], layers: Iterable[int | str] | None) -> list[str]:
+    """The paths that ``layers`` mean, in their order.
+
+    Parameters
+    ----------
+    paths
+        Of all modules that could be meant.
+    layers
+        Numbers (the first number in a path is its layer's) and patterns such as ``"*.encoder_attn"``; None: all.
+
+    Raises
+    ------
+    InvalidInput
+        If one of them means no path.
+    """
+    if layers is None:
+        return paths
+    chosen: set[str] = set()
+    for layer in [layers] if isinstance(layers, (int, str)) else layers:
+        here = {path for path in paths if _meant(path, layer)}
+        if not here:
+            numbers = sorted({number for path in paths if (number := layer_number(path)) is not None})
+            raise InvalidInput(
+                f"There is nothing of this kind in layer {layer!r}. The layers are {', '.join(map(str, numbers))}; the "
+                f"first of {len(paths)} modules is {paths[0]}."
+            )
+        chosen |= here
+    return [path for path in paths if path in chosen]
+
+
+def layer_number(path: str) -> int | None:
+    """The first number in a module path; None if it has none."""
+    return next((int(part) for part in path.split(".") if part.isdigit()), None)
+
+
+def _meant(path: str, layer: int | str) -> bool:
+    return fnmatch.fnmatchcase(path, layer) if isinstance(layer, str) else layer_number(path) == layer

@@ -1,0 +1,121 @@
+"""Which k sources a target keeps: by weight, by norm, and two ways that look at neither, to compare with."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from normlens.errors import InvalidInput
+from normlens.norms import split_projection
+
+CHOICES = ("weight", "norm", "random", "recent")
+"""By what sources can be chosen: α; α‖f(x)‖; by chance; those nearest to the target."""
+
+
+def check_choice(k: Any, by: Any, chunk_size: Any) -> int | None:
+    """Check what to keep, and return k as an ``int`` (None: every source).
+
+    Raises
+    ------
+    InvalidInput
+        If k or the chunk size is no whole number from 1, or there is no such choice.
+    """
+    for name, number in (("k", k), ("chunk_size", chunk_size)):
+        if name == "k" and number is None:
+            continue
+        whole = hasattr(number, "__index__") and not isinstance(number, (bool, Tensor))
+        if not whole or operator.index(number) < 1:
+            every = ", or None for every source" if name == "k" else ""
+            raise InvalidInput(
+                f"{name} is {number!r} ({type(number).__name__}); expected a whole number from 1{every}."
+            )
+    if by not in CHOICES:
+        raise InvalidInput(f"Sources can't be chosen by {by!r}; expected one of {', '.join(CHOICES)}.")
+    return None if k is None else operator.index(k)
+
+
+def chosen_sources(
+    scores: Float[Tensor, "batch head rows span"],
+    k: int,
+    by: str,
+    log_norms: Float[Tensor, "batch head span"] | None,
+    positions: Int[Tensor, " rows"],
+    generator: torch.Generator | None,
+) -> Int[Tensor, "batch head rows k"]:
+    """Indices of the k sources that each target keeps, in no particular order.
+
+    Sources that may not be seen (score −∞) come last: a row with fewer than k others is filled up with them, and their
+    weight is zero.
+
+    Parameters
+    ----------
+    scores
+        Of a chunk of targets; the source 0 of this span is position 0.
+    k
+        At most the number of sources.
+    by
+        One of `CHOICES`.
+    log_norms
+        log‖f(x)‖, for ``by="norm"``: score + log‖f(x)‖ ranks as α‖f(x)‖ does, since the denominator is the row's.
+    positions
+        Where each target stands among the sources, for ``by="recent"``.
+    generator
+        For ``by="random"``.
+    """
+    if by == "weight":
+        ranking = scores
+    elif by == "norm":
+        assert log_norms is not None
+        ranking = scores + log_norms.unsqueeze(-2)
+    else:
+        ranking = _random(scores, generator) if by == "random" else _nearness(scores, positions)
+        ranking = ranking.masked_fill(scores == -torch.inf, -torch.inf)
+    return ranking.topk(k, dim=-1, sorted=False).indices
+
+
+def _random(scores: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.rand(scores.shape, generator=generator, device=scores.device)
+
+
+def _nearness(scores: Tensor, positions: Tensor) -> Tensor:
+    """−distance; of two sources at the same distance, the earlier one is nearer."""
+    distance = positions[:, None] - torch.arange(scores.shape[-1], device=scores.device)
+    return -torch.where(distance < 0, 0.25 - distance, distance.to(scores.dtype)).expand(scores.shape)
+
+
+def projection_factors(
+    projection: Float[Tensor, "heads_x_head_dim d"], heads: int
+) -> Float[Tensor, "head head_dim head_dim"]:
+    """R_h with ‖v W_O^h‖ = ‖v R_hᵀ‖ for every v: the triangular factors of the W_O^hᵀ.
+
+    Norms through them cost head_dim² per source and head instead of head_dim · d, and lose no digits (the Gram matrix
+    W_O W_Oᵀ would, where a value vector is nearly annihilated).
+    """
+    factors: Tensor = torch.linalg.qr(split_projection(projection, heads).transpose(-1, -2), mode="r").R
+    return factors
+
+
+def log_vector_norms(
+    value: Float[Tensor, "batch kv_head source head_dim"], factors: Float[Tensor, "head rank head_dim"]
+) -> Float[Tensor, "batch head source"]:
+    """log‖f^h(x_j)‖ from value vectors, ``(batch, head, source)``; finite also where f(x) is zero.
+
+    Parameters
+    ----------
+    value
+        Value vectors, value bias included.
+    factors
+        As `projection_factors` returns them.
+    """
+    batch, kv_heads, sources, _ = value.shape
+    heads = len(factors)
+    norms = value.new_empty(batch, kv_heads, heads // kv_heads, sources, dtype=factors.dtype)
+    working = value.detach().to(factors.dtype)
+    for h, factor in enumerate(factors):
+        group, member = divmod(h, heads // kv_heads)
+        torch.linalg.vector_norm(working[:, group] @ factor.T, dim=-1, out=norms[:, group, member])
+    return norms.view(batch, heads, sources).clamp_min_(torch.finfo(norms.dtype).tiny).log_()

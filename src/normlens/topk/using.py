@@ -1,0 +1,242 @@
+"""Switch a model's attention to top-k attention, and back: one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+from weakref import ReferenceType, WeakKeyDictionary, ref
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from normlens.capture import asks_for_eager, configs_of, eager_function, has_interface
+from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.lens import Lens
+from normlens.topk.attention import CHUNK_SIZE
+from normlens.topk.first_run import FirstRuns, is_text
+from normlens.topk.implementation import DEFAULT_K, IN_USE, IN_USE_SPARING, SETTINGS, Settings
+from normlens.topk.layers import chosen_paths
+from normlens.topk.projections import find_projections
+from normlens.topk.selection import check_choice
+
+_USES: WeakKeyDictionary[nn.Module, ReferenceType[TopKUse]] = WeakKeyDictionary()  # the model's hooks hold the use
+
+
+def use(
+    model: PreTrainedModel | Lens,
+    k: int | None = DEFAULT_K,
+    by: str = "weight",
+    *,
+    renormalise: bool = True,
+    chunk_size: int = CHUNK_SIZE,
+    layers: Iterable[int | str] | None = None,
+) -> TopKUse:
+    """Let every target of a model's attention keep k sources, from now on or while a ``with`` block lasts.
+
+    At its first call every attention module is compared, on a few targets and with all sources, with the model's own
+    eager attention. With ``by="norm"`` the first run is preceded by a short one that is watched to find the output
+    projections. Generation with a cache of keys and values works as ever.
+
+    Parameters
+    ----------
+    model
+        A model whose attention goes through transformers' attention interface, or a lens on one.
+    k
+        Sources per target and head; None: all, in chunks.
+    by
+        ``"weight"``: those of the largest α; ``"norm"``: of the largest α‖f(x)‖; ``"random"`` and ``"recent"`` (nearest to
+        the target) to compare with.
+    renormalise
+        Whether the kept weights sum to one again, or keep the denominator of all sources.
+    chunk_size
+        Targets at a time.
+    layers
+        Numbers of layers, or patterns of module paths (``"*.encoder_attn"``); the others keep all sources. None: all.
+
+    Returns
+    -------
+    TopKUse
+        Its ``undo()`` switches back; so does leaving its ``with`` block.
+
+    Raises
+    ------
+    InvalidInput
+        If k is no whole number from 1, a layer doesn't exist, or the model is in use already.
+    UnsupportedArchitecture
+        If the model's attention can't be switched; at its first run, if it isn't what ours computes.
+
+    Examples
+    --------
+    >>> with normlens.topk.use(model, k=8, by="norm"):  # doctest: +SKIP
+    ...     output = model(**inputs)
+    """
+    switched = model.model if isinstance(model, Lens) else model
+    return TopKUse(switched, check_choice(k, by, chunk_size), by, renormalise, chunk_size, layers)
+
+
+def undo(model: PreTrainedModel | Lens) -> None:
+    """Switch a model back to the attention that it had before `use`.
+
+    Raises
+    ------
+    InvalidInput
+        If it isn't in use.
+    """
+    switched = model.model if isinstance(model, Lens) else model
+    current = _USES[switched]() if switched in _USES else None
+    if current is None:
+        raise InvalidInput(f"This {type(switched).__name__} doesn't use top-k attention; there is nothing to undo.")
+    current.undo()
+
+
+class TopKUse:
+    """A model that uses top-k attention, until `undo`; made by `use`.
+
+    Attributes
+    ----------
+    model
+        The model.
+    paths
+        Paths of the attention modules that keep k sources.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        k: int | None,
+        by: str,
+        renormalise: bool,
+        chunk_size: int,
+        layers: Iterable[int | str] | None,
+    ) -> None:
+        modules = _attention_modules(model)
+        self.model, self.paths = model, chosen_paths(list(modules), layers)
+        if model in _USES:
+            raise InvalidInput(
+                f"This {type(model).__name__} uses top-k attention already; call normlens.topk.undo(model) first."
+            )
+        for path, module in modules.items():
+            SETTINGS[module] = Settings(k if path in self.paths else None, by, renormalise, chunk_size)
+        self._modules = modules
+        self._norms_wanted = {modules[path] for path in self.paths} if by == "norm" and k is not None else set()
+        self._before = [(config, config._attn_implementation_internal) for config in configs_of(model)]
+        self._first_runs = FirstRuns(model, _uses_ours, self._compare)
+        self._after_first_run = model.register_forward_hook(self._require_calls)
+        self._switch(IN_USE)
+        _USES[model] = ref(self)
+
+    def undo(self) -> None:
+        """Switch the model back, every config as it was; a second time does nothing."""
+        current = _USES.get(self.model)
+        if current is None or current() is not self:
+            return
+        del _USES[self.model]
+        for config, implementation in self._before:
+            config._attn_implementation_internal = implementation
+        for module in self._modules.values():
+            SETTINGS.pop(module, None)
+        self._after_first_run.remove()
+        self._first_runs.remove()
+
+    def __enter__(self) -> TopKUse:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.undo()
+
+    def _switch(self, name: str) -> None:
+        for config, _ in self._before:
+            config._attn_implementation_internal = name
+        for module in self._modules.values():
+            SETTINGS[module].sparing = name == IN_USE_SPARING
+
+    def _compare(self, part: PreTrainedModel, inputs: dict[str, Any], agrees: Callable[[str], bool]) -> None:
+        """Before the first run of a part: refuse it if all sources don't give what eager attention gives."""
+        inside = set(part.modules())
+        own = [SETTINGS[module] for module in self._modules.values() if module in inside]
+        if not own:
+            return
+        try:
+            for settings in own:
+                settings.all_sources, settings.sparing = True, False
+            if not agrees(IN_USE):
+                raise UnsupportedArchitecture(
+                    f"{type(part).__name__} gives another output under top-k attention with all sources than under its own "
+                    "eager attention; its code asks which implementation runs. Top-k attention is refused."
+                )
+            self._spare_masks(own, is_text(inputs), agrees)
+        finally:
+            for settings in own:
+                settings.all_sources = False
+        if self._norms_wanted & inside:
+            for module, projection in find_projections(part, inputs).items():
+                SETTINGS[module].projection = projection
+
+    def _spare_masks(self, own: list[Settings], text: bool, agrees: Callable[[str], bool]) -> None:
+        """Leave causal masks out from now on, where the whole model was compared without them and agreed."""
+        modules = self._modules.values()
+        if not text or len(own) < len(modules) or not all(hasattr(module, "is_causal") for module in modules):
+            return
+        for settings in own:
+            settings.sparing = True
+        self._switch(IN_USE_SPARING if agrees(IN_USE_SPARING) else IN_USE)
+
+    def _require_calls(self, model: nn.Module, args: Any, output: Any) -> None:
+        """After the first run of the model: refuse one whose attention went elsewhere."""
+        if self._first_runs.running or not _uses_ours(self.model):
+            return
+        if not any(SETTINGS[module].compared for module in self._modules.values()):
+            raise UnsupportedArchitecture(
+                f"{type(model).__name__} ran without calling the attention function that it was switched to; it computes "
+                "attention elsewhere, and top-k attention would have no effect. Its output is withheld."
+            )
+
+
+def _uses_ours(part: PreTrainedModel) -> bool:
+    """Whether a part is switched to our attention at the moment: an analysis switches it to another for a while."""
+    return part.config._attn_implementation_internal in (IN_USE, IN_USE_SPARING)
+
+
+def _attention_modules(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """The modules whose attention can be switched, by path.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no model of transformers.
+    UnsupportedArchitecture
+        If some part's attention can't be switched, or no module has an eager function to be compared with.
+    """
+    if not isinstance(model, PreTrainedModel):
+        raise InvalidInput(
+            f"Got a {type(model).__name__}; expected a model of transformers or a lens on one. A compiled model can't be "
+            "switched: use top-k attention first, compile then."
+        )
+    for part in model.modules():
+        if isinstance(part, PreTrainedModel) and not has_interface(part):
+            raise UnsupportedArchitecture(
+                f"{type(part).__name__} computes attention inside its own modules instead of calling transformers' "
+                "attention interface, so it can't be switched. Models such as BERT, GPT-2, Llama or Marian can."
+            )
+    if asks_for_eager(model):
+        raise UnsupportedArchitecture(
+            f"{type(model).__name__} builds its own masks only under the names of certain attention implementations; under "
+            "another one it would lose them silently. It can't be switched."
+        )
+    found = {path: module for path, module in model.named_modules() if _has_eager_function(module)}
+    if not found:
+        raise UnsupportedArchitecture(
+            f"{type(model).__name__} has no attention with an eager function (perhaps it runs in fused kernels only, or "
+            "has no softmax attention); there is nothing that top-k attention could be compared with, or replace."
+        )
+    return found
+
+
+def _has_eager_function(module: nn.Module) -> bool:
+    try:
+        return eager_function(module) is not None
+    except (UnsupportedArchitecture, AttributeError):
+        return False

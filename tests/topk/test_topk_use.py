@@ -1,0 +1,317 @@
+"""Switched models: dense with every source, the definition with few, caches, training, and back to what they were."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from architectures import tiny
+from formula import topk_output
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+import normlens
+from normlens.capture import attention_implementation, capturing
+from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.topk import IMPLEMENTATION, undo, use
+
+Ids = Callable[..., list[int]]
+MODELS = ["bert", "gpt2", "llama", "gemma2", "marian", "t5", "gpt_oss"]
+
+
+def run(model: PreTrainedModel, ids: Tensor, **options: Any) -> Tensor:
+    """Hidden states of the decoder, or the only tower."""
+    if model.config.is_encoder_decoder:
+        options["decoder_input_ids"] = ids[:, :6]
+    with torch.no_grad():
+        return model(input_ids=ids, **options)[0]
+
+
+def gap(one: Tensor, other: Tensor) -> float:
+    return float((one - other).norm() / other.norm())
+
+
+@pytest.mark.parametrize("by", ["weight", "norm"])
+@pytest.mark.parametrize("model_type", MODELS)
+def test_with_every_source_a_model_gives_what_it_gave(model_type: str, by: str, tokens: Ids) -> None:
+    model, ids = tiny.build(model_type), torch.tensor([tokens(12), tokens(12, 1)])
+    before = run(model, ids)
+    with use(model, k=12, by=by, chunk_size=5):
+        assert gap(run(model, ids), before) < 1e-6
+    assert torch.equal(run(model, ids), before)
+
+
+@pytest.mark.parametrize("model_type", ["splinter", "phi4_multimodal_vision", "paligemma", "vit"])
+def test_models_that_are_not_as_causal_as_they_say(model_type: str) -> None:
+    model = tiny.build(model_type)
+    inputs = tiny.inputs(model_type, model)
+    with torch.no_grad():
+        before = model(**inputs)[0]
+        with use(model, k=10**4):
+            assert gap(model(**inputs)[0], before) < 1e-6
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("model_type", ["bert", "gpt2", "llama", "gemma2", "marian"])
+def test_padding_is_seen_by_nobody(model_type: str, side: str, tokens: Ids) -> None:
+    model = tiny.build(model_type)
+    long, short = tokens(10), tokens(7, 1)
+    padded = short + [0] * 3 if side == "right" else [0] * 3 + short
+    mask = torch.tensor([[1] * 10, [1] * 7 + [0] * 3 if side == "right" else [0] * 3 + [1] * 7])
+    position = {} if model_type in ("bert", "marian") else {"position_ids": (mask.cumsum(-1) - 1).clamp_min(0)}
+    real = slice(None) if model_type == "marian" else slice(0, 7) if side == "right" else slice(3, 10)
+    for k in (3, 100):
+        with use(model, k=k, chunk_size=4):
+            together = run(model, torch.tensor([long, padded]), attention_mask=mask, **position)
+            alone = run(model, torch.tensor([short])) if model_type != "bert" or side == "right" else None
+        if k == 100:
+            dense = run(model, torch.tensor([long, padded]), attention_mask=mask, **position)
+            assert gap(together[1, real], dense[1, real]) < 1e-6
+        if alone is not None and not (model_type == "marian" and side == "left"):
+            assert gap(together[1, real], alone[0]) < 1e-5
+
+
+CASES = [
+    ("bert", "encoder", "encoder.layer.1.attention.output.dense"),
+    ("gpt2", "decoder", "h.1.attn.c_proj"),
+    ("llama", "decoder", "layers.1.self_attn.o_proj"),
+    ("gemma2", "decoder", "layers.1.self_attn.o_proj"),
+    ("marian", "cross", "decoder.layers.1.encoder_attn.out_proj"),
+]
+
+
+@pytest.mark.parametrize("renormalise", [True, False])
+@pytest.mark.parametrize("by", ["weight", "norm"])
+@pytest.mark.parametrize(("model_type", "group", "projection"), CASES)
+def test_what_is_kept_is_what_the_analysis_finds_largest(
+    model_type: str, group: str, projection: str, by: str, renormalise: bool, tokens: Ids
+) -> None:
+    model, ids = tiny.build(model_type), tokens(9)
+    target = tokens(6) if group == "cross" else None
+    found = normlens.load((model, None)).analyze(ids, target=target)[group]
+    weights = torch.from_numpy(found.weight.sel(layer=1).values).double()[None]
+    norms = torch.from_numpy(found.vector_norm.sel(layer=1).values).double()[None]
+    inputs = {"input_ids": torch.tensor([ids])} | (
+        {"decoder_input_ids": torch.tensor(found.data["target_id"].values)[None]} if target else {}
+    )
+    values: dict[nn.Module, Tensor] = {}
+    with torch.no_grad(), capturing(model, lambda call: values.update({call.module: call.value})):
+        model(**inputs)
+    seen: list[Tensor] = []
+    hook = model.get_submodule(projection).register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    layers = ["decoder.layers.1.encoder_attn"] if group == "cross" else [1]
+    with use(model, k=3, by=by, renormalise=renormalise, layers=layers) as switched, torch.no_grad():
+        model(**inputs)
+    hook.remove()
+    attention = model.get_submodule(switched.paths[0])
+    ranking = weights * norms[:, :, None] if by == "norm" else None
+    expected, _ = topk_output(weights.log(), values[attention].double(), 3, ranking, renormalise)
+    assert gap(seen[-1].double().flatten(2).flatten(), expected.transpose(1, 2).flatten()) < 1e-5
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "llama", "gemma2"])
+@pytest.mark.parametrize("by", ["weight", "norm", "recent"])
+def test_a_cache_changes_nothing(model_type: str, by: str, tokens: Ids) -> None:
+    model, ids = tiny.build(model_type), torch.tensor([tokens(11), tokens(11, 1)])
+    with use(model, k=3, by=by, chunk_size=4), torch.no_grad():
+        whole = model(input_ids=ids)[0]
+        cache, steps = None, []
+        for piece in ids.split([6, 1, 3, 1], dim=1):
+            output = model(input_ids=piece, past_key_values=cache, use_cache=True)
+            cache, steps = output.past_key_values, [*steps, output[0]]
+    assert gap(torch.cat(steps, 1), whole) < 1e-5
+
+
+@pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"cache_implementation": "static"}])
+@pytest.mark.parametrize(("name", "model_type"), [("LlamaForCausalLM", "llama"), ("MarianMTModel", "marian")])
+def test_generation_is_that_of_dense_attention(
+    name: str, model_type: str, options: dict[str, Any], tokens: Ids
+) -> None:
+    import transformers
+
+    if model_type == "marian" and options.get("cache_implementation"):
+        pytest.skip("static caches are for decoders")
+    torch.manual_seed(0)
+    model = getattr(transformers, name)(tiny.configuration(model_type)).eval()
+    mask = torch.tensor([[1] * 8, [0] * 3 + [1] * 5])
+    inputs = {"input_ids": torch.tensor([tokens(8), tokens(8, 1)]), "attention_mask": mask}
+    settings = {"max_new_tokens": 8, "min_new_tokens": 8, "do_sample": False, "disable_compile": True, **options}
+    dense = model.generate(**inputs, **settings)
+    for by in ("weight", "norm"):
+        with use(model, k=100, by=by):
+            assert torch.equal(model.generate(**inputs, **settings), dense)
+    with use(model, k=2, by="norm"):
+        assert model.generate(**inputs, **settings).shape == dense.shape
+
+
+def test_training_has_the_gradients_of_dense_attention_and_reproducible_dropout(tokens: Ids) -> None:
+    model, ids = tiny.build("llama"), torch.tensor([tokens(9)])
+
+    def gradients() -> list[Tensor]:
+        model.zero_grad()
+        model(input_ids=ids)[0].square().sum().backward()
+        return [p.grad.clone() for p in model.parameters() if p.grad is not None]
+
+    dense = gradients()
+    with use(model, k=9, chunk_size=4):
+        ours = gradients()
+        assert all(gap(a, b) < 1e-5 for a, b in zip(ours, dense, strict=True))
+        for module in model.modules():
+            if hasattr(module, "attention_dropout"):
+                module.attention_dropout = 0.5
+        assert all(torch.allclose(a, b) for a, b in zip(gradients(), ours, strict=True))  # evaluation mode: none
+        model.train()
+        draws = []
+        for seed in (0, 0, 1):
+            torch.manual_seed(seed)
+            draws.append(gradients())
+    assert all(torch.equal(a, b) for a, b in zip(draws[0], draws[1], strict=True))
+    assert not torch.equal(draws[0][0], draws[2][0])
+
+
+def test_norms_follow_an_update_of_the_projection(tokens: Ids) -> None:
+    model, ids = tiny.build("llama"), torch.tensor([tokens(9)])
+    with use(model, k=3, by="norm"):
+        run(model, ids)
+        with torch.no_grad():
+            for layer in model.layers:
+                layer.self_attn.o_proj.weight[:, :8] *= 5
+        after = run(model, ids)
+    with use(model, k=3, by="norm"):
+        assert torch.equal(run(model, ids), after)
+
+
+def test_every_config_is_restored_also_after_an_exception() -> None:
+    model = tiny.build("clip")
+    model.config.text_config._attn_implementation = "sdpa"
+    configs = (model.config, model.config.text_config, model.config.vision_config)
+    before = [copy.deepcopy(config.__dict__) for config in configs]
+    with pytest.raises(ZeroDivisionError), use(model, k=2, by="norm"):
+        assert [config._attn_implementation for config in configs] == ["normlens_topk_in_use"] * 3
+        raise ZeroDivisionError
+    assert [str(config.__dict__) for config in configs] == [str(x) for x in before]
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_one_line_switches_and_one_line_switches_back(tokens: Ids) -> None:
+    model, ids = tiny.build("gpt2"), torch.tensor([tokens(9)])
+    before, keys = run(model, ids), list(model.state_dict())
+    use(model, k=2)
+    assert gap(run(model, ids), before) > 1e-3
+    assert list(model.state_dict()) == keys
+    with pytest.raises(InvalidInput, match="uses top-k attention already"):
+        use(model, k=3)
+    undo(model)
+    assert torch.equal(run(model, ids), before)
+    with pytest.raises(InvalidInput, match="nothing to undo"):
+        undo(model)
+    lens = normlens.load((model, None))
+    switched = use(lens, k=9)
+    assert gap(run(lens.model, ids), before) < 1e-6
+    switched.undo()
+    switched.undo()
+
+
+def test_an_analysis_meanwhile_shows_dense_attention(tokens: Ids) -> None:
+    lens = normlens.load((tiny.build("llama"), None))
+    before = lens.analyze(tokens(9))["decoder"].weight
+    with use(lens, k=2, by="norm"):
+        assert before.equals(lens.analyze(tokens(9))["decoder"].weight)
+        run(lens.model, torch.tensor([tokens(9)]))
+        assert before.equals(lens.analyze(tokens(9))["decoder"].weight)
+
+
+def test_transformers_own_switch_knows_it_by_name(tokens: Ids) -> None:
+    for model_type in ("bert", "llama", "gemma2"):
+        model, ids = tiny.build(model_type), torch.tensor([tokens(12)])
+        before = run(model, ids)
+        model.set_attn_implementation(IMPLEMENTATION)
+        assert model.config._attn_implementation == IMPLEMENTATION
+        assert gap(run(model, ids), before) < 1e-6
+        if model_type == "llama":
+            long = torch.tensor([tokens(100)])
+            switched = run(model, long)
+            with attention_implementation(model, "eager"):
+                assert gap(switched, run(model, long)) > 1e-3  # 64 of 100 sources
+
+
+def test_layers_are_chosen_by_number_or_pattern(tokens: Ids) -> None:
+    model, ids = tiny.build("marian"), torch.tensor([tokens(9)])
+    with use(model, k=2, layers=[1]) as switched:
+        assert switched.paths == [
+            f"{x}.layers.1.{y}" for x, y in (("encoder", "self_attn"), ("decoder", "self_attn"))
+        ] + ["decoder.layers.1.encoder_attn"]
+    with use(model, k=2, layers=["*.encoder_attn"]) as switched:
+        assert len(switched.paths) == 3
+        changed = run(model, ids)
+    before = run(model, ids)
+    assert gap(changed, before) > 1e-3
+    with torch.no_grad(), use(model, k=1, layers=["decoder.*"]):
+        assert gap(model(input_ids=ids, decoder_input_ids=ids).encoder_last_hidden_state, model.encoder(ids)[0]) < 1e-6
+    for layer in (7, "*.attention"):
+        with pytest.raises(InvalidInput, match="The layers are 0, 1, 2"):
+            use(model, k=2, layers=[layer])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_models_run(dtype: torch.dtype, tokens: Ids) -> None:
+    model, ids = tiny.build("llama", dtype=dtype), torch.tensor([tokens(12)])
+    before = run(model, ids)
+    with use(model, k=12, by="norm"):
+        assert gap(run(model, ids).float(), before.float()) < 2e-2
+
+
+@pytest.mark.parametrize(
+    ("model_type", "message"),
+    [
+        ("bloom", "computes attention inside its own modules"),
+        ("deepseek_v32", "only under the names of certain"),
+        ("sam_vision_model", "no attention with an eager function"),
+    ],
+)
+def test_models_that_cannot_be_switched_are_refused(model_type: str, message: str) -> None:
+    with pytest.raises(UnsupportedArchitecture, match=message):
+        use(tiny.build(model_type), k=2)
+
+
+def test_attention_that_is_not_ours_is_refused(tokens: Ids, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers.models.llama import modeling_llama
+
+    right = modeling_llama.eager_attention_forward
+
+    def doubled(*arguments: Any, **options: Any) -> Any:
+        output, weights = right(*arguments, **options)
+        return 2 * output, weights
+
+    monkeypatch.setattr(modeling_llama, "eager_attention_forward", doubled)
+    model, ids = tiny.build("llama"), torch.tensor([tokens(9)])
+    with use(model, k=2), pytest.raises(UnsupportedArchitecture, match="in a way of its own"):
+        run(model, ids)
+    assert model.config._attn_implementation == "eager"
+
+
+def test_gates_have_no_norm_of_a_source(tokens: Ids) -> None:
+    model = tiny.build("afmoe")
+    with use(model, k=2, by="norm"), pytest.raises(UnsupportedArchitecture, match="a gate or a norm comes between"):
+        run(model, torch.tensor([tokens(9)]))
+
+
+def test_bad_input_is_named(tokens: Ids) -> None:
+    model, ids = tiny.build("llama"), torch.tensor([tokens(9)])
+    for k in (0, -1, 1.5, "3", True):
+        with pytest.raises(InvalidInput, match="expected a whole number from 1"):
+            use(model, k=k)
+    with pytest.raises(InvalidInput, match="weight, norm, random, recent"):
+        use(model, k=2, by="length")
+    with pytest.raises(InvalidInput, match="expected a model of transformers"):
+        use(nn.Linear(2, 2), k=2)
+    with use(model, k=2):
+        run(model, ids)
+        with pytest.raises(InvalidInput, match=r"mask has shape \(1, 1, 9, 5\)"):
+            run(model, ids, attention_mask=torch.zeros(1, 1, 9, 5))
+        with pytest.raises(InvalidInput, match="is a copy"):
+            run(copy.deepcopy(model), ids)
+    assert model.config._attn_implementation == "eager"
