@@ -93,6 +93,7 @@ def export(
     shutil.rmtree(unfinished, ignore_errors=True)
     halved = copy.deepcopy(model).half()
     halved.save_pretrained(unfinished)
+    _load_in_full_precision(unfinished / "config.json")
     tokenizer.save_pretrained(unfinished)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     training = {
@@ -111,6 +112,12 @@ def export(
     unfinished.rename(out / "model")
 
 
+def _load_in_full_precision(config: Path) -> None:
+    """Have the weights, stored in half precision, computed with in float32, as a CPU does best."""
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps(settings | {"dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
+
+
 def hardware() -> str:
     """What the training ran on."""
     if torch.cuda.is_available():
@@ -119,6 +126,21 @@ def hardware() -> str:
     lines = path.read_text().splitlines() if path.exists() else []
     name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     return f"{torch.get_num_threads()} threads of a CPU ({name}), shared with other work"
+
+
+def _how(settings: Mapping[str, Any]) -> str:
+    """What makes the model align."""
+    ways = []
+    if settings["guide"]:
+        ways.append(
+            "in the first layer of its decoder the mean over heads follows the links that the statistical aligner eflomal "
+            "finds in the same text (Chen et al. 2016, Garg et al. 2019), read where a word is the decoder's input; nobody "
+            "annotated any link"
+        )
+    if settings["masking"]:
+        begins = f"after {settings['plain']:g} epochs, " if settings["plain"] else ""
+        ways.append(f"{begins}{settings['masking']:.0%} of the decoder's input pieces were hidden")
+    return "; ".join(ways) or "by nothing but translating"
 
 
 def card(training: Mapping[str, Any]) -> str:
@@ -143,8 +165,9 @@ pipeline_tag: translation
 
 A translation model in Marian's architecture ({settings["layers"]} + {settings["layers"]} layers, width {settings["width"]},
 {settings["heads"]} heads, {training["parameters"]:,} parameters), trained so that its cross-attention links words:
-{settings["masking"]:.0%} of the decoder's input pieces were hidden during training. It reads and writes text tokenised as
-Moses does; case is folded. As a translator it is weak: it has seen little text.
+{_how(settings)}.
+
+It reads and writes text tokenised as Moses does; case is folded. As a translator it is weak: it has seen little text.
 
 ## Data and licence
 {terms}

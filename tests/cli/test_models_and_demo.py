@@ -9,12 +9,12 @@ import pytest
 from invocation import Run
 
 import normlens
-from normlens.catalogue import BUNDLED, HUB_EXAMPLES
+from normlens.catalogue import HUB_EXAMPLES, NAMED
 from normlens.cli import demo as demo_command
 
 
 def test_models_are_listed_for_people_and_machines(run: Run) -> None:
-    names = [*BUNDLED, *HUB_EXAMPLES]
+    names = [*NAMED, *HUB_EXAMPLES]
     shown = run("models").stdout
     assert all(name in shown for name in names)
     assert [row["name"] for row in json.loads(run("models", "--json").stdout)] == names

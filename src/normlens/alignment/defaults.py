@@ -1,7 +1,7 @@
 """The models that align when none is named."""
 
-DEFAULT_MODEL: str | None = None
-"""From source to target, by a name that :func:`normlens.load` takes; None while no model comes with the package."""
+DEFAULT_MODEL: str | None = "de-en"
+"""From source to target, by a name that :func:`normlens.load` takes; None for none."""
 
-DEFAULT_REVERSE_MODEL: str | None = None
+DEFAULT_REVERSE_MODEL: str | None = "en-de"
 """From target to source."""

@@ -103,8 +103,10 @@ class Models:
         """
         from normlens.alignment import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL, Extractor
 
-        if model is None:
+        if model is None and DEFAULT_MODEL is not None:
             model, reverse_model = DEFAULT_MODEL, reverse_model or DEFAULT_REVERSE_MODEL
+            also = "" if reverse_model is None else f" and {reverse_model}"
+            messages().print(f"No model was named: reading {model}{also}, German and English.", markup=False)
         if model is None:
             raise InvalidInput(
                 "No model was named, and none comes with this installation. Name a translation model for the two "

@@ -11,7 +11,9 @@ from typer.core import TyperGroup
 from normlens.cli.aer import aer
 from normlens.cli.align import align
 from normlens.cli.analyze import analyze
+from normlens.cli.attribute import attribute
 from normlens.cli.cluster import cluster
+from normlens.cli.compare import compare
 from normlens.cli.demo import demo
 from normlens.cli.models import models
 from normlens.cli.report import report
@@ -62,6 +64,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(analyze)
+app.command()(attribute)
+app.command()(compare)
 app.command()(report)
 app.command()(align)
 app.command()(aer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,7 +117,7 @@ def unreadable(path: Path | str, error: OSError | UnicodeDecodeError) -> Invalid
     return InvalidInput(f"{path} can't be read: {error.strerror or error}. Check the path.")
 
 
-def check_file(path: Path | None, *, reduced: bool = False) -> None:
+def check_file(path: Path | None, *, reduced: bool = False, suffixes: Sequence[str] = SUFFIXES) -> None:
     """Refuse a result file that can't be written, before anything is computed.
 
     Parameters
@@ -126,6 +126,8 @@ def check_file(path: Path | None, *, reduced: bool = False) -> None:
         Where the result goes; None for no file.
     reduced
         Whether the analysis keeps no whole maps, which most formats show.
+    suffixes
+        What its name may end in.
 
     Raises
     ------
@@ -134,9 +136,9 @@ def check_file(path: Path | None, *, reduced: bool = False) -> None:
     """
     if path is None:
         return
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in suffixes:
         raise InvalidInput(
-            f"The output {path.name} ends in {path.suffix or 'nothing'}; expected one of {', '.join(SUFFIXES)}. The ending "
+            f"The output {path.name} ends in {path.suffix or 'nothing'}; expected one of {', '.join(suffixes)}. The ending "
             "tells the format."
         )
     if reduced and path.suffix.lower() not in REDUCED_SUFFIXES:

@@ -22,12 +22,13 @@ def open_lens(
     dtype: str | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    task: str | None = None,
 ) -> Lens:
     """Load a model, saying so on standard error.
 
     Parameters
     ----------
-    model, device, dtype, revision, trust_remote_code
+    model, device, dtype, revision, trust_remote_code, task
         As in :func:`normlens.load`.
 
     Returns
@@ -42,7 +43,9 @@ def open_lens(
     with waiting(f"Loading {model}"), _quiet_loading(may_download=not _is_here(model)):
         import normlens
 
-        return normlens.load(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
+        return normlens.load(
+            model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code, task=task
+        )
 
 
 @contextmanager
@@ -71,6 +74,6 @@ def _quiet_loading(may_download: bool) -> Iterator[None]:
 
 
 def _is_here(model: str) -> bool:
-    from normlens.catalogue import BUNDLED
+    from normlens.catalogue import NAMED
 
-    return model in BUNDLED or Path(model).exists()
+    return model in NAMED or Path(model).exists()

@@ -7,26 +7,37 @@ This room knows numpy and xarray arrays alone; no model and no tensor enters it.
 from normlens.figures.alignment import aer_curves, alignment_matrices
 from normlens.figures.clusters import cluster_map
 from normlens.figures.heatmaps import heat_maps
+from normlens.figures.highlights import highlight_colours, highlights
+from normlens.figures.highlights_page import highlights_page
 from normlens.figures.layers import mixing_ratios, share_curves
 from normlens.figures.links import LinkedPair, links_page
 from normlens.figures.overview import head_overview
 from normlens.figures.report import report_figures
 from normlens.figures.saving import save
 from normlens.figures.scatter import alpha_against_norm
+from normlens.figures.scored_text import Row, ScoredText, ScoredWord, scored_text, scored_texts
 from normlens.figures.view import html_view
 
 __all__ = [
     "LinkedPair",
+    "Row",
+    "ScoredText",
+    "ScoredWord",
     "aer_curves",
     "alignment_matrices",
     "alpha_against_norm",
     "cluster_map",
     "head_overview",
     "heat_maps",
+    "highlight_colours",
+    "highlights",
+    "highlights_page",
     "html_view",
     "links_page",
     "mixing_ratios",
     "report_figures",
     "save",
+    "scored_text",
+    "scored_texts",
     "share_curves",
 ]

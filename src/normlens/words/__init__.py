@@ -5,7 +5,7 @@ own (as in BERT's pre-tokenisation). Nothing here reads the tokenizer's own spel
 every tokenizer with offsets is treated alike. A number of -1 stands for a special token throughout.
 """
 
-from normlens.words.merging import groups, merge_map, merge_sources, merge_spans, merge_targets
+from normlens.words.merging import groups, merge_map, merge_shares, merge_sources, merge_spans, merge_targets
 from normlens.words.numbering import SPECIAL, word_numbers
 from normlens.words.surface import CATEGORIES, categories, is_punctuation, readable_tokens
 
@@ -16,6 +16,7 @@ __all__ = [
     "groups",
     "is_punctuation",
     "merge_map",
+    "merge_shares",
     "merge_sources",
     "merge_spans",
     "merge_targets",

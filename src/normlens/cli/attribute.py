@@ -1,0 +1,64 @@
+"""``normlens attribute``: which words made the model say this."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from normlens.cli import options as given
+from normlens.cli.answers import RESULT_SUFFIXES, give
+from normlens.cli.attributing import Asked, explain
+from normlens.cli.files import check_file, read_text
+from normlens.cli.opening import open_lens
+
+
+def attribute(
+    model: given.Model,
+    text: given.Text = None,
+    file: given.TextFile = None,
+    method: Annotated[str, typer.Option("-m", "--method", help="How: [bold]compare[/bold] shows several.")] = "decompx",
+    target: given.Explained = None,
+    against: given.Against = None,
+    scope: Annotated[
+        str | None, typer.Option(help="For norm_rollout: how far into each block. Default: its first.")
+    ] = None,
+    position: given.Position = None,
+    row: given.Row = None,
+    layer: Annotated[
+        int | None, typer.Option(help="For maps: rolled out through this layer. Default: the whole model.")
+    ] = None,
+    target_text: given.TargetText = None,
+    output: given.AttributionFile = None,
+    as_json: given.Json = False,
+    task: given.Task = None,
+    device: given.Device = None,
+    dtype: given.Dtype = None,
+    revision: given.Revision = None,
+    trust_remote_code: given.TrustRemoteCode = False,
+) -> None:
+    """Say which words made the model say this: each word's share of a class, a token's logit, or any other number.
+
+    Without --target it is what the model itself predicts; a model without a head gets its map of sources. Sub-words are
+    merged into words.
+
+    [bold]Examples[/bold]
+
+    - [cyan]normlens attribute smollm2-135m "The capital of Germany is" -t " Berlin" --against " Paris"[/cyan]
+
+    - [cyan]normlens attribute ./sentiment "A film of rare grace." -t positive -o why.html[/cyan]
+
+    - [cyan]normlens attribute minilm-l6 "Unbelievably, it worked." -m norm_rollout --row mean[/cyan]
+    """
+    from normlens.attribution import method_named
+
+    asked, chosen = Asked(target, against, position, row, target_text), method_named(method)
+    asked.check()
+    asked.check_for(chosen)
+    check_file(output, suffixes=RESULT_SUFFIXES)
+    read = read_text(text, file)
+    lens = open_lens(
+        model, task=task, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
+    )
+    result = explain(lens, read, asked, chosen, scope, layer)
+    give(result, asked.row_of(lens, [result]), output, as_json)

@@ -1,0 +1,196 @@
+"""What ``normlens attribute`` and ``normlens compare`` share: what is asked of a method, and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from normlens.cli.opening import quiet
+from normlens.cli.terminal import messages, waiting
+from normlens.errors import InvalidInput, NormLensError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from normlens import Lens
+    from normlens.attribution import Method
+    from normlens.figures import Row
+
+_TELLING = ("decompx", "gradient_input", "norm_rollout", "alti", "rollout")
+_TELLING_PAIRS = ("decompx", "gradient_input", "alti_plus")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be explained in a text, as it was typed.
+
+    Attributes
+    ----------
+    target
+        A class or a token; None for what the model predicts.
+    against
+        Another one, whose logit is taken off.
+    position
+        Where the target is read, and whose row of a map is shown.
+    row
+        The row of a map that is shown instead: a number, or "mean".
+    target_text
+        An encoder–decoder's second text.
+    """
+
+    target: str | None = None
+    against: str | None = None
+    position: int | None = None
+    row: str | None = None
+    target_text: str | None = None
+
+    def check(self) -> None:
+        """Refuse what can't be meant, before a model is loaded.
+
+        Raises
+        ------
+        InvalidInput
+            If the row is neither a number nor "mean".
+        """
+        self._row()
+
+    def check_for(self, method: Method) -> None:
+        """Refuse a target for a method that knows none.
+
+        Raises
+        ------
+        InvalidInput
+            With what would work.
+        """
+        if method.targets == "none" and (self.target is not None or self.against is not None):
+            raise InvalidInput(
+                f"{method.name} maps sources to positions and knows no target; expected --position or --row. To explain "
+                "a target, take --method decompx."
+            )
+
+    def options(self, lens: Lens, method: Method) -> dict[str, Any]:
+        """What :meth:`normlens.Lens.attribute` takes of this for a method; a map knows no target."""
+        given: dict[str, Any] = {} if self.target_text is None else {"target_text": self.target_text}
+        if method.targets == "none":
+            return given
+        target = self._target(lens)
+        return given if target is None else given | {"target": target, "position": self.position}
+
+    def row_of(self, lens: Lens, results: Sequence[xr.DataArray]) -> Row:
+        """The row of maps that is shown: as asked, where the target is read, or a masked model's mask."""
+        row = self._row()
+        maps = [result for result in results if "target_id" in result.coords]
+        mask = getattr(lens.tokenizer, "mask_token_id", None)
+        if row is not None or mask is None or not maps:
+            return row
+        places = [k for k, token in enumerate(maps[0]["target_id"].values.tolist()) if token == mask]
+        return places[0] if len(places) == 1 else None
+
+    def _row(self) -> Row:
+        if self.row is None or self.row == "mean":
+            return self.position if self.row is None else "mean"
+        try:
+            return int(self.row)
+        except ValueError:
+            raise InvalidInput(
+                f"--row is {self.row!r}; expected the number of a position (negative: from the end), or mean."
+            ) from None
+
+    def _target(self, lens: Lens) -> Any:
+        """The target as the library takes it; None where nothing is named and the model has no head."""
+        from normlens.attribution import Predicted
+
+        if self.target is None and self.against is None and not _has_head(lens):
+            return None
+        named = Predicted() if self.target is None else _atom(lens, self.target)
+        return named if self.against is None else (named, _atom(lens, self.against))
+
+
+def explain(
+    lens: Lens, text: str, asked: Asked, method: Method, scope: str | None = None, layer: int | None = None
+) -> xr.DataArray:
+    """One method's answer for a text.
+
+    Parameters
+    ----------
+    lens, text, asked
+        The model, what it reads, what is to be explained.
+    method, scope
+        As :meth:`normlens.Lens.attribute` takes them.
+    layer
+        For methods with layers: the map rolled out through this layer, or what this layer adds to the target.
+
+    Raises
+    ------
+    NormLensError
+        As :meth:`normlens.Lens.attribute`; also if the method has no layers, or not this one.
+    """
+    options = asked.options(lens, method)
+    if layer is not None:
+        if "layers" not in method.options:
+            raise InvalidInput(f"{method.name} goes through the whole model at once; leave out --layer.")
+        options["layers"] = "rolled" if method.targets == "none" else "each"
+    with waiting(f"Asking {method.name}"), quiet():
+        result = lens.attribute(text, method=method.name, scope=scope, **options)
+    if layer is None:
+        return result
+    numbers = result["layer"].values.tolist()
+    if layer not in numbers:
+        raise InvalidInput(f"There is no layer {layer}; expected one of {numbers[0]} to {numbers[-1]}.")
+    return result.sel(layer=layer)
+
+
+def methods_named(names: str | None) -> list[Method] | None:
+    """The methods of a list with commas; None for none.
+
+    Raises
+    ------
+    InvalidInput
+        If one doesn't exist, or is named twice.
+    """
+    from normlens.attribution import method_named
+
+    if names is None:
+        return None
+    found = [method_named(name.strip()) for name in names.split(",")]
+    twice = sorted({method.name for method in found if found.count(method) > 1})
+    if twice:
+        raise InvalidInput(f"--methods names {', '.join(twice)} twice; expected each method once.")
+    return found
+
+
+def explain_all(lens: Lens, text: str, asked: Asked, methods: Sequence[Method] | None) -> list[xr.DataArray]:
+    """Several methods' answers for a text; without names, a telling few, less those that can't explain this model.
+
+    Raises
+    ------
+    NormLensError
+        If a method that was named, or every one of the telling few, can't explain this.
+    """
+    if methods is not None:
+        return [explain(lens, text, asked, method) for method in methods]
+    from normlens.attribution import method_named
+
+    found, error = [], None
+    for name in _TELLING_PAIRS if lens.model.config.is_encoder_decoder else _TELLING:
+        try:
+            found.append(explain(lens, text, asked, method_named(name)))
+        except NormLensError as refused:
+            error = error or refused
+            messages().print(f"Left out {name}: {refused}", markup=False, soft_wrap=True)
+    if error is not None and not found:
+        raise error
+    return found
+
+
+def _has_head(lens: Lens) -> bool:
+    """Whether the model is more than a plain one that gives hidden states."""
+    model = lens.model
+    return model.base_model is not model or model.get_output_embeddings() is not None
+
+
+def _atom(lens: Lens, given: str) -> str | int:
+    """A class by its number, where the model has classes and none of that name; anything else as it stands."""
+    is_number = given.strip().isdecimal() and given.strip() not in (lens.model.config.label2id or {})
+    return int(given) if is_number and lens.model.get_output_embeddings() is None else given

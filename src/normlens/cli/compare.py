@@ -1,0 +1,54 @@
+"""``normlens compare``: what several methods say of the same text."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from normlens.cli import options as given
+from normlens.cli.answers import RESULT_SUFFIXES, give
+from normlens.cli.attributing import Asked, explain_all, methods_named
+from normlens.cli.files import check_file, read_text
+from normlens.cli.opening import open_lens
+
+
+def compare(
+    model: given.Model,
+    text: given.Text = None,
+    file: given.TextFile = None,
+    methods: Annotated[
+        str | None, typer.Option("-m", "--methods", help="Names with commas between them. Default: a telling few.")
+    ] = None,
+    target: given.Explained = None,
+    against: given.Against = None,
+    position: given.Position = None,
+    row: given.Row = None,
+    target_text: given.TargetText = None,
+    output: given.AttributionFile = None,
+    as_json: given.Json = False,
+    task: given.Task = None,
+    device: given.Device = None,
+    dtype: given.Dtype = None,
+    revision: given.Revision = None,
+    trust_remote_code: given.TrustRemoteCode = False,
+) -> None:
+    """Compare methods of attribution: what each one says of the same text, under each other.
+
+    Methods that know targets explain the target; the others show the sources of the position where it is read.
+
+    [bold]Examples[/bold]
+
+    - [cyan]normlens compare smollm2-135m "The capital of Germany is" -t " Berlin" --against " Paris"[/cyan]
+
+    - [cyan]normlens compare ./sentiment "A film of rare grace." -m decompx,alti,integrated_gradients -o compared.png[/cyan]
+    """
+    asked, chosen = Asked(target, against, position, row, target_text), methods_named(methods)
+    asked.check()
+    check_file(output, suffixes=RESULT_SUFFIXES)
+    read = read_text(text, file)
+    lens = open_lens(
+        model, task=task, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
+    )
+    results = explain_all(lens, read, asked, chosen)
+    give(results, asked.row_of(lens, results), output, as_json)

@@ -1,0 +1,248 @@
+"""A text whose words carry numbers: one row of an attribution, sub-words merged, ready to be shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from normlens.errors import InvalidInput
+from normlens.figures.style import readable
+from normlens.words import merge_shares
+
+Row = int | Literal["mean"] | None
+"""The target whose sources are shown: a position, the mean of all, or None for the usual one."""
+
+_UNITS = {"logit": "logits", "log-probability": "log-probability", "norm": "norm"}
+_LEFT = {"integrated_gradients": "baseline"}
+_LONGEST_WORD = 40
+_ROWS_OF_ONE = 1e-3  # rows whose sums are this near to one hold shares
+
+
+@dataclass(frozen=True)
+class ScoredWord:
+    """A word with its number.
+
+    Attributes
+    ----------
+    text
+        As a person reads it.
+    share
+        Its number, in the unit of the text; NaN where it isn't defined.
+    category
+        "special", "punctuation" or "other".
+    joined
+        Whether it follows the word before without a space.
+    side
+        "source", or "target" for an encoder–decoder's second text.
+    """
+
+    text: str
+    share: float
+    category: str = "other"
+    joined: bool = False
+    side: str = "source"
+
+    @property
+    def is_special(self) -> bool:
+        """Whether it is a special token, which stands in no text."""
+        return self.category == "special"
+
+
+@dataclass(frozen=True)
+class ScoredText:
+    """The words of a text with what one method says of them.
+
+    Attributes
+    ----------
+    name
+        The method, with its scope.
+    explained
+        What the numbers add up to, or whose sources they are.
+    words
+        In the order of the text.
+    signed
+        Whether numbers may be below zero.
+    unit
+        Of the numbers; "share" where they add up to one.
+    value
+        What is explained, as the model gave it; NaN for maps.
+    apart
+        What belongs to no source, by name: the bias share, and a remainder if there is one.
+    conservation_error
+        How exactly everything adds up; NaN where nothing is claimed.
+    """
+
+    name: str
+    explained: str
+    words: tuple[ScoredWord, ...]
+    signed: bool
+    unit: str
+    value: float = math.nan
+    apart: tuple[tuple[str, float], ...] = ()
+    conservation_error: float = math.nan
+
+    @property
+    def largest(self) -> float:
+        """The largest absolute number of a word, special tokens left aside where there are others; 1 if all are zero."""
+        ordinary = [abs(word.share) for word in self.words if not word.is_special]
+        sizes = ordinary or [abs(word.share) for word in self.words]
+        return max((size for size in sizes if math.isfinite(size)), default=0.0) or 1.0
+
+    def strength(self, word: ScoredWord) -> float:
+        """A word's number relative to the largest, −1 to 1; 0 for special tokens and where there is none."""
+        if word.is_special or not math.isfinite(word.share):
+            return 0.0
+        return float(np.clip(word.share / self.largest, -1.0, 1.0))
+
+    def strongest(self, count: int) -> list[int]:
+        """Indices of the words with the largest absolute numbers, the largest first; special tokens left aside."""
+        ordinary = [k for k, word in enumerate(self.words) if not word.is_special and math.isfinite(word.share)]
+        return sorted(ordinary, key=lambda k: -abs(self.words[k].share))[:count]
+
+    def written(self, number: float, *, sign: bool = True) -> str:
+        """Write a number as a person reads it: a percentage for shares of one, else three digits of the largest.
+
+        Parameters
+        ----------
+        number
+            In the unit of the text.
+        sign
+            Whether numbers of either sign carry a plus.
+        """
+        if not math.isfinite(number):
+            return "–"
+        if self.unit == "share":
+            return f"{100 * number:.1f} %" if 0.0005 <= abs(number) < 0.0995 else f"{100 * number:.0f} %"
+        digits = min(max(0, 2 - math.floor(math.log10(self.largest))), 9)
+        rounded = round(number, digits) + 0.0  # no minus in front of zero
+        return f"{rounded:{'+' if sign and self.signed and rounded else ''}.{digits}f}".replace("-", "−")
+
+    @property
+    def balance(self) -> str:
+        """What is explained, as the sum of its parts; empty for maps."""
+        if not math.isfinite(self.value):
+            return ""
+        total = sum(word.share for word in self.words)
+        parts = [f"shares {self.written(total, sign=False)}"]
+        parts += [f"{name} {self.written(number, sign=False)}" for name, number in self.apart]
+        return f"{self.written(self.value, sign=False)} = {' + '.join(parts)}"
+
+
+def scored_text(result: xr.DataArray, row: Row = None) -> ScoredText:
+    """Take one row of an attribution as a text whose words carry numbers.
+
+    Parameters
+    ----------
+    result
+        What ``lens.attribute`` returns: signed shares ``(source,)`` or ``(component, source)``, which are added up over
+        components, or a map ``(target, source)``.
+    row
+        For maps: the target whose sources are shown, by its position (negative: from the end), or "mean". By default
+        the first where all see all (an encoder's [CLS]), the last elsewhere.
+
+    Raises
+    ------
+    InvalidInput
+        If the array has other dimensions, or no such target.
+    """
+    if "component" in result.dims:
+        result = result.sum("component", keep_attrs=True)
+    if result.dims not in (("source",), ("target", "source")):
+        raise InvalidInput(
+            f"The attribution has dimensions ({', '.join(map(str, result.dims))}); expected (source) or (target, source). "
+            "Choose one layer first, as in result.sel(layer=5)."
+        )
+    attrs = result.attrs
+    is_map = "target" in result.dims
+    one, explained = _row_of(result, row) if is_map else (result, str(attrs.get("target", "")))
+    merged = merge_shares(one)
+    numbers = merged.values.astype(np.float64)
+    return ScoredText(
+        name=" ".join(str(attrs[key]) for key in ("method", "scope") if attrs.get(key)) or "attribution",
+        explained=explained,
+        words=_words(merged, numbers),
+        signed=not is_map or bool((numbers < 0).any()),
+        unit=_unit_of_row(numbers) if is_map else _unit(explained),
+        value=math.nan if is_map else _number(attrs.get("value")),
+        apart=_apart(one, is_map),
+        conservation_error=_number(attrs.get("conservation_error")),
+    )
+
+
+def scored_texts(results: xr.DataArray | Sequence[xr.DataArray], row: Row = None) -> list[ScoredText]:
+    """Take one row of each attribution, see :func:`scored_text`.
+
+    Raises
+    ------
+    InvalidInput
+        If there is none.
+    """
+    several = [results] if isinstance(results, xr.DataArray) else list(results)
+    if not several:
+        raise InvalidInput("No attribution was given to show; expected at least one result of lens.attribute.")
+    return [scored_text(result, row) for result in several]
+
+
+def _row_of(result: xr.DataArray, row: Row) -> tuple[xr.DataArray, str]:
+    """The sources of one target of a map, and what that target is."""
+    targets, sources = result.shape
+    if row == "mean":
+        return result.mean("target", keep_attrs=True), "the mean of all positions"
+    if row is None:
+        sees_ahead = targets == sources and bool((np.triu(result.values, 1) != 0).any())
+        row = 0 if sees_ahead else targets - 1
+    if isinstance(row, bool) or not isinstance(row, (int, np.integer)) or not -targets <= row < targets:
+        raise InvalidInput(
+            f"There is no row {row!r} in this map; expected a position from 0 to {targets - 1} (negative numbers count "
+            "from the end), or 'mean'."
+        )
+    place = int(row) % targets
+    token = str(result["target_token"].values[place]) if "target_token" in result.coords else ""
+    return result.isel(target=place), f"position {place} ({readable(token)!r})"
+
+
+def _words(merged: xr.DataArray, numbers: np.ndarray) -> tuple[ScoredWord, ...]:
+    columns = [merged[f"source_{name}"].values.tolist() for name in ("token", "category", "start", "end")]
+    sides = merged["side"].values.tolist() if "side" in merged.coords else ["source"] * len(numbers)
+    found: list[ScoredWord] = []
+    before: tuple[str, str, int] = ("", "special", -1)
+    for token, category, start, end, side, share in zip(*columns, sides, numbers.tolist(), strict=True):
+        text = str(merged.attrs.get("target_text" if side == "target" else "text", ""))
+        touches = before[0] == side and "special" not in (before[1], category) and before[2] == start
+        joined = touches and 0 < start < len(text) and not any(map(str.isspace, text[start - 1 : start + 1]))
+        shown = readable(str(token))
+        shown = shown if len(shown) <= _LONGEST_WORD else shown[: _LONGEST_WORD - 1] + "…"
+        found.append(ScoredWord(shown, share, str(category), joined, str(side)))
+        before = (side, category, end)
+    return tuple(found)
+
+
+def _apart(one: xr.DataArray, is_map: bool) -> tuple[tuple[str, float], ...]:
+    """What belongs to no source, by name."""
+    if is_map:
+        bias = one.coords.get("target_bias_norm")
+        return () if bias is None or bias.ndim else (("bias", float(bias)),)
+    attrs = one.attrs
+    name = _LEFT.get(
+        str(attrs.get("method")), "bias" if math.isfinite(_number(attrs.get("conservation_error"))) else "left over"
+    )
+    parts = [(name, _number(attrs.get("bias_share"))), ("remainder", _number(attrs.get("remainder")))]
+    return tuple(part for part in parts if math.isfinite(part[1]) and (part[1] or part[0] != "remainder"))
+
+
+def _unit(target: str) -> str:
+    """The unit of a target, by its name."""
+    return next((unit for start, unit in _UNITS.items() if target.startswith(start)), "the target's own unit")
+
+
+def _unit_of_row(numbers: np.ndarray) -> str:
+    return "share" if abs(float(np.nansum(numbers)) - 1.0) < _ROWS_OF_ONE else "norm"
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,221 @@
+"""``normlens attribute`` and ``normlens compare``: the library's numbers by words, on the terminal and in files."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from architectures import tiny
+from invocation import Run
+from rich.console import Console
+from transformers import (
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    GPT2LMHeadModel,
+    MarianMTModel,
+    PreTrainedTokenizerFast,
+)
+
+import normlens
+from normlens.attribution import Predicted
+from normlens.cli.highlighted import highlighted
+from normlens.figures import scored_text
+from normlens.words import merge_shares
+
+TEXT = "the unhappiness sat here."
+WORDS = ["[CLS]", "the", "unhappiness", "sat", "here", ".", "[SEP]"]
+
+
+def saved(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def classifier(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny BERT that tells bad, good and 7."""
+    config = tiny.configuration("bert")
+    config.id2label = {0: "bad", 1: "good", 2: "7"}
+    config.label2id = {name: i for i, name in config.id2label.items()}
+    torch.manual_seed(0)
+    model = BertForSequenceClassification._from_config(config)
+    return saved(model, tokenizer, tmp_path_factory.mktemp("classifier"))
+
+
+@pytest.fixture(scope="module")
+def decoder(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny GPT-2."""
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel._from_config(tiny.configuration("gpt2"))
+    return saved(model, tokenizer, tmp_path_factory.mktemp("decoder"))
+
+
+def by_words(folder: Path, **options: Any) -> list[float]:
+    found: list[float] = merge_shares(normlens.load(str(folder)).attribute(TEXT, **options)).values.tolist()
+    return found
+
+
+def printed(run: Run, *arguments: object) -> dict[str, Any]:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "target"),
+    [
+        (["--target", "good"], "good"),
+        (["--target", "1"], 1),
+        (["--target", "7"], "7"),
+        (["--target", "good", "--against", "bad"], ("good", "bad")),
+        (["--target", "logprob:good"], "logprob:good"),
+        ([], Predicted()),
+    ],
+)
+def test_words_get_the_shares_of_their_pieces(options: list[str], target: Any, classifier: Path, run: Run) -> None:
+    found = printed(run, "attribute", classifier, TEXT, *options)
+    assert [word["word"] for word in found["words"]] == WORDS
+    expected = by_words(classifier, target=target)
+    np.testing.assert_allclose([word["share"] for word in found["words"]], expected, rtol=1e-6)
+    total = sum(expected) + found["bias_share"] + found["remainder"]
+    assert found["value"] == pytest.approx(total, abs=1e-6)
+    assert found["conservation_error"] < 1e-5
+
+
+def test_a_token_is_explained_where_it_is_asked_for(decoder: Path, run: Run) -> None:
+    found = printed(run, "attribute", decoder, TEXT, "-t", "dog", "--against", "cat", "--position", 3)
+    shares = [word["share"] for word in found["words"]]
+    np.testing.assert_allclose(shares, by_words(decoder, target=("dog", "cat"), position=3), rtol=1e-6)
+    assert found["explained"] == "logit of 'dog' − 'cat' at position 3 ('happi')"
+    assert shares[3:] == [0.0] * 4  # what comes after the position can't have been read
+
+
+def test_a_model_without_a_head_gives_its_map(bert: Path, run: Run) -> None:
+    lens = normlens.load(str(bert))
+    expected = merge_shares(lens.attribute(TEXT, method="norm_rollout", scope="attention"))
+    arguments = ["attribute", bert, TEXT, "--method", "norm_rollout", "--scope", "attention"]
+    for row, values in ((None, expected[0]), ("-1", expected[-1]), ("mean", expected.mean("target"))):
+        found = printed(run, *arguments, *([] if row is None else ["--row", row]))
+        np.testing.assert_allclose([word["share"] for word in found["words"]], values, rtol=1e-6)
+        assert (found["value"], found["unit"]) == (None, "share")
+    assert "hidden" not in printed(run, "attribute", bert, TEXT)["explained"]
+
+
+def test_one_layer_may_be_chosen(bert: Path, run: Run) -> None:
+    rolled = normlens.load(str(bert)).attribute(TEXT, method="rollout", layers="rolled").sel(layer=0)
+    found = printed(run, "attribute", bert, TEXT, "-m", "rollout", "--layer", 0)
+    np.testing.assert_allclose([word["share"] for word in found["words"]], merge_shares(rolled)[0], rtol=1e-6)
+
+
+def test_a_mask_chooses_the_row(tokenizer: PreTrainedTokenizerFast, tmp_path: Path, run: Run) -> None:
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.mask_token = "[UNK]"
+    folder = saved(BertForMaskedLM._from_config(tiny.configuration("bert")), tokenizer, tmp_path / "masked")
+    found = printed(run, "compare", folder, "the [UNK] sat here.", "-m", "decompx,rollout", "-t", "dog")
+    explained = [method["explained"] for method in found["methods"]]
+    assert explained == ["logit of 'dog' at position 2 ('[UNK]')", "position 2 ('[UNK]')"]
+
+
+def test_the_second_text_has_words_of_its_own(tokenizer: PreTrainedTokenizerFast, tmp_path: Path, run: Run) -> None:
+    folder = saved(MarianMTModel._from_config(tiny.configuration("marian")), tokenizer, tmp_path / "marian")
+    found = printed(run, "compare", folder, "the cat.", "--target-text", "a dog.", "-t", "Paris")
+    assert [method["method"] for method in found["methods"]] == ["decompx", "gradient_input", "alti_plus"]
+    for method in found["methods"]:
+        sides = [word["side"] for word in method["words"]]
+        assert sides == ["source"] * sides.count("source") + ["target"] * sides.count("target")
+        assert 0 < sides.count("source") < len(sides)
+
+
+def test_the_terminal_shows_words_strongest_first_and_the_sum(classifier: Path, run: Run) -> None:
+    result = run("attribute", classifier, TEXT, "--target", "good")
+    text = scored_text(normlens.load(str(classifier)).attribute(TEXT, target="good"))
+    assert "[CLS] the unhappiness sat here. [SEP]" in result.stdout
+    below = result.stdout[result.stdout.index("Strongest words") :].splitlines()[1:]
+    strongest = [text.words[k] for k in text.strongest(5)]
+    assert [line.split()[:2] for line in below[:5]] == [[word.text, text.written(word.share)] for word in strongest]
+    first, last = (text.written(text.words[k].share) for k in (0, -1))
+    assert f"special tokens: [CLS] {first}, [SEP] {last}" in result.stdout
+    assert f"{text.balance} (logits)" in result.stdout
+    assert "Parts add up within" in result.stdout
+
+
+def test_the_strongest_word_has_the_strongest_ground(classifier: Path) -> None:
+    text = scored_text(normlens.load(str(classifier)).attribute(TEXT, target="good"))
+    segments = list(highlighted(text).render(Console()))
+    colours = {part.text: part.style.bgcolor.name for part in segments if part.style and part.style.bgcolor}
+    strongest = text.words[text.strongest(1)[0]]
+    assert colours[strongest.text] == ("#003a5c" if strongest.share > 0 else "#6e3000")
+    assert not {"[CLS]", "[SEP]"} & colours.keys()
+
+
+def test_methods_stand_beside_each_other(classifier: Path, run: Run) -> None:
+    result = run("compare", classifier, TEXT, "--target", "good")
+    assert result.exit_code == 0
+    names = ["decompx", "gradient_input", "norm_rollout", "alti", "rollout"]
+    sums = result.stdout[result.stdout.index("What they add up to") :].splitlines()[2:]
+    assert [line.split()[0] for line in sums] == names
+    assert result.stdout.count("the unhappiness sat here.") == len(names)
+    assert "Left out" not in result.stderr
+
+
+def test_methods_that_do_not_fit_are_left_out_unless_they_were_named(bert: Path, run: Run) -> None:
+    found = run("compare", bert, TEXT, "--json")
+    names = [method["method"] for method in json.loads(found.stdout)["methods"]]
+    assert names == ["decompx", "norm_rollout", "alti", "rollout"]
+    assert "Left out gradient_input: " in found.stderr
+    assert run("compare", bert, TEXT, "-m", "rollout,gradient_input").exit_code == 2
+    assert len(printed(run, "compare", bert, TEXT, "-m", "rollout")["methods"]) == 1
+
+
+@pytest.mark.parametrize("ending", ["html", "png", "svg", "pdf", "json", "csv"])
+def test_files_are_written_by_their_ending(ending: str, classifier: Path, run: Run, tmp_path: Path) -> None:
+    out = tmp_path / f"out.{ending}"
+    result = run("compare", classifier, TEXT, "-m", "decompx,rollout", "-t", "good", "-o", out)
+    assert (result.exit_code, result.stdout) == (0, "")
+    content = out.read_bytes()
+    starts = {"html": b"<!DOCTYPE", "png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "json": b"{", "csv": b"method,"}
+    assert content.startswith(starts[ending])
+    if ending == "csv":
+        rows = list(csv.DictReader(io.StringIO(content.decode())))
+        assert [row["word"] for row in rows] == WORDS * 2
+        shares = [float(row["share"]) for row in rows[:7]]
+        np.testing.assert_allclose(shares, by_words(classifier, target="good"), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["attribute", "--method", "decompy"], "no method 'decompy'"),
+        (["attribute", "-m", "rollout", "-t", "good"], "knows no target"),
+        (["attribute", "-m", "rollout", "--row", "first"], "--row is 'first'"),
+        (["attribute", "-m", "rollout", "--row", "99"], "no row 99"),
+        (["attribute", "-m", "rollout", "--layer", "9"], "no layer 9"),
+        (["attribute", "--layer", "1"], "leave out --layer"),
+        (["attribute", "-t", "excellent"], "no class 'excellent'"),
+        (["attribute", "-t", "good", "--position", "1"], "classifies the whole text"),
+        (["attribute", "--scope", "block"], "has no scopes"),
+        (["attribute", "-o", "out.docx"], "expected one of .html"),
+        (["attribute", "-o", "missing/out.png"], "no folder missing"),
+        (["attribute", "--task", "poetry"], "Unknown task 'poetry'"),
+        (["compare", "-m", "decompx,decompx"], "names decompx twice"),
+        (["compare", "-m", "decompx,,rollout"], "no method ''"),
+    ],
+)
+def test_bad_input_ends_with_one_message(
+    arguments: list[str], message: str, classifier: Path, run: Run, tmp_path: Path
+) -> None:
+    command, *options = arguments
+    result = run(command, classifier, TEXT, *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())
