@@ -142,6 +142,19 @@ def test_texts_of_different_length_are_refused_before_a_model_is_opened(run: Run
     assert "has 6 lines" in result.stderr
 
 
+def test_german_and_english_are_aligned_by_the_models_that_come_along(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "text.de").write_text("Das ist ein Haus .\nich habe gestern zwei Bücher gekauft .\n", encoding="utf-8")
+    (tmp_path / "text.en").write_text("That is a house .\nI bought two books yesterday .\n", encoding="utf-8")
+
+    result = run("align", "text.de", "text.en")
+
+    assert result.exit_code == 0
+    first, second = result.stdout.splitlines()
+    assert first == "0-0 1-1 2-2 3-3 4-4"
+    assert {"0-0", "2-4", "3-2", "4-3", "6-5"} <= set(second.split())
+    assert "reading de-en and en-de" in result.stderr
+
+
 def test_without_a_model_one_is_asked_for(run: Run, texts: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("normlens.alignment.DEFAULT_MODEL", None)
     result = run("align", *texts)

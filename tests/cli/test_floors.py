@@ -11,13 +11,13 @@ from normlens import cli
 
 COMMANDS = Path(cli.__file__).parent
 ROOMS = {
-    "alignment", "analysis", "attribution", "catalogue", "clustering", "errors", "figures", "heads", "report", "samples",
-    "saving", "statistics", "topk", "words",
+    "alignment", "analysis", "attribution", "catalogue", "clustering", "errors", "figures", "heads", "needs", "report",
+    "samples", "saving", "statistics", "topk", "words",
 }  # fmt: skip
 COMMAND_FILES = [
     "aer", "align", "aligning", "analyze", "answers", "attribute", "attributing", "cluster", "clustering", "compare",
-    "corpus", "demo", "files", "highlighted", "models", "opening", "options", "points", "report", "summary", "tables",
-    "terminal",
+    "corpus", "demo", "files", "highlighted", "models", "opening", "options", "points", "report", "sparing",
+    "summary", "tables", "terminal", "topk",
 ]  # fmt: skip
 
 

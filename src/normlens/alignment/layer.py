@@ -23,8 +23,8 @@ from normlens.errors import InvalidInput
 
 Scores = NDArray[np.float64]
 
-DEFAULT_RULE = "moved"
-"""The rule of ``auto``."""
+DEFAULT_RULE = "self-agreement"
+"""The rule of ``auto``: of those that need one model only it chose best, and a few pairs are enough for it."""
 
 
 @dataclass(frozen=True)

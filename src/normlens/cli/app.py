@@ -18,6 +18,7 @@ from normlens.cli.demo import demo
 from normlens.cli.models import models
 from normlens.cli.report import report
 from normlens.cli.terminal import show_error
+from normlens.cli.topk import topk
 from normlens.errors import NormLensError
 
 BAD_INPUT = 2
@@ -70,6 +71,7 @@ app.command()(report)
 app.command()(align)
 app.command()(aer)
 app.add_typer(cluster)
+app.command()(topk)
 app.command()(models)
 app.command()(demo)
 

@@ -82,9 +82,7 @@ def count_sources(
     return found
 
 
-def sources_for_share(
-    parts: Float[Tensor, "*rows source"], share: float
-) -> Int[Tensor, "*rows"]:
+def sources_for_share(parts: Float[Tensor, "*rows source"], share: float) -> Int[Tensor, "*rows"]:
     """The fewest sources that hold a share of the sum; one where the sum is zero.
 
     Parameters
@@ -145,7 +143,7 @@ def _counted(
     weights = weights if targets is None else weights[:, :, targets.to(weights.device)]
     weights = weights.to(projection.factors().dtype)
     norms = weights * projection.log_norms(call.value).exp().unsqueeze(-2)
-    counts = {name: weights.new_zeros(weights.shape[:3], dtype=torch.long) for name in COUNTS}
+    counts = {name: weights.new_ones(weights.shape[:3], dtype=torch.long) for name in COUNTS}
     counts["weight share"], counts["norm share"] = sources_for_share(weights, share), sources_for_share(norms, share)
     factors = projection.factors()
     group = weights.shape[1] // call.value.shape[1]

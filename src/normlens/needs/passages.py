@@ -8,10 +8,13 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from normlens.encoding import encode_text
 from normlens.errors import InvalidInput
+from normlens.examples import position_limit
+from normlens.lens import Lens
+
+_TOKENS = 256  # of a passage, unless told otherwise
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,39 +41,44 @@ class Passages:
         return int(self.ids.shape[1])
 
 
-def cut_into_passages(
-    tokenizer: PreTrainedTokenizerBase, text: str, tokens: int, limit: int | None = None
-) -> Passages:
+def cut_into_passages(lens: Lens, text: str, tokens: int | None = None, limit: int | None = None) -> Passages:
     """Cut a text into passages; what is left at its end is dropped, unless the text is no longer than one passage.
 
     Parameters
     ----------
-    tokenizer
-        The model's.
+    lens
+        A lens on the model that reads them, with its tokenizer.
     text
         The whole text.
     tokens
-        Tokens of each passage, special tokens among them.
+        Tokens of each passage, special tokens among them; None: 256, or as many as the model has positions for.
     limit
         How many passages to keep at most, spread evenly over the text.
 
     Raises
     ------
     InvalidInput
-        If the text is empty, or there is no room for a token beside the special ones.
+        If there is no tokenizer, the text is empty, the model has fewer positions, or there is no room for two tokens
+        beside the special ones.
     """
-    encoded = encode_text(tokenizer, text)
+    if lens.tokenizer is None:
+        raise InvalidInput(f"{lens.name} came without a tokenizer, so it can't read a text. Load one beside it.")
+    positions = position_limit(lens.model)
+    tokens = min(_TOKENS, positions) if tokens is None else tokens
+    if tokens > positions:
+        raise InvalidInput(f"Passages of {tokens} tokens were asked for; {lens.name} has {positions} positions.")
+    encoded = encode_text(lens.tokenizer, text)
     inside = np.flatnonzero(~encoded.special)
     if not len(inside):
         raise InvalidInput(f"The text holds nothing but special tokens: {text[:80]!r}. Expected at least one word.")
     before, after = encoded.ids[: inside[0]], encoded.ids[inside[-1] + 1 :]
     room = tokens - len(before) - len(after)
-    if room < 1 or (limit is not None and limit < 1):
-        raise InvalidInput(
-            f"Passages of {tokens} tokens, at most {limit} of them; expected at least one passage, and room for a token "
-            f"beside {len(before) + len(after)} special ones."
-        )
     body = encoded.ids[inside[0] : inside[-1] + 1]
+    if min(room, len(body)) < 2 or (limit is not None and limit < 1):
+        raise InvalidInput(
+            f"Passages of {tokens} tokens, at most {limit} of them, of a text of {len(body)}; expected at least one "
+            f"passage, with two tokens beside {len(before) + len(after)} special ones."
+        )
     room = min(room, len(body))
     whole = len(body) // room
     count = whole if limit is None else min(limit, whole)
