@@ -65,12 +65,14 @@ def _along_training(curves: Mapping[str, Any], references: Mapping[str, float]) 
             for measure, colour in MEASURE_COLOURS.items():
                 rates = [best(point["table"], measure, "awi")["aer"] for point in part["points"]]
                 axes.plot(minutes, rates, line, color=colour, marker="os"[measure == "norm"], markersize=3.5)
-            axes.annotate(name, (minutes[-1], rates[-1]), xytext=(4, 0), textcoords="offset points", fontsize=7)
+            axes.annotate(
+                name, (minutes[-1], rates[-1]), xytext=(4, -14), textcoords="offset points", ha="right", fontsize=7.5
+            )
         for name, value in references.items():
             axes.axhline(100 * value, color="#999999", linewidth=1, linestyle=":")
             axes.annotate(
-                f"{name}, one direction", (1, 100 * value), xycoords=("axes fraction", "data"), xytext=(-2, 2),
-                ha="right", textcoords="offset points", fontsize=7.5, color="#666666",
+                f"{name}, one direction", (0, 100 * value), xycoords=("axes fraction", "data"), xytext=(4, -9),
+                ha="left", textcoords="offset points", fontsize=7.5, color="#666666",
             )  # fmt: skip
         axes.set(xlabel="processor minutes of training", ylabel="AER in %, best layer in AWI", ylim=(0, 100))
         axes.grid(axis="y", color="#E6E6E6", linewidth=0.6)
@@ -79,5 +81,5 @@ def _along_training(curves: Mapping[str, Any], references: Mapping[str, float]) 
             for kind in KINDS
             for measure in MEASURE_COLOURS
         ]
-        axes.legend(handles=handles, fontsize=7.5, loc="upper right")
+        figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=7.5)
     return figure
