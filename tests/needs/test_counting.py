@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import MakeLens
 from torch import Tensor
 
+import normlens
 from normlens.errors import InvalidInput
 from normlens.needs import COUNTS, count_sources, sources_for_share, sources_for_vector
+
+MakeLens = Callable[..., normlens.Lens]
 
 Draw = Callable[[int, int], list[int]]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from architectures import tiny
-from conftest import MakeLens
 from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 import normlens
@@ -14,6 +15,7 @@ from normlens import topk
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.needs import EmbeddingQuality, PredictionQuality, cut_into_passages, next_token_numbers, quality_of
 
+MakeLens = Callable[..., normlens.Lens]
 TEXT = "the cat sat here . a dog ran here . the dog is here ."  # 15 tokens of its own
 
 
