@@ -1,0 +1,157 @@
+"""ListOps as the Long Range Arena generates it: reading it, batches of it, and what decides a training on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from normlens.errors import InvalidInput
+
+WORDS = ("[PAD]", "[CLS]", *map(str, range(10)), "[MIN", "[MAX", "[MED", "[SM", "]")
+"""Everything that is read; parentheses are left out, since operators and brackets say the same."""
+
+PADDING = 0
+_NUMBERS = {word: number for number, word in enumerate(WORDS)}
+_SOURCE = "ListOps comes from the generator of https://github.com/google-research/long-range-arena."
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides what a training gives; kept beside it, so that it goes on only with the same.
+
+    Attributes
+    ----------
+    length
+        "short" (up to 200 words) or "long" (500 to 2,000).
+    k, by
+        Sources that each target keeps while training, and by what; k None: all.
+    seed
+        Of weights, order and dropout.
+    epochs, batch_tokens
+        Passes over the training part, and tokens per step, padding included.
+    width, layers, heads, dropout
+        Of the model; the feed-forward layers are four times as wide.
+    learning_rate, warmup
+        Peak, and the part of all steps that leads up to it; down to zero at the end.
+    limit
+        Examples of each part at most; None for all.
+    """
+
+    length: str = "short"
+    k: int | None = None
+    by: str = "weight"
+    seed: int = 1
+    epochs: int = 20
+    batch_tokens: int = 4096
+    width: int = 64
+    layers: int = 2
+    heads: int = 4
+    dropout: float = 0.1
+    learning_rate: float = 1e-3
+    warmup: float = 0.1
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        numbers = (self.epochs, self.batch_tokens, self.width, self.layers, self.heads)
+        if min(numbers) < 1 or self.width % self.heads or not 0 < self.warmup < 1 or self.learning_rate <= 0:
+            raise InvalidInput(
+                f"Epochs, tokens per step, width, layers and heads are {numbers}, the warm-up {self.warmup}, the learning "
+                f"rate {self.learning_rate}; expected at least 1 each, a width that the heads divide, a part between 0 and "
+                "1, and a rate above 0."
+            )
+
+
+@dataclass(frozen=True)
+class Example:
+    """One expression and its value.
+
+    Attributes
+    ----------
+    ids
+        Numbers of its words, [CLS] first.
+    label
+        0 to 9.
+    """
+
+    ids: tuple[int, ...]
+    label: int
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Examples padded to one length."""
+
+    ids: Int[Tensor, "text token"]
+    mask: Bool[Tensor, "text token"]
+    labels: Int[Tensor, " text"]
+
+
+def read_listops(data: Path, length: str, part: str, limit: int | None = None) -> list[Example]:
+    """Read one part.
+
+    Parameters
+    ----------
+    data
+        Folder that holds ``listops/listops_<length>_<part>.tsv``, with a header and lines of expression, tab, value.
+    length, part
+        "short" or "long"; "train" or "val".
+    limit
+        Examples to read at most.
+
+    Raises
+    ------
+    InvalidInput
+        If the file is missing or holds something else.
+    """
+    path = data / "listops" / f"listops_{length}_{part}.tsv"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()[1:]
+        found = [encoded(*line.split("\t")) for line in lines[:limit]]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} can't be read ({error}). {_SOURCE}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(f"{path} holds a line that is no expression of ListOps with its value ({error}).") from error
+    if not found:
+        raise InvalidInput(f"{path} holds no expression. {_SOURCE}")
+    return found
+
+
+def encoded(expression: str, value: str) -> Example:
+    """Number the words of an expression."""
+    words = [word for word in expression.split() if word not in "()"]
+    return Example((_NUMBERS["[CLS]"], *(_NUMBERS[word] for word in words)), int(value))
+
+
+def batches(examples: list[Example], tokens: int, *, shuffle: bool = False) -> Iterator[Batch]:
+    """Batches of examples of about one length, by torch's random numbers where they are shuffled.
+
+    Parameters
+    ----------
+    examples
+        All of them.
+    tokens
+        Of a batch at most, padding included; an example that is longer is a batch by itself.
+    shuffle
+        Whether lengths are blurred by a tenth, and batches come in random order.
+    """
+    blur = 1 + 0.1 * torch.rand(len(examples)) if shuffle else torch.ones(len(examples))
+    order = (torch.tensor([len(example.ids) for example in examples]) * blur).argsort().tolist()
+    groups: list[list[Example]] = [[]]
+    for place in order:
+        longest = max(len(example.ids) for example in [*groups[-1], examples[place]])
+        if groups[-1] and longest * (len(groups[-1]) + 1) > tokens:
+            groups.append([])
+        groups[-1].append(examples[place])
+    for place in torch.randperm(len(groups)).tolist() if shuffle else range(len(groups)):
+        yield _padded(groups[place])
+
+
+def _padded(group: list[Example]) -> Batch:
+    longest = max(len(example.ids) for example in group)
+    ids = torch.tensor([[*example.ids, *[PADDING] * (longest - len(example.ids))] for example in group])
+    return Batch(ids, ids != PADDING, torch.tensor([example.label for example in group]))

@@ -1,0 +1,117 @@
+"""``normlens topk``: numbers beside those of the library, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from architectures import tiny
+from invocation import Run
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+import normlens
+from normlens.needs import count_sources
+
+TEXT = "the cat sat here. a dog ran here, the dog is here. the cat is a cat, a dog is a dog. the cat ran."
+
+
+@pytest.fixture(scope="module")
+def decoder(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny decoder that predicts tokens."""
+    folder = tmp_path_factory.mktemp("decoder")
+    torch.manual_seed(0)
+    LlamaForCausalLM(tiny.configuration("llama")).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    (tmp_path / "page.txt").write_text(TEXT)
+    return tmp_path / "page.txt"
+
+
+def test_a_decoder_is_judged_by_its_perplexity(decoder: Path, page: Path, run: Run) -> None:
+    chosen = ["-k", "2,16", "--by", "norm", "--full-denominator", "--tokens", 16, "--limit", 1, "--json"]
+    result = run("topk", decoder, page, *chosen)
+    assert result.exit_code == 0
+    answer = json.loads(result.stdout)
+    assert (answer["passages"], answer["passages_in_text"], answer["tokens"]) == (1, 2, 16)
+    lens = normlens.load(decoder)
+    inside = lens.tokenizer(TEXT, add_special_tokens=False)["input_ids"]
+    ids = torch.tensor([[lens.tokenizer.cls_token_id, *inside[:14], lens.tokenizer.sep_token_id]])
+    with torch.no_grad():
+        dense = float(lens.model(input_ids=ids, labels=ids).loss)
+        with normlens.topk.use(lens, k=2, by="norm", renormalise=False):
+            kept = float(lens.model(input_ids=ids, labels=ids).loss)
+    assert answer["dense"]["perplexity"] == pytest.approx(math.exp(dense), rel=1e-5)
+    two, all_of_them = answer["kept"]
+    assert (two["k"], two["perplexity"]) == (2, pytest.approx(math.exp(kept), rel=1e-5))
+    assert all_of_them["perplexity"] == pytest.approx(math.exp(dense), rel=1e-5)
+    assert all_of_them["agreement"] == 1
+    counts = count_sources(lens, {"input_ids": ids}, targets=range(8, 16))
+    for row, (path, found) in zip(answer["needed"], counts.items(), strict=True):
+        assert row["module"] == path
+        assert row["weight"]["median"] == float(np.median(found["weight"]))
+        heads = np.median(found["norm"][0], axis=1)
+        assert (row["norm"]["neediest"], row["norm"]["head"]) == (heads.max(), heads.argmax())
+
+
+def test_an_encoder_is_judged_by_its_embeddings(bert: Path, page: Path, run: Run) -> None:
+    result = run("topk", bert, page, "-k", "1,9", "--tokens", 9, "--json")
+    answer = json.loads(result.stdout)
+    assert answer["dense"] == {}
+    one, whole = answer["kept"]
+    assert one["lowest_cosine"] <= one["cosine"] < 0.9999
+    assert whole["cosine"] == pytest.approx(1)
+    assert all(1 <= row[name]["median"] <= 9 for row in answer["needed"] for name in ("weight", "norm"))
+
+
+def test_a_person_sees_two_tables(decoder: Path, page: Path, run: Run) -> None:
+    result = run("topk", decoder, page, "-k", "16", "--tokens", 16)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert "page.txt: 2 of 2 passages of 16 tokens; sources kept by weight, weights sum to one again." in lines[0]
+    dense, kept = (line.split() for line in lines[3:5])
+    assert (dense[0], kept[0], kept[1]) == ("dense", "16", dense[1])
+    assert kept[2:] in (["+0.0", "%", "100", "%"], ["-0.0", "%", "100", "%"])
+    assert "within 10 % of its length" in result.stdout
+    assert "layers.0.self_attn" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-k", "0"], "expected whole numbers from 1"),
+        (["-k", "4,x"], "k is '4,x'"),
+        (["-k", "2.5"], "k is '2.5'"),
+        (["--by", "chance"], "chance"),
+        (["--tokens", "1"], "at least 2 tokens"),
+        (["--within", "0"], "a distance of 0.0"),
+        (["--within", "nan"], "a distance of nan"),
+    ],
+)
+def test_bad_options_are_refused_before_the_model_is_loaded(
+    arguments: list[str], message: str, page: Path, run: Run
+) -> None:
+    result = run("topk", "nobody/such-model", page, *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in " ".join(result.stderr.split())
+    assert "Loading" not in result.stderr
+
+
+def test_what_a_model_cannot_read_is_refused(bert: Path, marian: Path, run: Run, page: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text(" \n")
+    for model, arguments, message in (
+        (bert, ["missing.txt"], "missing.txt can't be read"),
+        (bert, ["empty.txt"], "The text is empty"),
+        (bert, [page, "--tokens", 100], "has 64 positions"),
+        (marian, [page], "neither an encoder nor a decoder"),
+    ):
+        result = run("topk", model, *arguments)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert message in " ".join(result.stderr.split())

@@ -1,0 +1,194 @@
+"""The top-k script run for real on tiny models, and ListOps trained for a moment."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import listops
+import pytest
+import topk_compared
+import topk_page
+import topk_quality
+import topk_table
+import torch
+import train_listops
+from architectures import tiny
+from topk_quality import Setting
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+import normlens
+from normlens.errors import InvalidInput
+
+TEXT = "the cat sat here. a dog ran here, the dog is here. the cat is a cat, a dog is a dog. the cat ran."
+
+
+@pytest.fixture(scope="module")
+def models(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of a tiny decoder with a head, and of a tiny encoder, named as seen from where they lie."""
+    above = tmp_path_factory.mktemp("models")
+    folders = {name: above / name for name in ("decoder", "encoder")}
+    torch.manual_seed(0)
+    LlamaForCausalLM(tiny.configuration("llama")).save_pretrained(folders["decoder"])
+    tiny.build("bert").save_pretrained(folders["encoder"])
+    for folder in folders.values():
+        tokenizer.save_pretrained(folder)
+    return above
+
+
+@pytest.fixture
+def options(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.chdir(models)
+    monkeypatch.setattr(topk_table, "DECODER", "decoder")
+    monkeypatch.setattr(topk_table, "ENCODER", "encoder")
+    (tmp_path / "text.txt").write_text(TEXT)
+    sizes = ["--tokens", "12", "--passages", "2", "--encoder-tokens", "9", "--encoder-passages", "3", "--layer-k", "2"]
+    return [*sizes, "--text", str(tmp_path / "text.txt"), "--output", str(tmp_path / "results")]
+
+
+def _kept(tmp_path: Path) -> dict[str, Any]:
+    return dict(json.loads((tmp_path / "results" / "topk_table.json").read_text(encoding="utf-8")))
+
+
+def test_predictions_are_those_of_the_switched_model(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert topk_table.main([*options, "--parts", "predictions"]) == 0
+    found = _kept(tmp_path)["predictions"]
+    assert (found["passages"], found["tokens"], found["ks"]) == (2, 12, [1, 2, 4, 8, 12])
+    lens = normlens.load("decoder")
+    ids = topk_quality.passages_of(lens, tmp_path / "text.txt", 12, 2).ids[1:]
+    with normlens.topk.use(lens, k=2, by="norm", renormalise=False), torch.no_grad():
+        loss = float(lens.model(input_ids=ids, labels=ids).loss)
+    assert found["rows"][1]["cells"]["norm full 2"]["nll"] == pytest.approx(loss, abs=2e-6)
+    for row in found["rows"]:
+        assert row["cells"]["weight renormalised 12"]["nll"] == pytest.approx(row["dense"]["nll"], abs=1e-5)
+    page = (tmp_path / "results" / "topk_table.md").read_text(encoding="utf-8")
+    mean = sum(row["cells"]["weight renormalised 4"]["nll"] for row in found["rows"]) / 2
+    assert f"| 4 | {math.exp(mean):.2f} |" in page
+    assert "<!-- --8<-- [start:predictions] -->" in page
+
+    monkeypatch.setattr(topk_quality, "quality_of", lambda *given: pytest.fail("measured again"))
+    assert topk_table.main([*options, "--parts", "predictions"]) == 0
+    assert _kept(tmp_path)["predictions"]["rows"] == found["rows"]
+
+
+def test_encoders_layers_and_counts_are_kept_and_drawn(options: list[str], tmp_path: Path) -> None:
+    name = "encoder"
+    assert topk_table.main([*options, "--parts", "embeddings", f"layers of {name}", f"needed {name}"]) == 0
+    kept = _kept(tmp_path)
+    embeddings, layers, needed = (kept[part] for part in ("embeddings", f"layers of {name}", f"needed {name}"))
+    assert all(row["cells"]["norm full 9"]["cosine"] == pytest.approx(1) for row in embeddings["rows"])
+    cell = layers["rows"][0]["cells"]["weight renormalised 2 layer 0"]["cosine"]
+    assert embeddings["rows"][0]["cells"]["weight renormalised 2"]["cosine"] < cell < 1
+    medians = torch.tensor(needed["counts"]["weight"]["median"])
+    config = tiny.configuration("bert")
+    assert medians.shape == (config.num_hidden_layers, config.num_attention_heads)
+    assert medians.min() >= 1 and medians.max() <= 9
+
+
+def test_a_part_that_is_unknown_or_lacks_its_data_is_refused(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert topk_table.main([*options, "--parts", "classifier"]) == 2
+    assert "no part 'classifier'" in capsys.readouterr().err
+    assert topk_table.main([*options, "--parts", "predictions", "--text", str(tmp_path / "none.txt")]) == 2
+    assert "can't be read" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+def _found(weight: list[float], norm: list[float]) -> dict[str, Any]:
+    rows = [
+        {"cells": {"weight full 1": {"nll": w}, "norm full 1": {"nll": n}}} for w, n in zip(weight, norm, strict=True)
+    ]
+    return {"ks": [1, 2], "seed": 0, "rows": rows}
+
+
+def test_norm_is_better_where_every_passage_says_so() -> None:
+    [one] = topk_compared.of_passages(_found([3, 4, 5], [2, 2, 2]), "nll", ("full", "full"))
+    assert (one.k, one.value) == (1, -2)
+    assert -3 <= one.low < one.high <= -1
+    assert (one.verdict(higher_is_better=False), one.verdict(higher_is_better=True)) == ("better", "worse")
+    [alike] = topk_compared.of_passages(_found([3, 4], [4, 3]), "nll", ("full", "full"))
+    assert alike.verdict(higher_is_better=False) == "alike"
+    told = topk_compared.sentence("Nats", [one, alike], higher_is_better=False)
+    assert told == "Nats: norm is **better** at k = 1; the interval holds zero at k = 1."
+
+
+def test_one_percent_must_hold_for_every_greater_k() -> None:
+    perplexity = {
+        ("weight renormalised", k): p for k, p in ((1, 30.0), (2, 10.05), (4, 10.2), (64, 10.05), (128, 10.0))
+    }
+    told = topk_page._one_percent([1, 2, 4, 64, 128], perplexity, 10.0)
+    assert "* by weight renormalised: from k = 64 on (k = 64: +0.50 %)" in told
+
+
+def test_settings_are_measured_once_by_name() -> None:
+    settings = topk_quality.grid([1, 2, 4]) + topk_quality.layer_grid(2, 3)
+    assert len({setting.name for setting in settings}) == len(settings) == 2 * 2 * (3 + 2) + 3 * 4
+    assert topk_quality.powers_of_two(12) == [1, 2, 4, 8, 12]
+    assert Setting("norm", "full", 4, 2).name == "norm full 4 layer 2"
+
+
+def _listops(folder: Path) -> Path:
+    """Expressions that anybody can answer: the largest of two numbers."""
+    (folder / "listops").mkdir(exist_ok=True)
+    lines = [f"( ( ( [MAX {a} ) {b} ) ] )\t{max(a, b)}" for a in range(10) for b in range(10)]
+    for part in ("train", "val"):
+        (folder / "listops" / f"listops_short_{part}.tsv").write_text("\n".join(["Source\tTarget", *lines]) + "\n")
+    return folder
+
+
+def test_expressions_are_read_without_parentheses(tmp_path: Path) -> None:
+    example = listops.read_listops(_listops(tmp_path), "short", "val")[37]
+    assert [listops.WORDS[number] for number in example.ids] == ["[CLS]", "[MAX", "3", "7", "]"]
+    assert example.label == 7
+
+
+def test_batches_hold_every_example_once_within_their_size() -> None:
+    examples = [listops.Example(tuple(range(1, 2 + n % 7)), n % 10) for n in range(30)]
+    for shuffle in (False, True):
+        drawn = list(listops.batches(examples, 20, shuffle=shuffle))
+        assert sorted(label for batch in drawn for label in batch.labels.tolist()) == sorted(n % 10 for n in range(30))
+        assert all(batch.ids.numel() <= 20 and torch.equal(batch.mask, batch.ids != 0) for batch in drawn)
+
+
+@pytest.mark.parametrize("k", [None, 2])
+def test_a_training_goes_on_where_it_stopped(k: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = _listops(tmp_path)
+    settings = listops.Settings(
+        k=k, by="norm", epochs=6, batch_tokens=100, width=16, layers=1, heads=2, learning_rate=0.02
+    )
+    whole = train_listops.train(settings, data, tmp_path / "whole")
+    assert whole["loss"][-1] < whole["loss"][0] - 0.1
+    assert whole["most_frequent"] == 0.19  # 19 of the 100 pairs hold a nine
+    epoch = train_listops._epoch
+
+    def interrupted(*given: Any) -> float:
+        if given[-1] == 2:
+            raise KeyboardInterrupt
+        return epoch(*given)
+
+    monkeypatch.setattr(train_listops, "_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_listops.train(settings, data, tmp_path / "halves")
+    monkeypatch.setattr(train_listops, "_epoch", epoch)
+    halves = train_listops.train(settings, data, tmp_path / "halves")
+    assert (halves["curve"], halves["loss"]) == (whole["curve"], pytest.approx(whole["loss"]))
+    if k is None:
+        assert whole["switched"]["weight renormalised"]["16"] == whole["accuracy"]
+    else:
+        dense = train_listops.train(replace(settings, k=None), data, tmp_path / "dense")
+        assert dense["loss"][0] != whole["loss"][0]
+    with pytest.raises(InvalidInput, match="other settings"):
+        (tmp_path / "halves" / "report.json").unlink()
+        train_listops.train(listops.Settings(seed=2), data, tmp_path / "halves")
+
+
+def test_a_line_that_is_no_expression_is_refused(tmp_path: Path) -> None:
+    (_listops(tmp_path) / "listops" / "listops_short_val.tsv").write_text("Source\tTarget\n[ADD 1 2 ]\t3\n")
+    with pytest.raises(InvalidInput, match="no expression of ListOps"):
+        listops.read_listops(tmp_path, "short", "val")
