@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,8 +41,15 @@ class Difference:
     low: float
     high: float
 
+    def written(self, form: str) -> str:
+        """The mean, and its interval where there is one, in a format such as ``"+.3f"``."""
+        interval = "" if math.isnan(self.low) else f" ({self.low:{form}} to {self.high:{form}})"
+        return f"{self.value:{form}}{interval}"
+
     def verdict(self, higher_is_better: bool) -> str:
-        """Whether norm is "better" or "worse"; "alike" where the interval holds zero or there is none."""
+        """Whether norm is "better" or "worse"; "alike" where the interval holds zero, "unknown" where there is none."""
+        if math.isnan(self.low):
+            return "unknown"
         if not (self.low > 0 or self.high < 0):
             return "alike"
         return "better" if (self.low > 0) == higher_is_better else "worse"
@@ -91,7 +99,7 @@ def sentence(what: str, differences: Sequence[Difference], *, higher_is_better: 
     higher_is_better
         Of the number.
     """
-    ks: dict[str, list[str]] = {"better": [], "worse": [], "alike": []}
+    ks: dict[str, list[str]] = {"better": [], "worse": [], "alike": [], "unknown": []}
     for one in differences:
         ks[one.verdict(higher_is_better)].append(str(one.k))
     parts = []
@@ -101,4 +109,6 @@ def sentence(what: str, differences: Sequence[Difference], *, higher_is_better: 
         parts.append(f"norm is **worse** at k = {', '.join(ks['worse'])}")
     if ks["alike"]:
         parts.append(f"the interval holds zero at k = {', '.join(ks['alike'])}")
+    if ks["unknown"]:
+        parts.append(f"one passage can't tell at k = {', '.join(ks['unknown'])}")
     return f"{what}: {'; '.join(parts)}."

@@ -166,7 +166,7 @@ def _needed(found: Found) -> Figure:
         bar = figure.colorbar(image, ax=list(panels), pad=0.02, fraction=0.04)
         bar.set_label("sources that half of the targets need")
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        bar.outline.set_edgecolor(FAINT)  # type: ignore[operator]
+        bar.outline.set_edgecolor(FAINT)
     return figure
 
 

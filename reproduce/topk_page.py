@@ -78,7 +78,12 @@ def _one_percent(ks: Sequence[int], perplexity: Mapping[tuple[str, int], float],
         excess = {k: perplexity[way, k] / dense - 1 for k in ks if (way, k) in perplexity}
         enough = [k for k in excess if all(abs(excess[other]) <= 0.01 for other in excess if other >= k)]
         at_64 = f" (k = 64: {100 * excess[64]:+.2f} %)" if 64 in excess else ""
-        lines.append(f"* by {way}: " + (f"from k = {enough[0]} on" if enough else "at no k that was measured") + at_64)
+        by, denominator = way.split()
+        lines.append(
+            f"* by {by}, {_denominator(denominator)}: "
+            + (f"from k = {enough[0]} on" if enough else "at no k that was measured")
+            + at_64
+        )
     return "Perplexity within 1 % of dense:\n\n" + "\n".join(lines)
 
 
@@ -139,7 +144,7 @@ def _compared(kept: Found) -> str:
     ks = sorted({one.k for found, _, _ in rows.values() for one in found})
     table = []
     for what, (found, _, form) in rows.items():
-        cells = {one.k: f"{one.value:{form}} ({one.low:{form}} to {one.high:{form}})" for one in found}
+        cells = {one.k: one.written(form) for one in found}
         table.append([what, *(cells.get(k, "") for k in ks)])
     lines = [f"* {sentence(what, found, higher_is_better=up)}" for what, (found, up, _) in rows.items()]
     return "\n\n".join(

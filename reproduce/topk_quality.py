@@ -125,19 +125,18 @@ def over_passages(
     batch
         Passages that run together.
     """
-    known = {row["passage"]: row for row in earlier.get("rows", [])}
-    rows: list[Row] = []
-    seconds = earlier.get("seconds", 0.0)
-    found = {"tokens": passages.tokens, "passages": len(passages), "rows": rows, "seconds": seconds}
-    for ids in passages.ids.split(batch):
+    names = [_fingerprint(ids) for ids in passages.ids]
+    known = {row["passage"]: row for row in earlier.get("rows", []) if row["passage"] in names}
+    found: Row = {"tokens": passages.tokens, "seconds": earlier.get("seconds", 0.0) if known else 0.0}
+    for first in range(0, len(names), batch):
         start = time.perf_counter()
-        names = [_fingerprint(row) for row in ids]
-        own = [known.get(name, {"passage": name, "cells": {}}) for name in names]
-        missing = [s for s in settings if any(s.name not in row["cells"] for row in own)]
+        own = [known.setdefault(name, {"passage": name, "cells": {}}) for name in names[first : first + batch]]
+        missing = [setting for setting in settings if any(setting.name not in row["cells"] for row in own)]
         if missing:
-            _measure(lens, ids, missing, own)
-        rows.extend(own)
-        found["seconds"] = seconds = round(seconds + time.perf_counter() - start, 1)
+            _measure(lens, passages.ids[first : first + batch], missing, own)
+        rows = [known[name] for name in names if name in known]
+        seconds = round(found["seconds"] + time.perf_counter() - start, 1)
+        found = {**found, "passages": len(rows), "rows": rows, "seconds": seconds}
         keep(found)
     return found
 
@@ -208,6 +207,6 @@ def _batches(lens: Lens, part: Part, size: int) -> Iterator[tuple[Mapping[str, t
         yield lens.tokenizer([part.texts[k] for k in places], padding=True, return_tensors="pt"), places
 
 
-def values(found: Row, name: str, number: str) -> np.ndarray:
+def values(found: Mapping[str, Any], name: str, number: str) -> np.ndarray:
     """One number of one setting, for every passage."""
     return np.array([row["cells"][name][number] for row in found["rows"]])

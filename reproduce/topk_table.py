@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 2 after an error, which is printed.
     """
-    measures = _measures(options := _options(arguments))
+    measures = Parts(options := _options(arguments)).all()
     path = options.output / f"{NAME}.json"
     try:
         for part in () if options.redraw else options.parts or measures:
@@ -80,53 +81,66 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _measures(options: argparse.Namespace) -> dict[str, Callable[[str], None]]:
-    """What measures each part and keeps it; a part whose data weren't named is not among them."""
-    path, text = options.output / f"{NAME}.json", options.text
+class Parts:
+    """What measures each part and keeps it.
 
-    def keeping(part: str, **about: Any) -> Callable[[Mapping[str, Any]], None]:
-        return lambda found: keep(path, part, {**about, "text": _called(text), "seed": options.seed, **found})
+    Parameters
+    ----------
+    options
+        Of the command line.
+    """
 
-    def quality(model: str, tokens: int, passages: int, k: int | None = None, batch: int = 1) -> Callable[[str], None]:
-        def measure(part: str) -> None:
-            lens = normlens.load(model)
-            read = passages_of(lens, text, tokens, passages)
-            ks = powers_of_two(read.tokens)
-            layers = lens.model.config.num_hidden_layers
-            settings = grid(ks) if k is None else layer_grid(k, layers)
-            about = {"model": model, "ks": ks} if k is None else {"model": model, "k": k, "layers": layers}
-            over_passages(lens, read, settings, kept(path).get(part, {}), keeping(part, **about), batch)
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options, self._path = options, options.output / f"{NAME}.json"
 
-        return measure
+    def all(self) -> dict[str, Callable[[str], None]]:
+        """Every part by its name; one whose data weren't named is not among them."""
+        options = self._options
+        decoder, encoder = (options.tokens, options.passages), (options.encoder_tokens, options.encoder_passages)
+        found: dict[str, Callable[[str], None]] = {
+            "embeddings": partial(self._quality, ENCODER, *encoder),
+            f"layers of {ENCODER}": partial(self._quality, ENCODER, *encoder, k=options.layer_k),
+            f"needed {ENCODER}": partial(self._needed, ENCODER, encoder[0], min(encoder[1], 16)),
+            f"needed {DECODER}": partial(self._needed, DECODER, *decoder),
+            "predictions": partial(self._quality, DECODER, *decoder),
+            f"layers of {DECODER}": partial(
+                self._quality, DECODER, options.short_tokens, options.passages, k=options.layer_k
+            ),
+        }
+        if options.classifier and options.data:
+            found["classifier"] = self._classifier
+        if options.listops:
+            found["listops"] = lambda part: keep(self._path, part, {"trainings": reports(options.listops)})
+        return found
 
-    def counted(model: str, tokens: int, passages: int) -> Callable[[str], None]:
-        def measure(part: str) -> None:
-            lens = normlens.load(model)
-            read = passages_of(lens, text, tokens, passages)
-            keeping(part, model=model)(needed(lens, read, options.seed))
+    def _quality(self, model: str, tokens: int, passages: int, part: str, k: int | None = None) -> None:
+        """All layers switched, at every k; or with a k one layer at a time."""
+        lens = normlens.load(model)
+        read = passages_of(lens, self._options.text, tokens, passages)
+        ks, layers = powers_of_two(read.tokens), lens.model.config.num_hidden_layers
+        settings = grid(ks) if k is None else layer_grid(k, layers)
+        about = {"model": model, "ks": ks} if k is None else {"model": model, "k": k, "layers": layers}
+        batch = 1 if model == DECODER else 16
+        over_passages(lens, read, settings, self._earlier(part), self._keeping(part, **about), batch)
 
-        return measure
+    def _needed(self, model: str, tokens: int, passages: int, part: str) -> None:
+        lens = normlens.load(model)
+        read = passages_of(lens, self._options.text, tokens, passages)
+        self._keeping(part, model=model)(needed(lens, read, self._options.seed))
 
-    def classifier(part: str) -> None:
-        lens = normlens.load(options.classifier)
-        texts = read_classified("sst", options.data).test.limited(options.texts)
+    def _classifier(self, part: str) -> None:
+        lens = normlens.load(self._options.classifier)
+        texts = read_classified("sst", self._options.data).test.limited(self._options.texts)
         ks = powers_of_two(32)
-        classified(lens, texts, grid(ks), kept(path).get(part, {}), keeping(part, ks=ks))
+        classified(lens, texts, grid(ks), self._earlier(part), self._keeping(part, ks=ks))
 
-    few, short, encoder = options.passages, options.short_tokens, (options.encoder_tokens, options.encoder_passages)
-    found: dict[str, Callable[[str], None]] = {
-        "embeddings": quality(ENCODER, *encoder, batch=16),
-        f"layers of {ENCODER}": quality(ENCODER, *encoder, k=options.layer_k, batch=16),
-        f"needed {ENCODER}": counted(ENCODER, encoder[0], min(encoder[1], 16)),
-        f"needed {DECODER}": counted(DECODER, options.tokens, few),
-        "predictions": quality(DECODER, options.tokens, few),
-        f"layers of {DECODER}": quality(DECODER, short, few, k=options.layer_k),
-    }
-    if options.classifier and options.data:
-        found["classifier"] = classifier
-    if options.listops:
-        found["listops"] = lambda part: keep(path, part, {"trainings": reports(options.listops)})
-    return found
+    def _earlier(self, part: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = kept(self._path).get(part, {})
+        return found
+
+    def _keeping(self, part: str, **about: Any) -> Callable[[Mapping[str, Any]], None]:
+        given = {**about, "text": _called(self._options.text), "seed": self._options.seed}
+        return lambda found: keep(self._path, part, {**given, **found})
 
 
 def _called(text: Path | None) -> str:

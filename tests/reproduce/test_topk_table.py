@@ -74,6 +74,8 @@ def test_predictions_are_those_of_the_switched_model(
     monkeypatch.setattr(topk_quality, "quality_of", lambda *given: pytest.fail("measured again"))
     assert topk_table.main([*options, "--parts", "predictions"]) == 0
     assert _kept(tmp_path)["predictions"]["rows"] == found["rows"]
+    assert topk_table.main([*options, "--parts", "predictions", "--passages", "1"]) == 0
+    assert _kept(tmp_path)["predictions"]["rows"] == found["rows"][:1]
 
 
 def test_encoders_layers_and_counts_are_kept_and_drawn(options: list[str], tmp_path: Path) -> None:
@@ -112,6 +114,8 @@ def test_norm_is_better_where_every_passage_says_so() -> None:
     assert (one.k, one.value) == (1, -2)
     assert -3 <= one.low < one.high <= -1
     assert (one.verdict(higher_is_better=False), one.verdict(higher_is_better=True)) == ("better", "worse")
+    [lone] = topk_compared.of_passages(_found([3], [2]), "nll", ("full", "full"))
+    assert (lone.verdict(higher_is_better=False), lone.written("+.1f")) == ("unknown", "-1.0")
     [alike] = topk_compared.of_passages(_found([3, 4], [4, 3]), "nll", ("full", "full"))
     assert alike.verdict(higher_is_better=False) == "alike"
     told = topk_compared.sentence("Nats", [one, alike], higher_is_better=False)
@@ -123,7 +127,7 @@ def test_one_percent_must_hold_for_every_greater_k() -> None:
         ("weight renormalised", k): p for k, p in ((1, 30.0), (2, 10.05), (4, 10.2), (64, 10.05), (128, 10.0))
     }
     told = topk_page._one_percent([1, 2, 4, 64, 128], perplexity, 10.0)
-    assert "* by weight renormalised: from k = 64 on (k = 64: +0.50 %)" in told
+    assert "* by weight, renormalised: from k = 64 on (k = 64: +0.50 %)" in told
 
 
 def test_settings_are_measured_once_by_name() -> None:
