@@ -196,8 +196,8 @@ def _needed(models: Mapping[str, Found]) -> str:
             heads = np.array(counted["median"])
             middle, most, nearly_all = counted["quantiles"]
             rows.append(
-                [f"{model}: {what}", f"{counted['mean']:.1f}", f"{middle:g}", f"{most:g}", f"{nearly_all:g}",
-                 f"{heads.min():g} to {heads.max():g}"]
+                [f"{model}: {what}", f"{counted['mean']:.1f}", f"{middle:.0f}", f"{most:.0f}", f"{nearly_all:.0f}",
+                 f"{heads.min():.0f} to {heads.max():.0f}"]
             )  # fmt: skip
         lines += [f"* {model}, {_difference_line(name, found['difference'][name])}" for name in found["difference"]]
     first = "; ".join(
