@@ -179,7 +179,7 @@ def _listops(found: Found) -> Figure:
             for (other, how), trainings in groups.items():
                 if other == length:
                     _trained(axes, how, trainings)
-            axes.set_title(f"ListOps, {length}")
+            axes.set(title=f"ListOps, {length}", ylim=(0, 0.6))
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
             axes.legend(loc="lower right")
         figure.axes[0].set_ylabel("accuracy on the validation part")
