@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from dataclasses import asdict
@@ -34,7 +35,14 @@ from translation_batches import (
     make_tokenizer,
     within_length,
 )
-from translation_course import GuidedTrainer, Record, last_checkpoint, only_item, steps_of_snapshots
+from translation_course import (
+    GuidedTrainer,
+    Record,
+    last_checkpoint,
+    only_item,
+    progress_at_end,
+    steps_of_snapshots,
+)
 from translation_export import export
 from translation_guide import Guide, statistical_links
 from translation_settings import Settings, keep_settings
@@ -104,6 +112,9 @@ def tokenizer_of(settings: Settings, text: ParallelText, out: Path) -> MarianTok
     folder = out / "tokenizer"
     if not (folder / "tokenizer_config.json").exists() and int(os.environ.get("RANK", "0")) == 0:
         write_text(text, out / "text")
+        if settings.start:
+            shutil.copytree(Path(settings.start) / "tokenizer", folder)
+            return MarianTokenizer.from_pretrained(folder)
         source, target = settings.direction.split("-")
         make_tokenizer(text.training, folder, source, target, settings.pieces)
     while not (folder / "tokenizer_config.json").exists():
@@ -119,7 +130,7 @@ def guide_of(settings: Settings, text: ParallelText, tokenizer: MarianTokenizer,
 
 
 def new_model(settings: Settings) -> MarianMTModel:
-    """Make the model with random weights: Marian's architecture, all embeddings tied."""
+    """Make the model, Marian's architecture with all embeddings tied: with random weights, or those it starts with."""
     config = MarianConfig(
         vocab_size=settings.pieces,
         d_model=settings.width,
@@ -143,7 +154,11 @@ def new_model(settings: Settings) -> MarianMTModel:
         decoder_start_token_id=PADDING,
         forced_eos_token_id=END,
     )
-    model = MarianMTModel(config)
+    model = (
+        MarianMTModel.from_pretrained(Path(settings.start) / "model", dtype=torch.float32)
+        if settings.start
+        else MarianMTModel(config)
+    )
     model.set_attn_implementation("eager")  # faster than the fused kernel on sentences this short, and it shows weights
     model.generation_config = GenerationConfig(
         pad_token_id=PADDING,
@@ -183,7 +198,12 @@ def trainer_of(
         report_to=[],
     )
     record = Record(
-        course, tokenizer, held_out, out, steps_of_snapshots(len(course) // arguments.world_size, settings.epochs)
+        course,
+        tokenizer,
+        held_out,
+        out,
+        steps_of_snapshots(len(course) // arguments.world_size, settings.epochs),
+        progress_at_end(Path(settings.start)) if settings.start else None,
     )
     return GuidedTrainer(
         model=new_model(settings),
@@ -202,6 +222,10 @@ def read_arguments(arguments: list[str] | None = None) -> tuple[Settings, Path, 
     parser.add_argument("--data", type=Path, default=os.environ.get("NORMLENS_DATA"), help="default: $NORMLENS_DATA")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--precision", choices=["bfloat16", "float32"], default=Settings.precision)
+    parser.add_argument(
+        "--start",
+        help="folder of a finished training to begin with, under a new learning rate (default: random weights)",
+    )
     parser.add_argument(
         "--guide", choices=["eflomal"], help="links that the attention learns to follow (default: none)"
     )

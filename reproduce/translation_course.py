@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,12 @@ def last_checkpoint(out: Path) -> str | None:
     return str(max(found, key=lambda path: int(path.name.split("-")[1]))) if found else None
 
 
+def progress_at_end(training: Path) -> dict[str, float]:
+    """Seconds, processor seconds and pairs that a finished training took."""
+    log = json.loads((training / "log.json").read_text(encoding="utf-8"))
+    return {name: max(entry.get(name, 0) for entry in log) for name in ("seconds", "cpu_seconds", "pairs")}
+
+
 class Record(TrainerCallback):  # type: ignore[misc]
     """Times a training, logs it, takes snapshots of the weights, and asks for a checkpoint every ten minutes.
 
@@ -75,22 +82,28 @@ class Record(TrainerCallback):  # type: ignore[misc]
         Folder for ``log.json`` and ``snapshots``.
     snapshots
         Steps after which the weights are kept.
+    before
+        What the training that this one starts with took: see :func:`progress_at_end`.
     """
 
     def __init__(
-        self, course: Course, tokenizer: MarianTokenizer, held_out: EncodedPairs, out: Path, snapshots: set[int]
+        self,
+        course: Course,
+        tokenizer: MarianTokenizer,
+        held_out: EncodedPairs,
+        out: Path,
+        snapshots: set[int],
+        before: Mapping[str, float] | None = None,
     ) -> None:
-        self.course, self.tokenizer, self.held_out, self.out, self.snapshots = (
-            course,
-            tokenizer,
-            held_out,
-            out,
-            snapshots,
-        )
+        self.course, self.tokenizer, self.held_out = course, tokenizer, held_out
+        self.out, self.snapshots = out, snapshots
+        self.before = before or {}
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Start the clocks from what earlier runs took."""
-        last: dict[str, float] = max(state.log_history, key=lambda entry: entry.get("seconds", 0.0), default={})
+        last: Mapping[str, float] = max(
+            state.log_history, key=lambda entry: entry.get("seconds", 0.0), default=self.before
+        )
         self.started = time.monotonic() - last.get("seconds", 0.0)
         self.started_cpu = time.process_time() - last.get("cpu_seconds", 0.0)
         self.saved = time.monotonic()
@@ -125,5 +138,5 @@ class Record(TrainerCallback):  # type: ignore[misc]
         return {
             "seconds": round(time.monotonic() - self.started, 1),
             "cpu_seconds": round(time.process_time() - self.started_cpu, 1),
-            "pairs": int(seen),
+            "pairs": int(seen + self.before.get("pairs", 0)),
         }

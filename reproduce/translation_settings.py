@@ -47,6 +47,9 @@ class Settings:
         ``"bfloat16"`` for mixed precision, or ``"float32"``.
     limit
         Pairs of each corpus to read at most; None for all.
+    start
+        Folder of a finished training whose vocabulary and weights this one begins with, under a new learning rate; None
+        for random weights.
     """
 
     direction: str
@@ -68,6 +71,7 @@ class Settings:
     held_out: int = 1000
     precision: str = "bfloat16"
     limit: int | None = None
+    start: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.masking <= 1 or self.epochs <= 0 or self.width % (2 * self.heads):
@@ -75,6 +79,21 @@ class Settings:
                 f"Masking {self.masking}, epochs {self.epochs}, width {self.width} with {self.heads} heads; expected "
                 "masking from 0 to 1, more than 0 epochs, and a width that is a multiple of twice the heads."
             )
+        if self.start is not None:
+            self._fits(Path(self.start))
+
+    def _fits(self, start: Path) -> None:
+        """Refuse a start that isn't finished, or is another kind of model."""
+        path = start / "model" / "training.json"
+        if not path.is_file():
+            raise InvalidInput(f"{start} holds no finished training. Finish it first, or leave out --start.")
+        given = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        for name in ("direction", "pieces", "width", "layers", "heads"):
+            if given[name] != getattr(self, name):
+                raise InvalidInput(
+                    f"The training in {start} has {name} {given[name]!r}, not {getattr(self, name)!r}. Expected the same; "
+                    "name it, or leave out --start."
+                )
 
 
 def keep_settings(settings: Settings, out: Path) -> None:

@@ -331,6 +331,25 @@ def test_finished_training_is_not_repeated_and_other_settings_are_refused(
         train(replace(settings, seed=2), data, tmp_path)
 
 
+def test_a_training_starts_with_another_ones_weights_and_counts_on(
+    settings: Settings, data: Path, straight: Path, tmp_path: Path
+) -> None:
+    train(replace(settings, start=str(straight), learning_rate=0.0, epochs=0.5), data, tmp_path)
+    one, other = (load_file(out / "model" / "model.safetensors") for out in (straight, tmp_path))
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], rtol=0, atol=0)
+    before, after = (json.loads((out / "log.json").read_text())[-1] for out in (straight, tmp_path))
+    assert after["cpu_seconds"] > before["cpu_seconds"]
+    assert after["pairs"] == pytest.approx(before["pairs"] * (1 + 0.5 / settings.epochs), abs=40)
+
+
+def test_a_start_must_be_finished_and_of_the_same_kind(settings: Settings, straight: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="holds no finished training"):
+        replace(settings, start=str(tmp_path))
+    with pytest.raises(InvalidInput, match="has layers 1, not 2"):
+        replace(settings, start=str(straight), layers=2)
+
+
 def test_command_line_gives_settings() -> None:
     settings, data, out = read_arguments(
         ["--direction=en-de", "--seed=3", "--data=d", "--out=o", "--learning-rate=0.1"]
