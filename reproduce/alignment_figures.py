@@ -50,8 +50,10 @@ def from_german(part: Mapping[str, Any]) -> bool:
 
 def _references(parts: Mapping[str, Any]) -> dict[str, float]:
     found = {"fast_align": FAST_ALIGN_AER["forward"] / 100}
-    if "eflomal" in parts:
-        found["eflomal"] = next(row["aer"] for row in parts["eflomal"]["table"] if row["how"] == "forward") / 100
+    for texts in ("all", "free"):
+        if part := parts.get(f"eflomal {texts}"):
+            aer = next(row["aer"] for row in part["table"] if row["how"] == "forward")
+            return {**found, "eflomal": aer / 100}
     return found
 
 

@@ -24,6 +24,7 @@ def page(parts: Mapping[str, Any]) -> str:
         ("Which layer, without annotated links", "rules", lambda: _rules(models), bool(models)),
         ("Heads", "heads", lambda: _heads(models), bool(models)),
         ("Two directions, and other aligners", "directions", lambda: _directions(parts), True),
+        ("What else was tried", "ways", lambda: _ways(parts), any(name.startswith("ways ") for name in parts)),
         ("Along training", "curve", lambda: _curves(parts), any(name.startswith("curve ") for name in parts)),
     ]
     for title, marker, maker, there in makers:
@@ -133,9 +134,10 @@ def _directions(parts: Mapping[str, Any]) -> str:
     names = {"forward": "one direction", "reverse": "the other direction"}
     known = {names.get(how, how): aer for how, aer in FAST_ALIGN_AER.items()}
     rows = [["fast_align", "", *_cells(known, ways)]]
-    if "eflomal" in parts:
-        found = {names.get(row["how"], row["how"]): row["aer"] for row in parts["eflomal"]["table"]}
-        rows.append([f"eflomal, {parts['eflomal']['pairs']:,} pairs", "", *_cells(found, ways)])
+    for name, part in parts.items():
+        if name.startswith("eflomal "):
+            found = {names.get(row["how"], row["how"]): row["aer"] for row in part["table"]}
+            rows.append([f"eflomal, {part['pairs']:,} pairs ({part['settings']['texts']})", "", *_cells(found, ways)])
     for name, part in parts.items():
         if name.startswith(("directions ", "model ")):
             table = part["table"] if name.startswith("directions ") else part["two-way"]
@@ -146,6 +148,34 @@ def _directions(parts: Mapping[str, Any]) -> str:
                 kind = name.partition(" ")[2].replace(" ", " + ") + ("" if agreed is not None else ", read both ways")
                 rows.append([kind, label, *_cells(found, ways)])
     return markdown_table(["aligner", "balance", *ways], rows)
+
+
+def _ways(parts: Mapping[str, Any]) -> str:
+    """Every reading of a model or two, and what was chosen by held-out pairs."""
+    hows, balances = ("one direction", "grow-diag"), (0.0, 0.5, 1.0)
+    rows, chosen = [], []
+    for name, part in parts.items():
+        if name.startswith("ways "):
+            label = name.removeprefix("ways ").replace(" ", " + ")
+            aer = {(r["reading"], r["how"], r["balance"], r["threshold"]): r["aer"] for r in part["ways"]}
+            for reading in dict.fromkeys(row["reading"] for row in part["ways"]):
+                cells = (aer[reading, how, balance, 0.0] for how in hows for balance in balances)
+                rows.append([label, reading, *(f"{value:.1f}" for value in cells)])
+            chosen.append(_chosen(label, part))
+    headings = ["model", "reading", *(f"{how}, balance {balance:g}" for how in hows for balance in balances)]
+    return markdown_table(headings, rows) + "\n\n" + "\n".join(chosen)
+
+
+def _chosen(label: str, part: Mapping[str, Any]) -> str:
+    best = part["chosen"]
+    threshold = f" at {best['threshold']:g}" if best["threshold"] else ""
+    low, high = best["interval"]
+    lowest = min(part["ways"], key=lambda row: float(row["aer"]))
+    return (
+        f"* {label}: held-out pairs choose {best['reading']}, balance {best['balance']:g}, {best['how']}{threshold}: "
+        f"**{best['aer']:.1f}** ({low:.1f} to {high:.1f}); the lowest of all {len(part['ways'])}, by the annotated links, "
+        f"is {lowest['aer']:.1f} ({lowest['reading']}, balance {lowest['balance']:g}, {lowest['how']})."
+    )
 
 
 def _cells(found: Mapping[str, float], ways: Sequence[str]) -> list[str]:

@@ -10,13 +10,12 @@ import argparse
 import json
 import os
 import sys
-import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from alignment_eflomal import lines, rows_of, statistical
 from alignment_figures import draw
 from alignment_models import (
     SETTINGS,
@@ -30,15 +29,15 @@ from alignment_models import (
     table,
 )
 from alignment_page import page
+from alignment_ways import tried
 from finding import RESULTS
 from parts import keep, kept, write
-from translation_guide import run_aligner
 
 from normlens import NormLensError
-from normlens.alignment import DEFAULT_RULE, SYMMETRISATIONS, LinkSets, Reading, read_links, symmetrise
+from normlens.alignment import DEFAULT_RULE, Reading
 
 NAME = "alignment_table"
-PARTS = ("models", "curves", "directions", "eflomal")
+PARTS = ("models", "curves", "directions", "eflomal", "ways")
 RESAMPLES = 1000
 
 
@@ -93,10 +92,18 @@ def _measured(part: str, options: argparse.Namespace) -> Any:
     elif part == "directions":
         for ahead, back in _opposite(finished):
             yield f"directions {ahead.name} {back.name}", _directions(ahead, back, gold)
-    elif options.runs:
-        yield "eflomal", _eflomal(options.runs[0], gold)
+    elif part == "ways":
+        for run in finished:
+            if _settings(run)["direction"] == "de-en":
+                yield f"ways {run.name}", _ways(run, None, gold)
+        for ahead, back in _opposite(finished):
+            yield f"ways {ahead.name} {back.name}", _ways(ahead, back, gold)
     else:
-        raise NormLensError("eflomal reads the text of a training. Name one with --runs.")
+        texts = {settings["texts"]: run for run in options.runs if (settings := _settings(run))["direction"] == "de-en"}
+        if not texts:
+            raise NormLensError("eflomal reads the text of a training from German. Name one with --runs.")
+        for kind, run in texts.items():
+            yield f"eflomal {kind}", _eflomal(run, gold)
 
 
 def _of_model(run: Path, gold: Gold) -> dict[str, Any]:
@@ -113,7 +120,11 @@ def _of_model(run: Path, gold: Gold) -> dict[str, Any]:
 
 def _auto(opened: Opened, reverse: Opened | None = None) -> int:
     """The layer that the default rule chooses, for AWI by norm."""
-    return int(np.argmax(layer_rules(opened, reverse)["awi"][DEFAULT_RULE]))
+    return _highest(layer_rules(opened, reverse)["awi"])
+
+
+def _highest(rules: Mapping[str, Sequence[float]]) -> int:
+    return int(np.argmax(rules[DEFAULT_RULE]))
 
 
 def _curve(run: Path, gold: Gold) -> dict[str, Any]:
@@ -128,8 +139,8 @@ def _directions(ahead: Path, back: Path, gold: Gold) -> dict[str, Any]:
     one, two = Opened(ahead / "model", gold), Opened(back / "model", gold)
     readings = Reading(_auto(one, two)), Reading(_auto(two, one))
     held_out = [
-        (one.extractor.pair(de, en), two.extractor.pair(en, de))
-        for de, en in zip(*(_words(ahead / "text" / f"dev.{side}") for side in ("de", "en")), strict=True)
+        (one.extractor.pair(de.split(), en.split()), two.extractor.pair(en.split(), de.split()))
+        for de, en in zip(*(lines(ahead / "text" / f"dev.{side}") for side in ("de", "en")), strict=True)
     ]
     return {
         "settings": _settings(ahead),
@@ -141,27 +152,30 @@ def _directions(ahead: Path, back: Path, gold: Gold) -> dict[str, Any]:
 
 
 def _eflomal(run: Path, gold: Gold) -> dict[str, Any]:
-    """Eflomal on the training text with the test sentences at its end, as such aligners are used."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for side, sentences in (("de", gold.german), ("en", gold.english)):
-            text = (run / "text" / f"train.{side}").read_text(encoding="utf-8")
-            text += "".join(f"{' '.join(words)}\n" for words in sentences)
-            (folder / f"all.{side}").write_text(text, encoding="utf-8")
-        start = time.perf_counter()
-        ahead, back = folder / "ahead", folder / "back"
-        run_aligner(folder / "all.de", folder / "all.en", ahead, back)
-        seconds = time.perf_counter() - start
-        links = [list(read_links(path))[-len(gold.german) :] for path in (ahead, back)]
-        number = text.count("\n")
-    rows = [
-        {"how": how, **gold.aer([found.possible for found in direction], RESAMPLES)}
-        for how, direction in zip(("forward", "reverse"), links, strict=True)
-    ]
-    for how in SYMMETRISATIONS:
-        joint = [symmetrise(one.possible, other.possible, how) for one, other in zip(*links, strict=True)]
-        rows.append({"how": how, **gold.aer([set(LinkSets.of(x).possible) for x in joint], RESAMPLES)})
-    return {"pairs": number, "seconds": round(seconds, 1), "table": rows, "settings": _settings(run)}
+    """Eflomal on the training text, with held-out and annotated sentences at its end."""
+    found = statistical(run, gold)
+    return {
+        "pairs": found.pairs,
+        "cpu_seconds": found.cpu_seconds,
+        "table": rows_of(found, gold, RESAMPLES),
+        "settings": _settings(run),
+    }
+
+
+def _ways(ahead: Path, back: Path | None, gold: Gold) -> dict[str, Any]:
+    """Every way to read a model, or two of opposite directions."""
+    models = [Opened(run / "model", gold) for run in (ahead, back) if run is not None]
+    others = [None] if back is None else models[::-1]
+    rules = [layer_rules(model, other) for model, other in zip(models, others, strict=True)]
+    layers = [(_highest(rule["awi"]), _highest(rule["awo"])) for rule in rules]
+    sides = [lines(ahead / "text" / f"dev.{side}") for side in ("de", "en")]
+    words = [(de.split(), en.split()) for de, en in zip(*sides, strict=True)]
+    held_out = [[model.extractor.pair(*(w if model.from_german else w[::-1])) for w in words] for model in models]
+    return {
+        "settings": _settings(ahead),
+        "layers": layers,
+        **tried(models, layers, held_out, statistical(ahead, gold), gold, RESAMPLES),
+    }
 
 
 def _settings(run: Path) -> dict[str, Any]:
@@ -180,10 +194,6 @@ def _opposite(runs: Sequence[Path]) -> list[tuple[Path, Path]]:
         and known[ahead] | {"direction": ""} == known[back] | {"direction": ""}
     ]
     return same
-
-
-def _words(path: Path) -> list[list[str]]:
-    return [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from normlens.errors import InvalidInput, NormLensError
 from normlens.measuring import AnyScope
 from normlens.saving import written_whole
 from normlens.words import groups as word_groups
-from normlens.words import merge_map, merge_sources, merge_spans, merge_targets
+from normlens.words import merge_map, merge_sources, merge_targets, merged_labels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -257,36 +257,12 @@ def _merge_words(group: Group) -> xr.Dataset:
         elif "target" in x.dims:
             merged[str(name)] = (x.dims, merge_targets(x.values, targets))
     kept = {c: v for c, v in data.coords.items() if not {"target", "source"} & set(v.dims)}
-    labels = {**_word_labels("target", data, targets), **_word_labels("source", data, sources)}
+    labels = {**merged_labels(data, "target"), **merged_labels(data, "source")}
     return xr.Dataset(merged, coords={**kept, **labels}, attrs=data.attrs)
 
 
 def _members(words: Any) -> list[Any]:
     return [np.flatnonzero(word_groups(words) == k) for k in range(int(word_groups(words).max()) + 1)]
-
-
-def _word_labels(side: str, data: xr.Dataset, words: Any) -> dict[str, Any]:
-    members = _members(words)
-    first = [m[0] for m in members]
-    offsets = np.stack([data[f"{side}_start"].values, data[f"{side}_end"].values], axis=1)
-    spans = merge_spans(offsets, words)
-    labels = [_joined(data[f"{side}_token"].values[m], offsets[m]) for m in members]
-    columns = {
-        "": np.arange(len(members)), "_token": labels, "_word": words[first],
-        "_id": data[f"{side}_id"].values[first], "_category": data[f"{side}_category"].values[first],
-        "_start": spans[:, 0], "_end": spans[:, 1],
-    }  # fmt: skip
-    return {side + suffix: (side, np.asarray(column)) for suffix, column in columns.items()}
-
-
-def _joined(labels: Any, offsets: Any) -> str:
-    """The text of a word from its pieces; pieces that stand for the same characters (bytes of one) are read once."""
-    reached, parts = -1, []
-    for label, (start, end) in zip(labels, offsets, strict=True):
-        if start >= reached or start == end:
-            parts.append(str(label))
-            reached = max(reached, end)
-    return "".join(part for part in parts if part != "␣" or len(parts) == 1)
 
 
 def _plain(value: Any) -> Any:

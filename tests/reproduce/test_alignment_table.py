@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import alignment_eflomal
 import alignment_page
 import alignment_table
 import pytest
@@ -50,22 +51,26 @@ def test_every_part_is_kept_and_laid_out(
         for path in (ahead, back):
             path.write_text("\n".join(lines) + "\n")
 
-    monkeypatch.setattr(alignment_table, "run_aligner", straight)
+    monkeypatch.setattr(alignment_eflomal, "run_aligner", straight)
     monkeypatch.setattr(alignment_table, "RESAMPLES", 20)
     status = alignment_table.main(["--data", str(data), "--output", str(tmp_path), "--runs", *map(str, runs)])
     assert status == 0
     kept = json.loads((tmp_path / "alignment_table.json").read_text(encoding="utf-8"))
-    names = {"model de-en", "model en-de", "curve de-en", "curve en-de", "directions de-en en-de", "eflomal"}
+    names = {"model de-en", "model en-de", "curve de-en", "curve en-de", "directions de-en en-de"}
+    names |= {"eflomal free", "ways de-en", "ways de-en en-de"}
     assert set(kept) == names
-    assert all(row["aer"] == 0 for row in kept["eflomal"]["table"])  # its links are the annotated ones
+    assert all(row["aer"] == 0 for row in kept["eflomal free"]["table"])  # its links are the annotated ones
     table = kept["model de-en"]["table"]
     assert len(table) == 2 * 2 * 2 * (1 + 2)  # layers, measures, settings, all heads and each alone
     assert {row["how"] for row in kept["directions de-en en-de"]["table"]} >= {"one direction", "grow-diag", "union"}
     assert [point["pairs"] for point in kept["curve de-en"]["points"]][-1] == kept["model de-en"]["training"]["text"][
         "training"
     ]
+    ways = kept["ways de-en en-de"]
+    distances = [row["distance"] for row in ways["ways"]]
+    assert next(row for row in ways["ways"] if row["distance"] == min(distances))["aer"] == ways["chosen"]["aer"]
     page = capsys.readouterr().out
-    for marker in ("paper", "models", "rules", "heads", "directions", "curve"):
+    for marker in ("ways", "paper", "models", "rules", "heads", "directions", "curve"):
         assert f"[start:{marker}]" in page
     assert (tmp_path / "alignment_table_layers_unguided.png").exists()
     assert (tmp_path / "alignment_table_curve.svg").exists()

@@ -5,7 +5,15 @@ own (as in BERT's pre-tokenisation). Nothing here reads the tokenizer's own spel
 every tokenizer with offsets is treated alike. A number of -1 stands for a special token throughout.
 """
 
-from normlens.words.merging import groups, merge_map, merge_shares, merge_sources, merge_spans, merge_targets
+from normlens.words.merging import (
+    groups,
+    merge_map,
+    merge_shares,
+    merge_sources,
+    merge_spans,
+    merge_targets,
+    merged_labels,
+)
 from normlens.words.numbering import SPECIAL, word_numbers
 from normlens.words.surface import CATEGORIES, categories, is_punctuation, readable_tokens
 
@@ -20,6 +28,7 @@ __all__ = [
     "merge_sources",
     "merge_spans",
     "merge_targets",
+    "merged_labels",
     "readable_tokens",
     "word_numbers",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -127,7 +127,7 @@ def merge_shares(shares: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(
         merged,
         dims=ordered.dims,
-        coords={**kept, **_merged_labels(ordered, words)},
+        coords={**kept, **merged_labels(ordered, "source")},
         attrs=shares.attrs,
         name=shares.name,
     )
@@ -155,6 +155,38 @@ def merge_spans(offsets: ArrayLike, words: ArrayLike) -> Int[np.ndarray, "word 2
         pieces = pieces[pieces[:, 0] < pieces[:, 1]] if (pieces[:, 0] < pieces[:, 1]).any() else pieces
         merged[entry] = pieces[:, 0].min(), pieces[:, 1].max()
     return merged
+
+
+def merged_labels(
+    labelled: xr.DataArray | xr.Dataset, side: Literal["source", "target"]
+) -> dict[str, tuple[str, NDArray[Any]]]:
+    """Coordinates along one side, once its tokens are merged into words.
+
+    Parameters
+    ----------
+    labelled
+        Has the coordinates `_token`, `_word`, `_start`, `_end` of that side, such as `source_token`; others too.
+    side
+        Which dimension.
+
+    Returns
+    -------
+    dict
+        The same coordinates with one entry per word and per special token: `_token` is the whole word, `_start` and `_end`
+        its stretch of the text, and the rest is as at its first piece.
+    """
+    words = labelled[f"{side}_word"].values
+    group = groups(words)
+    members = [np.flatnonzero(group == word) for word in range(group.max(initial=-1) + 1)]
+    first = [int(pieces[0]) for pieces in members]
+    offsets = np.stack([labelled[f"{side}_start"].values, labelled[f"{side}_end"].values], axis=1)
+    spans, tokens = merge_spans(offsets, words), labelled[f"{side}_token"].values
+    along = {str(name): column.values[first] for name, column in labelled.coords.items() if column.dims == (side,)}
+    along |= {
+        side: np.arange(len(members)), f"{side}_start": spans[:, 0], f"{side}_end": spans[:, 1],
+        f"{side}_token": np.array([_joined(tokens[k], offsets[k]) for k in members], dtype=np.str_),
+    }  # fmt: skip
+    return {name: (side, column) for name, column in along.items()}
 
 
 def groups(words: ArrayLike) -> Int[np.ndarray, " token"]:
@@ -196,21 +228,6 @@ def _merged(values: ArrayLike, words: ArrayLike, *, average: bool) -> NDArray[An
         indicator /= indicator.sum(axis=0)
     dtype = array.dtype if np.issubdtype(array.dtype, np.floating) else np.float64
     return np.asarray((array @ indicator).astype(dtype))
-
-
-def _merged_labels(shares: xr.DataArray, words: NDArray[Any]) -> dict[str, Any]:
-    """Coordinates along the sources, once tokens are merged into words."""
-    group = groups(words)
-    members = [np.flatnonzero(group == word) for word in range(group.max(initial=-1) + 1)]
-    first = [int(pieces[0]) for pieces in members]
-    offsets = np.stack([shares["source_start"].values, shares["source_end"].values], axis=1)
-    spans = merge_spans(offsets, words)
-    along = {str(name): column.values[first] for name, column in shares.coords.items() if column.dims == ("source",)}
-    along |= {
-        "source": np.arange(len(members)), "source_start": spans[:, 0], "source_end": spans[:, 1],
-        "source_token": np.array([_joined(shares["source_token"].values[k], offsets[k]) for k in members], dtype=np.str_),
-    }  # fmt: skip
-    return {name: ("source", column) for name, column in along.items()}
 
 
 def _joined(labels: NDArray[Any], offsets: NDArray[Any]) -> str:

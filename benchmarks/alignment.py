@@ -1,0 +1,136 @@
+"""Word alignment beside a plain forward pass of the same model, and beside eflomal where it is installed.
+
+Run it with ``python -m benchmarks.alignment TEXT.de TEXT.en``: the first sentences of two parallel files. Everything is
+timed in processor seconds, in turns, and given as ratios within a round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import normlens
+from normlens.alignment import Aligner, Extractor, Line, Pair, ParallelFiles, Reading
+
+from .machine import Page, machine
+
+EFLOMAL = "eflomal-align"
+
+
+def batches_of(pairs: list[Pair], batch_size: int) -> list[dict[str, torch.Tensor]]:
+    """Pairs of like length as the model's padded inputs, ready for a plain forward pass."""
+    ordered = sorted(pairs, key=lambda pair: (len(pair.target_pieces.ids), len(pair.source_pieces.ids)))
+    found = []
+    for first in range(0, len(ordered), batch_size):
+        tensors = [pair.example.tensors for pair in ordered[first : first + batch_size]]
+        found.append(
+            {
+                name: torch.nn.utils.rnn.pad_sequence([given[name] for given in tensors], batch_first=True)
+                for name in tensors[0]
+            }
+        )
+    return found
+
+
+def seconds_of(run: Callable[[], object]) -> float:
+    """Processor seconds of this process and of what it started."""
+    before = _used()
+    run()
+    return _used() - before
+
+
+def _used() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def variants(model: str, lines: list[Line], batch_size: int) -> dict[str, Callable[[], object]]:
+    """What is timed, by name: the plain forward pass, alignment by weight and by norm, and reading the maps alone."""
+    extractor = Extractor(normlens.load(model), batch_size=batch_size)
+    pairs = [extractor.pair(line.source, line.target) for line in lines]
+    inputs = batches_of(pairs, batch_size)
+
+    def forward() -> None:
+        with torch.no_grad():
+            for batch in inputs:
+                extractor.lens.model(**batch, use_cache=False)
+
+    def reading(layer: int, measure: Any = "norm") -> Callable[[], object]:
+        return lambda: [None for _ in extractor.soft(pairs, Reading(layer, measure))]
+
+    aligner = Aligner(extractor, Reading(0))
+    return {
+        "forward": forward,
+        "maps by weight, first layer": reading(0, "weight"),
+        "maps by norm, first layer": reading(0),
+        "maps by norm, last layer": reading(extractor.layers - 1),
+        "align": lambda: [None for _ in aligner.align(lines)],
+    }
+
+
+def eflomal(lines: list[Line], folder: Path) -> Callable[[], object]:
+    """Eflomal on the same sentences, both directions, as it always does."""
+    for side in ("source", "target"):
+        text = "".join(getattr(line, side) + "\n" for line in lines)
+        (folder / side).write_text(text, encoding="utf-8")
+    command = [EFLOMAL, "--overwrite", "-s", "source", "-t", "target", "-f", "forward", "-r", "reverse"]
+    return lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def _page(sentences: int, rounds: list[dict[str, float]], described: dict[str, str], model: str) -> Page:
+    table = [["", "processor ms for a sentence", "sentences per second", "times the forward pass (range)"]]
+    for name in rounds[0]:
+        each = statistics.median(found[name] for found in rounds) / sentences
+        ratios = [found[name] / found["forward"] for found in rounds]
+        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+        table.append([name, f"{1000 * each:.2f}", f"{1 / each:,.0f}", spread])
+    notes = [
+        f"{sentences:,} sentence pairs, model `{model}`, medians of {len(rounds)} rounds in turns. *forward* is the model's "
+        "plain teacher-forced pass over batches that are ready; *maps* is reading one layer as word maps, which ends behind "
+        "that layer; *align* is all that `normlens align` does for one direction: pieces, maps by norm of the first layer, "
+        "links. *eflomal* links both directions and learns from these very sentences; the model has learnt before.",
+    ]
+    return Page("Word alignment", notes, table, [{"sentences": sentences, "rounds": rounds}], described)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--model", default="de-en")
+    parser.add_argument("--sentences", type=int, default=2000)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    described = machine()
+    read = ParallelFiles(options.source, options.target)
+    lines = [line for line in itertools.islice(read, options.sentences) if line.problem is None]
+    timed = variants(options.model, lines, options.batch_size)
+    with tempfile.TemporaryDirectory() as folder:
+        if shutil.which(EFLOMAL):
+            timed["eflomal"] = eflomal(lines, Path(folder))
+        else:
+            print(f"{EFLOMAL} isn't installed and is left out", file=sys.stderr)
+        for run in timed.values():
+            run()
+        rounds = [{name: seconds_of(run) for name, run in timed.items()} for _ in range(options.rounds)]
+    page = _page(len(lines), rounds, described, os.path.basename(options.model))
+    print(page.markdown())
+    page.write("alignment")
+
+
+if __name__ == "__main__":
+    main()
