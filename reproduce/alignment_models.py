@@ -20,6 +20,7 @@ from normlens.alignment import (
     Pair,
     Reading,
     SoftAlignment,
+    choose_layer,
     evaluate,
     every_reading,
     gather,
@@ -34,6 +35,9 @@ SAMPLE = 200
 
 BALANCES = (0.0, 0.5, 1.0)
 """Powers of a source word's total by which its column is divided."""
+
+ONE, BOTH = Reading(0), Reading(0, beside=Reading(0, setting="awo"))
+"""AWI by norm; AWI beside AWO, each in a layer of its own."""
 
 SETTINGS = ("awi", "awo")
 MEASURES = ("weight", "norm")
@@ -131,6 +135,11 @@ def layer_rules(opened: Opened, reverse: Opened | None = None) -> dict[str, dict
         rules = {name: rule for name, rule in RULES.items() if name != "agreement" or other is not None}
         found[setting] = {name: np.round(rule(evidence), 5).tolist() for name, rule in rules.items()}
     return found
+
+
+def chosen_reading(opened: Opened, reading: Reading) -> Reading:
+    """A reading in the layer, or layers, that `auto` chooses for it."""
+    return choose_layer(opened.extractor, opened.pairs[:SAMPLE], reading).reading
 
 
 def correlation(rows: Sequence[dict[str, Any]], setting: str) -> float:

@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,14 @@ import numpy as np
 from alignment_eflomal import lines, rows_of, statistical
 from alignment_figures import draw
 from alignment_models import (
+    BOTH,
+    ONE,
     SETTINGS,
     Gold,
     Opened,
     agreement_on,
     both_ways,
+    chosen_reading,
     correlation,
     layer_rules,
     snapshots,
@@ -120,11 +123,7 @@ def _of_model(run: Path, gold: Gold) -> dict[str, Any]:
 
 def _auto(opened: Opened, reverse: Opened | None = None) -> int:
     """The layer that the default rule chooses, for AWI by norm."""
-    return _highest(layer_rules(opened, reverse)["awi"])
-
-
-def _highest(rules: Mapping[str, Sequence[float]]) -> int:
-    return int(np.argmax(rules[DEFAULT_RULE]))
+    return int(np.argmax(layer_rules(opened, reverse)["awi"][DEFAULT_RULE]))
 
 
 def _curve(run: Path, gold: Gold) -> dict[str, Any]:
@@ -165,16 +164,14 @@ def _eflomal(run: Path, gold: Gold) -> dict[str, Any]:
 def _ways(ahead: Path, back: Path | None, gold: Gold) -> dict[str, Any]:
     """Every way to read a model, or two of opposite directions."""
     models = [Opened(run / "model", gold) for run in (ahead, back) if run is not None]
-    others = [None] if back is None else models[::-1]
-    rules = [layer_rules(model, other) for model, other in zip(models, others, strict=True)]
-    layers = [(_highest(rule["awi"]), _highest(rule["awo"])) for rule in rules]
+    chosen = [tuple(chosen_reading(model, reading) for reading in (ONE, BOTH)) for model in models]
     sides = [lines(ahead / "text" / f"dev.{side}") for side in ("de", "en")]
     words = [(de.split(), en.split()) for de, en in zip(*sides, strict=True)]
     held_out = [[model.extractor.pair(*(w if model.from_german else w[::-1])) for w in words] for model in models]
     return {
         "settings": _settings(ahead),
-        "layers": layers,
-        **tried(models, layers, held_out, statistical(ahead, gold), gold, RESAMPLES),
+        "layers": [[reading.layers for reading in readings] for readings in chosen],
+        **tried(models, chosen, held_out, statistical(ahead, gold), gold, RESAMPLES),
     }
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-import numpy as np
 from alignment_eflomal import Cells, Statistical, as_gold, joined
 from alignment_models import BALANCES, Gold, Opened
 
@@ -19,6 +18,7 @@ from normlens.alignment import (
     Pair,
     Reading,
     SoftAlignment,
+    averaged,
     evaluate,
     joint_links,
     two_way,
@@ -43,21 +43,23 @@ class Way:
     threshold: float = 0.0
 
 
-def mixtures(opened: Opened, awi: int, awo: int) -> dict[str, tuple[Reading, ...]]:
+def mixtures(opened: Opened, one: Reading, both: Reading) -> dict[str, tuple[Reading, ...]]:
     """Readings by name; the shares of those that stand together are averaged.
 
     Parameters
     ----------
     opened
         The model.
-    awi, awo
-        The layers that were chosen for AWI and for AWO.
+    one
+        AWI by norm, in the layer that was chosen.
+    both
+        AWI and AWO, in the layers that were chosen together.
     """
     layers = range(opened.extractor.layers)
-    near = [layer for layer in layers if abs(layer - awi) <= 1]
-    found = {"weight": (Reading(awi, "weight"),), "norm": (Reading(awi),)}
+    near = [layer for layer in layers if abs(layer - one.layer) <= 1]
+    found = {"weight": (one.by("weight"),), "norm": (one,)}
     for scope in SCOPES[1:]:
-        reading = Reading(awi, scope=scope)
+        reading = replace(one, scope=scope)
         try:
             opened.extractor.check([reading])
         except InvalidInput:
@@ -66,8 +68,8 @@ def mixtures(opened: Opened, awi: int, awo: int) -> dict[str, tuple[Reading, ...
     return found | {
         "norm, layers around": tuple(Reading(layer) for layer in near),
         "norm, all layers": tuple(Reading(layer) for layer in layers),
-        "weight, AWI and AWO": (Reading(awi, "weight"), Reading(awo, "weight", setting="awo")),
-        "norm, AWI and AWO": (Reading(awi), Reading(awo, setting="awo")),
+        "weight, AWI and AWO": (both.by("weight"),),
+        "norm, AWI and AWO": (both,),
     }
 
 
@@ -80,9 +82,7 @@ def soft_of(
     for maps in opened.extractor.maps(pairs, readings):
         by = dict(zip(readings, maps, strict=True))
         for name, several in mixed.items():
-            first = by[several[0]]
-            mean = np.mean([by[reading].shares() for reading in several], axis=0)
-            found[name].append(SoftAlignment(first.source, first.target, mean))
+            found[name].append(averaged([by[reading] for reading in several]))
     return found
 
 
@@ -130,7 +130,7 @@ def links_of(model: Opened, soft: Sequence[Sequence[SoftAlignment]], way: Way) -
 
 def tried(
     models: Sequence[Opened],
-    layers: Sequence[tuple[int, int]],
+    chosen: Sequence[tuple[Reading, Reading]],
     held_out: Sequence[Sequence[Pair]],
     teacher: Statistical,
     gold: Gold,
@@ -142,8 +142,8 @@ def tried(
     ----------
     models
         The model from German and, if there is one, the one from English.
-    layers
-        For each of the models, the layers chosen for AWI and AWO.
+    chosen
+        For each of the models, AWI by norm in the layer that was chosen, and AWI beside AWO.
     held_out
         For each of the models, the pairs without annotation.
     teacher
@@ -158,7 +158,7 @@ def tried(
     dict
         ``ways``, each with its distance from eflomal's links (an AER, in percent) and its AER; ``chosen``.
     """
-    mixed = [mixtures(model, *two) for model, two in zip(models, layers, strict=True)]
+    mixed = [mixtures(model, *two) for model, two in zip(models, chosen, strict=True)]
     near = as_gold(joined(teacher.held_out, TEACHER))
     unseen = [soft_of(model, pairs, m) for model, pairs, m in zip(models, held_out, mixed, strict=True)]
     seen = [soft_of(model, model.pairs, m) for model, m in zip(models, mixed, strict=True)]
@@ -178,8 +178,8 @@ def tried(
 
     rows = measured(readings_tried([name for name in mixed[0] if name in mixed[-1]]))
     rows += measured(joinings_tried(_nearest(rows), together=len(models) == 2))
-    chosen = _nearest(rows)
-    return {"ways": rows, "chosen": {**asdict(chosen), **gold.aer(links(chosen, seen), resamples)}}
+    best = _nearest(rows)
+    return {"ways": rows, "chosen": {**asdict(best), **gold.aer(links(best, seen), resamples)}}
 
 
 def _nearest(rows: Sequence[Mapping[str, Any]]) -> Way:

@@ -75,7 +75,7 @@ def test_layers_are_chosen_by_the_first_lines_and_no_line_is_lost(marian: Extrac
     choices, _ = with_layers(lines, marian, Reading(0), reverse_marian, rule="agreement")
 
     assert list(again) == lines
-    assert choice.layer in range(3)
+    assert choice.reading.layer in range(3)
     assert len(choices) == 2
 
 

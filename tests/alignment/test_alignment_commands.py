@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sentences import SOURCES, TARGETS
 from typer.testing import Result
@@ -69,6 +70,19 @@ def test_two_models_choose_their_layers(run: Run, texts: Texts, marian_folder: P
     assert sum(matrix[0]) == pytest.approx(1, abs=1e-3)
 
 
+def test_both_settings_have_a_layer_each(run: Run, texts: Texts, marian_folder: Path) -> None:
+    both = run("align", *texts, "-m", marian_folder, "--setting", "both", "--layer", "0,2", "--format", "matrix")
+    alone = [
+        run("align", *texts, "-m", marian_folder, "--setting", setting, "--layer", layer, "--format", "matrix")
+        for setting, layer in (("awi", 0), ("awo", 2))
+    ]
+    chosen = run("align", *texts, "-m", marian_folder, "--setting", "both")
+
+    first, one, other = (json.loads(result.stdout.splitlines()[0])["matrix"] for result in (both, *alone))
+    assert np.array(first) == pytest.approx((np.array(one) + np.array(other)) / 2, abs=2e-4)
+    assert " beside " in chosen.stderr
+
+
 def test_a_killed_run_goes_on(
     run: Run, texts: Texts, marian_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -113,6 +127,9 @@ def test_a_page_with_links(run: Run, texts: Texts, marian_folder: Path, tmp_path
     [
         (["--layer", "first"], "expected auto, or the number"),
         (["--layer", "7"], "no layer 7"),
+        (["--layer", "0,2"], "with --setting both also two"),
+        (["--setting", "both", "--layer", "0,7"], "no layer 7"),
+        (["--setting", "both", "--rule", "norm"], "averaged by shares"),
         (["--layer", "0", "--head", "5"], "no head 5"),
         (["--layer", "0", "--scope", "residual", "--head", "0"], "one head's norm ends"),
         (["--rule", "best"], "no rule 'best'"),

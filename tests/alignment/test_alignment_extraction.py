@@ -58,6 +58,21 @@ def test_equals_the_engine_in_every_family(family: Extractor, reading: Reading) 
     np.testing.assert_allclose(found.values, _by_hand(family, pair, reading), rtol=1e-4, atol=1e-7)
 
 
+def test_two_readings_beside_each_other_are_the_mean_of_their_shares(marian: Extractor) -> None:
+    pair = marian.pair(SOURCES[1], TARGETS[1])
+    one, other = Reading(0, head=1), Reading(2, setting="awo")
+    maps = [_by_hand(marian, pair, reading) for reading in (one, other)]
+    expected = sum(values / values.sum(axis=1, keepdims=True) for values in maps) / 2
+
+    (found,) = marian.soft([pair], replace(one, beside=other))
+
+    np.testing.assert_allclose(found.values, expected, rtol=1e-4, atol=1e-7)
+    with pytest.raises(InvalidInput, match="no layer 9"):
+        next(marian.soft([pair], replace(one, beside=Reading(9))))
+    with pytest.raises(InvalidInput, match="two readings at most"):
+        replace(one, beside=replace(one, beside=other))
+
+
 def test_scope_layernorm_of_a_post_norm_model(marian: Extractor) -> None:
     reading = Reading(2, scope="layernorm")
     pair = marian.pair(SOURCES[1], TARGETS[1])

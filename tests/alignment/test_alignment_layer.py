@@ -78,7 +78,23 @@ def test_evidence_of_a_model(marian: Extractor, reverse_marian: Extractor) -> No
     assert (first.sources, first.targets) == (5, 11)
     choice = choose_layer(marian, pairs, Reading(0), "norm")
     assert choice.scores == pytest.approx(RULES["norm"](evidence))
-    assert choice.layer == int(choice.scores.argmax())
+    assert choice.reading.layer == int(choice.scores.argmax())
+
+
+def test_two_layers_that_are_read_beside_each_other_are_chosen_together(marian: Extractor) -> None:
+    pairs = [marian.pair(*pair) for pair in zip(SOURCES, TARGETS, strict=True)]
+    asked = Reading(0, beside=Reading(0, setting="awo"))
+
+    choice = choose_layer(marian, pairs, asked)
+
+    assert choice.scores.shape == (9,)
+    best = int(choice.scores.argmax())
+    assert (choice.reading.layer, choice.reading.beside.layer) == divmod(best, 3)  # type: ignore[union-attr]
+    (alone,) = gather(marian, pairs[:1], choice.reading).maps
+    (soft,) = marian.soft(pairs[:1], choice.reading)
+    assert alone[best] == pytest.approx(soft.values)
+    with pytest.raises(InvalidInput, match="averaged by shares"):
+        choose_layer(marian, pairs, asked, "norm")
 
 
 def test_what_cannot_be_chosen_by_is_refused(marian: Extractor) -> None:

@@ -4,7 +4,7 @@
 links with annotated ones.
 """
 
-from normlens.alignment.aligning import FORMATS, WAYS, Aligner, Alignment, chosen_readings, with_layers
+from normlens.alignment.aligning import FORMATS, WAYS, Aligner, Alignment, with_layers
 from normlens.alignment.corpora import Line, ParallelFiles, skip, tabbed_stream
 from normlens.alignment.defaults import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL
 from normlens.alignment.evaluation import Evaluation, evaluate
@@ -17,12 +17,12 @@ from normlens.alignment.formats import (
     read_links,
     talp_line,
 )
-from normlens.alignment.layer import DEFAULT_RULE, RULES, Evidence, LayerChoice, choose_layer, gather
+from normlens.alignment.layer import DEFAULT_RULE, RULES, Evidence, LayerChoice, choose_layer, every_layer, gather
 from normlens.alignment.links import Cell, Link, LinkSets
 from normlens.alignment.pictures import draw_matrices, write_links_page
 from normlens.alignment.pieces import split_words
 from normlens.alignment.resuming import ResumableFile
-from normlens.alignment.soft import SoftAlignment, joint_links, two_way
+from normlens.alignment.soft import SoftAlignment, averaged, joint_links, two_way
 from normlens.alignment.symmetrisation import SYMMETRISATIONS, agreement, grow_diag, symmetrise
 from normlens.alignment.ways import Reading
 
@@ -50,11 +50,12 @@ __all__ = [
     "ResumableFile",
     "SoftAlignment",
     "agreement",
+    "averaged",
     "check_ranges",
     "choose_layer",
-    "chosen_readings",
     "draw_matrices",
     "evaluate",
+    "every_layer",
     "every_reading",
     "gather",
     "grow_diag",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
@@ -196,11 +196,6 @@ def with_layers(
         choose_layer(reverse, other, reading, rule, (extractor, pairs)),
     ]
     return choices, chain(first, iterator)
-
-
-def chosen_readings(reading: Reading, choices: Sequence[LayerChoice]) -> list[Reading]:
-    """The reading with each choice's layer."""
-    return [replace(reading, layer=choice.layer) for choice in choices]
 
 
 def _exchanged(reverse: Extractor, pair: Pair) -> Pair:

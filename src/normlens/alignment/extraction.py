@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from normlens.alignment.maps import SETTINGS, word_map
 from normlens.alignment.pieces import Cutter, Pieces, set_languages, split_words
 from normlens.alignment.reading import CrossReader
-from normlens.alignment.soft import SoftAlignment
+from normlens.alignment.soft import SoftAlignment, averaged
 from normlens.alignment.ways import Reading
 from normlens.anatomy import SCOPES, Scope
 from normlens.encoding import Tokens
@@ -107,7 +107,7 @@ class Extractor:
         InvalidInput
             Naming the layer, head or scope that is missing, and those that are there.
         """
-        for reading in readings:
+        for reading in (part for given in readings for part in given.parts):
             if not 0 <= reading.layer < self.layers:
                 raise InvalidInput(
                     f"There is no layer {reading.layer} of cross-attention in {self.lens.name}; it has layers 0 to "
@@ -191,17 +191,17 @@ class Extractor:
         return (found for (found,) in self.maps(pairs, [reading]))
 
     def _read(self, batch: Sequence[Pair], readings: Sequence[Reading]) -> list[tuple[SoftAlignment, ...]]:
-        layers = sorted({reading.layer for reading in readings})
-        reach = max((reading.reach for reading in readings), key=SCOPES.index)
+        parts = list(dict.fromkeys(part for reading in readings for part in reading.parts))
+        layers = sorted({part.layer for part in parts})
+        reach = max((part.reach for part in parts), key=SCOPES.index)
         runs = self._reader.measured([pair.example for pair in batch], layers, reach)
-        values = [
-            [reading.of(run[layers.index(reading.layer)]).float().cpu().numpy() for reading in readings] for run in runs
-        ]
+        values = [[part.of(run[layers.index(part.layer)]).float().cpu().numpy() for part in parts] for run in runs]
         rows = [[x[0] for x in run] for run in values] if len(runs) > 1 else list(zip(*values[0], strict=True))
-        return [
-            tuple(self._words(x, pair, reading) for x, reading in zip(row, readings, strict=True))
-            for row, pair in zip(rows, batch, strict=True)
-        ]
+        found = []
+        for row, pair in zip(rows, batch, strict=True):
+            by = {part: self._words(x, pair, part) for x, part in zip(row, parts, strict=True)}
+            found.append(tuple(averaged([by[part] for part in reading.parts]) for reading in readings))
+        return found
 
     def _words(self, values: NDArray[np.float32], pair: Pair, reading: Reading) -> SoftAlignment:
         source, target = pair.source_pieces, pair.target_pieces

@@ -8,7 +8,7 @@ readings that agree, or words found again where a sentence has been moved.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,19 +66,19 @@ class Evidence:
 
 @dataclass(frozen=True)
 class LayerChoice:
-    """A layer that was chosen.
+    """A layer that was chosen, or two that are read beside each other.
 
     Attributes
     ----------
-    layer
-        Its number, from 0.
+    reading
+        What was asked for, in that layer (or those two).
     rule
         By which rule.
     scores
-        What the rule said of every layer; the largest won.
+        What the rule said of every layer, or of every two, as :func:`every_layer` counts them; the largest won.
     """
 
-    layer: int
+    reading: Reading
     rule: str
     scores: Scores
 
@@ -112,10 +112,22 @@ def choose_layer(
     """
     if rule not in RULES:
         raise InvalidInput(f"There is no rule {rule!r} to choose a layer; expected one of {', '.join(RULES)}.")
+    if rule == "norm" and reading.beside is not None:
+        raise InvalidInput(
+            "The rule 'norm' compares norms, and two readings are averaged by shares; choose another rule."
+        )
     if not pairs:
         raise InvalidInput("There is no sentence pair to choose a layer by; give the layer's number instead.")
     scores = RULES[rule](gather(extractor, pairs, reading, reverse))
-    return LayerChoice(int(np.nanargmax(scores)), rule, scores)
+    return LayerChoice(every_layer(extractor, reading)[int(np.nanargmax(scores))], rule, scores)
+
+
+def every_layer(extractor: Extractor, reading: Reading) -> list[Reading]:
+    """The reading in every layer; with another beside it, in every two layers, the first changing slowest."""
+    layers = range(extractor.layers)
+    if reading.beside is None:
+        return [reading.at(layer) for layer in layers]
+    return [reading.at(layer, other) for layer in layers for other in layers]
 
 
 def gather(
@@ -135,11 +147,11 @@ def gather(
     moved = [
         MovedMaps(maps, sources, targets)
         for maps, (_, sources, targets) in zip(
-            _every_layer(extractor, [pair for pair, _, _ in doubled], reading), doubled, strict=True
+            _maps(extractor, [pair for pair, _, _ in doubled], reading), doubled, strict=True
         )
     ]
-    other = None if reverse is None else _every_layer(reverse[0], reverse[1], reading)
-    return Evidence(_every_layer(extractor, pairs, reading), other, moved)
+    other = None if reverse is None else _maps(reverse[0], reverse[1], reading)
+    return Evidence(_maps(extractor, pairs, reading), other, moved)
 
 
 def highest_norm(evidence: Evidence) -> Scores:
@@ -232,9 +244,9 @@ RULES: dict[str, Callable[[Evidence], Scores]] = {
 """Every rule, by name."""
 
 
-def _every_layer(extractor: Extractor, pairs: Sequence[Pair], reading: Reading) -> list[NDArray[np.float64]]:
-    readings = [replace(reading, layer=layer) for layer in range(extractor.layers)]
-    return [np.stack([one.values for one in found]) for found in extractor.maps(pairs, readings)]
+def _maps(extractor: Extractor, pairs: Sequence[Pair], reading: Reading) -> list[NDArray[np.float64]]:
+    found = extractor.maps(pairs, every_layer(extractor, reading))
+    return [np.stack([one.values for one in layers]) for layers in found]
 
 
 def _doubled(extractor: Extractor, pairs: Sequence[Pair]) -> list[tuple[Pair, int, int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,11 +32,12 @@ def draw_matrices(extractor: Extractor, pair: Pair, reading: Reading, gold: Link
     """
     from normlens.figures.alignment import alignment_matrices
 
-    ways = [replace(reading, measure="weight", scope="attention"), replace(reading, measure="norm")]
-    ((weight, norm),) = extractor.maps([pair], ways)
+    ((weight, norm),) = extractor.maps([pair], [reading.by("weight"), reading.by("norm")])
     known = gold or LinkSets.of(())
-    head = "" if reading.head is None else f", head {reading.head}"
-    title = f"layer {reading.layer}{head}, {reading.setting.upper()}"
+    title = " and ".join(
+        f"layer {part.layer}{'' if part.head is None else f', head {part.head}'}, {part.setting.upper()}"
+        for part in reading.parts
+    )
     return alignment_matrices(
         weight.values, norm.values, pair.source, pair.target, sure=known.sure, possible=known.possible, title=title
     )

@@ -84,6 +84,14 @@ class SoftAlignment:
         ]
 
 
+def averaged(alignments: Sequence[SoftAlignment]) -> SoftAlignment:
+    """Mean of the shares of soft alignments of one pair; a single one stays as it is."""
+    first = alignments[0]
+    if len(alignments) == 1:
+        return first
+    return SoftAlignment(first.source, first.target, np.mean([one.shares() for one in alignments], axis=0))
+
+
 def row_links(rows: Float[np.ndarray, "target source+1"]) -> list[Cell]:
     """Source word and target word for each row whose largest value isn't in its last column; first of equals wins."""
     if not rows.size:

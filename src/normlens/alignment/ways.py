@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor
@@ -31,6 +31,8 @@ class Reading:
         "awi": a target word is read in the row where it is the decoder's input; "awo": where it is predicted.
     head
         One head alone: α f(x) of scope "attention", or its α. Default: all heads together.
+    beside
+        Another reading, such as AWO in a later layer beside AWI in an early one; the shares of both are averaged.
     """
 
     layer: int
@@ -38,6 +40,7 @@ class Reading:
     scope: Scope = "attention"
     setting: Setting = "awi"
     head: int | None = None
+    beside: Reading | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("measure", ("weight", "norm")), ("scope", SCOPES), ("setting", SETTINGS)):
@@ -48,6 +51,28 @@ class Reading:
                 f"Head {self.head} at scope {self.scope!r} was asked for; one head's norm ends at scope 'attention', and "
                 "what comes later belongs to all heads. Leave one of them out."
             )
+        if self.beside is not None and self.beside.beside is not None:
+            raise InvalidInput("A reading beside another has one beside it too; expected two readings at most.")
+
+    @property
+    def parts(self) -> tuple[Reading, ...]:
+        """Itself alone, and what is read beside it."""
+        return (self,) if self.beside is None else (replace(self, beside=None), self.beside)
+
+    def by(self, measure: Measure) -> Reading:
+        """The same by weight or by norm."""
+        scope: Scope = "attention" if measure == "weight" else self.scope
+        return replace(self, measure=measure, scope=scope, beside=self.beside and self.beside.by(measure))
+
+    def at(self, layer: int, beside: int | None = None) -> Reading:
+        """The same in another layer, and what is read beside it likewise."""
+        other = self.beside if beside is None or self.beside is None else self.beside.at(beside)
+        return replace(self, layer=layer, beside=other)
+
+    @property
+    def layers(self) -> str:
+        """Its layer, or both: "0", "0 beside 2"."""
+        return " beside ".join(str(part.layer) for part in self.parts)
 
     @property
     def reach(self) -> Scope:

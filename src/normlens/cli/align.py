@@ -29,6 +29,7 @@ class Setting(StrEnum):
 
     awi = "awi"
     awo = "awo"
+    both = "both"
 
 
 class Way(StrEnum):
@@ -77,11 +78,16 @@ def align(
     setting: Annotated[
         Setting,
         typer.Option(
-            help="Read a target word where it is the decoder's input (awi) or output (awo).", rich_help_panel=_READING
+            help="Read a target word where it is the decoder's input (awi), its output (awo), or both, each in a layer "
+            "of its own.",
+            rich_help_panel=_READING,
         ),
     ] = Setting.awi,
     layer: Annotated[
-        str, typer.Option(metavar="auto|N", help="Layer, from 0; auto chooses.", rich_help_panel=_READING)
+        str,
+        typer.Option(
+            metavar="auto|N|N,M", help="Layer, from 0 (two for both); auto chooses.", rich_help_panel=_READING
+        ),
     ] = "auto",
     rule: Annotated[
         str | None, typer.Option(help="Rule by which auto chooses the layer.", rich_help_panel=_READING)
@@ -150,7 +156,7 @@ def align(
 
     - [cyan]normlens align pairs.tsv -m de-en --reverse-model en-de --format json -o links.jsonl[/cyan]
     """
-    number = _layer(layer)
+    numbers = _layers(layer, setting)
     from normlens.alignment import DEFAULT_RULE, Aligner, Reading
     from normlens.cli.aligning import Models, Result, Texts, write
 
@@ -166,8 +172,10 @@ def align(
         reading={"lowercase": lowercase, "batch_size": batch_size},
     )
     way = models.way(None if symmetrise is None else symmetrise.value)
-    reading = Reading(number or 0, measure.value, scope.value, setting.value, head)
-    readings, lines = models.readings(reading, texts.lines, (rule or DEFAULT_RULE) if number is None else None)
+    first, second = numbers or (0, 0)
+    beside = Reading(second, measure.value, scope.value, "awo", head) if setting is Setting.both else None
+    reading = Reading(first, measure.value, scope.value, "awo" if setting is Setting.awo else "awi", head, beside)
+    readings, lines = models.readings(reading, texts.lines, None if numbers else (rule or DEFAULT_RULE))
     aligner = Aligner(
         models.forward, readings[0], models.reverse, readings[1], symmetrise=way, threshold=threshold, balance=balance
     )
@@ -179,10 +187,15 @@ def align(
     write(aligner, lines, texts, result, settings, overwrite=overwrite)
 
 
-def _layer(given: str) -> int | None:
-    """The number of the layer; None for auto."""
+def _layers(given: str, setting: Setting) -> tuple[int, int] | None:
+    """The numbers of the layers for AWI and AWO; None for auto."""
     if given == "auto":
         return None
-    if not given.isdecimal():
-        raise InvalidInput(f"--layer is {given!r}; expected auto, or the number of a layer, from 0.")
-    return int(given)
+    numbers = given.split(",")
+    most = 2 if setting is Setting.both else 1
+    if len(numbers) > most or not all(number.strip().isdecimal() for number in numbers):
+        raise InvalidInput(
+            f"--layer is {given!r}; expected auto, or the number of a layer, from 0; with --setting both also two, such as "
+            "0,2, for AWI and for AWO."
+        )
+    return int(numbers[0]), int(numbers[-1])

@@ -137,14 +137,13 @@ class Models:
         """What is read of each model, with the layer chosen by ``rule`` (None: as given), and the text again."""
         if rule is None:
             return [reading, reading], lines
-        from normlens.alignment import chosen_readings, with_layers
+        from normlens.alignment import with_layers
 
         with waiting("Choosing the layer"), quiet():
             choices, again = with_layers(iter(lines), self.forward, reading, self.reverse, rule)
-        named = " and ".join(str(choice.layer) for choice in choices)
+        named = " and ".join(choice.reading.layers for choice in choices)
         messages().print(f"Layer {named}, by the rule {choices[0].rule}", markup=False)
-        found = chosen_readings(reading, choices)
-        return [found[0], found[-1]], again
+        return [choices[0].reading, choices[-1].reading], again
 
 
 @dataclass
