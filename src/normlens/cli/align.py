@@ -66,7 +66,13 @@ def align(
         Path | None, typer.Argument(metavar="TARGET", help="Its translation, line by line.", show_default=False)
     ] = None,
     model: Annotated[
-        str | None, typer.Option("-m", "--model", help="A translation model, source to target.", rich_help_panel=_MODEL)
+        str | None,
+        typer.Option(
+            "-m",
+            "--model",
+            help="A translation model, source to target. Default: the two that come along, German–English.",
+            rich_help_panel=_MODEL,
+        ),
     ] = None,
     reverse_model: Annotated[
         str | None, typer.Option(help="One from target to source; both are then read.", rich_help_panel=_MODEL)
@@ -90,7 +96,10 @@ def align(
         ),
     ] = "auto",
     rule: Annotated[
-        str | None, typer.Option(help="Rule by which auto chooses the layer.", rich_help_panel=_READING)
+        str | None,
+        typer.Option(
+            help="Rule by which auto chooses: self-agreement, moved, norm, … (see the docs).", rich_help_panel=_READING
+        ),
     ] = None,
     head: Annotated[
         int | None, typer.Option(help="One head alone. Default: all together.", rich_help_panel=_READING)
@@ -151,6 +160,8 @@ def align(
     named on standard error.
 
     [bold]Examples[/bold]
+
+    - [cyan]normlens align text.de text.en > links.txt[/cyan]
 
     - [cyan]normlens align text.de text.en --model Helsinki-NLP/opus-mt-de-en > links.txt[/cyan]
 
