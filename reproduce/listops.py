@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,15 @@ def encoded(expression: str, value: str) -> Example:
     """Number the words of an expression."""
     words = [word for word in expression.split() if word not in "()"]
     return Example((_NUMBERS["[CLS]"], *(_NUMBERS[word] for word in words)), int(value))
+
+
+def by_first_word(training: list[Example], validation: list[Example]) -> float:
+    """Accuracy of reading nothing but the outermost operator: its most frequent value in the training part is answered."""
+    labels: defaultdict[int, Counter[int]] = defaultdict(Counter)
+    for example in training:
+        labels[example.ids[1]][example.label] += 1
+    answers = {word: counts.most_common(1)[0][0] for word, counts in labels.items()}
+    return sum(answers.get(example.ids[1]) == example.label for example in validation) / len(validation)
 
 
 def batches(examples: list[Example], tokens: int, *, shuffle: bool = False) -> Iterator[Batch]:

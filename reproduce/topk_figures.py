@@ -24,6 +24,7 @@ _LOOKS = {
     "recent": ("#009E73", "^", "the k nearest"),
     "random": ("#8C8C8C", "v", "any k"),
 }
+_LEAST_EXCESS = 1e-4
 _TITLES = {"renormalised": "kept weights sum to one again", "full": "kept weights stay as they were"}
 
 
@@ -32,6 +33,8 @@ def draw(kept: Found) -> dict[str, Figure]:
     drawn = {}
     if "predictions" in kept:
         drawn["predictions"] = _predictions(kept["predictions"])
+    if "long predictions" in kept:
+        drawn["long_predictions"] = _excess(kept["long predictions"])
     if "embeddings" in kept:
         drawn["embeddings"] = _encoder(kept["embeddings"], kept.get("classifier"))
     for part, found in kept.items():
@@ -57,6 +60,32 @@ def _predictions(found: Found) -> Figure:
         panels[0].set_ylabel(f"perplexity of {found['model']}")
         _legend(figure, panels[0])
     return figure
+
+
+def _excess(found: Found) -> Figure:
+    """Perplexity above the dense one, in parts of it; the line is at 1 %."""
+    dense = np.mean([row["dense"]["nll"] for row in found["rows"]])
+    with drawing_style():
+        figure = new_figure(8.4, 3.6)
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, denominator in zip(panels, DENOMINATORS, strict=True):
+            _curves(
+                axes,
+                found["ks"],
+                denominator,
+                lambda name: _cell(found, name, "nll", lambda nll: max(np.expm1(nll - dense), _LEAST_EXCESS)),
+            )
+            axes.axhline(0.01, color=INK, linewidth=0.9, linestyle="--", label="1 %")
+            axes.set(yscale="log", title=_TITLES[denominator])
+            axes.set_xticks(found["ks"], [str(k) for k in found["ks"]])
+            axes.yaxis.set_major_formatter(FuncFormatter(_percent))
+        panels[0].set_ylabel(f"{found['model']}, {found['tokens']:,} tokens:\nperplexity above dense")
+        _legend(figure, panels[0])
+    return figure
+
+
+def _percent(share: float, _: int) -> str:
+    return f"{'≤ ' if share <= _LEAST_EXCESS else ''}{100 * share:,g} %"
 
 
 def _encoder(found: Found, classifier: Found | None) -> Figure:
@@ -115,7 +144,8 @@ def _finish(axes: Axes, ks: Sequence[int]) -> None:
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     order = sorted(
-        range(len(labels)), key=lambda place: [*(look[2] for look in _LOOKS.values()), "dense"].index(labels[place])
+        range(len(labels)),
+        key=lambda place: [*(look[2] for look in _LOOKS.values()), "dense", "1 %"].index(labels[place]),
     )
     figure.legend(
         [handles[k] for k in order], [labels[k] for k in order], loc="outside upper center", ncols=len(labels)
@@ -172,16 +202,21 @@ def _needed(found: Found) -> Figure:
 
 def _listops(found: Found) -> Figure:
     groups = grouped(found)
-    lengths = list(dict.fromkeys(length for length, _ in groups))
+    courses = list(dict.fromkeys(kind.course for kind in groups if kind.how != "dense"))
+    courses = courses or [next(iter(groups)).course]
     with drawing_style():
-        figure = new_figure(4.4 * len(lengths), 3.4)
-        for axes, length in zip(figure.subplots(1, len(lengths), squeeze=False)[0], lengths, strict=True):
-            for (other, how), trainings in groups.items():
-                if other == length:
-                    _trained(axes, how, trainings)
-            axes.set(title=f"ListOps, {length}", ylim=(0, 0.6))
+        figure = new_figure(4.4 * len(courses), 3.6)
+        for axes, course in zip(figure.subplots(1, len(courses), squeeze=False)[0], courses, strict=True):
+            length, epochs, texts = course
+            for kind, trainings in groups.items():
+                if kind.course == course:
+                    _trained(axes, kind.how, trainings)
+            if length in found.get("by_first_word", {}):
+                axes.axhline(found["by_first_word"][length], color=FAINT, linewidth=4, zorder=0,
+                             label="outermost operator alone")  # fmt: skip
+            axes.set(title=f"ListOps, {length}: {texts:,} texts, {epochs} epochs", ylim=(0, 0.5))
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-            axes.legend(loc="lower right")
+            axes.legend(loc="lower right", fontsize=7)
         figure.axes[0].set_ylabel("accuracy on the validation part")
     return figure
 
@@ -192,8 +227,10 @@ def _trained(axes: Axes, how: str, trainings: Sequence[Found]) -> None:
     settings = trainings[0]["settings"]
     if how != "dense":
         colour, marker, _ = _LOOKS[settings["by"]]
+        label = f"trained with k by {settings['by']}"
+        shown = label in axes.get_legend_handles_labels()[1]
         axes.plot([settings["k"]] * len(accuracies), accuracies, marker, color=colour, fillstyle="none",
-                  label=f"trained with k by {settings['by']}")  # fmt: skip
+                  label=None if shown else label)  # fmt: skip
         return
     axes.axhline(np.mean(accuracies), color=INK, linewidth=0.9, linestyle="--", label="trained dense")
     for by in ("weight", "norm"):

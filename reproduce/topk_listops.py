@@ -4,27 +4,56 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from finding import markdown_table
 
-Trainings = dict[tuple[str, str], list[Mapping[str, Any]]]
+
+class Kind(NamedTuple):
+    """What trainings have in common that differ in nothing but their seed.
+
+    Attributes
+    ----------
+    length
+        "short" or "long" expressions.
+    epochs, texts
+        How much was trained on.
+    how
+        "dense", or by what how many sources were kept.
+    """
+
+    length: str
+    epochs: int
+    texts: int
+    how: str
+
+    @property
+    def course(self) -> tuple[str, int, int]:
+        """What is the same for dense and top-k trainings that can be compared."""
+        return self[:3]
+
+    def __str__(self) -> str:
+        return f"{self.length}, {self.texts:,} texts, epochs: {self.epochs}, {self.how}"
+
+
+Trainings = dict[Kind, list[Mapping[str, Any]]]
 
 
 def grouped(found: Mapping[str, Any]) -> Trainings:
-    """Trainings that differ in nothing but their seed, by length and how they were trained."""
+    """Trainings that differ in nothing but their seed: short ones first, dense before top-k."""
     groups: Trainings = defaultdict(list)
     for training in found["trainings"]:
         settings = training["settings"]
         how = "dense" if settings["k"] is None else f"k = {settings['k']} by {settings['by']}"
-        groups[settings["length"], how].append(training)
+        groups[Kind(settings["length"], settings["epochs"], training["texts"]["training"], how)].append(training)
     return dict(sorted(groups.items(), key=_place))
 
 
-def _place(group: tuple[tuple[str, str], Any]) -> tuple[Any, ...]:
-    (length, how), trainings = group
-    return length != "short", how != "dense", trainings[0]["settings"]["by"], trainings[0]["settings"]["k"] or 0
+def _place(group: tuple[Kind, list[Mapping[str, Any]]]) -> tuple[Any, ...]:
+    kind, trainings = group
+    settings = trainings[0]["settings"]
+    return kind.length != "short", kind.epochs, kind.how != "dense", settings["by"], settings["k"] or 0
 
 
 def listops(found: Mapping[str, Any]) -> str:
@@ -34,25 +63,22 @@ def listops(found: Mapping[str, Any]) -> str:
         return "No training is finished."
     rows = [
         [
-            f"{length}, {how}",
+            str(kind),
             _over_seeds([one["accuracy"] for one in trainings]),
             _over_seeds([max(one["curve"]) for one in trainings]),
             str(len(trainings)),
             f"{np.mean([one['cpu_seconds'] for one in trainings]) / 60:.1f}",
         ]
-        for (length, how), trainings in groups.items()
+        for kind, trainings in groups.items()
     ]
-    any_one = next(iter(groups.values()))[0]["settings"]
-    parts = [
-        f"A BERT of {any_one['layers']} layers, width {any_one['width']} and {any_one['heads']} heads, from scratch. "
-        "Accuracy on the validation part, mean over seeds (lowest to highest); chance is about 10 %, always answering the "
-        f"most frequent value {_most_frequent(groups)}.",
-        markdown_table(["trained", "after the last epoch", "best epoch", "seeds", "CPU minutes each"], rows),
-    ]
-    for (length, how), trainings in groups.items():
-        if how == "dense":
-            parts.append(_switched(length, trainings))
-    return "\n\n".join(parts)
+    settings = next(iter(groups.values()))[0]["settings"]
+    about = (
+        f"A BERT of {settings['layers']} layers, width {settings['width']} and {settings['heads']} heads, from scratch. "
+        f"Accuracy on the validation part, mean over seeds (lowest to highest). {_baselines(found, groups)}"
+    )
+    table = markdown_table(["trained", "after the last epoch", "best epoch", "seeds", "CPU minutes each"], rows)
+    switched = [_switched(kind, trainings) for kind, trainings in groups.items() if kind.how == "dense"]
+    return "\n\n".join([about, table, *switched])
 
 
 def _over_seeds(accuracies: list[float]) -> str:
@@ -61,18 +87,26 @@ def _over_seeds(accuracies: list[float]) -> str:
     return f"{values.mean():.1f} %{spread}"
 
 
-def _most_frequent(groups: Trainings) -> str:
-    shares = {length: trainings[0]["most_frequent"] for (length, _), trainings in groups.items()}
-    return ", ".join(f"{100 * share:.1f} % ({length})" for length, share in shares.items())
+def _baselines(found: Mapping[str, Any], groups: Trainings) -> str:
+    """What is right without solving anything, and how exact an accuracy on so many texts is."""
+    parts = []
+    for length in dict.fromkeys(kind.length for kind in groups):
+        training = next(trainings[0] for kind, trainings in groups.items() if kind.length == length)
+        texts = training["texts"]["validation"]
+        told = f"{length}: {100 * training['most_frequent']:.1f} % by always answering the most frequent value"
+        if length in found.get("by_first_word", {}):
+            told += f", {100 * found['by_first_word'][length]:.1f} % by reading the outermost operator alone"
+        error = 100 * (training["accuracy"] * (1 - training["accuracy"]) / texts) ** 0.5
+        parts.append(f"{told} ({texts} texts, so an accuracy's standard error is {error:.1f} points)")
+    return "; ".join(parts).capitalize() + "."
 
 
-def _switched(length: str, trainings: list[Mapping[str, Any]]) -> str:
+def _switched(kind: Kind, trainings: list[Mapping[str, Any]]) -> str:
     ways = list(trainings[0]["switched"])
     ks = list(trainings[0]["switched"][ways[0]])
     rows = [
         [k, *(f"{100 * np.mean([one['switched'][way][k] for one in trainings]):.1f} %" for way in ways)] for k in ks
     ]
     headings = [f"by {way.replace('full', 'with full denominator')}" for way in ways]
-    return (
-        f"Trained dense ({length}), switched to k sources without training:\n\n{markdown_table(['k', *headings], rows)}"
-    )
+    trained = f"{kind.length}, {kind.epochs} epochs"
+    return f"Trained dense ({trained}), switched to k sources without training:\n\n{markdown_table(['k', *headings], rows)}"

@@ -22,6 +22,7 @@ def page(kept: Found) -> str:
     """Everything that is kept, a section for each part; docs include the sections by name."""
     sections = {
         "predictions": ("Next tokens (SmolLM2)", "predictions", _predictions),
+        "long predictions": ("Next tokens of long passages (SmolLM2)", "long_predictions", _long_predictions),
         "embeddings": ("Embeddings (MiniLM)", "embeddings", _embeddings),
         "classifier": ("Classification (MiniLM, SST)", "classifier", _classifier),
         "listops": ("ListOps, trained from scratch", "listops", listops),
@@ -65,6 +66,20 @@ def _predictions(found: Found) -> str:
             _one_percent(found["ks"], perplexity, math.exp(dense)),
         ]
     )
+
+
+def _long_predictions(found: Found) -> str:
+    """As for short ones, and norm − weight of every passage: two are too few for an interval."""
+    rows = []
+    for (norm, weight), name in PAIRS.items():
+        row = [name]
+        for k in found["ks"]:
+            differences = values(found, f"norm {norm} {k}", "nll") - values(found, f"weight {weight} {k}", "nll")
+            row.append(" and ".join(f"{difference:+.3f}" for difference in differences))
+        rows.append(row)
+    about = "Norm − weight at the same k, nats per token, of each passage by itself (fewer are better):"
+    table = markdown_table(["", *(f"k = {k}" for k in found["ks"])], rows)
+    return f"{_predictions(found)}\n\n{about}\n\n{table}"
 
 
 def _perplexity(value: float) -> str:

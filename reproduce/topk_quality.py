@@ -54,13 +54,14 @@ class Setting:
         return topk.use(model, self.k, self.by, renormalise=self.denominator == "renormalised", layers=layers)
 
 
-def grid(ks: Sequence[int]) -> list[Setting]:
-    """Every choice with both denominators at each k; by chance and by nearness at every second k."""
+def grid(ks: Sequence[int], others: Sequence[int] | None = None) -> list[Setting]:
+    """By weight and by norm with both denominators at each k; by chance and by nearness at the others, every second k."""
+    others = ks[::2] if others is None else others
     return [
         Setting(by, denominator, k)
         for by in CHOICES
         for denominator in DENOMINATORS
-        for k in (ks if by in ("weight", "norm") else ks[::2])
+        for k in (ks if by in ("weight", "norm") else others)
     ]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from classified_texts import read_classified
 from finding import RESULTS
+from listops import by_first_word, read_listops
 from parts import keep, kept, write
 from topk_figures import draw
 from topk_needed import needed
@@ -28,6 +29,8 @@ from normlens import NormLensError
 
 NAME = "topk_table"
 DECODER, ENCODER = "smollm2-135m", "minilm-l6"
+LONG_KS, LONG_OTHERS = (4, 16, 32, 64, 128, 256, 512), (16, 64)
+"""At which k long passages are measured: by weight and by norm, and by chance and by nearness."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,15 +66,20 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--parts", nargs="+", help="predictions, layers, embeddings, … (default: all whose data are there)"
     )
     parser.add_argument("--text", type=Path, help="a text, or CoNLL-U (default: the bundled sentences, joined)")
-    parser.add_argument("--tokens", type=int, default=1024, help=f"of a passage for {DECODER} (default: 1024)")
-    parser.add_argument("--passages", type=int, default=2, help=f"for {DECODER} at most (default: 2)")
-    parser.add_argument("--short-tokens", type=int, default=256, help="of its passages layer by layer (default: 256)")
+    parser.add_argument("--tokens", type=int, default=256, help=f"of a passage for {DECODER} (default: 256)")
+    parser.add_argument("--passages", type=int, default=4, help=f"for {DECODER} at most (default: 4)")
+    parser.add_argument("--long-tokens", type=int, default=1024, help="of its long passages (default: 1024)")
+    parser.add_argument("--long-passages", type=int, default=2, help="of these at most (default: 2)")
+    parser.add_argument("--layer-passages", type=int, default=1, help="for it, layer by layer, at most (default: 1)")
     parser.add_argument("--layer-k", type=int, default=4, help="sources where one layer is switched (default: 4)")
     parser.add_argument("--encoder-tokens", type=int, default=128, help=f"of a passage for {ENCODER} (default: 128)")
     parser.add_argument("--encoder-passages", type=int, default=64, help=f"for {ENCODER} at most (default: 64)")
     parser.add_argument("--classifier", type=Path, help="folder of a fine-tuned classifier of SST's sentences")
     parser.add_argument(
-        "--data", type=Path, default=Path(data) if data else None, help="has sst/ (default: $NORMLENS_DATA)"
+        "--data",
+        type=Path,
+        default=Path(data) if data else None,
+        help="has sst/ and listops/ (default: $NORMLENS_DATA)",
     )
     parser.add_argument("--texts", type=int, default=400, help="of SST's test part (default: 400)")
     parser.add_argument("--listops", type=Path, help="folder in which train_listops.py left its trainings")
@@ -97,28 +105,41 @@ class Parts:
         """Every part by its name; one whose data weren't named is not among them."""
         options = self._options
         decoder, encoder = (options.tokens, options.passages), (options.encoder_tokens, options.encoder_passages)
+        long = options.long_tokens, options.long_passages
         found: dict[str, Callable[[str], None]] = {
             "embeddings": partial(self._quality, ENCODER, *encoder),
             f"layers of {ENCODER}": partial(self._quality, ENCODER, *encoder, k=options.layer_k),
             f"needed {ENCODER}": partial(self._needed, ENCODER, encoder[0], min(encoder[1], 16)),
             f"needed {DECODER}": partial(self._needed, DECODER, *decoder),
             "predictions": partial(self._quality, DECODER, *decoder),
+            "long predictions": partial(self._quality, DECODER, *long, ks=LONG_KS, others=LONG_OTHERS),
             f"layers of {DECODER}": partial(
-                self._quality, DECODER, options.short_tokens, options.passages, k=options.layer_k
+                self._quality, DECODER, options.tokens, options.layer_passages, k=options.layer_k
             ),
         }
         if options.classifier and options.data:
             found["classifier"] = self._classifier
         if options.listops:
-            found["listops"] = lambda part: keep(self._path, part, {"trainings": reports(options.listops)})
+            found["listops"] = self._listops
         return found
 
-    def _quality(self, model: str, tokens: int, passages: int, part: str, k: int | None = None) -> None:
-        """All layers switched, at every k; or with a k one layer at a time."""
+    def _quality(
+        self,
+        model: str,
+        tokens: int,
+        passages: int,
+        part: str,
+        k: int | None = None,
+        ks: Sequence[int] | None = None,
+        others: Sequence[int] | None = None,
+    ) -> None:
+        """All layers switched, at these or all powers of two; or with a k one layer at a time."""
         lens = normlens.load(model)
         read = passages_of(lens, self._options.text, tokens, passages)
-        ks, layers = powers_of_two(read.tokens), lens.model.config.num_hidden_layers
-        settings = grid(ks) if k is None else layer_grid(k, layers)
+        layers = lens.model.config.num_hidden_layers
+        ks = powers_of_two(read.tokens) if ks is None else [number for number in ks if number < read.tokens]
+        others = others if others is None else [number for number in others if number in ks]
+        settings = grid(ks, others) if k is None else layer_grid(k, layers)
         about = {"model": model, "ks": ks} if k is None else {"model": model, "k": k, "layers": layers}
         batch = 1 if model == DECODER else 16
         over_passages(lens, read, settings, self._earlier(part), self._keeping(part, **about), batch)
@@ -133,6 +154,16 @@ class Parts:
         texts = read_classified("sst", self._options.data).test.limited(self._options.texts)
         ks = powers_of_two(32)
         classified(lens, texts, grid(ks), self._earlier(part), self._keeping(part, ks=ks))
+
+    def _listops(self, part: str) -> None:
+        """All trainings; and where the data are named, what the outermost operator alone says about the value."""
+        trainings, data = reports(self._options.listops), self._options.data
+        lengths = sorted({training["settings"]["length"] for training in trainings})
+        baselines = {
+            length: by_first_word(*(read_listops(data, length, of) for of in ("train", "val")))
+            for length in (lengths if data else ())
+        }
+        keep(self._path, part, {"trainings": trainings, "by_first_word": baselines})
 
     def _earlier(self, part: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = kept(self._path).get(part, {})

@@ -26,8 +26,8 @@ from translation_settings import keep_settings
 
 from normlens import NormLensError, topk
 
-SWITCHED_K = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-"""How many sources a model that was trained dense is measured with."""
+SWITCHED_K = {"short": (1, 2, 4, 8, 16, 32, 64, 128, 256), "long": (4, 64)}
+"""How many sources a model that was trained dense is measured with, by the length of its expressions."""
 
 
 def train(settings: Settings, data: Path, out: Path) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def train(settings: Settings, data: Path, out: Path) -> dict[str, Any]:
     model = new_model(settings, max(len(example.ids) for example in training + validation))
     found = _trained(model, settings, training, validation, out / "state.pt")
     if settings.k is None:
-        found["switched"] = switched(model, validation, settings.batch_tokens)
+        found["switched"] = switched(model, validation, settings.batch_tokens, SWITCHED_K[settings.length])
     labels = torch.tensor([example.label for example in validation])
     written = {
         "settings": asdict(settings),
@@ -160,14 +160,14 @@ def accuracy(model: BertForSequenceClassification, examples: list[Example], batc
 
 
 def switched(
-    model: BertForSequenceClassification, examples: list[Example], batch_tokens: int
+    model: BertForSequenceClassification, examples: list[Example], batch_tokens: int, ks: Sequence[int]
 ) -> dict[str, dict[str, float]]:
     """Accuracy of a trained model by choice, denominator and k, without further training."""
     found: dict[str, dict[str, float]] = {}
     for by in ("weight", "norm"):
         for renormalise in (True, False):
             own = found.setdefault(f"{by} {'renormalised' if renormalise else 'full'}", {})
-            for k in SWITCHED_K:
+            for k in ks:
                 with topk.use(model, k, by, renormalise=renormalise):
                     own[str(k)] = accuracy(model, examples, batch_tokens)
     return found

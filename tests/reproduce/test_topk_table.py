@@ -78,6 +78,21 @@ def test_predictions_are_those_of_the_switched_model(
     assert _kept(tmp_path)["predictions"]["rows"] == found["rows"][:1]
 
 
+def test_long_passages_have_their_own_part(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topk_table, "LONG_KS", (2, 4, 100))
+    monkeypatch.setattr(topk_table, "LONG_OTHERS", (4, 50))
+    sizes = ["--long-tokens", "16", "--long-passages", "2"]
+    assert topk_table.main([*options, *sizes, "--parts", "long predictions"]) == 0
+    found = _kept(tmp_path)["long predictions"]
+    assert (found["passages"], found["tokens"], found["ks"]) == (2, 16, [2, 4])
+    cells = [row["cells"] for row in found["rows"]]
+    assert {name for name in cells[0] if "random" in name} == {"random renormalised 4", "random full 4"}
+    first, second = (cell["norm full 2"]["nll"] - cell["weight full 2"]["nll"] for cell in cells)
+    page = (tmp_path / "results" / "topk_table.md").read_text(encoding="utf-8")
+    assert f"| both with full denominator | {first:+.3f} and {second:+.3f} |" in page
+    assert (tmp_path / "results" / "topk_table_long_predictions.png").exists()
+
+
 def test_encoders_layers_and_counts_are_kept_and_drawn(options: list[str], tmp_path: Path) -> None:
     name = "encoder"
     assert topk_table.main([*options, "--parts", "embeddings", f"layers of {name}", f"needed {name}"]) == 0
@@ -150,6 +165,28 @@ def test_expressions_are_read_without_parentheses(tmp_path: Path) -> None:
     example = listops.read_listops(_listops(tmp_path), "short", "val")[37]
     assert [listops.WORDS[number] for number in example.ids] == ["[CLS]", "[MAX", "3", "7", "]"]
     assert example.label == 7
+
+
+def test_the_outermost_operator_alone_is_right_where_its_usual_value_is(tmp_path: Path) -> None:
+    minimum, maximum = (listops.encoded(f"( ( ( [{word} 1 ) 2 ) ] )", "0").ids for word in ("MIN", "MAX"))
+    training = [listops.Example(minimum, label) for label in (0, 0, 1)] + [listops.Example(maximum, 9)]
+    validation = [listops.Example(minimum, label) for label in (0, 1)] + [listops.Example(maximum, 9)] * 2
+    assert listops.by_first_word(training, validation) == 0.75
+
+
+def test_trainings_are_shown_beside_what_needs_no_solving(options: list[str], tmp_path: Path) -> None:
+    data = _listops(tmp_path)
+    settings = listops.Settings(epochs=1, batch_tokens=200, width=8, layers=1, heads=2)
+    for k in (None, 2):
+        train_listops.train(replace(settings, k=k), data, tmp_path / "trainings" / str(k))
+    given = ["--listops", str(tmp_path / "trainings"), "--data", str(data), "--parts", "listops"]
+    assert topk_table.main([*options, *given]) == 0
+    assert _kept(tmp_path)["listops"]["by_first_word"] == {"short": 0.19}
+    page = (tmp_path / "results" / "topk_table.md").read_text(encoding="utf-8")
+    assert "Short: 19.0 % by always answering the most frequent value, 19.0 % by reading the outermost" in page
+    for how in ("dense", "k = 2 by weight"):
+        assert f"| short, 100 texts, epochs: 1, {how} |" in page
+    assert (tmp_path / "results" / "topk_table_listops.png").exists()
 
 
 def test_batches_hold_every_example_once_within_their_size() -> None:

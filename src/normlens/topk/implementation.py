@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,6 +12,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.topk.attention import CHUNK_SIZE, topk_attention
+from normlens.topk.cached_norms import CachedNorms
 from normlens.topk.comparison import require_same_attention
 from normlens.topk.projections import Projection
 
@@ -40,6 +41,8 @@ class Settings:
         The output projection, once it is known.
     compared
         Whether a call has been compared with the module's eager function.
+    cached_norms
+        Norms of the sources in its cache.
     """
 
     k: int | None
@@ -50,6 +53,7 @@ class Settings:
     all_sources: bool = False
     projection: Projection | None = None
     compared: bool = False
+    cached_norms: CachedNorms = field(default_factory=CachedNorms)
 
 
 SETTINGS: WeakKeyDictionary[nn.Module, Settings] = WeakKeyDictionary()
@@ -124,7 +128,13 @@ def _log_norms(settings: Settings, module: nn.Module, value: Tensor) -> Tensor:
             f"The output projection of this {type(module).__name__} is not known yet: by='norm' finds it when the model "
             "that use() was given (or a whole part of it, such as its encoder) runs, but a module was run by itself."
         )
-    return settings.projection.log_norms(value)
+    return settings.cached_norms.log_norms(value, settings.projection.factors())
+
+
+def note_cache(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Before an attention module runs, let its norms of cached sources see the cache: a forward pre-hook."""
+    if module in SETTINGS:
+        SETTINGS[module].cached_norms.before_call(getattr(module, "layer_idx", None), (*args, *kwargs.values()))
 
 
 def _whole_masks(*arguments: Any, **options: Any) -> Tensor | None:

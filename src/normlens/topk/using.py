@@ -15,7 +15,7 @@ from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.lens import Lens
 from normlens.topk.attention import CHUNK_SIZE
 from normlens.topk.first_run import FirstRuns, is_text
-from normlens.topk.implementation import DEFAULT_K, IN_USE, IN_USE_SPARING, SETTINGS, Settings
+from normlens.topk.implementation import DEFAULT_K, IN_USE, IN_USE_SPARING, SETTINGS, Settings, note_cache
 from normlens.topk.layers import chosen_paths
 from normlens.topk.projections import find_projections
 from normlens.topk.selection import check_choice
@@ -122,7 +122,8 @@ class TopKUse:
         self._norms_wanted = {modules[path] for path in self.paths} if by == "norm" and k is not None else set()
         self._before = [(config, config._attn_implementation_internal) for config in configs_of(model)]
         self._first_runs = FirstRuns(model, _uses_ours, self._compare)
-        self._after_first_run = model.register_forward_hook(self._require_calls)
+        self._hooks = [model.register_forward_hook(self._require_calls)]
+        self._hooks += [module.register_forward_pre_hook(note_cache, with_kwargs=True) for module in self._norms_wanted]
         self._switch(IN_USE)
         _USES[model] = ref(self)
 
@@ -136,7 +137,8 @@ class TopKUse:
             config._attn_implementation_internal = implementation
         for module in self._modules.values():
             SETTINGS.pop(module, None)
-        self._after_first_run.remove()
+        for hook in self._hooks:
+            hook.remove()
         self._first_runs.remove()
 
     def __enter__(self) -> TopKUse:
