@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from attribution_page import TASKS, shown, sorted_rows
+from attribution_page import COMPARED, TASKS, shown, sorted_rows
 from drawing import estimates_beside_published
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,6 +21,7 @@ Entry = Mapping[str, Any]
 
 CURVES = {
     "DecompX": NORM_COLOUR,
+    "DecompX, averaged": "#E69F00",
     "integrated gradients": "#009E73",
     "ALTI": "#AA3377",
     "GlobEnc (N-Enc)": INK,
@@ -58,7 +59,7 @@ def methods_by_aopc(entry: Entry, title: str) -> Figure:
     rows = sorted_rows(entry)
     with drawing_style():
         figure = new_figure(7.6, 0.27 * len(rows) + 1.3)
-        panels = figure.subplots(1, len(ERASURES), sharey=True)
+        panels = figure.subplots(1, len(ERASURES), sharex=True, sharey=True)
         for axes, (erasure, label) in zip(panels, ERASURES.items(), strict=True):
             _draw_aopc(axes, entry, rows, erasure)
             axes.set_title(f"{title}, {label}", fontsize=9)
@@ -160,6 +161,6 @@ def _draw_published(axes: Axes, rows: list[str]) -> None:
 
 
 def _colour(name: str) -> str:
-    if name == "DecompX":
-        return NORM_COLOUR
+    if name in COMPARED:
+        return CURVES[name]
     return WEIGHT_COLOUR if name == "leave_one_out" else "#8C8C8C" if name in BASELINES else INK

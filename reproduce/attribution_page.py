@@ -27,6 +27,9 @@ BASELINE_NAMES = {
     "length": "longest words first",
     "leave_one_out": "leave-one-out",
 }
+COMPARED = {"DecompX": "against", "DecompX, averaged": "averaged_against"}
+"""The rows that are compared with all others, text by text, and the names of these sections."""
+
 Entry = Mapping[str, Any]
 Numbers = dict[tuple[str, str, str], dict[str, Any]]
 
@@ -39,7 +42,11 @@ def page(kept: Mapping[str, Entry]) -> str:
         if "table" in entry:
             parts += [_section(title, f"{task}_table", _table(entry))]
             parts += [_section(f"{title}, erased by deletion", f"{task}_deletion", _deletion(entry))]
-            parts += [_section(f"{title}, DecompX less each of the others", f"{task}_against", _against(entry))]
+            parts += [
+                _section(f"{title}, {one} less each of the others", f"{task}_{name}", _against(entry, one))
+                for one, name in COMPARED.items()
+                if any(row["method"].startswith(f"{one} − ") for row in entry["against"])
+            ]
         if "saliency" in entry:
             parts.append(_section(f"{title}: maps and gradients", f"{task}_saliency", _saliency(entry)))
         if "candidates" in entry:
@@ -57,6 +64,11 @@ def sorted_rows(entry: Entry, erasure: str = "mask") -> list[str]:
 def shown(row: str) -> str:
     """How a row is called."""
     return BASELINE_NAMES.get(row, row)
+
+
+def aopc_cell(number: Mapping[str, Any]) -> str:
+    """A number with its interval."""
+    return _cell(number, "aopc")
 
 
 def _section(title: str, name: str, text: str) -> str:
@@ -135,17 +147,17 @@ def _deletion(entry: Entry) -> str:
     return markdown_table(headings, rows)
 
 
-def _against(entry: Entry) -> str:
+def _against(entry: Entry, one: str) -> str:
     numbers = _numbers(entry["against"])
     rows = []
-    for row in (row for row in sorted_rows(entry) if row != "DecompX"):
-        found = [numbers[f"DecompX − {row}", how, "aopc"] for how in ("mask", "delete")]
-        clear = ["yes" if one["low"] > 0 else "no: less" if one["high"] < 0 else "no" for one in found]
-        cells = [cell for one, word in zip(found, clear, strict=True) for cell in (_cell(one, "aopc"), word)]
+    for row in (row for row in sorted_rows(entry) if row != one):
+        found = [numbers[f"{one} − {row}", how, "aopc"] for how in ("mask", "delete")]
+        clear = ["yes" if cell["low"] > 0 else "no: less" if cell["high"] < 0 else "no" for cell in found]
+        cells = [text for cell, word in zip(found, clear, strict=True) for text in (_cell(cell, "aopc"), word)]
         rows.append([shown(row), *cells])
     return (
-        "Difference in AOPC over the same texts, with 95 % intervals (paired bootstrap), and whether DecompX is better "
-        "beyond them.\n\n" + markdown_table(["DecompX less", "by masking", "beyond", "by deletion", "beyond"], rows)
+        f"{one}: difference in AOPC over the same texts, with 95 % intervals (paired bootstrap), and whether it is better "
+        f"beyond them.\n\n" + markdown_table([f"{one} less", "by masking", "beyond", "by deletion", "beyond"], rows)
     )
 
 

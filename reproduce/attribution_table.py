@@ -21,7 +21,7 @@ import torch
 import transformers
 from attribution_costs import costs
 from attribution_figures import figures_of
-from attribution_page import page
+from attribution_page import COMPARED, page
 from attribution_saliency import correlations
 from attribution_ways import Predictions, Way, all_scores, supported, ways
 from classified_texts import READERS, ClassifiedTexts, Part, read_classified
@@ -71,8 +71,13 @@ def test(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Nam
         lens, part.texts, given, labels=part.labels, batch_size=options.batch_size,
         design=Design(by=options.by, by_magnitude=signed_away, seed=options.seed),
     )  # fmt: skip
-    rest = [str(row) for row in found["attribution"].values if row != "DecompX"] if "DecompX" in given else []
-    against = [difference(found, "DecompX", row, resamples=options.resamples, seed=options.seed) for row in rest]
+    against = [
+        difference(found, one, row, resamples=options.resamples, seed=options.seed)
+        for one in COMPARED
+        if one in given
+        for row in map(str, found["attribution"].values)
+        if row != one
+    ]
     return {
         "test": len(part),
         "right": float(np.mean(predictions.argmax(axis=1) == np.array(part.labels))),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -78,6 +77,7 @@ MAPS = (
 
 TARGETED = {
     "DecompX": "decompx",
+    "DecompX, averaged": "decompx",
     "gradient × input": "gradient_input",
     "integrated gradients": "integrated_gradients",
     "direct logit attribution": "logit",
@@ -88,11 +88,19 @@ TARGETED = {
 LAYER = {"sources": "embedding layer"}
 """DecompX from the output of the embedding layer on, as published: a source is a token with its position."""
 
+AVERAGED = ({"baseline": "mask", "steps": 3}, {"baseline": "mask", "steps": 5}, {"baseline": "zero", "steps": 5})
+"""DecompX on the average of several frozen models, on the way from a masked text or from nothing."""
+
 OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
     "DecompX": ({}, LAYER),
+    "DecompX, averaged": AVERAGED,
     "integrated gradients": ({}, {"baseline": "mask"}),
 }
 """Options of a row's candidates, besides target and ranking."""
+
+
+TRIED = (("difference", False), ("difference", True), ("logit", False))
+"""Target and ranking of the candidates; those with options of their own take the first alone."""
 
 
 def ways() -> list[Way]:
@@ -100,7 +108,8 @@ def ways() -> list[Way]:
     targeted = [
         Way(row, method, target=target, magnitude=magnitude, options=options)
         for row, method in TARGETED.items()
-        for options, target, magnitude in product(OPTIONS.get(row, ({},)), ("logit", "difference"), (False, True))
+        for options in OPTIONS.get(row, ({},))
+        for target, magnitude in (TRIED[:1] if options else TRIED)
     ]
     return [way for way in (*targeted, *MAPS) if way.method in registered()]
 

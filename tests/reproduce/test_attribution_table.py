@@ -9,6 +9,7 @@ import attribution_table
 import numpy as np
 import pytest
 import torch
+from attribution_alternatives import EVERYTHING, at_one_point
 from attribution_saliency import saliency
 from attribution_ways import LAYER, Way, scores, targets, ways
 from classified_texts import Part, news_text, read_classified, sentence_of_tree
@@ -16,6 +17,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 
 import normlens
 from normlens.errors import InvalidInput
+from normlens.frozen import operations
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,17 @@ def test_saliency_is_the_change_along_the_embedding(classifier: normlens.Lens) -
             slow[j, k] = float(rise) / 2e-5 * float(x[0, j, k])
     model.float()
     np.testing.assert_allclose(found, np.linalg.norm(slow, axis=1), rtol=1e-4)
+
+
+def test_with_everything_freed_the_frozen_gradient_is_the_gradient(classifier: normlens.Lens) -> None:
+    texts, predictions, rules = ["the cat sat here."], np.array([[0.2, 0.8]]), dict(operations.RULES)
+    plain = classifier.attribute(texts[0], method="gradient_input", target=(1, 0)).values
+    [freed] = at_one_point(EVERYTHING, reference=False)(classifier, texts, predictions)
+    np.testing.assert_allclose(freed, plain, rtol=1e-4)
+    [frozen] = at_one_point(reference=False)(classifier, texts, predictions)
+    np.testing.assert_allclose(frozen, classifier.attribute(texts[0], target=(1, 0)).values, rtol=1e-4)
+    assert np.abs(frozen - plain).max() > 1e-3
+    assert dict(operations.RULES) == rules
 
 
 def test_candidates_have_names_of_their_own() -> None:

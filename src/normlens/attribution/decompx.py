@@ -1,7 +1,8 @@
 """DecompX: contributions carried through all layers, feed-forward blocks and the classifier included (Modarressi 2023).
 
-With a target, every source gets a signed share of it: one backward pass through the frozen model, exact. Without one, the
-contribution vectors of every source at the model's last hidden state, or at any module, by forward differentiation.
+With a target, every source gets a signed share of it: one backward pass through the frozen model, exact; or, with steps=,
+its share on the average of several frozen models. Without a target, the contribution vectors of every source at the model's
+last hidden state, or at any module, by forward differentiation.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from normlens.attribution.averaged import averaged_shares
 from normlens.attribution.registry import Method, Request
 from normlens.attribution.result import flow_map, shares
 from normlens.attribution.subject import Subject
@@ -30,14 +32,20 @@ BIAS_RULE = "biases, position embeddings and literals belong to no source"
 
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     """Signed shares of the target, ``(source,)``; without one, vectors or their norms, ``(target, source)``."""
-    if request.targets is None:
+    steps = request.options["steps"]
+    if request.targets is None and steps is None:
         return _vectors(subject, request)
+    if steps is not None and (request.targets is None or request.options["sources"] is not None):
+        raise InvalidInput(
+            "steps= averages the shares of the token embeddings in a target. Name the target and leave out sources=, or "
+            "leave out steps=."
+        )
     if request.options["at"] is not None or request.options["vectors"]:
         raise InvalidInput(
             "at= and vectors= are about contribution vectors, but a target was given, whose shares are numbers. Leave out "
             "the target, or these."
         )
-    return _shares(subject, request)
+    return _shares(subject, request) if steps is None else averaged_shares(resolve(subject, request), request)
 
 
 def _shares(subject: Subject, request: Request) -> list[xr.DataArray]:
@@ -160,7 +168,9 @@ def _numpy(x: Tensor) -> NDArray[np.floating[Any]]:
     return array
 
 
-OPTIONS: Mapping[str, Any] = MappingProxyType({"at": None, "vectors": False, "sources": None})
+OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {"at": None, "vectors": False, "sources": None, "steps": None, "baseline": "mask"}
+)
 
 METHOD = Method(
     name="decompx",

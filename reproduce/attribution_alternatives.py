@@ -1,0 +1,214 @@
+"""Why integrated gradients find more than one frozen model: one thing changed at a time, on SST's dev sentences.
+
+``python reproduce/attribution_alternatives.py --model runs/sst/model --data ../shared/data``. Nothing here is chosen or
+measured on the test part; `attribution_table.py` does that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from attribution_page import aopc_cell
+from attribution_table import RESULTS, predictions_of, records
+from attribution_ways import LAYER, Predictions, Way, scores, targets
+from classified_texts import read_classified
+from finding import markdown_table
+from jaxtyping import Float
+from torch import Tensor
+
+import normlens
+from normlens import Lens, NormLensError
+from normlens.faithfulness import Design, LensClassifier, difference, evaluate, summary
+from normlens.frozen import operations, rules
+from normlens.frozen.directions import Backward
+from normlens.frozen.running import frozen_run
+
+NAME = "attribution_alternatives"
+PLAIN, RIVAL = "DecompX", "integrated gradients from [MASK]"
+EVERYTHING = ("layer_norm", "softmax", "gelu", "tanh")
+DESIGN = Design(baselines=("random", "leave_one_out"), bins=(0.5,), draws=1)
+
+Scored = list[Float[np.ndarray, " token"]]
+Scorer = Callable[[Lens, Sequence[str], Predictions], Scored]
+
+
+def asked(method: str, **options: Any) -> Scorer:
+    """What `Lens.attribute` or the table's own ways give for the difference of the logits."""
+    return lambda lens, texts, predictions: scores(
+        lens, texts, predictions, Way("", method, target="difference", options=options)
+    )
+
+
+def at_one_point(freed: Sequence[str] = (), *, reference: bool = True, of_layer: bool = False) -> Scorer:
+    """⟨gradient, x − x′⟩ where the model is, with the true derivative of some operations instead of the frozen one.
+
+    Parameters
+    ----------
+    freed
+        Operations that are not frozen.
+    reference
+        Whether x′ is the vector of the mask token; zero otherwise.
+    of_layer
+        Whether x is what the embedding layer gives, instead of the word's embedding.
+    """
+
+    def scored(lens: Lens, texts: Sequence[str], predictions: Predictions) -> Scored:
+        classifier, found = LensClassifier(lens), []
+        mask = classifier.replacement(None).id
+        for text, (plus, minus) in zip(texts, targets(predictions, "difference"), strict=True):
+            ids = torch.tensor(classifier.encode(text).ids, device=lens.model.device)[None]
+            gradient, x = _gradient(lens, ids, plus, minus, freed, of_layer)
+            away = x - _entered(lens, torch.full_like(ids, mask), of_layer) if reference else x
+            found.append(np.asarray((gradient * away).sum(-1)[0].double().cpu().numpy()))
+        return found
+
+    return scored
+
+
+ALTERNATIVES: dict[str, Scorer] = {
+    PLAIN: asked("decompx"),
+    "from the embedding layer on": asked("decompx", **LAYER),
+    "relative to [MASK]": at_one_point(),
+    "from the embedding layer on, relative to [MASK]": at_one_point(of_layer=True),
+    "relative to [MASK], true derivative of GELU": at_one_point(("gelu",)),
+    "relative to [MASK], true derivative of softmax": at_one_point(("softmax",)),
+    "relative to [MASK], true derivative of LayerNorm": at_one_point(("layer_norm",)),
+    "gradient × input": at_one_point(EVERYTHING, reference=False),
+    "gradient × (input − [MASK])": at_one_point(EVERYTHING),
+    "averaged over 3 frozen models from [MASK]": asked("decompx", baseline="mask", steps=3),
+    "averaged over 5 frozen models from [MASK]": asked("decompx", baseline="mask", steps=5),
+    "integrated gradients from zero": asked("integrated_gradients", baseline="zero", steps=12),
+    "integrated gradients from [PAD]": asked("integrated_gradients", baseline="pad", steps=12),
+    "integrated gradients from [MASK]": asked("integrated_gradients", baseline="mask", steps=12),
+}
+"""What was tried, by name."""
+
+
+def _entered(lens: Lens, ids: Tensor, of_layer: bool) -> Tensor:
+    """What enters the model: words' embeddings, or what the embedding layer makes of them, ``(1, token, d)``."""
+    module = lens.model.base_model.embeddings if of_layer else lens.model.get_input_embeddings()
+    with torch.no_grad():
+        return cast(Tensor, cast(Any, module)(ids))
+
+
+def _gradient(
+    lens: Lens, ids: Tensor, plus: int, minus: int, freed: Sequence[str], of_layer: bool
+) -> tuple[Tensor, Tensor]:
+    """Gradient of the difference of two logits at what enters, and what enters."""
+    body: Any = lens.model.base_model
+    path = next(name for name, module in lens.model.named_modules() if module is body.embeddings)
+    direction, inputs = Backward(1), {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    with (
+        freeing(freed),
+        torch.enable_grad(),
+        frozen_run(lens.model, direction, batch=1, sources=path if of_layer else None) as run,
+    ):
+        value = run.read(inputs, lambda output: output.logits[:, plus] - output.logits[:, minus])
+    [gradient] = torch.autograd.grad(value, direction.leaves)
+    return gradient, direction.groups[0].value
+
+
+@contextmanager
+def freeing(names: Sequence[str]) -> Iterator[None]:
+    """Give some operations their true derivative while this lasts; with softmax, products theirs as well."""
+    known = {operations.ACTIVATION_MODULE, "gelu"} if "gelu" in names else set()
+    known |= set(names)
+    table = cast(dict[str, Any], operations.RULES)
+    before, share = {name: table[name] for name in known}, rules.share_of
+    try:
+        table.update(dict.fromkeys(known, lambda call: call.run()))
+        if "softmax" in names:
+            rules.share_of = lambda factor, *_: factor
+        yield
+    finally:
+        table.update(before)
+        rules.share_of = share
+
+
+def measure(lens: Lens, texts: Sequence[str], labels: Sequence[int], seed: int, resamples: int) -> dict[str, Any]:
+    """AOPC of every alternative by both erasures, and its difference to DecompX on the same texts."""
+    predictions = predictions_of(lens, texts)
+    given = {name: scorer(lens, texts, predictions) for name, scorer in ALTERNATIVES.items()}
+    return summarised(evaluate(lens, texts, given, labels=labels, design=DESIGN), seed, resamples)
+
+
+def summarised(found: Any, seed: int, resamples: int) -> dict[str, Any]:
+    """Means and paired differences with their intervals."""
+    names = [str(name) for name in found["attribution"].values]
+    pairs = [
+        *((name, PLAIN) for name in names if name != PLAIN),
+        *((name, RIVAL) for name in names if "averaged" in name),
+    ]
+    tables = [difference(found, *pair, seed=seed, resamples=resamples) for pair in pairs]
+    return {
+        "texts": found.sizes["text"],
+        "table": [row for row in records(summary(found, seed=seed, resamples=resamples)) if row["measure"] == "aopc"],
+        "against": [row for table in tables for row in records(table) if row["measure"] == "aopc"],
+    }
+
+
+def page(kept: dict[str, Any]) -> str:
+    """The table in Markdown."""
+    numbers = {(row["method"], row["erasure"]): row for row in [*kept["table"], *kept["against"]]}
+    names = dict.fromkeys(row["method"] for row in kept["table"])
+    rows = []
+    for name in sorted(names, key=lambda name: -numbers[name, "mask"]["value"]):
+        cells = [aopc_cell(numbers[name, how]) for how in ("mask", "delete")]
+        cells += [aopc_cell(numbers[f"{name} − {PLAIN}", how]) if name != PLAIN else "–" for how in ("mask", "delete")]
+        rows.append([name.replace("_", "-"), *cells])
+    beside = [
+        f"{name} − {RIVAL}: {aopc_cell(numbers[f'{name} − {RIVAL}', 'mask'])} masked, "
+        f"{aopc_cell(numbers[f'{name} − {RIVAL}', 'delete'])} deleted."
+        for name in names
+        if (f"{name} − {RIVAL}", "mask") in numbers
+    ]
+    headings = ["what is changed", "AOPC, masked", "AOPC, deleted", "more than DecompX, masked", "deleted"]
+    note = (
+        f"SST, MiniLM, {kept['texts']} sentences of **dev**, words erased in steps of 10 %, 95 % intervals (bootstrap over "
+        "sentences). Target: the difference of the two logits; integrated gradients with 12 points. " + " ".join(beside)
+    )
+    return f"<!-- --8<-- [start:table] -->\n{markdown_table(headings, rows)}\n\n{note}\n<!-- --8<-- [end:table] -->\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print and keep."""
+    data = os.environ.get("NORMLENS_DATA")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--model", type=Path, required=True, help="folder of a classifier that finetune.py made for sst"
+    )
+    parser.add_argument("--data", type=Path, default=data, required=data is None, help="default: $NORMLENS_DATA")
+    parser.add_argument("--dev", type=int, default=60, help="sentences (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    options = parser.parse_args(arguments)
+    try:
+        part = read_classified("sst", options.data).dev.limited(options.dev)
+        kept = measure(normlens.load(options.model), part.texts, part.labels, options.seed, options.resamples)
+    except NormLensError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    write(kept, options.output)
+    print(page(kept))
+    return 0
+
+
+def write(kept: dict[str, Any], folder: Path) -> None:
+    """Keep the numbers and the page."""
+    text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
+    (folder / f"{NAME}.json").write_text(text, encoding="utf-8")
+    (folder / f"{NAME}.md").write_text(page(kept), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
