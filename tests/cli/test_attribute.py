@@ -116,6 +116,13 @@ def test_one_layer_may_be_chosen(bert: Path, run: Run) -> None:
     np.testing.assert_allclose([word["share"] for word in found["words"]], merge_shares(rolled)[0], rtol=1e-6)
 
 
+def test_options_of_a_method_are_its_own(classifier: Path, run: Run) -> None:
+    options = ["--option", "steps=3", "--option", "baseline=zero"]
+    found = printed(run, "attribute", classifier, TEXT, "-t", "good", *options)
+    expected = normlens.load(str(classifier)).attribute(TEXT, target="good", steps=3, baseline="zero")
+    np.testing.assert_allclose([word["share"] for word in found["words"]], merge_shares(expected), rtol=1e-5)
+
+
 def test_a_mask_chooses_the_row(tokenizer: PreTrainedTokenizerFast, tmp_path: Path, run: Run) -> None:
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.mask_token = "[UNK]"
@@ -203,6 +210,9 @@ def test_files_are_written_by_their_ending(ending: str, classifier: Path, run: R
         (["attribute", "-t", "excellent"], "no class 'excellent'"),
         (["attribute", "-t", "good", "--position", "1"], "classifies the whole text"),
         (["attribute", "--scope", "block"], "has no scopes"),
+        (["attribute", "--option", "rolled=1"], "decompx has the options sources, steps, baseline"),
+        (["attribute", "--option", "steps"], "expected NAME=VALUE"),
+        (["attribute", "--option", "steps=0"], "at least 1"),
         (["attribute", "-o", "out.docx"], "expected one of .html"),
         (["attribute", "-o", "missing/out.png"], "no folder missing"),
         (["attribute", "--task", "poetry"], "Unknown task 'poetry'"),

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from normlens.attribution.embedded import Embedded
-from normlens.attribution.integrated_gradients import _baseline as baseline_of
+from normlens.attribution.integrated_gradients import baseline_of
 from normlens.attribution.registry import Request
 from normlens.attribution.result import shares
 from normlens.attribution.subject import Subject

@@ -25,7 +25,7 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise InvalidInput(f"steps is {steps!r}; expected a whole number of points on the path, at least 1.")
     function = Embedded.of(resolve(subject, request))
-    start = tuple(_baseline(function.target.subject, x, baseline) for x in function.vectors)
+    start = tuple(baseline_of(function.target.subject, x, baseline) for x in function.vectors)
     products = function.explained_by(
         "IntegratedGradients",
         baselines=start,
@@ -39,7 +39,7 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     return function.results(products, rule, base)
 
 
-def _baseline(subject: Subject, x: Tensor, name: object) -> Tensor:
+def baseline_of(subject: Subject, x: Tensor, name: object) -> Tensor:
     """Where the path begins: zeros, the mean of all embeddings, or a special token's embedding, at every position."""
     if name not in BASELINES:
         raise InvalidInput(f"baseline={name!r}; expected one of {', '.join(BASELINES)}.")

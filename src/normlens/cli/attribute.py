@@ -8,7 +8,7 @@ import typer
 
 from normlens.cli import options as given
 from normlens.cli.answers import RESULT_SUFFIXES, give
-from normlens.cli.attributing import Asked, explain
+from normlens.cli.attributing import Asked, explain, own_options
 from normlens.cli.files import check_file, read_text
 from normlens.cli.opening import open_lens
 
@@ -27,6 +27,12 @@ def attribute(
     row: given.Row = None,
     layer: Annotated[
         int | None, typer.Option(help="For maps: rolled out through this layer. Default: the whole model.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", metavar="NAME=VALUE", help="One of the method's own, such as steps=5; may be repeated."
+        ),
     ] = None,
     target_text: given.TargetText = None,
     output: given.AttributionFile = None,
@@ -55,10 +61,11 @@ def attribute(
     asked, chosen = Asked(target, against, position, row, target_text), method_named(method)
     asked.check()
     asked.check_for(chosen)
+    own = own_options(option or [], chosen)
     check_file(output, suffixes=RESULT_SUFFIXES)
     read = read_text(text, file)
     lens = open_lens(
         model, task=task, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
     )
-    result = explain(lens, read, asked, chosen, scope, layer)
+    result = explain(lens, read, asked, chosen, scope, layer, own)
     give(result, asked.row_of(lens, [result]), output, as_json)

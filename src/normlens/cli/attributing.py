@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from normlens.cli.opening import quiet
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from normlens.figures import Row
 
 _TELLING = ("decompx", "gradient_input", "norm_rollout", "alti", "rollout")
+_SHAPES = ("layers", "at", "vectors")  # options that ask for something else than shares of words
 _TELLING_PAIRS = ("decompx", "gradient_input", "alti_plus")
 
 
@@ -108,7 +111,13 @@ class Asked:
 
 
 def explain(
-    lens: Lens, text: str, asked: Asked, method: Method, scope: str | None = None, layer: int | None = None
+    lens: Lens,
+    text: str,
+    asked: Asked,
+    method: Method,
+    scope: str | None = None,
+    layer: int | None = None,
+    own: Mapping[str, Any] = MappingProxyType({}),
 ) -> xr.DataArray:
     """One method's answer for a text.
 
@@ -120,13 +129,15 @@ def explain(
         As :meth:`normlens.Lens.attribute` takes them.
     layer
         For methods with layers: the map rolled out through this layer, or what this layer adds to the target.
+    own
+        From :func:`own_options`.
 
     Raises
     ------
     NormLensError
         As :meth:`normlens.Lens.attribute`; also if the method has no layers, or not this one.
     """
-    options = asked.options(lens, method)
+    options = {**asked.options(lens, method), **own}
     if layer is not None:
         if "layers" not in method.options:
             raise InvalidInput(f"{method.name} goes through the whole model at once; leave out --layer.")
@@ -139,6 +150,30 @@ def explain(
     if layer not in numbers:
         raise InvalidInput(f"There is no layer {layer}; expected one of {numbers[0]} to {numbers[-1]}.")
     return result.sel(layer=layer)
+
+
+def own_options(given: Sequence[str], method: Method) -> dict[str, Any]:
+    """A method's own options from ``NAME=VALUE``; a value is read as JSON, or as text where it is none.
+
+    Raises
+    ------
+    InvalidInput
+        If the method has no such option, or there is no value.
+    """
+    known = [name for name in method.options if name not in _SHAPES]
+    found: dict[str, Any] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals or name not in known:
+            raise InvalidInput(
+                f"--option is {one!r}; expected NAME=VALUE, and {method.name} has "
+                f"{'the options ' + ', '.join(known) if known else 'no options of its own'}."
+            )
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found
 
 
 def methods_named(names: str | None) -> list[Method] | None:
