@@ -26,7 +26,6 @@ from normlens.alignment import (
     gather,
     joint_links,
     read_links,
-    two_way,
 )
 from normlens.errors import InvalidInput
 
@@ -148,33 +147,30 @@ def correlation(rows: Sequence[dict[str, Any]], setting: str) -> float:
     return float(spearmanr([row["aer"] for row in heads], [row["mean"] for row in heads]).statistic)
 
 
-def both_ways(
-    ahead: Opened, back: Opened | None, reading: Reading, other: Reading | None, resamples: int
-) -> list[dict[str, Any]]:
-    """AER of one direction, the other, and of all ways to make them one; with one model, its map read both ways.
+def both_ways(ahead: Opened, back: Opened, reading: Reading, other: Reading, resamples: int) -> list[dict[str, Any]]:
+    """AER of one direction, the other, and of all ways to make them one.
 
     Parameters
     ----------
     ahead, back
-        From German, and from English if there is such a model.
+        From German and from English.
     reading, other
         What is read of each.
     resamples
         Of the bootstrap over sentences.
     """
     one = list(ahead.extractor.soft(ahead.pairs, reading))
-    two = [two_way(soft) for soft in one] if back is None else list(back.extractor.soft(back.pairs, other or reading))
+    two = list(back.extractor.soft(back.pairs, other))
     rows = []
     for balance in BALANCES:
         ways: dict[str, Callable[[SoftAlignment, SoftAlignment], set[tuple[int, int]]]] = {
             "one direction": lambda x, y, b=balance: ahead.links(x, b),
+            "the other direction": lambda x, y, b=balance: back.links(y, b),
             **{
                 how: lambda x, y, b=balance, h=how: {(k.source, k.target) for k in joint_links(x, y, h, balance=b)}
                 for how in SYMMETRISATIONS
             },
         }  # fmt: skip
-        if back is not None:
-            ways["the other direction"] = lambda x, y, b=balance: back.links(y, b)
         for how, of in ways.items():
             found = [of(x, y) for x, y in zip(one, two, strict=True)]
             rows.append({"how": how, "balance": balance, **ahead.gold.aer(found, resamples)})

@@ -139,14 +139,11 @@ def _directions(parts: Mapping[str, Any]) -> str:
             found = {names.get(row["how"], row["how"]): row["aer"] for row in part["table"]}
             rows.append([f"eflomal, {part['pairs']:,} pairs ({part['settings']['texts']})", "", *_cells(found, ways)])
     for name, part in parts.items():
-        if name.startswith(("directions ", "model ")):
-            table = part["table"] if name.startswith("directions ") else part["two-way"]
-            for balance in sorted({row["balance"] for row in table}):
-                found = {row["how"]: row["aer"] for row in table if row["balance"] == balance}
-                agreed = part.get("agreement", {}).get(str(balance))
-                label = f"{balance:g}" + ("" if agreed is None else f" (directions agree: {agreed:.3f})")
-                kind = name.partition(" ")[2].replace(" ", " + ") + ("" if agreed is not None else ", read both ways")
-                rows.append([kind, label, *_cells(found, ways)])
+        if name.startswith("directions "):
+            for balance in sorted({row["balance"] for row in part["table"]}):
+                found = {row["how"]: row["aer"] for row in part["table"] if row["balance"] == balance}
+                label = f"{balance:g} (directions agree: {part['agreement'][str(balance)]:.3f})"
+                rows.append([name.removeprefix("directions ").replace(" ", " + "), label, *_cells(found, ways)])
     return markdown_table(["aligner", "balance", *ways], rows)
 
 

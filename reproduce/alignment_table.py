@@ -117,11 +117,10 @@ def _of_model(run: Path, gold: Gold) -> dict[str, Any]:
         "table": rows,
         "rules": layer_rules(opened),
         "correlation": {setting: correlation(rows, setting) for setting in SETTINGS},
-        "two-way": both_ways(opened, None, Reading(_auto(opened)), None, 0) if opened.from_german else [],
     }
 
 
-def _auto(opened: Opened, reverse: Opened | None = None) -> int:
+def _auto(opened: Opened, reverse: Opened) -> int:
     """The layer that the default rule chooses, for AWI by norm."""
     return int(np.argmax(layer_rules(opened, reverse)["awi"][DEFAULT_RULE]))
 
