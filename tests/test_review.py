@@ -13,8 +13,8 @@ from architectures import tiny
 from torch import Tensor, nn
 
 import normlens
-from normlens.analysis import _joined
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
+from normlens.words import merged_labels
 
 IDS = [11, 12, 13, 14]
 
@@ -134,6 +134,16 @@ def test_a_decoder_without_a_start_token_starts_with_the_targets_last_token() ->
 
 
 def test_pieces_of_one_character_are_read_once() -> None:
-    assert _joined(["␣", "😀", "😀", "😀"], [(0, 1), (1, 2), (1, 2), (1, 2)]) == "😀"
-    assert _joined(["play", "ing"], [(0, 4), (4, 7)]) == "playing"
-    assert _joined(["[CLS]"], [(0, 0)]) == "[CLS]"
+    def read(pieces: list[str], spans: list[tuple[int, int]]) -> str:
+        columns = {
+            "token": pieces,
+            "word": [0] * len(pieces),
+            "start": [s for s, _ in spans],
+            "end": [e for _, e in spans],
+        }
+        data = xr.Dataset(coords={f"source_{name}": ("source", column) for name, column in columns.items()})
+        return str(merged_labels(data, "source")["source_token"][1][0])
+
+    assert read(["␣", "😀", "😀", "😀"], [(0, 1), (1, 2), (1, 2), (1, 2)]) == "😀"
+    assert read(["play", "ing"], [(0, 4), (4, 7)]) == "playing"
+    assert read(["[CLS]"], [(0, 0)]) == "[CLS]"
