@@ -247,7 +247,8 @@ def _check_weights(model: PreTrainedModel) -> None:
 
 
 def _check_attention(model: PreTrainedModel) -> None:
-    if not any(re.search("attention|attn", type(module).__name__, re.IGNORECASE) for module in model.modules()):
+    names = (f"{path} {type(module).__name__}" for path, module in model.named_modules())
+    if not any(re.search("attention|attn", name, re.IGNORECASE) for name in names):
         raise UnsupportedArchitecture(
             f"{type(model).__name__} ({model.config.model_type}) has no attention module, and attention is what is "
             "measured here. Choose a Transformer."
