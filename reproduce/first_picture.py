@@ -18,7 +18,7 @@ def main() -> None:
     maps = analysis["encoder"].data.isel(layer=LAYER)
     special = maps["source_category"] == "special"
     weight = float(maps["weight"].where(special, 0).sum("source").mean())
-    norm = float((maps["norm"].where(special, 0).sum("source") / maps["norm"].sum("source")).mean())
+    norm = float(maps["norm"].where(special, 0).sum() / maps["norm"].sum())
     print(f"layer {LAYER}: special tokens get {weight:.0%} of the weight and {norm:.0%} of the norm")
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import torch
 from jaxtyping import Bool, Int
@@ -18,6 +19,9 @@ WORDS = ("[PAD]", "[CLS]", *map(str, range(10)), "[MIN", "[MAX", "[MED", "[SM", 
 
 PADDING = 0
 _NUMBERS = {word: number for number, word in enumerate(WORDS)}
+_OPERATORS: dict[str, Callable[[list[int]], int]] = {
+    "[MIN": min, "[MAX": max, "[MED": lambda values: int(median(values)), "[SM": lambda values: sum(values) % 10,
+}  # fmt: skip
 _SOURCE = "ListOps comes from the generator of https://github.com/google-research/long-range-arena."
 
 
@@ -41,6 +45,9 @@ class Settings:
         Peak, and the part of all steps that leads up to it; down to zero at the end.
     limit
         Examples of each part at most; None for all.
+    subexpressions
+        Whether every expression inside another is an example of its own as well: short ones are where it can be learnt
+        what the operators do.
     """
 
     length: str = "short"
@@ -56,6 +63,7 @@ class Settings:
     learning_rate: float = 1e-3
     warmup: float = 0.1
     limit: int | None = None
+    subexpressions: bool = False
 
     def __post_init__(self) -> None:
         numbers = (self.epochs, self.batch_tokens, self.width, self.layers, self.heads)
@@ -126,6 +134,41 @@ def encoded(expression: str, value: str) -> Example:
     """Number the words of an expression."""
     words = [word for word in expression.split() if word not in "()"]
     return Example((_NUMBERS["[CLS]"], *(_NUMBERS[word] for word in words)), int(value))
+
+
+def with_subexpressions(examples: list[Example]) -> list[Example]:
+    """The examples and every expression inside them, each expression once, in the order in which they end.
+
+    Raises
+    ------
+    InvalidInput
+        If the value of an example isn't what its operators give.
+    """
+    found: dict[tuple[int, ...], int] = {}
+    for example in examples:
+        inside = list(_subexpressions(example.ids))
+        if inside[-1][1] != example.label:
+            raise InvalidInput(
+                f"An expression has the value {example.label} in the data; its operators give {inside[-1][1]}. {_SOURCE}"
+            )
+        found.update(inside)
+    return [Example(ids, label) for ids, label in found.items()]
+
+
+def _subexpressions(ids: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Words, [CLS] first, and value of every expression that ends in one; the whole comes last."""
+    opened: list[tuple[int, list[int]]] = []
+    for place, word in enumerate(WORDS[number] for number in ids):
+        if word in _OPERATORS:
+            opened.append((place, []))
+        elif word == "]":
+            start, values = opened.pop()
+            value = _OPERATORS[WORDS[ids[start]]](values)
+            yield (ids[0], *ids[start : place + 1]), value
+            if opened:
+                opened[-1][1].append(value)
+        elif opened:
+            opened[-1][1].append(int(word))
 
 
 def by_first_word(training: list[Example], validation: list[Example]) -> float:

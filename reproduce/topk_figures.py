@@ -207,17 +207,17 @@ def _listops(found: Found) -> Figure:
     with drawing_style():
         figure = new_figure(4.4 * len(courses), 3.6)
         for axes, course in zip(figure.subplots(1, len(courses), squeeze=False)[0], courses, strict=True):
-            length, epochs, texts = course
+            length, epochs, texts, layers = course
             for kind, trainings in groups.items():
                 if kind.course == course:
                     _trained(axes, kind.how, trainings)
             if length in found.get("by_first_word", {}):
                 axes.axhline(found["by_first_word"][length], color=FAINT, linewidth=4, zorder=0,
                              label="outermost operator alone")  # fmt: skip
-            axes.set(title=f"ListOps, {length}: {texts:,} texts, {epochs} epochs", ylim=(0, 0.5))
+            axes.set(title=f"{length}: {texts:,} texts, {epochs} epochs, {layers} layers", ylim=(0, 0.6))
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
             axes.legend(loc="lower right", fontsize=7)
-        figure.axes[0].set_ylabel("accuracy on the validation part")
+        figure.axes[0].set_ylabel("ListOps: accuracy on the validation part")
     return figure
 
 

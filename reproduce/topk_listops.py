@@ -19,6 +19,8 @@ class Kind(NamedTuple):
         "short" or "long" expressions.
     epochs, texts
         How much was trained on.
+    layers
+        Of the model.
     how
         "dense", or by what how many sources were kept.
     """
@@ -26,15 +28,16 @@ class Kind(NamedTuple):
     length: str
     epochs: int
     texts: int
+    layers: int
     how: str
 
     @property
-    def course(self) -> tuple[str, int, int]:
+    def course(self) -> tuple[str, int, int, int]:
         """What is the same for dense and top-k trainings that can be compared."""
-        return self[:3]
+        return self[:4]
 
     def __str__(self) -> str:
-        return f"{self.length}, {self.texts:,} texts, epochs: {self.epochs}, {self.how}"
+        return f"{self.length}, {self.texts:,} texts, epochs: {self.epochs}, layers: {self.layers}, {self.how}"
 
 
 Trainings = dict[Kind, list[Mapping[str, Any]]]
@@ -46,14 +49,15 @@ def grouped(found: Mapping[str, Any]) -> Trainings:
     for training in found["trainings"]:
         settings = training["settings"]
         how = "dense" if settings["k"] is None else f"k = {settings['k']} by {settings['by']}"
-        groups[Kind(settings["length"], settings["epochs"], training["texts"]["training"], how)].append(training)
+        course = settings["length"], settings["epochs"], training["texts"]["training"], settings["layers"]
+        groups[Kind(*course, how)].append(training)
     return dict(sorted(groups.items(), key=_place))
 
 
 def _place(group: tuple[Kind, list[Mapping[str, Any]]]) -> tuple[Any, ...]:
     kind, trainings = group
     settings = trainings[0]["settings"]
-    return kind.length != "short", kind.epochs, kind.how != "dense", settings["by"], settings["k"] or 0
+    return kind.length != "short", kind.texts, kind.epochs, kind.how != "dense", settings["by"], settings["k"] or 0
 
 
 def listops(found: Mapping[str, Any]) -> str:
@@ -73,7 +77,8 @@ def listops(found: Mapping[str, Any]) -> str:
     ]
     settings = next(iter(groups.values()))[0]["settings"]
     about = (
-        f"A BERT of {settings['layers']} layers, width {settings['width']} and {settings['heads']} heads, from scratch. "
+        f"A BERT of width {settings['width']} with {settings['heads']} heads, from scratch; 42,181 texts are 4,000 and all "
+        "expressions inside them. "
         f"Accuracy on the validation part, mean over seeds (lowest to highest). {_baselines(found, groups)}"
     )
     table = markdown_table(["trained", "after the last epoch", "best epoch", "seeds", "CPU minutes each"], rows)
@@ -108,5 +113,5 @@ def _switched(kind: Kind, trainings: list[Mapping[str, Any]]) -> str:
         [k, *(f"{100 * np.mean([one['switched'][way][k] for one in trainings]):.1f} %" for way in ways)] for k in ks
     ]
     headings = [f"by {way.replace('full', 'with full denominator')}" for way in ways]
-    trained = f"{kind.length}, {kind.epochs} epochs"
+    trained = f"{kind.length}, {kind.texts:,} texts, {kind.epochs} epochs"
     return f"Trained dense ({trained}), switched to k sources without training:\n\n{markdown_table(['k', *headings], rows)}"

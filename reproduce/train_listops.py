@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from listops import PADDING, WORDS, Batch, Example, Settings, batches, read_listops
+from listops import PADDING, WORDS, Batch, Example, Settings, batches, read_listops, with_subexpressions
 from torch.nn.functional import cross_entropy
 from transformers import BertConfig, BertForSequenceClassification
 from translation_settings import keep_settings
@@ -57,6 +57,8 @@ def train(settings: Settings, data: Path, out: Path) -> dict[str, Any]:
     if report.exists():
         return dict(json.loads(report.read_text(encoding="utf-8")))
     training, validation = (read_listops(data, settings.length, part, settings.limit) for part in ("train", "val"))
+    if settings.subexpressions:
+        training = with_subexpressions(training)
     keep_settings(settings, out)
     model = new_model(settings, max(len(example.ids) for example in training + validation))
     found = _trained(model, settings, training, validation, out / "state.pt")
@@ -191,6 +193,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> tuple[Settings, Pa
     parser.add_argument("--length", choices=["short", "long"], default=Settings.length)
     parser.add_argument("--k", type=int, help="sources per target while training (default: all)")
     parser.add_argument("--by", choices=["weight", "norm"], default=Settings.by)
+    parser.add_argument("--subexpressions", action="store_true", help="train on what stands inside expressions, too")
     parser.add_argument("--epochs", type=int, help="default: 20 for short, 4 for long")
     for name, kind in _numbers():
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=getattr(Settings, name))

@@ -70,6 +70,15 @@ def test_shares_of_a_hand_made_map():
     np.testing.assert_allclose(numbers["weight_share", "first token"], numbers["weight_share", "special"])
 
 
+def test_a_first_token_that_is_not_special_has_a_share_of_its_own():
+    numbers = text_numbers(one_text(categories=("other", "other", "punctuation")))
+    np.testing.assert_allclose(numbers["norm_share", "first token"], [4 / 16])
+    np.testing.assert_allclose(numbers["norm_share", "other"], [9 / 16])
+    parts = ("special", "first token", "punctuation", "other")
+    np.testing.assert_allclose(sum(numbers["weight_share", name] for name in parts), 1)
+    np.testing.assert_allclose(numbers["vector_norm", "other"], [[4.0, 3.0]])
+
+
 def test_vector_norms_by_category_and_their_variation():
     numbers = text_numbers(one_text())
     np.testing.assert_allclose(numbers["vector_norm", "other"], [[4.0, 3.0]])

@@ -18,6 +18,7 @@ from normlens.words import (
     merge_spans,
     merge_targets,
     readable_tokens,
+    source_categories,
     word_numbers,
 )
 
@@ -159,3 +160,9 @@ def test_minilm_pieces_get_the_words_of_its_own_pre_tokeniser():
         encoding = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
         own = [-1 if word is None else word for word in encoding.word_ids()]
         assert numbers(encoding["offset_mapping"], text, encoding["special_tokens_mask"]) == own, text
+
+
+def test_the_first_source_stands_alone_unless_it_is_special() -> None:
+    assert source_categories(["other", "other", "punctuation"]).tolist() == ["first token", "other", "punctuation"]
+    assert source_categories(["special", "other", "special"]).tolist() == ["special", "other", "special"]
+    assert source_categories([]).tolist() == []

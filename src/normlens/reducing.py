@@ -13,7 +13,7 @@ import xarray as xr
 
 from normlens.errors import InvalidInput
 from normlens.layers import BLOCK_SCOPES
-from normlens.words import CATEGORIES
+from normlens.words import SOURCE_CATEGORIES, source_categories
 
 _MAPS = ("weight", "norm", "norm_residual", "norm_layernorm", *(f"norm_{scope}" for scope in BLOCK_SCOPES))
 _EDGES = 10
@@ -39,10 +39,10 @@ def named_reduction(
 
 
 def category_sums(data: xr.Dataset) -> xr.Dataset:
-    """Weight and norm that each target takes from each category of source, ``(..., target, category)``."""
-    categories = data["source_category"].values
-    parts = [data[_present(data)].isel(source=np.flatnonzero(categories == name)).sum("source") for name in CATEGORIES]
-    summed = xr.concat(parts, dim=xr.Variable("category", list(CATEGORIES)))
+    """Weight and norm that each target takes from each of `SOURCE_CATEGORIES`, ``(..., target, category)``."""
+    found, maps = source_categories(data["source_category"]), data[_present(data)]
+    parts = [maps.isel(source=np.flatnonzero(found == name)).sum("source") for name in SOURCE_CATEGORIES]
+    summed = xr.concat(parts, dim=xr.Variable("category", list(SOURCE_CATEGORIES)))
     return _per_target(data).assign({f"{name}_sum": summed[name] for name in summed.data_vars})
 
 

@@ -185,8 +185,23 @@ def test_trainings_are_shown_beside_what_needs_no_solving(options: list[str], tm
     page = (tmp_path / "results" / "topk_table.md").read_text(encoding="utf-8")
     assert "Short: 19.0 % by always answering the most frequent value, 19.0 % by reading the outermost" in page
     for how in ("dense", "k = 2 by weight"):
-        assert f"| short, 100 texts, epochs: 1, {how} |" in page
+        assert f"| short, 100 texts, epochs: 1, layers: 1, {how} |" in page
     assert (tmp_path / "results" / "topk_table_listops.png").exists()
+
+
+def test_every_expression_inside_another_is_an_example_of_its_own() -> None:
+    whole = listops.encoded("( [SM 9 ( [MED 1 2 ( [MAX 3 8 ] ) 4 ] ) ( [MAX 3 8 ] ) 6 ] )", "6")
+    found = {
+        " ".join(listops.WORDS[number] for number in example.ids): example.label
+        for example in listops.with_subexpressions([whole])
+    }
+    assert found == {
+        "[CLS] [MAX 3 8 ]": 8,
+        "[CLS] [MED 1 2 [MAX 3 8 ] 4 ]": 3,
+        "[CLS] [SM 9 [MED 1 2 [MAX 3 8 ] 4 ] [MAX 3 8 ] 6 ]": 6,
+    }
+    with pytest.raises(InvalidInput, match="value 5 in the data; its operators give 6"):
+        listops.with_subexpressions([replace(whole, label=5)])
 
 
 def test_batches_hold_every_example_once_within_their_size() -> None:

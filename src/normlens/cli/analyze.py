@@ -77,7 +77,7 @@ def analyze(
 
     - [cyan]normlens analyze Helsinki-NLP/opus-mt-de-en "Das ist gut." -t "That is good." --group cross[/cyan]
 
-    - [cyan]normlens analyze minilm-l6 -f page.txt --reduce categories --chunk-size 64 --json | jq .attrs[/cyan]
+    - [cyan]normlens analyze smollm2-135m -f page.txt --reduce categories --chunk-size 64 --json | jq .attrs[/cyan]
     """
     read = read_text(text, file)
     check_file(output, reduced=reduce is not None)

@@ -93,7 +93,7 @@ def shares(group: Group, scope: str = "attention", head: int | None = None) -> x
     -------
     xarray.DataArray or None
         ``(measure, category, layer)``, without the categories that hold nothing; None where a reduction kept no
-        categories. The first token is counted in its own category as well.
+        categories. A special first token is counted in both of its categories.
     """
     data = group.data
     variable = NORMS[scope]
@@ -203,11 +203,11 @@ def _maps(group: Group, scope: str, head: int | None) -> tuple[xr.DataArray, xr.
 
 def _by_category(given: xr.DataArray, data: xr.Dataset) -> xr.DataArray:
     """Sums ``(measure, category, layer)`` of ``(measure, layer, source)``."""
-    categories = data["source_category"].values.astype(str)
-    members = {name: categories == name for name in ("special", "punctuation", "other")}
-    members = {"special": members["special"], FIRST: np.arange(len(categories)) == 0, **members}
-    sums = [given.isel(source=np.flatnonzero(chosen)).sum("source") for chosen in members.values()]
-    return xr.concat(sums, xr.Variable("category", list(members)), coords="minimal", compat="override")
+    from normlens.statistics import sources_by_category
+
+    found = sources_by_category(data)
+    sums = [given.isel(source=np.flatnonzero(chosen)).sum("source") for chosen in found.values()]
+    return xr.concat(sums, xr.Variable("category", list(found)), coords="minimal", compat="override")
 
 
 def _elsewhere(data: xr.Dataset, scope: str, head: int | None = None) -> xr.DataArray:

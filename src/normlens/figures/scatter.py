@@ -6,9 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from normlens.errors import InvalidInput
-from normlens.figures.groups import CATEGORIES, require, source_categories
+from normlens.figures.groups import require
 from normlens.figures.style import CATEGORY_COLOURS, CATEGORY_MARKERS, CATEGORY_TITLES, drawing_style, new_figure
 from normlens.statistics import mean_over_seeing_targets, rank_correlation
+from normlens.words import SOURCE_CATEGORIES, source_categories
 
 _MOST_VECTOR_POINTS = 20_000
 
@@ -51,7 +52,7 @@ def alpha_against_norm(data: xr.Dataset, layer: int | None = None, head: int | N
     part = data.sel(chosen)
     alpha = mean_over_seeing_targets(part["weight"].transpose("layer", "head", "target", "source").values)
     norm = part["vector_norm"].transpose("layer", "head", "source").values
-    category = np.broadcast_to(source_categories(part), alpha.shape)
+    category = np.broadcast_to(source_categories(part["source_category"]), alpha.shape)
     drawable = np.isfinite(alpha) & np.isfinite(norm) & (alpha > 0) & (norm > 0)
     if not drawable.any():
         raise InvalidInput("No source has both a positive weight and a positive ‖f(x)‖. Choose another layer or head.")
@@ -69,7 +70,7 @@ def alpha_against_norm(data: xr.Dataset, layer: int | None = None, head: int | N
 
 def _scatter(axes: Axes, norm: np.ndarray, alpha: np.ndarray, category: np.ndarray) -> None:
     # the largest category first, so that the few special tokens lie on top
-    for name in sorted(CATEGORIES, key=lambda name: -int((category == name).sum())):
+    for name in sorted(SOURCE_CATEGORIES, key=lambda name: -int((category == name).sum())):
         mine = category == name
         if mine.any():
             points = axes.scatter(

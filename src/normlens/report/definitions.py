@@ -28,8 +28,9 @@ DEFINITIONS = (
     Definition(
         "weight_share",
         "Σ_i Σ_{j∈C} α_ij / Σ_i Σ_j α_ij",
-        "The part of the attention weight of a head that goes to the sources of category C, over all targets i. The "
-        "category “first token” overlaps with the others; “sink” is weight that goes to no token at all.",
+        "The part of the attention weight of a head that goes to the sources of category C, over all targets i. A special "
+        "first token, such as [CLS], is in “special” and in “first token”; otherwise the categories share the sources "
+        "out. “sink” is weight that goes to no token at all.",
     ),
     Definition(
         "weighted_norm_share",

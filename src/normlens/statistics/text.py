@@ -19,6 +19,7 @@ from normlens.statistics.measures import (
     rank_correlation,
     share,
 )
+from normlens.words import SOURCE_CATEGORIES, source_categories
 
 ALL = "all"
 """The category of a number that is about all tokens."""
@@ -45,9 +46,9 @@ def text_numbers(data: xr.Dataset, frequency: TokenFrequency | None = None) -> N
     -------
     dict
         ``(quantity, category)`` to an array ``(layer, head)`` or ``(layer,)``, NaN where a number has no meaning. The
-        categories are "special", "punctuation", "other", which add up to the whole, and "first token", which is asked
-        about on its own; "sink" and "own" are what belongs to no source; scopes stand in the place of the category
-        where a quantity is told apart by scope.
+        categories are "special", "first token", "punctuation" and "other", which add up to the whole, except that a special
+        first token is counted in both of the first two; "sink" and "own" are what belongs to no source; scopes stand in
+        the place of the category where a quantity is told apart by scope.
 
     Raises
     ------
@@ -63,7 +64,7 @@ def text_numbers(data: xr.Dataset, frequency: TokenFrequency | None = None) -> N
     return numbers
 
 
-def members(data: xr.Dataset) -> dict[str, Bool[np.ndarray, " source"]]:
+def sources_by_category(data: xr.Dataset) -> dict[str, Bool[np.ndarray, " source"]]:
     """Tell which sources belong to each category.
 
     Parameters
@@ -74,11 +75,11 @@ def members(data: xr.Dataset) -> dict[str, Bool[np.ndarray, " source"]]:
     Returns
     -------
     dict of str to array of bool, ``(source,)``
-        "special", "punctuation" and "other" share the sources out; "first token" is the first source, whatever it is.
+        `SOURCE_CATEGORIES`. They share the sources out, but for a special first token: it is in "first token" too.
     """
-    category = data["source_category"].values.astype(str)
-    chosen = {name: category == name for name in ("special", "punctuation", "other")}
-    return {**chosen, "first token": np.arange(len(category)) == 0}
+    category = source_categories(data["source_category"])
+    chosen = {name: category == name for name in SOURCE_CATEGORIES}
+    return chosen | {"first token": np.arange(len(category)) == 0}
 
 
 def received_weight(data: xr.Dataset) -> Float[np.ndarray, "layer head source"]:
@@ -124,7 +125,7 @@ def _head_shares(data: xr.Dataset) -> Iterator[tuple[Key, NDArray[np.float64]]]:
     if "sink_weight" in data:
         sink = _values(data, "sink_weight", "layer", "head", "target").mean(axis=-1, dtype=np.float64)
         yield ("weight_share", "sink"), sink / (weight.sum(axis=-1) + sink)
-    for name, chosen in members(data).items():
+    for name, chosen in sources_by_category(data).items():
         yield ("weight_share", name), share(weight, chosen, elsewhere=sink)
         yield ("weighted_norm_share", name), share(weighted_norm, chosen)
 
@@ -140,14 +141,14 @@ def _layer_shares(data: xr.Dataset) -> Iterator[tuple[Key, NDArray[np.float64]]]
         if own_variable in data:
             own = _values(data, own_variable, "layer", "target").mean(axis=-1, dtype=np.float64)
             yield (f"{variable}_share", "own"), own / (norm.sum(axis=-1) + own)
-        for name, chosen in members(data).items():
+        for name, chosen in sources_by_category(data).items():
             yield (f"{variable}_share", name), share(norm, chosen, elsewhere=own)
 
 
 def _vector_norms(data: xr.Dataset, frequency: TokenFrequency | None) -> Iterator[tuple[Key, NDArray[np.float64]]]:
     """Size and dispersion of ‖f(x)‖, and how it goes with α and with frequency."""
     norm = _values(data, "vector_norm", "layer", "head", "source")
-    for name, chosen in members(data).items():
+    for name, chosen in sources_by_category(data).items():
         yield ("vector_norm", name), mean_of_members(norm, chosen)
     yield ("vector_norm", ALL), norm.mean(axis=-1, dtype=np.float64)
     yield ("vector_norm_variation", ALL), coefficient_of_variation(norm)

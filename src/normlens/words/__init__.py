@@ -15,10 +15,18 @@ from normlens.words.merging import (
     merged_labels,
 )
 from normlens.words.numbering import SPECIAL, word_numbers
-from normlens.words.surface import CATEGORIES, categories, is_punctuation, readable_tokens
+from normlens.words.surface import (
+    CATEGORIES,
+    SOURCE_CATEGORIES,
+    categories,
+    is_punctuation,
+    readable_tokens,
+    source_categories,
+)
 
 __all__ = [
     "CATEGORIES",
+    "SOURCE_CATEGORIES",
     "SPECIAL",
     "categories",
     "groups",
@@ -30,5 +38,6 @@ __all__ = [
     "merge_targets",
     "merged_labels",
     "readable_tokens",
+    "source_categories",
     "word_numbers",
 ]

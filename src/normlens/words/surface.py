@@ -13,6 +13,9 @@ from normlens.errors import InvalidInput
 CATEGORIES = ("special", "punctuation", "other")
 """The categories of tokens; each token is in exactly one."""
 
+SOURCE_CATEGORIES = ("special", "first token", "punctuation", "other")
+"""The categories that share out what a target receives; a special first token counts as special."""
+
 _SHOWN = str.maketrans({" ": "␣", "\n": "⏎", "\r": "⏎", "\t": "⇥"})
 
 
@@ -43,6 +46,24 @@ def categories(offsets: ArrayLike, special: ArrayLike, text: str) -> NDArray[np.
     surfaces = ["".join(text[start:stop].split()) for start, stop in spans]
     ordinary = ["punctuation" if surface and all(map(is_punctuation, surface)) else "other" for surface in surfaces]
     return np.where(is_special, "special", np.array(ordinary, dtype=np.str_))
+
+
+def source_categories(given: ArrayLike) -> NDArray[np.str_]:
+    """Sort the sources of one text by what attention makes of them: the first token, often a sink, stands alone.
+
+    Parameters
+    ----------
+    given
+        One of `CATEGORIES` for each token, from the first one on, ``(source,)``.
+
+    Returns
+    -------
+    array of str, ``(source,)``
+        Of `SOURCE_CATEGORIES`.
+    """
+    names = np.asarray(given, dtype=np.str_)
+    is_first = (np.arange(len(names)) == 0) & (names != "special")
+    return np.where(is_first, "first token", names)
 
 
 def readable_tokens(tokens: Sequence[str], offsets: ArrayLike, special: ArrayLike, text: str) -> NDArray[np.str_]:
