@@ -97,7 +97,7 @@ _CAPITALS = (
     ("The capital of {1} is {2}, and the capital of {0} is", "Japan Tokyo", "China Beijing"),
     ("In {0}, the capital city is called", "Russia Moscow", "Poland Warsaw"),
     ("We left {1} last week and flew to {0}, whose capital is", "Egypt Cairo", "Kenya Nairobi"),
-    ("Of all the cities in {0}, the capital is", "Greece Athens", "Turkey Ankara"),
+    ("Of all the cities in {0}, the capital is", "Greece Athens", "Chile Santiago"),
     ("The government of {0} has its seat in the capital,", "Austria Vienna", "Hungary Budapest"),
     ("Unlike in {1}, the capital of {0} is", "Ireland Dublin", "Portugal Lisbon"),
     ("She was born in {0} and lives in its capital,", "Cuba Havana", "Peru Lima"),
@@ -105,15 +105,15 @@ _CAPITALS = (
     ("On the map of {0}, the capital is marked as", "Denmark Copenhagen", "Finland Helsinki"),
     ("Our trip took us from {1} to {0} and its capital,", "Belgium Brussels", "Switzerland Bern"),
     ("Students in {1} learn that the capital of {0} is", "Iran Tehran", "Iraq Baghdad"),
-    ("If you travel to {0} by train, you will arrive in the capital,", "Thailand Bangkok", "Vietnam Hanoi"),
+    ("If you travel to {0} by train, you will arrive in the capital,", "Ukraine Kiev", "Bulgaria Sofia"),
     ("The parliament of {0} meets in the capital, which is", "England London", "Scotland Edinburgh"),
     ("My friends from {1} asked me to name the capital of {0}, which is", "Canada Ottawa", "Australia Canberra"),
-    ("When people think of {0}, they think of its capital,", "Ukraine Kiev", "Romania Bucharest"),
-    ("The largest airport of {0} lies near the capital,", "Indonesia Jakarta", "Nepal Kathmandu"),
-    ("A journalist from {1} wrote that the capital of {0} is", "Syria Damascus", "Lebanon Beirut"),
-    ("The football team of {0} plays its home games in the capital,", "Bulgaria Sofia", "Serbia Belgrade"),
+    ("When people think of {0}, they think of its capital,", "Texas Austin", "Colorado Denver"),
+    ("The largest airport of {0} lies near the capital,", "Massachusetts Boston", "Arizona Phoenix"),
+    ("A journalist from {1} wrote that the capital of {0} is", "Syria Damascus", "Afghanistan Kabul"),
+    ("The governor of {0} works in the capital,", "Georgia Atlanta", "Tennessee Nashville"),
 )
-"""Countries and their capitals; the foil is the other country's, which some carriers name beside it."""
+"""Countries, states and their capitals; the foil is the other one's, which some carriers name beside it."""
 
 SUBJECT, REFLEXIVE = (" she", " he"), (" herself", " himself")
 _PRONOUNS = (

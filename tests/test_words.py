@@ -13,6 +13,7 @@ from normlens.errors import InvalidInput
 from normlens.words import (
     categories,
     groups,
+    joined_tokens,
     merge_map,
     merge_sources,
     merge_spans,
@@ -166,3 +167,11 @@ def test_the_first_source_stands_alone_unless_it_is_special() -> None:
     assert source_categories(["other", "other", "punctuation"]).tolist() == ["first token", "other", "punctuation"]
     assert source_categories(["special", "other", "special"]).tolist() == ["special", "other", "special"]
     assert source_categories([]).tolist() == []
+
+
+def test_a_token_is_joined_unless_a_space_lies_between_even_one_that_it_owns() -> None:
+    text = "Berlin, now"
+    spans, kinds = [(0, 5), (5, 6), (6, 7), (7, 11)], ["other", "other", "punctuation", "other"]
+    assert joined_tokens(spans, kinds, text).tolist() == [False, True, True, False]  # " now" holds its space
+    assert joined_tokens(spans, ["special", *kinds[1:]], text).tolist() == [False, False, True, False]
+    assert joined_tokens([], [], "").tolist() == []

@@ -1,9 +1,9 @@
 """normlens: see what attention really moves."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from normlens.errors import NormLensError
+from normlens.lazily import attribute_of
 from normlens.version import __version__
 
 if TYPE_CHECKING:
@@ -18,10 +18,4 @@ _HOMES = {
     "load": "normlens.lens",
     "methods": "normlens.attribution",
 }
-
-
-def __getattr__(name: str) -> Any:
-    """Import torch and transformers when they are first needed: ``normlens --help`` doesn't."""
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'normlens' has no attribute {name!r}")
+__getattr__ = attribute_of(__name__, _HOMES)

@@ -4,11 +4,11 @@
 links with annotated ones.
 """
 
-from normlens.alignment.aligning import FORMATS, WAYS, Aligner, Alignment, with_layers
+from typing import TYPE_CHECKING
+
 from normlens.alignment.corpora import Line, ParallelFiles, skip, tabbed_stream
 from normlens.alignment.defaults import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL
 from normlens.alignment.evaluation import Evaluation, evaluate
-from normlens.alignment.extraction import Extractor, Pair, every_reading
 from normlens.alignment.formats import (
     check_ranges,
     json_line,
@@ -17,14 +17,19 @@ from normlens.alignment.formats import (
     read_links,
     talp_line,
 )
-from normlens.alignment.layer import DEFAULT_RULE, RULES, Evidence, LayerChoice, choose_layer, every_layer, gather
 from normlens.alignment.links import Cell, Link, LinkSets
-from normlens.alignment.pictures import draw_matrices, write_links_page
-from normlens.alignment.pieces import split_words
 from normlens.alignment.resuming import ResumableFile
 from normlens.alignment.soft import SoftAlignment, averaged, joint_links, two_way
 from normlens.alignment.symmetrisation import SYMMETRISATIONS, agreement, grow_diag, symmetrise
-from normlens.alignment.ways import Reading
+from normlens.lazily import attribute_of
+
+if TYPE_CHECKING:
+    from normlens.alignment.aligning import FORMATS, WAYS, Aligner, Alignment, with_layers
+    from normlens.alignment.extraction import Extractor, Pair, every_reading
+    from normlens.alignment.layer import DEFAULT_RULE, RULES, Evidence, LayerChoice, choose_layer, every_layer, gather
+    from normlens.alignment.pictures import draw_matrices, write_links_page
+    from normlens.alignment.pieces import split_words
+    from normlens.alignment.ways import Reading
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -73,3 +78,25 @@ __all__ = [
     "with_layers",
     "write_links_page",
 ]
+_HOMES = {
+    "FORMATS": "normlens.alignment.aligning",
+    "WAYS": "normlens.alignment.aligning",
+    "Aligner": "normlens.alignment.aligning",
+    "Alignment": "normlens.alignment.aligning",
+    "with_layers": "normlens.alignment.aligning",
+    "Extractor": "normlens.alignment.extraction",
+    "Pair": "normlens.alignment.extraction",
+    "every_reading": "normlens.alignment.extraction",
+    "DEFAULT_RULE": "normlens.alignment.layer",
+    "RULES": "normlens.alignment.layer",
+    "Evidence": "normlens.alignment.layer",
+    "LayerChoice": "normlens.alignment.layer",
+    "choose_layer": "normlens.alignment.layer",
+    "every_layer": "normlens.alignment.layer",
+    "gather": "normlens.alignment.layer",
+    "draw_matrices": "normlens.alignment.pictures",
+    "write_links_page": "normlens.alignment.pictures",
+    "split_words": "normlens.alignment.pieces",
+    "Reading": "normlens.alignment.ways",
+}
+__getattr__ = attribute_of(__name__, _HOMES)

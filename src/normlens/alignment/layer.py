@@ -205,7 +205,8 @@ def agreement_of_directions(evidence: Evidence) -> Scores:
     """
     if evidence.reverse is None:
         raise InvalidInput(
-            "The rule 'agreement' needs the model of the other direction. Give it, or choose another rule."
+            "The rule 'agreement' needs the model of the other direction. Give it (--reverse-model in the shell), or "
+            "choose another rule."
         )
     table = []
     for maps, others in zip(evidence.maps, evidence.reverse, strict=True):

@@ -248,7 +248,8 @@ def _of_head(subject: Subject, text: int, target: Any, position: int | None) -> 
     if head == "none":
         raise InvalidInput(
             f"{type(subject.model).__name__} has no head, so there is no class and no token to explain. Load the model with "
-            "task=, or give VectorNorm() or a function of its output."
+            "task=, or give VectorNorm() or a function of its output (in the shell: --task, or a method "
+            "without a target, such as --method norm_rollout)."
         )
     if isinstance(target, str) and target.startswith(LOG_PROBABILITY):
         target = LogProbability(target.removeprefix(LOG_PROBABILITY))

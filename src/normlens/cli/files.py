@@ -79,6 +79,13 @@ class Lines:
         return parts[self.column].strip()
 
 
+def _whole(file: Path) -> str:
+    text = file.read_text(encoding="utf-8-sig").strip()
+    if not text:
+        raise InvalidInput(f"{file} holds no text; expected at least one word.")
+    return text
+
+
 def read_text(text: str | None, file: Path | None) -> str:
     """The text to analyse: an argument, a whole file, or standard input.
 
@@ -98,7 +105,7 @@ def read_text(text: str | None, file: Path | None) -> str:
         raise InvalidInput(f"A text was given as well as --file {file}; expected one of them. Leave one out.")
     try:
         if file is not None:
-            return file.read_text(encoding="utf-8-sig").strip()
+            return _whole(file)
         if text is not None and text != "-":
             return text
         if sys.stdin.isatty():

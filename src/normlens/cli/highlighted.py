@@ -107,7 +107,7 @@ def _show_several(console: Console, texts: Sequence[ScoredText]) -> None:
     rows.add_column(no_wrap=True, style="bold")
     rows.add_column(overflow="fold")
     for text in texts:
-        rows.add_row(text.name.replace(" ", "\n"), highlighted(text))
+        rows.add_row(text.name.replace(" ", "\n", 1), highlighted(text))
     console.print(rows)
     for _, group in groupby(texts, key=lambda text: [word.text for word in text.words]):
         console.print(Text("\nStrongest words", style="bold"))
@@ -121,7 +121,7 @@ def _side_by_side(texts: Sequence[ScoredText]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column("word", overflow="fold")
     for text in texts:
-        table.add_column(text.name.replace(" ", "\n"), justify="right", no_wrap=True)
+        table.add_column(text.name.replace(" ", "\n", 1), justify="right", no_wrap=True)
     for k in sorted({k for text in texts for k in text.strongest(_MOST_COMPARED)}):
         cells = [
             Text(text.written(text.words[k].share), style="bold" if [k] == text.strongest(1) else "") for text in texts

@@ -58,14 +58,14 @@ class Asked:
         Raises
         ------
         InvalidInput
-            For a k below 1, no room for two tokens, or a distance that isn't above zero.
+            For a k below 1, no room for two tokens, or a distance that isn't between 0 and 1.
         """
         if not self.k or min(self.k) < 1:
             raise InvalidInput(f"k is {', '.join(map(str, self.k)) or 'missing'}; expected whole numbers from 1.")
-        if (self.tokens is not None and self.tokens < 2) or not 0 < self.within < math.inf:
+        if (self.tokens is not None and self.tokens < 2) or not 0 < self.within < 1:
             raise InvalidInput(
-                f"Passages of {self.tokens} tokens, and a distance of {self.within}; expected at least 2 tokens, and a part "
-                "of the vector's length above 0, such as 0.1."
+                f"Passages of {self.tokens or 'the usual number of'} tokens, and a distance of {self.within}; expected at "
+                "least 2 tokens, and a part of the vector's length between 0 and 1, such as 0.1."
             )
 
 

@@ -29,8 +29,6 @@ FIRST = "first token"
 ELSEWHERE = "elsewhere"
 """What belongs to no source: the weight of an attention sink, the target's own vector in cross-attention."""
 
-_STRONGEST = 3
-
 
 @dataclass(frozen=True)
 class Strongest:
@@ -129,7 +127,9 @@ def widest_gap(found: xr.DataArray | None) -> int:
     return int(gaps["layer"].values[int(np.argmax(gaps.values))])
 
 
-def strongest(group: Group, layer: int, scope: str = "attention", head: int | None = None) -> list[Strongest]:
+def strongest(
+    group: Group, layer: int, scope: str = "attention", head: int | None = None, *, count: int = 3
+) -> list[Strongest]:
     """The strongest sources of each target in one layer, by weight and by norm.
 
     Parameters
@@ -138,6 +138,8 @@ def strongest(group: Group, layer: int, scope: str = "attention", head: int | No
         One kind of attention.
     layer, scope, head
         As in :func:`shares`.
+    count
+        Sources for each target, at most.
 
     Returns
     -------
@@ -156,7 +158,7 @@ def strongest(group: Group, layer: int, scope: str = "attention", head: int | No
     rows = []
     for place, target in enumerate(targets):
         by_weight, by_norm = (
-            "  ".join(f"{tokens[source]} {write(size)}" for source, size in _few(order[place], sizes[place]))
+            "  ".join(f"{tokens[source]} {write(size)}" for source, size in _few(order[place], sizes[place], count))
             for order, sizes, write in ranked
         )
         rows.append(Strongest(target, by_weight, by_norm, bool(ranked[0][0][place, 0] != ranked[1][0][place, 0])))
@@ -187,10 +189,10 @@ def _ranked(group: Group, layer: int, scope: str, head: int | None) -> list[Rank
     return [(order, size, percent) for order, size in zip(orders, sizes, strict=True)]
 
 
-def _few(order: np.ndarray, sizes: np.ndarray) -> list[tuple[int, float]]:
+def _few(order: np.ndarray, sizes: np.ndarray, count: int) -> list[tuple[int, float]]:
     """The first few positions that get anything at all."""
     pairs = zip(order.tolist(), sizes.tolist(), strict=True)
-    return [(place, size) for place, size in pairs if size > 0][:_STRONGEST]
+    return [(place, size) for place, size in pairs if size > 0][:count]
 
 
 def _maps(group: Group, scope: str, head: int | None) -> tuple[xr.DataArray, xr.DataArray]:

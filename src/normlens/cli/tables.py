@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from normlens.analysis import Group
 
 _MOST_TARGETS = 40
+_MANY = 8  # columns of percentages
+_WIDE = 100  # a terminal of so many letters has room for three sources on each side
+_SHORT = {"feedforward": "ffn", "feedforward_residual": "ffn+resid."}
 _NAMES = {
     "special": "special", "first token": "first token", "punctuation": "punctuation", "other": "the rest",
     "elsewhere": "no token",
@@ -57,7 +60,7 @@ def _show_group(console: Console, group: Group, layer: int, head: int | None, sc
     if found is not None:
         whose = "" if head is None else f" in head {head}"
         _print(console, f"Where what a target receives comes from{whose}, scope {scope}", _shares(found))
-    rows = strongest(group, layer, scope, head)
+    rows = strongest(group, layer, scope, head, count=3 if console.width >= _WIDE else 2)
     if rows:
         why = "" if was_chosen or found is None else ", where the two differ most"
         title = f"Strongest sources in layer {layer}{why}; bold: norms disagree on the first"
@@ -93,14 +96,15 @@ def _mixing(found: dict[str, xr.DataArray]) -> Table:
         for measure, ratios in found.items():
             values = ratios.sel(scope=scope)
             if bool(values.notnull().any()):
-                columns.append((f"{scope}\n{measure}", measure, values))
+                columns.append((f"{_SHORT.get(scope, scope)}\n{measure}", measure, values))
     return _by_layer(columns)
 
 
 def _by_layer(columns: list[tuple[str, str, Any]]) -> Table:
     """Percentages by layer, with their mean in the last row."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_footer=True)
-    table.add_column("\nlayer", justify="right", footer="mean")
+    gap = 2 if len(columns) < _MANY else 1
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), show_footer=True)
+    table.add_column("\nlayer", justify="right", footer="mean", no_wrap=True, min_width=5)
     for heading, measure, values in columns:
         style = WEIGHT if measure == "weight" else NORM
         footer = Text(percent(float(values.mean())), style=f"bold {style}")
@@ -113,7 +117,7 @@ def _by_layer(columns: list[tuple[str, str, Any]]) -> Table:
 def _strongest(rows: list[Any]) -> Table:
     """One row per target; bold where weight and norm disagree."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("target", overflow="fold")
+    table.add_column("target", no_wrap=True, overflow="ellipsis", min_width=8, max_width=16)
     for heading, style in (("the weights say", WEIGHT), ("the norms say", NORM)):
         table.add_column(heading, header_style=style, style=style, no_wrap=True, overflow="ellipsis")
     for row in rows:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -179,13 +180,13 @@ def _label(axes: Axes, source: Sequence[str], target: Sequence[str], *, left: bo
     axes.tick_params(axis="y", length=0, pad=2, labelleft=left)
 
 
-def _matrix_legend(sure: bool, possible: bool) -> list[Line2D]:
-    lines = [Line2D([], [], color="none", marker="o", markersize=4, markerfacecolor=INK, label="largest of its row")]
-    for shown, width, label in ((sure, 1.4, "annotated, sure"), (possible, 0.7, "annotated, possible (dashed)")):
+def _matrix_legend(sure: bool, possible: bool) -> list[Artist]:
+    lines: list[Artist] = [
+        Line2D([], [], color="none", marker="o", markersize=4, markerfacecolor=INK, label="largest of its row")
+    ]
+    for shown, line, label in ((sure, "-", "annotated, sure"), (possible, "--", "annotated, possible")):
         if shown:
-            frame = Line2D([], [], color="none", marker="s", markersize=9, markeredgewidth=width, label=label)
-            frame.set(markerfacecolor="none", markeredgecolor=_GOLD)
-            lines.append(frame)
+            lines.append(Rectangle((0, 0), 1, 1, fill=False, edgecolor=_GOLD, linewidth=1.4, ls=line, label=label))
     return lines
 
 

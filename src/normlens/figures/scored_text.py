@@ -12,7 +12,7 @@ import xarray as xr
 
 from normlens.errors import InvalidInput
 from normlens.figures.style import readable
-from normlens.words import merge_shares
+from normlens.words import joined_tokens, merge_shares
 
 Row = int | Literal["mean"] | None
 """The target whose sources are shown: a position, the mean of all, or None for the usual one."""
@@ -163,7 +163,7 @@ def scored_text(result: xr.DataArray, row: Row = None) -> ScoredText:
     merged = merge_shares(one)
     numbers = merged.values.astype(np.float64)
     return ScoredText(
-        name=" ".join(str(attrs[key]) for key in ("method", "scope") if attrs.get(key)) or "attribution",
+        name=str(attrs.get("method", "attribution")) + (f", scope {attrs['scope']}" if attrs.get("scope") else ""),
         explained=explained,
         words=_words(merged, numbers),
         signed=not is_map or bool((numbers < 0).any()),
@@ -207,19 +207,24 @@ def _row_of(result: xr.DataArray, row: Row) -> tuple[xr.DataArray, str]:
 
 
 def _words(merged: xr.DataArray, numbers: np.ndarray) -> tuple[ScoredWord, ...]:
-    columns = [merged[f"source_{name}"].values.tolist() for name in ("token", "category", "start", "end")]
-    sides = merged["side"].values.tolist() if "side" in merged.coords else ["source"] * len(numbers)
-    found: list[ScoredWord] = []
-    before: tuple[str, str, int] = ("", "special", -1)
-    for token, category, start, end, side, share in zip(*columns, sides, numbers.tolist(), strict=True):
-        text = str(merged.attrs.get("target_text" if side == "target" else "text", ""))
-        touches = before[0] == side and "special" not in (before[1], category) and before[2] == start
-        joined = touches and 0 < start < len(text) and not any(map(str.isspace, text[start - 1 : start + 1]))
-        shown = readable(str(token))
-        shown = shown if len(shown) <= _LONGEST_WORD else shown[: _LONGEST_WORD - 1] + "…"
-        found.append(ScoredWord(shown, share, str(category), joined, str(side)))
-        before = (side, category, end)
-    return tuple(found)
+    tokens, categories, starts, ends = (
+        merged[f"source_{name}"].values for name in ("token", "category", "start", "end")
+    )
+    sides = merged["side"].values.astype(str) if "side" in merged.coords else np.full(len(numbers), "source")
+    joined = np.zeros(len(numbers), dtype=bool)
+    for side, attr in (("source", "text"), ("target", "target_text")):
+        own = sides == side
+        offsets = np.stack([starts[own], ends[own]], axis=1)
+        joined[own] = joined_tokens(offsets, categories[own], str(merged.attrs.get(attr, "")))
+    columns = (tokens, numbers.tolist(), categories, joined.tolist(), sides)
+    return tuple(
+        ScoredWord(_shortened(readable(str(token))), share, str(category), glued, str(side))
+        for token, share, category, glued, side in zip(*columns, strict=True)
+    )
+
+
+def _shortened(word: str) -> str:
+    return word if len(word) <= _LONGEST_WORD else word[: _LONGEST_WORD - 1] + "…"
 
 
 def _apart(one: xr.DataArray, is_map: bool) -> tuple[tuple[str, float], ...]:

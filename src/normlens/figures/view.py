@@ -1,6 +1,7 @@
 """One analysis as a self-contained HTML page: open it from disk, mail it, put it on a slide."""
 
 import base64
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -12,6 +13,7 @@ from markupsafe import Markup
 from normlens.errors import InvalidInput
 from normlens.figures.groups import require
 from normlens.figures.style import readable
+from normlens.words import joined_tokens
 
 MOST_NUMBERS = 24_000_000
 _ARRAYS = (
@@ -75,7 +77,7 @@ def html_view(tree: xr.DataTree, title: str) -> str:
         facts=facts,
         style=_asset("view.css"),
         script=Markup("\n").join(_asset(name) for name in _SCRIPTS),
-        payload={"groups": [_group(name, data) for name, data in groups.items()]},
+        payload={"groups": [_group(name, data, tree.attrs) for name, data in groups.items()]},
     )
 
 
@@ -100,8 +102,8 @@ def pack(values: np.ndarray) -> dict[str, Any]:
     return {"shape": list(numbers.shape), "scale": scale, "data": base64.b64encode(half.tobytes()).decode("ascii")}
 
 
-def _group(name: str, data: xr.Dataset) -> dict[str, Any]:
-    sources, targets = _tokens(data, "source"), _tokens(data, "target")
+def _group(name: str, data: xr.Dataset, attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    sources, targets = (_tokens(data, side, _text_of(attrs, name, side)) for side in ("source", "target"))
     return {
         "name": readable(name),
         "crossed": name == "cross" or "own_residual" in data or sources != targets,
@@ -113,19 +115,24 @@ def _group(name: str, data: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def _tokens(data: xr.Dataset, side: str) -> list[dict[str, Any]]:
+def _tokens(data: xr.Dataset, side: str, text: str) -> list[dict[str, Any]]:
     tokens = [str(token) for token in data[f"{side}_token"].values]
     blank = np.full(len(tokens), "other")
     categories = data[f"{side}_category"].values.astype(str) if f"{side}_category" in data else blank
     joined = np.zeros(len(tokens), dtype=bool)
     if f"{side}_start" in data and f"{side}_end" in data:
-        # a piece that starts where the one before it ended is written without a space between them
-        start, end = data[f"{side}_start"].values, data[f"{side}_end"].values
-        joined[1:] = (start[1:] == end[:-1]) & (categories[1:] != "special") & (categories[:-1] != "special")
+        offsets = np.stack([data[f"{side}_start"].values, data[f"{side}_end"].values], axis=1)
+        joined = joined_tokens(offsets, categories, text)
     return [
-        {"text": readable(token), "category": category, "joined": bool(glued and not token[:1].isspace())}
-        for token, category, glued in zip(tokens, categories.tolist(), joined, strict=True)
+        {"text": readable(token), "category": category, "joined": glued}
+        for token, category, glued in zip(tokens, categories.tolist(), joined.tolist(), strict=True)
     ]
+
+
+def _text_of(attrs: Mapping[Any, Any], name: str, side: str) -> str:
+    """The text that one side of a kind of attention reads; an encoder–decoder has two."""
+    in_target = attrs.get("target_text") and (name == "decoder" or (name == "cross" and side == "target"))
+    return str(attrs.get("target_text" if in_target else "text", ""))
 
 
 def _asset(name: str) -> Markup:

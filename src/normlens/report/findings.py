@@ -107,12 +107,12 @@ def _mixing(numbers: Estimates) -> str:
 
 def _frequency(numbers: Estimates) -> str:
     """Say whether rarer tokens get more weight or have longer vectors."""
-    for category, where in ((TYPES, "Over the distinct tokens of the corpus"), ("all", "Inside a text")):
+    parts = []
+    for category, where in ((TYPES, "over the distinct tokens of the corpus"), ("all", "inside a text, in the mean")):
         weight = numbers.get("correlation_weight_frequency", category)
         norm = numbers.get("correlation_vector_norm_frequency", category)
         if weight and norm:
-            return (
-                f"{where}, the rank of a token's frequency (1 is the most frequent) has a rank correlation of "
-                f"{weight.number()} with α and {norm.number()} with ‖f(x)‖."
-            )
-    return ""
+            parts.append(f"{weight.number()} with α and {norm.number()} with ‖f(x)‖ {where}")
+    if not parts:
+        return ""
+    return f"The rank of a token's frequency (1 is the most frequent) has a rank correlation of {'; of '.join(parts)}."

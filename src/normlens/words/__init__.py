@@ -20,6 +20,7 @@ from normlens.words.surface import (
     SOURCE_CATEGORIES,
     categories,
     is_punctuation,
+    joined_tokens,
     readable_tokens,
     source_categories,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "categories",
     "groups",
     "is_punctuation",
+    "joined_tokens",
     "merge_map",
     "merge_shares",
     "merge_sources",

@@ -66,6 +66,31 @@ def source_categories(given: ArrayLike) -> NDArray[np.str_]:
     return np.where(is_first, "first token", names)
 
 
+def joined_tokens(offsets: ArrayLike, categories: ArrayLike, text: str) -> NDArray[np.bool_]:
+    """Tell which tokens are written onto the one before them, without a space between the two.
+
+    Parameters
+    ----------
+    offsets
+        First character and character after the last, ``(token, 2)``, within `text`; a space that belongs to a token may be
+        counted in.
+    categories
+        One of `CATEGORIES` for each token, ``(token,)``; nothing is joined to a special one.
+    text
+        The text that was tokenised; empty if it isn't known, so that what touches is joined.
+
+    Returns
+    -------
+    array of bool, ``(token,)``
+    """
+    spans, special = np.reshape(offsets, (-1, 2)), np.asarray(categories) == "special"
+    found = np.zeros(len(spans), dtype=bool)
+    for k in np.flatnonzero((spans[1:, 0] == spans[:-1, 1]) & ~special[1:] & ~special[:-1]) + 1:
+        start = int(spans[k, 0])
+        found[k] = not text or (0 < start < len(text) and not any(map(str.isspace, text[start - 1 : start + 1])))
+    return found
+
+
 def readable_tokens(tokens: Sequence[str], offsets: ArrayLike, special: ArrayLike, text: str) -> NDArray[np.str_]:
     """Give tokens as a person reads them: the text they stand for, not the tokenizer's spelling of it.
 

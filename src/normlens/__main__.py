@@ -1,0 +1,5 @@
+"""``python -m normlens``: the command line."""
+
+from normlens.cli import main
+
+main()
