@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import Any, cast
 
@@ -86,9 +87,9 @@ ALTERNATIVES: dict[str, Scorer] = {
     "gradient × (input − [MASK])": at_one_point(EVERYTHING),
     "averaged over 3 frozen models from [MASK]": asked("decompx", baseline="mask", steps=3),
     "averaged over 5 frozen models from [MASK]": asked("decompx", baseline="mask", steps=5),
-    "integrated gradients from zero": asked("integrated_gradients", baseline="zero", steps=12),
-    "integrated gradients from [PAD]": asked("integrated_gradients", baseline="pad", steps=12),
-    "integrated gradients from [MASK]": asked("integrated_gradients", baseline="mask", steps=12),
+    "integrated gradients from zero": asked("integrated_gradients", baseline="zero", steps=12, tolerance=inf),
+    "integrated gradients from [PAD]": asked("integrated_gradients", baseline="pad", steps=12, tolerance=inf),
+    "integrated gradients from [MASK]": asked("integrated_gradients", baseline="mask", steps=12, tolerance=inf),
 }
 """What was tried, by name."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,8 @@ def scores(
     if way.options == LAYER:
         return list(_shares_of_embedding_layer(lens, texts, targets(predictions, way.target or "logit")))
     asked: dict[str, Any] = {**way.options, **({"scope": way.scope} if way.scope else {})}
+    if way.method == "integrated_gradients":
+        asked["tolerance"] = inf  # words are ranked; how well the integral is met is not what the table is about
     if way.target is not None:
         asked["target"] = targets(predictions, way.target)
     found = lens.attribute(texts, method=way.method, batch_size=batch_size, **asked)

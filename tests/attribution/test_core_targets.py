@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ def logits(task: str, model_type: str, ids: list[int] = IDS) -> Tensor:
 @pytest.fixture(scope="module")
 def masked(tokenizer: PreTrainedTokenizerFast) -> normlens.Lens:
     """A masked language model that reads text; [UNK] is its mask."""
+    tokenizer = copy.deepcopy(tokenizer)
     tokenizer.mask_token = "[UNK]"
     config = tiny.configuration("bert")
     torch.manual_seed(0)

@@ -108,7 +108,7 @@ def test_what_a_model_cannot_read_is_refused(bert: Path, marian: Path, run: Run,
     (tmp_path / "empty.txt").write_text(" \n")
     for model, arguments, message in (
         (bert, ["missing.txt"], "missing.txt can't be read"),
-        (bert, ["empty.txt"], "The text is empty"),
+        (bert, ["empty.txt"], "empty.txt holds no text"),
         (bert, [page, "--tokens", 100], "has 64 positions"),
         (marian, [page], "neither an encoder nor a decoder"),
     ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +14,7 @@ from normlens.attribution.embedded import Embedded
 from normlens.attribution.registry import Method, Request
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets import resolve
-from normlens.errors import InvalidInput
+from normlens.errors import ConservationError, InvalidInput
 
 BASELINES = ("zero", "mean", "mask", "pad", "unknown")
 
@@ -36,7 +36,20 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     with torch.no_grad():
         base = function(*start).double()
     rule = f"{steps} points of Gauss–Legendre from the baseline {baseline!r}; bias_share is the target's value there"
-    return function.results(products, rule, base)
+    results = function.results(products, rule, base)
+    _require_sums(results, request.options)
+    return results
+
+
+def _require_sums(results: Sequence[xr.DataArray], options: Mapping[str, Any]) -> None:
+    """Refuse shares of which so much is missing that the integral wasn't met."""
+    worst = max((float(result.attrs["conservation_error"]) for result in results), default=0.0)
+    if not worst <= options["tolerance"]:
+        raise ConservationError(
+            f"Integrated gradients from baseline={options['baseline']!r} with {options['steps']} points miss {worst:.0%} of "
+            f"what they should add up to; expected at most {options['tolerance']:.0%}. Take more steps=, another baseline= "
+            "(a model that norms the bare embedding jumps at zero: 'mean' works there), or allow it by tolerance=."
+        )
 
 
 def baseline_of(subject: Subject, x: Tensor, name: object) -> Tensor:
@@ -60,7 +73,7 @@ def baseline_of(subject: Subject, x: Tensor, name: object) -> Tensor:
     return vector.to(x.dtype).expand_as(x).clone()
 
 
-OPTIONS: Mapping[str, Any] = MappingProxyType({"steps": 50, "baseline": "zero"})
+OPTIONS: Mapping[str, Any] = MappingProxyType({"steps": 50, "baseline": "zero", "tolerance": 0.1})
 
 METHOD = Method(
     name="integrated_gradients",

@@ -163,7 +163,7 @@ def scored_text(result: xr.DataArray, row: Row = None) -> ScoredText:
     merged = merge_shares(one)
     numbers = merged.values.astype(np.float64)
     return ScoredText(
-        name=str(attrs.get("method", "attribution")) + (f", scope {attrs['scope']}" if attrs.get("scope") else ""),
+        name=str(attrs.get("method", "attribution")) + (f" (scope {attrs['scope']})" if attrs.get("scope") else ""),
         explained=explained,
         words=_words(merged, numbers),
         signed=not is_map or bool((numbers < 0).any()),
