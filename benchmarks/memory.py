@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from .machine import Page, free_memory, machine
+from .processes import in_fresh_process, last_line, peak, start_peak
 from .shapes import SHAPES, lens_on, token_ids
 from .variants import analyses, forward
 
-_STATUS = Path("/proc/self/status")
 _FLOAT = 4
 
 
@@ -38,14 +35,13 @@ def peak_of(variant: str, shape_name: str, layers: int, batch: int, length: int)
     ids = token_ids(batch, length)
     forward(lens.model, ids[:, :8], "eager")
     analyses(lens, ids[:, :8])
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-    before = _resident("VmRSS")
+    before = start_peak()
     if variant == "eager":
         forward(lens.model, ids, "eager")
-        return {"peak": _resident("VmHWM") - before, "returned": 0}
+        return {"peak": peak() - before, "returned": 0}
     found = analyses(lens, ids)
     returned = sum(group.nbytes for one in found for group in one.data.children.values())
-    return {"peak": _resident("VmHWM") - before, "returned": returned}
+    return {"peak": peak() - before, "returned": returned}
 
 
 def measure_case(shape_name: str, layers: int, batch: int, length: int) -> dict[str, Any]:
@@ -73,22 +69,10 @@ def measure_case(shape_name: str, layers: int, batch: int, length: int) -> dict[
     }
 
 
-def _resident(field: str) -> int:
-    """A field of this process's memory status, in bytes."""
-    line = next(x for x in _STATUS.read_text().splitlines() if x.startswith(field))
-    return 1024 * int(line.split()[1])
-
-
 def _in_fresh_process(variant: str, shape_name: str, layers: int, batch: int, length: int) -> dict[str, int]:
-    command = [sys.executable, "-m", "benchmarks.memory", "--one", variant, shape_name]
-    command += [str(x) for x in (layers, batch, length, torch.get_num_threads())]
-    # freed memory goes back to the system at once, so that resident memory is what is in use
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
-    peak: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
-    return peak
+    given = (variant, shape_name, layers, batch, length, torch.get_num_threads())
+    found: dict[str, int] = json.loads(last_line(in_fresh_process("benchmarks.memory", "--one", *given)))
+    return found
 
 
 def _rows(cases: list[dict[str, Any]]) -> list[list[str]]:

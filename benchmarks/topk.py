@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,13 +23,14 @@ from torch.nn.functional import scaled_dot_product_attention
 from normlens.topk import log_vector_norms, projection_factors, topk_attention
 
 from .machine import Page, free_memory, machine
+from .processes import in_fresh_process, peak, start_peak
 
 VARIANTS = ("eager", "sdpa", "chunked", "topk", "topk-norm")
 REMEMBERED = "topk-norm-remembered"
 """A decoding step by norm where the norms of all sources but the last are known from the step before."""
 _HEAD_DIM = 64
 _FLOAT = 4
-_STATUS = Path("/proc/self/status")
+_SHARED = ("k", "chunk_size", "heads", "rounds", "device")
 
 
 def attend(
@@ -133,18 +131,11 @@ def _start_peak(device: torch.device) -> int:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return int(torch.cuda.memory_allocated(device))
-    Path("/proc/self/clear_refs").write_text("5")
-    return _resident("VmRSS")
+    return start_peak()
 
 
 def _peak(device: torch.device) -> int:
-    return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else _resident("VmHWM")
-
-
-def _resident(field: str) -> int:
-    """A field of this process's memory status, in bytes."""
-    line = next(x for x in _STATUS.read_text().splitlines() if x.startswith(field))
-    return 1024 * int(line.split()[1])
+    return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else peak()
 
 
 def measure_cases(
@@ -160,12 +151,8 @@ def measure_cases(
     if not fitting:
         return cases
     asked = json.dumps([[variant, case["targets"], case["sources"], case["backward"]] for case in fitting])
-    command = [sys.executable, "-m", "benchmarks.topk", "--these", asked]
-    for name in ("k", "chunk_size", "heads", "rounds", "device"):
-        command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    # freed memory goes back to the system at once, so that resident memory is what is in use
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    given = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in _SHARED]
+    done = in_fresh_process("benchmarks.topk", "--these", asked, *given)
     for case, line in zip_longest(fitting, done.stdout.splitlines()):
         reason = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1][:80]
         case.update({"skipped": reason} if line is None else json.loads(line))
