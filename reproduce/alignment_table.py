@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from alignment_models import (
 from alignment_page import page
 from alignment_ways import tried
 from finding import RESULTS
-from parts import keep, kept, write
+from parts import tabulate
 
 from normlens import NormLensError
 from normlens.alignment import DEFAULT_RULE, Reading
@@ -53,20 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 2 after an error, which is printed.
     """
     options = _options(arguments)
-    path = options.output / f"{NAME}.json"
-    try:
-        for part in () if options.redraw else options.parts:
-            for name, measured in _measured(part, options):
-                keep(path, name, measured)
-                print(f"{name} kept", file=sys.stderr)
-        found = kept(path)
-        if not found:
-            raise NormLensError("No result is kept. Run without --redraw.")
-        print(write(NAME, page(found), draw(found), options.output))
-    except NormLensError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    parts = () if options.redraw else options.parts
+    measured = (found for part in parts for found in _measured(part, options))
+    return tabulate(NAME, options.output, measured, page, draw)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from clustering_heads import heads
 from clustering_page import page
 from clustering_planted import noise, planted, soundness, timings
 from finding import RESULTS
-from parts import keep, kept, write
+from parts import known, tabulate
 
-from normlens import NormLensError, samples
+from normlens import samples
 from normlens.catalogue import BUNDLED
 
 NAME = "clustering_tables"
@@ -33,25 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 2 after an error, which is printed.
     """
-    measures = _measures(options := _options(arguments))
-    path = options.output / f"{NAME}.json"
-    try:
-        for part in () if options.redraw else options.parts or measures:
-            if part not in measures:
-                raise NormLensError(f"There is no part {part!r}; expected some of {', '.join(measures)}.")
-            start = time.perf_counter()
-            measured = measures[part]()
-            seconds = round(time.perf_counter() - start, 1)
-            print(f"{part}: {seconds} s", file=sys.stderr)
-            keep(path, part, {"seconds": seconds, "seed": options.seed, **measured})
-        found = kept(path)
-        if not found:
-            raise NormLensError("No result is kept. Run without --redraw.")
-        print(write(NAME, page(found), draw(found), options.output))
-    except NormLensError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    options = _options(arguments)
+    return tabulate(NAME, options.output, () if options.redraw else _measured(options), page, draw)
+
+
+def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    measures = _measures(options)
+    for part in options.parts or measures:
+        start = time.perf_counter()
+        numbers = known(part, measures)()
+        seconds = round(time.perf_counter() - start, 1)
+        print(f"{part}: {seconds} s", file=sys.stderr)
+        yield part, {"seconds": seconds, "seed": options.seed, **numbers}
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

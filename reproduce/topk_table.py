@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from classified_texts import read_classified
 from finding import RESULTS
 from listops import by_first_word, read_listops
-from parts import keep, kept, write
+from parts import keep, kept, known, tabulate
 from topk_figures import draw
 from topk_needed import needed
 from topk_page import page
@@ -25,7 +25,6 @@ from topk_quality import classified, grid, layer_grid, over_passages, passages_o
 from train_listops import reports
 
 import normlens
-from normlens import NormLensError
 
 NAME = "topk_table"
 DECODER, ENCODER = "smollm2-135m", "minilm-l6"
@@ -41,22 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 2 after an error, which is printed.
     """
-    measures = Parts(options := _options(arguments)).all()
-    path = options.output / f"{NAME}.json"
-    try:
-        for part in () if options.redraw else options.parts or measures:
-            if part not in measures:
-                raise NormLensError(f"There is no part {part!r}; expected some of {', '.join(measures)}.")
-            print(part, file=sys.stderr, flush=True)
-            measures[part](part)
-        found = kept(path)
-        if not found:
-            raise NormLensError("No result is kept. Run without --redraw.")
-        print(write(NAME, page(found), draw(found), options.output))
-    except NormLensError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    options = _options(arguments)
+    return tabulate(NAME, options.output, () if options.redraw else _measured(options), page, draw)
+
+
+def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Nothing: each part keeps what it measures as it goes, so that it can go on where it was stopped."""
+    measures = Parts(options).all()
+    for part in options.parts or measures:
+        print(part, file=sys.stderr, flush=True)
+        known(part, measures)(part)
+    yield from ()
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
