@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 
 from normlens import figures
 from normlens.figures.style import drawing_style, new_figure
-from normlens.heads import MAPS
+from normlens.heads import HABITS, MAPS
 
 _METHODS = {
     "search": ("#D55E00", "-", "o"),
@@ -83,4 +83,5 @@ def _map(model: str, name: str, measured: Mapping[str, Any]) -> Figure:
         certified=[(members, alpha) for members, alpha in found["certified"]],
         title=f"{model}: heads by {name}, {len(found['sizes'])} clusters, {said}",
         unit="mean √JSD",
+        aside=HABITS[-1],
     )

@@ -54,3 +54,15 @@ def test_what_does_not_fit_together_is_refused(
 ) -> None:
     with pytest.raises(InvalidInput):
         cluster_map(matrix, labels, names=names)
+
+
+def test_clusters_of_a_kind_that_stands_aside_share_an_entry_of_the_legend() -> None:
+    figure = cluster_map(
+        MATRIX, [0, 0, 1, 1, 2], kinds=["elsewhere 60 %", "itself 90 %", "elsewhere 70 %"], aside="elsewhere"
+    )
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "itself 90 % (2)",
+        "elsewhere (3, in 2 clusters)",
+    ]
+    first, second, third = (tuple(one.get_facecolor()[0]) for one in figure.axes[0].collections)
+    assert first == third != second

@@ -245,6 +245,7 @@ def _drawn(found: SearchResult, subject: Subject) -> Figure:
     """A map beside the tree, with the nodes that are certified."""
     from normlens.clustering import read_distances
     from normlens.figures import cluster_map
+    from normlens.heads import HABITS
 
     if len(subject.names) > _MOST_DRAWN:
         raise InvalidInput(
@@ -269,4 +270,5 @@ def _drawn(found: SearchResult, subject: Subject) -> Figure:
         certified=certified,
         title=title,
         unit=subject.unit,
+        aside=HABITS[-1],
     )

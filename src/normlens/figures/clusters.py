@@ -1,6 +1,6 @@
 """Objects with distances, such as attention heads: a map in two dimensions beside the tree with its certified nodes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -20,7 +20,11 @@ from normlens.figures.style import FAINT, INK, NORM_COLOUR, WEIGHT_COLOUR, drawi
 # Okabe and Ito's palette without its yellow; markers tell further clusters apart.
 _COLOURS = (WEIGHT_COLOUR, NORM_COLOUR, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#555555")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_ASIDE = "#9AA3AB"
 _MOST_NAMES = 40
+
+_Look = tuple[str, str]
+"""Colour and marker."""
 
 
 def cluster_map(
@@ -29,6 +33,7 @@ def cluster_map(
     *,
     names: Sequence[str] | None = None,
     kinds: Sequence[str] = (),
+    aside: str = "",
     certified: Sequence[tuple[Sequence[int], float]] = (),
     title: str = "",
     unit: str = "distance",
@@ -50,6 +55,8 @@ def cluster_map(
         are at most 40.
     kinds
         What the members of each cluster have in common, for the legend; none leaves their numbers.
+    aside
+        Clusters whose kind begins with this word are grey and share an entry of the legend, so that the others stand out.
     certified
         The certified clusters, each as its points' numbers and the α* of its clustering. One that isn't a node of this
         tree is told by its colours only.
@@ -69,14 +76,15 @@ def cluster_map(
         If the shapes don't fit together, a distance isn't finite, or all are zero.
     """
     matrix, codes = _checked(distances, labels, names)
+    looks = _looks(codes, kinds, aside)
     with drawing_style():
         figure = new_figure(9.6, 4.4)
         points, tree = figure.subplots(1, 2, width_ratios=[1, 1.25])
-        _draw_points(points, matrix, codes, names)
-        _draw_tree(tree, matrix, codes, names, certified, unit)
+        _draw_points(points, matrix, codes, names, looks)
+        _draw_tree(tree, matrix, codes, names, certified, unit, looks)
         if title:
             figure.suptitle(title, fontsize=11)
-        handles = _legend(codes, kinds, bool(certified))
+        handles = _legend(codes, kinds, aside, looks, bool(certified))
         if handles:
             figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4 if kinds else 6))
     return figure
@@ -111,13 +119,17 @@ def _embedding(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n 2"]:
     return np.asarray(smacof(matrix, n_components=2, init=start, n_init=1, random_state=0, normalized_stress=False)[0])
 
 
-def _draw_points(axes: Axes, matrix: NDArray[np.float64], codes: NDArray[np.intp], names: Sequence[str] | None) -> None:
+def _draw_points(
+    axes: Axes,
+    matrix: NDArray[np.float64],
+    codes: NDArray[np.intp],
+    names: Sequence[str] | None,
+    looks: Mapping[int, _Look],
+) -> None:
     places = _embedding(matrix)
     for code in np.unique(codes):
-        x, y = places[codes == code].T
-        axes.scatter(
-            x, y, s=34 if len(codes) <= 100 else 16, marker=_marker(code), color=_colour(code), alpha=0.85, linewidths=0
-        )
+        (x, y), (colour, marker) = places[codes == code].T, looks[int(code)]
+        axes.scatter(x, y, s=34 if len(codes) <= 100 else 16, marker=marker, color=colour, alpha=0.85, linewidths=0)
     if names is not None and len(names) <= _MOST_NAMES:
         for name, place in zip(names, places, strict=True):
             axes.annotate(name, place, xytext=(4, 3), textcoords="offset points", fontsize=6.5, color=INK)
@@ -133,6 +145,7 @@ def _draw_tree(
     names: Sequence[str] | None,
     certified: Sequence[tuple[Sequence[int], float]],
     unit: str,
+    looks: Mapping[int, _Look],
 ) -> None:
     merges = linkage(squareform(matrix, checks=False), "average")
     members = _members(merges)
@@ -143,7 +156,7 @@ def _draw_tree(
         ax=axes,
         labels=list(names) if few and names is not None else None,
         no_labels=not few,
-        link_color_func=lambda node: FAINT if shared[node] is None else _colour(shared[node]),
+        link_color_func=lambda node: FAINT if (code := shared[node]) is None else looks[code][0],
         leaf_font_size=6.5,
         leaf_rotation=90,
     )
@@ -191,31 +204,35 @@ def _shared(codes: NDArray[np.intp]) -> int | None:
     return int(codes[0]) if codes[0] >= 0 and (codes == codes[0]).all() else None
 
 
-def _legend(codes: NDArray[np.intp], kinds: Sequence[str], certified: bool) -> list[Line2D]:
-    def name(code: int, size: int) -> str:
-        return f"{kinds[code]} ({size})" if code < len(kinds) else f"cluster {code + 1} ({size})"
+def _looks(codes: NDArray[np.intp], kinds: Sequence[str], aside: str) -> dict[int, _Look]:
+    """Colour and marker of each cluster; those that stand aside look alike."""
+    looks: dict[int, _Look] = {-1: (FAINT, ".")}
+    shown = 0
+    for code in np.unique(codes[codes >= 0]).tolist():
+        if aside and code < len(kinds) and kinds[code].startswith(aside):
+            looks[code] = (_ASIDE, "o")
+            continue
+        looks[code] = (_COLOURS[shown % len(_COLOURS)], _MARKERS[(shown + shown // len(_COLOURS)) % len(_MARKERS)])
+        shown += 1
+    return looks
 
-    handles = [
-        Line2D([], [], linestyle="", marker=_marker(code), color=_colour(code), label=name(int(code), int(size)))
-        for code, size in zip(*np.unique(codes[codes >= 0], return_counts=True), strict=True)
-    ]
+
+def _legend(
+    codes: NDArray[np.intp], kinds: Sequence[str], aside: str, looks: Mapping[int, _Look], certified: bool
+) -> list[Line2D]:
+    handles, left = [], []
+    for code, size in zip(*np.unique(codes[codes >= 0], return_counts=True), strict=True):
+        if looks[int(code)][0] == _ASIDE:
+            left.append(int(size))
+            continue
+        name = kinds[code] if code < len(kinds) else f"cluster {code + 1}"
+        handles.append(_handle(*looks[int(code)], f"{name} ({size})"))
+    if left:
+        handles.append(_handle(_ASIDE, "o", f"{aside} ({sum(left)}, in {len(left)} clusters)"))
     if certified:
-        handles.append(
-            Line2D(
-                [],
-                [],
-                linestyle="",
-                marker="D",
-                color=INK,
-                label="certified: each is α* times nearer to its own",
-            )
-        )
+        handles.append(_handle(INK, "D", "certified: each is α* times nearer to its own"))
     return handles
 
 
-def _colour(code: int | None) -> str:
-    return FAINT if code is None or code < 0 else _COLOURS[code % len(_COLOURS)]
-
-
-def _marker(code: int) -> str:
-    return "." if code < 0 else _MARKERS[(code + code // len(_COLOURS)) % len(_MARKERS)]
+def _handle(colour: str, marker: str, label: str) -> Line2D:
+    return Line2D([], [], linestyle="", marker=marker, color=colour, label=label)
