@@ -11,7 +11,7 @@ from alignment_models import MEASURES, SETTINGS, best, layer_mean
 from finding import markdown_table
 from published import ALIGNMENT_AER, FAST_ALIGN_AER, KOBAYASHI_2020
 
-from normlens.alignment import DEFAULT_RULE
+from normlens.alignment import DEFAULT_RULES
 
 
 def page(parts: Mapping[str, Any]) -> str:
@@ -43,8 +43,8 @@ def _kind(models: Mapping[str, Any], kind: str) -> dict[str, Any]:
     }
 
 
-def _auto(part: Mapping[str, Any], setting: str, rule: str = DEFAULT_RULE) -> int:
-    return int(np.argmax(part["rules"][setting][rule]))
+def _auto(part: Mapping[str, Any], setting: str, rule: str | None = None) -> int:
+    return int(np.argmax(part["rules"][setting][rule or DEFAULT_RULES[setting]]))
 
 
 def _at(part: Mapping[str, Any], measure: str, setting: str, layer: int) -> float:
@@ -111,8 +111,8 @@ def _rules(models: Mapping[str, Any]) -> str:
             layer = _auto(part, "awi", rule)
             cells.append(f"{layer} (+{_at(part, 'norm', 'awi', layer) - lowest['aer']:.1f})")
         rows.append(cells)
-    text = f"AWI, by norm: the layer that each rule chooses, and what it costs in AER; `auto` is “{DEFAULT_RULE}”.\n\n"
-    return text + markdown_table(["model", "best layer (AER)", *names], rows)
+    text = "AWI, by norm: the layer that each rule chooses, and what it costs in AER; `auto` is "
+    return f"{text}“{DEFAULT_RULES['awi']}”.\n\n" + markdown_table(["model", "best layer (AER)", *names], rows)
 
 
 def _heads(models: Mapping[str, Any]) -> str:

@@ -36,7 +36,7 @@ from finding import RESULTS
 from parts import tabulate
 
 from normlens import NormLensError
-from normlens.alignment import DEFAULT_RULE, Reading
+from normlens.alignment import DEFAULT_RULES, Reading
 
 NAME = "alignment_table"
 PARTS = ("models", "curves", "directions", "eflomal", "ways")
@@ -110,7 +110,7 @@ def _of_model(run: Path, gold: Gold) -> dict[str, Any]:
 
 def _auto(opened: Opened, reverse: Opened) -> int:
     """The layer that the default rule chooses, for AWI by norm."""
-    return int(np.argmax(layer_rules(opened, reverse)["awi"][DEFAULT_RULE]))
+    return int(np.argmax(layer_rules(opened, reverse)["awi"][DEFAULT_RULES["awi"]]))
 
 
 def _curve(run: Path, gold: Gold) -> dict[str, Any]:

@@ -106,3 +106,13 @@ def test_what_cannot_be_chosen_by_is_refused(marian: Extractor) -> None:
         choose_layer(marian, [], Reading(0))
     with pytest.raises(InvalidInput, match="needs the model of the other direction"):
         choose_layer(marian, pairs, Reading(0), "agreement")
+
+
+def test_the_combined_rule_is_a_product_and_a_single_pair_is_judged_by_agreement_alone() -> None:
+    straight = np.stack([np.array([[5.0, 1, 0], [1, 5, 0]]), np.array([[5.0, 1, 0], [5, 1, 0]])])
+    moved = MovedMaps(straight, 1, 1)
+    both, alone = Evidence([straight], None, [moved]), Evidence([straight], None, [])
+    agreed, found = RULES["self-agreement"](both), RULES["moved"](both)
+    assert agreed.tolist() == pytest.approx([1.0, 0.5])
+    assert RULES["combined"](both).tolist() == pytest.approx((agreed * found).tolist())
+    assert RULES["combined"](alone).tolist() == agreed.tolist()

@@ -81,7 +81,7 @@ def test_the_page_beside_the_paper_takes_means_over_layers_and_the_layer_of_the_
         return {"layer": layer, "measure": measure, "setting": setting, "head": None, "aer": aer}
 
     rows = [row(k, m, s, 10.0 * k + (m == "norm")) for k in (1, 2) for m in ("weight", "norm") for s in ("awi", "awo")]
-    rules = {"norm": [0.1, 0.2], alignment_page.DEFAULT_RULE: [0.1, 0.2]}
+    rules = {"norm": [0.1, 0.2], "combined": [0.1, 0.2], "self-agreement": [0.1, 0.2]}
     part = {"table": [{**r, "layer": int(str(r["layer"])) - 1} for r in rows], "rules": {"awi": rules, "awo": rules}}
     lines = alignment_page._beside_paper({"seed 1": part}).splitlines()
     assert "| AWI | norm | layer mean | 60.5 | 16.0 |" in lines

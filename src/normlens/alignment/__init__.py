@@ -26,7 +26,7 @@ from normlens.lazily import attribute_of
 if TYPE_CHECKING:
     from normlens.alignment.aligning import FORMATS, WAYS, Aligner, Alignment, with_layers
     from normlens.alignment.extraction import Extractor, Pair, every_reading
-    from normlens.alignment.layer import DEFAULT_RULE, RULES, Evidence, LayerChoice, choose_layer, every_layer, gather
+    from normlens.alignment.layer import DEFAULT_RULES, RULES, Evidence, LayerChoice, choose_layer, every_layer, gather
     from normlens.alignment.pictures import draw_matrices, write_links_page
     from normlens.alignment.pieces import split_words
     from normlens.alignment.ways import Reading
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_MODEL",
     "DEFAULT_REVERSE_MODEL",
-    "DEFAULT_RULE",
+    "DEFAULT_RULES",
     "FORMATS",
     "RULES",
     "SYMMETRISATIONS",
@@ -87,7 +87,7 @@ _HOMES = {
     "Extractor": "normlens.alignment.extraction",
     "Pair": "normlens.alignment.extraction",
     "every_reading": "normlens.alignment.extraction",
-    "DEFAULT_RULE": "normlens.alignment.layer",
+    "DEFAULT_RULES": "normlens.alignment.layer",
     "RULES": "normlens.alignment.layer",
     "Evidence": "normlens.alignment.layer",
     "LayerChoice": "normlens.alignment.layer",

@@ -10,7 +10,7 @@ from typing import Any
 from normlens.alignment.corpora import Line
 from normlens.alignment.extraction import Extractor, Pair
 from normlens.alignment.formats import json_line, pharaoh_line, talp_line
-from normlens.alignment.layer import DEFAULT_RULE, LayerChoice, choose_layer
+from normlens.alignment.layer import LayerChoice, choose_layer
 from normlens.alignment.links import Link
 from normlens.alignment.soft import SoftAlignment, joint_links, two_way
 from normlens.alignment.symmetrisation import SYMMETRISATIONS
@@ -157,7 +157,7 @@ def with_layers(
     extractor: Extractor,
     reading: Reading,
     reverse: Extractor | None = None,
-    rule: str = DEFAULT_RULE,
+    rule: str | None = None,
 ) -> tuple[list[LayerChoice], Iterator[Line]]:
     """Choose the layer, or both models' layers, by the first lines of a text.
 
@@ -170,7 +170,7 @@ def with_layers(
     reading
         What is read, but for its layer.
     rule
-        One of :data:`~normlens.alignment.layer.RULES`.
+        One of :data:`~normlens.alignment.layer.RULES`; None: the default for what is read.
 
     Returns
     -------

@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 
 from normlens.alignment.extraction import Extractor, Pair
 from normlens.alignment.links import Cell
+from normlens.alignment.maps import Setting
 from normlens.alignment.soft import row_links
 from normlens.alignment.symmetrisation import shares
 from normlens.alignment.ways import Reading
@@ -23,8 +24,8 @@ from normlens.errors import InvalidInput
 
 Scores = NDArray[np.float64]
 
-DEFAULT_RULE = "self-agreement"
-"""The rule of ``auto``: of those that need one model only it chose best, and a few pairs are enough for it."""
+DEFAULT_RULES: dict[Setting, str] = {"awi": "combined", "awo": "self-agreement"}
+"""The rule of ``auto`` by setting; where AWI and AWO are read beside each other, that of AWO chooses both layers."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def choose_layer(
     extractor: Extractor,
     pairs: Sequence[Pair],
     reading: Reading,
-    rule: str = DEFAULT_RULE,
+    rule: str | None = None,
     reverse: tuple[Extractor, Sequence[Pair]] | None = None,
 ) -> LayerChoice:
     """Choose the layer of a reading without gold data.
@@ -101,7 +102,7 @@ def choose_layer(
     reading
         What is read, but for its layer.
     rule
-        One of :data:`RULES`.
+        One of :data:`RULES`; None: the one of :data:`DEFAULT_RULES` for what is read.
     reverse
         The model of the other direction with the same pairs, exchanged; for the rule "agreement".
 
@@ -110,6 +111,7 @@ def choose_layer(
     InvalidInput
         If there is no such rule, no pair, or no model of the other direction where the rule needs one.
     """
+    rule = DEFAULT_RULES[reading.parts[-1].setting] if rule is None else rule
     if rule not in RULES:
         raise InvalidInput(f"There is no rule {rule!r} to choose a layer; expected one of {', '.join(RULES)}.")
     if rule == "norm" and reading.beside is not None:
@@ -233,7 +235,17 @@ def moved_words_found(evidence: Evidence) -> Scores:
     return np.asarray(np.mean(found, axis=0)) if found else highest_norm(evidence)
 
 
+def combined(evidence: Evidence) -> Scores:
+    """`self_agreement` times `moved_words_found`; the first alone for a single pair, which can't be moved.
+
+    A layer that is read the same both ways may follow places, and one that follows words may be read otherwise by columns.
+    """
+    agreed = self_agreement(evidence)
+    return agreed * moved_words_found(evidence) if evidence.moved else agreed
+
+
 RULES: dict[str, Callable[[Evidence], Scores]] = {
+    "combined": combined,
     "norm": highest_norm,
     "entropy": sharpness,
     "monotony": monotony,

@@ -50,7 +50,7 @@ def align(
     - [cyan]normlens align pairs.tsv -m de-en --reverse-model en-de --format json -o links.jsonl[/cyan]
     """
     numbers = _layers(layer, setting)
-    from normlens.alignment import DEFAULT_RULE, Aligner, Reading
+    from normlens.alignment import Aligner, Reading
     from normlens.cli.aligning import Models, Result, Texts, write
 
     result = Result(output, form.value, base, view)
@@ -68,7 +68,7 @@ def align(
     first, second = numbers or (0, 0)
     beside = Reading(second, measure.value, scope.value, "awo", head) if setting is given.Setting.both else None
     reading = Reading(first, measure.value, scope.value, "awo" if setting is given.Setting.awo else "awi", head, beside)
-    readings, lines = models.readings(reading, texts.lines, None if numbers else (rule or DEFAULT_RULE))
+    readings, lines = models.readings(reading, texts.lines, rule, choose=numbers is None)
     aligner = Aligner(
         models.forward, readings[0], models.reverse, readings[1], symmetrise=way, threshold=threshold, balance=balance
     )

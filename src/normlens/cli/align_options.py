@@ -94,7 +94,8 @@ LayerRead = Annotated[
 Rule = Annotated[
     str | None,
     typer.Option(
-        help="Rule by which auto chooses: self-agreement, moved, norm, … (see the docs).", rich_help_panel=_READING
+        help="Rule by which auto chooses: combined, self-agreement, moved, norm, … (see the docs).",
+        rich_help_panel=_READING,
     ),
 ]
 HeadRead = Annotated[int | None, typer.Option(help="One head alone. Default: all together.", rich_help_panel=_READING)]

@@ -132,10 +132,10 @@ class Models:
         return asked if asked is not None or self.reverse is None else _JOINT
 
     def readings(
-        self, reading: Reading, lines: Iterable[Line], rule: str | None
+        self, reading: Reading, lines: Iterable[Line], rule: str | None, *, choose: bool
     ) -> tuple[list[Reading], Iterable[Line]]:
-        """What is read of each model, with the layer chosen by ``rule`` (None: as given), and the text again."""
-        if rule is None:
+        """What is read of each model, as given or in the layer that a rule chooses (None: the default), and the text."""
+        if not choose:
             return [reading, reading], lines
         from normlens.alignment import with_layers
 
