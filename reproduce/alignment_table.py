@@ -168,7 +168,7 @@ def _settings(run: Path) -> dict[str, Any]:
 
 def _opposite(runs: Sequence[Path]) -> list[tuple[Path, Path]]:
     """Runs from German beside those from English with otherwise equal settings."""
-    known = {run: _settings(run) for run in runs}
+    known = {run: {name: value for name, value in _settings(run).items() if value is not None} for run in runs}
     same = [
         (ahead, back)
         for ahead in runs
