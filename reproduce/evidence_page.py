@@ -202,12 +202,12 @@ def _against(test: Found) -> str:
 
 def _choices(choose: Found, test: Found) -> str:
     rows = [[one["row"], one["choice"], f"{one['mrr']:.3f}"] for one in choose["candidates"]]
-    about = f"Mean reciprocal rank among all words on {choose['dev']} prompts of the dev frames; the highest of a row is tested."
-    gaps = [
-        f"What the shares of {row} lack of the value, on the tested prompts: {100 * gap:.0f} % of it in the median."
-        for row, gap in test["gaps"].items()
+    about = f"Mean reciprocal rank among all words on {choose['dev']} prompts of the dev frames; the highest is tested."
+    errors = [
+        f"Conservation error of {row} on the tested prompts: {error:.2f} in the median."
+        for row, error in test["conservation_errors"].items()
     ]
-    return "\n\n".join([about, markdown_table(["", "choice", "MRR on dev"], rows), *gaps])
+    return "\n\n".join([about, markdown_table(["", "choice", "MRR on dev"], rows), *errors])
 
 
 def _named(row: str) -> str:

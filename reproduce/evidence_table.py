@@ -9,9 +9,10 @@ dev frames; the table is measured on the others. Each part of the result stays u
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,8 @@ def answers(lens: Lens, asked: Sequence[Read], way: Way, batch_size: int) -> lis
         If the method can't explain this model.
     """
     given: dict[str, Any] = {**way.options, **({"scope": way.scope} if way.scope else {})}
+    if "tolerance" in method_of(way).options:  # ranked all the same; the page says how much is missing
+        given["tolerance"] = math.inf
     if way.target is not None:
         given["target"] = [(one.prompt.right, one.prompt.foil) for one in asked]
     print(f"{way.name} on {len(asked)} prompts", file=sys.stderr, flush=True)
@@ -180,9 +183,7 @@ def ranks(scores: Scores, asked: Sequence[Read]) -> dict[str, list[float]]:
     }
 
 
-def choose(
-    lens: Lens, asked: Sequence[Prompt], ways: Sequence[Way], chosen: Mapping[str, str], batch_size: int
-) -> Found:
+def choose(lens: Lens, asked: Sequence[Prompt], ways: Sequence[Way], path: Path, batch_size: int) -> Found:
     """On the dev frames, try the candidates of rows that have several; the highest mean reciprocal rank is chosen."""
     dev, _ = decided(lens, [prompt for prompt in asked if prompt.is_dev])
     rows = Counter(way.row for way in ways)
@@ -195,40 +196,52 @@ def choose(
     return {"dev": len(dev), "candidates": found, "chosen": {row: name for row, (_, name) in best.items()}}
 
 
-def test(lens: Lens, asked: Sequence[Prompt], ways: Sequence[Way], chosen: Mapping[str, str], batch_size: int) -> Found:
-    """On the other frames, rank by the chosen ways, by what deleting each word does, and by baselines."""
+def test(lens: Lens, asked: Sequence[Prompt], ways: Sequence[Way], path: Path, batch_size: int) -> Found:
+    """On the other frames, rank by the chosen ways, by what deleting each word does, and by baselines.
+
+    What each way said is kept in a file of its own until all are done, so that a run that was stopped goes on.
+
+    Raises
+    ------
+    NormLensError
+        If nothing was chosen on dev.
+    """
+    chosen = kept(path).get("choose", {}).get("chosen")
+    if chosen is None:
+        raise NormLensError("Nothing was chosen on the dev frames yet. Measure the part 'choose' first.")
     _, counts = decided(lens, asked)
     tested, _ = decided(lens, [prompt for prompt in asked if not prompt.is_dev])
-    scores: dict[str, Scores] = {}
-    signed: list[str] = []
-    refused, gaps = {}, {}
-    for way in (way for way in ways if chosen.get(way.row, way.name) == way.name):
-        try:
-            results = answers(lens, tested, way, batch_size)
-        except NormLensError as error:
-            refused[way.row] = str(error)
-            continue
-        scores[way.row] = scored(tested, results)
-        signed += [way.row] if way.target and method_of(way).signed else []
-        if way.method == "integrated_gradients":
-            gaps[way.row] = float(np.median([gap(result) for result in results]))
+    there = [way for way in ways if chosen.get(way.row, way.name) == way.name]
+    unfinished = path.with_name(f"{path.stem}_unfinished.json")
+    for way in there:
+        if kept(unfinished).get(way.name, {}).get("texts") != [one.prompt.text for one in tested]:
+            keep(unfinished, way.name, said(lens, tested, way, batch_size))
+    by_row = {way.row: kept(unfinished)[way.name] for way in there}
+    scores = {row: list(map(np.array, found["scores"])) for row, found in by_row.items() if "scores" in found}
     scores[LEAVE_ONE_OUT] = [without_each_word(lens, one) for one in tested]
-    signed.append(LEAVE_ONE_OUT)
+    signed = [way.row for way in there if way.row in scores and way.target and method_of(way).signed] + [LEAVE_ONE_OUT]
     baselines = {name: [score(one.units) for one in tested] for name, score in POSITIONS.items()}
+    unfinished.unlink()
     return {
         "counts": counts,
         "prompts": [{**asdict(one.prompt), "place": one.place, "words": len(one.units)} for one in tested],
         "ranks": {row: ranks(values, tested) for row, values in (scores | baselines).items()},
         "by_magnitude": {row: ranks([np.abs(x) for x in scores[row]], tested) for row in signed},
-        "refused": refused,
-        "gaps": gaps,
+        "refused": {row: found["refused"] for row, found in by_row.items() if "refused" in found},
+        "conservation_errors": {row: found["error"] for row, found in by_row.items() if "error" in found},
     }
 
 
-def gap(result: xr.DataArray) -> float:
-    """What shares and bias share lack of the value, relative to the value."""
-    missing = result.attrs["value"] - result.attrs["bias_share"] - float(result.sum())
-    return abs(missing / result.attrs["value"])
+def said(lens: Lens, asked: Sequence[Read], way: Way, batch_size: int) -> Found:
+    """A way's scores of every prompt's words, or why it refuses; of integrated gradients the median conservation error."""
+    about: Found = {"texts": [one.prompt.text for one in asked]}
+    try:
+        results = answers(lens, asked, way, batch_size)
+    except NormLensError as error:
+        return {**about, "refused": str(error)}
+    if way.method == "integrated_gradients":
+        about["error"] = float(np.median([result.attrs["conservation_error"] for result in results]))
+    return {**about, "scores": [values.tolist() for values in scored(asked, results)]}
 
 
 PARTS: dict[str, Callable[..., Found]] = {"choose": choose, "test": test}
@@ -236,25 +249,18 @@ PARTS: dict[str, Callable[..., Found]] = {"choose": choose, "test": test}
 
 
 def measure(lens: Lens, path: Path, parts: Sequence[str], ways: Sequence[Way] = WAYS, batch_size: int = 8) -> None:
-    """Measure parts and keep each.
+    """Measure some of :data:`PARTS`, and keep each in the JSON file.
 
     Parameters
     ----------
     lens
         On a decoder with a head.
-    path
-        The JSON file that keeps them.
-    parts
-        Some of :data:`PARTS`.
+    path, parts
+        The file, and names of the parts.
     ways
         The methods.
     batch_size
         Prompts that run together at most.
-
-    Raises
-    ------
-    NormLensError
-        If "test" is asked for and nothing was chosen on dev.
     """
     about = {
         "model": lens.name,
@@ -263,10 +269,7 @@ def measure(lens: Lens, path: Path, parts: Sequence[str], ways: Sequence[Way] = 
         "transformers": transformers.__version__,
     }
     for part in (part for part in PARTS if part in parts):
-        chosen = kept(path).get("choose", {}).get("chosen")
-        if part == "test" and chosen is None:
-            raise NormLensError("Nothing was chosen on the dev frames yet. Measure the part 'choose' first.")
-        keep(path, part, {**about, **PARTS[part](lens, prompts(), ways, chosen or {}, batch_size)})
+        keep(path, part, {**about, **PARTS[part](lens, prompts(), ways, path, batch_size)})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -115,7 +115,10 @@ def test_every_registered_method_is_asked() -> None:
 
 def test_leave_one_out_is_what_the_shorter_text_says(decoder: normlens.Lens) -> None:
     one = read(decoder, Prompt("capital", 0, "the cat sat", *ANSWERS, "cat"))
-    ids = {word: decoder.tokenizer.convert_tokens_to_ids(word) for word in ("[CLS]", "the", "cat", "sat", "[SEP]", *ANSWERS)}
+    ids = {
+        word: decoder.tokenizer.convert_tokens_to_ids(word)
+        for word in ("[CLS]", "the", "cat", "sat", "[SEP]", *ANSWERS)
+    }
 
     def of(*words: str) -> float:
         with torch.no_grad():
@@ -149,10 +152,10 @@ def test_choices_and_ranks_of_a_tiny_model_make_a_page(
     assert "ALTI+" in test["refused"] and "DecompX" in test["ranks"]
 
     shares = decoder.attribute(tested[2].text, target=(tested[2].right, tested[2].foil))
-    words = shares.groupby("source_word").sum().sel(source_word=range(4)).values
+    words = shares.groupby("source_word").sum().sel(source_word=range(5)).values
     assert test["ranks"]["DecompX"]["all"][2] == 1 + sum(words > words[1])
     assert test["by_magnitude"]["DecompX"]["all"][2] == 1 + sum(abs(words) > abs(words[1]))
-    assert test["ranks"]["nearest word"]["all"][:3] == [2, 2, 3]  # "a cat sat", "a cat is unhappiness."
+    assert test["ranks"]["nearest word"]["all"][:3] == [2, 2, 4]  # "a cat sat", "a cat is unhappiness."
     assert test["ranks"]["first word"] == {"all": [2.0] * 12, "rest": [1.0] * 12}
 
     page = (tmp_path / "evidence_table.md").read_text(encoding="utf-8")
