@@ -67,14 +67,16 @@ def _along_training(curves: Mapping[str, Any], references: Mapping[str, float]) 
             for measure, colour in MEASURE_COLOURS.items():
                 rates = [best(point["table"], measure, "awi")["aer"] for point in part["points"]]
                 axes.plot(minutes, rates, line, color=colour, marker="os"[measure == "norm"], markersize=3.5)
+            away = 7 if kind_of(part["settings"]) == "guided" else -14
             axes.annotate(
-                name, (minutes[-1], rates[-1]), xytext=(4, -14), textcoords="offset points", ha="right", fontsize=7.5
+                name, (minutes[-1], rates[-1]), xytext=(4, away), textcoords="offset points", ha="right", fontsize=7.5
             )
         for name, value in references.items():
             axes.axhline(100 * value, color="#999999", linewidth=1, linestyle=":")
             axes.annotate(
-                f"{name}, one direction", (0, 100 * value), xycoords=("axes fraction", "data"), xytext=(4, -9),
-                ha="left", textcoords="offset points", fontsize=7.5, color="#666666",
+                f"{name}, one direction", (1, 100 * value), xycoords=("axes fraction", "data"),
+                xytext=(-4, 3 if value == max(references.values()) else -9),
+                ha="right", textcoords="offset points", fontsize=7.5, color="#666666",
             )  # fmt: skip
         axes.set(xlabel="processor minutes of training", ylabel="AER in %, best layer in AWI", ylim=(0, 100))
         axes.grid(axis="y", color="#E6E6E6", linewidth=0.6)

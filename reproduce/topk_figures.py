@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 from topk_compared import right
-from topk_listops import grouped
+from topk_listops import Trainings, grouped
 from topk_quality import CHOICES, DENOMINATORS, values
 
 from normlens.figures.style import FAINT, INK, NORM_COLOUR, WEIGHT_COLOUR, drawing_style, new_figure
@@ -202,8 +203,7 @@ def _needed(found: Found) -> Figure:
 
 def _listops(found: Found) -> Figure:
     groups = grouped(found)
-    courses = list(dict.fromkeys(kind.course for kind in groups if kind.how != "dense"))
-    courses = courses or [next(iter(groups)).course]
+    courses = _most_trained(groups)
     with drawing_style():
         figure = new_figure(4.4 * len(courses), 3.6)
         for axes, course in zip(figure.subplots(1, len(courses), squeeze=False)[0], courses, strict=True):
@@ -219,6 +219,17 @@ def _listops(found: Found) -> Figure:
             axes.legend(loc="lower right", fontsize=7)
         figure.axes[0].set_ylabel("ListOps: accuracy on the validation part")
     return figure
+
+
+def _most_trained(groups: Trainings) -> list[tuple[str, int, int, int]]:
+    """Of each length and number of texts the course with the most trainings."""
+    counts = Counter({kind.course: 0 for kind in groups})
+    for kind, trainings in groups.items():
+        counts[kind.course] += len(trainings)
+    texts = dict.fromkeys((length, number) for length, _, number, _ in counts)
+    return [
+        max((course for course in counts if (course[0], course[2]) == one), key=counts.__getitem__) for one in texts
+    ]
 
 
 def _trained(axes: Axes, how: str, trainings: Sequence[Found]) -> None:
