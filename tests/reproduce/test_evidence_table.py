@@ -156,6 +156,7 @@ def test_choices_and_ranks_of_a_tiny_model_make_a_page(
     assert test["ranks"]["DecompX"]["all"][2] == 1 + sum(words > words[1])
     assert test["by_magnitude"]["DecompX"]["all"][2] == 1 + sum(abs(words) > abs(words[1]))
     assert test["ranks"]["nearest word"]["all"][:3] == [2, 2, 4]  # "a cat sat", "a cat is unhappiness."
+    assert test["ranks"]["longest word"]["all"][:3] == [1.5, 1.5, 2]  # "cat" and "sat" tie
     assert test["ranks"]["first word"] == {"all": [2.0] * 12, "rest": [1.0] * 12}
 
     page = (tmp_path / "evidence_table.md").read_text(encoding="utf-8")

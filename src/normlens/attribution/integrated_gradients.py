@@ -48,7 +48,7 @@ def _require_sums(results: Sequence[xr.DataArray], options: Mapping[str, Any]) -
         raise ConservationError(
             f"Integrated gradients from baseline={options['baseline']!r} with {options['steps']} points miss {worst:.0%} of "
             f"what they should add up to; expected at most {options['tolerance']:.0%}. Take more steps=, another baseline= "
-            "(a model that norms the bare embedding jumps at zero: 'mean' works there), or allow it by tolerance=."
+            "(a model that norms the bare embedding jumps at zero), or allow it by tolerance=; method='decompx' is exact."
         )
 
 
