@@ -30,6 +30,7 @@ def test_ctrl_c_ends_quietly_with_130(bert: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, "analyze", str(bert)],
         env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=hear_interrupts,
     )  # fmt: skip
     assert process.stdin is not None
     with process:
@@ -38,6 +39,11 @@ def test_ctrl_c_ends_quietly_with_130(bert: Path) -> None:
         output, errors = process.communicate(timeout=20)
     assert (process.returncode, output) == (130, "")
     assert "Traceback" not in errors
+
+
+def hear_interrupts() -> None:
+    """Undo what a shell does to the jobs it starts in the background: they, and their children, are deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_until_it_reads(pid: int) -> None:
