@@ -17,7 +17,7 @@ from clustering_heads import heads
 from clustering_page import page
 from clustering_planted import noise, planted, soundness, timings
 from finding import RESULTS
-from parts import known, tabulate
+from parts import measure_of, tabulate
 
 from normlens import samples
 from normlens.catalogue import BUNDLED
@@ -41,7 +41,7 @@ def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]
     measures = _measures(options)
     for part in options.parts or measures:
         start = time.perf_counter()
-        numbers = known(part, measures)()
+        numbers = measure_of(part, measures)()
         seconds = round(time.perf_counter() - start, 1)
         print(f"{part}: {seconds} s", file=sys.stderr)
         yield part, {"seconds": seconds, "seed": options.seed, **numbers}

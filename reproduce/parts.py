@@ -72,7 +72,7 @@ def tabulate(
     return 0
 
 
-def known(part: str, measures: Mapping[str, T]) -> T:
+def measure_of(part: str, measures: Mapping[str, T]) -> T:
     """What measures a part.
 
     Raises

@@ -17,7 +17,7 @@ from typing import Any
 from classified_texts import read_classified
 from finding import RESULTS
 from listops import by_first_word, read_listops
-from parts import keep, kept, known, tabulate
+from parts import keep, kept, measure_of, tabulate
 from topk_figures import draw
 from topk_needed import needed
 from topk_page import page
@@ -49,7 +49,7 @@ def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]
     measures = Parts(options).all()
     for part in options.parts or measures:
         print(part, file=sys.stderr, flush=True)
-        known(part, measures)(part)
+        measure_of(part, measures)(part)
     yield from ()
 
 

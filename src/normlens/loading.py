@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from normlens.checkpoints import check_attention, check_complete, check_tokenizer, check_weights
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.places import Place, explained, find_place, first_line, refuse_revision
 
@@ -42,8 +42,6 @@ TASKS = {
     "image-classification": "AutoModelForImageClassification",
 }
 """What a model can be loaded as, and the transformers class that does it."""
-
-_LAYER_OR_EMBEDDING = re.compile(r"\.\d+\.|(embed\w*\.(.+\.)?|\bw[tp]e\.|\bshared\.)weight$")
 
 
 @dataclass(frozen=True)
@@ -119,9 +117,9 @@ def load_model(
     else:
         refuse_revision("A pair (model, tokenizer)", revision)
         loaded = _from_pair(source, dtype)
-    _check_weights(loaded.model)
-    _check_attention(loaded.model)
-    _check_tokenizer(loaded)
+    check_weights(loaded.model)
+    check_attention(loaded.model)
+    check_tokenizer(loaded.name, loaded.model, loaded.tokenizer)
     if device is not None:
         loaded.model.to(device)
     return loaded
@@ -143,7 +141,7 @@ def _load(place: Place, dtype: torch.dtype | None, trust_remote_code: bool, task
         output_loading_info=True,
         **options,
     )
-    _check_complete(place.name, info["missing_keys"])
+    check_complete(place.name, info["missing_keys"])
     inputs = inspect.signature(model.forward).parameters
     return LoadedModel(
         model=model.eval(),
@@ -222,64 +220,6 @@ def _require_gguf() -> None:
         raise InvalidInput(
             f"Reading a GGUF file needs {' and '.join(missing)}, not installed here. Run `pip install normlens[gguf]`."
         )
-
-
-def _check_complete(name: str, missing: set[str]) -> None:
-    """Refuse a checkpoint that leaves layers or embeddings at random; a missing head or pooler touches no attention."""
-    needed = sorted(key for key in missing if _LAYER_OR_EMBEDDING.search(key))
-    if needed:
-        raise InvalidInput(
-            f"{name} lacks {len(needed)} of its weights, {needed[0]} first, and they would be random. Check that every "
-            "part of the checkpoint was copied."
-        )
-
-
-def _check_weights(model: PreTrainedModel) -> None:
-    for name, parameter in model.named_parameters():
-        if parameter.is_meta:
-            raise InvalidInput(f"The weights of {name} are not in memory. Load the model without offloading.")
-        if parameter.is_floating_point() and parameter.itemsize > 1 and not parameter.isfinite().all():
-            count = int((~parameter.isfinite()).sum())
-            raise InvalidInput(
-                f"The weights of {name} hold {count} values that are not finite (of {parameter.numel()}). The file is "
-                "broken, or the training diverged; get the checkpoint again."
-            )
-
-
-def _check_attention(model: PreTrainedModel) -> None:
-    names = (f"{path} {type(module).__name__}" for path, module in model.named_modules())
-    if not any(re.search("attention|attn", name, re.IGNORECASE) for name in names):
-        raise UnsupportedArchitecture(
-            f"{type(model).__name__} ({model.config.model_type}) has no attention module, and attention is what is "
-            "measured here. Choose a Transformer."
-        )
-
-
-def _check_tokenizer(loaded: LoadedModel) -> None:
-    """Refuse a tokenizer whose vocabulary, or whose frame of special tokens, reaches beyond the embedding.
-
-    Other added tokens may lie beyond it: some checkpoints ship a mask or image token that the model never sees.
-    """
-    tokenizer, embedding = loaded.tokenizer, _embedding(loaded.model)
-    if tokenizer is None or embedding is None:
-        return
-    frame = [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id]
-    plain = [number for token, number in tokenizer.get_vocab().items() if token not in tokenizer.added_tokens_encoder]
-    largest = max(plain + [number for number in frame if number is not None])
-    if largest >= embedding.num_embeddings:
-        raise InvalidInput(
-            f"The tokenizer of {loaded.name} gives ids up to {largest}, but the model embeds only "
-            f"{embedding.num_embeddings} (0 to {embedding.num_embeddings - 1}). Pass the model's own tokenizer."
-        )
-
-
-def _embedding(model: PreTrainedModel) -> torch.nn.Embedding | None:
-    """The table of token embeddings, if the model has just one."""
-    try:
-        embedding = model.get_input_embeddings()
-    except NotImplementedError:
-        return None
-    return embedding if isinstance(embedding, torch.nn.Embedding) else None
 
 
 def _device(device: str | torch.device | None) -> torch.device | None:

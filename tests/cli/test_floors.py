@@ -15,7 +15,8 @@ ROOMS = {
     "samples", "saving", "statistics", "topk", "words",
 }  # fmt: skip
 COMMAND_FILES = [
-    "aer", "align", "aligning", "analyze", "answers", "attribute", "attributing", "cluster", "clustering", "compare",
+    "aer", "align", "align_options", "aligning", "analyze", "answers", "attribute", "attributing", "cluster", "clustering",
+    "compare",
     "corpus", "demo", "files", "highlighted", "models", "opening", "options", "points", "report", "sparing",
     "summary", "tables", "terminal", "topk",
 ]  # fmt: skip

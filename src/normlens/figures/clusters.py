@@ -160,25 +160,36 @@ def _draw_tree(
         leaf_font_size=6.5,
         leaf_rotation=90,
     )
-    middles = _middles(merges, np.asarray(drawn["leaves"]))
+    _draw_certified(axes, merges, members, _middles(merges, np.asarray(drawn["leaves"])), certified)
+    axes.set(title="how they merge (average linkage)", ylabel=unit)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.margins(y=0.08)
+    axes.set_ylim(bottom=0)
+
+
+def _draw_certified(
+    axes: Axes,
+    merges: NDArray[np.float64],
+    members: Sequence[tuple[int, ...]],
+    middles: NDArray[np.float64],
+    certified: Sequence[tuple[Sequence[int], float]],
+) -> None:
+    """A diamond, with the best α*, at every node whose points are a certified cluster."""
     best: dict[int, float] = {}
     nodes = {frozenset(node): number for number, node in enumerate(members)}
+    count = len(merges) + 1
     for cluster, alpha in certified:
         node = nodes.get(frozenset(int(point) for point in cluster), -1)
-        if node >= len(matrix):
+        if node >= count:
             best[node] = max(alpha, best.get(node, 0.0))
     for node, alpha in best.items():
-        x, y = middles[node], merges[node - len(matrix), 2]
+        x, y = middles[node], merges[node - count, 2]
         axes.plot(x, y, marker="D", markersize=6, color=INK, zorder=5)
         text = "∞" if np.isinf(alpha) else f"{alpha:.2f}"
         box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
         axes.annotate(
             text, (x, y), xytext=(7, 0), textcoords="offset points", va="center", fontsize=7.5, zorder=6, bbox=box
         )
-    axes.set(title="how they merge (average linkage)", ylabel=unit)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.margins(y=0.08)
-    axes.set_ylim(bottom=0)
 
 
 def _members(merges: NDArray[np.float64]) -> list[tuple[int, ...]]:
