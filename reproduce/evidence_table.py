@@ -34,13 +34,14 @@ from normlens import Lens
 from normlens.encoding import Tokens, encode_text
 from normlens.errors import NormLensError
 from normlens.faithfulness import Units, words_of
-from normlens.faithfulness.baselines import first, last
+from normlens.faithfulness.baselines import first, last, length
 
 NAME = "evidence_table"
 BEGINNINGS = ("zero", "mean")
 """Where a way to the text may begin; SmolLM2 has no mask token."""
 
-POSITIONS = {"nearest word": last, "first word": first}
+POSITIONS = {"nearest word": last, "first word": first, "longest word": length}
+"""Orders of the words that look at no model."""
 
 WAYS = (
     Way("DecompX", "decompx", target="difference"),
@@ -220,8 +221,6 @@ def test(lens: Lens, asked: Sequence[Prompt], ways: Sequence[Way], path: Path, b
     scores[LEAVE_ONE_OUT] = [without_each_word(lens, one) for one in tested]
     signed = [way.row for way in there if way.row in scores and way.target and method_of(way).signed] + [LEAVE_ONE_OUT]
     baselines = {name: [score(one.units) for one in tested] for name, score in POSITIONS.items()}
-    letters = [[len(one.prompt.text[a:b].strip()) for a, b in one.tokens.offsets] for one in tested]
-    baselines["longest word"] = [one.units.scores(n) for n, one in zip(letters, tested, strict=True)]
     unfinished.unlink()
     return {
         "counts": counts,

@@ -23,7 +23,7 @@ class Units:
     of_token
         Number of the unit that each token belongs to, 0, 1, 2, … from left to right; -1 for special tokens, ``(token,)``.
     lengths
-        Characters of the text that each unit covers, ``(unit,)``.
+        Characters of the text that each unit covers, without a space that its tokenizer counts in, ``(unit,)``.
     """
 
     of_token: Int[np.ndarray, " token"]
@@ -124,5 +124,6 @@ def _units(tokens: Tokens, of_token: Int[np.ndarray, " token"]) -> Units:
     spans = merge_spans(tokens.offsets[ordinary], numbers[ordinary])
     order = groups(numbers[ordinary])
     lengths = np.zeros(numbers.max(initial=SPECIAL) + 1, dtype=np.int64)
-    lengths[numbers[ordinary]] = (spans[:, 1] - spans[:, 0])[order]
+    letters = np.array([len(tokens.text[start:end].strip()) for start, end in spans], dtype=np.int64)
+    lengths[numbers[ordinary]] = letters[order]
     return Units(numbers, lengths)
