@@ -129,7 +129,6 @@ def test_a_page_with_links(run: Run, texts: Texts, marian_folder: Path, tmp_path
         (["--layer", "7"], "no layer 7"),
         (["--layer", "0,2"], "with --setting both also two"),
         (["--setting", "both", "--layer", "0,7"], "no layer 7"),
-        (["--setting", "both", "--rule", "norm"], "averaged by shares"),
         (["--layer", "0", "--head", "5"], "no head 5"),
         (["--layer", "0", "--scope", "residual", "--head", "0"], "one head's norm ends"),
         (["--rule", "best"], "no rule 'best'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -77,24 +79,31 @@ def test_evidence_of_a_model(marian: Extractor, reverse_marian: Extractor) -> No
     assert first.maps.shape == (3, 16, 15)
     assert (first.sources, first.targets) == (5, 11)
     choice = choose_layer(marian, pairs, Reading(0), "norm")
-    assert choice.scores == pytest.approx(RULES["norm"](evidence))
-    assert choice.reading.layer == int(choice.scores.argmax())
+    assert choice.scores[0] == pytest.approx(RULES["norm"](evidence))
+    assert choice.reading.layer == int(choice.scores[0].argmax())
 
 
-def test_two_layers_that_are_read_beside_each_other_are_chosen_together(marian: Extractor) -> None:
+def test_two_layers_that_are_read_beside_each_other_are_chosen_each_by_its_own_rule(marian: Extractor) -> None:
     pairs = [marian.pair(*pair) for pair in zip(SOURCES, TARGETS, strict=True)]
-    asked = Reading(0, beside=Reading(0, setting="awo"))
+    inputs, outputs = Reading(0), Reading(0, setting="awo")
 
-    choice = choose_layer(marian, pairs, asked)
+    choice = choose_layer(marian, pairs, replace(inputs, beside=outputs))
 
-    assert choice.scores.shape == (9,)
-    best = int(choice.scores.argmax())
-    assert (choice.reading.layer, choice.reading.beside.layer) == divmod(best, 3)  # type: ignore[union-attr]
-    (alone,) = gather(marian, pairs[:1], choice.reading).maps
-    (soft,) = marian.soft(pairs[:1], choice.reading)
-    assert alone[best] == pytest.approx(soft.values)
-    with pytest.raises(InvalidInput, match="averaged by shares"):
-        choose_layer(marian, pairs, asked, "norm")
+    alone = [choose_layer(marian, pairs, inputs), choose_layer(marian, pairs, outputs)]
+    assert [part.layer for part in choice.reading.parts] == [one.reading.layer for one in alone]
+    assert choice.rules == ("combined", "norm")
+    assert choice.rule == "combined beside norm"
+    assert choose_layer(marian, pairs, replace(inputs, beside=outputs), "coverage").rule == "coverage"
+
+
+def test_the_highest_norm_is_looked_for_among_norms_also_where_weights_are_read(marian: Extractor) -> None:
+    pairs = [marian.pair(*pair) for pair in zip(SOURCES, TARGETS, strict=True)]
+    reading = Reading(0, setting="awo")
+
+    by_weight, by_norm = (choose_layer(marian, pairs, one) for one in (reading.by("weight"), reading))
+
+    assert by_weight.scores[0].tolist() == by_norm.scores[0].tolist()
+    assert by_weight.reading == by_norm.reading.by("weight")
 
 
 def test_what_cannot_be_chosen_by_is_refused(marian: Extractor) -> None:

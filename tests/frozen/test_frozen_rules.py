@@ -93,6 +93,7 @@ OPERATIONS: dict[str, Function] = {
     "linear": lambda x: F.linear(x, W, B),
     "linear by keyword": lambda x: F.linear(input=x, weight=W, bias=B),
     "addmm": lambda x: torch.addmm(B, x[0], W),
+    "addmm to a live one": lambda x: torch.addmm(x[0], x[1], W, beta=0.5),
     "baddbmm of two live": lambda x: torch.baddbmm(C[:, :, :4], x, x.mT, beta=0.5, alpha=0.3),
     "convolution": lambda x: F.conv1d(x.mT, W[:, :3, None].expand(-1, -1, 2), B, padding=1, groups=2),
     "product": lambda x: x * (x @ W),

@@ -26,7 +26,7 @@ from normlens.lazily import attribute_of
 if TYPE_CHECKING:
     from normlens.alignment.aligning import FORMATS, WAYS, Aligner, Alignment, with_layers
     from normlens.alignment.extraction import Extractor, Pair, every_reading
-    from normlens.alignment.layer import DEFAULT_RULES, RULES, Evidence, LayerChoice, choose_layer, every_layer, gather
+    from normlens.alignment.layer import DEFAULT_RULES, RULES, Evidence, LayerChoice, choose_layer, gather
     from normlens.alignment.pictures import draw_matrices, write_links_page
     from normlens.alignment.pieces import split_words
     from normlens.alignment.ways import Reading
@@ -60,7 +60,6 @@ __all__ = [
     "choose_layer",
     "draw_matrices",
     "evaluate",
-    "every_layer",
     "every_reading",
     "gather",
     "grow_diag",
@@ -92,7 +91,6 @@ _HOMES = {
     "Evidence": "normlens.alignment.layer",
     "LayerChoice": "normlens.alignment.layer",
     "choose_layer": "normlens.alignment.layer",
-    "every_layer": "normlens.alignment.layer",
     "gather": "normlens.alignment.layer",
     "draw_matrices": "normlens.alignment.pictures",
     "write_links_page": "normlens.alignment.pictures",

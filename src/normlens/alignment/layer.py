@@ -24,8 +24,8 @@ from normlens.errors import InvalidInput
 
 Scores = NDArray[np.float64]
 
-DEFAULT_RULES: dict[Setting, str] = {"awi": "combined", "awo": "self-agreement"}
-"""The rule of ``auto`` by setting; where AWI and AWO are read beside each other, that of AWO chooses both layers."""
+DEFAULT_RULES: dict[Setting, str] = {"awi": "combined", "awo": "norm"}
+"""The rule of ``auto`` by setting; of AWI and AWO beside each other, each layer is chosen by its own."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,20 @@ class LayerChoice:
     ----------
     reading
         What was asked for, in that layer (or those two).
-    rule
-        By which rule.
+    rules
+        By which rule, for each of its parts.
     scores
-        What the rule said of every layer, or of every two, as :func:`every_layer` counts them; the largest won.
+        What the rule said of every layer, for each part; the largest won.
     """
 
     reading: Reading
-    rule: str
-    scores: Scores
+    rules: tuple[str, ...]
+    scores: tuple[Scores, ...]
+
+    @property
+    def rule(self) -> str:
+        """The rule, or both: "combined beside norm"."""
+        return " beside ".join(dict.fromkeys(self.rules))
 
 
 def choose_layer(
@@ -102,7 +107,8 @@ def choose_layer(
     reading
         What is read, but for its layer.
     rule
-        One of :data:`RULES`; None: the one of :data:`DEFAULT_RULES` for what is read.
+        One of :data:`RULES`; None: the one of :data:`DEFAULT_RULES` for what is read. "norm" looks at norms also where
+        weights are read.
     reverse
         The model of the other direction with the same pairs, exchanged; for the rule "agreement".
 
@@ -111,25 +117,16 @@ def choose_layer(
     InvalidInput
         If there is no such rule, no pair, or no model of the other direction where the rule needs one.
     """
-    rule = DEFAULT_RULES[reading.parts[-1].setting] if rule is None else rule
-    if rule not in RULES:
+    if rule is not None and rule not in RULES:
         raise InvalidInput(f"There is no rule {rule!r} to choose a layer; expected one of {', '.join(RULES)}.")
-    if rule == "norm" and reading.beside is not None:
-        raise InvalidInput(
-            "The rule 'norm' compares norms, and two readings are averaged by shares; choose another rule."
-        )
     if not pairs:
         raise InvalidInput("There is no sentence pair to choose a layer by; give the layer's number instead.")
-    scores = RULES[rule](gather(extractor, pairs, reading, reverse))
-    return LayerChoice(every_layer(extractor, reading)[int(np.nanargmax(scores))], rule, scores)
-
-
-def every_layer(extractor: Extractor, reading: Reading) -> list[Reading]:
-    """The reading in every layer; with another beside it, in every two layers, the first changing slowest."""
-    layers = range(extractor.layers)
-    if reading.beside is None:
-        return [reading.at(layer) for layer in layers]
-    return [reading.at(layer, other) for layer in layers for other in layers]
+    rules = tuple(rule or DEFAULT_RULES[part.setting] for part in reading.parts)
+    scores = tuple(
+        RULES[by](gather(extractor, pairs, part.by("norm") if by == "norm" else part, reverse))
+        for by, part in zip(rules, reading.parts, strict=True)
+    )
+    return LayerChoice(reading.at(*(int(np.nanargmax(one)) for one in scores)), rules, scores)
 
 
 def gather(
@@ -143,7 +140,7 @@ def gather(
     Parameters
     ----------
     extractor, pairs, reading, reverse
-        As in :func:`choose_layer`.
+        As in :func:`choose_layer`; one reading, nothing beside it.
     """
     doubled = list(_doubled(extractor, pairs))
     moved = [
@@ -258,7 +255,7 @@ RULES: dict[str, Callable[[Evidence], Scores]] = {
 
 
 def _maps(extractor: Extractor, pairs: Sequence[Pair], reading: Reading) -> list[NDArray[np.float64]]:
-    found = extractor.maps(pairs, every_layer(extractor, reading))
+    found = extractor.maps(pairs, [reading.at(layer) for layer in range(extractor.layers)])
     return [np.stack([one.values for one in layers]) for layers in found]
 
 

@@ -6,6 +6,7 @@ constant that is added to something live is followed, so that the bias share is 
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ class SourceGroup:
 
     label: str
     value: Float[Tensor, "batch source d"]
+
+
+Map = Callable[[Tensor], Tensor]
 
 
 class Direction(ABC):
@@ -71,6 +75,10 @@ class Direction(ABC):
     @abstractmethod
     def added(self, result: Tensor, contribution: Tensor) -> Tensor:
         """The numbers of ``result``, to which ``contribution``, a constant, was already added and is now followed."""
+
+    def affine(self, x: Tensor, whole: Map, linear: Map) -> Tensor:
+        """``whole(x)`` of a live x: ``linear(x)``, where nothing else is live, and constants that are not followed here."""
+        return whole(x)
 
     def per_row(self, constant: Tensor, shape: torch.Size) -> Tensor:
         """``constant``, that is about to be broadcast to ``shape``, as this direction would rather follow it."""
@@ -171,6 +179,12 @@ class Forward(Direction):
         dual: Tensor = forward_ad.make_dual(at.detach().clone(), contribution.detach().clone())
         return dual
 
+    def affine(self, x: Tensor, whole: Map, linear: Map) -> Tensor:
+        """Two products: torch's own forward formulas take a third one, with the weights' tangent that isn't there."""
+        primal, moved = forward_ad.unpack_dual(x)
+        dual: Tensor = forward_ad.make_dual(whole(primal), linear(moved))
+        return dual
+
     def added(self, result: Tensor, contribution: Tensor) -> Tensor:
         """``result`` plus a dual number of nothing and the contribution."""
         if not self.follow_constants:
@@ -202,6 +216,9 @@ class _Graft(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: torch.autograd.function.FunctionCtx, *tangents: Tensor) -> Tensor:
         return tangents[0].clone()
+
+
+_Graft.forward.__signature__ = inspect.signature(_Graft.forward)  # type: ignore[attr-defined]  # read at every call
 
 
 def graft(value: Tensor, linear: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ def layer_norm(call: Call) -> Tensor:
     _require_constant(call, weight, bias)
     dims = tuple(range(-len(shape), 0))
     wide = _wide(x)
-    scale = (wide.detach().var(dims, unbiased=False, keepdim=True) + eps).rsqrt()
+    *_, scale = torch.native_layer_norm(wide.detach(), shape, None, None, eps)
     straight = (wide - wide.mean(dims, keepdim=True)) * (scale if weight is None else scale * weight)
     straight = call.added(straight, bias)
     return graft(gate(call), straight.to(x.dtype))

@@ -53,7 +53,10 @@ def affine(call: Call) -> Any:
 
 def broadcast(call: Call) -> Any:
     """Affine, its tensors broadcast to a common shape: ``x + 1``, ``x + bias``."""
-    shape = torch.broadcast_shapes(*(x.shape for x in (*call.args, *call.kwargs.values()) if isinstance(x, Tensor)))
+    tensors = [x for x in (*call.args, *call.kwargs.values()) if isinstance(x, Tensor)]
+    if not any(map(call.is_constant, tensors)):
+        return _with_literals(call, call.run())
+    shape = torch.broadcast_shapes(*(x.shape for x in tensors))
     return _with_literals(call, call.map(lambda x: call.follow(x, shape)).run())
 
 
@@ -102,11 +105,25 @@ def product_of(*names: str, terms: tuple[str, ...] = (), fixed: tuple[str, ...] 
         for position, name in enumerate(live if len(live) > 1 else ()):
             arguments[name] = share_of(arguments[name], position, len(live), call.product)
         arguments.update({name: held(arguments[name]) for name in fixed})
-        parts = [(x, _part(x, arguments)) for name in terms if isinstance(x := arguments.get(name), Tensor)]
-        positional = [arguments.pop(name) for name in names if name in arguments]
-        result = call.function(*positional, *call.args[len(names) :], **arguments)
-        for term, part in parts:
-            result = call.added(result, term, part)
+        added = {name: x for name in terms if isinstance(x := arguments.get(name), Tensor)}
+
+        def multiplied(changes: Mapping[str, Tensor]) -> Any:
+            given = {**arguments, **changes}
+            positional = [given.pop(name) for name in names if name in given]
+            return call.function(*positional, *call.args[len(names) :], **given)
+
+        if len(live) == 1 and not any(map(call.is_live, added.values())):
+            (name,) = live
+            nothing = {term: torch.zeros_like(x) for term, x in added.items()}
+            result = call.direction.affine(
+                arguments[name],
+                whole=lambda x: multiplied({name: x}),
+                linear=lambda x: multiplied({**nothing, name: x}),
+            )
+        else:
+            result = multiplied({})
+        for term in added.values():
+            result = call.added(result, term, _part(term, arguments))
         return result
 
     return rule
@@ -156,10 +173,17 @@ def secant(function: Callable[[Tensor], Tensor], x: Tensor, at_zero: Tensor | No
     read there; at x = 0 it is the limit from below (ReLU 0; GELU and SiLU 1/2; tanh 1).
     """
     x = x.detach()
+    value, away = function(x), _away_from_zero(x)
+    rise = value if away is x else function(away)
+    return value, ((rise if at_zero is None else rise - at_zero) / away).to(x.dtype)
+
+
+def _away_from_zero(x: Tensor) -> Tensor:
+    """``x``, in float32 at least, with |x| < 1e-20 moved there; itself where nothing had to be changed."""
     wide = x if x.dtype == torch.float64 else x.float()
-    away = torch.where(wide.abs() < TINY, torch.where(wide > 0, TINY, -TINY), wide)
-    rise = function(away) if at_zero is None else function(away) - at_zero
-    return function(x), (rise / away).to(x.dtype)
+    if x.numel() and wide.abs().amin() >= TINY:
+        return wide
+    return torch.where(wide.abs() < TINY, torch.where(wide > 0, TINY, -TINY), wide)
 
 
 def activation(call: Call) -> Tensor:
@@ -172,11 +196,11 @@ def activation(call: Call) -> Tensor:
 def clamp(call: Call) -> Tensor:
     """The secant from (0, g(0)) to (x, g(x)); g(0) is a constant, and zero unless the bounds exclude it."""
     x, function = call.unary()
-    at_zero = function(torch.zeros_like(x))
+    at_zero = function(x.new_zeros(()))
     value, gain = secant(function, x, at_zero)
     straight = x * gain
     if at_zero.any():
-        straight = call.direction.added(straight, at_zero)
+        straight = call.direction.added(straight, at_zero.expand_as(straight))
     return call.remember(graft(value, straight), function, x)
 
 
