@@ -8,12 +8,18 @@ from typing import Any
 import pandas as pd
 from alignment_models import best
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from published import FAST_ALIGN_AER
 
 from normlens.figures.alignment import aer_curves
 from normlens.figures.style import MEASURE_COLOURS, drawing_style, new_figure
 
 KINDS = {"unguided": "-", "guided": "--"}
+LABEL_HEIGHT = 3.6
+"""What a name beside a curve takes of the axis, in points of AER."""
+
+OUTLINE = withStroke(linewidth=2, foreground="white")
+"""Around what is written across lines."""
 
 
 def draw(parts: Mapping[str, Any]) -> dict[str, Figure]:
@@ -61,16 +67,21 @@ def _along_training(curves: Mapping[str, Any], references: Mapping[str, float]) 
     with drawing_style():
         figure = new_figure(6.4, 3.9)
         axes = figure.subplots()
+        ends = []
         for name, part in curves.items():
             minutes = [point["minutes"] for point in part["points"]]
             line = KINDS[kind_of(part["settings"])]
             for measure, colour in MEASURE_COLOURS.items():
                 rates = [best(point["table"], measure, "awi")["aer"] for point in part["points"]]
                 axes.plot(minutes, rates, line, color=colour, marker="os"[measure == "norm"], markersize=3.5)
-            away = 7 if kind_of(part["settings"]) == "guided" else -14
+            ends.append((rates[-1], minutes[-1], name))
+        height = 0.0
+        for rate, minute, name in sorted(ends):
+            height = max(rate, height + LABEL_HEIGHT)
             axes.annotate(
-                name, (minutes[-1], rates[-1]), xytext=(4, away), textcoords="offset points", ha="right", fontsize=7.5
+                name, (minute, rate), xytext=(minute + 1, height), va="center", fontsize=7.5, path_effects=[OUTLINE]
             )
+        axes.set_xlim(0, 1.4 * max(minute for _, minute, _ in ends))
         for name, value in references.items():
             axes.axhline(100 * value, color="#999999", linewidth=1, linestyle=":")
             axes.annotate(

@@ -101,18 +101,27 @@ def _models(models: Mapping[str, Any]) -> str:
 
 
 def _rules(models: Mapping[str, Any]) -> str:
-    """How much AER each rule loses against the best layer, AWI by norm."""
-    names = sorted({rule for part in models.values() for rule in part["rules"]["awi"]})
+    """How much AER each rule loses against the best layer, by norm."""
+    return "\n\n".join(_rules_of(models, setting) for setting in SETTINGS)
+
+
+def _rules_of(models: Mapping[str, Any], setting: str) -> str:
+    names = sorted({rule for part in models.values() for rule in part["rules"][setting]})
     rows = []
     for name, part in models.items():
-        lowest = best(part["table"], "norm", "awi")
+        lowest = best(part["table"], "norm", setting)
         cells = [name, f"{lowest['layer']} ({lowest['aer']:.1f})"]
         for rule in names:
-            layer = _auto(part, "awi", rule)
-            cells.append(f"{layer} (+{_at(part, 'norm', 'awi', layer) - lowest['aer']:.1f})")
+            layer = _auto(part, setting, rule)
+            cells.append(f"{layer} (+{_loss(part, setting, rule):.1f})")
         rows.append(cells)
-    text = "AWI, by norm: the layer that each rule chooses, and what it costs in AER; `auto` is "
-    return f"{text}“{DEFAULT_RULES['awi']}”.\n\n" + markdown_table(["model", "best layer (AER)", *names], rows)
+    text = f"{setting.upper()}, by norm: the layer that each rule chooses, and what it costs in AER; `auto` is "
+    return f"{text}“{DEFAULT_RULES[setting]}”.\n\n" + markdown_table(["model", "best layer (AER)", *names], rows)
+
+
+def _loss(part: Mapping[str, Any], setting: str, rule: str | None = None) -> float:
+    """What the layer of a rule costs in AER against the best one, by norm."""
+    return _at(part, "norm", setting, _auto(part, setting, rule)) - float(best(part["table"], "norm", setting)["aer"])
 
 
 def _heads(models: Mapping[str, Any]) -> str:
@@ -184,11 +193,11 @@ def _curves(parts: Mapping[str, Any]) -> str:
     for name, part in parts.items():
         if name.startswith("curve "):
             for point in part["points"]:
-                lowest = [best(point["table"], measure, "awi") for measure in MEASURES]
-                awo = [best(point["table"], measure, "awo") for measure in MEASURES]
-                rows.append(
-                    [name.removeprefix("curve "), f"{point['minutes']:.0f}", f"{point['pairs']:,}"]
-                    + [f"{row['aer']:.1f}" for row in (*lowest, *awo)]
-                )
-    headings = ["training", "processor minutes", "pairs seen", "AWI weight", "AWI norm", "AWO weight", "AWO norm"]
-    return "AER of the best layer.\n\n" + markdown_table(headings, rows)
+                cells = [name.removeprefix("curve "), f"{point['minutes']:.0f}", f"{point['pairs']:,}"]
+                for setting in SETTINGS:
+                    cells += [f"{best(point['table'], measure, setting)['aer']:.1f}" for measure in MEASURES]
+                    cells.append(f"+{_loss(point, setting):.1f}")
+                rows.append(cells)
+    ways = [f"{setting.upper()} {what}" for setting in SETTINGS for what in (*MEASURES, "auto")]
+    text = "AER of the best layer; under auto, what the layer that `auto` chooses costs by norm.\n\n"
+    return text + markdown_table(["training", "processor minutes", "pairs seen", *ways], rows)
