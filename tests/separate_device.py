@@ -224,6 +224,8 @@ def measured() -> dict[str, float]:
     for method in METHODS:
         options: dict[str, Any] = {"target": VectorNorm(), "position": 0} if "grad" in method else {}
         found[method] = apart(lambda lens, m=method, o=options: lens.attribute(TEXTS[0], method=m, **o).values, minilm)
+    averaged: dict[str, Any] = {"method": "decompx", "steps": 2, "target": VectorNorm(), "position": 0}
+    found["averaged"] = apart(lambda lens: lens.attribute(TEXTS[0], **averaged).values, minilm)
     for by in ("weight", "norm"):
         found[f"feed-forward {by}"] = apart(lambda lens, b=by: _feedforward(lens, b), minilm)
     for by in ("weight", "norm", "recent"):

@@ -10,30 +10,20 @@ with t_k and w_k of Gauss–Legendre on [0, 1]. Special tokens stay as they are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-
 import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from normlens.attribution.embedded import Embedded
+from normlens.attribution.embedded import Embedded, entering
 from normlens.attribution.integrated_gradients import baseline_of
 from normlens.attribution.registry import Request
 from normlens.attribution.result import shares
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets import BatchTarget
 from normlens.errors import InvalidInput
-from normlens.frozen.call import Product
-from normlens.frozen.directions import Backward
-from normlens.frozen.running import frozen_run
-from normlens.frozen.sites import hooked
-from normlens.frozen.sources import source_modules
-from normlens.frozen.tolerance import require
-
-Vectors = list[Float[Tensor, "batch source d"]]
+from normlens.frozen import pull_back
 
 
 def averaged_shares(target: BatchTarget, request: Request) -> list[xr.DataArray]:
@@ -62,16 +52,20 @@ def averaged_shares(target: BatchTarget, request: Request) -> list[xr.DataArray]
         x - _kept_where_special(subject, function.groups, place, baseline_of(subject, x, baseline), x)
         for place, x in enumerate(function.vectors)
     ]
-    found, error = torch.zeros(()), 0.0
+    found, errors = torch.zeros(()), torch.zeros(())
     for point, weight in zip(*_gauss_legendre(steps), strict=True):
         there = [x - (1 - point) * away for x, away in zip(function.vectors, distances, strict=True)]
-        gradients, gap = _frozen_gradients(target, there, request.product)
-        parts = [(g * away).double().sum(-1) for g, away in zip(gradients, distances, strict=True)]
-        found, error = found + weight * torch.cat(parts, dim=1), max(error, gap)
+        with entering(subject.model, there):
+            frozen = pull_back(subject.model, subject.inputs, target.linear, product=request.product)
+        parts = [(g * away).double().sum(-1) for g, away in zip(frozen.gradients, distances, strict=True)]
+        found = found + weight * torch.cat(parts, dim=1)
+        errors = torch.maximum(errors, frozen.conservation_error)
     values = target.value(subject.output).double()
     rule = f"product: {request.product}; averaged over {steps} frozen models on the way from the baseline {baseline!r}"
-    texts = range(len(subject))
-    return [_one(target, text, function.groups, found[text], (float(values[text]), rule, error)) for text in texts]
+    return [
+        _one(target, text, function.groups, found[text], (float(values[text]), rule, float(errors[text])))
+        for text in range(len(subject))
+    ]
 
 
 def _one(
@@ -106,46 +100,6 @@ def _kept_where_special(
         special = torch.tensor(np.flatnonzero(tokens.special), device=x.device)
         kept[text, special] = x[text, special]
     return kept
-
-
-def _frozen_gradients(target: BatchTarget, vectors: Vectors, product: Product) -> tuple[Vectors, float]:
-    """Gradients of the model that is frozen where these vectors enter, and how far it is from adding up there."""
-    subject = target.subject
-    direction = Backward(len(subject))
-    with (
-        torch.enable_grad(),
-        _entering(subject.model, vectors),
-        frozen_run(subject.model, direction, batch=len(subject), product=product) as run,
-    ):
-        value = run.read(subject.inputs, target.linear)
-    constants = [contribution for _, contribution in direction.constants]
-    leaves = [*direction.leaves, *(leaf for leaf, _ in direction.constants)]
-    gradients = torch.autograd.grad(value, leaves, torch.ones_like(value), allow_unused=True)
-    count = len(vectors)
-    known = [torch.zeros_like(x) if g is None else g for g, x in zip(gradients[:count], vectors, strict=True)]
-    split = torch.cat([(g * x).double().sum(-1).flatten() for g, x in zip(known, vectors, strict=True)])
-    rest = sum(_inner(g, x) for g, x in zip(gradients[count:], constants, strict=True))
-    left = float(split.sum() + rest - value.detach().double().sum())
-    gap = abs(left) / max(float(split.abs().sum()) + abs(float(rest)), torch.finfo(torch.float64).tiny)
-    require(subject.model, "the shares with the biases' and the value", gap)
-    return known, gap
-
-
-def _inner(gradient: Tensor | None, x: Tensor) -> Tensor:
-    """⟨gradient, x⟩ in float64; where there is no gradient, nothing, even if x is infinite."""
-    if gradient is None:
-        return torch.zeros((), dtype=torch.float64, device=x.device)
-    return torch.where(gradient == 0, 0, gradient.double() * x.double()).sum()
-
-
-@contextmanager
-def _entering(model: nn.Module, vectors: Vectors) -> Iterator[None]:
-    """Let these vectors enter instead of the model's own, in the order of their places."""
-    left = list(vectors)
-    with ExitStack() as stack:
-        for module in source_modules(model):
-            stack.enter_context(hooked(module, "output", lambda x, channel: left.pop(0).clone()))
-        yield
 
 
 def _gauss_legendre(steps: int) -> tuple[list[float], list[float]]:

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ class Embedded:
         def note(label: str, x: Tensor) -> None:
             seen.append((label, x.detach()))
 
-        with torch.no_grad(), _entering(subject.model, note):
+        with torch.no_grad(), _entered(subject.model, note):
             subject.run(subject.inputs)
         if not seen or any(x.ndim != 3 or x.shape[0] != len(subject) for _, x in seen):
             raise UnsupportedArchitecture(
@@ -63,12 +64,7 @@ class Embedded:
         subject, batch, rows = self.target.subject, len(self.target.subject), vectors[0].shape[0]
         texts = [row % batch for row in range(rows)]
         inputs = {name: x[torch.tensor(texts, device=x.device)] for name, x in subject.inputs.items()}
-        left = list(vectors)
-
-        def replace(label: str, x: Tensor) -> Tensor:
-            return left.pop(0).clone()  # the model may write into it
-
-        with _entering(subject.model, replace):
+        with entering(subject.model, vectors):
             output = subject.run(inputs)
         return self.target.value(output, texts)
 
@@ -152,7 +148,15 @@ def captum_class(name: str) -> Any:
 
 
 @contextmanager
-def _entering(model: PreTrainedModel, change: Any) -> Iterator[None]:
+def entering(model: PreTrainedModel, vectors: Sequence[Float[Tensor, "batch source d"]]) -> Iterator[None]:
+    """Let these vectors enter instead of the model's own, in the order of their places, at every run."""
+    upcoming = cycle(vectors)
+    with _entered(model, lambda label, x: next(upcoming).clone()):  # the model may write into it
+        yield
+
+
+@contextmanager
+def _entered(model: PreTrainedModel, change: Any) -> Iterator[None]:
     """Show what enters at the sources to ``change``, with the label of the innermost part of the model that is running."""
     running: list[str] = []
     parts = {module: path for path, module in model.named_modules() if hasattr(module, "get_input_embeddings")}

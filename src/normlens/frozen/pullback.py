@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -40,6 +40,8 @@ class PullBack:
         |Σ_j shares + Σ_b ⟨∂value/∂b, b⟩ − value| / (Σ_j |shares| + |bias share|) of every row, ``(batch,)``, where b runs
         over all constants that are added on the way (biases, position embeddings, literals): here the bias share is
         measured as a derivative, not taken as the remainder.
+    gradients
+        ∂value/∂x_j of the frozen model, ``(batch, source, d)`` for each group.
     """
 
     value: Float[Tensor, " batch"]
@@ -47,6 +49,7 @@ class PullBack:
     bias_share: Float[Tensor, " batch"]
     groups: tuple[tuple[str, int], ...]
     conservation_error: Float[Tensor, " batch"]
+    gradients: tuple[Float[Tensor, "batch source d"], ...] = field(repr=False)
 
     @property
     def largest_conservation_error(self) -> float:
@@ -136,17 +139,17 @@ def split(
             "Name the module whose output is the source with sources=, and let the scalar be linear in the output."
         )
     leaves = [*direction.leaves, *(leaf for leaf, _ in direction.constants)]
-    gradients = torch.autograd.grad(value, leaves, torch.ones_like(value), allow_unused=True)
-    groups = len(direction.groups)
-    parts = [_inner(g, group.value) for g, group in zip(gradients[:groups], direction.groups, strict=True)]
-    shares = torch.cat([part.sum(-1) for part in parts], dim=1)
-    biases = zip(gradients[groups:], (x for _, x in direction.constants), strict=True)
+    found = torch.autograd.grad(value, leaves, torch.ones_like(value), allow_unused=True)
+    groups, vectors = len(direction.groups), [group.value for group in direction.groups]
+    gradients = tuple(torch.zeros_like(x) if g is None else g for g, x in zip(found[:groups], vectors, strict=True))
+    shares = torch.cat([_inner(g, x).sum(-1) for g, x in zip(gradients, vectors, strict=True)], dim=1)
+    biases = zip(found[groups:], (x for _, x in direction.constants), strict=True)
     measured = sum((_per_row(_inner(g, x), batch) for g, x in biases), torch.zeros_like(shares[:, 0]))
-    result = _accounted(value.detach().double(), shares, measured, direction.sizes())
+    result = _accounted(value.detach().double(), shares, measured, direction.sizes(), gradients)
     if batch == 1 or result.largest_conservation_error <= tolerance(model):
         return result
     pushed = Push(model, inputs, scalar, product=product, sources=sources).bias.double()
-    return _accounted(result.value, shares, pushed, direction.sizes())
+    return _accounted(result.value, shares, pushed, direction.sizes(), gradients)
 
 
 def _per_row(part: Tensor, batch: int) -> Float[Tensor, " batch"]:
@@ -171,9 +174,10 @@ def _accounted(
     shares: Float[Tensor, "batch source"],
     measured: Float[Tensor, " batch"],
     groups: tuple[tuple[str, int], ...],
+    gradients: tuple[Tensor, ...],
 ) -> PullBack:
     """Put shares and value together, and hold the measured bias share against what they leave."""
     bias_share = value - shares.sum(1)
     gap = (measured - bias_share).abs()
     scale = shares.abs().sum(1) + bias_share.abs()
-    return PullBack(value, shares, bias_share, groups, torch.where(scale == 0, 0.0, gap / scale))
+    return PullBack(value, shares, bias_share, groups, torch.where(scale == 0, 0.0, gap / scale), gradients)
