@@ -191,6 +191,24 @@ def test_aer_as_a_table(run: Run, tmp_path: Path) -> None:
     assert "3 sentence pairs, 6 links against 5 sure and 7 possible ones" in result.stdout
 
 
+def test_aer_against_other_links(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "gold").write_text("1-1 2-2\n" * 40)
+    (tmp_path / "right").write_text("0-0 1-1\n" * 40)
+    (tmp_path / "half").write_text("0-0\n" * 40)
+
+    said = run("aer", "gold", "half", "--against", "right")
+    found = json.loads(run("aer", "gold", "right", "--against", "half", "--json").stdout)
+    same = run("aer", "gold", "half", "--against", "half")
+
+    assert (
+        "AER of half minus that of right: +33.3 (+33.3 to +33.3); right is better by more than chance." in said.stdout
+    )
+    assert found["aer"] == 0.0
+    assert found["against"]["aer"] == pytest.approx(1 / 3)
+    assert found["difference"]["aer_interval"] == pytest.approx([-1 / 3, -1 / 3])
+    assert "that may be chance" in same.stdout
+
+
 @pytest.mark.parametrize(
     ("gold", "links", "arguments", "message"),
     [
@@ -198,6 +216,8 @@ def test_aer_as_a_table(run: Run, tmp_path: Path) -> None:
         ("0-0\n", "0-0\n", [], "'0-0' has a word before number 1"),
         ("1-1\n", "0-0\n0-0\n", [], "ends after 1 sentence pairs"),
         ("9-1\n" + "1-1\n" * 5, "\n" * 6, ["--source", "text.de", "--target", "text.en"], "line 1: the link 8-0"),
+        ("1-1\n", "0-0\n", ["--against", "nowhere"], "nowhere can't be read"),
+        ("1-1\n", "0-0\n", ["--against", "text.de"], "is no link"),
         ("1-1\n", "0-0\n", ["--source", "text.de"], "belong together"),
         ("1-1\n", "0-0\n", ["--source", "text.de", "--target", "text.en"], "not equally long"),
     ],

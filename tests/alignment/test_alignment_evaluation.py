@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from normlens.alignment import LinkSets, evaluate, read_links
+from normlens.alignment import LinkSets, difference, evaluate, read_links
 from normlens.errors import InvalidInput
 
 # |A|, |S|, |A∩S|, |A∩P| of the three pairs: 3 2 1 2; 1 1 1 1; 2 2 0 1.
@@ -58,10 +58,27 @@ def test_an_alignment_without_links_has_error_one_and_no_precision(tmp_path: Pat
     assert found.as_dict()["precision"] is None
 
 
+def test_the_interval_of_a_difference_is_that_of_what_differs(tmp_path: Path) -> None:
+    # Of 400 pairs of one link, 200 are wrong in both alignments, and 40 more in the second: the difference in AER of a
+    # resample is -Binomial(400, 0.1) / 400, much narrower than either AER's own interval.
+    gold = _of(tmp_path, "1-1\n" * 400, 1)
+    one = _of(tmp_path, "0-0\n" * 200 + "1-1\n" * 200, 0)
+    other = _of(tmp_path, "0-0\n" * 160 + "1-1\n" * 240, 0)
+
+    found = difference(gold, one, other, resamples=4000)
+
+    spread = 1.96 * math.sqrt(0.1 * 0.9 / 400)
+    assert found.aer == pytest.approx(evaluate(gold, one).aer - evaluate(gold, other).aer)
+    assert found.aer_interval == pytest.approx((-0.1 - spread, -0.1 + spread), abs=0.004)
+    assert difference(gold, one, one).as_dict() == {"aer": 0.0, "aer_interval": [0.0, 0.0]}
+
+
 def test_one_pair_has_no_interval(tmp_path: Path) -> None:
     found = evaluate(_of(tmp_path, "1-1\n", 1), _of(tmp_path, "0-0\n", 0))
 
     assert all(math.isnan(bound) for bound in found.aer_interval)
+    gold = _of(tmp_path, "1-1\n", 1)
+    assert difference(gold, gold, gold).as_dict() == {"aer": 0.0, "aer_interval": [None, None]}
 
 
 @pytest.mark.parametrize(("gold", "hypothesis"), [("1-1\n", "0-0\n0-0\n"), ("1-1\n1-1\n", "0-0\n")])

@@ -1,14 +1,14 @@
 """Word alignment from the cross-attention of translation models.
 
 `Extractor` reads soft alignments from one model, `Aligner` aligns a parallel text with one model or two, `evaluate` compares
-links with annotated ones.
+links with annotated ones, and `difference` two alignments.
 """
 
 from typing import TYPE_CHECKING
 
 from normlens.alignment.corpora import Line, ParallelFiles, skip, tabbed_stream
 from normlens.alignment.defaults import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL
-from normlens.alignment.evaluation import Evaluation, evaluate
+from normlens.alignment.evaluation import Difference, Evaluation, difference, evaluate
 from normlens.alignment.formats import (
     check_ranges,
     json_line,
@@ -42,6 +42,7 @@ __all__ = [
     "Aligner",
     "Alignment",
     "Cell",
+    "Difference",
     "Evaluation",
     "Evidence",
     "Extractor",
@@ -58,6 +59,7 @@ __all__ = [
     "averaged",
     "check_ranges",
     "choose_layer",
+    "difference",
     "draw_matrices",
     "evaluate",
     "every_reading",

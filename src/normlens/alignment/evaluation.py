@@ -1,9 +1,13 @@
-"""Alignment error rate, precision and recall against sure and possible links, with bootstrap intervals."""
+"""Alignment error rate, precision and recall against sure and possible links, with bootstrap intervals.
+
+Two alignments of the same sentences share their hard sentences, so that intervals beside each other say little; the interval
+of the difference, sentence by sentence, tells whether one is better.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from typing import Any
@@ -48,13 +52,27 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything by name, ready for JSON: NaN is None."""
+        return _plain(self)
 
-        def plain(x: Any) -> Any:
-            if isinstance(x, tuple):
-                return [plain(y) for y in x]
-            return None if isinstance(x, float) and x != x else x
 
-        return {name: plain(value) for name, value in asdict(self).items()}
+@dataclass(frozen=True)
+class Difference:
+    """How far two alignments of the same sentences are apart.
+
+    Attributes
+    ----------
+    aer
+        The first one's AER minus the other's: below 0 where the first is better.
+    aer_interval
+        Bootstrap percentile interval over sentence pairs, both alignments drawn together; NaN where there is none.
+    """
+
+    aer: float
+    aer_interval: Interval
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything by name, ready for JSON: NaN is None."""
+        return _plain(self)
 
 
 def evaluate(
@@ -94,12 +112,7 @@ def evaluate(
     0.4
     """
     table = _counts(gold, hypothesis)
-    if not table[:, 1].sum():
-        raise InvalidInput(
-            f"The gold alignment holds no sure link in {len(table)} sentence pairs, and so nothing can be compared with "
-            "it. Sure links are written 3-4."
-        )
-    rates, (low, high) = _rates(*table.T), _intervals(table, confidence, resamples, seed)
+    rates, (low, high) = _rates(*table.T), _intervals(table, _rates, confidence, resamples, seed)
     of_aer, of_precision, of_recall = [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
     numbers = [int(n) for n in table.sum(axis=0)]
     aer, precision, recall = map(float, rates)
@@ -108,8 +121,54 @@ def evaluate(
     )
 
 
+def difference(
+    gold: Iterable[LinkSets],
+    hypothesis: Iterable[LinkSets],
+    other: Iterable[LinkSets],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Difference:
+    """The difference of two alignments' AER on the same sentences, with its interval.
+
+    Parameters
+    ----------
+    gold
+        Annotated links, one entry per sentence pair.
+    hypothesis, other
+        The alignments; their possible links count as links.
+    confidence, resamples, seed
+        Of the bootstrap over sentence pairs; fewer than two resamples leave the interval out.
+
+    Raises
+    ------
+    InvalidInput
+        If they are not equally long, or there is no sure link to compare with.
+
+    Examples
+    --------
+    >>> gold = [LinkSets.of({(0, 0), (1, 1)})]
+    >>> round(difference(gold, [LinkSets.of({(0, 0), (1, 1)})], [LinkSets.of({(0, 0)})]).aer, 3)
+    -0.333
+    """
+    annotated = list(gold)
+    table = np.concatenate([_counts(annotated, hypothesis), _counts(annotated, other)], axis=1)
+    low, high = _intervals(table, _aer_difference, confidence, resamples, seed)
+    return Difference(float(_aer_difference(*table.T)), (float(low), float(high)))
+
+
+def _plain(found: Evaluation | Difference) -> dict[str, Any]:
+    def plain(x: Any) -> Any:
+        if isinstance(x, tuple):
+            return [plain(y) for y in x]
+        return None if isinstance(x, float) and x != x else x
+
+    return {name: plain(value) for name, value in asdict(found).items()}
+
+
 def _counts(gold: Iterable[LinkSets], hypothesis: Iterable[LinkSets]) -> Float[np.ndarray, "sentence 5"]:
-    """|A|, |S|, |A∩S|, |A∩P|, |P| of each sentence pair."""
+    """|A|, |S|, |A∩S|, |A∩P|, |P| of each sentence pair; there are sure links."""
     rows = []
     for number, (annotated, found) in enumerate(zip_longest(gold, hypothesis), start=1):
         if annotated is None or found is None:
@@ -123,7 +182,13 @@ def _counts(gold: Iterable[LinkSets], hypothesis: Iterable[LinkSets]) -> Float[n
             (len(links), len(annotated.sure), len(links & annotated.sure), len(links & annotated.possible),
              len(annotated.possible))
         )  # fmt: skip
-    return np.asarray(rows, dtype=np.float64).reshape(-1, 5)
+    table = np.asarray(rows, dtype=np.float64).reshape(-1, 5)
+    if not table[:, 1].sum():
+        raise InvalidInput(
+            f"The gold alignment holds no sure link in {len(table)} sentence pairs, and so nothing can be compared with "
+            "it. Sure links are written 3-4."
+        )
+    return table
 
 
 def _rates(*columns: NDArray[np.float64], axis: int = -1) -> Float[np.ndarray, "rate *resample"]:
@@ -133,17 +198,24 @@ def _rates(*columns: NDArray[np.float64], axis: int = -1) -> Float[np.ndarray, "
         return np.stack([1 - (hits + allowed) / (links + sure), allowed / links, hits / sure])
 
 
+def _aer_difference(*columns: NDArray[np.float64], axis: int = -1) -> Float[np.ndarray, "*resample"]:
+    """The first five counts' AER minus that of the second five, summed along ``axis``."""
+    first, second = (_rates(*of, axis=axis)[0] for of in (columns[:5], columns[5:]))
+    return np.asarray(first - second)
+
+
 def _intervals(
-    table: NDArray[np.float64], confidence: float, resamples: int, seed: int
+    table: NDArray[np.float64], rates: Callable[..., NDArray[np.float64]], confidence: float, resamples: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Percentile intervals of the three rates; sentence pairs are drawn with replacement."""
+    """Percentile intervals of ``rates``; sentence pairs are drawn with replacement."""
     if len(table) < 2 or resamples < 2:
-        return np.full(3, np.nan), np.full(3, np.nan)
+        nothing = np.full_like(rates(*table.T), np.nan)
+        return nothing, nothing
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DegenerateDataWarning)  # a precision of nothing is NaN, and so is its interval
         found = bootstrap(
             tuple(table.T),
-            _rates,
+            rates,
             paired=True,
             vectorized=True,
             confidence_level=confidence,

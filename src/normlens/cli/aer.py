@@ -17,7 +17,7 @@ from normlens.cli.terminal import results
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from normlens.alignment import Evaluation, LinkSets
+    from normlens.alignment import Difference, Evaluation, LinkSets
 
 _TEXTS = "Check for links to words that aren't there"
 
@@ -30,8 +30,12 @@ def aer(
         Path,
         typer.Argument(metavar="HYPOTHESIS", help="Links to judge: Pharaoh, .talp or JSON lines.", show_default=False),
     ],
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Other links of the same sentences: is the difference more than chance?"),
+    ] = None,
     gold_base: Annotated[int, typer.Option(min=0, max=1, help="Number of the first word in the gold file.")] = 1,
-    hyp_base: Annotated[int, typer.Option(min=0, max=1, help="Number of the first word in the other file.")] = 0,
+    hyp_base: Annotated[int, typer.Option(min=0, max=1, help="Number of the first word in other files.")] = 0,
     source: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The source sentences.", rich_help_panel=_TEXTS)
     ] = None,
@@ -46,32 +50,51 @@ def aer(
 
     - [cyan]normlens aer gold.talp links.txt[/cyan]
 
+    - [cyan]normlens aer gold.talp links.txt --against fast_align.txt[/cyan]
+
     - [cyan]normlens aer gold.talp links.txt --gold-base 0 --json | jq .aer[/cyan]
     """
-    from normlens.alignment import evaluate, read_links
+    from normlens.alignment import difference, evaluate, read_links
 
-    annotated, links = list(read_links(gold, gold_base)), list(read_links(hypothesis, hyp_base))
+    annotated = list(read_links(gold, gold_base))
+    names = [hypothesis] if against is None else [hypothesis, against]
+    alignments = [list(read_links(name, hyp_base)) for name in names]
     if source is not None or target is not None:
-        _check_words(annotated, links, source, target, (gold, hypothesis))
-    found = evaluate(annotated, links)
+        _check_words([annotated, *alignments], source, target, [gold, *names])
+    found = [evaluate(annotated, links) for links in alignments]
+    apart = None if against is None else difference(annotated, *alignments)
     if as_json:
-        typer.echo(json.dumps(found.as_dict()))
+        of_other = {} if apart is None else {"against": found[1].as_dict(), "difference": apart.as_dict()}
+        typer.echo(json.dumps(found[0].as_dict() | of_other))
         return
-    results().print(_table(found))
-    typer.echo(
-        f"{found.sentences} sentence pairs, {found.links} links against {found.sure} sure and {found.possible} possible ones"
-    )
+    for name, one in zip(names, found, strict=True):
+        if against is not None:
+            typer.echo(f"{name}:")
+        results().print(_table(one))
+        typer.echo(
+            f"{one.sentences} sentence pairs, {one.links} links against {one.sure} sure and {one.possible} possible ones"
+        )
+    if apart is not None:
+        typer.echo(_said(apart, *names))
 
 
-def _check_words(
-    gold: list[LinkSets], links: list[LinkSets], source: Path | None, target: Path | None, names: tuple[Path, Path]
-) -> None:
+def _said(apart: Difference, one: Path, other: Path) -> str:
+    """The difference of two alignments in words."""
+    low, high = (100 * x for x in apart.aer_interval)
+    names = (one.name, other.name) if one.name != other.name else (str(one), str(other))
+    numbers = f"{100 * apart.aer:+.1f}" + ("" if low != low else f" ({low:+.1f} to {high:+.1f})")
+    better = names[0] if apart.aer < 0 else names[1]
+    verdict = f"{better} is better by more than chance" if low > 0 or high < 0 else "that may be chance"
+    return f"AER of {names[0]} minus that of {names[1]}: {numbers}; {verdict}."
+
+
+def _check_words(files: list[list[LinkSets]], source: Path | None, target: Path | None, names: list[Path]) -> None:
     from normlens.alignment import check_ranges
 
     if source is None or target is None:
         raise InvalidInput("--source and --target belong together; one of them was given. Give both, or neither.")
     sizes = [list(_word_counts(path)) for path in (source, target)]
-    for path, of_file in zip(names, (gold, links), strict=True):
+    for path, of_file in zip(names, files, strict=True):
         check_ranges(_with_sizes(of_file, sizes[0], sizes[1], path), str(path))
 
 
