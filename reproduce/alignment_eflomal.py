@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alignment_models import Gold
+from alignment_models import Cells, Gold
 from translation_guide import run_aligner
 
 from normlens.alignment import SYMMETRISATIONS, LinkSets, read_links, symmetrise
-
-Cells = set[tuple[int, int]]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from normlens.alignment import (
     Reading,
     SoftAlignment,
     choose_layer,
+    difference,
     evaluate,
     every_reading,
     gather,
@@ -40,6 +41,8 @@ ONE, BOTH = Reading(0), Reading(0, beside=Reading(0, setting="awo"))
 
 SETTINGS = ("awi", "awo")
 MEASURES = ("weight", "norm")
+
+Cells = set[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,18 @@ class Gold:
         german, english = ([line.split() for line in _lines(folder / f"test.{side}")] for side in ("de", "en"))
         return cls(german, english, list(read_links(folder / "alignment.talp", base=1)))
 
-    def aer(self, found: Sequence[set[tuple[int, int]]], resamples: int = 0) -> dict[str, Any]:
+    def aer(self, found: Sequence[Cells], resamples: int = 0) -> dict[str, Any]:
         """AER, precision and recall of links from German to English, in percent."""
         measured = evaluate(self.links, [LinkSets.of(links) for links in found], resamples=resamples)
         numbers = {name: round(100 * getattr(measured, name), 2) for name in ("aer", "precision", "recall")}
         if resamples:
             numbers["interval"] = [round(100 * x, 1) for x in measured.aer_interval]
         return numbers
+
+    def difference(self, found: Sequence[Cells], other: Sequence[Cells]) -> dict[str, Any]:
+        """The first links' AER minus the other's, in percent, with its interval over sentences."""
+        apart = difference(self.links, *([LinkSets.of(cells) for cells in links] for links in (found, other)))
+        return {"aer": round(100 * apart.aer, 2), "interval": [round(100 * x, 2) for x in apart.aer_interval]}
 
 
 class Opened:
@@ -88,7 +96,7 @@ class Opened:
         sides = (gold.german, gold.english) if self.from_german else (gold.english, gold.german)
         self.pairs = [self.extractor.pair(source, target) for source, target in zip(*sides, strict=True)]
 
-    def links(self, soft: SoftAlignment, balance: float = 0.0) -> set[tuple[int, int]]:
+    def links(self, soft: SoftAlignment, balance: float = 0.0) -> Cells:
         """Links from German to English of one pair."""
         found = {(link.source, link.target) for link in soft.links(balance=balance)}
         return found if self.from_german else {(target, source) for source, target in found}
@@ -107,22 +115,28 @@ def table(opened: Opened, heads: bool = False) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        Columns layer, measure, setting, head, aer, precision, recall (percent) and mean.
+        Columns layer, measure, setting, head, aer, precision, recall (percent) and mean; for norms of all heads together
+        also ``minus_weight``, the difference from what is read by weight.
     """
     readings = every_reading(opened.extractor, heads=heads)
-    links: list[list[set[tuple[int, int]]]] = [[] for _ in readings]
+    links: list[list[Cells]] = [[] for _ in readings]
     means = np.zeros(len(readings))
     for found in opened.extractor.maps(opened.pairs, readings):
         for k, soft in enumerate(found):
             links[k].append(opened.links(soft))
             means[k] += float(np.nanmean(soft.values)) / len(opened.pairs)
-    return [
+    rows: list[dict[str, Any]] = [
         {
             "layer": reading.layer, "measure": reading.measure, "setting": reading.setting, "head": reading.head,
             **opened.gold.aer(links[k]), "mean": round(float(means[k]), 5),
         }
         for k, reading in enumerate(readings)
     ]  # fmt: skip
+    by_reading = dict(zip(readings, links, strict=True))
+    for row, reading in zip(rows, readings, strict=True):
+        if (reading.measure, reading.head) == ("norm", None):
+            row["minus_weight"] = opened.gold.difference(by_reading[reading], by_reading[reading.by("weight")])
+    return rows
 
 
 def layer_rules(opened: Opened, reverse: Opened | None = None) -> dict[str, dict[str, list[float]]]:
@@ -147,7 +161,9 @@ def correlation(rows: Sequence[dict[str, Any]], setting: str) -> float:
     return float(spearmanr([row["aer"] for row in heads], [row["mean"] for row in heads]).statistic)
 
 
-def both_ways(ahead: Opened, back: Opened, reading: Reading, other: Reading, resamples: int) -> list[dict[str, Any]]:
+def both_ways(
+    ahead: Opened, back: Opened, reading: Reading, other: Reading, rivals: Mapping[str, Sequence[Cells]], resamples: int
+) -> list[dict[str, Any]]:
     """AER of one direction, the other, and of all ways to make them one.
 
     Parameters
@@ -156,6 +172,8 @@ def both_ways(ahead: Opened, back: Opened, reading: Reading, other: Reading, res
         From German and from English.
     reading, other
         What is read of each.
+    rivals
+        Another aligner's links by some of these ways, to be ahead of or not.
     resamples
         Of the bootstrap over sentences.
     """
@@ -163,7 +181,7 @@ def both_ways(ahead: Opened, back: Opened, reading: Reading, other: Reading, res
     two = list(back.extractor.soft(back.pairs, other))
     rows = []
     for balance in BALANCES:
-        ways: dict[str, Callable[[SoftAlignment, SoftAlignment], set[tuple[int, int]]]] = {
+        ways: dict[str, Callable[[SoftAlignment, SoftAlignment], Cells]] = {
             "one direction": lambda x, y, b=balance: ahead.links(x, b),
             "the other direction": lambda x, y, b=balance: back.links(y, b),
             **{
@@ -173,7 +191,8 @@ def both_ways(ahead: Opened, back: Opened, reading: Reading, other: Reading, res
         }  # fmt: skip
         for how, of in ways.items():
             found = [of(x, y) for x, y in zip(one, two, strict=True)]
-            rows.append({"how": how, "balance": balance, **ahead.gold.aer(found, resamples)})
+            row = {"how": how, "balance": balance, **ahead.gold.aer(found, resamples)}
+            rows.append(row | ({"minus_rival": ahead.gold.difference(found, rivals[how])} if how in rivals else {}))
     return rows
 
 

@@ -20,6 +20,7 @@ def page(parts: Mapping[str, Any]) -> str:
     sections = [f"# Word alignment\n\nPublished numbers: {KOBAYASHI_2020}. AER in %, lower is better."]
     makers: list[tuple[str, str, Callable[[], str], bool]] = [
         ("Weight against norm", "paper", lambda: _beside_paper(_kind(models, "unguided")), True),
+        ("Norm minus weight", "differences", lambda: _differences(models), bool(models)),
         ("Every model", "models", lambda: _models(models), bool(models)),
         ("Which layer, without annotated links", "rules", lambda: _rules(models), bool(models)),
         ("Heads", "heads", lambda: _heads(models), bool(models)),
@@ -100,6 +101,26 @@ def _models(models: Mapping[str, Any]) -> str:
     return "AER of each layer, first to last.\n\n" + markdown_table(["model", "processor", "BLEU / chrF", *ways], rows)
 
 
+def _differences(models: Mapping[str, Any]) -> str:
+    """AER by norm minus AER by weight, layer by layer, with its interval over sentences."""
+    rows = []
+    for name, part in models.items():
+        for setting in SETTINGS:
+            apart = {
+                row["layer"]: row["minus_weight"]
+                for row in part["table"]
+                if (row["measure"], row["setting"], row["head"]) == ("norm", setting, None)
+            }
+            rows.append([name, setting.upper(), *(_interval(apart[layer]) for layer in sorted(apart))])
+    text = "AER by norm minus AER by weight, the same sentences drawn for both; below 0 where norm is better.\n\n"
+    return text + markdown_table(["model", "row", *(f"layer {layer}" for layer in range(len(rows[0]) - 2))], rows)
+
+
+def _interval(apart: Mapping[str, Any]) -> str:
+    low, high = apart["interval"]
+    return f"{apart['aer']:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
 def _rules(models: Mapping[str, Any]) -> str:
     """How much AER each rule loses against the best layer, by norm."""
     return "\n\n".join(_rules_of(models, setting) for setting in SETTINGS)
@@ -142,18 +163,27 @@ def _directions(parts: Mapping[str, Any]) -> str:
     ways = ("one direction", "the other direction", "intersection", "union", "grow-diag", "grow-diag-final-and")
     names = {"forward": "one direction", "reverse": "the other direction"}
     known = {names.get(how, how): aer for how, aer in FAST_ALIGN_AER.items()}
-    rows = [["fast_align", "", *_cells(known, ways)]]
+    rows, ahead = [["fast_align", "", *_cells(known, ways)]], []
     for name, part in parts.items():
         if name.startswith("eflomal "):
-            found = {names.get(row["how"], row["how"]): row["aer"] for row in part["table"]}
-            rows.append([f"eflomal, {part['pairs']:,} pairs ({part['settings']['texts']})", "", *_cells(found, ways)])
+            runs = [{names.get(row["how"], row["how"]): row["aer"] for row in table} for table in part["tables"]]
+            cells = [_spread([found[way] for found in runs]) for way in ways]
+            drawn = f"; mean and range of {len(runs)} runs" if len(runs) > 1 else ""
+            rows.append([f"eflomal, {part['pairs']:,} pairs ({part['settings']['texts']}){drawn}", "", *cells])
     for name, part in parts.items():
         if name.startswith("directions "):
             for balance in sorted({row["balance"] for row in part["table"]}):
                 found = {row["how"]: row["aer"] for row in part["table"] if row["balance"] == balance}
                 label = f"{balance:g} (directions agree: {part['agreement'][str(balance)]:.3f})"
-                rows.append([name.removeprefix("directions ").replace(" ", " + "), label, *_cells(found, ways)])
-    return markdown_table(["aligner", "balance", *ways], rows)
+                pair = name.removeprefix("directions ").replace(" ", " + ")
+                rows.append([pair, label, *_cells(found, ways)])
+                ahead += [
+                    f"* {pair}, balance {balance:g}, {row['how']}: {_interval(row['minus_rival'])}"
+                    for row in part["table"]
+                    if row["balance"] == balance and row["how"] in ("intersection", "grow-diag")
+                ]
+    below = "AER minus that of a run of eflomal on the pair's text, joined the same way, with 95 % intervals:\n\n"
+    return markdown_table(["aligner", "balance", *ways], rows) + "\n\n" + below + "\n".join(ahead)
 
 
 def _ways(parts: Mapping[str, Any]) -> str:
@@ -179,7 +209,8 @@ def _chosen(label: str, part: Mapping[str, Any]) -> str:
     lowest = min(part["ways"], key=lambda row: float(row["aer"]))
     return (
         f"* {label}: held-out pairs choose {best['reading']}, balance {best['balance']:g}, {best['how']}{threshold}: "
-        f"**{best['aer']:.1f}** ({low:.1f} to {high:.1f}); the lowest of all {len(part['ways'])}, by the annotated links, "
+        f"**{best['aer']:.1f}** ({low:.1f} to {high:.1f}), {_interval(best['minus_rival'])} from eflomal's "
+        f"grow-diag; the lowest of all {len(part['ways'])}, by the annotated links, "
         f"is {lowest['aer']:.1f} ({lowest['reading']}, balance {lowest['balance']:g}, {lowest['how']})."
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from alignment_eflomal import lines, rows_of, statistical
+from alignment_eflomal import joined, lines, rows_of, statistical
 from alignment_figures import draw
 from alignment_models import (
     BOTH,
@@ -36,7 +36,7 @@ from finding import RESULTS
 from parts import tabulate
 
 from normlens import NormLensError
-from normlens.alignment import DEFAULT_RULES, Reading
+from normlens.alignment import DEFAULT_RULES, SYMMETRISATIONS, Reading
 
 NAME = "alignment_table"
 PARTS = ("models", "curves", "directions", "eflomal", "ways")
@@ -90,11 +90,14 @@ def _measured(part: str, options: argparse.Namespace) -> Any:
         for ahead, back in _opposite(finished):
             yield f"ways {ahead.name} {back.name}", _ways(ahead, back, gold)
     else:
-        texts = {settings["texts"]: run for run in options.runs if (settings := _settings(run))["direction"] == "de-en"}
+        texts: dict[str, list[Path]] = {}
+        for run in options.runs:
+            if (settings := _settings(run))["direction"] == "de-en":
+                texts.setdefault(settings["texts"], []).append(run)
         if not texts:
             raise NormLensError("eflomal reads the text of a training from German. Name one with --runs.")
-        for kind, run in texts.items():
-            yield f"eflomal {kind}", _eflomal(run, gold)
+        for kind, runs in texts.items():
+            yield f"eflomal {kind}", _eflomal(runs, gold)
 
 
 def _of_model(run: Path, gold: Gold) -> dict[str, Any]:
@@ -124,6 +127,8 @@ def _curve(run: Path, gold: Gold) -> dict[str, Any]:
 def _directions(ahead: Path, back: Path, gold: Gold) -> dict[str, Any]:
     one, two = Opened(ahead / "model", gold), Opened(back / "model", gold)
     readings = Reading(_auto(one, two)), Reading(_auto(two, one))
+    eflomal = statistical(ahead, gold).annotated
+    rivals = {how: joined(eflomal, how) for how in SYMMETRISATIONS}
     held_out = [
         (one.extractor.pair(de.split(), en.split()), two.extractor.pair(en.split(), de.split()))
         for de, en in zip(*(lines(ahead / "text" / f"dev.{side}") for side in ("de", "en")), strict=True)
@@ -133,18 +138,18 @@ def _directions(ahead: Path, back: Path, gold: Gold) -> dict[str, Any]:
         "layers": [reading.layer for reading in readings],
         "agreement": agreement_on(one, two, held_out, *readings),
         "rules": [layer_rules(one, two), layer_rules(two, one)],
-        "table": both_ways(one, two, *readings, RESAMPLES),
+        "table": both_ways(one, two, *readings, rivals, RESAMPLES),
     }
 
 
-def _eflomal(run: Path, gold: Gold) -> dict[str, Any]:
-    """Eflomal on the training text, with held-out and annotated sentences at its end."""
-    found = statistical(run, gold)
+def _eflomal(runs: Sequence[Path], gold: Gold) -> dict[str, Any]:
+    """Eflomal, which draws at random, once for each training: on its text, held-out and annotated sentences at the end."""
+    found = [statistical(run, gold) for run in runs]
     return {
-        "pairs": found.pairs,
-        "cpu_seconds": found.cpu_seconds,
-        "table": rows_of(found, gold, RESAMPLES),
-        "settings": _settings(run),
+        "pairs": found[0].pairs,
+        "cpu_seconds": [one.cpu_seconds for one in found],
+        "tables": [rows_of(one, gold, RESAMPLES) for one in found],
+        "settings": _settings(runs[0]),
     }
 
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from alignment_eflomal import Cells, Statistical, as_gold, joined
-from alignment_models import BALANCES, Gold, Opened
+from alignment_eflomal import Statistical, as_gold, joined
+from alignment_models import BALANCES, Cells, Gold, Opened
 
 from normlens.alignment import (
     SYMMETRISATIONS,
@@ -156,7 +156,8 @@ def tried(
     Returns
     -------
     dict
-        ``ways``, each with its distance from eflomal's links (an AER, in percent) and its AER; ``chosen``.
+        ``ways``, each with its distance from eflomal's links (an AER, in percent) and its AER; ``chosen``, and how far it
+        is from eflomal.
     """
     mixed = [mixtures(model, *two) for model, two in zip(models, chosen, strict=True)]
     near = as_gold(joined(teacher.held_out, TEACHER))
@@ -179,7 +180,9 @@ def tried(
     rows = measured(readings_tried([name for name in mixed[0] if name in mixed[-1]]))
     rows += measured(joinings_tried(_nearest(rows), together=len(models) == 2))
     best = _nearest(rows)
-    return {"ways": rows, "chosen": {**asdict(best), **gold.aer(links(best, seen), resamples)}}
+    found = links(best, seen)
+    rival = gold.difference(found, joined(teacher.annotated, TEACHER))
+    return {"ways": rows, "chosen": {**asdict(best), **gold.aer(found, resamples), "minus_rival": rival}}
 
 
 def _nearest(rows: Sequence[Mapping[str, Any]]) -> Way:

@@ -59,7 +59,7 @@ def test_every_part_is_kept_and_laid_out(
     names = {"model de-en", "model en-de", "curve de-en", "curve en-de", "directions de-en en-de"}
     names |= {"eflomal free", "ways de-en", "ways de-en en-de"}
     assert set(kept) == names
-    assert all(row["aer"] == 0 for row in kept["eflomal free"]["table"])  # its links are the annotated ones
+    assert all(row["aer"] == 0 for row in kept["eflomal free"]["tables"][0])  # its links are the annotated ones
     table = kept["model de-en"]["table"]
     assert len(table) == 2 * 2 * 2 * (1 + 2)  # layers, measures, settings, all heads and each alone
     assert {row["how"] for row in kept["directions de-en en-de"]["table"]} >= {"one direction", "grow-diag", "union"}
@@ -70,7 +70,7 @@ def test_every_part_is_kept_and_laid_out(
     distances = [row["distance"] for row in ways["ways"]]
     assert next(row for row in ways["ways"] if row["distance"] == min(distances))["aer"] == ways["chosen"]["aer"]
     page = capsys.readouterr().out
-    for marker in ("ways", "paper", "models", "rules", "heads", "directions", "curve"):
+    for marker in ("ways", "paper", "differences", "models", "rules", "heads", "directions", "curve"):
         assert f"[start:{marker}]" in page
     assert (tmp_path / "alignment_table_layers_unguided.png").exists()
     assert (tmp_path / "alignment_table_curve.svg").exists()
