@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 import normlens
+from normlens.contributions import Contributions
 from normlens.errors import ConservationError, InvalidInput
 from normlens.following import pushing
 
@@ -181,16 +182,16 @@ def test_an_opposite_feed_forward_takes_the_whole_contribution_away(lens_of: Mak
 def test_contributions_that_miss_the_output_are_withheld(monkeypatch: pytest.MonkeyPatch, tokens: Ids) -> None:
     lens = normlens.load((tiny.build("llama"), None))
     lens.analyze(tokens(5), through="block")
-    right = pushing.Pusher.contributions
-    monkeypatch.setattr(pushing.Pusher, "contributions", lambda *given: right(*given) * 1.01)
+    right = Contributions.vectors
+    monkeypatch.setattr(Contributions, "vectors", lambda *given, **named: right(*given, **named) * 1.01)
     with pytest.raises(ConservationError, match="'feedforward'"):
         lens.analyze(tokens(5), through="block")
 
 
 def test_two_sources_exchanged_are_noticed_at_first_use(monkeypatch: pytest.MonkeyPatch, tokens: Ids) -> None:
     """Their sum is right, so conservation can't see it."""
-    right = pushing.Pusher.contributions
-    monkeypatch.setattr(pushing.Pusher, "contributions", lambda *given: right(*given).flip(2))
+    right = Contributions.vectors
+    monkeypatch.setattr(Contributions, "vectors", lambda *given, **named: right(*given, **named).flip(2))
     with pytest.raises(ConservationError, match="that were measured"):
         normlens.load((tiny.build("bert"), None)).analyze(tokens(5), through="block")
 

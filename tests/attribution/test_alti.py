@@ -12,7 +12,7 @@ from slow_formulas import TEXT, blocks_of, chained, divided, float64_lens, texts
 import normlens
 from normlens.attribution.alti import closeness, normalised
 from normlens.attribution.maps import Maps
-from normlens.attribution.visiting import BlockVectors
+from normlens.contributions import Contributions
 from normlens.errors import ConservationError, InvalidInput
 
 
@@ -79,7 +79,7 @@ def test_an_encoder_decoder_is_sent_to_alti_plus() -> None:
 
 def test_contributions_that_do_not_add_up_are_withheld(lens_of, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < lens_of("gpt2").attribute(TEXT, method="alti").attrs["conservation_error"] < 1e-5
-    plain = BlockVectors.rows
-    monkeypatch.setattr(BlockVectors, "rows", lambda self, start, stop: 1.01 * plain(self, start, stop))
+    plain = Contributions.vectors
+    monkeypatch.setattr(Contributions, "vectors", lambda *given, **named: 1.01 * plain(*given, **named))
     with pytest.raises(ConservationError, match="'residual'"):
         lens_of("gpt2").attribute(TEXT, method="alti")

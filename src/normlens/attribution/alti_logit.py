@@ -88,12 +88,11 @@ class _Updates:
         """Take a block: Σ_t ⟨c_tj, u_t⟩, the residual stream's own vectors left out."""
         total: Tensor | None = None
         for part in slices(vectors, chunk_size):
-            start, stop = part.start, part.stop
             u = self.direction[:, part].to(vectors.block.call.value.device)
             if not bool(u.any()):
                 continue
-            found = torch.einsum("btsd,btd->bs", vectors.rows(start, stop).to(u), u)
-            own = vectors.own(start, stop)
+            found = torch.einsum("btsd,btd->bs", vectors.vectors(part).to(u), u)
+            own = vectors.own(part)
             if not vectors.block.cross and own is not None:
                 found[:, part] -= (own.to(u) * u).sum(-1)
             total = found if total is None else total + found

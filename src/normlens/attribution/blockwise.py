@@ -69,12 +69,11 @@ class Collected:
         """
         parts, errors = [], []
         for part in slices(vectors, chunk_size):
-            rows, output = vectors.rows(part.start, part.stop), vectors.output(part.start, part.stop)
-            own = vectors.own(part.start, part.stop)
+            contributions, own, output = vectors.vectors(part), vectors.own(part), vectors.output(part)
             assert own is not None
-            total = rows.sum(2) + vectors.bias(part.start, part.stop)
+            total = contributions.sum(2) + vectors.bias(part)
             errors.append(conservation_error(total + own if vectors.block.cross else total, output))
-            parts.append(measure(rows, own, output, part))
+            parts.append(measure(contributions, own, output, part))
         maps, owns = (torch.cat(x, dim=1) for x in zip(*parts, strict=True))
         path = vectors.block.path
         self.add(vectors.group, vectors.layer, path, maps, owns if vectors.block.cross else None)

@@ -51,8 +51,8 @@ class _Stream:
         """Take in an attention block: what was added since the one before, and what it adds itself."""
         if block.group == "encoder" and self.ends_at != "encoder":
             return
-        targets = self.direction.shape[1]
-        own = block.own(0, targets)
+        targets = slice(0, self.direction.shape[1])
+        own = block.own(targets)
         assert own is not None
         if own.shape != self.direction.shape:
             raise UnsupportedArchitecture(
@@ -62,8 +62,8 @@ class _Stream:
         self.add_own((self.direction * own).sum(-1), block.layer)
         self.components.append((f"{_NAMES.get(block.group, 'attention')} {block.layer}", block.layer))
         self.written.append(block.along(self.direction))
-        self.bias = self.bias + (self.direction * block.bias(0, targets)).sum(-1)
-        self.reached = (self.direction * block.output(0, targets)).sum(-1)
+        self.bias = self.bias + (self.direction * block.bias(targets)).sum(-1)
+        self.reached = (self.direction * block.output(targets)).sum(-1)
         self.layer = block.layer
 
     def add_own(self, here: Float[Tensor, "batch target"], next_layer: int | None) -> None:

@@ -83,7 +83,7 @@ def _verify_start(model: PreTrainedModel, block: Block, layer: LayerAnatomy) -> 
         for measures in measure(block, scopes, push=pusher.push):
             check_conservation(measures, block.path, model.dtype, None)
             whole = slice(0, measures.weight.shape[2])
-            found = pusher.contributions(measures.weight, whole, slice(0, measures.weight.shape[3])).norm(dim=-1)
+            found = pusher.contributions.vectors(whole, weights=measures.weight).norm(dim=-1)
     expected = measures.norm[scopes[-1]]
     gap = float(
         ((found - expected).abs() / expected.amax(-1, keepdim=True).clamp_min(torch.finfo(found.dtype).tiny)).max()

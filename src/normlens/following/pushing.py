@@ -21,7 +21,7 @@ from torch.autograd import forward_ad
 from transformers import PreTrainedModel
 
 from normlens.anatomy import Block, working_precision
-from normlens.carrying import carried_to
+from normlens.contributions import Contributions
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.following.passage import FAILURES, Arrangement, run_rest
 from normlens.frozen.call import Product
@@ -29,7 +29,7 @@ from normlens.frozen.directions import Forward, tangent
 from normlens.frozen.running import FrozenRun, frozen_run
 from normlens.frozen.sites import first_tensor
 from normlens.layers import BlockScope, LayerAnatomy
-from normlens.norms import conservation_error, mixing_ratio, split_projection
+from normlens.norms import conservation_error, mixing_ratio
 
 _POSITIONS = 2048  # vectors of one run, where no chunk size is given
 
@@ -105,18 +105,20 @@ def pushing(
 
 
 class Pusher:
-    """Pushes contributions through the rest of one layer; see :func:`pushing`."""
+    """Pushes contributions through the rest of one layer; see :func:`pushing`.
+
+    Attributes
+    ----------
+    contributions
+        Those of the attention block, which are let in.
+    """
 
     def __init__(self, block: Block, known: LayerAnatomy, run: FrozenRun, modules: dict[str, nn.Module]) -> None:
         assert block.own is not None and block.summed is not None
-        scopes = block.reached()
+        self.contributions = Contributions(block, block.reached()[-1])
         self._block, self._known, self._run, self._modules = block, known, run, modules
-        self._at = carried_to(block, scopes)[scopes[-1]]
-        outer = block.outer_norm if scopes[-1] == "layernorm" else None
+        outer = block.outer_norm if self.contributions.scope == "layernorm" else None
         self._start = block.summed if outer is None else outer.after
-        self._own = block.own if outer is None else outer.form.linear(block.own) * outer.scale
-        value, heads = working_precision(block.call.value), block.call.output.shape[2]
-        self._value = value.repeat_interleave(heads // value.shape[1], dim=1)
 
     def push(
         self, weights: Float[Tensor, "batch head target source"], part: slice, chunk_size: int | None = None
@@ -137,39 +139,17 @@ class Pusher:
         tallies = {scope: _Tally.empty(self._start[:, part], sources) for scope in self._known.scopes}
         for start in range(0, sources, at_once):
             few = slice(start, min(start + at_once, sources))
-            seeds = self.contributions(weights, part, few)
+            seeds = self.contributions.vectors(part, few, weights)
             if seeds.any():
                 for scope, (_, vectors) in self._through(seeds, part).items():
-                    tallies[scope].add(vectors, few, self._diagonal(part, few))
-        if self._block.cross:
-            for scope, (_, vectors) in self._through(self._own[:, part, None], part).items():
+                    tallies[scope].add(vectors, few, self.contributions.diagonal(part, few))
+        if self._block.cross and (own := self.contributions.own(part)) is not None:
+            for scope, (_, vectors) in self._through(own[:, :, None], part).items():
                 tallies[scope].kept += vectors[:, :, 0]
                 tallies[scope].total += vectors[:, :, 0]
-        bias = self._at.bias.expand_as(self._start)[:, part, None]
+        bias = self.contributions.bias(part)[:, :, None]
         produced = self._through(bias, part, constants=True)
         return self._pushed(tallies, produced, part)
-
-    def contributions(
-        self, weights: Float[Tensor, "batch head target source"], part: slice, few: slice
-    ) -> Float[Tensor, "batch target few d"]:
-        """c_ij where the attention block ends, for the targets of ``part`` and the sources of ``few``."""
-        alpha, value, gate = weights[..., few], self._value[:, :, few], self._block.gate
-        if gate is None:
-            vectors = value @ split_projection(self._at.projection, value.shape[1])
-            seeds = torch.einsum("bhts,bhsd->btsd", alpha, vectors)
-        else:
-            mixed = torch.einsum("bhts,bhsk->btshk", alpha, value).flatten(3)
-            seeds = (mixed * gate[:, part, None]) @ self._at.projection
-        if self._at.scale.ndim == 3:
-            seeds = seeds * self._at.scale[:, part, None]
-        targets, places = self._diagonal(part, few)
-        seeds[:, targets, places] += self._own[:, part][:, targets]
-        return seeds
-
-    def _diagonal(self, part: slice, few: slice) -> tuple[list[int], list[int]]:
-        """Where targets of ``part`` meet themselves among the sources of ``few``; nowhere between two sequences."""
-        both = range(0) if self._block.cross else range(max(part.start, few.start), min(part.stop, few.stop))
-        return [i - part.start for i in both], [i - few.start for i in both]
 
     def _through(
         self, seeds: Float[Tensor, "batch target few d"], part: slice, constants: bool = False
