@@ -109,8 +109,8 @@ def has_interface(model: PreTrainedModel) -> bool:
     return bool(model._can_set_attn_implementation())
 
 
-def asks_for_eager(model: PreTrainedModel) -> bool:
-    """Whether the model's code does something of its own under a list of implementations that names "eager".
+def asks_for_eager(model: nn.Module) -> bool:
+    """Whether code of a model, or of a part of one, does something of its own under implementations that name "eager".
 
     Such files (DeepSeek V3.2 and its kin) build their sparse masks only under these names, and lose them silently under
     any other.

@@ -249,7 +249,8 @@ def as_it_is(model: torch.nn.Module) -> Iterator[None]:
         Naming the first layer with a hook that isn't ours: it may change what the layer gives, unseen.
     """
     for path, module in model.named_modules():
-        if next(module.children(), None) is None and (module._forward_hooks or module._forward_pre_hooks):
+        hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        if next(module.children(), None) is None and not all(map(_is_ours, hooks)):
             raise UnsupportedArchitecture(
                 f"{path} carries a forward hook that isn't ours; it may change what the layer gives, unseen by normlens. "
                 "Remove the hook before the analysis."
@@ -261,6 +262,11 @@ def as_it_is(model: torch.nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def _is_ours(hook: Any) -> bool:
+    """Whether a hook is part of normlens: the analysed model is then the one with k units, as was asked for."""
+    return str(getattr(hook, "__module__", "")).startswith("normlens.")
 
 
 def _kind(example: Example) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from architectures import tiny
 from torch import Tensor, nn
 from torch.nn.functional import gelu, relu, silu
 
+import normlens
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.topk import topk_feedforward, use, use_feedforward
 
@@ -38,12 +40,16 @@ def test_the_k_largest_units_reach_the_projection(model_type: str, path: str, by
     model, ids = tiny.build(model_type), tokens(9)
     projection = model.get_submodule(path)
     seen: list[Tensor] = []
-    hook = projection.register_forward_pre_hook(lambda module, given: seen.append(given[0].clone()))
-    run(model, ids)
+
+    def note(module: nn.Module, given: tuple[Tensor, ...]) -> None:
+        seen.append(given[0].clone())
+
+    before = projection.register_forward_pre_hook(note)
     with use_feedforward(model, k=5, by=by, layers=[path]) as switched:
         assert switched.paths == [path]
+        behind = projection.register_forward_pre_hook(note)
         run(model, ids)
-    hook.remove()
+    before.remove(), behind.remove()
     dense, kept = (x.flatten(0, -2) for x in seen)
     lengths = (
         projection.weight.norm(dim=1 if model_type == "gpt2" else 0) if by == "norm" else torch.ones(dense.shape[-1])
@@ -69,6 +75,25 @@ def test_relu_is_exact_where_at_most_k_units_are_positive(tokens: Ids) -> None:
         assert torch.equal(run(model, ids), before)
     with use_feedforward(model, k=most // 2):
         assert not torch.allclose(run(model, ids), before, atol=1e-4)
+
+
+def test_a_checkpoint_saved_meanwhile_is_the_models_own(tokens: Ids, tmp_path: Path) -> None:
+    model, ids = tiny.build("llama"), tokens(9)
+    before, keys = run(model, ids), list(model.state_dict())
+    with use_feedforward(model, k=2):
+        assert list(model.state_dict()) == keys
+        model.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path, attn_implementation="eager").eval()
+    assert torch.equal(run(again, ids), before)
+
+
+def test_an_analysis_is_of_the_model_as_it_is_used(tokens: Ids) -> None:
+    lens, ids = normlens.load((tiny.build("llama"), None)), tokens(9)
+    dense = lens.analyze(ids)["decoder"].norm
+    with use_feedforward(lens, k=2):
+        kept = lens.analyze(ids)["decoder"].norm
+    assert torch.allclose(torch.tensor(kept.values[0]), torch.tensor(dense.values[0]))  # nothing before the first one
+    assert not torch.allclose(torch.tensor(kept.values[1]), torch.tensor(dense.values[1]), rtol=1e-3)
 
 
 @pytest.mark.parametrize("model_type", ["bert", "llama", "t5"])

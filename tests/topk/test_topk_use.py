@@ -238,6 +238,13 @@ def test_transformers_own_switch_knows_it_by_name(tokens: Ids) -> None:
                 assert gap(switched, run(model, long)) > 1e-3  # 64 of 100 sources
 
 
+def test_a_switch_by_name_is_refused_where_masks_would_be_lost(tokens: Ids) -> None:
+    model = tiny.build("deepseek_v32")
+    model.set_attn_implementation(IMPLEMENTATION)
+    with pytest.raises(UnsupportedArchitecture, match="loses them silently"):
+        run(model, torch.tensor([tokens(12)]))
+
+
 def test_layers_are_chosen_by_number_or_pattern(tokens: Ids) -> None:
     model, ids = tiny.build("marian"), torch.tensor([tokens(9)])
     with use(model, k=2, layers=[1]) as switched:
@@ -251,7 +258,7 @@ def test_layers_are_chosen_by_number_or_pattern(tokens: Ids) -> None:
     assert gap(changed, before) > 1e-3
     with torch.no_grad(), use(model, k=1, layers=["decoder.*"]):
         assert gap(model(input_ids=ids, decoder_input_ids=ids).encoder_last_hidden_state, model.encoder(ids)[0]) < 1e-6
-    for layer in (7, "*.attention"):
+    for layer in (7, True, "*.attention"):
         with pytest.raises(InvalidInput, match="The layers are 0, 1, 2"):
             use(model, k=2, layers=[layer])
 
@@ -312,6 +319,11 @@ def test_bad_input_is_named(tokens: Ids) -> None:
         run(model, ids)
         with pytest.raises(InvalidInput, match=r"mask has shape \(1, 1, 9, 5\)"):
             run(model, ids, attention_mask=torch.zeros(1, 1, 9, 5))
+        for shape in ((1, 5), (2, 9)):
+            with pytest.raises(InvalidInput, match=rf"attention_mask has shape \({shape[0]}, {shape[1]}\)"):
+                run(model, ids, attention_mask=torch.ones(shape, dtype=torch.long))
         with pytest.raises(InvalidInput, match="is a copy"):
             run(copy.deepcopy(model), ids)
+    with use(model, k=2), pytest.raises(InvalidInput, match="is a copy"):
+        run(copy.deepcopy(model), ids)  # before the model itself has run
     assert model.config._attn_implementation == "eager"

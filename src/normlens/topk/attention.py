@@ -98,6 +98,7 @@ def topk_attention(
     if by == "norm" and k is not None:
         _check_norms(log_norms, (*shape[:2], shape[3]))
     _check_options(shape, window, dropout, softcap, sinks)
+    _check_numbers(scale=scale, offset=offset, window=window)
     rule = ScoreRule(
         scale=query.shape[-1] ** -0.5 if scale is None else float(scale),
         softcap=softcap,
@@ -147,16 +148,26 @@ def _check_options(
         raise InvalidInput(f"sinks have shape {tuple(sinks.shape)}; expected one per head, {shape[1:2]}.")
 
 
+def _check_numbers(**given: object) -> None:
+    """Refuse a scale that is no number, and an offset or a window that is no whole one."""
+    for name, value in given.items():
+        kinds, kind = ((int, float), "number") if name == "scale" else ((int,), "whole number")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
+            raise InvalidInput(f"{name} is {value!r}; expected a {kind}, or None.")
+
+
 def _four_axes(name: str, x: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:
     """A mask or bias with all four axes, not expanded.
 
     Raises
     ------
     InvalidInput
-        If it doesn't broadcast to (batch, head, target, source), or is neither Boolean nor floating point.
+        If it is no tensor, doesn't broadcast to (batch, head, target, source), or is neither Boolean nor floating point.
     """
     if x is None:
         return None
+    if not isinstance(x, Tensor):
+        raise InvalidInput(f"{name} is a {type(x).__name__}; expected a tensor.")
     full = x[(None,) * max(0, 4 - x.ndim)]
     if full.ndim != 4 or any(size not in (1, whole) for size, whole in zip(full.shape, shape, strict=True)):
         raise InvalidInput(

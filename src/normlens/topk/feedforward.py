@@ -34,8 +34,9 @@ def use_feedforward(
 ) -> FeedForwardUse:
     """Let every position of a model's feed-forward layers keep k units, from now on or while a ``with`` block lasts.
 
-    The linear layer behind the activation is swapped for one that sees k units and zeros; its parameters stay where they
-    are. For ReLU nothing changes where at most k units are positive.
+    A hook before the linear layer behind the activation lets it see k units and zeros; modules and parameters stay as they
+    are, so a checkpoint that is saved meanwhile is the model's own. For ReLU nothing changes where at most k units are
+    positive.
 
     Parameters
     ----------
@@ -51,14 +52,14 @@ def use_feedforward(
     Returns
     -------
     FeedForwardUse
-        Its ``undo()`` puts the layers back; so does leaving its ``with`` block.
+        Its ``undo()`` takes the hooks off; so does leaving its ``with`` block.
 
     Raises
     ------
     InvalidInput
         If k is no whole number from 1, a layer doesn't exist, or the model is in use already.
     UnsupportedArchitecture
-        If no feed-forward layers are found, or some that can't be swapped (experts).
+        If no feed-forward layers are found, or some whose units aren't seen by a linear layer (experts).
     """
     return FeedForwardUse(model.model if isinstance(model, Lens) else model, _checked(k, by), by, layers)
 
@@ -80,19 +81,17 @@ class FeedForwardUse:
         if model in _IN_USE:
             raise InvalidInput(f"This {type(model).__name__} keeps k units already; call undo() on that use first.")
         self.model, self.paths = model, chosen_paths(output_projections(model), layers)
-        self._swapped = [(*_place(model, path), model.get_submodule(path)) for path in self.paths]
-        for parent, name, projection in self._swapped:
-            setattr(parent, name, KeptUnits(projection, k, by))
+        projections = [model.get_submodule(path) for path in self.paths]
+        self._hooks = [projection.register_forward_pre_hook(_keeping(k, by)) for projection in projections]
         _IN_USE.add(model)
-        self._swapped_in = True
 
     def undo(self) -> None:
-        """Put the layers back that were there before; a second time does nothing."""
-        if self._swapped_in:
-            self._swapped_in = False
+        """Let the layers see every unit again; a second time does nothing."""
+        if self._hooks:
             _IN_USE.discard(self.model)
-            for parent, name, projection in self._swapped:
-                setattr(parent, name, projection)
+            for hook in self._hooks:
+                hook.remove()
+            self._hooks = []
 
     def __enter__(self) -> FeedForwardUse:
         return self
@@ -103,36 +102,17 @@ class FeedForwardUse:
         self.undo()
 
 
-class KeptUnits(nn.Module):
-    """A linear layer that sees the k largest of its inputs, and zeros; everything else is that layer's.
+def _keeping(k: int, by: str) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
+    """A hook before a linear layer's run, which then sees the k largest of its inputs, and zeros."""
 
-    Parameters
-    ----------
-    projection
-        The linear layer.
-    k, by
-        As for `use_feedforward`.
-    """
-
-    def __init__(self, projection: nn.Module, k: int, by: str) -> None:
-        super().__init__()
-        self.projection, self._k, self._by = projection, k, by
-        self.training = projection.training
-
-    def forward(self, activations: Float[Tensor, "*positions unit"]) -> Float[Tensor, "*positions d"]:
-        """W_out applied to the kept units."""
-        weight = self.projection.weight
+    def before(projection: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        activations, *rest = given
+        weight = projection.weight
         assert isinstance(weight, Tensor)
-        rows = weight if isinstance(self.projection, Conv1D) else weight.T
-        output: Tensor = self.projection(kept_units(activations, self._k, rows if self._by == "norm" else None))
-        return output
+        rows = weight if isinstance(projection, Conv1D) else weight.T
+        return kept_units(activations, k, rows if by == "norm" else None), *rest
 
-    def __getattr__(self, name: str) -> Any:
-        """What the layer has: model files ask for the dtype of its weight."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("projection"), name)
+    return before
 
 
 def kept_units(
@@ -211,8 +191,3 @@ def _checked(k: Any, by: str, chunk_size: Any = 1) -> int:
     checked = check_choice(k, by, chunk_size)
     assert checked is not None
     return checked
-
-
-def _place(model: nn.Module, path: str) -> tuple[nn.Module, str]:
-    parent, _, name = path.rpartition(".")
-    return model.get_submodule(parent), name

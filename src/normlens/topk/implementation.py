@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from normlens.capture import asks_for_eager
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.topk.attention import CHUNK_SIZE, topk_attention
 from normlens.topk.cached_norms import CachedNorms
@@ -76,6 +77,11 @@ def _by_name(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **options: Any
 ) -> tuple[Tensor, None]:
     """Attention of a model that was switched by ``set_attn_implementation``."""
+    if module not in SETTINGS and asks_for_eager(module):
+        raise UnsupportedArchitecture(
+            f"The model of this {type(module).__name__} builds its own masks only under the names of certain attention "
+            "implementations; under another one it loses them silently. Switch it back: set_attn_implementation('eager')."
+        )
     settings = SETTINGS.setdefault(module, Settings(DEFAULT_K, "weight", True, CHUNK_SIZE))
     return _attention(settings, module, query, key, value, attention_mask, **options), None
 

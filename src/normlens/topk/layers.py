@@ -26,7 +26,10 @@ def chosen_paths(paths: list[str], layers: Iterable[int | str] | None) -> list[s
     if layers is None:
         return paths
     chosen: set[str] = set()
-    for layer in [layers] if isinstance(layers, (int, str)) else layers:
+    wanted = [layers] if isinstance(layers, (int, str)) else list(layers)
+    if not wanted:
+        raise InvalidInput("layers is empty, so nothing would change; expected numbers or patterns, or None for all.")
+    for layer in wanted:
         here = {path for path in paths if _meant(path, layer)}
         if not here:
             numbers = sorted({number for path in paths if (number := layer_number(path)) is not None})
@@ -44,4 +47,6 @@ def layer_number(path: str) -> int | None:
 
 
 def _meant(path: str, layer: int | str) -> bool:
-    return fnmatch.fnmatchcase(path, layer) if isinstance(layer, str) else layer_number(path) == layer
+    if isinstance(layer, str):
+        return fnmatch.fnmatchcase(path, layer)
+    return not isinstance(layer, bool) and layer_number(path) == layer

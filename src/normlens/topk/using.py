@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from normlens.capture import asks_for_eager, configs_of, eager_function, has_interface
@@ -123,6 +123,7 @@ class TopKUse:
         self._before = [(config, config._attn_implementation_internal) for config in configs_of(model)]
         self._first_runs = FirstRuns(model, _uses_ours, self._compare)
         self._hooks = [model.register_forward_hook(self._require_calls)]
+        self._hooks += [model.register_forward_pre_hook(_require_masks_that_fit, with_kwargs=True)]
         self._hooks += [module.register_forward_pre_hook(note_cache, with_kwargs=True) for module in self._norms_wanted]
         self._switch(IN_USE)
         _USES[model] = ref(self)
@@ -158,6 +159,11 @@ class TopKUse:
     def _compare(self, part: PreTrainedModel, inputs: dict[str, Any], agrees: Callable[[str], bool]) -> None:
         """Before the first run of a part: refuse it if all sources don't give what eager attention gives."""
         inside = set(part.modules())
+        if any(module not in SETTINGS for module in self._modules.values()):
+            raise InvalidInput(
+                f"This {type(part).__name__} is a copy of a model with top-k attention; call normlens.topk.use() on the "
+                "copy itself, after undo() on the first."
+            )
         own = [SETTINGS[module] for module in self._modules.values() if module in inside]
         if not own:
             return
@@ -194,6 +200,27 @@ class TopKUse:
             raise UnsupportedArchitecture(
                 f"{type(model).__name__} ran without calling the attention function that it was switched to; it computes "
                 "attention elsewhere, and top-k attention would have no effect. Its output is withheld."
+            )
+
+
+def _require_masks_that_fit(model: nn.Module, args: tuple[Any, ...], given: dict[str, Any]) -> None:
+    """Before each run: refuse a padding mask that is no mask of these inputs, which transformers would stretch or cut.
+
+    Raises
+    ------
+    InvalidInput
+        With both shapes.
+    """
+    for side in ("", "decoder_"):
+        mask, ids = given.get(f"{side}attention_mask"), given.get(f"{side}input_ids")
+        if not (isinstance(mask, Tensor) and isinstance(ids, Tensor) and mask.ndim == ids.ndim == 2):
+            continue
+        cached = given.get("past_key_values") is not None
+        fits = mask.shape[1] >= ids.shape[1] if cached else mask.shape[1] == ids.shape[1]
+        if mask.shape[0] != ids.shape[0] or not fits:
+            raise InvalidInput(
+                f"{side}attention_mask has shape {tuple(mask.shape)} for {side}input_ids of shape {tuple(ids.shape)}; "
+                "expected one entry for each token of each text, those in the cache before them."
             )
 
 
