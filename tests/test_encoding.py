@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
+import torch
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import Unigram
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 import normlens
 from normlens.catalogue import BUNDLED
-from normlens.encoding import encode_chat, encode_ids, encode_text, label_patches
+from normlens.encoding import encode_chat, encode_ids, encode_pair, encode_text, label_patches
 from normlens.errors import InvalidInput
 
 TEXT = "the unhappiness, here."
@@ -204,3 +208,37 @@ def test_the_labels_are_the_coordinates_of_an_analysis(
         spans = np.stack([data[f"{side}_start"].values, data[f"{side}_end"].values], 1)
         assert spans.tolist() == tokens.offsets.tolist()
     assert data["layer_path"].values.tolist() == [f"encoder.layer.{k}.attention.self" for k in range(3)]
+
+
+def test_two_texts_are_read_together(tokenizer: PreTrainedTokenizerFast) -> None:
+    paired = copy.deepcopy(tokenizer)
+    paired.model_input_names = [*paired.model_input_names, "token_type_ids"]
+    paired.backend_tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", paired.cls_token_id), ("[SEP]", paired.sep_token_id)],
+    )
+    tokens, types = encode_pair(paired, {"text": "the cat", "text_pair": "a dog ran."})
+    assert tokens.labels.tolist() == ["[CLS]", "the", "cat", "[SEP]", "a", "dog", "ran", ".", "[SEP]"]
+    assert [tokens.text[slice(*at)] for at in tokens.offsets] == ["", "the", "cat", "", "a", "dog", "ran", ".", ""]
+    assert tokens.words.tolist() == [-1, 0, 1, -1, 2, 3, 4, 5, -1]
+    assert types is not None and types.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.real_model
+def test_a_model_is_told_which_text_a_token_is_of() -> None:
+    lens = normlens.load("minilm-l6")
+    pair = {"text": "Who ran?", "text_pair": "The dog ran."}
+    analysis, (same,) = lens.analyze(pair), lens.analyze([pair], progress=False)
+    encoded = lens.tokenizer(*pair.values(), return_tensors="pt")
+    lens.model.set_attn_implementation("eager")
+    with torch.no_grad():
+        weights = lens.model(**encoded, output_attentions=True).attentions[0][0]
+    np.testing.assert_allclose(analysis["encoder"].weight[0], weights, atol=1e-5)
+    np.testing.assert_allclose(same["encoder"].weight[0], weights, atol=1e-5)
+
+
+@pytest.mark.parametrize("pair", [{"text": "the cat", "text_pair": " "}, {"text": 7, "text_pair": "a"}])
+def test_an_empty_text_of_two_is_refused(tokenizer: PreTrainedTokenizerFast, pair: dict[str, str]) -> None:
+    with pytest.raises(InvalidInput, match="expected a text with at least one word"):
+        encode_pair(tokenizer, pair)

@@ -9,30 +9,34 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from normlens.encoding import is_pair
 from normlens.errors import InvalidInput
 from normlens.examples import Example
 
-Input = str | Sequence[int] | Sequence[Mapping[str, str]] | Any
-"""A text, token ids, chat messages, or an image."""
+Input = str | Sequence[int] | Sequence[Mapping[str, str]] | Mapping[str, str] | Any
+"""A text, token ids, chat messages, two texts that are read together, or an image."""
 
 
 def is_one_input(inputs: Any) -> bool:
-    """Whether this is one text, list of ids, chat or image, rather than an iterable of them.
+    """Whether this is one text, list of ids, chat, pair or image, rather than an iterable of them.
 
     Raises
     ------
     InvalidInput
-        If it is a mapping or a table, whose iteration would give its keys.
+        If it is another mapping or a table, whose iteration would give its keys.
     """
+    if is_pair(inputs):
+        return True
     if isinstance(inputs, Mapping) or hasattr(inputs, "columns"):
         raise InvalidInput(
-            f"{type(inputs).__name__} was given; expected a text, token ids, chat messages, an image, or an iterable of "
-            "these. From a tokenizer's output pass the ids (['input_ids']), from a table a column."
+            f"{type(inputs).__name__} was given; expected a text, token ids, chat messages, two texts "
+            "({'text': …, 'text_pair': …}), an image, or an iterable of these. From a tokenizer's output pass the ids "
+            "(['input_ids']), from a table a column."
         )
     if isinstance(inputs, (str, bytes, Tensor, np.ndarray)) or not isinstance(inputs, Iterable):
         return True
     first = inputs[0] if isinstance(inputs, (list, tuple)) and inputs else None
-    return isinstance(first, (int, float, np.number, Mapping))
+    return isinstance(first, (int, float, np.number, Mapping)) and not is_pair(first)
 
 
 def check_sizes(chunk_size: Any, batch_size: Any, padding: Any) -> None:

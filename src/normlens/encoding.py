@@ -78,6 +78,54 @@ def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, *, as_target: boo
     return _tokens(tokenizer, ids, special, offsets, text)
 
 
+def is_pair(given: object) -> bool:
+    """Whether this is two texts that a model reads together, by the names of a tokenizer's arguments."""
+    return isinstance(given, Mapping) and set(given) == {"text", "text_pair"}
+
+
+def encode_pair(
+    tokenizer: PreTrainedTokenizerBase, pair: Mapping[str, str]
+) -> tuple[Tokens, Int[np.ndarray, " token"] | None]:
+    """Tokenise two texts that a model reads together: a question and its context, a premise and a hypothesis.
+
+    Parameters
+    ----------
+    tokenizer
+        A fast one, which says where each token lies.
+    pair
+        ``{"text": …, "text_pair": …}``.
+
+    Returns
+    -------
+    Tokens
+        Of both; their offsets refer to both texts, one under the other.
+    array or None
+        Which of the two each token is of, for models that are told (token types).
+
+    Raises
+    ------
+    InvalidInput
+        If one of the texts is empty, or the tokenizer gives no offsets.
+    """
+    first, second = pair["text"], pair["text_pair"]
+    for name, text in pair.items():
+        if not isinstance(text, str) or not text.strip():
+            raise InvalidInput(f"{name} is {text!r:.60}; expected a text with at least one word.")
+    if not tokenizer.is_fast:
+        raise InvalidInput(
+            f"{type(tokenizer).__name__} doesn't say where its tokens lie in two texts; expected a fast tokenizer. Pass "
+            "token ids."
+        )
+    encoded = tokenizer(first, second, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
+    ids = np.asarray(encoded["input_ids"], dtype=np.int64)
+    special = np.asarray(encoded["special_tokens_mask"], dtype=bool) | np.isin(ids, _never_text(tokenizer))
+    offsets = np.asarray(encoded["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+    offsets[np.array([side == 1 for side in encoded.sequence_ids()])] += len(first) + 1
+    types = encoded.get("token_type_ids")
+    tokens = _tokens(tokenizer, ids, special, offsets, f"{first}\n{second}")
+    return tokens, None if types is None else np.asarray(types, dtype=np.int64)
+
+
 def encode_ids(tokenizer: PreTrainedTokenizerBase | None, ids: Sequence[int], vocabulary: int) -> Tokens:
     """Label token ids that the caller chose: as their text would be, as far as it can be told from them.
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import BatchFeature, PretrainedConfig, PreTrainedModel
+from transformers import BatchFeature, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from normlens.encoding import Tokens, encode_chat, encode_ids, encode_text
+from normlens.encoding import Tokens, encode_chat, encode_ids, encode_pair, encode_text, is_pair
 from normlens.errors import InvalidInput
 from normlens.loading import LoadedModel
 
@@ -60,7 +60,7 @@ class ExampleMaker:
         Parameters
         ----------
         one
-            A text, token ids, chat messages, or an image.
+            A text, token ids, chat messages, two texts as ``{"text": …, "text_pair": …}``, or an image.
         target
             What the decoder of an encoder–decoder reads.
         generate
@@ -72,16 +72,24 @@ class ExampleMaker:
             If the input isn't one that this model takes.
         """
         model = self.loaded.model
-        if not isinstance(one, (str, list, tuple)) and not (isinstance(one, (Tensor, np.ndarray)) and one.ndim == 1):
+        if (
+            not isinstance(one, (str, list, tuple))
+            and not is_pair(one)
+            and not (isinstance(one, (Tensor, np.ndarray)) and one.ndim == 1)
+        ):
             return self._image(one)
         if target is not None and not self._has_decoder():
             raise InvalidInput(f"A target was given, but {type(model).__name__} has no decoder that reads one.")
-        source = self._tokens(one)
+        if is_pair(one) and generate is not None:
+            raise InvalidInput("generate= continues one text; two that are read together were given. Join them.")
+        source, types = self._pair(one) if is_pair(one) else (self._tokens(one), None)
         if generate is not None:
             source = self._continued(source, generate)
         check_length(source, self.loaded, "input")
         tensors = {"input_ids": torch.as_tensor(source.ids)}
         tensors["attention_mask"] = torch.ones_like(tensors["input_ids"])
+        if types is not None:
+            tensors["token_type_ids"] = torch.as_tensor(types)
         if not self._has_decoder():
             return Example(tensors, source, None, source.text)
         decoder = self._decoder_tokens(target)
@@ -91,21 +99,29 @@ class ExampleMaker:
         return Example(tensors, source, decoder, source.text)
 
     def _tokens(self, one: Any, as_target: bool = False) -> Tokens:
-        tokenizer, vocabulary = self.loaded.tokenizer, self._vocabulary()
+        vocabulary = self._vocabulary()
         if not isinstance(one, (str, list, tuple, np.ndarray, Tensor)):
             raise InvalidInput(f"{type(one).__name__} was given; expected a text, token ids or chat messages.")
         if not isinstance(one, str) and (not len(one) or not isinstance(one[0], Mapping)):
-            return encode_ids(tokenizer, _integers(one), vocabulary)
-        if tokenizer is None:
+            return encode_ids(self.loaded.tokenizer, _integers(one), vocabulary)
+        if isinstance(one, str):
+            return self._within_vocabulary(encode_text(self._tokenizer(), one, as_target=as_target))
+        return self._within_vocabulary(encode_chat(self._tokenizer(), list(one), vocabulary))
+
+    def _pair(self, one: Mapping[str, str]) -> tuple[Tokens, Any]:
+        tokens, types = encode_pair(self._tokenizer(), one)
+        return self._within_vocabulary(tokens), types
+
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        if self.loaded.tokenizer is None:
             raise InvalidInput(
                 f"{self.loaded.name} was loaded without a tokenizer, but a text was given. Pass token ids, or load it as "
                 "(model, tokenizer)."
             )
-        tokens = (
-            encode_text(tokenizer, one, as_target=as_target)
-            if isinstance(one, str)
-            else encode_chat(tokenizer, list(one), vocabulary)
-        )
+        return self.loaded.tokenizer
+
+    def _within_vocabulary(self, tokens: Tokens) -> Tokens:
+        vocabulary = self._vocabulary()
         if tokens.ids.max() >= vocabulary:
             raise InvalidInput(
                 f"The tokenizer gave id {tokens.ids.max()}; the model has embeddings for {vocabulary} ids. This tokenizer "

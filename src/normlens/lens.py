@@ -85,8 +85,9 @@ class Lens:
         Parameters
         ----------
         inputs
-            One text, a list of token ids, a list of chat messages, or an image: gives one :class:`Analysis`. An
-            iterable of these gives an iterator of them, in order; see :meth:`stream`.
+            One text, a list of token ids, a list of chat messages, two texts that are read together
+            (``{"text": …, "text_pair": …}``), or an image: gives one :class:`Analysis`. An iterable of these gives an
+            iterator of them, in order; see :meth:`stream`.
         target
             For encoder–decoder models: the target text (or ids), read teacher-forced; an iterable beside an iterable.
         **options
@@ -217,7 +218,7 @@ class Lens:
             How many texts run together at most.
         **options
             ``chunk_size``: how many sources are held in memory at a time; ``product``: how the derivative of a product
-            is split ("half", "first", "second"); and the method's own, which its page describes.
+            is split ("half", "first", "second", "integrated"); and the method's own, which its page describes.
 
         Returns
         -------

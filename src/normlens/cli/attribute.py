@@ -34,6 +34,7 @@ def attribute(
             "--option", metavar="NAME=VALUE", help="One of the method's own, such as steps=5; may be repeated."
         ),
     ] = None,
+    text_pair: given.TextPair = None,
     target_text: given.TargetText = None,
     output: given.AttributionFile = None,
     as_json: given.Json = False,
@@ -54,11 +55,13 @@ def attribute(
 
     - [cyan]normlens attribute ./sentiment "A film of rare grace." -t positive -o why.html[/cyan]
 
+    - [cyan]normlens attribute ./squad "Who slept?" --text-pair "The cat slept." --task question-answering[/cyan]
+
     - [cyan]normlens attribute minilm-l6 "Unbelievably, it worked." -m norm_rollout --row mean[/cyan]
     """
     from normlens.attribution import method_named
 
-    asked, chosen = Asked(target, against, position, row, target_text), method_named(method)
+    asked, chosen = Asked(target, against, position, row, target_text, text_pair), method_named(method)
     asked.check()
     asked.check_for(chosen)
     own = own_options(option or [], chosen)

@@ -40,6 +40,8 @@ class Asked:
         The row of a map that is shown instead: a number, or "mean".
     target_text
         An encoder–decoder's second text.
+    text_pair
+        A second text that is read with the first.
     """
 
     target: str | None = None
@@ -47,6 +49,11 @@ class Asked:
     position: int | None = None
     row: str | None = None
     target_text: str | None = None
+    text_pair: str | None = None
+
+    def reads(self, text: str) -> str | dict[str, str]:
+        """What the model reads: a text, or two together."""
+        return text if self.text_pair is None else {"text": text, "text_pair": self.text_pair}
 
     def check(self) -> None:
         """Refuse what can't be meant, before a model is loaded.
@@ -143,7 +150,7 @@ def explain(
             raise InvalidInput(f"{method.name} goes through the whole model at once; leave out --layer.")
         options["layers"] = "rolled" if method.targets == "none" else "each"
     with waiting(f"Asking {method.name}"), quiet():
-        result = lens.attribute(text, method=method.name, scope=scope, **options)
+        result = lens.attribute(asked.reads(text), method=method.name, scope=scope, **options)
     if layer is None:
         return result
     numbers = result["layer"].values.tolist()

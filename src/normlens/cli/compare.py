@@ -24,6 +24,7 @@ def compare(
     against: given.Against = None,
     position: given.Position = None,
     row: given.Row = None,
+    text_pair: given.TextPair = None,
     target_text: given.TargetText = None,
     output: given.AttributionFile = None,
     as_json: given.Json = False,
@@ -43,7 +44,7 @@ def compare(
 
     - [cyan]normlens compare ./sentiment "A film of rare grace." -m decompx,alti,integrated_gradients -o compared.png[/cyan]
     """
-    asked, chosen = Asked(target, against, position, row, target_text), methods_named(methods)
+    asked, chosen = Asked(target, against, position, row, target_text, text_pair), methods_named(methods)
     asked.check()
     check_file(output, suffixes=RESULT_SUFFIXES)
     read = read_text(text, file)

@@ -86,6 +86,9 @@ Row = Annotated[
         metavar="N|mean", help="For maps: the position whose sources are shown. Default: the last, an encoder's [CLS]."
     ),
 ]
+TextPair = Annotated[
+    str | None, typer.Option(help="A second text that is read with the first: a context, a hypothesis.")
+]
 TargetText = Annotated[str | None, typer.Option(help="Encoder-decoders: the text to decode.")]
 AttributionFile = Annotated[
     Path | None, typer.Option("-o", "--output", help="Write .html, .png, .svg, .pdf, .json or .csv instead.")
