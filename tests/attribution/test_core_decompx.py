@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pushed_by_hand
 import pytest
 import torch
 from attribution_models import by_hand, lens_on, model_with_head
@@ -39,6 +40,20 @@ def test_shares_are_those_of_vectors_carried_by_hand() -> None:
         assert result.dims == ("source",)
         assert np.abs(result.values - vectors[0, :, k].numpy()).max() < 1e-10
         assert abs(result.attrs["bias_share"] - float(bias[0, k])) < 1e-10
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "llama", "marian"])
+def test_other_blocks_carry_vectors_by_the_same_rules(model_type: str) -> None:
+    task, second = ("Seq2SeqLM", [41, 42, 43]) if model_type == "marian" else ("CausalLM", None)
+    lens = lens_on(task, model_type)
+    read = [IDS] if second is None else [IDS, [lens.model.config.decoder_start_token_id, *second[:-1]]]
+    vectors, bias = getattr(pushed_by_hand, model_type)(lens.model, *read)
+    tolerance = 1e-6 if model_type == "llama" else 1e-10  # Llama's file computes σ in float32
+    for token in (3, 17):
+        result = lens.attribute(IDS, target=token, target_text=second)
+        largest = float(vectors[0, :, token].abs().max())
+        assert np.abs(result.values - vectors[0, :, token].numpy()).max() < tolerance * largest
+        assert result.attrs["bias_share"] == pytest.approx(float(bias[0, token]), abs=tolerance * largest * 10)
 
 
 def test_the_whole_embedding_may_be_the_source() -> None:
@@ -139,6 +154,39 @@ def test_a_norm_leaves_no_remainder() -> None:
     assert abs(result.attrs["remainder"]) < 1e-12
     assert result.attrs["linear_form"] == "local, at the output"
     assert float(result.sum()) + result.attrs["bias_share"] == pytest.approx(float(hidden.norm()), abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("task", "model_type", "path"),
+    [
+        ("Seq2SeqLM", "t5", "decoder"), ("Seq2SeqLM", "marian", "model"), ("CausalLM", "opt", "model.decoder"),
+        ("CausalLM", "bart", "model.decoder"), ("CausalLM", "llama", "model"), ("SequenceClassification", "bert", "bert"),
+    ],
+)  # fmt: skip
+def test_the_last_hidden_states_are_those_before_the_head(task: str, model_type: str, path: str) -> None:
+    lens = lens_on(task, model_type)
+    second = {"target_text": SECOND[0]} if task == "Seq2SeqLM" else {}
+    found, there = (lens.attribute(IDS, vectors=True, **second, **at) for at in ({}, {"at": path}))
+    assert found.sizes["feature"] == lens.model.config.hidden_size
+    assert np.array_equal(found.values, there.values)
+    assert found.attrs["conservation_error"] < 1e-6
+
+
+def test_a_stand_alone_decoder_runs_without_its_head() -> None:
+    lens = lens_on("CausalLM", "bart")
+    result = lens.attribute(IDS, target=VectorNorm(), position=1)
+    with torch.no_grad():
+        states = lens.model.model.decoder(torch.tensor([IDS])).last_hidden_state[0]
+    assert result.attrs["value"] == pytest.approx(float(states[1].norm()), abs=1e-10)
+    assert result.attrs["conservation_error"] < 1e-6
+
+
+@pytest.mark.parametrize("options", [{"target": VectorNorm(), "position": 0}, {"vectors": True}])
+def test_hidden_states_that_are_not_at_hand_are_refused(options: dict[str, Any]) -> None:
+    model_type = "t5" if "target" in options else "fsmt"
+    message = "can't be run without its head" if "target" in options else "are its logits"
+    with pytest.raises(InvalidInput, match=message):
+        lens_on("Seq2SeqLM", model_type, torch.float32).attribute(IDS, target_text=SECOND[0], **options)
 
 
 def test_vectors_with_a_target_are_refused() -> None:

@@ -19,36 +19,51 @@ IDS = [11, 12, 13, 14, 15]
 TEXTS = [IDS, [21, 22, 23], [31, 33, 34, 35, 36, 37]]
 
 
+SECOND = [41, 42, 43]
+MODELS = [("SequenceClassification", "bert"), ("CausalLM", "gpt2"), ("CausalLM", "llama"), ("Seq2SeqLM", "marian")]
+
+
 def logit_of(model: Any, vectors: Tensor, index: int) -> Tensor:
-    logits = model(inputs_embeds=vectors[None]).logits[0]
+    read = {"inputs_embeds": vectors[None, : len(IDS)]}
+    if model.config.is_encoder_decoder:
+        read["decoder_inputs_embeds"] = vectors[None, len(IDS) :]
+    logits = model(**read).logits[0]
     return logits[index] if logits.ndim == 1 else logits[-1, index]
 
 
 def embedded_ids(model: Any) -> Tensor:
-    vectors: Tensor = model.get_input_embeddings()(torch.tensor(IDS)).detach()
-    return vectors
+    """What goes in: an encoder–decoder's two texts one behind the other, with its scale."""
+    pair = model.config.is_encoder_decoder
+    ids = [*IDS, model.config.decoder_start_token_id, *SECOND[:-1]] if pair else IDS
+    vectors: Tensor = model.get_input_embeddings()(torch.tensor(ids)).detach()
+    return vectors * model.model.encoder.embed_scale if pair else vectors
 
 
-@pytest.mark.parametrize(("task", "model_type"), [("SequenceClassification", "bert"), ("CausalLM", "gpt2")])
+def second_text(task: str) -> dict[str, Any]:
+    return {"target_text": SECOND} if task == "Seq2SeqLM" else {}
+
+
+@pytest.mark.parametrize(("task", "model_type"), MODELS)
 def test_gradient_times_input_is_the_derivative_times_the_embedding(task: str, model_type: str) -> None:
     lens = lens_on(task, model_type)
     vectors = embedded_ids(lens.model).requires_grad_()
     (gradient,) = torch.autograd.grad(logit_of(lens.model, vectors, 2), vectors)
-    result = lens.attribute(IDS, method="gradient_input", target=2)
+    result = lens.attribute(IDS, method="gradient_input", target=2, **second_text(task))
     assert np.abs(result.values - (gradient * vectors).sum(-1).detach().numpy()).max() < 1e-10
     assert math.isnan(result.attrs["conservation_error"])
 
 
 @pytest.mark.parametrize("steps", [1, 7])
-@pytest.mark.parametrize(("task", "model_type"), [("SequenceClassification", "bert"), ("CausalLM", "gpt2")])
+@pytest.mark.parametrize(("task", "model_type"), MODELS)
 def test_integrated_gradients_are_the_quadrature(task: str, model_type: str, steps: int) -> None:
     lens = lens_on(task, model_type)
-    vectors, total = embedded_ids(lens.model), torch.zeros(5, dtype=torch.float64)
+    vectors, total = embedded_ids(lens.model), torch.zeros(1, dtype=torch.float64)
     for point, weight in gauss_legendre(steps):
         there = (point * vectors).requires_grad_()
         (gradient,) = torch.autograd.grad(logit_of(lens.model, there, 2), there)
-        total += weight * (gradient * vectors).sum(-1)
-    result = lens.attribute(IDS, method="integrated_gradients", target=2, steps=steps, chunk_size=2, tolerance=1)
+        total = total + weight * (gradient * vectors).sum(-1)
+    options = {"steps": steps, "chunk_size": 2, "tolerance": 10, **second_text(task)}
+    result = lens.attribute(IDS, method="integrated_gradients", target=2, **options)
     assert np.abs(result.values - total.numpy()).max() < 1e-7 * float(total.abs().sum())  # captum's weights are float32
 
 

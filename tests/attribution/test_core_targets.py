@@ -120,6 +120,19 @@ def test_a_linear_function_is_split_as_its_logit() -> None:
     assert function.attrs["remainder"] == pytest.approx(5, abs=1e-10)
 
 
+@pytest.mark.parametrize("method", ["decompx", "gradient_input"])
+def test_a_function_that_reads_the_last_position_never_meets_padding(method: str) -> None:
+    lens, texts = lens_on("CausalLM", "gpt2"), [IDS, [21, 22, 23], [31, 32, 33, 34, 35], [41, 42]]
+
+    def target(output: Any) -> Tensor:
+        last: Tensor = output.logits[:, -1, 7]
+        return last
+
+    for text, found in zip(texts, lens.attribute(texts, method=method, target=target), strict=True):
+        assert found.attrs["value"] == pytest.approx(float(logits("CausalLM", "gpt2", text)[-1, 7]), abs=1e-10)
+        assert np.abs(found.values - lens.attribute(text, method=method, target=target).values).max() < 1e-10
+
+
 def test_the_models_own_prediction() -> None:
     best = int(logits("CausalLM", "gpt2")[-1].argmax())
     lens = lens_on("CausalLM", "gpt2")
@@ -156,6 +169,7 @@ def test_every_text_may_have_a_target_and_a_position_of_its_own() -> None:
         ("CausalLM", "gpt2", {"target": lambda output: None}, "is a NoneType"),
         ("CausalLM", "gpt2", {"target": lambda output: torch.ones(1)}, "doesn't depend on the model's output"),
         ("CausalLM", "gpt2", {"target": 5, "chunk_size": 0}, "chunk_size is 0"),
+        ("CausalLM", "gpt2", {"target": 5, "method": "integrated_gradients", "tolerance": "abc"}, "tolerance is 'abc'"),
         ("CausalLM", "gpt2", {"target": 5, "product": "all"}, "product='all'; expected one of half"),
         ("CausalLM", "gpt2", {"target": 5, "batch_size": 0}, "batch_size is 0"),
         ("CausalLM", "gpt2", {"target": 5, "colour": 1}, "decompx has no option 'colour'; expected one of chunk_size"),

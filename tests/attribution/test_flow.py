@@ -37,7 +37,7 @@ def test_flows_are_those_of_networkx(seed: int) -> None:
     assert scaling_error(maps) < 1e-7
 
 
-@pytest.mark.parametrize("model_type", ["bert", "gpt2"])
+@pytest.mark.parametrize("model_type", ["bert", "gpt2", "llama"])
 def test_flow_through_a_model(model_type: str) -> None:
     lens = float64_lens(model_type)
     (blocks,) = blocks_of(lens.model).values()

@@ -51,6 +51,11 @@ def test_norms_of_the_attention_block(model_type: str, scope: str) -> None:
     assert found.attrs["scope"] == scope
 
 
+@pytest.mark.parametrize(("scope", "rule"), [("attention", "N"), ("residual", "N-Res"), ("encoder", "N-Enc")])
+def test_the_rule_is_called_as_in_the_paper(lens_of, scope: str, rule: str) -> None:
+    assert lens_of("bert").attribute([11, 12, 13], method="norm_rollout", scope=scope).attrs["rule"] == rule
+
+
 def test_fixed_residual_and_rows_left_as_they_are() -> None:
     lens = float64_lens("bert")
     blocks = blocks_of(lens.model)["encoder"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -170,6 +171,11 @@ def test_bad_input_says_what_was_expected(adding, classifier, reader):
         evaluate(adding, [TEXT, TEXT], {"a": [[1.0] * 4]})
     with pytest.raises(InvalidInput, match="'labels'"):
         evaluate(adding, [TEXT], {}, labels=[1, 0])
+    for label in (2, -1, "good", True):
+        with pytest.raises(
+            InvalidInput, match=f"label of text 0 is {label!r}; expected the number of a class, from 0 to 1"
+        ):
+            evaluate(adding, [TEXT], {}, labels=[label])
     with pytest.raises(InvalidInput, match="at least one text"):
         evaluate(adding, TEXT, {})
     with pytest.raises(InvalidInput, match="baseline's name"):
@@ -180,3 +186,7 @@ def test_bad_input_says_what_was_expected(adding, classifier, reader):
         LensClassifier(reader)
     with pytest.raises(InvalidInput, match="no tokenizer"):
         LensClassifier(normlens.load((classifier.model, None)))
+    training = normlens.load((copy.deepcopy(classifier.model), classifier.tokenizer))
+    training.model.train()
+    with pytest.raises(InvalidInput, match="training mode"):
+        LensClassifier(training)

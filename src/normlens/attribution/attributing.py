@@ -79,7 +79,8 @@ class Attributor:
         texts = self._texts(examples, question)
         while window := list(itertools.islice(texts, _WINDOW * batch_size)):
             done: dict[int, xr.DataArray] = {}
-            for part in self._together.batches([text.example for text in window], batch_size):
+            ragged = not any(callable(text.target) for text in window)  # a function of the output reads where it likes
+            for part in self._together.batches([text.example for text in window], batch_size, ragged=ragged):
                 results = self._run([window[k] for k in part], question)
                 for k, result in zip(part, results, strict=True):
                     done[k] = result.assign_attrs({**attributes(window[k].example), **result.attrs})

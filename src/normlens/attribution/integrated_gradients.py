@@ -21,9 +21,13 @@ BASELINES = ("zero", "mean", "mask", "pad", "unknown")
 
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     """Signed shares of the target's distance from its value at the baseline, ``(source,)``."""
-    steps, baseline = request.options["steps"], request.options["baseline"]
+    steps, baseline, tolerance = (request.options[name] for name in ("steps", "baseline", "tolerance"))
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise InvalidInput(f"steps is {steps!r}; expected a whole number of points on the path, at least 1.")
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not tolerance >= 0:
+        raise InvalidInput(
+            f"tolerance is {tolerance!r}; expected a share of the target that may be missed, from 0, such as 0.1."
+        )
     function = Embedded.of(resolve(subject, request))
     start = tuple(baseline_of(function.target.subject, x, baseline) for x in function.vectors)
     products = function.explained_by(

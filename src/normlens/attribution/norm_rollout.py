@@ -25,6 +25,11 @@ from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.layers import BlockScope
 
+NAMES = {"encoder": "N-Enc", "attention": "N", "residual": "N-Res", "layernorm": "N-ResLN"} | {
+    scope: f"norms at scope {scope}" for scope in get_args(BlockScope)
+}
+"""What the papers call the norms at each scope; those behind the feed-forward have no name."""
+
 
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     """Norm rollout of every text at the scope asked for; options ``residual``, ``normalised``, ``layers``, ``group``."""
@@ -38,7 +43,10 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
             f"residual is {residual:g} at scope {request.scope!r}, normalised={normalised}; a fixed share of the residual "
             "stream is for normalised rows at scope 'attention', the others hold the stream itself. Leave residual out."
         )
-    rule = f"{1 - residual:g} N + {residual:g} I" if residual else "N" if normalised else "N, rows not normalised"
+    name = NAMES[request.scope]
+    rule = (
+        f"{1 - residual:g} N + {residual:g} I" if residual else name if normalised else f"{name}, rows not normalised"
+    )
     found = (norm_maps(norms, residual, normalised) for norms in _norms(subject, request))
     return [laid_out(subject, k, maps, request.options, {"rule": rule}) for k, maps in enumerate(found)]
 

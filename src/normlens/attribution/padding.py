@@ -30,12 +30,22 @@ class Together:
         self.model, self.accepted = model, accepted
         self._holds: dict[tuple[str, ...], bool] = {}
 
-    def batches(self, examples: Sequence[Example], size: int) -> Iterator[list[int]]:
-        """Index lists of examples that may run together, at most ``size`` each; similar lengths side by side."""
+    def batches(self, examples: Sequence[Example], size: int, *, ragged: bool = True) -> Iterator[list[int]]:
+        """Index lists of examples that may run together, at most ``size`` each; similar lengths side by side.
+
+        Parameters
+        ----------
+        examples
+            The texts.
+        size
+            Of a batch at most.
+        ragged
+            Whether texts of different lengths may be padded; not if somebody reads the output who can't tell padding.
+        """
         order = sorted(range(len(examples)), key=lambda k: (sorted(examples[k].tensors), _shape(examples[k])))
         part: list[int] = []
         for k in order:
-            if part and (len(part) == size or not self._fits(examples[part[0]], examples[k])):
+            if part and (len(part) == size or not self._fits(examples[part[0]], examples[k], ragged)):
                 yield part
                 part = []
             part.append(k)
@@ -48,12 +58,12 @@ class Together:
         inputs = pad(batch, 0 if fill is None else fill, self.model.device)
         return {name: x for name, x in inputs.items() if name in self.accepted}
 
-    def _fits(self, first: Example, other: Example) -> bool:
+    def _fits(self, first: Example, other: Example, ragged: bool) -> bool:
         if set(first.tensors) != set(other.tensors):
             return False
         if not is_ragged([first, other]):
             return True
-        if not all(x.ndim == 1 for x in other.tensors.values()) or asks_for_eager(self.model):
+        if not ragged or not all(x.ndim == 1 for x in other.tensors.values()) or asks_for_eager(self.model):
             return False  # sparse masks choose among the padded positions too
         kind = tuple(sorted(first.tensors))
         if kind not in self._holds:

@@ -94,17 +94,28 @@ def require_plain_model(model: PreTrainedModel) -> None:
     UnsupportedArchitecture
         If its weights are quantised.
     """
-    training = next((path for path, module in model.named_modules() if module.training), None)
-    if training is not None:
-        raise InvalidInput(
-            f"{type(model).__name__} is in training mode ({training or 'the whole model'}): its dropout would change the "
-            "numbers from run to run. Call model.eval() first."
-        )
+    require_evaluation(model)
     found = _quantised(model)
     if found is not None:
         raise UnsupportedArchitecture(
             f"{type(model).__name__} has quantised weights ({found}): what they do to a vector is no plain linear map here. "
             "Load the model unquantised, in float32 or bfloat16 (a GGUF file is dequantised by normlens.load)."
+        )
+
+
+def require_evaluation(model: PreTrainedModel) -> None:
+    """Refuse a model that trains.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the first module in training mode.
+    """
+    training = next((path for path, module in model.named_modules() if module.training), None)
+    if training is not None:
+        raise InvalidInput(
+            f"{type(model).__name__} is in training mode ({training or 'the whole model'}): its dropout would change the "
+            "numbers from run to run. Call model.eval() first."
         )
 
 

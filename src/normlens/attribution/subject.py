@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 import xarray as xr
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import ModelOutput
 
 from normlens.anatomy import Scope
 from normlens.attribution.padding import Together
@@ -20,6 +21,7 @@ from normlens.encoding import Tokens, label_patches
 from normlens.errors import InvalidInput, NormLensError
 from normlens.examples import Example
 from normlens.frozen.running import plain_settings
+from normlens.hooks import entered_and_left
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,45 @@ class Subject:
         return any(example.target is not None for example in self.examples)
 
     def plain(self) -> Subject:
-        """The same texts read by the model without its head."""
+        """The same texts read by the model without its head; by the model itself where its head can't be left out."""
         body: PreTrainedModel = self.model.base_model
         accepted = frozenset(inspect.signature(body.forward).parameters)
+        inner = getattr(body, "decoder", None)
+        if self.model.main_input_name not in accepted and isinstance(inner, PreTrainedModel):
+            body, accepted = inner, frozenset(inspect.signature(inner.forward).parameters)  # stand-alone decoders
         return replace(self, model=body, together=Together(body, accepted))
+
+    def last_hidden_states(self) -> str:
+        """Path of the module that gives the last hidden states: the last to end that isn't part of another such module.
+
+        Raises
+        ------
+        InvalidInput
+            If what the model calls so are its logits.
+        """
+        paths: dict[nn.Module, str] = {module: path for path, module in self.model.named_modules()}
+        found: dict[str, int] = {}
+
+        def leave(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            states = output.get("last_hidden_state") if isinstance(output, ModelOutput) else None
+            if states is not None:
+                outer = paths[module]
+                for inside in [path for path in found if not outer or path.startswith(f"{outer}.")]:
+                    del found[inside]
+                found[outer] = states.shape[-1]
+
+        with torch.no_grad(), entered_and_left(paths, lambda *_: None, leave):
+            output = self.run(self.inputs)
+        if not found:  # tuples instead of named outputs
+            return paths[self.model.base_model]
+        path, width = list(found.items())[-1]
+        logits = output.get("logits")
+        if logits is not None and logits.shape[-1] == width != getattr(self.model.config, "hidden_size", width):
+            raise InvalidInput(
+                f"What {type(self.model).__name__} calls its last hidden states are its logits, one for each of {width} "
+                "tokens. Name a layer with at=, or a target."
+            )
+        return path
 
     def read(self, text: int) -> Tokens | None:
         """The tokens of a text that the output's positions belong to: the decoder's, where there is one."""

@@ -10,19 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from normlens.attribution.outputs import Place, head_of, index_of, name_of, place_of, predicted
+from normlens.attribution.outputs import Head, Place, head_of, index_of, name_of, place_of, predicted
 from normlens.attribution.registry import Request
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput
 
 LOG_PROBABILITY = "logprob:"
 """A target that begins like this is a :class:`LogProbability` of what follows, its space included."""
+
+_PAIR = "a class, a token, or a pair of them (the difference of their logits)"
+_EXPECTED = {**dict.fromkeys(get_args(Head), _PAIR), "answer": "'start' or 'end', one of them"}
 
 Scalar = Callable[[Any], Float[Tensor, " batch"]]
 
@@ -42,7 +45,7 @@ class LogProbability:
 
 @dataclass(frozen=True)
 class Predicted:
-    """The logit of what the model itself predicts: its class, its next token, its answer's start or end."""
+    """The logit of what the model itself predicts: its class, its next token, its answer's start."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,7 @@ def resolve(subject: Subject, request: Request) -> BatchTarget:
     if any(callable(target) for target in targets):
         return _of_function(subject, targets, positions)
     if any(isinstance(target, VectorNorm) for target in targets):
-        return _of_hidden_states(subject.plain(), targets, positions)
+        return _of_hidden_states(subject, targets, positions)
     found = [_of_head(subject, *one) for one in zip(range(len(targets)), targets, positions, strict=True)]
     parts, names = tuple(part for part, _ in found), tuple(name for _, name in found)
     return BatchTarget(subject, parts, names, all(part.kind == "logit" for part in parts))
@@ -237,9 +240,15 @@ def _of_function(subject: Subject, targets: tuple[Any, ...], positions: tuple[in
 def _of_hidden_states(subject: Subject, targets: tuple[Any, ...], positions: tuple[int | None, ...]) -> BatchTarget:
     if not all(isinstance(target, VectorNorm) for target in targets):
         raise InvalidInput("VectorNorm() was given for some of the texts; give it for all, or in a call of its own.")
-    places = [place_of(subject, "none", k, position, None) for k, position in enumerate(positions)]
+    plain = subject.plain()
+    if plain.model is subject.model and head_of(subject.model) != "none":
+        raise InvalidInput(
+            f"{type(subject.model).__name__} can't be run without its head, so its last hidden states aren't at hand. Load "
+            "the model without one, or give a function of its output."
+        )
+    places = [place_of(plain, "none", k, position, None) for k, position in enumerate(positions)]
     parts = tuple(RowFunction(place, (), "norm") for place in places)
-    return BatchTarget(subject, parts, tuple(f"norm of the hidden state{p.described}" for p in places), False)
+    return BatchTarget(plain, parts, tuple(f"norm of the hidden state{p.described}" for p in places), False)
 
 
 def _of_head(subject: Subject, text: int, target: Any, position: int | None) -> tuple[RowFunction, str]:
@@ -255,11 +264,11 @@ def _of_head(subject: Subject, text: int, target: Any, position: int | None) -> 
         target = LogProbability(target.removeprefix(LOG_PROBABILITY))
     kind = "logprob" if isinstance(target, LogProbability) else "logit"
     atoms = target.of if isinstance(target, LogProbability) else target
+    atoms = "start" if head == "answer" and isinstance(atoms, Predicted) else atoms
     pair = atoms if isinstance(atoms, tuple) else (atoms,)
     if len(pair) not in ((1,) if kind == "logprob" or head == "answer" else (1, 2)):
         raise InvalidInput(
-            f"target={target!r}; expected a class, a token, or a pair of them (the difference of their logits). For "
-            "several texts with a target each, give a list."
+            f"target={target!r}; expected {_EXPECTED[head]}. For several texts with a target each, give a list."
         )
     place = place_of(subject, head, text, position, pair[0])
     indices = [

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from normlens.attribution.requests import require_evaluation
 from normlens.encoding import Tokens
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.examples import Example, ExampleMaker, pad
@@ -57,7 +58,7 @@ class LensClassifier:
     Raises
     ------
     InvalidInput
-        If the batch size is not a number from 1, or there is no tokenizer.
+        If the batch size is not a number from 1, there is no tokenizer, or the model is in training mode.
     UnsupportedArchitecture
         If the model is no classifier of sequences with two classes or more.
     """
@@ -74,6 +75,7 @@ class LensClassifier:
                 f"{type(lens.model).__name__} doesn't choose one of several classes for a text ({config.num_labels} "
                 f"outputs{f', {kind}' if kind else ''}); expected a sequence classifier. Load one, or fine-tune one first."
             )
+        require_evaluation(lens.model)
         self._model, self._tokenizer, self._batch_size = lens.model, lens.tokenizer, batch_size
         self._maker = ExampleMaker(LoadedModel(lens.model, lens.tokenizer, None, lens.name, lens.revision))
         self.classes = [str(config.id2label[k]) for k in range(config.num_labels)]

@@ -105,6 +105,7 @@ def evaluate(
             given = [{name: values[k] for name, values in scores.items()} for k in numbers]
             known = None if labels is None else [labels[k] for k in numbers]
             for whole, row in _judged(classifier, trials, given, known, design, start):
+                _check_label(labels, len(rows), len(whole))
                 wholes.append(whole)
                 rows.append(row)
             bar.advance(task, len(numbers))
@@ -213,6 +214,14 @@ def _answers(
     """Probabilities of several lists of variants, read together."""
     found = classifier.probabilities([variant for variants in asked for variant in variants])
     return np.split(found, np.cumsum([len(variants) for variants in asked])[:-1])
+
+
+def _check_label(labels: Sequence[int] | None, text: int, classes: int) -> None:
+    label = 0 if labels is None else labels[text]
+    if isinstance(label, bool) or not isinstance(label, int | np.integer) or not 0 <= label < classes:
+        raise InvalidInput(
+            f"The label of text {text} is {label!r}; expected the number of a class, from 0 to {classes - 1}."
+        )
 
 
 def _check_sizes(texts: Sequence[str], scores: Scores, labels: Sequence[int] | None) -> None:
