@@ -75,13 +75,14 @@ def _along_training(curves: Mapping[str, Any], references: Mapping[str, float]) 
                 rates = [best(point["table"], measure, "awi")["aer"] for point in part["points"]]
                 axes.plot(minutes, rates, line, color=colour, marker="os"[measure == "norm"], markersize=3.5)
             ends.append((rates[-1], minutes[-1], name))
-        height = 0.0
+        height, last = 0.0, max(minute for _, minute, _ in ends)
         for rate, minute, name in sorted(ends):
             height = max(rate, height + LABEL_HEIGHT)
             axes.annotate(
-                name, (minute, rate), xytext=(minute + 1, height), va="center", fontsize=7.5, path_effects=[OUTLINE]
-            )
-        axes.set_xlim(0, 1.4 * max(minute for _, minute, _ in ends))
+                name, (minute, rate), xytext=(1.06 * last, height), va="center", fontsize=7.5, path_effects=[OUTLINE],
+                arrowprops={"arrowstyle": "-", "color": "#BBBBBB", "linewidth": 0.6},
+            )  # fmt: skip
+        axes.set_xlim(0, 1.45 * last)
         for name, value in references.items():
             axes.axhline(100 * value, color="#999999", linewidth=1, linestyle=":")
             axes.annotate(

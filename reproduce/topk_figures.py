@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 from topk_compared import right
-from topk_listops import Trainings, grouped
+from topk_listops import Course, Trainings, grouped
 from topk_quality import CHOICES, DENOMINATORS, values
 
 from normlens.figures.style import FAINT, INK, NORM_COLOUR, WEIGHT_COLOUR, drawing_style, new_figure
@@ -207,26 +207,27 @@ def _listops(found: Found) -> Figure:
     with drawing_style():
         figure = new_figure(4.4 * len(courses), 3.6)
         for axes, course in zip(figure.subplots(1, len(courses), squeeze=False)[0], courses, strict=True):
-            length, epochs, texts, layers = course
+            length, epochs, texts, inside, layers = course
             for kind, trainings in groups.items():
                 if kind.course == course:
                     _trained(axes, kind.how, trainings)
             if length in found.get("by_first_word", {}):
                 axes.axhline(found["by_first_word"][length], color=FAINT, linewidth=4, zorder=0,
                              label="outermost operator alone")  # fmt: skip
-            axes.set(title=f"{length}: {texts:,} texts, {epochs} epochs, {layers} layers", ylim=(0, 0.6))
+            parts = " and parts" if inside else ""
+            axes.set(title=f"{length}: {texts:,} texts{parts}, {epochs} epochs, {layers} layers", ylim=(0, 0.6))
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
             axes.legend(loc="lower right", fontsize=7)
         figure.axes[0].set_ylabel("ListOps: accuracy on the validation part")
     return figure
 
 
-def _most_trained(groups: Trainings) -> list[tuple[str, int, int, int]]:
+def _most_trained(groups: Trainings) -> list[Course]:
     """Of each length and number of texts the course with the most trainings."""
     counts = Counter({kind.course: 0 for kind in groups})
     for kind, trainings in groups.items():
         counts[kind.course] += len(trainings)
-    texts = dict.fromkeys((length, number) for length, _, number, _ in counts)
+    texts = dict.fromkeys((length, number) for length, _, number, *_ in counts)
     return [
         max((course for course in counts if (course[0], course[2]) == one), key=counts.__getitem__) for one in texts
     ]

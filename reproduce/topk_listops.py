@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from finding import markdown_table
 
+Course = tuple[str, int, int, bool, int]
+"""Length, epochs, texts, whether expressions inside them are among these, layers."""
+
 
 class Kind(NamedTuple):
     """What trainings have in common that differ in nothing but their seed.
@@ -19,6 +22,8 @@ class Kind(NamedTuple):
         "short" or "long" expressions.
     epochs, texts
         How much was trained on.
+    inside
+        Whether expressions inside others are among the texts.
     layers
         Of the model.
     how
@@ -28,16 +33,22 @@ class Kind(NamedTuple):
     length: str
     epochs: int
     texts: int
+    inside: bool
     layers: int
     how: str
 
     @property
-    def course(self) -> tuple[str, int, int, int]:
+    def course(self) -> Course:
         """What is the same for dense and top-k trainings that can be compared."""
-        return self[:4]
+        return self[:5]
 
     def __str__(self) -> str:
-        return f"{self.length}, {self.texts:,} texts, epochs: {self.epochs}, layers: {self.layers}, {self.how}"
+        return f"{self.length}, {self.amount}, epochs: {self.epochs}, layers: {self.layers}, {self.how}"
+
+    @property
+    def amount(self) -> str:
+        """How many texts, and of what kind."""
+        return f"{self.texts:,} texts{' and expressions inside them' if self.inside else ''}"
 
 
 Trainings = dict[Kind, list[Mapping[str, Any]]]
@@ -49,7 +60,8 @@ def grouped(found: Mapping[str, Any]) -> Trainings:
     for training in found["trainings"]:
         settings = training["settings"]
         how = "dense" if settings["k"] is None else f"k = {settings['k']} by {settings['by']}"
-        course = settings["length"], settings["epochs"], training["texts"]["training"], settings["layers"]
+        texts, inside = training["texts"]["training"], settings.get("subexpressions", False)
+        course = settings["length"], settings["epochs"], texts, inside, settings["layers"]
         groups[Kind(*course, how)].append(training)
     return dict(sorted(groups.items(), key=_place))
 
@@ -77,8 +89,7 @@ def listops(found: Mapping[str, Any]) -> str:
     ]
     settings = next(iter(groups.values()))[0]["settings"]
     about = (
-        f"A BERT of width {settings['width']} with {settings['heads']} heads, from scratch; 42,181 texts are 4,000 and all "
-        "expressions inside them. "
+        f"A BERT of width {settings['width']} with {settings['heads']} heads, from scratch. "
         f"Accuracy on the validation part, mean over seeds (lowest to highest). {_baselines(found, groups)}"
     )
     table = markdown_table(["trained", "after the last epoch", "best epoch", "seeds", "CPU minutes each"], rows)
@@ -113,5 +124,5 @@ def _switched(kind: Kind, trainings: list[Mapping[str, Any]]) -> str:
         [k, *(f"{100 * np.mean([one['switched'][way][k] for one in trainings]):.1f} %" for way in ways)] for k in ks
     ]
     headings = [f"by {way.replace('full', 'with full denominator')}" for way in ways]
-    trained = f"{kind.length}, {kind.texts:,} texts, {kind.epochs} epochs"
+    trained = f"{kind.length}, {kind.amount}, {kind.epochs} epochs"
     return f"Trained dense ({trained}), switched to k sources without training:\n\n{markdown_table(['k', *headings], rows)}"

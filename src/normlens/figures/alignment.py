@@ -30,6 +30,7 @@ Cell = tuple[int, int]
 
 _END = "(end)"
 _GOLD = "#00785A"
+_DASHED = (0, (2, 1.5))
 _SETTING_LINES = {"awi": "-", "awo": "--"}
 _SETTING_TITLES = {"awi": "AWI: target word as input", "awo": "AWO: target word as output"}
 
@@ -81,7 +82,7 @@ def alignment_matrices(
         for axes, (name, values) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
             _draw_matrix(axes, values, name)
             _frame(axes, sure, "-")
-            _frame(axes, set(possible) - set(sure), (0, (2, 1.5)))
+            _frame(axes, set(possible) - set(sure), _DASHED)
             axes.set_title(MEASURE_TITLES[name], color=MEASURE_COLOURS[name], fontweight="bold")
             _label(axes, source, target, left=name == "weight")
         figure.legend(handles=_matrix_legend(bool(sure), bool(possible)), loc="outside lower center", ncols=3)
@@ -184,7 +185,7 @@ def _matrix_legend(sure: bool, possible: bool) -> list[Artist]:
     lines: list[Artist] = [
         Line2D([], [], color="none", marker="o", markersize=4, markerfacecolor=INK, label="largest of its row")
     ]
-    for shown, line, label in ((sure, "-", "annotated, sure"), (possible, "--", "annotated, possible")):
+    for shown, line, label in ((sure, "-", "annotated, sure"), (possible, _DASHED, "annotated, possible")):
         if shown:
             lines.append(Rectangle((0, 0), 1, 1, fill=False, edgecolor=_GOLD, linewidth=1.4, ls=line, label=label))
     return lines

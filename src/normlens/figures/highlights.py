@@ -195,7 +195,8 @@ def _below_name(text: ScoredText) -> str:
     """What a method explains, in short: the value, or whose sources they are."""
     if text.balance:
         return f"{text.written(text.value, sign=False)} {text.unit}"
-    return ", ".join([*text.name.split()[1:], text.explained.split(" (")[0]])
+    scope = text.name.partition(" ")[2].strip("()").removeprefix("scope ")
+    return ", ".join([*([scope] if scope else []), text.explained.split(" (")[0]])
 
 
 def _label(axes: Axes, text: ScoredText, top: float) -> None:
