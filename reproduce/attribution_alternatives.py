@@ -49,6 +49,20 @@ def asked(method: str, **options: Any) -> Scorer:
     )
 
 
+def with_bias_spread() -> Scorer:
+    """DecompX with the bias share handed out to the sources, in proportion to |share|, as the published code can."""
+
+    def scored(lens: Lens, texts: Sequence[str], predictions: Predictions) -> Scored:
+        found = []
+        for text, target in zip(texts, targets(predictions, "difference"), strict=True):
+            result = lens.attribute(text, target=target)
+            sizes = np.abs(result.values)
+            found.append(result.values + result.attrs["bias_share"] * sizes / sizes.sum())
+        return found
+
+    return scored
+
+
 def at_one_point(freed: Sequence[str] = (), *, reference: bool = True, of_layer: bool = False) -> Scorer:
     """⟨gradient, x − x′⟩ where the model is, with the true derivative of some operations instead of the frozen one.
 
@@ -78,6 +92,9 @@ def at_one_point(freed: Sequence[str] = (), *, reference: bool = True, of_layer:
 ALTERNATIVES: dict[str, Scorer] = {
     PLAIN: asked("decompx"),
     "from the embedding layer on": asked("decompx", **LAYER),
+    "biases spread over the words": with_bias_spread(),
+    "products all to their first factor": asked("decompx", product="first"),
+    "true derivative of the head's tanh": at_one_point(("tanh",), reference=False),
     "relative to [MASK]": at_one_point(),
     "from the embedding layer on, relative to [MASK]": at_one_point(of_layer=True),
     "relative to [MASK], true derivative of GELU": at_one_point(("gelu",)),

@@ -9,7 +9,7 @@ import attribution_table
 import numpy as np
 import pytest
 import torch
-from attribution_alternatives import EVERYTHING, at_one_point
+from attribution_alternatives import ALTERNATIVES, EVERYTHING, at_one_point, with_bias_spread
 from attribution_saliency import saliency
 from attribution_ways import LAYER, Way, scores, targets, ways
 from classified_texts import Part, news_text, read_classified, sentence_of_tree
@@ -101,6 +101,19 @@ def test_with_everything_freed_the_frozen_gradient_is_the_gradient(classifier: n
     np.testing.assert_allclose(frozen, classifier.attribute(texts[0], target=(1, 0)).values, rtol=1e-4)
     assert np.abs(frozen - plain).max() > 1e-3
     assert dict(operations.RULES) == rules
+
+
+def test_what_is_changed_one_thing_at_a_time(classifier: normlens.Lens) -> None:
+    texts, predictions = ["the cat sat here."], np.array([[0.2, 0.8]])
+    plain = classifier.attribute(texts[0], target=(1, 0))
+    [spread] = with_bias_spread()(classifier, texts, predictions)
+    assert spread.sum() == pytest.approx(plain.attrs["value"], rel=1e-4)
+    ratio = (spread - plain.values) / np.abs(plain.values)
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
+    [products] = ALTERNATIVES["products all to their first factor"](classifier, texts, predictions)
+    np.testing.assert_array_equal(products, plain.values)  # a frozen BERT multiplies no two live factors
+    [tanh] = at_one_point(("tanh",), reference=False)(classifier, texts, predictions)
+    assert np.abs(tanh - plain.values).max() > 1e-4
 
 
 def test_candidates_have_names_of_their_own() -> None:

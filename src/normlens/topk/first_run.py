@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -68,9 +68,8 @@ class FirstRuns:
             return
         self.running = True
         inputs = shortened(part, args, kwargs)
-        devices = [] if part.device.type == "cpu" else [part.device]
         try:
-            with torch.no_grad(), torch.random.fork_rng(devices, device_type=part.device.type), _evaluating(part):
+            with torch.no_grad(), _random_numbers_kept(part.device), _evaluating(part):
                 self._compared(part, inputs, lambda name: _agrees(part, inputs, name))
         except NormLensError:
             raise
@@ -124,6 +123,13 @@ def _first_numbers(output: Any) -> Tensor:
         if isinstance(x, (tuple, list)):
             waiting = [*x, *waiting]
     return torch.zeros(0)
+
+
+def _random_numbers_kept(device: torch.device) -> AbstractContextManager[None]:
+    """Leave the generators as they were; of a device that torch has no module for, that of the CPU alone."""
+    if device.type == "cpu" or not hasattr(torch, device.type):
+        return torch.random.fork_rng([])
+    return torch.random.fork_rng([device], device_type=device.type)
 
 
 @contextmanager
