@@ -20,7 +20,7 @@ def page(parts: Mapping[str, Any]) -> str:
     sections = [f"# Word alignment\n\nPublished numbers: {KOBAYASHI_2020}. AER in %, lower is better."]
     makers: list[tuple[str, str, Callable[[], str], bool]] = [
         ("Weight against norm", "paper", lambda: _beside_paper(_kind(models, "unguided")), True),
-        ("Norm minus weight", "differences", lambda: _differences(models), bool(models)),
+        ("Norm minus weight", "differences", lambda: _differences(models), any(map(_has_differences, models.values()))),
         ("Every model", "models", lambda: _models(models), bool(models)),
         ("Which layer, without annotated links", "rules", lambda: _rules(models), bool(models)),
         ("Heads", "heads", lambda: _heads(models), bool(models)),
@@ -101,10 +101,16 @@ def _models(models: Mapping[str, Any]) -> str:
     return "AER of each layer, first to last.\n\n" + markdown_table(["model", "processor", "BLEU / chrF", *ways], rows)
 
 
+def _has_differences(part: Mapping[str, Any]) -> bool:
+    return any("minus_weight" in row for row in part["table"])
+
+
 def _differences(models: Mapping[str, Any]) -> str:
-    """AER by norm minus AER by weight, layer by layer, with its interval over sentences."""
+    """AER by norm minus AER by weight, layer by layer, with its interval over sentences, where that was measured."""
     rows = []
     for name, part in models.items():
+        if not _has_differences(part):
+            continue
         for setting in SETTINGS:
             apart = {
                 row["layer"]: row["minus_weight"]
@@ -180,10 +186,12 @@ def _directions(parts: Mapping[str, Any]) -> str:
                 ahead += [
                     f"* {pair}, balance {balance:g}, {row['how']}: {_interval(row['minus_rival'])}"
                     for row in part["table"]
-                    if row["balance"] == balance and row["how"] in ("intersection", "grow-diag")
+                    if row["balance"] == balance
+                    and row["how"] in ("intersection", "grow-diag")
+                    and "minus_rival" in row
                 ]
-    below = "AER minus that of a run of eflomal on the pair's text, joined the same way, with 95 % intervals:\n\n"
-    return markdown_table(["aligner", "balance", *ways], rows) + "\n\n" + below + "\n".join(ahead)
+    below = "\n\nAER minus that of a run of eflomal on the pair's text, joined the same way, with 95 % intervals:\n\n"
+    return markdown_table(["aligner", "balance", *ways], rows) + (below + "\n".join(ahead) if ahead else "")
 
 
 def _ways(parts: Mapping[str, Any]) -> str:
@@ -206,12 +214,12 @@ def _chosen(label: str, part: Mapping[str, Any]) -> str:
     best = part["chosen"]
     threshold = f" at {best['threshold']:g}" if best["threshold"] else ""
     low, high = best["interval"]
+    rival = f", {_interval(best['minus_rival'])} from eflomal's grow-diag" if "minus_rival" in best else ""
     lowest = min(part["ways"], key=lambda row: float(row["aer"]))
     return (
         f"* {label}: held-out pairs choose {best['reading']}, balance {best['balance']:g}, {best['how']}{threshold}: "
-        f"**{best['aer']:.1f}** ({low:.1f} to {high:.1f}), {_interval(best['minus_rival'])} from eflomal's "
-        f"grow-diag; the lowest of all {len(part['ways'])}, by the annotated links, "
-        f"is {lowest['aer']:.1f} ({lowest['reading']}, balance {lowest['balance']:g}, {lowest['how']})."
+        f"**{best['aer']:.1f}** ({low:.1f} to {high:.1f}){rival}; the lowest of all {len(part['ways'])}, by the annotated "
+        f"links, is {lowest['aer']:.1f} ({lowest['reading']}, balance {lowest['balance']:g}, {lowest['how']})."
     )
 
 
