@@ -241,7 +241,7 @@ class Lens:
         if target_text is None and getattr(self.model.config, "is_encoder_decoder", False):
             raise InvalidInput(
                 f"{type(self.model).__name__} is an encoder–decoder: expected target_text=, the second text, which is read "
-                "teacher-forced (target= is what is explained)."
+                "teacher-forced (target= is what is explained); for a classifier, the same text again."
             )
         if not is_one_input(inputs):
             examples = self._examples(inputs, target_text, None)

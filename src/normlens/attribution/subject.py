@@ -80,9 +80,10 @@ class Subject:
             raise
         except Exception as error:
             given = ", ".join(f"{name} {tuple(x.shape)}" for name, x in inputs.items())
+            alone = " Some models read one text at a time only: batch_size=1." if len(self) > 1 else ""
             raise InvalidInput(
                 f"{type(self.model).__name__} can't run on {given}: {error}. Expected what its forward takes, neither too "
-                "short nor too long for it."
+                f"short nor too long for it.{alone}"
             ) from error
 
     @property
