@@ -86,7 +86,7 @@ def _along_training(curves: Mapping[str, Any], references: Mapping[str, float]) 
         for name, value in references.items():
             axes.axhline(100 * value, color="#999999", linewidth=1, linestyle=":")
             axes.annotate(
-                f"{name}, one direction", (1, 100 * value), xycoords=("axes fraction", "data"),
+                name, (1, 100 * value), xycoords=("axes fraction", "data"),
                 xytext=(-4, -9),
                 ha="right", textcoords="offset points", fontsize=7.5, color="#666666",
             )  # fmt: skip
