@@ -1,4 +1,4 @@
-"""Hooks on modules: on while a context lasts, and gone afterwards."""
+"""Hooks on modules: ours, on while a context lasts and gone afterwards, and those of others, which are refused."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
+
+from normlens.errors import UnsupportedArchitecture
 
 Enter = Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any]], None]
 Leave = Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any], Any], None]
@@ -34,3 +36,33 @@ def entered_and_left(modules: Iterable[nn.Module], enter: Enter, leave: Leave) -
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def as_it_is(model: nn.Module) -> Iterator[None]:
+    """The model's own function: dropout off, nobody's hooks on its layers. To be entered while the model is locked.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        Naming the first layer with a hook that isn't ours: it may change what the layer gives, unseen.
+    """
+    for path, module in model.named_modules():
+        hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        if next(module.children(), None) is None and not all(map(_is_ours, hooks)):
+            raise UnsupportedArchitecture(
+                f"{path} carries a forward hook that isn't ours; it may change what the layer gives, unseen by normlens. "
+                "Remove the hook before the analysis."
+            )
+    training = [module for module in model.modules() if module.training]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _is_ours(hook: Any) -> bool:
+    """Whether a hook is part of normlens: the analysed model is then the one with k units, as was asked for."""
+    return str(getattr(hook, "__module__", "")).startswith("normlens.")

@@ -85,9 +85,8 @@ class Lens:
         Parameters
         ----------
         inputs
-            One text, a list of token ids, a list of chat messages, two texts that are read together
-            (``{"text": …, "text_pair": …}``), or an image: gives one :class:`Analysis`. An iterable of these gives an
-            iterator of them, in order; see :meth:`stream`.
+            One text, token ids, chat messages, two texts read together (``{"text": …, "text_pair": …}``), or an image:
+            gives one :class:`Analysis`. An iterable of these gives an iterator, in order; see :meth:`stream`.
         target
             For encoder–decoder models: the target text (or ids), read teacher-forced; an iterable beside an iterable.
         **options

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from normlens.examples import Example, counts_from_padding, is_ragged, pad
 from normlens.following.learning import Learner
 from normlens.following.pushing import pushing
 from normlens.frozen.call import Product
+from normlens.hooks import as_it_is
 from normlens.layout import Layout, lay_out
 from normlens.listening import Listening, by_observation, require_same_output, through_interface
 from normlens.measuring import ALL_SCOPES, TOLERANCE, Push, check_conservation, measure
@@ -237,36 +237,6 @@ class Runner:
     def _forward(self, inputs: dict[str, Tensor]) -> Any:
         chosen = {name: x for name, x in inputs.items() if name in self._arguments}
         return self._body(**chosen, use_cache=False) if "use_cache" in self._arguments else self._body(**chosen)
-
-
-@contextmanager
-def as_it_is(model: torch.nn.Module) -> Iterator[None]:
-    """The model's own function: dropout off, nobody's hooks on its layers. To be entered while the model is locked.
-
-    Raises
-    ------
-    UnsupportedArchitecture
-        Naming the first layer with a hook that isn't ours: it may change what the layer gives, unseen.
-    """
-    for path, module in model.named_modules():
-        hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-        if next(module.children(), None) is None and not all(map(_is_ours, hooks)):
-            raise UnsupportedArchitecture(
-                f"{path} carries a forward hook that isn't ours; it may change what the layer gives, unseen by normlens. "
-                "Remove the hook before the analysis."
-            )
-    training = [module for module in model.modules() if module.training]
-    try:
-        model.eval()
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
-def _is_ours(hook: Any) -> bool:
-    """Whether a hook is part of normlens: the analysed model is then the one with k units, as was asked for."""
-    return str(getattr(hook, "__module__", "")).startswith("normlens.")
 
 
 def _kind(example: Example) -> tuple[str, ...]:

@@ -17,9 +17,10 @@ from normlens.anatomy import SCOPES, Block, BlockAnatomy, Scope
 from normlens.capture import AttentionCall
 from normlens.errors import AnotherWay, InvalidInput, UnsupportedArchitecture
 from normlens.examples import Example
+from normlens.hooks import as_it_is
 from normlens.layout import Layout
 from normlens.measuring import Measures, check_conservation, measure
-from normlens.running import Runner, as_it_is
+from normlens.running import Runner
 from normlens.tracing import Tracer
 
 

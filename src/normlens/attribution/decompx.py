@@ -132,7 +132,7 @@ def _one_map(
 def _place(subject: Subject, at: Any) -> tuple[str | Site, str]:
     """The site whose vectors are split, and whose tokens lie there: the source's or the target's."""
     if at is None:
-        return subject.last_hidden_states(), "target"
+        return subject.path_of_hidden_states(), "target"
     site = at if isinstance(at, Site) else Site(at) if isinstance(at, str) else None
     if site is None:
         raise InvalidInput(

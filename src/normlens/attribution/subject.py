@@ -100,7 +100,7 @@ class Subject:
             body, accepted = inner, frozenset(inspect.signature(inner.forward).parameters)  # stand-alone decoders
         return replace(self, model=body, together=Together(body, accepted))
 
-    def last_hidden_states(self) -> str:
+    def path_of_hidden_states(self) -> str:
         """Path of the module that gives the last hidden states: the last to end that isn't part of another such module.
 
         Raises

@@ -12,7 +12,8 @@ from normlens.anatomy import Block, BlockAnatomy, Scope
 from normlens.contributions import Contributions
 from normlens.errors import AnotherWay, UnsupportedArchitecture
 from normlens.examples import Example
-from normlens.running import Runner, as_it_is
+from normlens.hooks import as_it_is
+from normlens.running import Runner
 from normlens.tracing import Tracer
 
 
