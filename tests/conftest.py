@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 import torch
 from architectures import tiny
+from fewer_digits import WAYS, FewerDigits
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Punctuation, Sequence, WhitespaceSplit
@@ -40,6 +41,13 @@ def lens_of() -> MakeLens:
         return normlens.load((tiny.build(model_type, dtype=dtype), None))
 
     return make
+
+
+@pytest.fixture(params=WAYS)
+def fewer_digits(request: pytest.FixtureRequest) -> FewerDigits:
+    """A context in which torch computes float32 with fewer digits, as it was told to outside of normlens."""
+    way: FewerDigits = request.param
+    return way
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from transformers import BatchFeature, PretrainedConfig, PreTrainedModel, PreTra
 from normlens.encoding import Tokens, encode_chat, encode_ids, encode_pair, encode_text, is_pair
 from normlens.errors import InvalidInput
 from normlens.loading import LoadedModel
+from normlens.precision import full_precision
 
 UNLIMITED = 10**9  # tokenizers without a limit report something astronomical
 
@@ -159,6 +160,7 @@ class ExampleMaker:
         }
         return Tokens(text=tokens.text, **shifted)
 
+    @full_precision()
     def _continued(self, prompt: Tokens, count: int) -> Tokens:
         """The prompt and what the model adds to it, greedily."""
         model = self.loaded.model

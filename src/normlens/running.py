@@ -24,6 +24,7 @@ from normlens.hooks import as_it_is
 from normlens.layout import Layout, lay_out
 from normlens.listening import Listening, by_observation, require_same_output, through_interface
 from normlens.measuring import ALL_SCOPES, TOLERANCE, Push, check_conservation, measure
+from normlens.precision import full_precision
 from normlens.recording import Recorder, Reduction
 from normlens.reducing import first_token
 from normlens.tracing import Tracer, unfinished, unheard
@@ -59,6 +60,7 @@ class Runner:
         """Whether inputs like this one can be padded: every attention call is as long as the tokens it reads."""
         return self._anatomy(example)[2]
 
+    @full_precision()
     def run(
         self,
         batch: Sequence[Example],
@@ -164,6 +166,7 @@ class Runner:
             check_conservation(measures, block.path, self.model.dtype, part)
             recorder.add(known, measures, targets)
 
+    @full_precision()
     def _anatomy(self, example: Example, layers: bool = False) -> tuple[Layout, Listening, bool]:
         """Layout (with the blocks' layers if asked), the way of listening, and whether batches can be padded.
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from architectures import tiny
+from fewer_digits import FewerDigits
 from numpy.typing import NDArray
 from sentences import SOURCES, TARGETS
 from transformers import PreTrainedTokenizerFast
@@ -101,6 +102,14 @@ def test_a_batch_gives_the_numbers_of_one_at_a_time_in_order(marian: Extractor) 
     for pair, one, other in zip(pairs, marian.soft(pairs, Reading(1)), single.soft(pairs, Reading(1)), strict=True):
         assert (one.source, one.target) == (pair.source, pair.target)
         np.testing.assert_allclose(one.values, other.values, rtol=1e-4, atol=1e-7)
+
+
+def test_a_pair_is_read_with_all_digits(marian: Extractor, fewer_digits: FewerDigits) -> None:
+    pair = marian.pair(*WORDS)
+    (plain,) = marian.soft([pair], Reading(1))
+    with fewer_digits():
+        (found,) = marian.soft([pair], Reading(1))
+    np.testing.assert_array_equal(found.values, plain.values)
 
 
 def test_weights_of_a_row_add_up_to_one(marian: Extractor) -> None:

@@ -190,3 +190,10 @@ def test_bad_input_says_what_was_expected(adding, classifier, reader):
     training.model.train()
     with pytest.raises(InvalidInput, match="training mode"):
         LensClassifier(training)
+
+
+def test_probabilities_have_all_digits(classifier, fewer_digits):
+    ids = [LensClassifier(classifier).encode("the cat sat here .").ids]
+    with fewer_digits():
+        found = LensClassifier(classifier).probabilities(ids)
+    np.testing.assert_array_equal(found, LensClassifier(classifier).probabilities(ids))

@@ -20,6 +20,7 @@ from normlens.examples import Example
 from normlens.hooks import as_it_is
 from normlens.layout import Layout
 from normlens.measuring import Measures, check_conservation, measure
+from normlens.precision import full_precision
 from normlens.running import Runner
 from normlens.tracing import Tracer
 
@@ -66,6 +67,7 @@ class CrossReader(Runner):
         layout = self._anatomy(example)[0]
         return layout.groups[self._name(layout)][layer].scopes
 
+    @full_precision()
     def measured(
         self, batch: Sequence[Example], layers: Sequence[int], scope: Scope = "attention"
     ) -> list[tuple[Measures, ...]]:

@@ -18,6 +18,7 @@ from normlens.attribution.subject import Subject
 from normlens.attribution.visiting import VisitingRunner
 from normlens.errors import InvalidInput
 from normlens.examples import Example
+from normlens.precision import full_precision
 
 _WINDOW = 8  # batches whose texts are sorted by length together
 
@@ -86,6 +87,7 @@ class Attributor:
                     done[k] = result.assign_attrs({**attributes(window[k].example), **result.attrs})
             yield from (done[k] for k in range(len(window)))
 
+    @full_precision()
     def _run(self, texts: Sequence[_Text], question: Question) -> list[xr.DataArray]:
         batch = tuple(text.example for text in texts)
         subject = Subject(self.model, self.tokenizer, batch, self._runner, self._together)

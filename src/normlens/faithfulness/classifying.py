@@ -16,6 +16,7 @@ from normlens.examples import Example, ExampleMaker, pad
 from normlens.faithfulness.erasing import Replacement, replacement_of
 from normlens.lens import Lens
 from normlens.loading import LoadedModel
+from normlens.precision import full_precision
 
 Ids = Int[np.ndarray, " token"]
 
@@ -131,6 +132,7 @@ class LensClassifier:
                 batches.append([k])
         return batches
 
+    @full_precision()
     @torch.no_grad()
     def _forward(self, batch: Sequence[Ids]) -> Float[np.ndarray, "sequence class"]:
         examples = []

@@ -17,6 +17,7 @@ from normlens.frozen.running import frozen_run
 from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
 from normlens.frozen.tolerance import Scalar, plain_value, tolerance
+from normlens.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Check:
         return failed + ([] if self.source_share > self.tolerance else ["sources"])
 
 
+@full_precision()
 def check(
     model: PreTrainedModel,
     inputs: Mapping[str, Any],

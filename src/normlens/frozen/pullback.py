@@ -19,6 +19,7 @@ from normlens.frozen.running import frozen_run
 from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
 from normlens.frozen.tolerance import Scalar, check_value_once, require, tolerance
+from normlens.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ def pull_back(
     return result
 
 
+@full_precision()
 def split(
     model: PreTrainedModel, inputs: Mapping[str, Any], scalar: Scalar, *, product: Product, sources: str | Site | None
 ) -> PullBack:

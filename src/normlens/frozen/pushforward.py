@@ -23,6 +23,7 @@ from normlens.frozen.running import frozen_run
 from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
 from normlens.frozen.tolerance import Scalar, require
+from normlens.precision import full_precision
 
 DEFAULT_CHUNK = 32
 
@@ -167,6 +168,7 @@ class Push:
 
         return seed
 
+    @full_precision()
     def _run(self, direction: Forward, copies: int) -> tuple[Tensor, Tensor]:
         rows = self._batch * copies
         inputs = {name: repeated(x, self._batch, copies) for name, x in self._inputs.items()}
@@ -235,6 +237,7 @@ def push_through(
     return result
 
 
+@full_precision()
 def _segment_run(
     model: PreTrainedModel, segment: Callable[[Tensor], Tensor], x: Tensor, direction: Forward, product: Product
 ) -> tuple[Tensor, Tensor]:

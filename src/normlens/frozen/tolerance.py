@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from normlens.errors import ConservationError
 from normlens.frozen.running import plain_settings
+from normlens.precision import full_precision
 
 TOLERANCES: Mapping[torch.dtype, float] = {
     torch.float64: 1e-5,
@@ -49,6 +50,7 @@ def require(model: PreTrainedModel, what: str, error: float) -> None:
         )
 
 
+@full_precision()
 def plain_value(model: PreTrainedModel, inputs: Mapping[str, Any], scalar: Scalar) -> Float[Tensor, " batch"]:
     """The scalar of the model as it is, nothing frozen, with eager attention and experts."""
     with torch.no_grad(), plain_settings(model):

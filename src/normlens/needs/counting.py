@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from normlens.capture import AttentionCall, capturing
 from normlens.errors import InvalidInput
 from normlens.lens import Lens
+from normlens.precision import full_precision
 from normlens.topk.projections import Projection, find_projections
 
 COUNTS = ("weight share", "norm share", "weight", "norm", "weight renormalised", "norm renormalised")
@@ -24,6 +25,7 @@ COUNTS = ("weight share", "norm share", "weight", "norm", "weight renormalised",
 """
 
 
+@full_precision()
 def count_sources(
     model: PreTrainedModel | Lens,
     inputs: Mapping[str, Tensor],

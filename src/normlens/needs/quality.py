@@ -11,6 +11,7 @@ from torch.nn.functional import cosine_similarity
 from transformers import PreTrainedModel
 
 from normlens.errors import UnsupportedArchitecture
+from normlens.precision import full_precision
 
 _ROWS = 128  # predictions whose logits are looked at at a time
 
@@ -80,6 +81,7 @@ class PredictionQuality:
         """
         return next_token_numbers(self._run(), self._logits, self._ids)
 
+    @full_precision()
     def _run(self) -> Float[Tensor, "text token vocabulary"]:
         with torch.no_grad():
             logits: Tensor = self._model(input_ids=self._ids, use_cache=False).logits
@@ -109,6 +111,7 @@ class EmbeddingQuality:
         """Run the model as it is now; one "cosine" with the earlier embedding per text."""
         return {"cosine": cosine_similarity(self._run(), self._embeddings, dim=-1).double().cpu().numpy()}
 
+    @full_precision()
     def _run(self) -> Float[Tensor, "text d"]:
         with torch.no_grad():
             states: Tensor = self._model(input_ids=self._ids).last_hidden_state

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from normlens.capture import eager_function
 from normlens.errors import UnsupportedArchitecture
 from normlens.measuring import TOLERANCE
+from normlens.precision import full_precision
 from normlens.topk.attention import topk_attention
 
 _COMPARED_TARGETS = 8
 
 
+@full_precision()
 def require_same_attention(
     module: nn.Module,
     query: Tensor,

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from normlens.capture import attention_implementation
 from normlens.errors import NormLensError, UnsupportedArchitecture
 from normlens.measuring import TOLERANCE
+from normlens.precision import full_precision
 
 _COMPARED_LENGTH = 16
 _SEQUENCES = {"input_ids", "inputs_embeds", "token_type_ids", "decoder_input_ids", "decoder_inputs_embeds"}
@@ -63,6 +64,7 @@ class FirstRuns:
         for handle in self._handles:
             handle.remove()
 
+    @full_precision()
     def _before(self, part: PreTrainedModel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.running or part in self._seen or not self._concerned(part):
             return

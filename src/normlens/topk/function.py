@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from normlens.precision import without_autocast
 from normlens.topk.scores import ScoreRule, grouped_product, grouped_transposed_product
 from normlens.topk.selection import chosen_sources
 
@@ -80,6 +81,7 @@ class TopKAttention(torch.autograd.Function):
     """Attention over the sources that each target keeps; see `normlens.topk.topk_attention`."""
 
     @staticmethod
+    @without_autocast()
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, sinks: Tensor | None, plan: Plan
     ) -> Tensor:
@@ -108,6 +110,7 @@ class TopKAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @without_autocast()
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of query, key, value, bias and sinks."""
         query, key, value, bias, sinks, log_sums, *left = ctx.saved_tensors

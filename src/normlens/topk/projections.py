@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from normlens.anatomy import Block, working_precision
 from normlens.capture import capturing
 from normlens.errors import UnsupportedArchitecture
+from normlens.precision import full_precision
 from normlens.topk.selection import log_vector_norms, projection_factors
 from normlens.tracing import Tracer
 
@@ -53,6 +54,7 @@ class Projection:
             return log_vector_norms(value, self.factors())
 
 
+@full_precision()
 def find_projections(part: PreTrainedModel, inputs: dict[str, Any]) -> dict[nn.Module, Projection]:
     """Run a model once and note the projection behind each attention module.
 

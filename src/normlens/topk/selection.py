@@ -11,6 +11,7 @@ from torch import Tensor
 
 from normlens.errors import InvalidInput
 from normlens.norms import split_projection
+from normlens.precision import without_autocast
 
 CHOICES = ("weight", "norm", "random", "recent")
 """By what sources can be chosen: α; α‖f(x)‖; by chance; those nearest to the target."""
@@ -87,6 +88,7 @@ def _nearness(scores: Tensor, positions: Tensor) -> Tensor:
     return -torch.where(distance < 0, 0.25 - distance, distance.to(scores.dtype)).expand(scores.shape)
 
 
+@without_autocast()
 def projection_factors(
     projection: Float[Tensor, "heads_x_head_dim d"], heads: int
 ) -> Float[Tensor, "head head_dim head_dim"]:
@@ -99,6 +101,7 @@ def projection_factors(
     return factors
 
 
+@without_autocast()
 def log_vector_norms(
     value: Float[Tensor, "batch kv_head source head_dim"], factors: Float[Tensor, "head rank head_dim"]
 ) -> Float[Tensor, "batch head source"]:

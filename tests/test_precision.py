@@ -1,0 +1,168 @@
+"""Torch may be told to compute float32 with fewer digits: what we measure is the same, bit by bit, and its settings stay."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from architectures import tiny
+from fewer_digits import FewerDigits, fast_products
+from transformers import LlamaForCausalLM, PreTrainedModel
+
+import normlens
+from normlens import frozen, topk
+from normlens.attribution import VectorNorm
+from normlens.needs import count_sources, quality_of
+from normlens.precision import full_precision
+
+MakeLens = Callable[..., normlens.Lens]
+Tokens = Callable[[int, int], list[int]]
+METHODS = ("decompx", "integrated_gradients", "gradient_input", "alti", "value_zeroing", "norm_rollout")
+
+
+def settings() -> list[str]:
+    backends: Any = torch.backends
+    parts = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
+    parts += (backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn)
+    return [part.fp32_precision for part in parts]
+
+
+def fresh(model_type: str) -> normlens.Lens:
+    """A model that nothing is known of yet: its first look is taken with fewer digits, too."""
+    return normlens.load((tiny.build(model_type), None))
+
+
+def with_head(model: PreTrainedModel) -> PreTrainedModel:
+    """A tiny Llama as a language model."""
+    whole = LlamaForCausalLM(model.config).eval()
+    whole.model.load_state_dict(model.state_dict())
+    whole.lm_head.weight = whole.get_input_embeddings().weight
+    return whole
+
+
+def test_an_analysis_has_all_digits(fewer_digits: FewerDigits, tokens: Tokens) -> None:
+    plain = fresh("llama").analyze(tokens(12, 0), through="block")
+    with fewer_digits():
+        given = fresh("llama").analyze(tokens(12, 0), through="block")
+    xr.testing.assert_identical(given.data["decoder"].to_dataset(), plain.data["decoder"].to_dataset())
+
+
+def test_an_image_is_read_with_all_digits(fewer_digits: FewerDigits) -> None:
+    image = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
+    plain = fresh("vit").analyze(image)
+    with fewer_digits():
+        given = fresh("vit").analyze(image)
+    xr.testing.assert_identical(given.data["encoder"].to_dataset(), plain.data["encoder"].to_dataset())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_attribution_has_all_digits(
+    method: str, fewer_digits: FewerDigits, lens_of: MakeLens, tokens: Tokens
+) -> None:
+    lens, given = lens_of("bert"), {"target": VectorNorm(), "position": 0} if METHODS.index(method) < 3 else {}
+    plain = lens.attribute(tokens(9, 0), method=method, **given)
+    with fewer_digits():
+        other = lens.attribute(tokens(9, 0), method=method, **given)
+    np.testing.assert_array_equal(other.values, plain.values)
+
+
+def test_both_directions_have_all_digits(fewer_digits: FewerDigits, tokens: Tokens) -> None:
+    def numbers() -> list[torch.Tensor]:
+        model = tiny.build("gpt2")
+        inputs = {"input_ids": torch.tensor([tokens(7, 0)])}
+        pushed = frozen.push_forward(model, inputs, "h.0", chunk_size=3)
+        passed = frozen.push_through(model, model.h[1].mlp, pushed.output, pushed.vectors)
+        pulled = frozen.pull_back(model, inputs, lambda output: output.last_hidden_state[:, -1, 0])
+        assert frozen.check(model, inputs, lambda output: output.last_hidden_state[:, -1, 0]).failures() == []
+        return [pushed.vectors, pushed.bias, passed.vectors, passed.output, pulled.shares, pulled.value]
+
+    plain = numbers()
+    with fewer_digits():
+        given = numbers()
+    assert all(map(torch.equal, given, plain))
+
+
+def test_what_is_left_out_is_counted_with_all_digits(fewer_digits: FewerDigits, tokens: Tokens) -> None:
+    ids = torch.tensor([tokens(9, 0), tokens(9, 1)])
+
+    def numbers(model_type: str) -> list[np.ndarray]:
+        model = tiny.build(model_type)
+        if model_type == "llama":
+            model = with_head(model)
+        quality = quality_of(model, ids)
+        with topk.use(model, k=2, by="norm"):
+            found = quality.now()
+        counts = count_sources(model, {"input_ids": ids}, targets=[8])
+        return [
+            *found.values(),
+            *quality.dense.values(),
+            *(x.numpy() for kinds in counts.values() for x in kinds.values()),
+        ]
+
+    for model_type in ("llama", "bert"):
+        plain = numbers(model_type)
+        with fewer_digits():
+            given = numbers(model_type)
+        for one, other in zip(given, plain, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_what_a_decoder_adds_is_generated_with_all_digits(tokens: Tokens) -> None:
+    lens = normlens.load((with_head(tiny.build("llama")), None))
+    inside: list[list[str]] = []
+    generate = lens.model.generate
+
+    def watched(*given: Any, **options: Any) -> Any:
+        inside.append(settings())
+        return generate(*given, **options)
+
+    lens.model.generate = watched
+    with fast_products():
+        lens.analyze(tokens(5, 0), generate=2)
+    assert [set(found) for found in inside] == [{"ieee"}]
+
+
+def test_settings_are_exact_inside_and_put_back(lens_of: MakeLens, tokens: Tokens) -> None:
+    inside: list[list[str]] = []
+
+    def look(output: Any) -> torch.Tensor:
+        inside.append(settings())
+        return output.last_hidden_state[:, 0, 0]
+
+    with fast_products():
+        before, asked = settings(), torch.get_float32_matmul_precision()
+        lens_of("bert").attribute(tokens(9, 0), target=look)
+        assert (settings(), torch.get_float32_matmul_precision()) == (before, asked)
+    assert inside
+    assert all(value == "ieee" for found in inside for value in found)
+
+
+def test_settings_are_put_back_after_an_error() -> None:
+    before = settings()
+    with pytest.raises(ZeroDivisionError), full_precision():
+        raise ZeroDivisionError
+    assert settings() == before
+
+
+def test_the_last_of_two_threads_puts_settings_back() -> None:
+    entered, left = threading.Event(), threading.Event()
+
+    @full_precision()
+    def outlasts() -> None:
+        entered.set()
+        left.wait(10)
+
+    before = settings()
+    other = threading.Thread(target=outlasts)
+    with full_precision():
+        other.start()
+        entered.wait(10)
+    assert set(settings()) == {"ieee"}
+    left.set()
+    other.join()
+    assert settings() == before
