@@ -1,7 +1,8 @@
 """Why integrated gradients find more than one frozen model: one thing changed at a time, on SST's dev sentences.
 
-``python reproduce/attribution_alternatives.py --model runs/sst/model --data ../shared/data``. Nothing here is chosen or
-measured on the test part; `attribution_table.py` does that.
+``python reproduce/attribution_alternatives.py --model runs/sst-1/model runs/sst-2/model --data ../shared/data``: models that
+differ in their seed alone are averaged sentence by sentence. Nothing here is chosen or measured on the test part;
+`attribution_table.py` does that.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+import xarray as xr
+from attribution_biases import logits_by_source
 from attribution_page import aopc_cell
 from attribution_table import RESULTS, predictions_of, records
 from attribution_ways import LAYER, Predictions, Way, scores, targets
@@ -28,7 +31,7 @@ from torch import Tensor
 
 import normlens
 from normlens import Lens, NormLensError
-from normlens.faithfulness import Design, LensClassifier, difference, evaluate, summary
+from normlens.faithfulness import MEASURES, Design, LensClassifier, difference, evaluate, summary
 from normlens.frozen import operations, rules
 from normlens.frozen.directions import Backward
 from normlens.frozen.running import frozen_run
@@ -36,6 +39,7 @@ from normlens.frozen.running import frozen_run
 NAME = "attribution_alternatives"
 PLAIN, RIVAL = "DecompX", "integrated gradients from [MASK]"
 EVERYTHING = ("layer_norm", "softmax", "gelu", "tanh")
+ERASURES = ("mask", "delete")
 DESIGN = Design(baselines=("random", "leave_one_out"), bins=(0.5,), draws=1)
 
 Scored = list[Float[np.ndarray, " token"]]
@@ -50,7 +54,7 @@ def asked(method: str, **options: Any) -> Scorer:
 
 
 def with_bias_spread() -> Scorer:
-    """DecompX with the bias share handed out to the sources, in proportion to |share|, as the published code can."""
+    """DecompX with the bias share handed out to the sources at the end, in proportion to |share|."""
 
     def scored(lens: Lens, texts: Sequence[str], predictions: Predictions) -> Scored:
         found = []
@@ -58,6 +62,20 @@ def with_bias_spread() -> Scorer:
             result = lens.attribute(text, target=target)
             sizes = np.abs(result.values)
             found.append(result.values + result.attrs["bias_share"] * sizes / sizes.sum())
+        return found
+
+    return scored
+
+
+def with_biases_spread_within() -> Scorer:
+    """DecompX from the embedding layer on, each bias handed out where it is added, as the published code does."""
+
+    def scored(lens: Lens, texts: Sequence[str], predictions: Predictions) -> Scored:
+        classifier, found = LensClassifier(lens), []
+        for text, (plus, minus) in zip(texts, targets(predictions, "difference"), strict=True):
+            ids = torch.tensor(classifier.encode(text).ids, device=lens.model.device)[None]
+            logits = logits_by_source(lens.model, ids, spread=True)
+            found.append((logits[:, plus] - logits[:, minus]).double().cpu().numpy())
         return found
 
     return scored
@@ -92,7 +110,8 @@ def at_one_point(freed: Sequence[str] = (), *, reference: bool = True, of_layer:
 ALTERNATIVES: dict[str, Scorer] = {
     PLAIN: asked("decompx"),
     "from the embedding layer on": asked("decompx", **LAYER),
-    "biases spread over the words": with_bias_spread(),
+    "biases spread over the words at the end": with_bias_spread(),
+    "from the embedding layer on, biases spread where they are added": with_biases_spread_within(),
     "products all to their first factor": asked("decompx", product="first"),
     "true derivative of the head's tanh": at_one_point(("tanh",), reference=False),
     "relative to [MASK]": at_one_point(),
@@ -152,15 +171,17 @@ def freeing(names: Sequence[str]) -> Iterator[None]:
         rules.share_of = share
 
 
-def measure(lens: Lens, texts: Sequence[str], labels: Sequence[int], seed: int, resamples: int) -> dict[str, Any]:
-    """AOPC of every alternative by both erasures, and its difference to DecompX on the same texts."""
+def measure(lens: Lens, texts: Sequence[str], labels: Sequence[int]) -> xr.Dataset:
+    """AOPC of every alternative on every text, by both erasures."""
     predictions = predictions_of(lens, texts)
     given = {name: scorer(lens, texts, predictions) for name, scorer in ALTERNATIVES.items()}
-    return summarised(evaluate(lens, texts, given, labels=labels, design=DESIGN), seed, resamples)
+    found = evaluate(lens, texts, given, labels=labels, design=DESIGN)
+    return found[list(MEASURES)].reset_coords(drop=True)
 
 
-def summarised(found: Any, seed: int, resamples: int) -> dict[str, Any]:
-    """Means and paired differences with their intervals."""
+def summarised(models: Sequence[xr.Dataset], seed: int, resamples: int) -> dict[str, Any]:
+    """Means and paired differences with their intervals, over texts, of what the models give on average for each text."""
+    found = xr.concat(models, "model").mean("model")
     names = [str(name) for name in found["attribution"].values]
     pairs = [
         *((name, PLAIN) for name in names if name != PLAIN),
@@ -171,6 +192,14 @@ def summarised(found: Any, seed: int, resamples: int) -> dict[str, Any]:
         "texts": found.sizes["text"],
         "table": [row for row in records(summary(found, seed=seed, resamples=resamples)) if row["measure"] == "aopc"],
         "against": [row for table in tables for row in records(table) if row["measure"] == "aopc"],
+        "models": [
+            {
+                how: {name: round(float(means.sel(attribution=name, erasure=how)), 4) for name in names}
+                for how in map(str, one["erasure"].values)
+            }
+            for one in models
+            for means in [one["aopc"].mean("text")]
+        ],
     }
 
 
@@ -180,8 +209,11 @@ def page(kept: dict[str, Any]) -> str:
     names = dict.fromkeys(row["method"] for row in kept["table"])
     rows = []
     for name in sorted(names, key=lambda name: -numbers[name, "mask"]["value"]):
-        cells = [aopc_cell(numbers[name, how]) for how in ("mask", "delete")]
-        cells += [aopc_cell(numbers[f"{name} − {PLAIN}", how]) if name != PLAIN else "–" for how in ("mask", "delete")]
+        cells = [aopc_cell(numbers[name, how]) for how in ERASURES]
+        for how in ERASURES:
+            cells.append(
+                "–" if name == PLAIN else aopc_cell(numbers[f"{name} − {PLAIN}", how]) + _each(kept, name, how)
+            )
         rows.append([name.replace("_", "-"), *cells])
     beside = [
         f"{name} − {RIVAL}: {aopc_cell(numbers[f'{name} − {RIVAL}', 'mask'])} masked, "
@@ -191,10 +223,17 @@ def page(kept: dict[str, Any]) -> str:
     ]
     headings = ["what is changed", "AOPC, masked", "AOPC, deleted", "more than DecompX, masked", "deleted"]
     note = (
-        f"SST, MiniLM, {kept['texts']} sentences of **dev**, words erased in steps of 10 %, 95 % intervals (bootstrap over "
-        "sentences). Target: the difference of the two logits; integrated gradients with 12 points. " + " ".join(beside)
+        f"SST, MiniLM, {kept['texts']} sentences of **dev**, words erased in steps of 10 %; mean over {len(kept['models'])} "
+        "models that differ in the seed of their fine-tuning, 95 % intervals (bootstrap over sentences), and behind the "
+        "differences those of each model. Target: the difference of the two logits; integrated gradients with 12 points. "
+        + " ".join(beside)
     )
     return f"<!-- --8<-- [start:table] -->\n{markdown_table(headings, rows)}\n\n{note}\n<!-- --8<-- [end:table] -->\n"
+
+
+def _each(kept: dict[str, Any], name: str, how: str) -> str:
+    """The difference to DecompX in each model."""
+    return "; " + ", ".join(f"{model[how][name] - model[how][PLAIN]:.3f}" for model in kept["models"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -202,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data = os.environ.get("NORMLENS_DATA")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--model", type=Path, required=True, help="folder of a classifier that finetune.py made for sst"
+        "--model", type=Path, nargs="+", required=True, help="folders of classifiers that finetune.py made for sst"
     )
     parser.add_argument("--data", type=Path, default=data, required=data is None, help="default: $NORMLENS_DATA")
     parser.add_argument("--dev", type=int, default=60, help="sentences (default: %(default)s)")
@@ -212,7 +251,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         part = read_classified("sst", options.data).dev.limited(options.dev)
-        kept = measure(normlens.load(options.model), part.texts, part.labels, options.seed, options.resamples)
+        found = [measure(normlens.load(model), part.texts, part.labels) for model in options.model]
+        kept = summarised(found, options.seed, options.resamples)
     except NormLensError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -30,6 +30,9 @@ BASELINE_NAMES = {
 COMPARED = {"DecompX": "against", "DecompX, averaged": "averaged_against"}
 """The rows that are compared with all others, text by text, and the names of these sections."""
 
+TO_BEAT = ("integrated gradients", "gradient × input", "ALTI", "GlobEnc (N-Enc)")
+"""What the exact method was expected to be ahead of."""
+
 Entry = Mapping[str, Any]
 Numbers = dict[tuple[str, str, str], dict[str, Any]]
 
@@ -47,6 +50,8 @@ def page(kept: Mapping[str, Entry]) -> str:
                 for one, name in COMPARED.items()
                 if any(row["method"].startswith(f"{one} − ") for row in entry["against"])
             ]
+        if "others" in entry:
+            parts.append(_section(f"{title}: other seeds", f"{task}_others", _others(entry)))
         if "saliency" in entry:
             parts.append(_section(f"{title}: maps and gradients", f"{task}_saliency", _saliency(entry)))
         if "candidates" in entry:
@@ -158,6 +163,36 @@ def _against(entry: Entry, one: str) -> str:
     return (
         f"{one}: difference in AOPC over the same texts, with 95 % intervals (paired bootstrap), and whether it is better "
         f"beyond them.\n\n" + markdown_table([f"{one} less", "by masking", "beyond", "by deletion", "beyond"], rows)
+    )
+
+
+def _others(entry: Entry) -> str:
+    """AOPC in every model, and how far one frozen model is ahead of what it was to beat."""
+    models = [entry, *entry["others"]]
+    tables = [_numbers(model["table"]) for model in models]
+    rows = [
+        [f"*{shown(row)}*" if row in BASELINES else row]
+        + [f"{numbers[row, how, 'aopc']['value']:.3f}" for how in ("mask", "delete") for numbers in tables]
+        for row in sorted_rows(entry)
+    ]
+    headings = [f"{word}, model {k + 1}" for word in ("masked", "deleted") for k in range(len(models))]
+    against = [_numbers(model["against"]) for model in models]
+    ahead = [
+        [f"{one} less {row}", "masked" if how == "mask" else "deleted"]
+        + [_cell(numbers[f"{one} − {row}", how, "aopc"], "aopc") for numbers in against]
+        for one in COMPARED
+        for row in TO_BEAT
+        for how in ("mask", "delete")
+    ]
+    accuracies = ", ".join(f"{100 * model['training']['test_accuracy']:.1f} %" for model in models)
+    return "\n\n".join(
+        [
+            f"{len(models)} models that differ in the seed of their fine-tuning alone ({accuracies} right on the whole test "
+            f"part), the same {entry['test']:,} texts, what was chosen with model 1 used for all. AOPC:",
+            markdown_table(["method", *headings], rows),
+            "Differences over the same texts, with 95 % intervals:",
+            markdown_table(["AOPC of", "words", *(f"model {k + 1}" for k in range(len(models)))], ahead),
+        ]
     )
 
 

@@ -95,6 +95,16 @@ def test(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Nam
     }
 
 
+def others(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Namespace) -> Entry:
+    """Measure models of other seeds on the same texts, with what was chosen for the first one."""
+    found = []
+    for model in options.others:
+        measured = test(normlens.load(model), texts, entry, options)
+        kept = {part: [row for row in measured[part] if row["measure"] == "aopc"] for part in ("table", "against")}
+        found.append({"training": training_of(model), "test": measured["test"], "right": measured["right"], **kept})
+    return {"others": found} if found else {}
+
+
 def cost(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Namespace) -> Entry:
     """Measure processor time and memory of the chosen ways on a few texts."""
     part = measured_part(texts, options).limited(FOR_COSTS)
@@ -114,6 +124,7 @@ def saliency(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse
 PARTS: dict[str, Callable[[Lens, ClassifiedTexts, Entry, argparse.Namespace], Entry]] = {
     "choose": choose,
     "test": test,
+    "others": others,
     "cost": cost,
     "saliency": saliency,
 }
@@ -163,14 +174,11 @@ def records(table: Any) -> list[dict[str, Any]]:
 
 def about(lens: Lens, texts: ClassifiedTexts, model: Path, options: argparse.Namespace) -> Entry:
     """What was measured with what."""
-    path = model / "training.json"
-    training = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    kept = ("learning_rate", "dev_accuracy", "test_accuracy", "seconds", "cpu_seconds", "hardware", "parameters")
     return {
         "data": texts.about,
         "classes": texts.classes,
         "model_type": lens.model.config.model_type,
-        "training": {name: training[name] for name in kept if name in training},
+        "training": training_of(model),
         "part": "dev (a pilot)" if options.pilot else "test",
         "by": options.by,
         "seed": options.seed,
@@ -180,6 +188,14 @@ def about(lens: Lens, texts: ClassifiedTexts, model: Path, options: argparse.Nam
         "torch": str(torch.__version__),
         "transformers": transformers.__version__,
     }
+
+
+def training_of(model: Path) -> Entry:
+    """How the model was trained, as far as the table tells it."""
+    path = model / "training.json"
+    training = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept = ("learning_rate", "dev_accuracy", "test_accuracy", "seconds", "cpu_seconds", "hardware", "parameters")
+    return {name: training[name] for name in kept if name in training}
 
 
 def write(kept: Mapping[str, Entry], folder: Path) -> str:
@@ -201,6 +217,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", choices=list(READERS), default="sst")
     parser.add_argument("--model", type=Path, help="folder of a classifier that finetune.py made for the task")
+    parser.add_argument("--others", type=Path, nargs="+", default=[], help="models that differ in their seed alone")
     parser.add_argument("--data", type=Path, default=Path(data) if data else None, help="default: $NORMLENS_DATA")
     parser.add_argument("--dev", type=int, default=200, help="texts of dev to choose on (default: %(default)s)")
     parser.add_argument("--test", type=int, help="texts of the test part (default: all)")

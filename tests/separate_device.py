@@ -1,9 +1,10 @@
 """A second device without a second device: tensors that live "elsewhere", compute on the CPU and may not meet the CPU's.
 
 ``python tests/separate_device.py`` asks the same of models there and of their copies on the CPU, and prints how far the
-results are apart. It catches what tests on the CPU can't: a mask, an index or a number made on the wrong device. It says
-nothing about an accelerator's arithmetic, and forward-mode derivatives (pushing) can't be taken of such tensors. It
-registers a backend for the whole process, so tests run it in a process of its own.
+results are apart. It catches what tests on the CPU can't: a mask, an index or a number made on the wrong device.
+With ``--without-float64`` there is none elsewhere, as on Apple's GPUs, and fewer model types are asked. It says nothing
+about an accelerator's arithmetic, and forward-mode derivatives (pushing) can't be taken of such tensors. It registers
+a backend for the whole process, so tests run it in a process of its own.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ TEXTS = ["The keys to the cabinet are on the table.", "Two words", "A third one,
 PAIRS = [("Das Haus ist gross .", "The house is large ."), ("Guten Tag", "Good day")]
 MODEL_TYPES = ("bert", "gpt2", "llama", "marian", "gemma2", "deberta", "bloom", "mixtral", "t5", "falcon", "gpt_oss")
 METHODS = ("rollout", "flow", "norm_rollout", "alti", "value_zeroing", "gradient_input", "integrated_gradients")
+
+NARROW = "--without-float64" in sys.argv
+TOO_WIDE = (torch.float64, torch.complex128)
 
 Numbers = NDArray[np.float64]
 
@@ -115,6 +119,8 @@ def computed(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any
     result = func(*plain_args, **plain_kwargs)
     if not (away if asked is None else torch.device(asked).type == NAME):
         return result
+    if NARROW and any(isinstance(x, Tensor) and x.dtype in TOO_WIDE for x in tree_flatten(result)[0]):
+        raise TypeError(f"{name}: {NAME} has no float64, as Apple's GPUs have none.")
     known = {id(x.here): x for x in away}
     return tree_map(
         lambda x: (known[id(x)] if id(x) in known else Elsewhere(x)) if isinstance(x, Tensor) else x, result
@@ -210,7 +216,7 @@ def measured() -> dict[str, float]:
     """How far apart the two devices are, by what was asked of them."""
     _require_strict()
     found = {}
-    for model_type in MODEL_TYPES:
+    for model_type in MODEL_TYPES[:4] if NARROW else MODEL_TYPES:
         lenses = both(normlens.load((tiny.build(model_type), None)))
         target = list(range(6, 13)) if lenses[0].model.config.is_encoder_decoder else None
         found[f"analyze {model_type}"] = apart(

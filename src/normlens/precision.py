@@ -1,4 +1,4 @@
-"""Float32 that is float32: no TF32, no bfloat16 in its place, no autocast, while numbers are made.
+"""The digits that numbers are made with: float32 that is float32, and float64 where sums need it.
 
 Torch may compute float32 products with fewer digits: convolutions on Nvidia's GPUs do so unless told otherwise, matrix
 products where ``torch.set_float32_matmul_precision`` asks for it, and everything under ``torch.autocast``. Errors of
@@ -10,9 +10,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
 
 _EXACT = "ieee"
 _LOCK = threading.Lock()
@@ -40,6 +42,21 @@ def without_autocast() -> Iterator[None]:
         for device_type in filter(torch.is_autocast_enabled, _device_types()):
             stack.enter_context(torch.autocast(device_type, enabled=False))
         yield
+
+
+def double(x: Tensor) -> Tensor:
+    """In float64 (complex128): where the tensor is, or on the CPU if its device has none, as Apple's GPUs."""
+    wide = torch.complex128 if x.is_complex() else torch.float64
+    return x.to(wide) if _has_float64(x.device.type) else x.cpu().to(wide)
+
+
+@cache
+def _has_float64(device_type: str) -> bool:
+    try:
+        torch.zeros(1, device=device_type).double()
+    except (TypeError, RuntimeError):
+        return False
+    return True
 
 
 def _enter() -> None:

@@ -21,6 +21,7 @@ from normlens.errors import InvalidInput
 from normlens.examples import Example, ExampleMaker, check_length
 from normlens.lens import Lens
 from normlens.loading import LoadedModel
+from normlens.precision import double
 
 _BATCHES_AT_ONCE = 16  # sorted by length together
 _NUMBERS_AT_ONCE = 8_000_000  # of weights of one batch and layer: 32 MB
@@ -128,7 +129,7 @@ class Extractor:
     @property
     def fingerprint(self) -> str:
         """What tells this model from others: its name, its revision, and the sum of its weights' lengths."""
-        total = sum(float(x.detach().abs().sum(dtype=torch.float64)) for x in self.lens.model.parameters())
+        total = sum(float(double(x.detach()).abs().sum()) for x in self.lens.model.parameters())
         return f"{self.lens.name} {self.lens.revision or ''} {total:.9e}"
 
     def pair(self, source: str | Sequence[str], target: str | Sequence[str]) -> Pair:

@@ -35,6 +35,7 @@ from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.frozen.directions import Backward
 from normlens.frozen.running import frozen_run
 from normlens.frozen.sites import Site
+from normlens.precision import double
 
 
 def tracked_back(
@@ -97,7 +98,7 @@ class _Updates:
                 found[:, part] -= (own.to(u) * u).sum(-1)
             total = found if total is None else total + found
         assert total is not None  # the target depends on some position
-        self.found.setdefault(vectors.group, {})[vectors.layer] = total.double().cpu()
+        self.found.setdefault(vectors.group, {})[vectors.layer] = total.cpu().double()
 
     def of_text(self, text: int, group: str, length: int) -> Float[Array, "layer source"]:
         """One text's updates, padding left out."""
@@ -161,7 +162,7 @@ def _direction(
             f"The target doesn't depend on {site.path}, the last layer. Give a target that is read behind it."
         )
     (direction,) = torch.autograd.grad(value, backward.leaves[-1:], torch.ones_like(value))
-    return value.detach().double(), direction
+    return double(value.detach()), direction
 
 
 def _tracked(subject: Subject, maps: Maps, updates: _Updates, text: int, rolled: bool) -> Float[Array, "layer source"]:

@@ -24,6 +24,7 @@ from normlens.attribution.subject import Subject
 from normlens.attribution.targets import BatchTarget
 from normlens.errors import InvalidInput
 from normlens.frozen import pull_back
+from normlens.precision import double
 
 
 def averaged_shares(target: BatchTarget, request: Request) -> list[xr.DataArray]:
@@ -57,10 +58,10 @@ def averaged_shares(target: BatchTarget, request: Request) -> list[xr.DataArray]
         there = [x - (1 - point) * away for x, away in zip(function.vectors, distances, strict=True)]
         with entering(subject.model, there):
             frozen = pull_back(subject.model, subject.inputs, target.linear, product=request.product)
-        parts = [(g * away).double().sum(-1) for g, away in zip(frozen.gradients, distances, strict=True)]
+        parts = [double(g * away).sum(-1) for g, away in zip(frozen.gradients, distances, strict=True)]
         found = found + weight * torch.cat(parts, dim=1)
         errors = torch.maximum(errors, frozen.conservation_error)
-    values = target.value(subject.output).double()
+    values = double(target.value(subject.output))
     rule = f"product: {request.product}; averaged over {steps} frozen models on the way from the baseline {baseline!r}"
     return [
         _one(target, text, function.groups, found[text], (float(values[text]), rule, float(errors[text])))

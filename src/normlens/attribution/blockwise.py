@@ -99,7 +99,7 @@ class Collected:
                 f"{path} attends within {len(maps)} windows of {len(self._subject)} input(s); maps are rolled out over "
                 "whole sequences only."
             )
-        self._maps.setdefault(group, {})[layer] = path, maps.double().cpu(), None if own is None else own.double().cpu()
+        self._maps.setdefault(group, {})[layer] = path, maps.cpu().double(), None if own is None else own.cpu().double()
 
     def _require_conserved(self, vectors: BlockVectors, errors: Float[Tensor, "batch target"]) -> None:
         dtype = vectors.block.call.value.dtype

@@ -20,6 +20,7 @@ from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.frozen.sites import hooked
 from normlens.frozen.sources import source_modules
 from normlens.hooks import entered_and_left
+from normlens.precision import double
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ class Embedded:
         base
             The target's value with nothing entering, ``(batch,)``, where shares are to add up to the rest; else None.
         """
-        subject, found = self.target.subject, torch.cat([x.double().sum(-1) for x in products], dim=1)
-        values = self.target.value(subject.output).double()
+        subject, found = self.target.subject, torch.cat([double(x).sum(-1) for x in products], dim=1)
+        values = double(self.target.value(subject.output))
         results = []
         for text in range(len(subject)):
             parts = subject.sources(text, self.groups)

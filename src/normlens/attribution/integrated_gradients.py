@@ -15,6 +15,7 @@ from normlens.attribution.registry import Method, Request
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets import resolve
 from normlens.errors import ConservationError, InvalidInput
+from normlens.precision import double
 
 BASELINES = ("zero", "mean", "mask", "pad", "unknown")
 
@@ -38,7 +39,7 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
         internal_batch_size=max(request.chunk_size, len(subject)),
     )
     with torch.no_grad():
-        base = function(*start).double()
+        base = double(function(*start))
     rule = f"{steps} points of Gauss–Legendre from the baseline {baseline!r}; bias_share is the target's value there"
     results = function.results(products, rule, base)
     _require_sums(results, request.options)

@@ -29,6 +29,7 @@ from normlens.frozen.directions import Backward
 from normlens.frozen.running import frozen_run
 from normlens.frozen.sites import Site
 from normlens.frozen.tolerance import require
+from normlens.precision import double
 
 _LAYER = re.compile(r"^(.*?\.)?\d+(?=\.|$)")
 _NAMES = {"cross": "cross-attention"}
@@ -123,7 +124,7 @@ def _gradient(target: BatchTarget, site: Site, product: Product) -> tuple[Tensor
         value = frozen.read(subject.inputs, target.linear)
     (gradient,) = torch.autograd.grad(value, direction.leaves, torch.ones_like(value))
     wide = torch.promote_types(gradient.dtype, torch.float32)
-    return value.detach().double(), gradient.to(wide), direction.groups[0].value.to(wide)
+    return double(value.detach()), gradient.to(wide), direction.groups[0].value.to(wide)
 
 
 def _result(target: BatchTarget, stream: _Stream, value: Tensor, text: int) -> xr.DataArray:
@@ -133,12 +134,12 @@ def _result(target: BatchTarget, stream: _Stream, value: Tensor, text: int) -> x
     if example.target is not None and example.source is not None:
         sides = [("source", example.source), ("target", read)]
     columns = [
-        _columns(name, x[text].double().sum(0), sides)
+        _columns(name, double(x[text]).sum(0), sides)
         for (name, _), x in zip(stream.components, stream.written, strict=True)
     ]
     shares = torch.stack(columns)
     assert isinstance(stream.bias, Tensor)
-    bias = float(stream.bias[text].double().sum() + value[text] - stream.end[text].double().sum())
+    bias = float(double(stream.bias[text]).sum() + value[text] - double(stream.end[text]).sum())
     gap = abs(float(shares.sum() + bias - value[text]))
     scale = float(shares.abs().sum()) + abs(bias)
     remainder, error = float(target.remainder[text]), gap / scale if scale else 0.0

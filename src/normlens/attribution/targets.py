@@ -20,6 +20,7 @@ from normlens.attribution.outputs import Head, Place, head_of, index_of, name_of
 from normlens.attribution.registry import Request
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput
+from normlens.precision import double
 
 LOG_PROBABILITY = "logprob:"
 """A target that begins like this is a :class:`LogProbability` of what follows, its space included."""
@@ -107,10 +108,10 @@ class BatchTarget:
     def remainder(self) -> Float[Tensor, " batch"]:
         """What the linear form leaves of the value, ``(batch,)``; zeros for linear targets."""
         if self.is_linear:
-            return torch.zeros(len(self.subject), dtype=torch.float64, device=self.subject.model.device)
+            return double(torch.zeros(len(self.subject), device=self.subject.model.device))
         output = self.subject.output if self.whole is not None or not self._left else None
         if self.whole is not None:
-            return self.value(output).double() - _inner(self._gradient, output).double()
+            return double(self.value(output)) - double(_inner(self._gradient, output))
         if not self._left:
             self.linear(output)
         return torch.stack(self._left)
@@ -183,7 +184,7 @@ class RowFunction:
     def form(self, output: Any, row: int) -> tuple[Tensor, Tensor]:
         """The local linear form ⟨∇f(y₀), y⟩, where y₀ is y held fixed, and what it leaves of the number."""
         y = self.place.read(output, row)
-        fixed = y.detach().double()
+        fixed = double(y.detach())
         if self.kind == "logit":
             return self._sum(y), torch.zeros_like(fixed[0])
         if self.kind == "norm":
@@ -193,7 +194,7 @@ class RowFunction:
             ((_, index),) = self.terms
             value = fixed.log_softmax(-1)[index]
             slope = torch.nn.functional.one_hot(torch.tensor(index), len(fixed)).to(fixed) - fixed.softmax(-1)
-        return (slope.to(y.dtype) * y).sum(), value - (slope * fixed).sum()
+        return (slope.to(y) * y).sum(), value - (slope * fixed).sum()
 
     def _sum(self, y: Tensor) -> Tensor:
         parts: list[Tensor] = [y[index] if sign == 1 else sign * y[index] for sign, index in self.terms]

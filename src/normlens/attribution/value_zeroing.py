@@ -28,6 +28,7 @@ from normlens.attribution.zeroing import LayerRun, is_zeroing, zeroable
 from normlens.errors import InvalidInput
 from normlens.frozen.sites import first_tensor
 from normlens.hooks import entered_and_left
+from normlens.precision import double
 
 Place = tuple[str, str, nn.Module]
 """Group and path of an attention block, and its module."""
@@ -62,7 +63,7 @@ def zeroed_distances(
     parts = []
     for start in range(0, sources, chunk_size):
         tried = torch.arange(start, min(start + chunk_size, sources), device=run.output.device)
-        parts.append(cosine_distance(run.again(module, tried).double(), run.output.unsqueeze(1).double()))
+        parts.append(cosine_distance(double(run.again(module, tried)), double(run.output.unsqueeze(1))))
     return torch.cat(parts, dim=1).transpose(1, 2)
 
 

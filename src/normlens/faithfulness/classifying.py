@@ -142,7 +142,7 @@ class LensClassifier:
             examples.append(Example(tensors, None, None, ""))
         padding_id = getattr(self._model.config, "pad_token_id", None) or 0
         logits = self._model(**pad(examples, padding_id, self._model.device)).logits
-        return np.asarray(torch.softmax(logits.double(), dim=-1).cpu().numpy())
+        return np.asarray(torch.softmax(logits.cpu().double(), dim=-1).numpy())
 
 
 _MANY = "multi_label_classification"

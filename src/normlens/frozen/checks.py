@@ -17,7 +17,7 @@ from normlens.frozen.running import frozen_run
 from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
 from normlens.frozen.tolerance import Scalar, plain_value, tolerance
-from normlens.precision import full_precision
+from normlens.precision import double, full_precision
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,7 @@ def check(
         As :func:`normlens.frozen.pull_back`.
     """
     back = split(model, inputs, scalar, product=product, sources=sources)
-    mixture = (
-        torch.rand(back.shares.shape[1], generator=torch.Generator().manual_seed(0)).to(back.shares.device) * 2 - 1
-    )
+    mixture = torch.rand(back.shares.shape[1], generator=torch.Generator().manual_seed(0)).to(model.device) * 2 - 1
     parts = mixture.split([count for _, count in back.groups])
     direction = Forward(lambda group, x: x * parts[group].to(x.dtype)[:, None])
     with (
@@ -85,7 +83,7 @@ def check(
         frozen_run(model, direction, batch=batch_size(inputs), product=product, sources=sources) as run,
     ):
         forward = tangent(run.read(inputs, scalar))
-    gap = back.shares @ mixture.double() - (0 if forward is None else forward.double())
+    gap = back.shares @ double(mixture) - (0 if forward is None else double(forward))
     scale = back.scale
     return Check(
         value_error=float(((back.value - plain_value(model, inputs, scalar)).abs() / scale).max()),

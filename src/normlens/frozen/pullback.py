@@ -19,7 +19,7 @@ from normlens.frozen.running import frozen_run
 from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
 from normlens.frozen.tolerance import Scalar, check_value_once, require, tolerance
-from normlens.precision import full_precision
+from normlens.precision import double, full_precision
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,10 @@ def split(
     shares = torch.cat([_inner(g, x).sum(-1) for g, x in zip(gradients, vectors, strict=True)], dim=1)
     biases = zip(found[groups:], (x for _, x in direction.constants), strict=True)
     measured = sum((_per_row(_inner(g, x), batch) for g, x in biases), torch.zeros_like(shares[:, 0]))
-    result = _accounted(value.detach().double(), shares, measured, direction.sizes(), gradients)
+    result = _accounted(double(value.detach()), shares, measured, direction.sizes(), gradients)
     if batch == 1 or result.largest_conservation_error <= tolerance(model):
         return result
-    pushed = Push(model, inputs, scalar, product=product, sources=sources).bias.double()
+    pushed = double(Push(model, inputs, scalar, product=product, sources=sources).bias)
     return _accounted(result.value, shares, pushed, direction.sizes(), gradients)
 
 
@@ -165,10 +165,11 @@ def _per_row(part: Tensor, batch: int) -> Float[Tensor, " batch"]:
 
 def _inner(gradient: Tensor | None, x: Tensor) -> Tensor:
     """``gradient · x`` element by element in float64; where there is no gradient, nothing, even if x is infinite."""
+    x = double(x)
     if gradient is None:
-        return torch.zeros(x.shape, dtype=torch.float64, device=x.device)
-    wide = torch.complex128 if x.is_complex() else torch.float64
-    return torch.where(gradient == 0, 0, gradient.to(wide).conj() * x.to(wide)).real.double()
+        return torch.zeros_like(x.real)
+    gradient = double(gradient)
+    return torch.where(gradient == 0, 0, gradient.conj() * x).real
 
 
 def _accounted(

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from normlens.errors import ConservationError
 from normlens.frozen.running import plain_settings
-from normlens.precision import full_precision
+from normlens.precision import double, full_precision
 
 TOLERANCES: Mapping[torch.dtype, float] = {
     torch.float64: 1e-5,
@@ -54,7 +54,7 @@ def require(model: PreTrainedModel, what: str, error: float) -> None:
 def plain_value(model: PreTrainedModel, inputs: Mapping[str, Any], scalar: Scalar) -> Float[Tensor, " batch"]:
     """The scalar of the model as it is, nothing frozen, with eager attention and experts."""
     with torch.no_grad(), plain_settings(model):
-        return scalar(model(**inputs)).double()
+        return double(scalar(model(**inputs)))
 
 
 def check_value_once(

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from normlens.capture import AttentionCall, capturing
 from normlens.errors import InvalidInput
 from normlens.lens import Lens
-from normlens.precision import full_precision
+from normlens.precision import double, full_precision
 from normlens.topk.projections import Projection, find_projections
 
 COUNTS = ("weight share", "norm share", "weight", "norm", "weight renormalised", "norm renormalised")
@@ -94,7 +94,7 @@ def sources_for_share(parts: Float[Tensor, "*rows source"], share: float) -> Int
     share
         From 0 to 1.
     """
-    held = parts.sort(dim=-1, descending=True).values.double().cumsum(-1)
+    held = double(parts.sort(dim=-1, descending=True).values).cumsum(-1)
     enough: Tensor = held >= share * held[..., -1:]
     return enough.int().argmax(dim=-1) + 1
 

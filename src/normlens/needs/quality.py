@@ -109,7 +109,7 @@ class EmbeddingQuality:
 
     def now(self) -> dict[str, NDArray[np.float64]]:
         """Run the model as it is now; one "cosine" with the earlier embedding per text."""
-        return {"cosine": cosine_similarity(self._run(), self._embeddings, dim=-1).double().cpu().numpy()}
+        return {"cosine": cosine_similarity(self._run(), self._embeddings, dim=-1).cpu().double().numpy()}
 
     @full_precision()
     def _run(self) -> Float[Tensor, "text d"]:
@@ -133,4 +133,4 @@ def next_token_numbers(
         sums["nll"].append(-log_p.gather(-1, following).sum((1, 2)))
         sums["agreement"].append((log_p.argmax(-1) == log_before.argmax(-1)).float().sum(1))
         sums["divergence"].append((log_before.exp() * (log_before - log_p)).sum((1, 2)))
-    return {name: (torch.stack(parts).double().sum(0) / predictions).cpu().numpy() for name, parts in sums.items()}
+    return {name: (torch.stack(parts).cpu().double().sum(0) / predictions).numpy() for name, parts in sums.items()}
