@@ -137,7 +137,7 @@ def _cell(number: Mapping[str, Any], measure: str) -> str:
     if number["value"] is None:
         return "–"
     scale, digits = (100, 1) if measure == "accuracy" else (1, 3)
-    value, low, high = (scale * number[name] for name in ("value", "low", "high"))
+    value, low, high = (round(scale * number[name], digits) + 0.0 for name in ("value", "low", "high"))  # no −0
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 

@@ -9,7 +9,9 @@ import attribution_table
 import numpy as np
 import pytest
 import torch
-from attribution_alternatives import ALTERNATIVES, EVERYTHING, at_one_point, with_bias_spread
+import xarray as xr
+from attribution_alternatives import ALTERNATIVES, EVERYTHING, at_one_point, summarised, with_bias_spread
+from attribution_biases import handed_out, logits_by_source
 from attribution_saliency import saliency
 from attribution_ways import LAYER, Way, scores, targets, ways
 from classified_texts import Part, news_text, read_classified, sentence_of_tree
@@ -17,7 +19,8 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 
 import normlens
 from normlens.errors import InvalidInput
-from normlens.frozen import operations
+from normlens.faithfulness import MEASURES, LensClassifier
+from normlens.frozen import operations, pull_back
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +117,38 @@ def test_what_is_changed_one_thing_at_a_time(classifier: normlens.Lens) -> None:
     np.testing.assert_array_equal(products, plain.values)  # a frozen BERT multiplies no two live factors
     [tanh] = at_one_point(("tanh",), reference=False)(classifier, texts, predictions)
     assert np.abs(tanh - plain.values).max() > 1e-4
+
+
+def test_biases_are_handed_out_where_they_are_added(classifier: normlens.Lens) -> None:
+    model, ids = classifier.model, torch.as_tensor(LensClassifier(classifier).encode("the cat sat here.").ids)[None]
+    apart, spread = (logits_by_source(model, ids, spread=spread) for spread in (False, True))
+    for k in (0, 1):
+        shares = pull_back(
+            model, {"input_ids": ids}, lambda output, k=k: output.logits[:, k], sources="bert.embeddings"
+        ).shares
+        np.testing.assert_allclose(apart[:, k], shares[0], rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        np.testing.assert_allclose(spread.sum(0), model(ids).logits[0], rtol=1e-4)
+
+
+def test_a_bias_is_handed_out_by_hand() -> None:
+    vectors = torch.tensor([[[[1.0, 0.0], [0.0, -3.0]]]])  # one target, two sources
+    found = handed_out(torch.tensor([[[2.0, 2.0]]]), vectors)
+    torch.testing.assert_close(found, torch.tensor([[[[0.5, 0.5], [1.5, 1.5]]]]))
+
+
+def test_models_are_averaged_text_by_text() -> None:
+    def found(plain: float) -> xr.Dataset:
+        values = np.array([[[plain, 0.2]], [[0.5, 0.5]]])
+        return xr.Dataset(
+            {measure: (("attribution", "erasure", "text"), values) for measure in MEASURES},
+            coords={"attribution": ["DecompX", "random"], "erasure": ["mask"]},
+        )
+
+    kept = summarised([found(0.4), found(0.8)], seed=0, resamples=100)
+    value = {row["method"]: row["value"] for row in kept["table"] + kept["against"]}
+    assert value == {"DecompX": 0.4, "random": 0.5, "random − DecompX": pytest.approx(0.1)}
+    assert [model["mask"]["DecompX"] for model in kept["models"]] == [0.3, 0.5]
 
 
 def test_candidates_have_names_of_their_own() -> None:
