@@ -124,3 +124,10 @@ def test_without_captum_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(embedded.importlib, "import_module", missing)
     with pytest.raises(InvalidInput, match=r"pip install normlens\[compare\]"):
         embedded.captum_class("IntegratedGradients")
+
+
+@pytest.mark.parametrize("method", ["gradient_input", "integrated_gradients", "decompx"])
+def test_inference_mode_is_refused_with_what_works(method: str) -> None:
+    lens = lens_on("SequenceClassification", "bert")
+    with torch.inference_mode(), pytest.raises(InvalidInput, match="no_grad"):
+        lens.attribute(IDS, method=method, target=1)

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from normlens.attribution.result import shares
 from normlens.attribution.targets import BatchTarget
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
+from normlens.frozen.running import refuse_inference_mode
 from normlens.frozen.sites import hooked
 from normlens.frozen.sources import source_modules
 from normlens.hooks import entered_and_left
@@ -82,10 +83,11 @@ class Embedded:
         Raises
         ------
         InvalidInput
-            If captum is not installed.
+            If captum is not installed, or in inference mode.
         UnsupportedArchitecture
             If the target can't be differentiated at the embeddings.
         """
+        refuse_inference_mode()
         captum = captum_class(explainer)(self)
         vectors = tuple(x.clone().requires_grad_() for x in self.vectors)
         try:

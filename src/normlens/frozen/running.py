@@ -144,6 +144,18 @@ def plain_settings(model: PreTrainedModel) -> Iterator[None]:
         yield
 
 
+def refuse_inference_mode() -> None:
+    """Refuse where torch can take no derivative.
+
+    Raises
+    ------
+    InvalidInput
+        In ``torch.inference_mode()``.
+    """
+    if torch.is_inference_mode_enabled():
+        raise InvalidInput("No derivative can be taken in torch.inference_mode(); use torch.no_grad() instead.")
+
+
 def _refuse(model: object, product: object) -> None:
     if not isinstance(model, PreTrainedModel):
         raise InvalidInput(
@@ -151,8 +163,7 @@ def _refuse(model: object, product: object) -> None:
         )
     if product not in get_args(Product):
         raise InvalidInput(f"product is {product!r}; expected one of {', '.join(map(repr, get_args(Product)))}.")
-    if torch.is_inference_mode_enabled():
-        raise InvalidInput("No derivative can be taken in torch.inference_mode(); use torch.no_grad() instead.")
+    refuse_inference_mode()
     for path, module in model.named_modules():
         if isinstance(module, torch._dynamo.OptimizedModule) or module._compiled_call_impl is not None:
             raise UnsupportedArchitecture(
