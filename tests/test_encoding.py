@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import Unigram
 from tokenizers.processors import TemplateProcessing
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, ViTConfig, ViTModel
 
 import normlens
 from normlens.catalogue import BUNDLED
@@ -242,3 +242,39 @@ def test_a_model_is_told_which_text_a_token_is_of() -> None:
 def test_an_empty_text_of_two_is_refused(tokenizer: PreTrainedTokenizerFast, pair: dict[str, str]) -> None:
     with pytest.raises(InvalidInput, match="expected a text with at least one word"):
         encode_pair(tokenizer, pair)
+
+
+def test_patches_of_an_image_that_is_no_square() -> None:
+    image = torch.rand(3, 8, 32, generator=torch.Generator().manual_seed(0))
+    config = ViTConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        image_size=(8, 32),
+        patch_size=4,
+    )
+    labels = (
+        normlens.load((ViTModel(config).eval(), None)).analyze(image)["encoder"].data["source_token"].values.tolist()
+    )
+    assert labels == ["[CLS]", *(f"{row},{column}" for row in range(2) for column in range(8))]
+    assert label_patches(17, (3, 6)).labels.tolist() == [str(k) for k in range(17)]  # fewer than there are patches
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Die große Straße", ["Die", "große", "Straße", "</s>"]),
+        ("Er weiß … nichts.", ["Er", "weiß", "…", "nichts", ".", "</s>"]),
+    ],
+)
+def test_a_tokenizer_without_offsets_finds_its_pieces(text: str, words: list[str]) -> None:
+    merged = normlens.load("de-en").analyze(text, target="x y").words()["encoder"].data
+    assert merged["source_token"].values.tolist() == words
+
+
+def test_an_unknown_token_without_offsets_stands_for_what_lies_between() -> None:
+    tokens = encode_text(normlens.load("de-en").tokenizer, "Er ☃ weiß")
+    unknown = tokens.labels.tolist().index("☃")
+    assert not tokens.special[unknown]
+    assert tokens.offsets[unknown].tolist() == [3, 4]

@@ -93,6 +93,11 @@ def test_the_caller_s_own_function(reader: normlens.Lens, whole: Group, chunk_si
     assert np.allclose(found, expected, atol=2e-5)
 
 
+def test_a_number_without_a_target_is_refused(reader: normlens.Lens) -> None:
+    with pytest.raises(InvalidInput, match=r"'largest'.*expected 'target' among them"):
+        reader.analyze(TEXT, reduce=lambda data: data[["norm"]].assign(largest=data["norm"].max()))
+
+
 def test_a_padded_batch_is_reduced_text_by_text(reader: normlens.Lens) -> None:
     texts = [TEXT, "the cat sat", "here, here."]
     for how in sorted(REDUCTIONS):

@@ -179,7 +179,7 @@ def test_the_older_report_comes_back_if_the_new_one_cannot_take_its_place(tmp_pa
     rename = Path.rename
 
     def refuse_the_new(source, target):
-        if target == place and source.parent == tmp_path:
+        if target == place / "report.md" and source.parent.name.startswith(".report-"):
             raise OSError(5, "Input/output error")
         return rename(source, target)
 
@@ -187,7 +187,25 @@ def test_the_older_report_comes_back_if_the_new_one_cannot_take_its_place(tmp_pa
     with pytest.raises(NormLensError, match="Input/output error"):
         write_report(statistics, place, title="new", attributes={})
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
+    assert {path.name for path in place.iterdir()} == {"report.md", "report.html", "numbers.parquet", "figures"}
     assert (place / "report.md").read_text(encoding="utf-8").startswith("# old\n")
+
+
+def test_files_of_others_stay_beside_a_replaced_report(tmp_path, monkeypatch):
+    without_figures(monkeypatch)
+    statistics = {"encoder": collected()[0]}
+    place = write_report(statistics, tmp_path / "report", title="old", attributes={})
+    (place / "notes.md").write_text("mine")
+    (tmp_path / "link").symlink_to(place)
+    for folder in (place, tmp_path / "link"):
+        write_report(statistics, folder, title=folder.name, attributes={})
+        assert (place / "report.md").read_text(encoding="utf-8").startswith(f"# {folder.name}\n")
+    assert (place / "notes.md").read_text() == "mine"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    write_report(statistics, ".", title="here", attributes={})
+    assert {path.name for path in Path().iterdir()} == {"report.md", "report.html", "numbers.parquet"}
 
 
 def test_each_attention_kind_has_its_part(tmp_path, monkeypatch):

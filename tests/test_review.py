@@ -11,9 +11,11 @@ import torch
 import xarray as xr
 from architectures import tiny
 from torch import Tensor, nn
+from transformers import BigBirdConfig, BigBirdModel
 
 import normlens
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
+from normlens.frozen import pull_back
 from normlens.words import merged_labels
 
 IDS = [11, 12, 13, 14]
@@ -147,3 +149,94 @@ def test_pieces_of_one_character_are_read_once() -> None:
     assert read(["␣", "😀", "😀", "😀"], [(0, 1), (1, 2), (1, 2), (1, 2)]) == "😀"
     assert read(["play", "ing"], [(0, 4), (4, 7)]) == "playing"
     assert read(["[CLS]"], [(0, 0)]) == "[CLS]"
+
+
+def test_two_texts_among_single_ones_keep_their_token_types() -> None:
+    lens = normlens.load("minilm-l6")
+    pair = {"text": "Where did it sit?", "text_pair": "It sat on the mat in the kitchen, I think."}
+    alone = lens.analyze(pair)["encoder"].weight
+    for texts in (["A cat.", pair, "A cat sat on the mat."], [pair, "A cat."]):
+        found = list(lens.analyze(texts, progress=False))[texts.index(pair)]["encoder"].weight
+        assert float(abs(found - alone).max()) < 1e-5
+
+
+def test_a_long_text_in_a_batch_does_not_turn_the_short_ones() -> None:
+    model = tiny.build("phi3")
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 16}
+    factors = model.config.hidden_size // model.config.num_attention_heads // 2
+    model.config.rope_parameters = {**rope, "short_factor": [1.0] * factors, "long_factor": [4.0] * factors}
+    model.config.original_max_position_embeddings = 16
+    lens = normlens.load((type(model)(model.config).eval(), None))
+    texts = [IDS, IDS * 2, IDS * 10]
+    for text, found in zip(texts, lens.analyze(texts, progress=False), strict=True):
+        np.testing.assert_allclose(found["decoder"].weight, lens.analyze(text)["decoder"].weight, atol=1e-6)
+
+
+def test_sparse_attention_stays_what_it_was_whatever_is_analysed() -> None:
+    config = BigBirdConfig(
+        vocab_size=99, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, block_size=4,
+        num_random_blocks=1, max_position_embeddings=256,
+    )  # fmt: skip
+    model = BigBirdModel(config).eval()
+    lens, long = normlens.load((model, None)), IDS * 32
+    with pytest.raises(UnsupportedArchitecture):
+        lens.analyze(long)
+    assert model.attention_type == "block_sparse"
+    lens.analyze(IDS * 2)
+    assert model.attention_type == "block_sparse"
+    with pytest.raises(UnsupportedArchitecture, match="original_full"):
+        pull_back(model, {"input_ids": torch.tensor([IDS])}, lambda output: output.last_hidden_state[:, 0, 0])
+
+
+def test_an_adapter_put_on_after_an_analysis_is_seen() -> None:
+    model = tiny.build("llama")
+    lens = normlens.load((model, None))
+    lens.analyze(IDS)
+
+    class Adapted(nn.Module):
+        def __init__(self, base: nn.Module) -> None:
+            super().__init__()
+            self.base, self.down, self.up = base, nn.Linear(base.in_features, 2), nn.Linear(2, base.out_features)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.base(x) + self.up(self.down(x))
+
+    model.layers[0].self_attn.o_proj = Adapted(model.layers[0].self_attn.o_proj)
+    with pytest.raises(UnsupportedArchitecture):
+        lens.analyze(IDS)
+
+
+def test_what_a_decoder_adds_is_greedy_whatever_it_ships_with() -> None:
+    lens = normlens.load("smollm2-135m")
+    plain = lens.analyze("Once upon a time", generate=5).attrs["text"]
+    settings = lens.model.generation_config
+    settings.num_beams, settings.repetition_penalty = 3, 1.8
+    lens.model.train()
+    assert lens.analyze("Once upon a time", generate=5).attrs["text"] == plain
+    assert lens.model.generation_config is settings
+
+
+def test_decoder_ids_that_begin_with_the_start_token_are_read_as_they_are() -> None:
+    lens = normlens.load((tiny.build("marian"), None))
+    start = lens.model.config.decoder_start_token_id
+    one, other = (lens.analyze(IDS, target=ids)["decoder"].data["target_id"] for ids in ([21, 22, 23], [start, 21, 22]))
+    assert one.values.tolist() == other.values.tolist() == [start, 21, 22]
+
+
+@pytest.mark.parametrize("method", ["alti", "norm_rollout"])
+def test_a_norm_is_known_in_half_precision(method: str) -> None:
+    one, other = (
+        normlens.load((tiny.build("bert", dtype=dtype), None)).attribute(IDS, method=method)
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    assert one.attrs["rule"] == other.attrs["rule"]
+    assert float(abs(one - other).max()) < 0.05 * float(one.max())
+
+
+def test_vectors_of_a_model_in_half_precision_have_lengths() -> None:
+    one, other = (
+        normlens.load((tiny.build("bert", dtype=dtype), None)).attribute(IDS)
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    assert other.dtype == np.float32
+    assert float(abs(one - other).max()) < 0.1 * float(one.max())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import errno
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,12 @@ WAYS = {
     "JSON": lambda a, path: a.to_json(path),
     "HTML": lambda a, path: a.to_html(path),
 }
+
+
+def test_a_group_can_be_copied(analysis: Analysis) -> None:
+    group = analysis["encoder"]
+    for copied in (copy.copy(group), copy.deepcopy(group), pickle.loads(pickle.dumps(group))):
+        xr.testing.assert_identical(copied.data, group.data)
 
 
 @pytest.fixture(scope="module")

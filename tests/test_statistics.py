@@ -70,6 +70,13 @@ def test_shares_of_a_hand_made_map():
     np.testing.assert_allclose(numbers["weight_share", "first token"], numbers["weight_share", "special"])
 
 
+def test_of_words_the_stored_norms_count():
+    data = one_text()
+    stored = xr.zeros_like(data["weight"]) + xr.DataArray([3.0, 1.0, 0.0], dims="source")
+    numbers = text_numbers(data.assign(weighted_norm=stored))
+    np.testing.assert_allclose(numbers["weighted_norm_share", "special"], [[0.75, 0.75]])
+
+
 def test_a_first_token_that_is_not_special_has_a_share_of_its_own():
     numbers = text_numbers(one_text(categories=("other", "other", "punctuation")))
     np.testing.assert_allclose(numbers["norm_share", "first token"], [4 / 16])

@@ -40,7 +40,9 @@ class Group:
         self.data = data
 
     def __getattr__(self, name: str) -> xr.DataArray:
-        data: xr.Dataset = self.__dict__["data"]
+        data: xr.Dataset | None = self.__dict__.get("data")  # none yet while a copy is made
+        if data is None or name.startswith("__"):
+            raise AttributeError(name)
         if name in data.variables:
             return data[name]
         raise AttributeError(

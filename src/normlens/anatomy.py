@@ -208,7 +208,11 @@ def require_attention_scope(blocks: Sequence[BlockAnatomy], model: nn.Module) ->
             )
 
 
-def identify_norm(module: nn.Module, before: Tensor, after: Tensor) -> NormForm:
+_NORM_MISFIT = {torch.float16: 2e-3, torch.bfloat16: 1e-2}
+"""How far a norm's output may be from its form, relative to its size; 1e-3 in full precision."""
+
+
+def identify_norm(module: nn.Module, before: Tensor, after: Tensor, dtype: torch.dtype = torch.float32) -> NormForm:
     """Find out what a norm module computes by holding the possible forms against what it did.
 
     Parameters
@@ -217,6 +221,8 @@ def identify_norm(module: nn.Module, before: Tensor, after: Tensor) -> NormForm:
         A LayerNorm or RMSNorm of any spelling: with or without gain, shift, centring; gain ``w`` or ``1 + w``.
     before, after
         Its input and output, ``(..., d)``, at least float32.
+    dtype
+        In which the module computed them, which says how much is rounding.
 
     Raises
     ------
@@ -237,7 +243,7 @@ def identify_norm(module: nn.Module, before: Tensor, after: Tensor) -> NormForm:
     forms = [NormForm(gain, beta, centred) for gain in gains for centred in (False, True)]
     errors = [_misfit(form, *(_some_rows(x) for x in (before, after))) for form in forms]
     best = min(range(len(forms)), key=errors.__getitem__)
-    if errors[best] > 1e-3:
+    if errors[best] > _NORM_MISFIT.get(dtype, 1e-3):
         raise UnsupportedArchitecture(
             f"{type(module).__name__} is no LayerNorm or RMSNorm that normlens knows: the closest form misses its "
             f"output by {errors[best]:.1e} of its size."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -50,6 +51,11 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def none(self) -> Tokens:
+        """No tokens of the same text."""
+        columns = ("ids", "labels", "special", "offsets", "words", "categories")
+        return replace(self, **{name: getattr(self, name)[:0] for name in columns})
+
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, *, as_target: bool = False) -> Tokens:
     """Tokenise one text, special tokens included.
@@ -73,7 +79,7 @@ def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, *, as_target: boo
         offsets = np.asarray(encoded["offset_mapping"], dtype=np.int64).reshape(-1, 2)
     else:
         ids = np.asarray(tokenizer(**side, verbose=False)["input_ids"], dtype=np.int64)
-        special = np.isin(ids, tokenizer.all_special_ids)
+        special = np.isin(ids, _never_text(tokenizer))
         offsets = _offsets_by_surface(tokenizer, ids, special, text)
     return _tokens(tokenizer, ids, special, offsets, text)
 
@@ -180,13 +186,29 @@ def encode_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[s
     return encode_ids(tokenizer, ids, vocabulary)
 
 
-def label_patches(positions: int) -> Tokens:
-    """Label the positions of an image model: patches by row and column, and what comes before them."""
-    prefix = next((k for k in (1, 0, 2, 5) if positions > k and math.isqrt(positions - k) ** 2 == positions - k), 0)
-    side = math.isqrt(positions - prefix)
-    grid = side * side == positions - prefix
+_MOST_REGISTERS = 16  # what may stand before an image's patches: a class token and some registers
+
+
+def label_patches(positions: int, patches: tuple[int, int] | None = None) -> Tokens:
+    """Label the positions of an image model: patches by row and column, and what comes before them.
+
+    Parameters
+    ----------
+    positions
+        How many there are.
+    patches
+        Rows and columns of the image's patches, if they are known; else a square is looked for.
+    """
+    rows, columns = patches or (0, 0)
+    prefix = positions - rows * columns
+    if not rows * columns or not 0 <= prefix <= _MOST_REGISTERS:
+        square = patches is None or rows == columns
+        counts = (k for k in (1, 0, 2, 5) if positions > k and math.isqrt(positions - k) ** 2 == positions - k)
+        prefix = next(counts, 0) if square else 0
+        columns = math.isqrt(positions - prefix)
+        columns = columns if square and columns * columns == positions - prefix else 0
     names = [f"[{'CLS' if k == 0 else f'extra {k}'}]" for k in range(prefix)]
-    names += [f"{k // side},{k % side}" if grid else str(k) for k in range(positions - prefix)]
+    names += [f"{k // columns},{k % columns}" if columns else str(k) for k in range(positions - prefix)]
     special = np.arange(positions) < prefix
     words = np.where(special, SPECIAL, np.arange(positions) - prefix)
     kinds = np.where(special, "special", "other")
@@ -235,18 +257,35 @@ def _never_text(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 def _offsets_by_surface(
     tokenizer: PreTrainedTokenizerBase, ids: NDArray[np.int64], special: NDArray[np.bool_], text: str
 ) -> NDArray[np.int64]:
-    """Offsets for a tokenizer that gives none: each piece is looked for in the text, behind the piece before it."""
+    """Offsets for a tokenizer that gives none: each piece is looked for in the text, behind the piece before it.
+
+    Upper and lower case, and forms of a character that Unicode calls compatible ("…" and "..."), are the same here. An
+    unknown token stands for what lies between the pieces around it.
+    """
     offsets = np.zeros((len(ids), 2), dtype=np.int64)
-    folded = text.casefold() if len(text.casefold()) == len(text) else text
-    place = 0
+    parts = [_folded(character) for character in text]
+    folded, places = "".join(parts), [k for k, part in enumerate(parts) for _ in part]
+    place, unknown = 0, []
     for k, token in enumerate(ids.tolist()):
         if special[k]:
             continue
-        surface = str(tokenizer.convert_tokens_to_string([tokenizer.convert_ids_to_tokens(token)])).strip()
-        found = folded.find(surface.casefold(), place) if surface else -1
+        surface = _folded(str(tokenizer.convert_tokens_to_string([tokenizer.convert_ids_to_tokens(token)]))).strip()
+        found = -1 if token == tokenizer.unk_token_id or not surface else folded.find(surface, place)
+        here = places[place] if place < len(places) else len(text)
+        offsets[k] = here, here
+        if token == tokenizer.unk_token_id:
+            unknown.append(k)
         if 0 <= found <= place + 40:
-            offsets[k] = found, found + len(surface)
             place = found + len(surface)
-        else:
-            offsets[k] = min(place, len(text)), min(place, len(text))
+            offsets[k] = places[found], places[place - 1] + 1
+    for k in unknown:
+        end = next((start for start, stop in offsets[k + 1 :] if stop > start), len(text))
+        between = text[offsets[k, 0] : end]
+        start = offsets[k, 0] + len(between) - len(between.lstrip())
+        offsets[k] = start, max(start, start + len(between.strip()))
     return offsets
+
+
+def _folded(text: str) -> str:
+    """A text without differences of case and form."""
+    return unicodedata.normalize("NFKC", text).casefold()

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import BatchFeature, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BatchFeature, GenerationConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from normlens.capture import configs_of
 from normlens.encoding import Tokens, encode_chat, encode_ids, encode_pair, encode_text, is_pair
 from normlens.errors import InvalidInput
+from normlens.hooks import as_it_is
 from normlens.loading import LoadedModel
 from normlens.precision import full_precision
 
+_START = "decoder_start_token_id"
 UNLIMITED = 10**9  # tokenizers without a limit report something astronomical
 
 
@@ -35,12 +39,15 @@ class Example:
         The decoder's input tokens in an encoder–decoder, else None.
     text
         What was handed in, for the record.
+    patches
+        Rows and columns of an image's patches, if they are known.
     """
 
     tensors: dict[str, Tensor]
     source: Tokens | None
     target: Tokens | None
     text: str
+    patches: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,14 +149,16 @@ class ExampleMaker:
         return UNLIMITED if size is None else int(size.shape[0])
 
     def _decoder_tokens(self, target: Any) -> Tokens:
-        """The decoder's input: its start token, then the target without its last token."""
+        """The decoder's input: its start token, then the target without its last token; ids that start so stay."""
         model = self.loaded.model
         if target is None:
             raise InvalidInput(
                 f"{type(model).__name__} is an encoder–decoder: expected target=, the text to read teacher-forced."
             )
         tokens, config = self._tokens(target, as_target=True), model.config
-        names = ("decoder_start_token_id", "bos_token_id", "pad_token_id")
+        if not isinstance(target, str) and len(tokens) > 1 and tokens.ids[0] == getattr(config, _START, None):
+            return tokens
+        names = (_START, "bos_token_id", "pad_token_id")
         start = next((s for name in names if (s := getattr(config, name, None)) is not None), 0)
         if getattr(config, names[0], None) is None and _shifts_by_last_token(model):
             start = int(tokens.ids[-1])
@@ -170,14 +179,14 @@ class ExampleMaker:
                 "generates (a model with a language-model head)."
             )
         ids = torch.as_tensor(prompt.ids, device=model.device)[None]
-        with torch.no_grad():
-            made = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, do_sample=False)
+        with torch.no_grad(), as_it_is(model), _greedy(model):
+            made = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=count)
         return encode_ids(self.loaded.tokenizer, made[0].tolist(), self._vocabulary())
 
     def _image(self, image: Any) -> Example:
         """Pixel values: given as a tensor ``(channel, height, width)``, or made by the image processor."""
         if isinstance(image, Tensor) and image.ndim == 3:
-            return Example({"pixel_values": image}, None, None, "an image")
+            return self._of_pixels({"pixel_values": image})
         if self.loaded.processor is None:
             raise InvalidInput(
                 f"{type(image).__name__} was given; expected a text, token ids or chat messages. For images, load the "
@@ -187,7 +196,27 @@ class ExampleMaker:
             features: BatchFeature = self.loaded.processor(images=image, return_tensors="pt")
         except Exception as error:
             raise InvalidInput(f"The image processor refused the image ({type(image).__name__}): {error}") from error
-        return Example({n: x[0] for n, x in features.items() if isinstance(x, Tensor)}, None, None, "an image")
+        return self._of_pixels({n: x[0] for n, x in features.items() if isinstance(x, Tensor)})
+
+    def _of_pixels(self, tensors: dict[str, Tensor]) -> Example:
+        pixels = tensors.get("pixel_values")
+        size = next((s for c in configs_of(self.loaded.model) if (s := getattr(c, "patch_size", None))), None)
+        if pixels is None or pixels.ndim != 3 or not isinstance(size, (int, list, tuple)):
+            return Example(tensors, None, None, "an image")
+        height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[-1]))
+        return Example(tensors, None, None, "an image", (pixels.shape[1] // height, pixels.shape[2] // width))
+
+
+@contextmanager
+def _greedy(model: PreTrainedModel) -> Iterator[None]:
+    """Leave of a model's settings for generation what tells where a text ends: no beams, penalties or samples."""
+    before = model.generation_config
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    model.generation_config = GenerationConfig(**{name: getattr(before, name, None) for name in names})
+    try:
+        yield
+    finally:
+        model.generation_config = before
 
 
 def _shifts_by_last_token(model: PreTrainedModel) -> bool:
@@ -245,6 +274,23 @@ def counts_from_padding(model: PreTrainedModel) -> bool:
     """Whether positions start behind the padding id, as in RoBERTa; such models skip padding by themselves."""
     name = "create_position_ids_from_input_ids"
     return any(hasattr(m, name) or name in getattr(type(m).forward, "__globals__", {}) for m in model.modules())
+
+
+def turns_by_length(model: PreTrainedModel) -> bool:
+    """Whether rotary positions depend on the longest text of a batch, so that a padded batch changes the others."""
+    return any(
+        _has_length_rule(getattr(config, name, None))
+        for config in configs_of(model)
+        for name in ("rope_parameters", "rope_scaling")
+    )
+
+
+def _has_length_rule(rope: Any) -> bool:
+    """Whether a config's rotary settings, or those of one kind of its layers, look at the length."""
+    if not isinstance(rope, Mapping):
+        return False
+    rule = rope.get("rope_type", rope.get("type"))
+    return rule in ("dynamic", "longrope") or any(map(_has_length_rule, rope.values()))
 
 
 def is_ragged(examples: Sequence[Example]) -> bool:

@@ -57,12 +57,34 @@ def as_it_is(model: nn.Module) -> Iterator[None]:
     training = [module for module in model.modules() if module.training]
     try:
         model.eval()
-        yield
+        with attention_types_kept(model):
+            yield
     finally:
         for module in training:
             module.training = True
 
 
+def switches_attention(model: nn.Module) -> Any:
+    """The module with sparse attention that gives it up for good when a text is short (BigBird); None if there is none."""
+    switching: Any = (m for m in model.modules() if hasattr(m, "set_attention_type"))
+    return next((m for m in switching if getattr(m, "attention_type", None) == "block_sparse"), None)
+
+
+@contextmanager
+def attention_types_kept(model: nn.Module) -> Iterator[None]:
+    """Let a model that switches its attention by the length of a text be afterwards as it was."""
+    switching = switches_attention(model)
+    try:
+        yield
+    finally:
+        if switching is not None and switching.attention_type != "block_sparse":
+            switching.set_attention_type("block_sparse")
+
+
 def _is_ours(hook: Any) -> bool:
-    """Whether a hook is part of normlens: the analysed model is then the one with k units, as was asked for."""
-    return str(getattr(hook, "__module__", "")).startswith("normlens.")
+    """Whether a hook is part of normlens (the analysed model is then the one with k units, as was asked for).
+
+    So is transformers' own for gradient checkpointing, which changes no number.
+    """
+    harmless = getattr(hook, "__name__", "") == "make_inputs_require_grads"
+    return harmless or str(getattr(hook, "__module__", "")).startswith("normlens.")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from normlens.anatomy import SCOPES, BlockAnatomy
 from normlens.encoding import Tokens, label_patches
-from normlens.errors import AnotherWay
+from normlens.errors import AnotherWay, InvalidInput, UnsupportedArchitecture
 from normlens.examples import Example, is_ragged
 from normlens.layers import BLOCK_SCOPES
 from normlens.layout import Layout
@@ -90,8 +90,8 @@ class Recorder:
             if group is None:
                 n, m = target_rows.stop - target_rows.start, source_rows.stop - source_rows.start
                 group = _GroupArrays(
-                    _labelled(self._target_tokens(example, block.group), n),
-                    _labelled(self._source_tokens(example, block.group), m),
+                    _labelled(self._target_tokens(example, block.group), n, example.patches),
+                    _labelled(self._source_tokens(example, block.group), m, example.patches),
                 )
                 self._groups[k][name] = group
             start = max(measures.start, target_rows.start)
@@ -140,6 +140,11 @@ class Recorder:
                 wider = np.full((array.shape[0], x.shape[0], *array.shape[2:]), np.nan, dtype=array.dtype)
                 wider[:, : array.shape[1]] = array
                 array = wider
+            if "source" in dims and x.shape[-1] != array.shape[-1]:
+                raise UnsupportedArchitecture(
+                    f"Of {name}, layer {layer} sees {x.shape[-1]} sources of this text and another {array.shape[-1]}; maps "
+                    "of one kind of attention are expected to be of one size. Give a shorter text."
+                )
             group.arrays[variable] = array
             index: list[Any] = [
                 layer,
@@ -162,9 +167,14 @@ class Recorder:
         variables = {name: (dims, x.cpu().numpy()) for name, (dims, x) in pieces.items()}
         rows = np.arange(place.start, place.stop)
         data = self._with_scopes(variables, {"layer": layer}, group.target, group.source, rows)
-        group.reduced.setdefault(layer, []).append(
-            self._reduction(data).copy(deep=True)
-        )  # no view may keep a map alive
+        reduced = self._reduction(data)
+        for name, variable in reduced.data_vars.items():
+            if "target" not in variable.dims:
+                raise InvalidInput(
+                    f"The reduction gave {name!r} with the dimensions {variable.dims}; expected 'target' among them. A "
+                    "layer's maps come some targets at a time: give a number per target, and take means afterwards."
+                )
+        group.reduced.setdefault(layer, []).append(reduced.copy(deep=True))  # no view may keep a map alive
 
     def trees(self) -> list[dict[str, xr.Dataset]]:
         """One dictionary of group name to labelled arrays for each text."""
@@ -277,9 +287,9 @@ def _labels(side: str, tokens: Tokens, rows: NDArray[np.int64]) -> dict[str, Any
     return {side + suffix: (side, column) for suffix, column in columns.items()}
 
 
-def _labelled(tokens: Tokens | None, length: int) -> Tokens:
+def _labelled(tokens: Tokens | None, length: int, patches: tuple[int, int] | None) -> Tokens:
     """The tokens themselves, or plain position labels where their number isn't the sequence's."""
-    return tokens if tokens is not None and len(tokens) == length else label_patches(length)
+    return tokens if tokens is not None and len(tokens) == length else label_patches(length, patches)
 
 
 def _numpy_dtype(x: Tensor) -> type[np.floating[Any]]:

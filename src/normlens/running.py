@@ -14,9 +14,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from normlens.anatomy import SCOPES, Block, BlockAnatomy, describe, require_attention_scope
+from normlens.batching import length
 from normlens.capture import asks_for_eager, attention_implementation, has_interface
 from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
-from normlens.examples import Example, counts_from_padding, is_ragged, pad
+from normlens.examples import Example, counts_from_padding, is_ragged, pad, turns_by_length
 from normlens.following.learning import Learner
 from normlens.following.pushing import pushing
 from normlens.frozen.call import Product
@@ -54,7 +55,8 @@ class Runner:
         self._body = _without_head(model)
         self._arguments = set(inspect.signature(self._body.forward).parameters)
         self._known: dict[tuple[tuple[str, ...], bool], tuple[Layout, Listening, bool]] = {}
-        self._padding_holds: dict[tuple[tuple[str, ...], str], bool] = {}
+        self._padding_holds: dict[tuple[tuple[str, ...], str, int], bool] = {}
+        self._modules: tuple[int, ...] = ()
 
     def batchable(self, example: Example) -> bool:
         """Whether inputs like this one can be padded: every attention call is as long as the tokens it reads."""
@@ -80,6 +82,9 @@ class Runner:
         ConservationError
             If contributions don't add up.
         """
+        kinds = [_kind(example) for example in batch]
+        if len(set(kinds)) > 1:
+            return self._run_by_kind(batch, kinds, reduction, chunk_size, padding, product)
         if len(batch) > 1 and not self._may_pad(batch, chunk_size, padding):
             return [tree for one in batch for tree in self.run([one], reduction, chunk_size, product=product)]
         try:
@@ -88,16 +93,29 @@ class Runner:
             self._known.clear()  # some models switch their attention once, by length: watch again
             return self._measure(batch, reduction, chunk_size, padding, product)
 
+    def _run_by_kind(
+        self, batch: Sequence[Example], kinds: Sequence[tuple[str, ...]], *asked: Any
+    ) -> list[dict[str, xr.Dataset]]:
+        """Measure a batch in which some inputs have tensors that others lack (token types), each kind by itself."""
+        found: dict[int, dict[str, xr.Dataset]] = {}
+        for kind in dict.fromkeys(kinds):
+            places = [k for k, other in enumerate(kinds) if other == kind]
+            found.update(zip(places, self.run([batch[k] for k in places], *asked), strict=True))
+        return [found[k] for k in range(len(batch))]
+
     def _may_pad(self, batch: Sequence[Example], chunk_size: int | None, padding: str) -> bool:
-        """Whether a padded batch gives this model's numbers for one text at a time: tried out, once for each side."""
+        """Whether a padded batch gives this model's numbers for one text at a time: tried out.
+
+        Tried once for each side, with the shortest and the longest text; again for texts twice as long.
+        """
         if not is_ragged(batch):
             return True
-        if asks_for_eager(self.model):
+        if asks_for_eager(self.model) or turns_by_length(self.model):
             return False  # sparse masks choose among the padded positions too
-        key = _kind(batch[0]), padding
+        ordered = sorted(batch, key=length)
+        key = _kind(batch[0]), padding, length(ordered[-1]).bit_length()
         if key not in self._padding_holds:
-            ordered = sorted(batch, key=lambda example: sum(len(x) for x in example.tensors.values()))
-            pair = [ordered[0], next(example for example in ordered if is_ragged([ordered[0], example]))]
+            pair = [ordered[0], next(example for example in reversed(ordered) if is_ragged([ordered[0], example]))]
             try:
                 together = self._measure(pair, first_token, chunk_size, padding)
             except (NormLensError, IndexError):
@@ -172,6 +190,11 @@ class Runner:
 
         Found once for inputs of a kind.
         """
+        modules = tuple(map(id, self._body.modules()))
+        if modules != self._modules:  # another part took a part's place, or was put around it: look anew
+            self._modules = modules
+            self._known.clear()
+            self._padding_holds.clear()
         kind = _kind(example), layers
         if kind not in self._known:
             shortened = _shortened(example)

@@ -28,11 +28,6 @@ HEADS = {
 }
 CUSTOM = (UnknownOperation, "custom autograd")
 REFUSED: dict[tuple[str, str], tuple[type[NormLensError], str]] = {
-    ("big_bird", "decoder"): CUSTOM,
-    ("big_bird", "classes"): CUSTOM,
-    ("big_bird", "masked"): CUSTOM,
-    ("bigbird_pegasus", "encoder–decoder"): CUSTOM,
-    ("bigbird_pegasus", "classes"): CUSTOM,
     ("blt", "decoder"): (UnknownOperation, "scatter_reduce"),
     ("mra", "classes"): CUSTOM,
     ("mra", "masked"): CUSTOM,

@@ -55,6 +55,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "glm4v_moe": {"text_config": {"rope_parameters": MROPE_HALF}},
     "glm4v_moe_text": {"rope_parameters": MROPE_HALF},
     "colqwen2": {"vlm_config": {"text_config": {"rope_parameters": MROPE}}},
+    "big_bird": {"attention_type": "original_full"},
+    "bigbird_pegasus": {"attention_type": "original_full"},
     "codegen": {"rotary_dim": 8},
     "gptj": {"rotary_dim": 8},
     "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}}},

@@ -12,6 +12,7 @@ from attribution_models import by_hand, gauss_legendre, lens_on, model_with_head
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 import normlens
+from normlens.attribution import LogProbability
 from normlens.errors import InvalidInput
 
 IDS = [11, 12, 13, 14, 15]
@@ -78,3 +79,10 @@ def test_batches_are_single_runs(task: str, model_type: str) -> None:
 def test_what_cannot_be_averaged_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         lens_on("SequenceClassification", "bert").attribute(IDS, **options)
+
+
+def test_a_function_is_linearised_at_every_point() -> None:
+    lens, options = lens_on("SequenceClassification", "bert"), {"steps": 3, "baseline": "zero"}
+    one = lens.attribute(IDS, target=LogProbability(1), **options)
+    other = lens.attribute(IDS, target=lambda output: output.logits.log_softmax(-1)[:, 1], **options)
+    assert np.abs(one.values - other.values).max() < 1e-10

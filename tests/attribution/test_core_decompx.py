@@ -8,11 +8,13 @@ import numpy as np
 import pushed_by_hand
 import pytest
 import torch
+from architectures import tiny
 from attribution_models import by_hand, lens_on, model_with_head
+from transformers import FSMTForConditionalGeneration
 
 import normlens
-from normlens.attribution import VectorNorm
-from normlens.errors import InvalidInput
+from normlens.attribution import LogProbability, VectorNorm
+from normlens.errors import InvalidInput, UnsupportedArchitecture
 
 IDS = [11, 12, 13, 14, 15]
 TEXTS = [IDS, [21, 22, 23], [31, 33, 34, 35, 36, 37]]
@@ -204,3 +206,21 @@ def test_a_place_that_does_not_exist_is_refused(at: Any, message: str | None) ->
         return
     with pytest.raises(InvalidInput, match=message):
         lens.attribute(IDS, at=at)
+
+
+def test_padding_that_a_model_embeds_apart_is_no_second_text() -> None:
+    result = lens_on("Seq2SeqLM", "led").attribute([11, 12, 13, 14], target=7, target_text=[21, 22, 23])
+    assert result["side"].values.tolist() == ["source"] * 4 + ["target"] * 3
+    assert float(result.sum()) + result.attrs["bias_share"] == pytest.approx(result.attrs["value"], abs=1e-6)
+
+
+def test_a_decoder_without_embeddings_of_its_own_is_refused() -> None:
+    lens = normlens.load((FSMTForConditionalGeneration(tiny.configuration("fsmt")).eval(), None))
+    with pytest.raises(UnsupportedArchitecture, match="alti_plus"):
+        lens.attribute(list(range(11, 19)), target=7, target_text=[21, 22, 23, 24, 25])
+
+
+def test_each_of_several_targets_says_whether_it_is_linear() -> None:
+    lens = lens_on("SequenceClassification", "bert")
+    found = lens.attribute([[11, 12], [13, 14]], target=[1, LogProbability(1)])
+    assert [result.attrs["linear_form"] for result in found] == ["exact", "local, at the output"]

@@ -79,7 +79,7 @@ def test_integrated_gradients_add_up_from_the_baseline() -> None:
 def test_a_zero_baseline_is_a_cliff_under_a_bare_rms_norm() -> None:
     lens = lens_on("CausalLM", "llama")
     asked = {"method": "integrated_gradients", "target": 5}
-    with pytest.raises(ConservationError, match=r"miss \d\d% of what they should .* at most 10%"):
+    with pytest.raises(ConservationError, match=r"miss \d\d% of Σ.* at most 10%"):
         lens.attribute(IDS, **asked)
     assert lens.attribute(IDS, **asked, tolerance=1).attrs["conservation_error"] > 0.1
     assert lens.attribute(IDS, **asked, baseline="mean").attrs["conservation_error"] < 1e-4
@@ -115,6 +115,15 @@ def test_a_nonlinear_target_is_differentiated_as_it_is() -> None:
 def test_unknown_paths_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         lens_on("CausalLM", "gpt2").attribute(IDS, method="integrated_gradients", target=5, **options)
+
+
+def test_the_mean_of_scaled_embeddings_is_scaled() -> None:
+    lens = lens_on("CausalLM", "gemma")
+    mean = lens.model.get_input_embeddings()(torch.arange(99)).mean(0).detach()
+    with torch.no_grad():
+        value = float(lens.model(inputs_embeds=mean.expand(1, len(IDS), -1)).logits[0, -1, 7])
+    options = {"method": "integrated_gradients", "baseline": "mean", "tolerance": math.inf, "steps": 2}
+    assert lens.attribute(IDS, target=7, **options).attrs["bias_share"] == pytest.approx(value, abs=1e-6)
 
 
 def test_without_captum_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

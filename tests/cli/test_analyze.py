@@ -171,6 +171,20 @@ def test_bad_input_ends_with_one_message_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_result_does_not_replace_the_text_it_is_of(bert: Path, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "text.json").write_text("the cat sat")
+    result = run("analyze", bert, "--file", "text.json", "-o", "text.json")
+    assert result.exit_code == 2
+    assert "is the file that is read" in result.stderr
+    assert (tmp_path / "text.json").read_text() == "the cat sat"
+
+
+def test_a_scope_that_a_reduction_drops_is_said_so(bert: Path, run: Run) -> None:
+    result = run("analyze", bert, TEXT, "--reduce", "edges", "--scope", "residual")
+    assert result.exit_code == 2
+    assert "Leave out --scope" in result.stderr
+
+
 def test_text_that_is_not_utf_8_is_refused(bert: Path, run: Run, tmp_path: Path) -> None:
     (tmp_path / "bytes.txt").write_bytes(b"caf\xe9 \xff")
     result = run("analyze", bert, "-f", "bytes.txt")

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 COMMAND = [sys.executable, "-c", "from normlens.cli import main; main()"]
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
@@ -68,3 +70,23 @@ def test_a_closed_pipe_ends_quietly() -> None:
     process.wait(timeout=30)
     assert "Traceback" not in errors
     assert "BrokenPipe" not in errors
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@pytest.mark.parametrize("options", [["models"], ["models", "--json"]])
+def test_a_full_device_ends_with_one_message(options: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, *options], env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert "no space is left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_characters_that_a_terminal_lacks_are_replaced() -> None:
+    done = subprocess.run(
+        [*COMMAND, "models"], env={**ENVIRONMENT, "PYTHONIOENCODING": "ascii"}, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0

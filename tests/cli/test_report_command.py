@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -30,6 +31,16 @@ def test_the_report_is_whole_and_says_where_it_is(bert: Path, corpus: Path, run:
         "report.html", "report.md", "numbers.parquet", "figures"
     }  # fmt: skip
     assert set(pd.read_parquet(tmp_path / "page" / "numbers.parquet")["attention"]) == {"encoder"}
+
+
+def test_a_pipe_and_a_folder_inside_a_file_are_refused(bert: Path, corpus: Path, run: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for arguments, message in (
+        ([tmp_path / "pipe"], "read only once"),
+        ([corpus, "-o", "corpus.txt/sub"], "is a file"),
+    ):
+        result = run("report", bert, *arguments)
+        assert (result.exit_code, message in result.stderr) == (2, True)
 
 
 def test_batches_do_not_change_shares_and_frequencies_may_come_from_a_table(

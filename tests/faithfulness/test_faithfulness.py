@@ -10,6 +10,7 @@ import pytest
 import torch
 from bag_of_words import END, MASK, START
 from scipy.stats import spearmanr
+from transformers import LlamaConfig, LlamaForSequenceClassification
 
 import normlens
 from normlens.errors import InvalidInput, UnsupportedArchitecture
@@ -197,3 +198,33 @@ def test_probabilities_have_all_digits(classifier, fewer_digits):
     with fewer_digits():
         found = LensClassifier(classifier).probabilities(ids)
     np.testing.assert_array_equal(found, LensClassifier(classifier).probabilities(ids))
+
+
+def test_two_texts_that_are_read_together_are_refused(classifier):
+    with pytest.raises(InvalidInput, match="expected one"):
+        evaluate(classifier, [{"text": "the cat", "text_pair": "sat"}], {"a": [[1.0]]}, progress=False)
+
+
+def test_a_replacement_that_is_the_padding_a_classifier_reads_up_to_is_refused(tokenizer):
+    tokenizer = copy.deepcopy(tokenizer)
+    config = LlamaConfig(
+        vocab_size=99, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, num_labels=2,
+        pad_token_id=tokenizer.unk_token_id,
+    )  # fmt: skip
+    lens = normlens.load((LlamaForSequenceClassification(config).eval(), tokenizer))
+    with pytest.raises(InvalidInput, match="before its padding"):
+        LensClassifier(lens).replacement("unk")
+    lens.model.config.pad_token_id = None
+    ids = [LensClassifier(lens).encode(text).ids for text in ("the cat", "the dog")]
+    assert LensClassifier(lens).probabilities(ids).shape == (2, 2)
+
+
+@pytest.mark.parametrize("options", [{"draws": 1.5}, {"seed": -1}, {"shares": ("a",)}, {"counts": (1.5,)}])
+def test_a_design_is_checked(options):
+    with pytest.raises(InvalidInput, match=next(iter(options))):
+        Design(**options)
+
+
+def test_a_method_that_is_not_there_has_no_magnitude(adding):
+    with pytest.raises(InvalidInput, match="zz"):
+        evaluate(adding, [TEXT], {"right": [[0, 4.0, 3, 2, 1, 0]]}, design=Design(by_magnitude=("zz",)), progress=False)

@@ -35,6 +35,12 @@ def test_one_head_shows_alpha_beside_alpha_times_the_vector_norm(by_hand: xr.Dat
     np.testing.assert_allclose(mesh(norm)[2], [0.45, 0.1, 0.0])
 
 
+def test_of_words_the_stored_norms_are_drawn(by_hand: xr.Dataset) -> None:
+    stored = xr.full_like(by_hand["weight"], 0.25)
+    norm = heat_maps(by_hand.assign(weighted_norm=stored), 0, 1).axes[1]
+    np.testing.assert_allclose(mesh(norm), 0.25)
+
+
 def test_rows_can_be_shares(by_hand: xr.Dataset) -> None:
     norm = heat_maps(by_hand, 0, row_normalised=True).axes[1]
     np.testing.assert_allclose(mesh(norm)[1], [0.25, 0.5, 0.25])

@@ -84,6 +84,12 @@ def test_embedded_numbers_decode_to_the_input(encoder_decoder: xr.DataTree) -> N
     assert set(group["arrays"]) == {"weight", "vector_norm", "norm", "norm_residual", "own_residual", "sink_weight"}
 
 
+def test_of_words_the_stored_norms_are_embedded(random_group: xr.Dataset) -> None:
+    stored = random_group["weight"] * 3
+    arrays = groups(html_view(tree(random_group.assign(weighted_norm=stored)), "t"))[0]["arrays"]
+    np.testing.assert_allclose(decoded(arrays["weighted_norm"]), stored, rtol=1e-3)
+
+
 def test_packing_keeps_nine_decades_and_nan() -> None:
     values = np.array([3e7, 1.0, 0.1, 0.0, np.nan, -2.5])
     np.testing.assert_allclose(decoded(view.pack(values)), values, rtol=5e-4)
@@ -114,5 +120,5 @@ def test_what_is_too_large_or_missing_is_said(random_group: xr.Dataset, monkeypa
     with pytest.raises(InvalidInput, match="needs vector_norm"):
         html_view(tree(random_group.drop_vars("vector_norm")), "t")
     monkeypatch.setattr(view, "MOST_NUMBERS", 100)
-    with pytest.raises(InvalidInput, match=r"768 weights, more than the 100"):
+    with pytest.raises(InvalidInput, match=r"768 numbers by head.*more than the 100"):
         html_view(tree(random_group), "t")

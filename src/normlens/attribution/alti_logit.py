@@ -134,7 +134,7 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
             "bias_share": float(value[text]) - float(each.sum()),
             "conservation_error": float("nan"),
             "rule": f"{rule}; bias_share holds feed-forward blocks, biases and the position's own embedding",
-            "linear_form": "exact" if target.is_linear else "local, at the output",
+            "linear_form": "exact" if target.is_linear_for(text) else "local, at the output",
             "remainder": float(target.remainder[text]),
         }
         results.append(_labelled(subject, text, each, attrs, layers))

@@ -10,6 +10,8 @@ with t_k and w_k of Gauss–Legendre on [0, 1]. Special tokens stay as they are 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import xarray as xr
@@ -50,14 +52,15 @@ def averaged_shares(target: BatchTarget, request: Request) -> list[xr.DataArray]
         )
     subject, function = target.subject, Embedded.of(target)
     distances = [
-        x - _kept_where_special(subject, function.groups, place, baseline_of(subject, x, baseline), x)
-        for place, x in enumerate(function.vectors)
+        x - _kept_where_special(subject, function.groups, place, baseline_of(subject, x, baseline, table), x)
+        for place, (x, table) in enumerate(zip(function.vectors, function.tables, strict=True))
     ]
     found, errors = torch.zeros(()), torch.zeros(())
     for point, weight in zip(*_gauss_legendre(steps), strict=True):
         there = [x - (1 - point) * away for x, away in zip(function.vectors, distances, strict=True)]
         with entering(subject.model, there):
-            frozen = pull_back(subject.model, subject.inputs, target.linear, product=request.product)
+            linear = target.linear if target.whole is None else target.linear_at(_plain_output(subject))
+            frozen = pull_back(subject.model, subject.inputs, linear, product=request.product)
         parts = [double(g * away).sum(-1) for g, away in zip(frozen.gradients, distances, strict=True)]
         found = found + weight * torch.cat(parts, dim=1)
         errors = torch.maximum(errors, frozen.conservation_error)
@@ -67,6 +70,11 @@ def averaged_shares(target: BatchTarget, request: Request) -> list[xr.DataArray]
         _one(target, text, function.groups, found[text], (float(values[text]), rule, float(errors[text])))
         for text in range(len(subject))
     ]
+
+
+def _plain_output(subject: Subject) -> Any:
+    with torch.no_grad():
+        return subject.run(subject.inputs)
 
 
 def _one(

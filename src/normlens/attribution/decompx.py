@@ -18,6 +18,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from normlens.anatomy import working_precision
 from normlens.attribution.averaged import averaged_shares
 from normlens.attribution.registry import Method, Request
 from normlens.attribution.result import flow_map, shares
@@ -69,7 +70,7 @@ def _shares(subject: Subject, request: Request) -> list[xr.DataArray]:
             "bias_share": float(split.value[text] - kept.sum()),
             "conservation_error": float(split.conservation_error[text]),
             "rule": f"product: {request.product}; {BIAS_RULE}",
-            "linear_form": "exact" if target.is_linear else "local, at the output",
+            "linear_form": "exact" if target.is_linear_for(text) else "local, at the output",
             "remainder": float(remainder[text]),
         }
         results.append(shares(kept.cpu(), [(side, tokens) for side, tokens, _ in parts], attrs))
@@ -88,15 +89,17 @@ def _vectors(subject: Subject, request: Request) -> list[xr.DataArray]:
     )
     _require_positions(push, place)
     whole = bool(request.options["vectors"])
-    total, sizes, kept = torch.zeros_like(push.output), push.bias.norm(dim=-1), []
+    output, bias = working_precision(push.output), working_precision(push.bias)
+    total, sizes, kept = torch.zeros_like(output), bias.norm(dim=-1), []
     for chunk in push:
-        total += chunk.vectors.sum(2)
-        norms = chunk.vectors.norm(dim=-1)
+        vectors = working_precision(chunk.vectors)
+        total += vectors.sum(2)
+        norms = vectors.norm(dim=-1)
         sizes = sizes + norms.sum(-1)
-        kept.append(chunk.vectors if whole else norms)
+        kept.append(vectors if whole else norms)
     found = torch.cat(kept, dim=2)
     tiny = torch.finfo(sizes.dtype).tiny
-    errors = (total + push.bias - push.output).norm(dim=-1) / sizes.clamp_min(tiny)
+    errors = (total + bias - output).norm(dim=-1) / sizes.clamp_min(tiny)
     return [_one_map(subject, text, push, found, errors, (side, request.product)) for text in range(len(subject))]
 
 
@@ -112,10 +115,14 @@ def _one_map(
     side, product = settings
     example = subject.examples[text]
     tokens: Tokens | None = example.source if side == "source" else subject.read(text)
-    tokens = tokens if tokens is not None and len(tokens) <= found.shape[1] else label_patches(found.shape[1])
+    tokens = (
+        tokens
+        if tokens is not None and len(tokens) <= found.shape[1]
+        else label_patches(found.shape[1], example.patches)
+    )
     parts = subject.sources(text, push.groups)
     values = torch.cat([found[text, : len(tokens), where] for _, _, where in parts], dim=1)
-    output, bias = push.output[text, : len(tokens)], push.bias[text, : len(tokens)]
+    output, bias = (working_precision(x)[text, : len(tokens)] for x in (push.output, push.bias))
     attrs = {
         "target": "hidden states",
         "value": float(output.norm()),

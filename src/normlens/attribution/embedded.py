@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from typing import Any
 
@@ -36,20 +37,25 @@ class Embedded:
         The vectors of each place where sources enter, ``(batch, source, d)``.
     groups
         Label and number of sources of each place.
+    tables
+        The module whose output enters at each place.
     """
 
     target: BatchTarget
     vectors: tuple[Float[Tensor, "batch source d"], ...]
     groups: tuple[tuple[str, int], ...]
+    tables: tuple[nn.Module, ...]
 
     @classmethod
     def of(cls, target: BatchTarget) -> Embedded:
         """Run the model once to see what enters where."""
         subject = target.subject
         seen: list[tuple[str, Tensor]] = []
+        tables: list[nn.Module] = []
 
-        def note(label: str, x: Tensor) -> None:
+        def note(label: str, x: Tensor, table: nn.Module) -> None:
             seen.append((label, x.detach()))
+            tables.append(table)
 
         with torch.no_grad(), _entered(subject.model, note):
             subject.run(subject.inputs)
@@ -59,7 +65,7 @@ class Embedded:
                 f"{[tuple(x.shape) for _, x in seen]}. Gradients need embeddings; use method='decompx'."
             )
         groups = tuple((label, x.shape[1]) for label, x in seen)
-        return cls(target, tuple(x for _, x in seen), groups)
+        return cls(target, tuple(x for _, x in seen), groups, tuple(tables))
 
     def __call__(self, *vectors: Float[Tensor, "rows source d"]) -> Float[Tensor, " rows"]:
         """The target where these vectors enter instead; rows are the batch, repeated any number of times, or its begin."""
@@ -154,13 +160,13 @@ def captum_class(name: str) -> Any:
 def entering(model: PreTrainedModel, vectors: Sequence[Float[Tensor, "batch source d"]]) -> Iterator[None]:
     """Let these vectors enter instead of the model's own, in the order of their places, at every run."""
     upcoming = cycle(vectors)
-    with _entered(model, lambda label, x: next(upcoming).clone()):  # the model may write into it
+    with _entered(model, lambda label, x, table: next(upcoming).clone()):  # the model may write into it
         yield
 
 
 @contextmanager
 def _entered(model: PreTrainedModel, change: Any) -> Iterator[None]:
-    """Show what enters at the sources to ``change``, with the label of the innermost part of the model that is running."""
+    """Show what enters at the sources to ``change``: the innermost part of the model that is running, vectors, whose."""
     running: list[str] = []
     parts = {module: path for path, module in model.named_modules() if hasattr(module, "get_input_embeddings")}
 
@@ -173,5 +179,10 @@ def _entered(model: PreTrainedModel, change: Any) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(entered_and_left(parts, enter, leave))
         for module in source_modules(model):
-            stack.enter_context(hooked(module, "output", lambda x, channel: change(running[-1] if running else "", x)))
+            at = partial(_shown, change, running, module)
+            stack.enter_context(hooked(module, "output", at))
         yield
+
+
+def _shown(change: Any, running: Sequence[str], table: nn.Module, x: Tensor, channel: int) -> Any:
+    return change(running[-1] if running else "", x, table)

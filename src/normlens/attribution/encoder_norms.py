@@ -114,7 +114,7 @@ class _SecondNorms:
             before, after = working_precision(given[0]), working_precision(output)
             if same_layer(path, block.path) and self._is_second_sum(before, block.outer_norm.after):
                 if module not in self._forms:
-                    self._forms[module] = identify_norm(module, before, after)
+                    self._forms[module] = identify_norm(module, before, after, output.dtype)
                 form = self._forms[module]
                 self._done(self._waiting, AppliedNorm(path, form, form.row_scale(before, after), before, after))
                 self._waiting = None

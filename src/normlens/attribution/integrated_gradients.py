@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 import xarray as xr
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from normlens.attribution.embedded import Embedded
 from normlens.attribution.registry import Method, Request
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets import resolve
-from normlens.errors import ConservationError, InvalidInput
+from normlens.errors import ConservationError, InvalidInput, UnsupportedArchitecture
 from normlens.precision import double
 
 BASELINES = ("zero", "mean", "mask", "pad", "unknown")
@@ -30,7 +31,8 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
             f"tolerance is {tolerance!r}; expected a share of the target that may be missed, from 0, such as 0.1."
         )
     function = Embedded.of(resolve(subject, request))
-    start = tuple(baseline_of(function.target.subject, x, baseline) for x in function.vectors)
+    places = zip(function.vectors, function.tables, strict=True)
+    start = tuple(baseline_of(function.target.subject, x, baseline, table) for x, table in places)
     products = function.explained_by(
         "IntegratedGradients",
         baselines=start,
@@ -52,21 +54,32 @@ def _require_sums(results: Sequence[xr.DataArray], options: Mapping[str, Any]) -
     if not worst <= options["tolerance"]:
         raise ConservationError(
             f"Integrated gradients from baseline={options['baseline']!r} with {options['steps']} points miss {worst:.0%} of "
-            f"what they should add up to; expected at most {options['tolerance']:.0%}. Take more steps=, another baseline= "
-            "(a model that norms the bare embedding jumps at zero), or allow it by tolerance=; method='decompx' is exact."
+            f"Σ|share| + |value at the baseline|; expected at most {options['tolerance']:.0%}. Take more steps=, another "
+            "baseline= (a model that norms the bare embedding jumps at zero), or allow it by tolerance=; decompx is exact."
         )
 
 
-def baseline_of(subject: Subject, x: Tensor, name: object) -> Tensor:
-    """Where the path begins: zeros, the mean of all embeddings, or a special token's embedding, at every position."""
+def baseline_of(subject: Subject, x: Tensor, name: object, table: nn.Module) -> Tensor:
+    """Where the path begins: zeros, the mean of all embeddings, or a special token's embedding, at every position.
+
+    Parameters
+    ----------
+    subject
+        The model and its texts.
+    x
+        What enters, ``(batch, source, d)``.
+    name
+        One of the baselines.
+    table
+        The module whose output enters.
+    """
     if name not in BASELINES:
         raise InvalidInput(f"baseline={name!r}; expected one of {', '.join(BASELINES)}.")
     if name == "zero":
         return torch.zeros_like(x)
-    embeddings: Any = subject.model.get_input_embeddings()
+    embeddings: Any = table if hasattr(table, "weight") else subject.model.get_input_embeddings()
     if name == "mean":
-        mean: Tensor = embeddings.weight.detach().mean(0)
-        return mean.to(x.dtype).expand_as(x).clone()
+        return _mean_embedding(embeddings).to(x.dtype).expand_as(x).clone()
     attribute = {"unknown": "unk"}.get(str(name), str(name)) + "_token_id"
     token = getattr(subject.tokenizer, attribute, None)
     if token is None:
@@ -76,6 +89,28 @@ def baseline_of(subject: Subject, x: Tensor, name: object) -> Tensor:
     with torch.no_grad():
         vector: Tensor = embeddings(torch.tensor([token], device=x.device))
     return vector.to(x.dtype).expand_as(x).clone()
+
+
+def _mean_embedding(table: Any) -> Float[Tensor, " d"]:
+    """The mean of what a table of embeddings gives, which may be scaled (Gemma, M2M-100).
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        If it gives something else than its rows, scaled.
+    """
+    weight = table.weight.detach()
+    longest = weight.norm(dim=-1).argmax()
+    with torch.no_grad():
+        given, row = table(longest[None])[0], weight[longest]
+    scale = (given @ row) / (row @ row)
+    if not (given - scale * row).norm() <= 1e-2 * given.norm():
+        raise UnsupportedArchitecture(
+            f"{type(table).__name__} gives something else than its rows, so that their mean is unknown. Choose another "
+            f"baseline of {', '.join(BASELINES)}."
+        )
+    mean: Tensor = scale * weight.mean(0)
+    return mean
 
 
 OPTIONS: Mapping[str, Any] = MappingProxyType({"steps": 50, "baseline": "zero", "tolerance": 0.1})

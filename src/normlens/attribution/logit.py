@@ -129,7 +129,7 @@ def _gradient(target: BatchTarget, site: Site, product: Product) -> tuple[Tensor
 
 def _result(target: BatchTarget, stream: _Stream, value: Tensor, text: int) -> xr.DataArray:
     subject, example = target.subject, target.subject.examples[text]
-    read = subject.read(text) or label_patches(stream.direction.shape[1])
+    read = subject.read(text) or label_patches(stream.direction.shape[1], example.patches)
     sides: list[tuple[str, Tokens]] = [("source", read)]
     if example.target is not None and example.source is not None:
         sides = [("source", example.source), ("target", read)]
@@ -150,7 +150,7 @@ def _result(target: BatchTarget, stream: _Stream, value: Tensor, text: int) -> x
         "bias_share": bias,
         "conservation_error": error,
         "rule": "direct path: final norm with its σ held fixed, then the head; biases of attention belong to no source",
-        "linear_form": "exact" if target.is_linear else "local, at the output",
+        "linear_form": "exact" if target.is_linear_for(text) else "local, at the output",
         "remainder": remainder,
     }
     coords = {

@@ -165,4 +165,4 @@ def side_tokens(subject: Subject, text: int, side: str, length: int) -> Tokens:
     """The tokens of a text's side, or plain position labels where their number isn't the sequence's."""
     example = subject.examples[text]
     tokens = example.target if side == "target" else example.source
-    return tokens if tokens is not None and len(tokens) == length else label_patches(length)
+    return tokens if tokens is not None and len(tokens) == length else label_patches(length, example.patches)

@@ -18,7 +18,7 @@ from normlens.anatomy import Scope
 from normlens.attribution.padding import Together
 from normlens.attribution.visiting import Visit, VisitingRunner
 from normlens.encoding import Tokens, label_patches
-from normlens.errors import InvalidInput, NormLensError
+from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example
 from normlens.frozen.running import plain_settings
 from normlens.hooks import entered_and_left
@@ -153,13 +153,27 @@ class Subject:
             Which text of the batch.
         groups
             Label and number of sources of each place where sources enter, as the engine gives them.
+
+        Raises
+        ------
+        UnsupportedArchitecture
+            If a text's tokens enter nowhere: their shares would be among the biases.
         """
-        example, found, start = self.examples[text], [], 0
+        example, start = self.examples[text], 0
+        found: list[tuple[str, Tokens, slice]] = []
         for label, count in groups:
             in_decoder = example.target is not None and "decoder" in label
+            side = "target" if in_decoder else "source"
             tokens = example.target if in_decoder else example.source
             if tokens is None or len(tokens) > count:
-                tokens = label_patches(count)
-            found.append(("target" if in_decoder else "source", tokens, slice(start, start + len(tokens))))
+                tokens = label_patches(count, example.patches)
+            if side in (known for known, _, _ in found) and example.source is not None:
+                tokens = tokens.none()  # padding that the model embeds apart (LED)
+            found.append((side, tokens, slice(start, start + len(tokens))))
             start += count
+        if example.target is not None and "target" not in (side for side, _, _ in found):
+            raise UnsupportedArchitecture(
+                f"{type(self.model).__name__} names no embeddings of its decoder, so that the target's tokens are no "
+                "sources. Take alti_plus or rollout."
+            )
         return found

@@ -104,6 +104,17 @@ class BatchTarget:
         self._left[:] = [left for _, left in forms]
         return torch.stack([form for form, _ in forms])
 
+    def is_linear_for(self, text: int) -> bool:
+        """Whether one text's number is linear in the output."""
+        return self.whole is None and self.parts[text].kind == "logit"
+
+    def linear_at(self, output: Any) -> Scalar:
+        """:meth:`linear` at another point, whose unfrozen output this is."""
+        if self.whole is None:
+            return self.linear  # takes the point that it meets
+        gradient = self._gradient_at(output)
+        return lambda here: _inner(gradient, here)
+
     @property
     def remainder(self) -> Float[Tensor, " batch"]:
         """What the linear form leaves of the value, ``(batch,)``; zeros for linear targets."""
@@ -129,7 +140,9 @@ class BatchTarget:
     @cached_property
     def _gradient(self) -> Mapping[str, Tensor]:
         """∂/∂ of every tensor of the output, at the unfrozen output."""
-        output = self.subject.output
+        return self._gradient_at(self.subject.output)
+
+    def _gradient_at(self, output: Any) -> Mapping[str, Tensor]:
         floating = {n: x for n, x in output.items() if isinstance(x, Tensor) and x.is_floating_point()}
         leaves = {name: x.detach().requires_grad_() for name, x in floating.items()}
         with torch.enable_grad():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -47,9 +50,18 @@ class Commands(TyperGroup):
             With code 2 after a :class:`NormLensError`.
         """
         try:
-            return super().invoke(ctx)
+            found = super().invoke(ctx)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return found
         except NormLensError as error:
             show_error(str(error))
+            raise typer.Exit(BAD_INPUT) from None
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            show_error("The results could not be written: no space is left. Nothing more was printed.")
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed is lost
             raise typer.Exit(BAD_INPUT) from None
 
 
@@ -97,4 +109,7 @@ def main() -> None:
     """Run the command line: 0 when all went well, 2 for bad input, 130 after Ctrl-C."""
     # Threads of torch that wait by spinning take the cores from those that work, where cores are shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a character that a terminal can't show is a question mark
     app()

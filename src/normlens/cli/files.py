@@ -59,6 +59,8 @@ class Lines:
         return InvalidInput(f"{self.path}, line {self.number}: {error}")
 
     def _texts(self) -> Iterator[str]:
+        if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
+            raise InvalidInput(f"{self.path} can be read only once; expected a file of texts. Save them in one first.")
         try:
             with self.path.open(encoding="utf-8-sig") as file:
                 for self.number, line in enumerate(file, start=1):
@@ -108,6 +110,8 @@ def read_text(text: str | None, file: Path | None) -> str:
             return _whole(file)
         if text is not None and text != "-":
             return text
+        if sys.stdin is None:
+            raise InvalidInput("There is no text, and standard input is closed. Give a text, or --file.")
         if sys.stdin.isatty():
             messages().print("Type the text; Ctrl-D on an empty line ends it.")
         return sys.stdin.read().strip()
@@ -124,7 +128,9 @@ def unreadable(path: Path | str, error: OSError | UnicodeDecodeError) -> Invalid
     return InvalidInput(f"{path} can't be read: {error.strerror or error}. Check the path.")
 
 
-def check_file(path: Path | None, *, reduced: bool = False, suffixes: Sequence[str] = SUFFIXES) -> None:
+def check_file(
+    path: Path | None, *, reduced: bool = False, suffixes: Sequence[str] = SUFFIXES, read: Path | None = None
+) -> None:
     """Refuse a result file that can't be written, before anything is computed.
 
     Parameters
@@ -135,6 +141,8 @@ def check_file(path: Path | None, *, reduced: bool = False, suffixes: Sequence[s
         Whether the analysis keeps no whole maps, which most formats show.
     suffixes
         What its name may end in.
+    read
+        A file that is read, which the result may not replace.
 
     Raises
     ------
@@ -153,6 +161,8 @@ def check_file(path: Path | None, *, reduced: bool = False, suffixes: Sequence[s
             f"The output {path.name} shows whole maps, and a reduced analysis keeps none; expected one of "
             f"{', '.join(REDUCED_SUFFIXES)}. Choose one of these, or leave out --reduce."
         )
+    if read is not None and path.exists() and path.samefile(read):
+        raise InvalidInput(f"The output {path} is the file that is read. Choose another name.")
     if path.is_dir():
         raise InvalidInput(f"The output {path} is a folder; expected a file. Give it a name inside.")
     if not path.parent.is_dir():
@@ -174,6 +184,8 @@ def check_folder(folder: Path) -> None:
     above = folder.absolute().parent
     while not above.exists():
         above = above.parent
+    if not above.is_dir():
+        raise InvalidInput(f"{above} is a file, so that no folder {folder} can be made. Choose another place.")
     _check_writable(above)
 
 

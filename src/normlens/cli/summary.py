@@ -72,6 +72,8 @@ def check_choice(group: Group, layer: int | None, head: int | None, scope: str) 
         )
     if not any(str(name).startswith(NORMS[scope]) for name in group.data.data_vars):
         scopes = [name for name, variable in NORMS.items() if variable in group.data]
+        if not scopes:
+            raise InvalidInput(f"This analysis keeps no norm of scope {scope} that could be shown. Leave out --scope.")
         raise InvalidInput(f"This model has no scope {scope}; it has {', '.join(scopes)}. Choose one of these.")
 
 

@@ -32,8 +32,8 @@ def results() -> Console:
 
 
 def messages() -> Console:
-    """Standard error, for everything else."""
-    return Console(stderr=True, highlight=False)
+    """Standard error, for everything else; nowhere if that is closed."""
+    return Console(stderr=True, highlight=False, quiet=sys.stderr is None)
 
 
 def show_error(message: str) -> None:
@@ -121,7 +121,7 @@ def waiting(what: str) -> Iterator[None]:
     what
         Such as "Loading minilm-l6".
     """
-    console = Console(file=sys.stderr, highlight=False)
+    console = messages()
     if not console.is_terminal:
         console.print(escape(what), soft_wrap=True)
         yield

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 
 from normlens.attribution.requests import require_evaluation
-from normlens.encoding import Tokens
+from normlens.encoding import Tokens, is_pair
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.examples import Example, ExampleMaker, pad
 from normlens.faithfulness.erasing import Replacement, replacement_of
@@ -90,6 +90,11 @@ class LensClassifier:
         InvalidInput
             If the text is empty or too long, or the model has a decoder, which would need a second one.
         """
+        if is_pair(text):
+            raise InvalidInput(
+                "Two texts that are read together were given; expected one: erasing would have to know to which a word "
+                "belongs. Explain pairs with lens.attribute()."
+            )
         tokens = self._maker.make(text).source
         if tokens is None:
             raise InvalidInput(f"{type(text).__name__} was given; expected a text.")
@@ -117,16 +122,28 @@ class LensClassifier:
         return found[places]
 
     def replacement(self, token: str | None) -> Replacement:
-        """Choose the token that stands for an erased one, as :func:`replacement_of` does."""
-        return replacement_of(self._tokenizer, token)
+        """Choose the token that stands for an erased one, as :func:`replacement_of` does.
+
+        Raises
+        ------
+        InvalidInput
+            If the model takes it for padding, in front of which it would read.
+        """
+        found = replacement_of(self._tokenizer, token)
+        bidirectional = getattr(self._tokenizer, "mask_token", None) is not None
+        if found.id == getattr(self._model.config, "pad_token_id", None) and not bidirectional:
+            raise InvalidInput(
+                f"{found.token!r} would stand for an erased token, and {type(self._model).__name__} reads the last token "
+                "before its padding, which is the same one. Name another with replacement=, or erase by deletion only."
+            )
+        return found
 
     def _batches(self, sequences: Sequence[Ids]) -> list[list[int]]:
-        """Numbers of the sequences that run together: of like length, and of the same where nothing pads."""
+        """Numbers of the sequences that run together: of like length; one at a time where nothing pads."""
         pads = getattr(self._model.config, "pad_token_id", None) is not None
         batches: list[list[int]] = []
         for k in sorted(range(len(sequences)), key=lambda k: len(sequences[k])):
-            same = batches and (pads or len(sequences[batches[-1][0]]) == len(sequences[k]))
-            if same and len(batches[-1]) < self._batch_size:
+            if batches and pads and len(batches[-1]) < self._batch_size:
                 batches[-1].append(k)
             else:
                 batches.append([k])

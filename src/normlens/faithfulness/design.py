@@ -66,12 +66,14 @@ class Design:
         if not self.erasures or not set(self.erasures) <= set(ERASURES):
             raise InvalidInput(f"Erasures {self.erasures!r} were asked for; expected some of {', '.join(ERASURES)}.")
         for name, shares in (("shares", self.shares), ("bins", self.bins)):
-            if not shares or not all(0 < share <= 1 for share in shares):
+            if not shares or not all(_is_number(share) and 0 < share <= 1 for share in shares):
                 raise InvalidInput(f"{name} are {shares!r}; expected at least one, each above 0 and at most 1.")
-        if self.counts is not None and (not self.counts or min(self.counts) < 1):
+        if self.counts is not None and not (self.counts and all(map(_is_count, self.counts))):
             raise InvalidInput(f"counts are {self.counts!r}; expected at least one, each a number from 1.")
-        if self.draws < 1:
+        if not _is_count(self.draws):
             raise InvalidInput(f"draws is {self.draws!r}; expected at least one random order.")
+        if not (_is_number(self.seed, int) and self.seed >= 0):
+            raise InvalidInput(f"seed is {self.seed!r}; expected a whole number from 0.")
 
     @property
     def steps(self) -> tuple[float, ...] | tuple[int, ...]:
@@ -83,3 +85,12 @@ class Design:
         if self.counts is None:
             return counts_of_shares(self.shares, units)
         return np.minimum(np.asarray(self.counts, dtype=np.int64), units)
+
+
+def _is_count(x: int) -> bool:
+    return _is_number(x, int) and x >= 1
+
+
+def _is_number(x: object, kind: type[int] | type[float] = float) -> bool:
+    kinds = (int, np.integer) if kind is int else (int, float, np.integer, np.floating)
+    return isinstance(x, kinds) and not isinstance(x, bool)

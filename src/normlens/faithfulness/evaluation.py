@@ -93,6 +93,8 @@ def evaluate(
     design = design or Design()
     _check_sizes(texts, scores, labels)
     check_baselines(design.baselines, list(scores))
+    if unknown := sorted(set(design.by_magnitude) - set(scores)):
+        raise InvalidInput(f"by_magnitude names {unknown[0]!r}; expected some of {', '.join(scores) or 'the methods'}.")
     classifier = LensClassifier(model, batch_size=batch_size) if isinstance(model, Lens) else model
     replacement = classifier.replacement(design.replacement)
     rows: list[Rows] = []

@@ -145,6 +145,8 @@ def _norm(data: xr.Dataset, layer: int, head: int | None, scope: str) -> xr.Data
                 f"One head's norm has scope 'attention', not '{scope}': what comes later belongs to all heads "
                 "together. Leave out the head or the scope."
             )
+        if "weighted_norm" in data:  # of words, where it isn't a product
+            return _choose(_choose(data["weighted_norm"], "layer", layer), "head", head)
         require(data, "vector_norm")
         vector_norm = _choose(_choose(data["vector_norm"], "layer", layer), "head", head)
         return _weight(data, layer, head) * vector_norm

@@ -19,6 +19,7 @@ MOST_NUMBERS = 24_000_000
 _ARRAYS = (
     ("weight", ("layer", "head", "target", "source")),
     ("vector_norm", ("layer", "head", "source")),
+    ("weighted_norm", ("layer", "head", "target", "source")),
     ("norm", ("layer", "target", "source")),
     ("norm_residual", ("layer", "target", "source")),
     ("norm_layernorm", ("layer", "target", "source")),
@@ -42,8 +43,8 @@ def html_view(tree: xr.DataTree, title: str) -> str:
     ----------
     tree
         An analysis: one group per attention kind, each with `weight` ``(layer, head, target, source)``, `vector_norm`
-        ``(layer, head, source)``, `norm` ``(layer, target, source)``, and any of `norm_residual`, `norm_layernorm`,
-        `own_residual`, `own_layernorm`, `sink_weight`; tokens and categories as coordinates.
+        ``(layer, head, source)``, `norm` ``(layer, target, source)``, and any of `weighted_norm`, `norm_residual`,
+        `norm_layernorm`, `own_residual`, `own_layernorm`, `sink_weight`; tokens and categories as coordinates.
     title
         Heading of the page.
 
@@ -62,11 +63,11 @@ def html_view(tree: xr.DataTree, title: str) -> str:
         raise InvalidInput("The analysis has no group of attention to show: expected 'encoder', 'decoder' or 'cross'.")
     for data in groups.values():
         require(data, "weight", "vector_norm", "norm", "target_token", "source_token")
-    numbers = sum(data["weight"].size for data in groups.values())
+    numbers = sum(data[name].size for data in groups.values() for name in ("weight", "weighted_norm") if name in data)
     if numbers > MOST_NUMBERS:
         raise InvalidInput(
-            f"The analysis holds {numbers:,} weights, more than the {MOST_NUMBERS:,} that a browser takes well. "
-            "Choose some layers first, as in data.sel(layer=[0, 5]), or a shorter text."
+            f"The analysis holds {numbers:,} numbers by head, target and source, more than the {MOST_NUMBERS:,} that a "
+            "browser takes well. Choose some layers first, as in data.sel(layer=[0, 5]), or a shorter text."
         )
     facts = [(name, readable(str(tree.attrs[name]))) for name in _FACTS if str(tree.attrs.get(name) or "")]
     page = Environment(

@@ -20,7 +20,7 @@ from normlens.frozen.mode import FrozenMode
 from normlens.frozen.operations import ACTIVATION_MODULE
 from normlens.frozen.sites import Side, Site, hooked, sites, submodule
 from normlens.frozen.sources import source_modules
-from normlens.hooks import entered_and_left
+from normlens.hooks import attention_types_kept, entered_and_left, switches_attention
 
 HAND_SPELLED_ACTIVATIONS = (
     *(x for x in vars(activations).values() if isinstance(x, type) and x.__module__ == activations.__name__),
@@ -140,7 +140,7 @@ def plain_settings(model: PreTrainedModel) -> Iterator[None]:
     """Eager attention, eager experts, no key/value cache."""
     settings = {"use_cache": False, "_experts_implementation_internal": "eager"}
     changes = [(c, n, v) for c in configs_of(model) for n, v in settings.items() if hasattr(c, n)]
-    with attention_implementation(model, "eager"), _attributes(changes):
+    with attention_implementation(model, "eager"), _attributes(changes), attention_types_kept(model):
         yield
 
 
@@ -164,6 +164,11 @@ def _refuse(model: object, product: object) -> None:
     if product not in get_args(Product):
         raise InvalidInput(f"product is {product!r}; expected one of {', '.join(map(repr, get_args(Product)))}.")
     refuse_inference_mode()
+    if switches_attention(model) is not None:
+        raise UnsupportedArchitecture(
+            f"{type(model).__name__} attends in sparse blocks, or not, by the length of a text; neither can be held fixed. "
+            "Call model.set_attention_type('original_full') first, if its full attention is what you ask about."
+        )
     for path, module in model.named_modules():
         if isinstance(module, torch._dynamo.OptimizedModule) or module._compiled_call_impl is not None:
             raise UnsupportedArchitecture(

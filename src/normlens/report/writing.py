@@ -41,7 +41,8 @@ def write_report(
     statistics
         Statistics of each attention kind ("encoder", "decoder", "cross"), in the order of the page.
     folder
-        Where to write. A report that is already there is replaced; any other folder that isn't empty is refused.
+        Where to write. A report that is already there is replaced, other files beside it stay; any other folder that isn't
+        empty is refused.
     title, attributes
         The page's first line; and how it was measured (model, revision, versions), in the order in which it is shown.
     examples
@@ -93,9 +94,11 @@ def refuse_to_overwrite(folder: str | Path) -> None:
 def _taking_its_place(folder: Path) -> Iterator[Path]:
     """Give a folder to fill, which takes the place of ``folder`` if that went well, and else leaves no trace."""
     partial: Path | None = None
+    folder = folder.resolve()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        beside = folder if folder.is_dir() else folder.parent
+        partial = Path(tempfile.mkdtemp(dir=beside, prefix=f".{folder.name}-"))
         yield partial
         partial.chmod(0o755)
         _put_in_place(partial, folder)
@@ -181,16 +184,29 @@ def _write_numbers(numbers: Mapping[str, pd.DataFrame], path: Path, measured: di
 
 
 def _put_in_place(partial: Path, folder: Path) -> None:
-    """Give the finished folder its name, after moving an older report out of the way."""
+    """Give the finished folder its name; or move its files in, in the place of an older report's. Others' files stay."""
     if not folder.exists():
         partial.rename(folder)
         return
-    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-old-"))
-    folder.rename(old / folder.name)
+    new = [path.relative_to(partial) for path in partial.rglob("*") if path.is_file()]
+    old = [path.relative_to(folder) for path in _files_of_report(folder)]
+    kept = Path(tempfile.mkdtemp(dir=folder, prefix=".older-"))
+    moved: list[tuple[Path, Path]] = []
     try:
-        partial.rename(folder)
+        for start, end, names in ((folder, kept, old), (partial, folder, new)):
+            for name in names:
+                (end / name).parent.mkdir(exist_ok=True)
+                (start / name).rename(end / name)
+                moved.append((start / name, end / name))
     except OSError:
-        (old / folder.name).rename(folder)
+        for before, after in reversed(moved):
+            after.rename(before)
         raise
     finally:
-        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(kept, ignore_errors=True)
+
+
+def _files_of_report(folder: Path) -> list[Path]:
+    """The files of a report that stands in a folder."""
+    names = (folder / name for name in (MARKDOWN, HTML, NUMBERS))
+    return [*(path for path in names if path.is_file()), *(folder / FIGURES).glob("*.svg")]

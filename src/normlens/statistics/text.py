@@ -120,7 +120,10 @@ def _head_shares(data: xr.Dataset) -> Iterator[tuple[Key, NDArray[np.float64]]]:
     alpha = _values(data, "weight", "layer", "head", "target", "source")
     weight = mean_over_targets(alpha)
     magnitude = mean_over_targets(np.abs(alpha)) if (alpha < 0).any() else weight
-    weighted_norm = magnitude * _values(data, "vector_norm", "layer", "head", "source")
+    if "weighted_norm" in data:  # of words, where it isn't a product
+        weighted_norm = mean_over_targets(np.abs(_values(data, "weighted_norm", "layer", "head", "target", "source")))
+    else:
+        weighted_norm = magnitude * _values(data, "vector_norm", "layer", "head", "source")
     sink: float | NDArray[np.float64] = 0.0
     if "sink_weight" in data:
         sink = _values(data, "sink_weight", "layer", "head", "target").mean(axis=-1, dtype=np.float64)

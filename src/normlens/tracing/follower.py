@@ -115,7 +115,7 @@ class Follower:
     def _applied(self, path: str, module: nn.Module, before: Tensor, after: Tensor) -> AppliedNorm:
         u, z = working_precision(before), working_precision(after)
         if module not in self._forms:
-            self._forms[module] = identify_norm(module, u, z)
+            self._forms[module] = identify_norm(module, u, z, after.dtype)
         form = self._forms[module]
         return AppliedNorm(path, form, form.row_scale(u, z), u, z)
 
