@@ -216,13 +216,6 @@ def test_what_a_decoder_adds_is_greedy_whatever_it_ships_with() -> None:
     assert lens.model.generation_config is settings
 
 
-def test_decoder_ids_that_begin_with_the_start_token_are_read_as_they_are() -> None:
-    lens = normlens.load((tiny.build("marian"), None))
-    start = lens.model.config.decoder_start_token_id
-    one, other = (lens.analyze(IDS, target=ids)["decoder"].data["target_id"] for ids in ([21, 22, 23], [start, 21, 22]))
-    assert one.values.tolist() == other.values.tolist() == [start, 21, 22]
-
-
 @pytest.mark.parametrize("method", ["alti", "norm_rollout"])
 def test_a_norm_is_known_in_half_precision(method: str) -> None:
     one, other = (

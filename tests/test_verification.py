@@ -64,8 +64,8 @@ def other_form(form: NormForm, mistake: str) -> NormForm:
 def test_a_wrong_norm_is_caught(
     model_type: str, scope: str, mistake: str, monkeypatch: pytest.MonkeyPatch, tokens: Ids
 ) -> None:
-    def wrong(module: torch.nn.Module, before: Tensor, after: Tensor) -> NormForm:
-        return other_form(identify_norm(module, before, after), mistake)
+    def wrong(module: torch.nn.Module, before: Tensor, after: Tensor, dtype: torch.dtype) -> NormForm:
+        return other_form(identify_norm(module, before, after, dtype), mistake)
 
     monkeypatch.setattr("normlens.tracing.follower.identify_norm", wrong)
     with pytest.raises(ConservationError, match=scope):

@@ -21,7 +21,6 @@ from normlens.hooks import as_it_is
 from normlens.loading import LoadedModel
 from normlens.precision import full_precision
 
-_START = "decoder_start_token_id"
 UNLIMITED = 10**9  # tokenizers without a limit report something astronomical
 
 
@@ -149,16 +148,14 @@ class ExampleMaker:
         return UNLIMITED if size is None else int(size.shape[0])
 
     def _decoder_tokens(self, target: Any) -> Tokens:
-        """The decoder's input: its start token, then the target without its last token; ids that start so stay."""
+        """The decoder's input: its start token, then the target without its last token."""
         model = self.loaded.model
         if target is None:
             raise InvalidInput(
                 f"{type(model).__name__} is an encoder–decoder: expected target=, the text to read teacher-forced."
             )
         tokens, config = self._tokens(target, as_target=True), model.config
-        if not isinstance(target, str) and len(tokens) > 1 and tokens.ids[0] == getattr(config, _START, None):
-            return tokens
-        names = (_START, "bos_token_id", "pad_token_id")
+        names = ("decoder_start_token_id", "bos_token_id", "pad_token_id")
         start = next((s for name in names if (s := getattr(config, name, None)) is not None), 0)
         if getattr(config, names[0], None) is None and _shifts_by_last_token(model):
             start = int(tokens.ids[-1])

@@ -89,8 +89,8 @@ class Lens:
             gives one :class:`Analysis`. An iterable of these gives an iterator, in order; see :meth:`stream`.
         target
             For encoder–decoder models: the target text (or ids), read teacher-forced; an iterable beside an iterable.
-            The decoder reads its start token and then the target without its last token, which it would only predict;
-            ids that begin with the start token are read as they are.
+            The decoder reads its start token and then the target without its last token, which it would only predict: of
+            what ``model.generate`` returns, leave the start token out.
         **options
             ``generate``: let a decoder continue the prompt by this many tokens (greedily) and analyse both;
             ``through`` and ``product``: follow contributions through the feed-forward as well; ``reduce`` and

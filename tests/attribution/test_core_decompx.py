@@ -214,7 +214,16 @@ def test_padding_that_a_model_embeds_apart_is_no_second_text() -> None:
     assert float(result.sum()) + result.attrs["bias_share"] == pytest.approx(result.attrs["value"], abs=1e-6)
 
 
-def test_a_decoder_without_embeddings_of_its_own_is_refused() -> None:
+@pytest.mark.parametrize("method", ["decompx", "gradient_input"])
+def test_a_decoder_with_a_table_of_its_own_has_sources(method: str) -> None:
+    lens = normlens.load((FSMTForConditionalGeneration(tiny.configuration("fsmt")).eval(), None))
+    result = lens.attribute(list(range(11, 19)), target=7, target_text=[21, 22, 23, 24, 25], method=method)
+    assert result["side"].values.tolist() == ["source"] * 8 + ["target"] * 5
+    assert (result.values != 0).all()
+
+
+def test_a_target_whose_tokens_enter_nowhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("normlens.frozen.sources._tables_of_plain_decoders", lambda model: [])
     lens = normlens.load((FSMTForConditionalGeneration(tiny.configuration("fsmt")).eval(), None))
     with pytest.raises(UnsupportedArchitecture, match="alti_plus"):
         lens.attribute(list(range(11, 19)), target=7, target_text=[21, 22, 23, 24, 25])

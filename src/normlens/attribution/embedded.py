@@ -20,7 +20,7 @@ from normlens.attribution.targets import BatchTarget
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.frozen.running import refuse_inference_mode
 from normlens.frozen.sites import hooked
-from normlens.frozen.sources import source_modules
+from normlens.frozen.sources import is_part, source_modules
 from normlens.hooks import entered_and_left
 from normlens.precision import double
 
@@ -168,7 +168,7 @@ def entering(model: PreTrainedModel, vectors: Sequence[Float[Tensor, "batch sour
 def _entered(model: PreTrainedModel, change: Any) -> Iterator[None]:
     """Show what enters at the sources to ``change``: the innermost part of the model that is running, vectors, whose."""
     running: list[str] = []
-    parts = {module: path for path, module in model.named_modules() if hasattr(module, "get_input_embeddings")}
+    parts = {module: path for path, module in model.named_modules() if is_part(path, module)}
 
     def enter(module: nn.Module, *given: Any) -> None:
         running.append(parts[module])

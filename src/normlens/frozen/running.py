@@ -19,7 +19,7 @@ from normlens.frozen.directions import Direction
 from normlens.frozen.mode import FrozenMode
 from normlens.frozen.operations import ACTIVATION_MODULE
 from normlens.frozen.sites import Side, Site, hooked, sites, submodule
-from normlens.frozen.sources import source_modules
+from normlens.frozen.sources import is_part, source_modules
 from normlens.hooks import attention_types_kept, entered_and_left, switches_attention
 
 HAND_SPELLED_ACTIVATIONS = (
@@ -305,7 +305,7 @@ def _sources(run: FrozenRun, sources: str | Site | tuple[()] | None) -> Iterator
 
 def _label(run: FrozenRun) -> str:
     """The innermost model that is running, numbered if it is not the first group there."""
-    owners = (path for path in reversed(run.running) if isinstance(run.model.get_submodule(path), PreTrainedModel))
+    owners = (path for path in reversed(run.running) if is_part(path, run.model.get_submodule(path)))
     label = next(owners, "")
     before = sum(group.label.partition("#")[0] == label for group in run.direction.groups)
     return f"{label}#{before + 1}" if before else label

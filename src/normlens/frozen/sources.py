@@ -29,7 +29,19 @@ def source_modules(model: nn.Module) -> list[nn.Module]:
             embeddings = None if part is not model and isinstance(embeddings, nn.Linear) else embeddings
         found += list(embeddings) if isinstance(embeddings, nn.ModuleList) else [embeddings] if embeddings else []
     found = found or [x for x in [_first_map(model)] if x is not None]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *_tables_of_plain_decoders(model)]))
+
+
+def is_part(path: str, module: nn.Module) -> bool:
+    """Whether sources inside a module are named by it: a model, or a decoder that is none but embeds tokens (FSMT)."""
+    plain = path.rpartition(".")[2] == "decoder" and isinstance(getattr(module, "embed_tokens", None), nn.Embedding)
+    return plain or isinstance(module, PreTrainedModel)
+
+
+def _tables_of_plain_decoders(model: nn.Module) -> list[Any]:
+    """Embeddings of decoders that are no models of their own and share no table with the encoder."""
+    parts = ((path, x) for path, x in model.named_modules() if path and not isinstance(x, PreTrainedModel))
+    return [x.embed_tokens for path, x in parts if is_part(path, x)]
 
 
 def _first_map(model: nn.Module) -> nn.Module | None:
