@@ -233,3 +233,27 @@ def test_vectors_of_a_model_in_half_precision_have_lengths() -> None:
     )
     assert other.dtype == np.float32
     assert float(abs(one - other).max()) < 0.1 * float(one.max())
+
+
+@pytest.mark.parametrize("model_type", ["vit_mae", "diffusion_gemma"])
+def test_a_model_that_draws_what_it_reads_is_refused(model_type: str) -> None:
+    model = tiny.build(model_type)
+    given = torch.rand(3, 16, 16) if model_type == "vit_mae" else IDS
+    with pytest.raises(NormLensError, match="random numbers"):
+        normlens.load((model, None)).analyze(given)
+
+
+def test_behind_a_norm_of_all_heads_a_source_has_no_length_of_its_own() -> None:
+    group = normlens.load((tiny.build("bitnet"), None)).analyze(IDS)["decoder"]
+    assert group.vector_norm.isnull().all()
+    assert group.norm.notnull().all()
+
+
+def test_weights_may_be_looked_at_before_an_analysis() -> None:
+    model = tiny.build("mixtral")
+    plain = normlens.load((model, None)).analyze(IDS)["decoder"].norm
+    with torch.no_grad():
+        model(torch.tensor([IDS]), output_attentions=True, output_router_logits=True)
+    model.gradient_checkpointing_enable()
+    model.enable_input_require_grads()
+    xr.testing.assert_identical(normlens.load((model, None)).analyze(IDS)["decoder"].norm, plain)

@@ -256,6 +256,16 @@ def test_merged_statistics_equal_those_collected_in_one_go():
         first.merge(CorpusStatistics(TokenFrequency.from_counts({1: 1})))
 
 
+def test_kinds_and_frequencies_are_not_mixed():
+    statistics = CorpusStatistics()
+    statistics.add(one_text().assign_attrs(kind="encoder"))
+    with pytest.raises(InvalidInput, match="of kind decoder, that of those before encoder"):
+        statistics.add(one_text().assign_attrs(kind="decoder"))
+    one, other = (CorpusStatistics(TokenFrequency.from_counts(counts)) for counts in ({7: 2, 8: 1}, {7: 1, 8: 2}))
+    with pytest.raises(InvalidInput, match="other numbers"):
+        one.merge(other)
+
+
 def test_other_layers_and_reduced_data_are_refused():
     statistics = CorpusStatistics()
     with pytest.raises(InvalidInput, match="no texts"):

@@ -65,6 +65,7 @@ class Heads:
     which: dict[Scope, int]
     grams: list[Float[Tensor, "batch source head head2"]]
     whole_own: Float[Tensor, "batch target d"] | None = None
+    normed_heads: bool = False
 
     @classmethod
     def of(cls, block: Block, carried: dict[Scope, Carried]) -> Heads:
@@ -85,13 +86,13 @@ class Heads:
             for i, projection in enumerate(before)
         ]
         normed = forms[-1].normed
-        return cls(
-            value, projections, which, [f.gram for f in forms] + ([] if normed is None else [normed]), forms[0].own
-        )
+        grams = [f.gram for f in forms] + ([] if normed is None else [normed])
+        return cls(value, projections, which, grams, forms[0].own, block.head_norm is not None)
 
     def lengths(self) -> Float[Tensor, "batch head source"]:
-        """‖f(x)‖ of every head and source."""
-        return vector_norms(self.grams[0])
+        """‖f(x)‖ of every head and source; NaN behind a norm of all heads together, whose 1/σ_i depends on the target."""
+        found = vector_norms(self.grams[0])
+        return torch.full_like(found, torch.nan) if self.normed_heads else found
 
     def norms(self, weights: Tensor, part: slice) -> dict[Scope, Float[Tensor, "batch target source"]]:
         """‖Σ_h α f(x)‖ for the targets of ``part``, but for what scales row i."""

@@ -197,16 +197,17 @@ def label_patches(positions: int, patches: tuple[int, int] | None = None) -> Tok
     positions
         How many there are.
     patches
-        Rows and columns of the image's patches, if they are known; else a square is looked for.
+        Rows and columns of the image's patches, if they are known; else a square is looked for. (0, 0): there are none.
     """
     rows, columns = patches or (0, 0)
     prefix = positions - rows * columns
-    if not rows * columns or not 0 <= prefix <= _MOST_REGISTERS:
-        square = patches is None or rows == columns
+    if patches is None:
         counts = (k for k in (1, 0, 2, 5) if positions > k and math.isqrt(positions - k) ** 2 == positions - k)
-        prefix = next(counts, 0) if square else 0
+        prefix = next(counts, 0)
         columns = math.isqrt(positions - prefix)
-        columns = columns if square and columns * columns == positions - prefix else 0
+        columns = columns if columns * columns == positions - prefix else 0
+    elif not columns or not 0 <= prefix <= _MOST_REGISTERS:
+        prefix = columns = 0
     names = [f"[{'CLS' if k == 0 else f'extra {k}'}]" for k in range(prefix)]
     names += [f"{k // columns},{k % columns}" if columns else str(k) for k in range(positions - prefix)]
     special = np.arange(positions) < prefix

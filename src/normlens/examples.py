@@ -198,6 +198,8 @@ class ExampleMaker:
     def _of_pixels(self, tensors: dict[str, Tensor]) -> Example:
         pixels = tensors.get("pixel_values")
         size = next((s for c in configs_of(self.loaded.model) if (s := getattr(c, "patch_size", None))), None)
+        if any(getattr(config, "num_detection_tokens", 0) for config in configs_of(self.loaded.model)):
+            return Example(tensors, None, None, "an image", (0, 0))  # tokens behind the patches, too (YOLOS)
         if pixels is None or pixels.ndim != 3 or not isinstance(size, (int, list, tuple)):
             return Example(tensors, None, None, "an image")
         height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[-1]))

@@ -10,6 +10,8 @@ from torch import nn
 
 from normlens.errors import UnsupportedArchitecture
 
+_CAPTURING = "transformers.utils.output_capturing"  # hooks for output_attentions=True and the like, which stay
+
 Enter = Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any]], None]
 Leave = Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any], Any], None]
 
@@ -84,7 +86,8 @@ def attention_types_kept(model: nn.Module) -> Iterator[None]:
 def _is_ours(hook: Any) -> bool:
     """Whether a hook is part of normlens (the analysed model is then the one with k units, as was asked for).
 
-    So is transformers' own for gradient checkpointing, which changes no number.
+    So are transformers' own, which change no number: for gradient checkpointing, and for outputs that were asked for once.
     """
-    harmless = getattr(hook, "__name__", "") == "make_inputs_require_grads"
-    return harmless or str(getattr(hook, "__module__", "")).startswith("normlens.")
+    module = str(getattr(hook, "__module__", ""))
+    harmless = getattr(hook, "__name__", "") == "make_inputs_require_grads" or module == _CAPTURING
+    return harmless or module.startswith("normlens.")

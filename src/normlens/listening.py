@@ -57,6 +57,34 @@ def require_same_output(untouched: Any, watched: Any, model: PreTrainedModel) ->
         )
 
 
+def require_no_chance(one: Any, other: Any, model: PreTrainedModel) -> None:
+    """Refuse a model that gives something else with other random numbers.
+
+    Parameters
+    ----------
+    one, other
+        What it gave, with different seeds.
+    model
+        The model, in evaluation mode.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        Since nobody could tell which of its runs was analysed.
+    """
+    first, second = _first_tensor(one), _first_tensor(other)
+    if first.shape == second.shape and torch.isfinite(first).all():
+        gap = float((first - second).norm() / first.norm().clamp_min(torch.finfo(first.dtype).tiny))
+        if gap <= 10 * TOLERANCE.get(model.dtype, TOLERANCE[torch.float32]):
+            return
+    elif first.shape == second.shape:
+        return  # what isn't finite is refused by the comparison that follows, with a better reason
+    raise UnsupportedArchitecture(
+        f"{type(model).__name__} draws random numbers that change its output (a random mask or a random text), so that its "
+        "numbers are of one draw. Give it what it draws, or switch that off in its config (mask_ratio, say)."
+    )
+
+
 def _first_tensor(output: Any) -> Tensor:
     values = output.to_tuple() if hasattr(output, "to_tuple") else output
     while not isinstance(values, Tensor):

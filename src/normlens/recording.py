@@ -289,7 +289,9 @@ def _labels(side: str, tokens: Tokens, rows: NDArray[np.int64]) -> dict[str, Any
 
 def _labelled(tokens: Tokens | None, length: int, patches: tuple[int, int] | None) -> Tokens:
     """The tokens themselves, or plain position labels where their number isn't the sequence's."""
-    return tokens if tokens is not None and len(tokens) == length else label_patches(length, patches)
+    if tokens is None:
+        return label_patches(length, patches)
+    return tokens if len(tokens) == length else label_patches(length, (0, 0))
 
 
 def _numpy_dtype(x: Tensor) -> type[np.floating[Any]]:

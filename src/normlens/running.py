@@ -23,7 +23,7 @@ from normlens.following.pushing import pushing
 from normlens.frozen.call import Product
 from normlens.hooks import as_it_is
 from normlens.layout import Layout, lay_out
-from normlens.listening import Listening, by_observation, require_same_output, through_interface
+from normlens.listening import Listening, by_observation, require_no_chance, require_same_output, through_interface
 from normlens.measuring import ALL_SCOPES, TOLERANCE, Push, check_conservation, measure
 from normlens.precision import full_precision
 from normlens.recording import Recorder, Reduction
@@ -229,6 +229,8 @@ class Runner:
             torch.manual_seed(0)
             with attention_implementation(self.model, "eager"), as_it_is(self.model):
                 untouched = self._first_forward(inputs)
+                torch.manual_seed(1)
+                require_no_chance(untouched, self._forward(inputs), self.model)
             torch.manual_seed(0)
             with listening(self.model, tracer, None), as_it_is(self.model), tracer.watching():
                 watched = self._forward(inputs)

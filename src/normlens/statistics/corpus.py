@@ -38,6 +38,8 @@ class CorpusStatistics:
     ----------
     frequency
         As given.
+    kind
+        Kind of attention; empty until the first text is added.
     layers, heads
         Layer and head numbers, empty until the first text is added.
     largest_conservation_error
@@ -46,6 +48,7 @@ class CorpusStatistics:
 
     def __init__(self, frequency: TokenFrequency | None = None) -> None:
         self.frequency = frequency
+        self.kind = ""
         self.layers: list[int] = []
         self.heads: list[int] = []
         self.largest_conservation_error = float("nan")
@@ -70,7 +73,7 @@ class CorpusStatistics:
             If a variable is missing, or the layers or heads are not those of the texts before.
         """
         numbers = text_numbers(data, self.frequency)
-        self._fit(data["layer"].values.tolist(), data["head"].values.tolist())
+        self._fit(str(data.attrs.get("kind", "")), data["layer"].values.tolist(), data["head"].values.tolist())
         self._texts.append(numbers)
         if "conservation_error" in data:
             errors = data["conservation_error"].values.ravel()
@@ -96,15 +99,15 @@ class CorpusStatistics:
         InvalidInput
             If layers, heads or frequencies differ.
         """
-        if _source(self.frequency) != _source(other.frequency):
+        if not _same(self.frequency, other.frequency):
             raise InvalidInput(
-                f"One part has the frequencies {_source(self.frequency)}, the other {_source(other.frequency)}; "
-                "expected the same. Collect both parts with one frequency table."
+                f"One part has the frequencies {_source(self.frequency)}, the other {_source(other.frequency)}, with other "
+                "numbers; expected the same. Collect both parts with one frequency table."
             )
         joined = CorpusStatistics(self.frequency)
         for part in (self, other):
             if part._texts:
-                joined._fit(part.layers, part.heads)
+                joined._fit(part.kind, part.layers, part.heads)
             joined._texts += part._texts
             for token, totals in part._types.items():
                 joined._types[token] = joined._types.get(token, np.zeros(3)) + totals
@@ -155,11 +158,16 @@ class CorpusStatistics:
         ]
         return _frame([*rows, *self._type_rows()])
 
-    def _fit(self, layers: Iterable[int], heads: Iterable[int]) -> None:
-        """Note the layer and head numbers, or check that they are those of the texts before."""
+    def _fit(self, kind: str, layers: Iterable[int], heads: Iterable[int]) -> None:
+        """Note the kind of attention, layer and head numbers, or check that they are those of the texts before."""
         new = (list(layers), list(heads))
         if not self.layers:
-            self.layers, self.heads = new
+            self.kind, (self.layers, self.heads) = kind, new
+        elif kind != self.kind:
+            raise InvalidInput(
+                f"This text's attention is of kind {kind or '(none)'}, that of those before {self.kind or '(none)'}; "
+                "expected the same. Collect each attention kind on its own."
+            )
         elif new != (self.layers, self.heads):
             raise InvalidInput(
                 f"This text has layers {new[0]} and heads {new[1]}, those before had {self.layers} and {self.heads}; "
@@ -218,6 +226,13 @@ def _largest(values: list[float]) -> float:
     """Return the largest number that is there; NaN if none is."""
     present = [float(value) for value in values if np.isfinite(value)]
     return max(present, default=float("nan"))
+
+
+def _same(one: TokenFrequency | None, other: TokenFrequency | None) -> bool:
+    """Whether two tables say the same of every token, whatever they are called."""
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one.ids, other.ids) and np.array_equal(one.rank, other.rank)
 
 
 def _source(frequency: TokenFrequency | None) -> str:
