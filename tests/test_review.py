@@ -153,23 +153,26 @@ def test_pieces_of_one_character_are_read_once() -> None:
 
 def test_two_texts_among_single_ones_keep_their_token_types() -> None:
     lens = normlens.load("minilm-l6")
-    pair = {"text": "Where did it sit?", "text_pair": "It sat on the mat in the kitchen, I think."}
+    pair = {"text": "Where did it sit?", "text_pair": "It sat on the mat."}
     alone = lens.analyze(pair)["encoder"].weight
-    for texts in (["A cat.", pair, "A cat sat on the mat."], [pair, "A cat."]):
+    long = (
+        "A cat sat on the mat in the kitchen, and nobody in the house knew why it would not move from there any more."
+    )
+    for texts in (["A cat.", pair, long], [pair, "A cat."]):
         found = list(lens.analyze(texts, progress=False))[texts.index(pair)]["encoder"].weight
         assert float(abs(found - alone).max()) < 1e-5
 
 
 def test_a_long_text_in_a_batch_does_not_turn_the_short_ones() -> None:
     model = tiny.build("phi3")
-    rope = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 16}
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 12}
     factors = model.config.hidden_size // model.config.num_attention_heads // 2
     model.config.rope_parameters = {**rope, "short_factor": [1.0] * factors, "long_factor": [4.0] * factors}
-    model.config.original_max_position_embeddings = 16
+    model.config.original_max_position_embeddings = 12
     lens = normlens.load((type(model)(model.config).eval(), None))
-    texts = [IDS, IDS * 2, IDS * 10]
-    for text, found in zip(texts, lens.analyze(texts, progress=False), strict=True):
-        np.testing.assert_allclose(found["decoder"].weight, lens.analyze(text)["decoder"].weight, atol=1e-6)
+    for texts in ([IDS, IDS * 2], [IDS, (IDS * 4)[:15]], [IDS, IDS * 10]):  # the first fits; nearly as long, and longer
+        for text, found in zip(texts, lens.analyze(texts, progress=False), strict=True):
+            np.testing.assert_allclose(found["decoder"].weight, lens.analyze(text)["decoder"].weight, atol=1e-6)
 
 
 def test_sparse_attention_stays_what_it_was_whatever_is_analysed() -> None:

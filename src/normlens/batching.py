@@ -1,4 +1,4 @@
-"""One input or many: telling them apart, checking what is asked of them, taking them batch by batch."""
+"""One input or many: telling them apart, checking what is asked of them, taking them batch by batch, side by side."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from normlens.encoding import is_pair
@@ -66,3 +67,35 @@ def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     iterator = iter(items)
     while batch := list(itertools.islice(iterator, size)):
         yield batch
+
+
+def is_ragged(examples: Sequence[Example]) -> bool:
+    """Whether a batch of these has any padding."""
+    return len({tuple(x.shape for x in example.tensors.values()) for example in examples}) > 1
+
+
+def pad(examples: Sequence[Example], padding_id: int, device: torch.device, side: str = "right") -> dict[str, Tensor]:
+    """Stack examples into one batch, padding token sequences on one side.
+
+    Parameters
+    ----------
+    examples
+        With the same model inputs each.
+    padding_id
+        Fills the ids; every mask is zero there.
+    side
+        "right" or "left".
+    """
+    batch: dict[str, Tensor] = {}
+    for name in examples[0].tensors:
+        columns = [example.tensors[name] for example in examples]
+        if columns[0].ndim != 1 or name == "pixel_values":
+            batch[name] = torch.stack(columns).to(device)
+            continue
+        longest = max(len(c) for c in columns)
+        fill = padding_id if name.endswith("input_ids") else 0
+        padded = columns[0].new_full((len(columns), longest), fill)
+        for row, column in zip(padded, columns, strict=True):
+            row[slice(0, len(column)) if side == "right" else slice(longest - len(column), longest)] = column
+        batch[name] = padded.to(device)
+    return batch

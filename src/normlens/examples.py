@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import BatchFeature, GenerationConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BatchFeature, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from normlens.capture import configs_of
 from normlens.encoding import Tokens, encode_chat, encode_ids, encode_pair, encode_text, is_pair
 from normlens.errors import InvalidInput
 from normlens.hooks import as_it_is
 from normlens.loading import LoadedModel
+from normlens.positions import UNLIMITED, position_limit
 from normlens.precision import full_precision
-
-UNLIMITED = 10**9  # tokenizers without a limit report something astronomical
 
 
 @dataclass(frozen=True)
@@ -250,75 +249,3 @@ def check_length(tokens: Tokens, loaded: LoadedModel, side: str) -> None:
         raise InvalidInput(
             f"The {side} has {len(tokens)} tokens; this model takes at most {limit}. Cut the text, or split it into parts."
         )
-
-
-def position_limit(model: PreTrainedModel) -> int:
-    """How many positions a model has, by its config; a huge number if it sets no limit."""
-    config = model.config if hasattr(model.config, "max_position_embeddings") else _text_config(model)
-    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or UNLIMITED
-    if not isinstance(limit, int) or limit <= 0:
-        return UNLIMITED
-    return limit - ((getattr(config, "pad_token_id", None) or 0) + 1 if counts_from_padding(model) else 0)
-
-
-def _text_config(model: PreTrainedModel) -> PretrainedConfig:
-    """The config of a model's text part; the whole config where that is ambiguous."""
-    try:
-        return model.config.get_text_config()
-    except ValueError:
-        return model.config
-
-
-def counts_from_padding(model: PreTrainedModel) -> bool:
-    """Whether positions start behind the padding id, as in RoBERTa; such models skip padding by themselves."""
-    name = "create_position_ids_from_input_ids"
-    return any(hasattr(m, name) or name in getattr(type(m).forward, "__globals__", {}) for m in model.modules())
-
-
-def turns_by_length(model: PreTrainedModel) -> bool:
-    """Whether rotary positions depend on the longest text of a batch, so that a padded batch changes the others."""
-    return any(
-        _has_length_rule(getattr(config, name, None))
-        for config in configs_of(model)
-        for name in ("rope_parameters", "rope_scaling")
-    )
-
-
-def _has_length_rule(rope: Any) -> bool:
-    """Whether a config's rotary settings, or those of one kind of its layers, look at the length."""
-    if not isinstance(rope, Mapping):
-        return False
-    rule = rope.get("rope_type", rope.get("type"))
-    return rule in ("dynamic", "longrope") or any(map(_has_length_rule, rope.values()))
-
-
-def is_ragged(examples: Sequence[Example]) -> bool:
-    """Whether a batch of these has any padding."""
-    return len({tuple(x.shape for x in example.tensors.values()) for example in examples}) > 1
-
-
-def pad(examples: Sequence[Example], padding_id: int, device: torch.device, side: str = "right") -> dict[str, Tensor]:
-    """Stack examples into one batch, padding token sequences on one side.
-
-    Parameters
-    ----------
-    examples
-        With the same model inputs each.
-    padding_id
-        Fills the ids; every mask is zero there.
-    side
-        "right" or "left".
-    """
-    batch: dict[str, Tensor] = {}
-    for name in examples[0].tensors:
-        columns = [example.tensors[name] for example in examples]
-        if columns[0].ndim != 1 or name == "pixel_values":
-            batch[name] = torch.stack(columns).to(device)
-            continue
-        length = max(len(c) for c in columns)
-        fill = padding_id if name.endswith("input_ids") else 0
-        padded = columns[0].new_full((len(columns), length), fill)
-        for row, column in zip(padded, columns, strict=True):
-            row[slice(0, len(column)) if side == "right" else slice(length - len(column), length)] = column
-        batch[name] = padded.to(device)
-    return batch

@@ -19,10 +19,11 @@ from normlens.attribution.requests import question
 from normlens.attribution.visiting import VisitingRunner
 from normlens.batching import Input, batched, check_sizes, is_one_input, length
 from normlens.errors import InvalidInput
-from normlens.examples import Example, ExampleMaker, position_limit
+from normlens.examples import Example, ExampleMaker
 from normlens.following.pushing import rule_for
 from normlens.frozen.call import Product
 from normlens.loading import LoadedModel, load_model
+from normlens.positions import position_limit
 from normlens.recording import Reduction
 from normlens.reducing import named_reduction
 from normlens.version import __version__

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from normlens.anatomy import SCOPES, BlockAnatomy
+from normlens.batching import is_ragged
 from normlens.encoding import Tokens, label_patches
 from normlens.errors import AnotherWay, InvalidInput, UnsupportedArchitecture
-from normlens.examples import Example, is_ragged
+from normlens.examples import Example
 from normlens.layers import BLOCK_SCOPES
 from normlens.layout import Layout
 from normlens.measuring import ALL_SCOPES, AnyScope, Measures

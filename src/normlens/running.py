@@ -14,10 +14,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from normlens.anatomy import SCOPES, Block, BlockAnatomy, describe, require_attention_scope
-from normlens.batching import length
+from normlens.batching import is_ragged, length, pad
 from normlens.capture import asks_for_eager, attention_implementation, has_interface
 from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
-from normlens.examples import Example, counts_from_padding, is_ragged, pad, turns_by_length
+from normlens.examples import Example
 from normlens.following.learning import Learner
 from normlens.following.pushing import pushing
 from normlens.frozen.call import Product
@@ -25,6 +25,7 @@ from normlens.hooks import as_it_is
 from normlens.layout import Layout, lay_out
 from normlens.listening import Listening, by_observation, require_no_chance, require_same_output, through_interface
 from normlens.measuring import ALL_SCOPES, TOLERANCE, Push, check_conservation, measure
+from normlens.positions import counts_from_padding, turns_by_length
 from normlens.precision import full_precision
 from normlens.recording import Recorder, Reduction
 from normlens.reducing import first_token

@@ -201,7 +201,7 @@ def test_probabilities_have_all_digits(classifier, fewer_digits):
 
 
 def test_two_texts_that_are_read_together_are_refused(classifier):
-    with pytest.raises(InvalidInput, match="expected one"):
+    with pytest.raises(InvalidInput, match="read together"):
         evaluate(classifier, [{"text": "the cat", "text_pair": "sat"}], {"a": [[1.0]]}, progress=False)
 
 

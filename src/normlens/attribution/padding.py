@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from normlens.batching import is_ragged, pad
 from normlens.capture import asks_for_eager
-from normlens.examples import Example, is_ragged, pad
+from normlens.examples import Example
 from normlens.frozen.running import plain_settings
 from normlens.measuring import TOLERANCE
 

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float, Int
 
 from normlens.attribution.requests import require_evaluation
+from normlens.batching import pad
 from normlens.encoding import Tokens, is_pair
 from normlens.errors import InvalidInput, UnsupportedArchitecture
-from normlens.examples import Example, ExampleMaker, pad
+from normlens.examples import Example, ExampleMaker
 from normlens.faithfulness.erasing import Replacement, replacement_of
 from normlens.lens import Lens
 from normlens.loading import LoadedModel

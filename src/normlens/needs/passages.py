@@ -11,8 +11,8 @@ from torch import Tensor
 
 from normlens.encoding import encode_text
 from normlens.errors import InvalidInput
-from normlens.examples import position_limit
 from normlens.lens import Lens
+from normlens.positions import position_limit
 
 _TOKENS = 256  # of a passage, unless told otherwise
 

@@ -1,0 +1,53 @@
+"""What a model's positions allow: how many there are, and whether a text's own depend on its padding or its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import PretrainedConfig, PreTrainedModel
+
+from normlens.capture import configs_of
+
+UNLIMITED = 10**9
+"""So many where nothing is said; tokenizers without a limit report something as astronomical."""
+
+
+def position_limit(model: PreTrainedModel) -> int:
+    """How many positions a model has, by its config; a huge number if it sets no limit."""
+    config = model.config if hasattr(model.config, "max_position_embeddings") else _text_config(model)
+    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or UNLIMITED
+    if not isinstance(limit, int) or limit <= 0:
+        return UNLIMITED
+    return limit - ((getattr(config, "pad_token_id", None) or 0) + 1 if counts_from_padding(model) else 0)
+
+
+def _text_config(model: PreTrainedModel) -> PretrainedConfig:
+    """The config of a model's text part; the whole config where that is ambiguous."""
+    try:
+        return model.config.get_text_config()
+    except ValueError:
+        return model.config
+
+
+def counts_from_padding(model: PreTrainedModel) -> bool:
+    """Whether positions start behind the padding id, as in RoBERTa; such models skip padding by themselves."""
+    name = "create_position_ids_from_input_ids"
+    return any(hasattr(m, name) or name in getattr(type(m).forward, "__globals__", {}) for m in model.modules())
+
+
+def turns_by_length(model: PreTrainedModel) -> bool:
+    """Whether rotary positions depend on the longest text of a batch, so that a padded batch changes the others."""
+    return any(
+        _has_length_rule(getattr(config, name, None))
+        for config in configs_of(model)
+        for name in ("rope_parameters", "rope_scaling")
+    )
+
+
+def _has_length_rule(rope: Any) -> bool:
+    """Whether a config's rotary settings, or those of one kind of its layers, look at the length."""
+    if not isinstance(rope, Mapping):
+        return False
+    rule = rope.get("rope_type", rope.get("type"))
+    return rule in ("dynamic", "longrope") or any(map(_has_length_rule, rope.values()))
