@@ -191,8 +191,9 @@ def test_sparse_attention_stays_what_it_was_whatever_is_analysed() -> None:
         pull_back(model, {"input_ids": torch.tensor([IDS])}, lambda output: output.last_hidden_state[:, 0, 0])
 
 
-def test_an_adapter_put_on_after_an_analysis_is_seen() -> None:
-    model = tiny.build("llama")
+@pytest.mark.parametrize("model_type", ["llama", "zaya"])
+def test_an_adapter_put_on_after_an_analysis_is_seen(model_type: str) -> None:
+    model = tiny.build(model_type)
     lens = normlens.load((model, None))
     lens.analyze(IDS)
 
@@ -204,7 +205,8 @@ def test_an_adapter_put_on_after_an_analysis_is_seen() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.base(x) + self.up(self.down(x))
 
-    model.layers[0].self_attn.o_proj = Adapted(model.layers[0].self_attn.o_proj)
+    attention = next(module for module in model.modules() if hasattr(module, "o_proj"))
+    attention.o_proj = Adapted(attention.o_proj)
     with pytest.raises(UnsupportedArchitecture):
         lens.analyze(IDS)
 
