@@ -68,6 +68,8 @@ def as_it_is(model: nn.Module) -> Iterator[None]:
 
 def switches_attention(model: nn.Module) -> Any:
     """The module with sparse attention that gives it up for good when a text is short (BigBird); None if there is none."""
+    if getattr(getattr(model, "config", None), "attention_type", None) != "block_sparse":
+        return None
     switching: Any = (m for m in model.modules() if hasattr(m, "set_attention_type"))
     return next((m for m in switching if getattr(m, "attention_type", None) == "block_sparse"), None)
 

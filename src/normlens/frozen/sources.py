@@ -40,6 +40,8 @@ def is_part(path: str, module: nn.Module) -> bool:
 
 def _tables_of_plain_decoders(model: nn.Module) -> list[Any]:
     """Embeddings of decoders that are no models of their own and share no table with the encoder."""
+    if not getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        return []
     parts = ((path, x) for path, x in model.named_modules() if path and not isinstance(x, PreTrainedModel))
     return [x.embed_tokens for path, x in parts if is_part(path, x)]
 
