@@ -128,18 +128,19 @@ def _asks_for_eager(file: ModuleType) -> bool:
 
 
 @contextmanager
-def attention_implementation(model: PreTrainedModel, name: str) -> Iterator[None]:
-    """Run ``model`` with the attention implementation ``name``; afterwards every config is as it was.
+def attention_implementation(model: PreTrainedModel, name: str) -> Iterator[list[PretrainedConfig]]:
+    """Run ``model``, whose configs are given, with an attention implementation; afterwards every config is as it was.
 
     Sub-models have configs of their own and may differ in implementation, so each is remembered by itself. The configs
     are shared by all users of the model: one thread at a time may switch it.
     """
     with _lock_of(model):
-        before = [(config, config._attn_implementation_internal) for config in configs_of(model)]
+        configs = configs_of(model)
+        before = [(config, config._attn_implementation_internal) for config in configs]
         try:
-            for config, _ in before:
+            for config in configs:
                 config._attn_implementation_internal = name
-            yield
+            yield configs
         finally:
             for config, implementation in before:
                 config._attn_implementation_internal = implementation

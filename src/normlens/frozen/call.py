@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -61,11 +61,10 @@ class Call:
 
     def map(self, change: Callable[[Tensor], Any]) -> Call:
         """The same call with every tensor argument changed."""
-        return replace(
-            self,
-            args=map_tensors(self.args, change),
-            kwargs={name: map_tensors(x, change) for name, x in self.kwargs.items()},
-        )
+        args: tuple[Any, ...] = map_tensors(self.args, change)
+        kwargs: dict[str, Any] = map_tensors(dict(self.kwargs), change)
+        kept = (self.direction, self.product, self.is_selection, self.activations)
+        return Call(self.function, args, kwargs, *kept)
 
     def named(self, *names: str, **defaults: Any) -> list[Any]:
         """The arguments called ``names``, None where the call gives none and there is no default."""

@@ -6,7 +6,6 @@ constant that is added to something live is followed, so that the bias share is 
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.autograd.function import FunctionCtx
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,14 @@ class Direction(ABC):
     ----------
     builds_graph
         Whether operations on live tensors are recorded for a backward pass, also where the model says ``no_grad``.
+    follows_arguments
+        Whether a constant that an operation adds by itself, a layer's bias, is followed as its argument, or beside it.
     groups
         The sources that entered so far.
     """
 
     builds_graph: ClassVar[bool]
+    follows_arguments: bool = False
 
     def __init__(self) -> None:
         self.groups: list[SourceGroup] = []
@@ -106,6 +109,7 @@ class Backward(Direction):
     def __init__(self, batch: int = 1) -> None:
         super().__init__()
         self.batch = batch
+        self.follows_arguments = batch == 1
         self.leaves: list[Tensor] = []
         self.constants: list[tuple[Tensor, Tensor]] = []
 
@@ -200,25 +204,16 @@ def tangent(tensor: Tensor) -> Tensor | None:
 
 class _Graft(torch.autograd.Function):
     @staticmethod
-    def forward(linear: Tensor, value: list[Tensor]) -> Tensor:
+    def forward(ctx: FunctionCtx, linear: Tensor, value: list[Tensor]) -> Tensor:
         return value[0]
 
     @staticmethod
-    def setup_context(
-        ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, list[Tensor]], output: Tensor
-    ) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:
         return gradients[0], None
 
     @staticmethod
-    def jvp(ctx: torch.autograd.function.FunctionCtx, *tangents: Tensor) -> Tensor:
+    def jvp(ctx: FunctionCtx, *tangents: Tensor) -> Tensor:
         return tangents[0].clone()
-
-
-_Graft.forward.__signature__ = inspect.signature(_Graft.forward)  # type: ignore[attr-defined]  # read at every call
 
 
 def graft(value: Tensor, linear: Tensor) -> Tensor:

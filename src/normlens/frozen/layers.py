@@ -18,10 +18,11 @@ def layer_norm(call: Call) -> Tensor:
     _require_constant(call, weight, bias)
     dims = tuple(range(-len(shape), 0))
     wide = _wide(x)
-    *_, scale = torch.native_layer_norm(wide.detach(), shape, None, None, eps)
+    given = (weight, bias) if wide is x else (None, None)
+    value, _, scale = torch.native_layer_norm(wide.detach(), shape, *given, eps)
     straight = (wide - wide.mean(dims, keepdim=True)) * (scale if weight is None else scale * weight)
     straight = call.added(straight, bias)
-    return graft(gate(call), straight.to(x.dtype))
+    return graft(value if wide is x else gate(call), straight.to(x.dtype))
 
 
 def rms_norm(call: Call) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
@@ -58,7 +58,7 @@ class FrozenMode(TorchFunctionMode):
             return func(*args, **kwargs)
         if func is F.embedding:
             self._require_in_table(*args[:2], **kwargs)
-        given = _tensors((args, kwargs))
+        given = _tensors(*args, *kwargs.values())
         live = [x for x in given if self.direction.is_live(x)]
         if live:
             return self._frozen(func, args, kwargs, live)
@@ -152,12 +152,17 @@ class _TensorSet:
         return self._by_id.get(id(tensor)) is tensor
 
 
-def _tensors(tree: Any) -> list[Tensor]:
-    """All tensors in nested sequences (``torch.return_types`` too) and mappings."""
-    if isinstance(tree, Tensor):
-        return [tree]
-    parts = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ()
-    return [x for part in parts for x in _tensors(part)]
+def _tensors(*trees: Any) -> list[Tensor]:
+    """All tensors in nested sequences (``torch.return_types`` too) and dictionaries."""
+    found: list[Tensor] = []
+    for tree in trees:
+        if isinstance(tree, Tensor):
+            found.append(tree)
+        elif isinstance(tree, (list, tuple)):
+            found += _tensors(*tree)
+        elif isinstance(tree, dict):
+            found += _tensors(*tree.values())
+    return found
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,8 +145,8 @@ def split(
     groups, vectors = len(direction.groups), [group.value for group in direction.groups]
     gradients = tuple(torch.zeros_like(x) if g is None else g for g, x in zip(found[:groups], vectors, strict=True))
     shares = torch.cat([_inner(g, x).sum(-1) for g, x in zip(gradients, vectors, strict=True)], dim=1)
-    biases = zip(found[groups:], (x for _, x in direction.constants), strict=True)
-    measured = sum((_per_row(_inner(g, x), batch) for g, x in biases), torch.zeros_like(shares[:, 0]))
+    contributions = [x for _, x in direction.constants]
+    measured = _bias_share(found[groups:], contributions, batch).to(shares.device)
     result = _accounted(double(value.detach()), shares, measured, direction.sizes(), gradients)
     if batch == 1 or result.largest_conservation_error <= tolerance(model):
         return result
@@ -154,22 +154,26 @@ def split(
     return _accounted(result.value, shares, pushed, direction.sizes(), gradients)
 
 
-def _per_row(part: Tensor, batch: int) -> Float[Tensor, " batch"]:
-    """The sum of every row of ``part``, whose first axis is rows, or rows by positions; NaN where it can't be."""
-    if batch == 1 or not part.any():
-        return part.sum().expand(batch)
-    if not part.ndim or len(part) % batch:
-        return part.new_full((batch,), torch.nan)
-    return part.reshape(batch, -1).sum(1)
+def _bias_share(gradients: Sequence[Tensor | None], constants: Sequence[Tensor], batch: int) -> Float[Tensor, " batch"]:
+    """Σ_b ⟨∂value/∂b, b⟩ of every row, where rows, or rows by positions, lie along the first axis; NaN where they don't."""
+    rows: list[tuple[Tensor, Tensor]] = []
+    for gradient, x in zip(gradients, constants, strict=True):
+        if gradient is None or not gradient.numel():
+            continue
+        if batch == 1 or (gradient.ndim and len(gradient) % batch == 0):
+            rows.append((gradient.reshape(batch, -1), x.expand_as(gradient).reshape(batch, -1)))
+        elif _inner(gradient, x).any():
+            return torch.full((batch,), torch.nan)
+    if not rows:
+        return torch.zeros(batch)
+    along, vectors = (torch.cat(parts, dim=1) for parts in zip(*rows, strict=True))
+    return _inner(along, vectors).sum(1)
 
 
-def _inner(gradient: Tensor | None, x: Tensor) -> Tensor:
+def _inner(gradient: Tensor, x: Tensor) -> Tensor:
     """``gradient · x`` element by element in float64; where there is no gradient, nothing, even if x is infinite."""
-    x = double(x)
-    if gradient is None:
-        return torch.zeros_like(x.real)
     gradient = double(gradient)
-    return torch.where(gradient == 0, 0, gradient.conj() * x).real
+    return torch.where(gradient == 0, 0, gradient.conj() * double(x)).real
 
 
 def _accounted(

@@ -106,6 +106,9 @@ def product_of(*names: str, terms: tuple[str, ...] = (), fixed: tuple[str, ...] 
             arguments[name] = share_of(arguments[name], position, len(live), call.product)
         arguments.update({name: held(arguments[name]) for name in fixed})
         added = {name: x for name in terms if isinstance(x := arguments.get(name), Tensor)}
+        if call.direction.follows_arguments:
+            arguments.update({name: call.follow(x) for name, x in added.items()})
+            added = {}
 
         def multiplied(changes: Mapping[str, Tensor]) -> Any:
             given = {**arguments, **changes}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from types import FrameType
 from typing import Any, get_args
 
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import handle_torch_function
 from transformers import PreTrainedModel, activations
 
-from normlens.capture import attention_implementation, configs_of
+from normlens.capture import attention_implementation
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.frozen.call import Product
 from normlens.frozen.directions import Direction
@@ -20,13 +22,14 @@ from normlens.frozen.mode import FrozenMode
 from normlens.frozen.operations import ACTIVATION_MODULE
 from normlens.frozen.sites import Side, Site, hooked, sites, submodule
 from normlens.frozen.sources import is_part, source_modules
-from normlens.hooks import attention_types_kept, entered_and_left, switches_attention
+from normlens.hooks import attention_types_kept, switches_attention
 
 HAND_SPELLED_ACTIVATIONS = (
     *(x for x in vars(activations).values() if isinstance(x, type) and x.__module__ == activations.__name__),
 )
 HAND_SPELLED_NAMES = frozenset({"BloomGelu"})
 SEQUENCE_FIRST = "XLNet"
+_MODULE_CALL = nn.Module.__call__.__code__
 
 
 class FrozenRun:
@@ -36,15 +39,23 @@ class FrozenRun:
         self.model = model
         self.direction = direction
         self.batch = batch
-        self.running: list[str] = []
+        self.paths: dict[nn.Module, str] = {module: path for path, module in model.named_modules()}
         self.inputs: Mapping[str, Any] | None = None
         self.sequence_first = type(model).__name__.startswith(SEQUENCE_FIRST)
         self.mode = FrozenMode(direction, product, self.where)
 
+    def running(self) -> Iterator[tuple[str, nn.Module]]:
+        """The modules that are running, with their paths, innermost first: those whose call is on the stack."""
+        frame: FrameType | None = sys._getframe()
+        while frame is not None:
+            module = frame.f_locals["self"] if frame.f_code is _MODULE_CALL else None
+            if module in self.paths:
+                yield self.paths[module], module
+            frame = frame.f_back
+
     def where(self) -> str:
         """The module that is running, for messages."""
-        path = self.running[-1] if self.running else ""
-        module = self.model.get_submodule(path)
+        path, module = next(self.running(), ("", self.model))
         return f"module {path!r} ({type(module).__name__})" if path else f"the model ({type(module).__name__})"
 
     def read(self, inputs: Mapping[str, Any], what: str | Site | Callable[[Any], Tensor]) -> Tensor:
@@ -129,8 +140,7 @@ def frozen_run(
     with _inputs_blamed(run), ExitStack() as stack:
         stack.enter_context(plain_settings(model))
         stack.enter_context(_constant_parameters(model))
-        stack.enter_context(_activation_modules(model))
-        stack.enter_context(_place_names(run))
+        stack.enter_context(_activation_modules(run.paths))
         stack.enter_context(_sources(run, sources))
         yield run
 
@@ -139,8 +149,11 @@ def frozen_run(
 def plain_settings(model: PreTrainedModel) -> Iterator[None]:
     """Eager attention, eager experts, no key/value cache."""
     settings = {"use_cache": False, "_experts_implementation_internal": "eager"}
-    changes = [(c, n, v) for c in configs_of(model) for n, v in settings.items() if hasattr(c, n)]
-    with attention_implementation(model, "eager"), _attributes(changes), attention_types_kept(model):
+    with (
+        attention_implementation(model, "eager") as configs,
+        attention_types_kept(model),
+        _attributes([(c, name, x) for c in configs for name, x in settings.items() if hasattr(c, name)]),
+    ):
         yield
 
 
@@ -240,11 +253,11 @@ def _constant_parameters(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _activation_modules(model: nn.Module) -> Iterator[None]:
+def _activation_modules(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Show activations that are spelled out by hand to the mode as one operation each."""
     changes = [
         (module, "forward", _as_operation(module.forward))
-        for module in model.modules()
+        for module in modules
         if isinstance(module, HAND_SPELLED_ACTIVATIONS) or type(module).__name__ in HAND_SPELLED_NAMES
     ]
     with _attributes(changes):
@@ -265,21 +278,6 @@ def _as_operation(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return forward(x)
 
     return shown
-
-
-@contextmanager
-def _place_names(run: FrozenRun) -> Iterator[None]:
-    """Keep ``run.running``, the paths of the modules that are running, outermost first."""
-    paths = {module: path for path, module in run.model.named_modules()}
-
-    def enter(module: nn.Module, *given: Any) -> None:
-        run.running.append(paths[module])
-
-    def leave(module: nn.Module, *given: Any) -> None:
-        run.running.pop()
-
-    with entered_and_left(paths, enter, leave):
-        yield
 
 
 @contextmanager
@@ -305,7 +303,6 @@ def _sources(run: FrozenRun, sources: str | Site | tuple[()] | None) -> Iterator
 
 def _label(run: FrozenRun) -> str:
     """The innermost model that is running, numbered if it is not the first group there."""
-    owners = (path for path in reversed(run.running) if is_part(path, run.model.get_submodule(path)))
-    label = next(owners, "")
+    label = next((path for path, module in run.running() if is_part(path, module)), "")
     before = sum(group.label.partition("#")[0] == label for group in run.direction.groups)
     return f"{label}#{before + 1}" if before else label
