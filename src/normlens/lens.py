@@ -16,16 +16,17 @@ from normlens.analysis import Analysis
 from normlens.attribution.attributing import Attributor
 from normlens.attribution.registry import method_named
 from normlens.attribution.requests import question
-from normlens.attribution.visiting import VisitingRunner
 from normlens.batching import Input, batched, check_sizes, is_one_input, length
 from normlens.errors import InvalidInput
 from normlens.examples import Example, ExampleMaker
 from normlens.following.pushing import rule_for
 from normlens.frozen.call import Product
+from normlens.inspection import Inspector
 from normlens.loading import LoadedModel, load_model
 from normlens.positions import position_limit
 from normlens.recording import Reduction
 from normlens.reducing import named_reduction
+from normlens.running import Runner
 from normlens.version import __version__
 
 
@@ -70,7 +71,8 @@ class Lens:
     def __init__(self, loaded: LoadedModel) -> None:
         self.model, self.tokenizer, self.processor = loaded.model, loaded.tokenizer, loaded.processor
         self.name, self.revision = loaded.name, loaded.revision
-        self._maker, self._runner = ExampleMaker(loaded), VisitingRunner(loaded.model)
+        self._maker, self._inspector = ExampleMaker(loaded), Inspector(loaded.model)
+        self._runner = Runner(self._inspector)
         self._attributor = Attributor(self.model, self.tokenizer, self._runner)
 
     def __repr__(self) -> str:
@@ -283,7 +285,7 @@ class Lens:
     def _batches(self, order: list[int], window: list[Example], size: int) -> Iterator[list[int]]:
         """Index lists of examples that may run together."""
         for part in batched(order, size):
-            if window[part[0]].source is not None and self._runner.batchable(window[part[0]]):
+            if window[part[0]].source is not None and self._inspector.known(window[part[0]]).batchable:
                 yield part
             else:
                 yield from ([k] for k in part)
@@ -295,7 +297,7 @@ class Lens:
             "model": self.name,
             "revision": self.revision or "",
             "model_type": self.model.config.model_type,
-            "not_measured": ", ".join(self._runner.not_measured),
+            "not_measured": ", ".join(self._inspector.not_measured),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "normlens": __version__,
             "torch": str(torch.__version__),

@@ -17,7 +17,7 @@ from normlens.anatomy import SCOPES, Block, BlockAnatomy, Scope
 from normlens.capture import AttentionCall
 from normlens.errors import AnotherWay, InvalidInput, UnsupportedArchitecture
 from normlens.examples import Example
-from normlens.hooks import as_it_is
+from normlens.inspection import Inspector
 from normlens.layout import Layout
 from normlens.measuring import Measures, check_conservation, measure
 from normlens.precision import full_precision
@@ -29,7 +29,7 @@ class _Enough(Exception):
     """Everything that was asked for has been measured; the rest of the model needn't run."""
 
 
-class CrossReader(Runner):
+class CrossReader:
     """An encoder–decoder whose cross-attention can be measured alone.
 
     Parameters
@@ -50,7 +50,9 @@ class CrossReader(Runner):
                 "attention from a decoder to an encoder. Choose a translation model, such as Marian, M2M-100, NLLB, "
                 "mBART, T5 or BART."
             )
-        super().__init__(model)
+        self.model = model
+        self._inspector = Inspector(model)
+        self._runner = Runner(self._inspector)
 
     def layers(self, example: Example) -> int:
         """How many layers of cross-attention the model has, for inputs like this one.
@@ -60,11 +62,11 @@ class CrossReader(Runner):
         UnsupportedArchitecture
             If it has none that can be measured.
         """
-        return len(self._cross(self._anatomy(example)[0]))
+        return len(self._cross(self._inspector.known(example).layout))
 
     def scopes(self, example: Example, layer: int) -> tuple[Scope, ...]:
         """The scopes that a layer's cross-attention has."""
-        layout = self._anatomy(example)[0]
+        layout = self._inspector.known(example).layout
         return layout.groups[self._name(layout)][layer].scopes
 
     @full_precision()
@@ -88,17 +90,13 @@ class CrossReader(Runner):
             For each run of the model, one entry per layer, in the order of ``layers``: a single run with the whole batch,
             or a run for each pair.
         """
-        if len(batch) > 1 and not self._may_pad(batch, None, "right"):
+        if len(batch) > 1 and not self._runner.may_pad(batch):
             return [run for example in batch for run in self.measured([example], layers, scope)]
-        try:
-            return [self._measured(batch, layers, scope)]
-        except AnotherWay:
-            self._known.clear()  # as the runner does: some models switch their attention once, by length
-            return [self._measured(batch, layers, scope)]
+        return [self._inspector.again_if_changed(lambda: self._measured(batch, layers, scope))]
 
     def _measured(self, batch: Sequence[Example], layers: Sequence[int], scope: Scope) -> tuple[Measures, ...]:
-        layout, listening, _ = self._anatomy(batch[0])
-        blocks = self._cross(layout)
+        known = self._inspector.known(batch[0])
+        blocks = self._cross(known.layout)
         wanted = {(blocks[layer].path, blocks[layer].occurrence): layer for layer in layers}
         scopes = {key: blocks[layer].scopes[: SCOPES.index(scope) + 1] for key, layer in wanted.items()}
         found: dict[int, Measures] = {}
@@ -118,10 +116,9 @@ class CrossReader(Runner):
             reached: bool = block.reached()[: len(needed)] == needed
             return reached
 
-        tracer = _Listening(self._body, record, complete, {path for path, _ in wanted})
+        tracer = _Listening(self._inspector.body, record, complete, {path for path, _ in wanted})
         try:
-            with torch.no_grad(), listening(self.model, tracer, None), as_it_is(self.model), tracer.watching():
-                self._forward(self._inputs(batch, "right"))
+            self._inspector.watch(known, batch, tracer)
         except _Enough:
             return tuple(found[layer] for layer in layers)
         raise AnotherWay(

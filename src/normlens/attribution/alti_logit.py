@@ -145,7 +145,7 @@ def _direction(
     subject: Subject, target: BatchTarget, request: Request
 ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch target d"]]:
     """The target's value, and its derivative by the last layer's output with the final norm's σ held fixed."""
-    blocks = list(subject.runner.blocks(subject.examples[0]))
+    blocks = list(subject.inspector.blocks(subject.examples[0]))
     group = "decoder" if subject.is_encoder_decoder else blocks[-1][0]
     paths = [known.path for name, _, known in blocks if name == group]
     root = root_path(subject.model, paths[-1])
@@ -196,7 +196,7 @@ def _labelled(
 
 def _require_additive(subject: Subject) -> None:
     """Refuse models whose layers don't add to one residual stream."""
-    blocks = subject.runner.blocks(subject.examples[0])
+    blocks = subject.inspector.blocks(subject.examples[0])
     normed = next((known for _, _, known in blocks if "layernorm" in known.scopes), None)
     if normed is not None:
         raise UnsupportedArchitecture(

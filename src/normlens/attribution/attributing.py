@@ -15,10 +15,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from normlens.attribution.padding import Together
 from normlens.attribution.requests import Question, require_plain_model
 from normlens.attribution.subject import Subject
-from normlens.attribution.visiting import VisitingRunner
 from normlens.errors import InvalidInput
 from normlens.examples import Example
 from normlens.precision import full_precision
+from normlens.running import Runner
 
 _WINDOW = 8  # batches whose texts are sorted by length together
 
@@ -40,12 +40,10 @@ class Attributor:
     model, tokenizer
         As loaded.
     runner
-        Runs the model watched.
+        Measures weights and norms of its attention.
     """
 
-    def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, runner: VisitingRunner
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, runner: Runner) -> None:
         self.model, self.tokenizer, self._runner = model, tokenizer, runner
         self._together = Together(model, frozenset(inspect.signature(model.forward).parameters))
 

@@ -32,9 +32,9 @@ def last_scope(subject: Subject) -> Scope:
         If some block's contributions can't be followed to the residual stream.
     """
     example = subject.examples[0]
-    if all("layernorm" in known.scopes for _, _, known in subject.runner.blocks(example)):
+    if all("layernorm" in known.scopes for _, _, known in subject.inspector.blocks(example)):
         return "layernorm"
-    subject.runner.require_scope(example, "residual")
+    subject.inspector.require_scope(example, "residual")
     return "residual"
 
 

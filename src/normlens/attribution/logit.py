@@ -98,7 +98,7 @@ def _last_layer(subject: Subject) -> tuple[str, str]:
     UnsupportedArchitecture
         If the residual stream isn't a plain sum there: post-norm models.
     """
-    blocks = list(subject.runner.blocks(subject.examples[0]))
+    blocks = list(subject.inspector.blocks(subject.examples[0]))
     wanted = {"decoder", "cross"} if subject.is_encoder_decoder else {name for name, _, _ in blocks}
     read = [(group, known) for group, _, known in blocks if group in wanted]
     for _, known in read:
@@ -112,7 +112,7 @@ def _last_layer(subject: Subject) -> tuple[str, str]:
     found = _LAYER.match(known.path)
     if found is None:
         raise UnsupportedArchitecture(f"{known.path} lies in no numbered layer. Use method='decompx'.")
-    layer = subject.runner.module(found.group())
+    layer = subject.inspector.module(found.group())
     return next(path for path, module in subject.model.named_modules() if module is layer), group
 
 

@@ -144,7 +144,7 @@ def chain(subject: Subject, maps: Maps, options: Mapping[str, Any]) -> str | Non
 def _require_unbroken(subject: Subject, maps: Maps) -> None:
     """Refuse to roll out past layers that may mix positions unseen."""
     paths = [path for group in maps.paths.values() for path in group]
-    unseen = [*subject.runner.not_measured, *without_attention(subject.model, paths)]
+    unseen = [*subject.inspector.not_measured, *without_attention(subject.model, paths)]
     if unseen:
         raise UnsupportedArchitecture(
             f"{', '.join(unseen[:4])}{', …' if unseen[4:] else ''}: between the layers that can be measured lie others, so "

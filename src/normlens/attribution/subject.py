@@ -16,12 +16,14 @@ from transformers.utils import ModelOutput
 
 from normlens.anatomy import Scope
 from normlens.attribution.padding import Together
-from normlens.attribution.visiting import Visit, VisitingRunner
+from normlens.attribution.visiting import Visit, visit_blocks
 from normlens.encoding import Tokens, label_patches
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example
 from normlens.frozen.running import plain_settings
 from normlens.hooks import entered_and_left
+from normlens.inspection import Inspector
+from normlens.running import Runner
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Subject:
     examples
         The texts. Where their lengths differ, padding is on the right and known not to change the model's numbers.
     runner
-        Runs the model watched, for weights, norms and contribution vectors of attention.
+        Measures weights and norms of attention.
     together
         Stacks the texts.
     """
@@ -43,11 +45,16 @@ class Subject:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase | None
     examples: tuple[Example, ...]
-    runner: VisitingRunner
+    runner: Runner
     together: Together
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    @property
+    def inspector(self) -> Inspector:
+        """What is known of the model's attention blocks."""
+        return self.runner.inspector
 
     @cached_property
     def inputs(self) -> Mapping[str, Tensor]:
@@ -140,9 +147,9 @@ class Subject:
     def visit(self, scope: Scope, visit: Visit) -> None:
         """Show every attention block's contribution vectors at a scope, one block at a time.
 
-        See :meth:`normlens.attribution.visiting.VisitingRunner.visit`.
+        See :func:`normlens.attribution.visiting.visit_blocks`.
         """
-        self.runner.visit(self.examples, scope, visit)
+        visit_blocks(self.inspector, self.examples, scope, visit)
 
     def sources(self, text: int, groups: tuple[tuple[str, int], ...]) -> list[tuple[str, Tokens, slice]]:
         """What the frozen engine's sources stand for in a text: side, tokens, and where they lie, padding left out.

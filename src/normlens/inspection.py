@@ -1,0 +1,258 @@
+"""What is known of a model: its attention blocks, how to listen to them, and whether inputs can be padded.
+
+Found by running the model once for every kind of input, untouched and watched, and found anew when the model is no
+longer what it was.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from normlens.anatomy import BlockAnatomy, describe, require_attention_scope
+from normlens.batching import pad
+from normlens.capture import asks_for_eager, attention_implementation, has_interface
+from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
+from normlens.examples import Example
+from normlens.following.learning import Learner
+from normlens.hooks import as_it_is
+from normlens.layout import Layout, lay_out
+from normlens.listening import Listening, by_observation, require_no_chance, require_same_output, through_interface
+from normlens.measuring import check_conservation, measure
+from normlens.positions import counts_from_padding
+from normlens.precision import full_precision
+from normlens.tracing import Tracer, unheard
+from normlens.tracing.layers import LayerFinder
+from normlens.verification import verify_pairs
+
+_WATCHED_LENGTH = 64  # tokens of the run that is watched before anything is measured
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a model for inputs of a kind.
+
+    Attributes
+    ----------
+    layout
+        Its attention blocks, in groups and layers.
+    listening
+        How their calls are heard.
+    batchable
+        Whether such inputs can be padded: every attention call is as long as the tokens it reads.
+    padding_holds
+        Whether padded batches gave the numbers of one text at a time, by side and length, where it was tried.
+    """
+
+    layout: Layout
+    listening: Listening
+    batchable: bool
+    padding_holds: dict[tuple[str, int], bool] = field(default_factory=dict)
+
+
+class Inspector:
+    """Finds out what a model is made of, remembers it, and lets the model be watched.
+
+    Parameters
+    ----------
+    model
+        The model; its head is left out of the runs, since no attention happens there.
+
+    Attributes
+    ----------
+    model, body
+        The model, and the part of it that is run.
+    not_measured
+        Attention modules that ran without being heard (attention without a softmax, say), by path.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+        self.body = _without_head(model)
+        self.not_measured: list[str] = []
+        self._arguments = set(inspect.signature(self.body.forward).parameters)
+        self._known: dict[tuple[tuple[str, ...], bool], Known] = {}
+        self._modules: tuple[int, ...] = ()
+
+    @full_precision()
+    def known(self, example: Example, layers: bool = False) -> Known:
+        """What is known of the model for inputs like this one, with the blocks' layers if asked.
+
+        Raises
+        ------
+        UnsupportedArchitecture
+            If the model can't be measured.
+        ConservationError
+            If contributions don't add up.
+        InvalidInput
+            If the model can't read the input.
+        """
+        modules = tuple(map(id, self.body.modules()))
+        if modules != self._modules:  # another part took a part's place, or was put around it: look anew
+            self._modules = modules
+            self._known.clear()
+        kind = kind_of(example), layers
+        if kind not in self._known:
+            shortened = _shortened(example)
+            blocks, way = self._first_way_that_holds(shortened, layers)
+            lengths = {len(x) for x in shortened.tensors.values() if x.ndim == 1}
+            watched = {length for block in blocks for length in (block.targets, block.sources)}
+            self._known[kind] = Known(lay_out(blocks), way, watched <= lengths)
+        return self._known[kind]
+
+    def again_if_changed(self, work: Callable[[], Result]) -> Result:
+        """Do ``work``; if the model takes another way than the one that is known, forget that and do it once more.
+
+        Some models switch their attention once, by length.
+        """
+        try:
+            return work()
+        except AnotherWay:
+            self._known.clear()
+            return work()
+
+    def watch(
+        self,
+        known: Known,
+        batch: Sequence[Example],
+        tracer: Tracer,
+        chunk_size: int | None = None,
+        padding: str = "right",
+    ) -> None:
+        """Run the model on a batch, and let ``tracer`` hear every attention call.
+
+        Parameters
+        ----------
+        known
+            What is known of the model for these inputs.
+        batch
+            Inputs of one kind.
+        tracer
+            What hears and follows.
+        chunk_size
+            Number of targets whose weights exist at a time; None for all.
+        padding
+            The side on which shorter inputs are padded.
+        """
+        heard = known.listening(self.model, tracer, chunk_size)
+        with torch.no_grad(), heard, as_it_is(self.model), tracer.watching():
+            self._forward(self._inputs(batch, padding))
+
+    def blocks(self, example: Example) -> Iterator[tuple[str, int, BlockAnatomy]]:
+        """Group, layer and anatomy of every attention block."""
+        groups = self.known(example).layout.groups
+        return ((name, layer, block) for name, blocks in groups.items() for layer, block in enumerate(blocks))
+
+    def require_scope(self, example: Example, scope: str) -> None:
+        """Refuse a scope that some block doesn't have.
+
+        Raises
+        ------
+        UnsupportedArchitecture
+            Naming the block, why, and the scopes that all blocks have.
+        """
+        blocks = [block for _, _, block in self.blocks(example)]
+        shared = [s for s in blocks[0].scopes if all(s in known.scopes for known in blocks)]
+        for known in blocks:
+            if scope not in known.scopes:
+                raise UnsupportedArchitecture(
+                    f"{known.path} ({known.family} family) has no scope {scope!r}: {known.obstacle}. "
+                    f"All blocks of {type(self.model).__name__} have {', '.join(map(repr, shared))}; choose one of these."
+                )
+
+    def module(self, path: str) -> nn.Module:
+        """The module at a path as an anatomy gives it."""
+        found: nn.Module = self.body.get_submodule(path)
+        return found
+
+    def _first_way_that_holds(self, example: Example, layers: bool) -> tuple[list[BlockAnatomy], Listening]:
+        """Listen through the interface, or else by observation; if neither holds, the first reason is given."""
+        through = has_interface(self.model) and not asks_for_eager(self.model)
+        ways = [through_interface, by_observation] if through else [by_observation]
+        refusals: list[NormLensError] = []
+        for way in ways:
+            try:
+                return self._inspect(example, way, layers), way
+            except (UnsupportedArchitecture, ConservationError) as refusal:
+                refusals.append(refusal)
+        raise refusals[0]
+
+    def _inspect(self, example: Example, listening: Listening, layers: bool) -> list[BlockAnatomy]:
+        """Run once untouched and once watched; compare, describe every block, check what it moves against vectors."""
+        inputs = self._inputs([example], "right")
+        learner = Learner(self.body)
+        tracer = (
+            LayerFinder(self.body, learner.learn)
+            if layers
+            else Tracer(self.body, lambda block: None, lambda block: False)
+        )
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            with attention_implementation(self.model, "eager"), as_it_is(self.model):
+                untouched = self._first_forward(inputs)
+                torch.manual_seed(1)
+                require_no_chance(untouched, self._forward(inputs), self.model)
+            torch.manual_seed(0)
+            with listening(self.model, tracer, None), as_it_is(self.model), tracer.watching():
+                watched = self._forward(inputs)
+            require_same_output(untouched, watched, self.model)
+            anatomy = [describe(block) for block in tracer.open_blocks]
+            require_attention_scope(anatomy, self.model)
+            for block, known in zip(tracer.open_blocks, anatomy, strict=True):
+                verify_pairs(block, known.scopes, self.model.dtype)
+                for measures in measure(block, ("attention",)):
+                    check_conservation(measures, block.path, self.model.dtype, None)
+        self.not_measured = unheard(tracer.ran_attention, [block.path for block in anatomy])
+        return list(map(learner.described, tracer.open_blocks, anatomy)) if layers else anatomy
+
+    def _inputs(self, batch: Sequence[Example], padding: str) -> dict[str, Tensor]:
+        padding_id = getattr(self.model.config, "pad_token_id", None)
+        inputs = pad(batch, 0 if padding_id is None else padding_id, self.model.device, padding)
+        counts = "position_ids" in self._arguments and not counts_from_padding(self.model)
+        if padding == "left" and len(batch) > 1 and "attention_mask" in inputs and counts:
+            inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp_min(0)
+        return inputs
+
+    def _first_forward(self, inputs: dict[str, Tensor]) -> Any:
+        """Run the untouched model for the first time; what it can't read is the input's fault, and said so."""
+        try:
+            return self._forward(inputs)
+        except (ValueError, TypeError, RuntimeError, AttributeError, LookupError, NotImplementedError) as error:
+            raise InvalidInput(
+                f"{type(self.model).__name__} could not read {', '.join(inputs)}: {error}. It may need further inputs than "
+                "texts, token ids or one image, which analyze() doesn't give."
+            ) from error
+
+    def _forward(self, inputs: dict[str, Tensor]) -> Any:
+        chosen = {name: x for name, x in inputs.items() if name in self._arguments}
+        return self.body(**chosen, use_cache=False) if "use_cache" in self._arguments else self.body(**chosen)
+
+
+def kind_of(example: Example) -> tuple[str, ...]:
+    """Inputs that the model treats alike: those with the same tensors."""
+    return tuple(sorted(example.tensors))
+
+
+def _shortened(example: Example) -> Example:
+    """The beginning of a long input: enough to see what the model is made of.
+
+    A single token is doubled: one source alone doesn't show whether a model is causal.
+    """
+    watched = {
+        n: x.repeat(2)[: max(2, min(len(x), _WATCHED_LENGTH))] for n, x in example.tensors.items() if x.ndim == 1
+    }
+    return replace(example, tensors={**example.tensors, **watched})
+
+
+def _without_head(model: PreTrainedModel) -> PreTrainedModel:
+    """The part of a model that attends, if it takes the same input; else the model."""
+    body: PreTrainedModel = model.base_model
+    return body if model.main_input_name in inspect.signature(body.forward).parameters else model
