@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from normlens.anatomy import BlockAnatomy
+from normlens.anatomy import Block, BlockAnatomy
 from normlens.errors import AnotherWay
 from normlens.layers import LayerAnatomy
 
@@ -37,6 +37,11 @@ class Layout:
         """The anatomy of a block."""
         name, layer = self.place(path, occurrence)
         return self.groups[name][layer]
+
+    def is_complete(self, block: Block) -> bool:
+        """Whether the trace of a block has come as far as its anatomy goes."""
+        scopes = self.anatomy(block.path, block.occurrence).scopes
+        return block.reached()[: len(scopes)] == scopes
 
     def layers(self) -> list[LayerAnatomy]:
         """The layers of all blocks that have one to go on in."""

@@ -115,18 +115,14 @@ class Runner:
         def known(block: Block) -> BlockAnatomy:
             return layout.anatomy(block.path, block.occurrence)
 
-        def complete(block: Block) -> bool:
-            scopes = known(block).scopes
-            return block.reached()[: len(scopes)] == scopes
-
         def record(block: Block) -> None:
             with pushing(body, block, known(block).layer, product) as pusher:
                 push = None if pusher is None else pusher.push
                 self._record(block, known(block), recorder, len(batch), chunk_size, push)
 
-        tracer = Tracer(body, record, complete)
+        tracer = Tracer(body, record, layout.is_complete)
         if product is not None:
-            tracer = LayerTracer(body, record, complete, lambda block: known(block).layer, layout.layers())
+            tracer = LayerTracer(body, record, layout.is_complete, lambda block: known(block).layer, layout.layers())
         self.inspector.watch(inspected, batch, tracer, chunk_size, padding)
         recorder.require_all()
         if tracer.open_blocks:

@@ -21,8 +21,8 @@ from architectures import tiny
 from normlens.errors import ConservationError, UnknownOperation
 from normlens.frozen import check, pull_back
 from normlens.frozen.pullback import split
+from normlens.frozen.settings import plain_settings
 from normlens.frozen.sites import first_tensor
-from normlens.frozen.tolerance import plain_settings
 
 TABLE = Path(__file__).parent / "results" / "frozen.tsv"
 EXACT = 1e-9

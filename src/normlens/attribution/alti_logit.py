@@ -26,10 +26,11 @@ from normlens.attribution.blockwise import Collected, last_scope, slices
 from normlens.attribution.layer_paths import layer_path, root_path
 from normlens.attribution.maps import LAYERS, Maps, chain, side_tokens
 from normlens.attribution.registry import Method, Request
+from normlens.attribution.resolving import resolve
 from normlens.attribution.result import shares
 from normlens.attribution.rolling import Array, joint_maps, rolled_out, rolled_out_pair
 from normlens.attribution.subject import Subject
-from normlens.attribution.targets import BatchTarget, resolve
+from normlens.attribution.targets import BatchTarget
 from normlens.attribution.visiting import BlockVectors
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.frozen.directions import Backward

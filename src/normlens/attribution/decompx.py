@@ -21,9 +21,9 @@ from torch import Tensor
 from normlens.anatomy import working_precision
 from normlens.attribution.averaged import averaged_shares
 from normlens.attribution.registry import Method, Request
+from normlens.attribution.resolving import resolve
 from normlens.attribution.result import flow_map, shares
 from normlens.attribution.subject import Subject
-from normlens.attribution.targets import resolve
 from normlens.encoding import Tokens, label_patches
 from normlens.errors import InvalidInput
 from normlens.frozen import Push, Site, pull_back

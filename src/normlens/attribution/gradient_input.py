@@ -6,8 +6,8 @@ import xarray as xr
 
 from normlens.attribution.embedded import Embedded
 from normlens.attribution.registry import Method, Request
+from normlens.attribution.resolving import resolve
 from normlens.attribution.subject import Subject
-from normlens.attribution.targets import resolve
 
 
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from normlens.attribution.embedded import Embedded
 from normlens.attribution.registry import Method, Request
+from normlens.attribution.resolving import resolve
 from normlens.attribution.subject import Subject
-from normlens.attribution.targets import resolve
 from normlens.errors import ConservationError, InvalidInput, UnsupportedArchitecture
 from normlens.precision import double
 

@@ -18,9 +18,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from normlens.attribution.registry import Method, Request
+from normlens.attribution.resolving import resolve
 from normlens.attribution.result import joined_labels
 from normlens.attribution.subject import Subject
-from normlens.attribution.targets import BatchTarget, resolve
+from normlens.attribution.targets import BatchTarget
 from normlens.attribution.visiting import BlockVectors
 from normlens.encoding import Tokens, label_patches
 from normlens.errors import UnsupportedArchitecture

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from normlens.batching import is_ragged, pad
 from normlens.capture import asks_for_eager
 from normlens.examples import Example
-from normlens.frozen.running import plain_settings
+from normlens.frozen.settings import plain_settings
 from normlens.measuring import TOLERANCE
 
 

@@ -20,7 +20,7 @@ from normlens.attribution.visiting import Visit, visit_blocks
 from normlens.encoding import Tokens, label_patches
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example
-from normlens.frozen.running import plain_settings
+from normlens.frozen.settings import plain_settings
 from normlens.hooks import entered_and_left
 from normlens.inspection import Inspector
 from normlens.running import Runner

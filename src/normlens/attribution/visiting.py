@@ -58,12 +58,8 @@ def _visit(inspector: Inspector, batch: Sequence[Example], scope: Scope, visit: 
     inspector.require_scope(batch[0], scope)
     known = inspector.known(batch[0])
 
-    def complete(block: Block) -> bool:
-        scopes = known.layout.anatomy(block.path, block.occurrence).scopes
-        return block.reached()[: len(scopes)] == scopes
-
     def show(block: Block) -> None:
         name, layer = known.layout.place(block.path, block.occurrence)
         visit(BlockVectors(block, scope, name, layer, known.layout.anatomy(block.path, block.occurrence)))
 
-    inspector.watch(known, batch, Tracer(inspector.body, show, complete))
+    inspector.watch(known, batch, Tracer(inspector.body, show, known.layout.is_complete))

@@ -22,7 +22,7 @@ from normlens.capture import asks_for_eager, attention_implementation, eager_fun
 from normlens.errors import UnsupportedArchitecture
 from normlens.frozen.call import map_tensors
 from normlens.frozen.pushforward import repeated
-from normlens.frozen.running import plain_settings
+from normlens.frozen.settings import plain_settings
 from normlens.frozen.sites import first_tensor
 from normlens.measuring import TOLERANCE
 

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import handle_torch_function
-from transformers import PreTrainedModel, activations
+from transformers import PreTrainedModel
 
-from normlens.capture import attention_implementation
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.frozen.call import Product
 from normlens.frozen.directions import Direction
 from normlens.frozen.mode import FrozenMode
-from normlens.frozen.operations import ACTIVATION_MODULE
+from normlens.frozen.settings import activation_modules, constant_parameters, plain_settings
 from normlens.frozen.sites import Side, Site, hooked, sites, submodule
 from normlens.frozen.sources import is_part, source_modules
-from normlens.hooks import attention_types_kept, switches_attention
+from normlens.hooks import switches_attention
 
-HAND_SPELLED_ACTIVATIONS = (
-    *(x for x in vars(activations).values() if isinstance(x, type) and x.__module__ == activations.__name__),
-)
-HAND_SPELLED_NAMES = frozenset({"BloomGelu"})
 SEQUENCE_FIRST = "XLNet"
 _MODULE_CALL = nn.Module.__call__.__code__
 
@@ -139,22 +132,10 @@ def frozen_run(
     run = FrozenRun(model, direction, product, batch)
     with _inputs_blamed(run), ExitStack() as stack:
         stack.enter_context(plain_settings(model))
-        stack.enter_context(_constant_parameters(model))
-        stack.enter_context(_activation_modules(run.paths))
+        stack.enter_context(constant_parameters(model))
+        stack.enter_context(activation_modules(run.paths))
         stack.enter_context(_sources(run, sources))
         yield run
-
-
-@contextmanager
-def plain_settings(model: PreTrainedModel) -> Iterator[None]:
-    """Eager attention, eager experts, no key/value cache."""
-    settings = {"use_cache": False, "_experts_implementation_internal": "eager"}
-    with (
-        attention_implementation(model, "eager") as configs,
-        attention_types_kept(model),
-        _attributes([(c, name, x) for c in configs for name, x in settings.items() if hasattr(c, name)]),
-    ):
-        yield
 
 
 def refuse_inference_mode() -> None:
@@ -219,65 +200,6 @@ def _require_readable(model: PreTrainedModel, inputs: Mapping[str, Any]) -> None
             f"{type(model).__name__} can't read the inputs {', '.join(given)}: {error}. Expected what its forward takes "
             f"({model.main_input_name} at least), on {model.device}, no longer than its positions."
         ) from error
-
-
-@contextmanager
-def _attributes(changes: list[tuple[Any, str, Any]]) -> Iterator[None]:
-    """Set attributes on objects (object, name, value); put back after."""
-    before = [(x, name, vars(x).get(name, _MISSING)) for x, name, _ in changes]
-    try:
-        for x, name, value in changes:
-            setattr(x, name, value)
-        yield
-    finally:
-        for x, name, value in reversed(before):
-            if value is _MISSING:
-                delattr(x, name)
-            else:
-                setattr(x, name, value)
-
-
-_MISSING = object()
-
-
-@contextmanager
-def _constant_parameters(model: nn.Module) -> Iterator[None]:
-    before = [(x, x.requires_grad) for x in model.parameters()]
-    try:
-        for x, _ in before:
-            x.requires_grad_(False)
-        yield
-    finally:
-        for x, requires_grad in before:
-            x.requires_grad_(requires_grad)
-
-
-@contextmanager
-def _activation_modules(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Show activations that are spelled out by hand to the mode as one operation each."""
-    changes = [
-        (module, "forward", _as_operation(module.forward))
-        for module in modules
-        if isinstance(module, HAND_SPELLED_ACTIVATIONS) or type(module).__name__ in HAND_SPELLED_NAMES
-    ]
-    with _attributes(changes):
-        yield
-
-
-def _as_operation(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    @functools.wraps(forward)
-    def operation(x: Tensor) -> Tensor:
-        return forward(x)
-
-    operation.__name__ = ACTIVATION_MODULE
-
-    def shown(x: Tensor) -> Tensor:
-        if torch.overrides.has_torch_function((x,)):
-            result: Tensor = handle_torch_function(operation, (x,), x)
-            return result
-        return forward(x)
-
-    return shown
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from normlens.errors import ConservationError
-from normlens.frozen.running import plain_settings
+from normlens.frozen.settings import plain_settings
 from normlens.precision import double, full_precision
 
 TOLERANCES: Mapping[torch.dtype, float] = {
