@@ -12,14 +12,14 @@ import inspect
 import re
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
@@ -79,7 +79,7 @@ class _Listening:
 
 
 _LISTENING: ContextVar[_Listening | None] = ContextVar("normlens_listening", default=None)
-_LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+_LOCKS: dict[int, threading.RLock] = {}  # by id of the config
 _LOCKS_GUARD = threading.Lock()
 
 
@@ -132,10 +132,12 @@ def attention_implementation(model: PreTrainedModel, name: str) -> Iterator[list
     """Run ``model``, whose configs are given, with an attention implementation; afterwards every config is as it was.
 
     Sub-models have configs of their own and may differ in implementation, so each is remembered by itself. The configs
-    are shared by all users of the model: one thread at a time may switch it.
+    are shared by all users of the model and of its parts: one thread at a time may switch them.
     """
-    with _lock_of(model):
-        configs = configs_of(model)
+    configs = configs_of(model)
+    with ExitStack() as stack:
+        for config in sorted(configs, key=id):
+            stack.enter_context(_lock_of(config))
         before = [(config, config._attn_implementation_internal) for config in configs]
         try:
             for config in configs:
@@ -219,9 +221,12 @@ def configs_of(model: nn.Module) -> list[PretrainedConfig]:
     return list(found.values())
 
 
-def _lock_of(model: nn.Module) -> threading.RLock:
+def _lock_of(config: PretrainedConfig) -> threading.RLock:
     with _LOCKS_GUARD:
-        return _LOCKS.setdefault(model, threading.RLock())
+        if id(config) not in _LOCKS:
+            _LOCKS[id(config)] = threading.RLock()
+            weakref.finalize(config, _LOCKS.pop, id(config))
+        return _LOCKS[id(config)]
 
 
 AttentionInterface.register(IMPLEMENTATION, _attention)

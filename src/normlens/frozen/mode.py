@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import torch
@@ -19,7 +19,12 @@ from normlens.errors import InvalidInput, UnknownOperation
 from normlens.frozen.call import Call, NoRule, Product, has_numbers
 from normlens.frozen.directions import Direction, is_grafted
 from normlens.frozen.operations import RULES
-from normlens.frozen.rules import Rule, gate, selection, write
+from normlens.frozen.rules import Rule, constant, gate, selection, write
+
+UNSEEN = "an operation that torch functions can't see, such as a custom autograd.Function"
+FROM_OUTSIDE = "if there is none, a tensor that isn't the model's requires a gradient; detach it"
+
+Result = TypeVar("Result")
 
 
 class FrozenMode(TorchFunctionMode):
@@ -43,7 +48,7 @@ class FrozenMode(TorchFunctionMode):
         self._selections = _TensorSet()
         self._watched = _TensorSet()
         self._activations = WeakTensorKeyDictionary() if product == "integrated" else None
-        self._admitting = False
+        self._unseen = 0
 
     def __torch_function__(
         self,
@@ -54,7 +59,7 @@ class FrozenMode(TorchFunctionMode):
     ) -> Any:
         """Run ``func`` by its rule if it touches a live tensor, as it is otherwise."""
         kwargs = kwargs or {}
-        if self._admitting:
+        if self._unseen:
             return func(*args, **kwargs)
         if func is F.embedding:
             self._require_in_table(*args[:2], **kwargs)
@@ -70,10 +75,10 @@ class FrozenMode(TorchFunctionMode):
     def _frozen(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], live: list[Tensor]
     ) -> Any:
-        if not all(map(self._is_watched, live)):
-            raise self._unknown("an operation that torch functions can't see, such as a custom autograd.Function")
         operation = _operation(func)
         rule = RULES.get(operation.name)
+        if rule is not constant and not all(map(self._is_watched, live)):
+            raise self._unknown(UNSEEN, FROM_OUTSIDE)
         if rule is None or kwargs.get("out") is not None:
             raise self._unknown(_full_name(func))
         in_place = kwargs.pop("inplace", False) or operation.in_place
@@ -102,13 +107,17 @@ class FrozenMode(TorchFunctionMode):
 
     def admit(self, make: Callable[[], Tensor]) -> Tensor:
         """Let in what ``make`` returns: a live tensor that no rule made, a source."""
-        self._admitting = True
-        try:
-            tensor = make()
-        finally:
-            self._admitting = False
+        tensor = self.unseen(make)
         self._watched.add(tensor)
         return tensor
+
+    def unseen(self, work: Callable[[], Result]) -> Result:
+        """What ``work`` returns, none of whose operations pass here."""
+        self._unseen += 1
+        try:
+            return work()
+        finally:
+            self._unseen -= 1
 
     def _is_watched(self, live: Tensor) -> bool:
         maker: object = live.grad_fn
@@ -153,15 +162,13 @@ class _TensorSet:
 
 
 def _tensors(*trees: Any) -> list[Tensor]:
-    """All tensors in nested sequences (``torch.return_types`` too) and dictionaries."""
+    """All tensors in nested sequences (``torch.return_types`` too)."""
     found: list[Tensor] = []
     for tree in trees:
         if isinstance(tree, Tensor):
             found.append(tree)
         elif isinstance(tree, (list, tuple)):
             found += _tensors(*tree)
-        elif isinstance(tree, dict):
-            found += _tensors(*tree.values())
     return found
 
 

@@ -21,6 +21,9 @@ from normlens.frozen.sources import batch_size
 from normlens.frozen.tolerance import Scalar, check_value_once, require, tolerance
 from normlens.precision import double, full_precision
 
+SMALL = 2**16
+"""Constants of up to so many numbers are accounted for together, larger ones by themselves: that bounds memory."""
+
 
 @dataclass(frozen=True)
 class PullBack:
@@ -156,18 +159,21 @@ def split(
 
 def _bias_share(gradients: Sequence[Tensor | None], constants: Sequence[Tensor], batch: int) -> Float[Tensor, " batch"]:
     """Σ_b ⟨∂value/∂b, b⟩ of every row, where rows, or rows by positions, lie along the first axis; NaN where they don't."""
-    rows: list[tuple[Tensor, Tensor]] = []
+    total = double(torch.zeros(batch))
+    small: list[tuple[Tensor, Tensor]] = []
     for gradient, x in zip(gradients, constants, strict=True):
         if gradient is None or not gradient.numel():
             continue
-        if batch == 1 or (gradient.ndim and len(gradient) % batch == 0):
-            rows.append((gradient.reshape(batch, -1), x.expand_as(gradient).reshape(batch, -1)))
-        elif _inner(gradient, x).any():
-            return torch.full((batch,), torch.nan)
-    if not rows:
-        return torch.zeros(batch)
-    along, vectors = (torch.cat(parts, dim=1) for parts in zip(*rows, strict=True))
-    return _inner(along, vectors).sum(1)
+        if batch > 1 and (not gradient.ndim or len(gradient) % batch):
+            total = total if not _inner(gradient, x).any() else torch.full_like(total, torch.nan)
+        elif gradient.numel() > SMALL:
+            total = total + _inner(gradient, x).reshape(batch, -1).sum(1).to(total)
+        else:
+            small.append((gradient.reshape(batch, -1), x.expand_as(gradient).reshape(batch, -1)))
+    if not small:
+        return total
+    along, vectors = (torch.cat(parts, dim=1) for parts in zip(*small, strict=True))
+    return total + _inner(along, vectors).sum(1).to(total)
 
 
 def _inner(gradient: Tensor, x: Tensor) -> Tensor:

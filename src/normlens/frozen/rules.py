@@ -12,6 +12,7 @@ Which operation follows which rule is said in :mod:`normlens.frozen.operations`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Number
 from typing import Any
 
 import torch
@@ -61,12 +62,19 @@ def broadcast(call: Call) -> Any:
 
 
 def _with_literals(call: Call, result: Tensor) -> Tensor:
-    if not any(isinstance(x, float | int) and x != 0 for x in (*call.args, *call.kwargs.values())):
+    if not any(map(_may_add, (*call.args, *call.kwargs.values()))):
         return result
     contribution = call.map(lambda x: torch.zeros_like(x) if has_numbers(x) else x).run()
     if not contribution.any():
         return result
     return call.direction.added(result, contribution)
+
+
+def _may_add(x: object) -> bool:
+    """Whether an argument is a number other than zero, or a tensor of whole numbers."""
+    if isinstance(x, Tensor):
+        return not has_numbers(x) and x.dtype != torch.bool
+    return isinstance(x, Number) and bool(x)
 
 
 def like(call: Call) -> Any:
@@ -160,7 +168,7 @@ def share_of(factor: Tensor, position: int, count: int, product: Product) -> Ten
 
 def quotient(call: Call) -> Any:
     """A live divisor is held fixed."""
-    dividend, divisor, rounding = call.named("dividend", "other", "rounding_mode")
+    dividend, divisor, rounding = call.named("input", "other", "rounding_mode")
     if rounding is not None:
         raise NoRule("division that rounds is not linear")
     return call.function(dividend, held(divisor))

@@ -22,7 +22,7 @@ from normlens.frozen.sources import is_part, source_modules
 from normlens.hooks import switches_attention
 
 SEQUENCE_FIRST = "XLNet"
-_MODULE_CALL = nn.Module.__call__.__code__
+_MODULE_CALL = nn.Module._call_impl.__code__
 
 
 class FrozenRun:
@@ -41,7 +41,7 @@ class FrozenRun:
         """The modules that are running, with their paths, innermost first: those whose call is on the stack."""
         frame: FrameType | None = sys._getframe()
         while frame is not None:
-            module = frame.f_locals["self"] if frame.f_code is _MODULE_CALL else None
+            module = frame.f_locals.get("self") if frame.f_code is _MODULE_CALL else None
             if module in self.paths:
                 yield self.paths[module], module
             frame = frame.f_back
@@ -59,7 +59,7 @@ class FrozenRun:
         InvalidInput
             If nothing passed the site, or the scalar isn't one number per row.
         """
-        self.inputs = inputs
+        self.inputs = inputs = {n: x.detach() if isinstance(x, Tensor) else x for n, x in inputs.items()}
         if callable(what):
             with self.mode:
                 return self._checked(what(self.model(**inputs)))
@@ -81,8 +81,13 @@ class FrozenRun:
             "model's output, as in lambda output: output.last_hidden_state[:, -1, 0]."
         )
 
+    def is_live(self, x: Tensor) -> bool:
+        """Whether a tensor depends on a source that has entered, asked while the model runs."""
+        return self.mode.unseen(lambda: self.direction.is_live(x))
+
     def admit(self, label: str, vectors: Tensor, channel: int) -> Tensor:
         """Make ``vectors``, whose components lie along axis ``channel``, the sources of a group."""
+        vectors = self.mode.unseen(vectors.detach)  # whatever they depended on before
         moved = vectors.movedim(channel, -1)
         moved = moved.transpose(0, 1) if self.sequence_first else moved
         if moved.shape[0] % self.batch and self.batch > 1:
@@ -158,6 +163,11 @@ def _refuse(model: object, product: object) -> None:
     if product not in get_args(Product):
         raise InvalidInput(f"product is {product!r}; expected one of {', '.join(map(repr, get_args(Product)))}.")
     refuse_inference_mode()
+    if any(x.is_inference() for x in model.parameters()):
+        raise InvalidInput(
+            f"{type(model).__name__} was made in torch.inference_mode(), where no derivative of its parameters can ever be "
+            "taken. Load or build it outside."
+        )
     if switches_attention(model) is not None:
         raise UnsupportedArchitecture(
             f"{type(model).__name__} attends in sparse blocks, or not, by the length of a text; neither can be held fixed. "
@@ -219,7 +229,7 @@ def _sources(run: FrozenRun, sources: str | Site | tuple[()] | None) -> Iterator
         places = [(submodule(run.model, site.path), site.side)]
     with ExitStack() as stack:
         for module, side in places:
-            stack.enter_context(hooked(module, side, enter, skip=run.direction.is_live))
+            stack.enter_context(hooked(module, side, enter, skip=run.is_live))
         yield
 
 

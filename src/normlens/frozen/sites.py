@@ -94,6 +94,8 @@ def hooked(
         return tree if found is None or new is None else swapped(tree, found, new)
 
     def before(module: nn.Module, args: Any, kwargs: Any) -> Any:
+        if any(skip(x) for x in (*args, *kwargs.values()) if isinstance(x, Tensor)):
+            return args, kwargs
         whole = changed({"args": args, "kwargs": kwargs})
         return whole["args"], whole["kwargs"]
 
