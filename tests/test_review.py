@@ -173,6 +173,8 @@ def test_a_long_text_in_a_batch_does_not_turn_the_short_ones() -> None:
     for texts in ([IDS, IDS * 2], [IDS, (IDS * 4)[:15]], [IDS, IDS * 10]):  # the first fits; nearly as long, and longer
         for text, found in zip(texts, lens.analyze(texts, progress=False), strict=True):
             np.testing.assert_allclose(found["decoder"].weight, lens.analyze(text)["decoder"].weight, atol=1e-6)
+        for text, found in zip(texts, lens.attribute(texts), strict=True):
+            np.testing.assert_allclose(found, lens.attribute(text), atol=1e-6)
 
 
 def test_sparse_attention_stays_what_it_was_whatever_is_analysed() -> None:

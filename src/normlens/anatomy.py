@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from normlens.capture import AttentionCall
@@ -165,14 +165,20 @@ def describe(block: Block) -> BlockAnatomy:
     else:
         family = "post-norm" if "layernorm" in scopes else "pre-norm"
     targets, sources = block.call.output.shape[1], block.call.value.shape[2]
-    group, sinks = _group(block), _has_sinks(block.call.rows(0, targets))
+    weights = block.call.rows(0, targets)
+    group, sinks = _group(block), has_sinks(weights, weights.dtype)
     return BlockAnatomy(block.path, block.occurrence, group, family, scopes, block.obstacle, targets, sources, sinks)
 
 
-def _has_sinks(weights: Float[Tensor, "batch head target source"]) -> bool:
-    """Whether some row of α misses more than rounding explains."""
+def has_sinks(
+    weights: Float[Tensor, "batch head target source"],
+    dtype: torch.dtype,
+    valid: Bool[Tensor, "batch target"] | None = None,
+) -> bool:
+    """Whether some row of α misses more than rounding in ``dtype`` explains; ``valid`` targets only, if given."""
     missing = 1 - working_precision(weights).sum(-1)
-    return bool((missing > max(1e-4, 5 * torch.finfo(weights.dtype).eps)).any())
+    rows = missing if valid is None else missing.transpose(1, 2)[valid]
+    return bool((rows > max(1e-4, 5 * torch.finfo(dtype).eps)).any())
 
 
 def _group(block: Block) -> str:

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from normlens.anatomy import BlockAnatomy, describe, require_attention_scope
 from normlens.batching import pad
-from normlens.capture import asks_for_eager, attention_implementation, has_interface
+from normlens.capture import asks_for_eager, attention_implementation, configs_of, has_interface
 from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example
 from normlens.following.learning import Learner
@@ -32,6 +32,8 @@ from normlens.tracing.layers import LayerFinder
 from normlens.verification import verify_pairs
 
 _WATCHED_LENGTH = 64  # tokens of the run that is watched before anything is measured
+
+_OURS = ("training", "use_cache")  # what is switched while we run a model
 
 Result = TypeVar("Result")
 
@@ -68,19 +70,23 @@ class Inspector:
 
     Attributes
     ----------
-    model, body
-        The model, and the part of it that is run.
+    model
+        The model.
     not_measured
         Attention modules that ran without being heard (attention without a softmax, say), by path.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        self.body = _without_head(model)
         self.not_measured: list[str] = []
-        self._arguments = set(inspect.signature(self.body.forward).parameters)
         self._known: dict[tuple[tuple[str, ...], bool], Known] = {}
-        self._modules: tuple[int, ...] = ()
+        self._state: object = None
+
+    @property
+    def body(self) -> PreTrainedModel:
+        """The part of the model that attends and takes the same input, as it is now; else the model."""
+        body: PreTrainedModel = self.model.base_model
+        return body if self.model.main_input_name in inspect.signature(body.forward).parameters else self.model
 
     @full_precision()
     def known(self, example: Example, layers: bool = False) -> Known:
@@ -95,27 +101,28 @@ class Inspector:
         InvalidInput
             If the model can't read the input.
         """
-        modules = tuple(map(id, self.body.modules()))
-        if modules != self._modules:  # another part took a part's place, or was put around it: look anew
-            self._modules = modules
+        state = _state(self.body)
+        if state != self._state:  # another part took a part's place, or a setting was changed: look anew
+            self._state = state
             self._known.clear()
         kind = kind_of(example), layers
-        if kind not in self._known:
+        known = self._known.get(kind)
+        if known is None:
             shortened = _shortened(example)
             blocks, way = self._first_way_that_holds(shortened, layers)
             lengths = {len(x) for x in shortened.tensors.values() if x.ndim == 1}
             watched = {length for block in blocks for length in (block.targets, block.sources)}
-            self._known[kind] = Known(lay_out(blocks), way, watched <= lengths)
-        return self._known[kind]
+            known = self._known[kind] = Known(lay_out(blocks), way, watched <= lengths)
+        return known
 
     def again_if_changed(self, work: Callable[[], Result]) -> Result:
-        """Do ``work``; if the model takes another way than the one that is known, forget that and do it once more.
+        """Do ``work``; if the model isn't, or doesn't go, as it is known to, forget that and do it once more.
 
-        Some models switch their attention once, by length.
+        Some models switch their attention once, by length; others are changed from outside.
         """
         try:
             return work()
-        except AnotherWay:
+        except (AnotherWay, ConservationError):
             self._known.clear()
             return work()
 
@@ -216,7 +223,8 @@ class Inspector:
     def _inputs(self, batch: Sequence[Example], padding: str) -> dict[str, Tensor]:
         padding_id = getattr(self.model.config, "pad_token_id", None)
         inputs = pad(batch, 0 if padding_id is None else padding_id, self.model.device, padding)
-        counts = "position_ids" in self._arguments and not counts_from_padding(self.model)
+        accepted = inspect.signature(self.body.forward).parameters
+        counts = "position_ids" in accepted and not counts_from_padding(self.model)
         if padding == "left" and len(batch) > 1 and "attention_mask" in inputs and counts:
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp_min(0)
         return inputs
@@ -232,8 +240,10 @@ class Inspector:
             ) from error
 
     def _forward(self, inputs: dict[str, Tensor]) -> Any:
-        chosen = {name: x for name, x in inputs.items() if name in self._arguments}
-        return self.body(**chosen, use_cache=False) if "use_cache" in self._arguments else self.body(**chosen)
+        body = self.body
+        accepted = inspect.signature(body.forward).parameters
+        chosen = {name: x for name, x in inputs.items() if name in accepted}
+        return body(**chosen, use_cache=False) if "use_cache" in accepted else body(**chosen)
 
 
 def kind_of(example: Example) -> tuple[str, ...]:
@@ -252,7 +262,12 @@ def _shortened(example: Example) -> Example:
     return replace(example, tensors={**example.tensors, **watched})
 
 
-def _without_head(model: PreTrainedModel) -> PreTrainedModel:
-    """The part of a model that attends, if it takes the same input; else the model."""
-    body: PreTrainedModel = model.base_model
-    return body if model.main_input_name in inspect.signature(body.forward).parameters else model
+def _state(model: PreTrainedModel) -> object:
+    """What a model is made of, and every plain setting of its parts and configs that their code may read."""
+    parts = [(id(part), _settings(part)) for part in model.modules()]
+    return parts, [_settings(config) for config in configs_of(model)]
+
+
+def _settings(x: object) -> dict[str, object]:
+    plain = (bool, int, float, str, type(None))
+    return {n: v for n, v in vars(x).items() if isinstance(v, plain) and n not in _OURS and not n.startswith("_")}

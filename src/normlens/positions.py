@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PretrainedConfig, PreTrainedModel
 
-from normlens.capture import configs_of
+from normlens.capture import asks_for_eager, configs_of
 
 UNLIMITED = 10**9
 """So many where nothing is said; tokenizers without a limit report something as astronomical."""
@@ -34,6 +34,11 @@ def counts_from_padding(model: PreTrainedModel) -> bool:
     """Whether positions start behind the padding id, as in RoBERTa; such models skip padding by themselves."""
     name = "create_position_ids_from_input_ids"
     return any(hasattr(m, name) or name in getattr(type(m).forward, "__globals__", {}) for m in model.modules())
+
+
+def reads_padding(model: PreTrainedModel) -> bool:
+    """Whether padding is known to change a model's numbers: sparse masks choose among padded positions too."""
+    return asks_for_eager(model) or turns_by_length(model)
 
 
 def turns_by_length(model: PreTrainedModel) -> bool:

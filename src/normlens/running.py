@@ -9,16 +9,15 @@ from typing import Any
 import torch
 import xarray as xr
 
-from normlens.anatomy import SCOPES, Block, BlockAnatomy
+from normlens.anatomy import SCOPES, Block, BlockAnatomy, has_sinks
 from normlens.batching import is_ragged, length
-from normlens.capture import asks_for_eager
 from normlens.errors import AnotherWay, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example
 from normlens.following.pushing import pushing
 from normlens.frozen.call import Product
 from normlens.inspection import Inspector, kind_of
 from normlens.measuring import ALL_SCOPES, TOLERANCE, Push, check_conservation, measure
-from normlens.positions import turns_by_length
+from normlens.positions import reads_padding
 from normlens.precision import full_precision
 from normlens.recording import Recorder, Reduction
 from normlens.reducing import first_token
@@ -83,8 +82,8 @@ class Runner:
         """
         if not is_ragged(batch):
             return True
-        if asks_for_eager(self.model) or turns_by_length(self.model):
-            return False  # sparse masks choose among the padded positions too
+        if reads_padding(self.model):
+            return False
         ordered = sorted(batch, key=length)
         holds = self.inspector.known(batch[0]).padding_holds
         key = padding, length(ordered[-1]).bit_length()
@@ -152,6 +151,11 @@ class Runner:
         for measures in measure(block, known.scopes, chunk_size, known.sinks, push):
             part = None if valid is None else valid[:, measures.start : measures.start + measures.weight.shape[2]]
             check_conservation(measures, block.path, self.model.dtype, part)
+            if not known.sinks and has_sinks(measures.weight, self.model.dtype, part):
+                raise AnotherWay(
+                    f"{block.path}: rows of its weights sum to less than one, as if there were an attention sink; in the "
+                    "first run that was watched there was none. Nothing was returned."
+                )
             recorder.add(known, measures, targets)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from bag_of_words import END, MASK, START
 from scipy.stats import spearmanr
-from transformers import LlamaConfig, LlamaForSequenceClassification
+from transformers import ConvBertConfig, ConvBertForSequenceClassification, LlamaConfig, LlamaForSequenceClassification
 
 import normlens
 from normlens.errors import InvalidInput, UnsupportedArchitecture
@@ -228,3 +228,15 @@ def test_a_design_is_checked(options):
 def test_a_method_that_is_not_there_has_no_magnitude(adding):
     with pytest.raises(InvalidInput, match="zz"):
         evaluate(adding, [TEXT], {"right": [[0, 4.0, 3, 2, 1, 0]]}, design=Design(by_magnitude=("zz",)), progress=False)
+
+
+def test_texts_run_together_only_where_padding_changes_nothing(tokenizer):
+    torch.manual_seed(0)
+    config = ConvBertConfig(
+        vocab_size=99, hidden_size=16, embedding_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=32,
+        num_labels=2, pad_token_id=0, initializer_range=0.4,
+    )  # fmt: skip
+    lens = normlens.load((ConvBertForSequenceClassification(config), tokenizer))
+    sequences = [np.asarray(ids) for ids in ([5, 7, 9], [5, 7, 9, 11, 13, 6, 8], [4, 6])]
+    together = LensClassifier(lens, batch_size=64).probabilities(sequences)
+    np.testing.assert_allclose(together, LensClassifier(lens, batch_size=1).probabilities(sequences), atol=1e-6)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from normlens.batching import is_ragged, pad
-from normlens.capture import asks_for_eager
+from normlens.batching import is_ragged, length, pad
 from normlens.examples import Example
 from normlens.frozen.settings import plain_settings
 from normlens.measuring import TOLERANCE
+from normlens.positions import reads_padding
 
 
 class Together:
@@ -29,7 +29,7 @@ class Together:
 
     def __init__(self, model: PreTrainedModel, accepted: frozenset[str]) -> None:
         self.model, self.accepted = model, accepted
-        self._holds: dict[tuple[str, ...], bool] = {}
+        self._holds: dict[tuple[tuple[str, ...], int], bool] = {}
 
     def batches(self, examples: Sequence[Example], size: int, *, ragged: bool = True) -> Iterator[list[int]]:
         """Index lists of examples that may run together, at most ``size`` each; similar lengths side by side.
@@ -64,15 +64,15 @@ class Together:
             return False
         if not is_ragged([first, other]):
             return True
-        if not ragged or not all(x.ndim == 1 for x in other.tensors.values()) or asks_for_eager(self.model):
-            return False  # sparse masks choose among the padded positions too
-        kind = tuple(sorted(first.tensors))
-        if kind not in self._holds:
-            self._holds[kind] = self._padding_holds([first, other])
-        return self._holds[kind]
+        if not ragged or not all(x.ndim == 1 for x in other.tensors.values()) or reads_padding(self.model):
+            return False
+        tried = tuple(sorted(first.tensors)), length(other).bit_length()
+        if tried not in self._holds:
+            self._holds[tried] = self._padding_holds([first, other])
+        return self._holds[tried]
 
     def _padding_holds(self, pair: list[Example]) -> bool:
-        """Whether the two texts give what each gives alone, in all that the model returns."""
+        """Whether the two texts give what each gives alone, in all that the model returns; again at twice the length."""
         try:
             together, alone = self._run(pair), [self._run([example]) for example in pair]
         except Exception:  # what the model can't read is reported when it is to be explained

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -9,8 +10,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from normlens.attribution.padding import Together
 from normlens.attribution.requests import require_evaluation
-from normlens.batching import pad
 from normlens.encoding import Tokens, is_pair
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.examples import Example, ExampleMaker
@@ -41,7 +42,8 @@ class Classifier(Protocol):
 class LensClassifier:
     """The classifier behind a lens.
 
-    Sequences of similar length run together and equal ones run once; memory is that of one batch.
+    Sequences of similar length run together where padding doesn't change the model's numbers, and equal ones run once;
+    memory is that of one batch.
 
     Parameters
     ----------
@@ -80,6 +82,7 @@ class LensClassifier:
         require_evaluation(lens.model)
         self._model, self._tokenizer, self._batch_size = lens.model, lens.tokenizer, batch_size
         self._maker = ExampleMaker(LoadedModel(lens.model, lens.tokenizer, None, lens.name, lens.revision))
+        self._together = Together(lens.model, frozenset(inspect.signature(lens.model.forward).parameters))
         self.classes = [str(config.id2label[k]) for k in range(config.num_labels)]
         self.forwards = 0
 
@@ -117,8 +120,10 @@ class LensClassifier:
         places = [numbers.setdefault(np.asarray(ids, dtype=np.int64).tobytes(), len(numbers)) for ids in sequences]
         distinct = [np.frombuffer(content, dtype=np.int64) for content in numbers]
         found = np.empty((len(distinct), len(self.classes)))
-        for batch in self._batches(distinct):
-            found[batch] = self._forward([distinct[k] for k in batch])
+        examples = [_example(ids) for ids in distinct]
+        pads = getattr(self._model.config, "pad_token_id", None) is not None
+        for batch in self._together.batches(examples, self._batch_size if pads else 1):
+            found[batch] = self._forward([examples[k] for k in batch])
         self.forwards += len(distinct)
         return found[places]
 
@@ -139,28 +144,16 @@ class LensClassifier:
             )
         return found
 
-    def _batches(self, sequences: Sequence[Ids]) -> list[list[int]]:
-        """Numbers of the sequences that run together: of like length; one at a time where nothing pads."""
-        pads = getattr(self._model.config, "pad_token_id", None) is not None
-        batches: list[list[int]] = []
-        for k in sorted(range(len(sequences)), key=lambda k: len(sequences[k])):
-            if batches and pads and len(batches[-1]) < self._batch_size:
-                batches[-1].append(k)
-            else:
-                batches.append([k])
-        return batches
-
     @full_precision()
     @torch.no_grad()
-    def _forward(self, batch: Sequence[Ids]) -> Float[np.ndarray, "sequence class"]:
-        examples = []
-        for ids in batch:
-            tensor = torch.tensor(ids)
-            tensors = {"input_ids": tensor, "attention_mask": torch.ones_like(tensor)}
-            examples.append(Example(tensors, None, None, ""))
-        padding_id = getattr(self._model.config, "pad_token_id", None) or 0
-        logits = self._model(**pad(examples, padding_id, self._model.device)).logits
+    def _forward(self, batch: Sequence[Example]) -> Float[np.ndarray, "sequence class"]:
+        logits = self._model(**self._together.inputs(batch)).logits
         return np.asarray(torch.softmax(logits.cpu().double(), dim=-1).numpy())
+
+
+def _example(ids: Ids) -> Example:
+    tensor = torch.tensor(ids)
+    return Example({"input_ids": tensor, "attention_mask": torch.ones_like(tensor)}, None, None, "")
 
 
 _MANY = "multi_label_classification"

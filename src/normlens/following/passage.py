@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -216,14 +216,22 @@ def _forwards(changes: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterat
 def find_entry(
     call: LayerCall, known: LayerAnatomy, modules: Mapping[str, nn.Module], vectors: Tensor, tolerance: float
 ) -> int | None:
-    """Which operation of a layer first gives known vectors, ``(batch, target, d)``, when it runs again.
+    """Which operation of a layer first gives known vectors, ``(batch, target, d)``, by what attention gives.
 
-    Counted are operations that give floating-point tensors, from zero; None if none of them does.
+    The layer runs twice, once with other numbers from attention: where attention adds little, the vectors in front of it
+    are the same but for rounding, and don't change. Counted are operations that give floating-point tensors, from zero;
+    None if none of them does.
     """
-    passage = _Seeking(vectors, tolerance)
     arrangement = Arrangement(vectors.shape[0], vectors.shape[1], slice(None))
-    _run(call, modules, arrangement, passage, None)
-    return passage.found
+    seeking = _Seeking(vectors, tolerance)
+    _run(call, modules, arrangement, seeking, None)
+    given = first_tensor(call.held[known.own])
+    if given is None or not seeking.found:
+        return None
+    other = {**call.held, known.own: swapped(call.held[known.own], given, given + torch.ones_like(given).cumsum(-1))}
+    comparing = _Comparing(seeking.found)
+    _run(replace(call, held=other), modules, arrangement, comparing, None)
+    return min(comparing.changed, default=None)
 
 
 class _Seeking(_Passage):
@@ -232,11 +240,26 @@ class _Seeking(_Passage):
     def __init__(self, vectors: Tensor, tolerance: float) -> None:
         super().__init__(None, lambda x: x)
         self._vectors, self._tolerance = vectors, tolerance
-        self.found: int | None = None
+        self.found: dict[int, Tensor] = {}
 
     def at_entry(self, result: Tensor) -> bool:
-        if self.found is None and same(result, self._vectors, self._tolerance):
-            self.found = self.operations
+        if same(result, self._vectors, self._tolerance):
+            self.found[self.operations] = result.clone()
+        return False
+
+
+class _Comparing(_Passage):
+    """Lets nothing in, and notes which operations give something else than in an earlier run."""
+
+    def __init__(self, before: Mapping[int, Tensor]) -> None:
+        super().__init__(None, lambda x: x)
+        self._before = before
+        self.changed: set[int] = set()
+
+    def at_entry(self, result: Tensor) -> bool:
+        before = self._before.get(self.operations)
+        if before is not None and not torch.equal(result, before):
+            self.changed.add(self.operations)
         return False
 
 

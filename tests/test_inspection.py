@@ -1,0 +1,117 @@
+"""What is known of a model is forgotten when the model is no longer what it was."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from architectures import tiny
+from transformers import LlamaForCausalLM, PreTrainedModel
+
+import normlens
+
+IDS = [5, 7, 9, 11, 13, 6, 8]
+
+
+def analysed(lens: normlens.Lens, **options: Any) -> dict[str, xr.Dataset]:
+    analysis = lens.analyze(IDS, **options)
+    return {group: analysis[group].data for group in analysis.groups}
+
+
+def assert_like_a_fresh_lens(lens: normlens.Lens, **options: Any) -> dict[str, xr.Dataset]:
+    found, expected = analysed(lens, **options), analysed(normlens.load((copy.deepcopy(lens.model), None)), **options)
+    assert list(found) == list(expected)
+    for group, data in expected.items():
+        xr.testing.assert_allclose(found[group], data, rtol=1e-4, atol=1e-5)
+        assert found[group].attrs.get("absent") == data.attrs.get("absent")
+        np.testing.assert_array_equal(found[group].get("family", []), data.get("family", []))
+    return found
+
+
+def test_another_body_in_a_model_is_the_one_that_is_analysed() -> None:
+    model = LlamaForCausalLM(tiny.configuration("llama")).eval()
+    lens = normlens.load((model, None))
+    before = analysed(lens)
+    model.model = tiny.build("llama", seed=8)
+    after = assert_like_a_fresh_lens(lens)
+    assert float(abs(after["decoder"].norm - before["decoder"].norm).max()) > 0.01
+    np.testing.assert_allclose(
+        lens.attribute(IDS, method="rollout"), normlens.load((model, None)).attribute(IDS, method="rollout")
+    )
+
+
+def everywhere(name: str, value: object) -> Callable[[PreTrainedModel], None]:
+    """Set an attribute of all modules, and of the config, that have it."""
+
+    def change(model: PreTrainedModel) -> None:
+        for x in (model.config, *model.modules()):
+            if name in vars(x):
+                setattr(x, name, value)
+
+    return change
+
+
+@pytest.mark.parametrize("through", ["attention", "block"])
+@pytest.mark.parametrize(
+    ("model_type", "change"),
+    [
+        ("llama", everywhere("is_causal", False)),
+        ("bert", everywhere("is_decoder", True)),
+        ("opt", everywhere("do_layer_norm_before", False)),
+        ("bloom", everywhere("apply_residual_connection_post_layernorm", True)),
+        ("gpt_neox", everywhere("use_parallel_residual", False)),
+    ],
+)
+def test_a_setting_that_is_changed_is_seen(
+    model_type: str, change: Callable[[PreTrainedModel], None], through: str
+) -> None:
+    model = tiny.build(model_type)
+    lens = normlens.load((model, None))
+    analysed(lens, through=through)
+    change(model)
+    assert_like_a_fresh_lens(lens, through=through)
+
+
+def test_a_sink_that_was_not_there_at_first_is_seen() -> None:
+    model = tiny.build("gpt_oss")
+    weights = copy.deepcopy(model.state_dict())
+    for layer in model.layers:
+        layer.self_attn.sinks.data.fill_(-1e4)
+    lens = normlens.load((model, None))
+    assert "sink_weight" not in analysed(lens)["decoder"]
+    model.load_state_dict(weights)
+    assert "sink_weight" in assert_like_a_fresh_lens(lens)["decoder"]
+
+
+def test_a_hook_that_is_put_on_after_an_analysis_is_seen() -> None:
+    model = tiny.build("bert")
+    lens = normlens.load((model, None))
+    analysed(lens, through="block")
+    model.encoder.layer[0].attention.output.register_forward_hook(lambda module, args, output: output * 2)
+    analysed(lens, through="block")
+
+
+def test_what_stays_the_same_is_inspected_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lens, inspected = normlens.load((tiny.build("bert"), None)), []
+    inspect = lens._inspector._inspect
+    monkeypatch.setattr(lens._inspector, "_inspect", lambda *given: inspected.append(1) or inspect(*given))
+    for _ in range(3):
+        lens.analyze(IDS)
+        lens.model.train()
+        lens.model.config.use_cache = not lens.model.config.use_cache
+    assert len(inspected) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("factor", [0.0, 1e-4, 0.03])
+def test_a_layer_whose_attention_adds_little_still_has_a_rest(factor: float, dtype: torch.dtype) -> None:
+    model = tiny.build("llama", dtype=dtype)
+    model.layers[1].self_attn.o_proj.weight.data.mul_(factor)
+    data = analysed(normlens.load((model, None)), through="block")["decoder"]
+    assert not data.norm_block.isnull().any()
+    assert "absent" not in data.attrs
