@@ -280,3 +280,12 @@ def test_explicit_vectors_add_up_to_the_projected_output(tokens: Ids) -> None:
 def test_pairs_of_every_scope_equal_explicit_vectors(tokens: Ids) -> None:
     for block in blocks_of(tiny.build("bert", dtype=torch.float64), tokens(6)):
         assert verify_pairs(block, block.reached(), torch.float64, pairs=40) <= 1e-12
+
+
+def test_how_far_norms_were_from_vectors_is_kept(tokens: Ids) -> None:
+    errors = [
+        analyze(tiny.build("bert", dtype=dtype), tokens).attrs["vector_error"]
+        for dtype in (torch.float32, torch.bfloat16)
+    ]
+    assert 0 < errors[0] < 1e-5
+    assert errors[0] < errors[1]

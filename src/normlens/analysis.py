@@ -79,7 +79,7 @@ class Analysis:
         self.data = data
 
     @classmethod
-    def of(cls, groups: Mapping[str, xr.Dataset], attributes: Mapping[str, str]) -> Analysis:
+    def of(cls, groups: Mapping[str, xr.Dataset], attributes: Mapping[str, Any]) -> Analysis:
         """Put groups and attributes together."""
         tree = xr.DataTree.from_dict({f"/{name}": data for name, data in groups.items()})
         tree.attrs.update(attributes)
@@ -92,7 +92,7 @@ class Analysis:
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """Text, model, revision, dtype and versions."""
+        """Text, model, revision, dtype, versions, and ``vector_error``, how far norms were from vectors at first use."""
         return {str(name): value for name, value in self.data.attrs.items()}
 
     @property

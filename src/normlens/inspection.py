@@ -50,6 +50,8 @@ class Known:
         How their calls are heard.
     batchable
         Whether such inputs can be padded: every attention call is as long as the tokens it reads.
+    vector_error
+        The largest difference between norms and explicit vectors; see :func:`normlens.verification.verify_pairs`.
     padding_holds
         Whether padded batches gave the numbers of one text at a time, by side and length, where it was tried.
     """
@@ -57,6 +59,7 @@ class Known:
     layout: Layout
     listening: Listening
     batchable: bool
+    vector_error: float
     padding_holds: dict[tuple[str, int], bool] = field(default_factory=dict)
 
 
@@ -109,10 +112,10 @@ class Inspector:
         known = self._known.get(kind)
         if known is None:
             shortened = _shortened(example)
-            blocks, way = self._first_way_that_holds(shortened, layers)
+            way, blocks, error = self._first_way_that_holds(shortened, layers)
             lengths = {len(x) for x in shortened.tensors.values() if x.ndim == 1}
             watched = {length for block in blocks for length in (block.targets, block.sources)}
-            known = self._known[kind] = Known(lay_out(blocks), way, watched <= lengths)
+            known = self._known[kind] = Known(lay_out(blocks), way, watched <= lengths, error)
         return known
 
     def again_if_changed(self, work: Callable[[], Result]) -> Result:
@@ -180,20 +183,23 @@ class Inspector:
         found: nn.Module = self.body.get_submodule(path)
         return found
 
-    def _first_way_that_holds(self, example: Example, layers: bool) -> tuple[list[BlockAnatomy], Listening]:
+    def _first_way_that_holds(self, example: Example, layers: bool) -> tuple[Listening, list[BlockAnatomy], float]:
         """Listen through the interface, or else by observation; if neither holds, the first reason is given."""
         through = has_interface(self.model) and not asks_for_eager(self.model)
         ways = [through_interface, by_observation] if through else [by_observation]
         refusals: list[NormLensError] = []
         for way in ways:
             try:
-                return self._inspect(example, way, layers), way
+                return way, *self._inspect(example, way, layers)
             except (UnsupportedArchitecture, ConservationError) as refusal:
                 refusals.append(refusal)
         raise refusals[0]
 
-    def _inspect(self, example: Example, listening: Listening, layers: bool) -> list[BlockAnatomy]:
-        """Run once untouched and once watched; compare, describe every block, check what it moves against vectors."""
+    def _inspect(self, example: Example, listening: Listening, layers: bool) -> tuple[list[BlockAnatomy], float]:
+        """Run once untouched and once watched; compare, describe every block, check what it moves against vectors.
+
+        The blocks, and the largest difference from the vectors.
+        """
         inputs = self._inputs([example], "right")
         learner = Learner(self.body)
         tracer = (
@@ -213,12 +219,13 @@ class Inspector:
             require_same_output(untouched, watched, self.model)
             anatomy = [describe(block) for block in tracer.open_blocks]
             require_attention_scope(anatomy, self.model)
+            error = 0.0
             for block, known in zip(tracer.open_blocks, anatomy, strict=True):
-                verify_pairs(block, known.scopes, self.model.dtype)
+                error = max(error, verify_pairs(block, known.scopes, self.model.dtype))
                 for measures in measure(block, ("attention",)):
                     check_conservation(measures, block.path, self.model.dtype, None)
         self.not_measured = unheard(tracer.ran_attention, [block.path for block in anatomy])
-        return list(map(learner.described, tracer.open_blocks, anatomy)) if layers else anatomy
+        return (list(map(learner.described, tracer.open_blocks, anatomy)) if layers else anatomy), error
 
     def _inputs(self, batch: Sequence[Example], padding: str) -> dict[str, Tensor]:
         padding_id = getattr(self.model.config, "pad_token_id", None)

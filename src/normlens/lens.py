@@ -181,7 +181,9 @@ class Lens:
                     batch = [window[k] for k in part]
                     trees = self._runner.run(batch, reduction, chunk_size, padding, rule)
                     for k, example, tree in zip(part, batch, trees, strict=True):
-                        done[k] = Analysis.of(tree, self._attributes(example) | ({"product": rule} if rule else {}))
+                        known = self._inspector.known(example, layers=rule is not None)
+                        also = {"vector_error": known.vector_error, **({"product": rule} if rule else {})}
+                        done[k] = Analysis.of(tree, self._attributes(example) | also)
                     bar.advance(task, len(part))
                 yield from (done[k] for k in range(len(window)))
 
@@ -290,7 +292,7 @@ class Lens:
             else:
                 yield from ([k] for k in part)
 
-    def _attributes(self, example: Example) -> dict[str, str]:
+    def _attributes(self, example: Example) -> dict[str, Any]:
         return {
             "text": example.text,
             "target_text": "" if example.target is None else example.target.text,

@@ -49,7 +49,8 @@ def show(analysis: Analysis, layers: dict[str, int], head: int | None, scope: st
     if analysis.attrs.get("not_measured"):
         console.print(f"\nNot measured: {analysis.attrs['not_measured']}", markup=False)
     console.print(
-        f"\nParts add up to what the model produced within {analysis.conservation_error:.0e} of its length.",
+        f"\nParts add up to what the model produced within {analysis.conservation_error:.0e} of its length; the norms of "
+        f"random parts are those of their vectors within {analysis.attrs['vector_error']:.0e}.",
         style="dim",
     )
 
