@@ -104,3 +104,16 @@ def test_whatever_a_model_lacks_the_error_is_one_of_ours(model_type: str, tokens
 def test_chunks_are_refused_where_the_model_computes_attention_itself(lens_of: MakeLens, tokens: Ids) -> None:
     with pytest.raises(UnsupportedArchitecture, match="chunk_size"):
         lens_of("bloom").analyze(tokens(6), chunk_size=2)
+
+
+def test_of_several_inputs_the_one_that_is_bad_is_named(reader: normlens.Lens) -> None:
+    for ask in (reader.analyze, reader.attribute):
+        with pytest.raises(InvalidInput, match=r"^Input 1, counted from 0: The text is empty"):
+            list(ask(["the cat", "", "a dog"]))
+        with pytest.raises(InvalidInput, match=r"^The text is empty"):
+            ask("")
+
+
+def test_a_method_of_xarray_is_pointed_to(lens_of: MakeLens) -> None:
+    with pytest.raises(AttributeError, match=r"\.data\.sel"):
+        lens_of("bert").analyze([5, 7, 9])["encoder"].sel(layer=1)

@@ -45,6 +45,8 @@ class Group:
             raise AttributeError(name)
         if name in data.variables:
             return data[name]
+        if hasattr(xr.Dataset, name):
+            raise AttributeError(f"{name!r} is a method of xarray: call it on the arrays, as in .data.{name}(...).")
         raise AttributeError(
             f"{name!r} is not in this analysis, which has {', '.join(map(str, data.data_vars))}. A scope that the model's "
             "family doesn't have is absent."

@@ -263,11 +263,19 @@ class Lens:
         if isinstance(targets, (str, Mapping)) or (targets is not None and not isinstance(targets, Iterable)):
             raise InvalidInput(f"One target ({targets!r:.40}) was given for several inputs; expected one for each.")
         missing = object()
-        for one, target in zip_longest(inputs, [] if targets is None else targets, fillvalue=missing):
+        several = not isinstance(inputs, Sequence) or len(inputs) > 1
+        pairs = zip_longest(inputs, [] if targets is None else targets, fillvalue=missing)
+        for number, (one, target) in enumerate(pairs):
             if one is missing or (target is missing and targets is not None):
                 raise InvalidInput("Inputs and targets are not equally many; expected one target for each input.")
-            self._require_room(one, generate)
-            yield self._maker.make(one, None if targets is None else target, generate)
+            try:
+                self._require_room(one, generate)
+                example = self._maker.make(one, None if targets is None else target, generate)
+            except InvalidInput as reason:
+                if not several:
+                    raise
+                raise InvalidInput(f"Input {number}, counted from 0: {reason}") from reason
+            yield example
 
     def _require_room(self, prompt: Input, generate: int | None) -> None:
         """Refuse a continuation past the model's positions before anything runs."""

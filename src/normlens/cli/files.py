@@ -56,7 +56,8 @@ class Lines:
         """Say of an error about the text read last in which line that stands, unless the error does."""
         if str(self.path) in str(error):
             return error
-        return InvalidInput(f"{self.path}, line {self.number}: {error}")
+        reason = error.__cause__ if isinstance(error.__cause__, InvalidInput) else error  # without an input's number
+        return InvalidInput(f"{self.path}, line {self.number}: {reason}")
 
     def _texts(self) -> Iterator[str]:
         if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
