@@ -174,6 +174,8 @@ class ExampleMaker:
                 f"generate={count!r} was asked of {type(model).__name__}; expected a number from 1 and a decoder that "
                 "generates (a model with a language-model head)."
             )
+        check_length(prompt, self.loaded, "input")
+        _check_room(prompt, self.loaded, count)
         ids = torch.as_tensor(prompt.ids, device=model.device)[None]
         with torch.no_grad(), as_it_is(model), _greedy(model):
             made = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=count)
@@ -243,9 +245,25 @@ def check_length(tokens: Tokens, loaded: LoadedModel, side: str) -> None:
     InvalidInput
         With both lengths.
     """
-    limits = [getattr(loaded.tokenizer, "model_max_length", UNLIMITED), position_limit(loaded.model)]
-    limit = min(int(x) for x in limits if x)
+    limit = _limit(loaded)
     if len(tokens) > limit:
         raise InvalidInput(
             f"The {side} has {len(tokens)} tokens; this model takes at most {limit}. Cut the text, or split it into parts."
         )
+
+
+def _check_room(prompt: Tokens, loaded: LoadedModel, generate: int) -> None:
+    """Refuse a continuation past the model's positions before anything runs."""
+    room = _limit(loaded) - len(prompt)
+    if generate > room >= 0:
+        advice = f"Ask for at most {room}, or cut the prompt." if room else "Cut the prompt."
+        raise InvalidInput(
+            f"The prompt's length in tokens is {len(prompt)}, with generate={generate} {len(prompt) + generate}; this model "
+            f"takes at most {len(prompt) + room}. {advice}"
+        )
+
+
+def _limit(loaded: LoadedModel) -> int:
+    """How many tokens the model takes, by its tokenizer and its positions."""
+    limits = [getattr(loaded.tokenizer, "model_max_length", UNLIMITED), position_limit(loaded.model)]
+    return min(int(x) for x in limits if x)

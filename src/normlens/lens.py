@@ -23,7 +23,6 @@ from normlens.following.pushing import rule_for
 from normlens.frozen.call import Product
 from normlens.inspection import Inspector
 from normlens.loading import LoadedModel, load_model
-from normlens.positions import position_limit
 from normlens.recording import Reduction
 from normlens.reducing import named_reduction
 from normlens.running import Runner
@@ -269,28 +268,12 @@ class Lens:
             if one is missing or (target is missing and targets is not None):
                 raise InvalidInput("Inputs and targets are not equally many; expected one target for each input.")
             try:
-                self._require_room(one, generate)
                 example = self._maker.make(one, None if targets is None else target, generate)
             except InvalidInput as reason:
                 if not several:
                     raise
                 raise InvalidInput(f"Input {number}, counted from 0: {reason}") from reason
             yield example
-
-    def _require_room(self, prompt: Input, generate: int | None) -> None:
-        """Refuse a continuation past the model's positions before anything runs."""
-        continues = self.model.can_generate() and not self.model.config.is_encoder_decoder
-        if not isinstance(generate, int) or generate < 1 or not continues:
-            return
-        tokens = self._maker.make(prompt).source
-        limits = (getattr(self.tokenizer, "model_max_length", None), position_limit(self.model))
-        room = min(limit for limit in limits if limit) - (0 if tokens is None else len(tokens))
-        if tokens is not None and generate > room:
-            advice = f"Ask for at most {room}, or cut the prompt." if room else "Cut the prompt."
-            raise InvalidInput(
-                f"The prompt's length in tokens is {len(tokens)}, with generate={generate} {len(tokens) + generate}; this "
-                f"model takes at most {len(tokens) + room}. {advice}"
-            )
 
     def _batches(self, order: list[int], window: list[Example], size: int) -> Iterator[list[int]]:
         """Index lists of examples that may run together."""
