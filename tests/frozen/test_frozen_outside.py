@@ -10,6 +10,7 @@ import pytest
 import torch
 from architectures import tiny
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from normlens.errors import InvalidInput, UnknownOperation
 from normlens.frozen import PullBack, Site, check, pull_back, push_forward
@@ -138,3 +139,17 @@ def test_what_has_no_gradient_takes_no_part_even_if_it_is_infinite() -> None:
 
 def test_complex_numbers_meet_their_conjugates() -> None:
     assert _inner(torch.tensor([1 + 2j]), torch.tensor([3 + 4j])).tolist() == [11]
+
+
+def test_a_model_that_asks_for_gradients_inside_is_refused_by_name() -> None:
+    model = tiny.build("bert")
+    model.encoder.layer[0].register_forward_hook(lambda module, args, output: output.requires_grad_())
+    with pytest.raises(UnknownOperation, match=r"requires_grad_ met a tensor"):
+        split(model)
+
+
+def test_inside_a_dual_level_nothing_is_pushed() -> None:
+    model = tiny.build("bert")
+    with forward_ad.dual_level(), pytest.raises(InvalidInput, match="dual_level"):
+        push_forward(model, {"input_ids": IDS}, "encoder")
+    assert push_forward(model, {"input_ids": IDS}, "encoder").vectors.isfinite().all()

@@ -188,9 +188,10 @@ def _operation(func: Callable[..., Any]) -> _Operation:
         return _Operation(_full_name(func).split(".")[-2], func)
     if name.startswith("__i") and hasattr(Tensor, name[3:-2]):
         return _Operation(name[3:-2], getattr(Tensor, name[3:-2]), in_place=True)
-    if RULES.get(name) is write or not name.endswith("_") or name.endswith("__"):
+    out_of_place = getattr(Tensor, name[:-1], func)
+    if RULES.get(name) is write or not name.endswith("_") or name.endswith("__") or not callable(out_of_place):
         return _Operation(name, func)
-    return _Operation(name[:-1], getattr(Tensor, name[:-1], func), in_place=True)
+    return _Operation(name[:-1], out_of_place, in_place=True)
 
 
 @functools.cache
