@@ -16,6 +16,18 @@ from torch import Tensor
 from normlens.errors import UnsupportedArchitecture
 from normlens.tracing.steps import Call, Constants, way_back
 
+
+class _Any(Constants):
+    """Every tensor may be a projection's weight here: whether it is the right one is asked of its memory."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __contains__(self, x: object) -> bool:
+        return isinstance(x, Tensor)
+
+
+_ANY = _Any()
 _NOT_FOLLOWED = {"detach", "__get__"}  # for whoever looks on; nothing that is learnt comes from there
 
 
@@ -29,8 +41,6 @@ class Way:
         Module path of the projection.
     weight
         What the norms were measured with, ``(head * head_dim, d)``.
-    constants
-        The parameters of the module that holds it.
     arrived
         Whether the output has come to the weight.
     over
@@ -39,7 +49,6 @@ class Way:
 
     path: str
     weight: Tensor
-    constants: Constants
     arrived: bool = False
     over: bool = False
 
@@ -65,7 +74,7 @@ class Way:
         """
         if way_back(call, x, lambda y: y) is not None:
             return True
-        found = self.constants.linear_map(call, x)
+        found = _ANY.linear_map(call, x)
         if self.arrived:
             raise self._refused("attention's output goes into something else besides (unmerged adapters?)")
         if found is None or not _same_memory(found[0], self.weight):
@@ -102,7 +111,7 @@ class Underway(Tensor):
             return result
         for x in _underway(args, kwargs):
             if not x.way.over and x.way.step(Call(name, tuple(args), kwargs, tuple(args), result), x):
-                return follow(result, x.way)
+                return result if isinstance(result, Underway) else follow(result, x.way)
         return result
 
 

@@ -30,7 +30,9 @@ def fingerprint(weight: Tensor, axis: int) -> Int[Tensor, "segment word"]:
     size = bits.element_size()
     even = bits.shape[-1] * size % 8 == 0 and bits.storage_offset() * size % 8 == 0
     bits = bits.view(torch.int64 if even else _WHOLE_NUMBERS[size])
-    segments: Tensor = bits.unflatten(axis, (-1, math.gcd(bits.shape[axis], _SEGMENT)))
+    length = math.gcd(bits.shape[axis], _SEGMENT)
+    rows, words = bits.shape
+    segments = bits.view(rows, -1, length) if axis else bits.view(-1, length, words)
     return segments.sum(axis + 1)
 
 

@@ -51,11 +51,12 @@ class Projection:
         self._path, self._name, self._transposed = _place_of(weight, part, block.path)
         self.home = _common(block.path, self._path)
         self._known: tuple[Int[Tensor, "segment word"], Tensor] | None = None
+        self._measured: Tensor | None = None
         self._ways: list[Way] = []
 
     def factors(self) -> Float[Tensor, "head rank head_dim"]:
         """The factors of the projection as it is now; the same tensor as before if that holds the same numbers."""
-        weight = self._weight()
+        weight = self._measured = self._weight()
         seen = fingerprint(weight.T if self._transposed else weight, 0 if self._transposed else 1)
         if self._known is None or not same_fingerprint(self._known[0], seen):
             self._known = seen, projection_factors(working_precision(weight), self._heads)
@@ -67,8 +68,10 @@ class Projection:
             return log_vector_norms(value, self.factors())
 
     def expecting(self, output: Tensor) -> Tensor:
-        """Attention's output, which is refused if it goes elsewhere than into this projection as it is now."""
-        self._ways.append(Way(self._path, self._weight(), Constants(self._module())))
+        """Attention's output, which is refused if it goes elsewhere than into this projection as it was for `factors`."""
+        assert self._measured is not None
+        self._ways.append(Way(self._path, self._measured))
+        self._measured = None
         return follow(output, self._ways[-1])
 
     def end(self, home: nn.Module, given: Any, output: Any) -> None:
@@ -80,14 +83,11 @@ class Projection:
             else:
                 way.end()
 
-    def _module(self) -> nn.Module:
+    def _weight(self) -> Float[Tensor, "heads_x_head_dim d"]:
         part = self._part()
         assert part is not None
-        return part.get_submodule(self._path)
-
-    def _weight(self) -> Float[Tensor, "heads_x_head_dim d"]:
         try:
-            parameter = self._module()._parameters[self._name]
+            parameter = part.get_submodule(self._path)._parameters[self._name]
         except (AttributeError, KeyError):
             parameter = None
         if parameter is None or parameter.is_meta:
