@@ -176,6 +176,14 @@ def test_whoever_looks_on_may_detach_what_they_see(tokens: Ids) -> None:
     assert float(seen[-1]) > 0
 
 
+def test_attention_that_runs_by_itself_leaves_nothing_behind(tokens: Ids) -> None:
+    model, ids = tiny.build("bert"), torch.tensor([tokens(9)])
+    with use(model, k=3, by="norm"), torch.no_grad():
+        expected = run(model, ids)
+        model.encoder.layer[0].attention.self(torch.randn(1, 5, model.config.hidden_size))
+        assert torch.equal(run(model, ids), expected)
+
+
 def test_compiled_code_is_refused(tokens: Ids) -> None:
     model, ids = tiny.build("llama"), torch.tensor([tokens(9)])
     with use(model, k=3, by="norm"):

@@ -74,6 +74,10 @@ class Projection:
         self._measured = None
         return follow(output, self._ways[-1])
 
+    def begin(self, home: nn.Module, given: Any) -> None:
+        """Before the module at `home` runs: forget outputs of attention that was run by itself; a forward pre-hook."""
+        self._ways = []
+
     def end(self, home: nn.Module, given: Any, output: Any) -> None:
         """After the module at `home` has run: a forward hook, with ``output`` None if it raised."""
         ways, self._ways = self._ways, []
