@@ -39,6 +39,7 @@ def test_a_decoder_is_judged_by_its_perplexity(decoder: Path, page: Path, run: R
     chosen = ["-k", "2,16", "--by", "norm", "--full-denominator", "--tokens", 16, "--limit", 1, "--json"]
     result = run("topk", decoder, page, *chosen)
     assert result.exit_code == 0
+    assert "Reading 1 text\n" in result.stderr
     answer = json.loads(result.stdout)
     assert (answer["passages"], answer["passages_in_text"], answer["tokens"]) == (1, 2, 16)
     lens = normlens.load(decoder)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from architectures import tiny
+from torch import Tensor, nn
 
 import normlens
-from normlens.errors import InvalidInput
+from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.needs import COUNTS, count_sources, sources_for_share, sources_for_vector
 
 MakeLens = Callable[..., normlens.Lens]
@@ -112,3 +113,56 @@ def test_vector_counts_are_what_trying_every_k_gives(renormalise: bool) -> None:
 def test_a_distance_that_is_none_is_refused(lens_of: MakeLens) -> None:
     with pytest.raises(InvalidInput, match="within is 0"):
         count_sources(lens_of("bert"), {"input_ids": torch.tensor([[10, 11]])}, within=0)
+
+
+def test_dropout_is_off_also_while_a_model_is_trained(tokens: Draw) -> None:
+    model, ids = tiny.build("bert"), {"input_ids": torch.tensor([tokens(20, 0)])}
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.5
+    expected = count_sources(model, ids)
+    model.train()
+    found = count_sources(model, ids)
+    assert all(torch.equal(found[path][name], expected[path][name]) for path in expected for name in COUNTS)
+    assert all(module.training for module in model.modules())
+
+
+def test_every_call_of_a_shared_module_is_counted(tokens: Draw) -> None:
+    """ALBERT's layers share one module: each call has the counts of the weights that the model itself returns there."""
+    model, ids = tiny.build("albert"), torch.tensor([tokens(20, 0)])
+    found = count_sources(model, {"input_ids": ids})
+    (path,) = {name.split(",")[0] for name in found}
+    assert list(found) == [path, *(f"{path}, call {n}" for n in range(2, model.config.num_hidden_layers + 1))]
+    with torch.no_grad():
+        weights = model(input_ids=ids, output_attentions=True).attentions
+    for counts, alpha in zip(found.values(), weights, strict=True):
+        assert torch.equal(counts["weight share"], sources_for_share(alpha, 0.9))
+
+
+def test_unmerged_adapters_are_refused(tokens: Draw) -> None:
+    class Adapted(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + x @ torch.ones(self.in_features, self.out_features)
+
+    model = tiny.build("llama")
+    for layer in model.layers:
+        layer.self_attn.o_proj.__class__ = Adapted
+    with pytest.raises(UnsupportedArchitecture, match=r"unmerged adapters\?"):
+        count_sources(model, {"input_ids": torch.tensor([tokens(9, 0)])})
+
+
+def test_padding_is_refused(lens_of: MakeLens, tokens: Draw) -> None:
+    ids, mask = torch.tensor([tokens(9, 0)]), torch.ones(1, 9, dtype=torch.long)
+    found = count_sources(lens_of("bert"), {"input_ids": ids, "attention_mask": mask})
+    assert len(found) == lens_of("bert").model.config.num_hidden_layers
+    mask[0, 7:] = 0
+    with pytest.raises(InvalidInput, match="attention_mask hides 2 of 9 tokens"):
+        count_sources(lens_of("bert"), {"input_ids": ids, "attention_mask": mask})
+
+
+@pytest.mark.parametrize("targets", [[], 3, [-1], [1.5], [True], ["2"]])
+def test_targets_that_are_no_positions_are_named(targets: object, lens_of: MakeLens, tokens: Draw) -> None:
+    with pytest.raises(InvalidInput, match="expected whole numbers from 0"):
+        count_sources(lens_of("bert"), {"input_ids": torch.tensor([tokens(9, 0)])}, targets=targets)
+    with pytest.raises(InvalidInput, match="There is no target 9"):
+        count_sources(lens_of("bert"), {"input_ids": torch.tensor([tokens(9, 0)])}, targets=[2, 9])

@@ -144,7 +144,8 @@ def counting(what: str, total: int | None) -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = messages()
     if not console.is_terminal:
-        console.print(escape(f"{what}{'' if total is None else f' {total} texts'}"), soft_wrap=True)
+        texts = "" if total is None else f" {total} text{'' if total == 1 else 's'}"
+        console.print(escape(f"{what}{texts}"), soft_wrap=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         progress.add_task(escape(what), total=total)
         yield progress

@@ -58,7 +58,7 @@ def topk(
     revision: given.Revision = None,
     trust_remote_code: given.TrustRemoteCode = False,
 ) -> None:
-    """Let every target keep its k most telling sources: what is left of the model, and how many sources it needs.
+    """Restrict attention to the top-k keys of each query: how much the output changes, and how many keys it needs.
 
     Decoders are judged by the perplexity of the text, encoders by the cosine of mean-pooled embeddings with those of the
     dense model. In which layer many sources are needed stands in a table below.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -11,6 +13,7 @@ from transformers import PreTrainedModel
 
 from normlens.capture import AttentionCall, capturing
 from normlens.errors import InvalidInput
+from normlens.hooks import as_it_is
 from normlens.lens import Lens
 from normlens.precision import double, full_precision
 from normlens.topk.projections import Projection, find_projections
@@ -37,7 +40,7 @@ def count_sources(
     """Count the sources that each target needs, in every attention module of a model that runs once.
 
     Nothing is approximated and nothing is switched: each head's counts are about its own output vector in the ordinary
-    run. How errors of many heads add up is another question; `quality_of` answers that.
+    run, without dropout. How errors of many heads add up is another question; `quality_of` answers that.
 
     Parameters
     ----------
@@ -50,36 +53,44 @@ def count_sources(
     share
         How much of all weight, or norm, is enough, from 0 to 1.
     targets
-        Positions of the targets that are counted; None: all. Under a causal mask the first ones can't need many.
+        Positions of the targets that are counted, in every module; None: all. Under a causal mask the first ones can't
+        need many.
 
     Returns
     -------
     dict
-        From the path of each attention module to the numbers by what is counted (`COUNTS`), ``(text, head, target)``.
+        From the path of each attention module to the numbers by what is counted (`COUNTS`), ``(text, head, target)``. Later
+        calls of a module that layers share have entries of their own: ``"path, call 2"``, and so on.
 
     Raises
     ------
     InvalidInput
-        If ``within`` or ``share`` is out of range.
+        If ``within`` or ``share`` is out of range, a target doesn't exist, or a text is padded.
     UnsupportedArchitecture
-        If a gate or a norm stands between attention and its projection, so that a source has no single vector f(x).
+        If a gate or a norm stands between attention and its projection, or there are unmerged adapters beside that, so
+        that a source has no single vector f(x); or if a layer carries somebody's hook.
     """
     switched = model.model if isinstance(model, Lens) else model
     if not within > 0 or not 0 < share <= 1:
         raise InvalidInput(f"within is {within} and share {share}; expected a number above 0, and one from 0 to 1.")
-    chosen = None if targets is None else torch.as_tensor(list(targets))
+    _require_no_padding(inputs)
+    chosen = None if targets is None else _positions(targets)
     given = dict(inputs) | ({"use_cache": False} if _has_cache(switched) else {})
     short = {name: x[:1] for name, x in given.items() if isinstance(x, Tensor)} | {
         name: x for name, x in given.items() if not isinstance(x, Tensor)
     }
-    projections = find_projections(switched, short)
     paths = {module: path for path, module in switched.named_modules()}
+    calls: Counter[str] = Counter()
     found: dict[str, dict[str, Tensor]] = {}
 
     def listen(call: AttentionCall) -> None:
-        found[paths[call.module]] = _counted(call, projections[call.module], within, share, chosen)
+        path = paths[call.module]
+        calls[path] += 1
+        name = path if calls[path] == 1 else f"{path}, call {calls[path]}"
+        found[name] = _counted(call, projections[call.module], within, share, chosen)
 
-    with torch.no_grad(), capturing(switched, listen):
+    with torch.no_grad(), capturing(switched, listen), as_it_is(switched):
+        projections = find_projections(switched, short)
         switched(**given)
     return found
 
@@ -142,7 +153,12 @@ def _counted(
     """All counts of one attention call."""
     weights = call.weights
     assert weights is not None
-    weights = weights if targets is None else weights[:, :, targets.to(weights.device)]
+    if targets is not None:
+        if int(targets.max()) >= weights.shape[2]:
+            raise InvalidInput(
+                f"There is no target {int(targets.max())}; this {type(call.module).__name__} has {weights.shape[2]} targets."
+            )
+        weights = weights[:, :, targets.to(weights.device)]
     weights = weights.to(projection.factors().dtype)
     norms = weights * projection.log_norms(call.value).exp().unsqueeze(-2)
     counts = {name: weights.new_ones(weights.shape[:3], dtype=torch.long) for name in COUNTS}
@@ -158,6 +174,30 @@ def _counted(
                         weights[text, head], vectors, ranking[text, head], within=within, renormalise=renormalise
                     )
     return counts
+
+
+def _require_no_padding(inputs: Mapping[str, Tensor]) -> None:
+    for name in ("attention_mask", "decoder_attention_mask"):
+        mask = inputs.get(name)
+        if mask is not None and mask.ndim == 2 and not bool(mask.all()):
+            raise InvalidInput(
+                f"{name} hides {int((mask == 0).sum())} of {mask.numel()} tokens; padding would be counted among the "
+                "targets. Expected texts of one length: give those of other lengths one by one."
+            )
+
+
+def _positions(targets: Iterable[int]) -> Int[Tensor, " target"]:
+    """Targets as a tensor.
+
+    Raises
+    ------
+    InvalidInput
+        If there are none, or one is no whole number from 0.
+    """
+    positions = list(targets) if isinstance(targets, Iterable) else []
+    if not positions or any(isinstance(x, bool) or not hasattr(x, "__index__") or x < 0 for x in positions):
+        raise InvalidInput(f"targets are {targets!r}; expected whole numbers from 0, at least one, or None for all.")
+    return torch.tensor([operator.index(x) for x in positions])
 
 
 def _has_cache(model: PreTrainedModel) -> bool:

@@ -1,4 +1,4 @@
-"""Top-k attention: every target keeps its k most telling sources, chosen by weight or by norm.
+"""Top-k attention: every target (query) attends to k sources (keys) alone, those of the largest weight or norm.
 
 `use` switches a model over and back, `use_feedforward` its feed-forward layers; `topk_attention` and `topk_feedforward`
 are the same on tensors.

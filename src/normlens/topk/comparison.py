@@ -88,9 +88,9 @@ def _additive(mask: Tensor | None, rows: slice, query: Tensor, sources: int, off
         if offset is None:
             return None
         positions = torch.arange(rows.start, rows.stop, device=query.device)[:, None] + offset
-        mask = (positions >= torch.arange(sources, device=query.device))[None, None]
-        return torch.where(mask, 0.0, torch.finfo(query.dtype).min).to(query.dtype)
-    part: Tensor = _cut(mask, rows, query.shape[2])
+        part = (positions >= torch.arange(sources, device=query.device))[None, None]
+    else:
+        part = _cut(mask, rows, query.shape[2])
     if part.dtype != torch.bool:
         return part
-    return torch.where(part, 0.0, torch.finfo(query.dtype).min).to(query.dtype)
+    return torch.zeros_like(part, dtype=query.dtype).masked_fill_(~part, torch.finfo(query.dtype).min)

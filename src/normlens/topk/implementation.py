@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
@@ -86,6 +87,14 @@ def _by_name(
     return _attention(settings, module, query, key, value, attention_mask, **options), None
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # raised while code is compiled, an error is swallowed
+def _refuse_compiled(name: str) -> None:
+    raise UnsupportedArchitecture(
+        f"This {name} is compiled; by='norm' looks at the output projection whenever the model runs, which compiled code "
+        "can't do. Run the model as it is, or choose sources by='weight'."
+    )
+
+
 def _attention(
     settings: Settings,
     module: nn.Module,
@@ -122,19 +131,24 @@ def _attention(
         require_same_attention(module, query, key, value, mask, options, others)
         settings.compared = True
     k = None if settings.all_sources else settings.k
-    options["log_norms"] = _log_norms(settings, module, value) if settings.by == "norm" and k is not None else None
+    options["log_norms"] = None
+    if settings.by == "norm" and k is not None:
+        if torch.compiler.is_compiling():
+            _refuse_compiled(type(module).__name__)
+        options["log_norms"] = settings.cached_norms.log_norms(value, _projection(settings, module).factors())
     options["dropout"] = float(dropout) if module.training else 0.0
     output = topk_attention(query, key, value, mask, k=k, by=settings.by, renormalise=settings.renormalise, **options)
-    return output.transpose(1, 2).contiguous()
+    output = output.transpose(1, 2).contiguous()
+    return output if options["log_norms"] is None else _projection(settings, module).expecting(output)
 
 
-def _log_norms(settings: Settings, module: nn.Module, value: Tensor) -> Tensor:
+def _projection(settings: Settings, module: nn.Module) -> Projection:
     if settings.projection is None:
         raise InvalidInput(
             f"The output projection of this {type(module).__name__} is not known yet: by='norm' finds it when the model "
             "that use() was given (or a whole part of it, such as its encoder) runs, but a module was run by itself."
         )
-    return settings.cached_norms.log_norms(value, settings.projection.factors())
+    return settings.projection
 
 
 def note_cache(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

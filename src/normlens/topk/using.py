@@ -76,7 +76,7 @@ def use(
 
 
 def undo(model: PreTrainedModel | Lens) -> None:
-    """Switch a model back to the attention that it had before `use`.
+    """Switch a model back to the attention that it had before `use`; also a copy that was made of it meanwhile.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def undo(model: PreTrainedModel | Lens) -> None:
         If it isn't in use.
     """
     switched = model.model if isinstance(model, Lens) else model
-    current = _USES[switched]() if switched in _USES else None
+    current = _use_of(switched)
     if current is None:
         raise InvalidInput(f"This {type(switched).__name__} doesn't use top-k attention; there is nothing to undo.")
     current.undo()
@@ -116,6 +116,9 @@ class TopKUse:
             raise InvalidInput(
                 f"This {type(model).__name__} uses top-k attention already; call normlens.topk.undo(model) first."
             )
+        copied = _use_of(model)
+        if copied is not None:
+            copied.undo()
         for path, module in modules.items():
             SETTINGS[module] = Settings(k if path in self.paths else None, by, renormalise, chunk_size)
         self._modules = modules
@@ -130,10 +133,9 @@ class TopKUse:
 
     def undo(self) -> None:
         """Switch the model back, every config as it was; a second time does nothing."""
-        current = _USES.get(self.model)
-        if current is None or current() is not self:
+        if _use_of(self.model) is not self:
             return
-        del _USES[self.model]
+        _USES.pop(self.model, None)
         for config, implementation in self._before:
             config._attn_implementation_internal = implementation
         for module in self._modules.values():
@@ -182,6 +184,10 @@ class TopKUse:
         if self._norms_wanted & inside:
             for module, projection in find_projections(part, inputs).items():
                 SETTINGS[module].projection = projection
+                if module in self._norms_wanted:
+                    home = part.get_submodule(projection.home)
+                    self._hooks.append(home.register_forward_pre_hook(projection.begin))
+                    self._hooks.append(home.register_forward_hook(projection.end, always_call=True))
 
     def _spare_masks(self, own: list[Settings], text: bool, agrees: Callable[[str], bool]) -> None:
         """Leave causal masks out from now on, where the whole model was compared without them and agreed."""
@@ -201,6 +207,13 @@ class TopKUse:
                 f"{type(model).__name__} ran without calling the attention function that it was switched to; it computes "
                 "attention elsewhere, and top-k attention would have no effect. Its output is withheld."
             )
+
+
+def _use_of(model: nn.Module) -> TopKUse | None:
+    """The use that a model is in; of a copy, that which was copied with it and hangs on its hooks."""
+    own = _USES[model]() if model in _USES else None
+    hung = (getattr(hook, "__self__", None) for hook in getattr(model, "_forward_hooks", {}).values())
+    return own or next((owner for owner in hung if isinstance(owner, TopKUse)), None)
 
 
 def _require_masks_that_fit(model: nn.Module, args: tuple[Any, ...], given: dict[str, Any]) -> None:
