@@ -253,3 +253,12 @@ def test_tokens_of_a_page_are_escaped(shares: xr.DataArray) -> None:
     page = figures.highlights_page(shares.assign_coords(source_token=("source", evil)), title="<b>")
     assert not {"img", "b"} & {tag for tag, _ in Page(page).tags}
     page.encode("utf-8")
+
+
+def test_joiners_inside_words_are_written_as_they_are(shares: xr.DataArray, tmp_path: Path) -> None:
+    words = ["[CLS]", "\U0001f469\u200d\U0001f467", "می\u200cخواهم", "\u200d", "a\u202eb", "", "[SEP]"]
+    odd = shares.assign_coords(source_token=("source", words), source_word=("source", np.arange(7)))
+    drawing = figures.save(figures.highlights(odd), tmp_path / "odd.svg").read_text(encoding="utf-8")
+    for text in (drawing, figures.highlights_page(odd)):
+        assert all(word in text for word in words[1:3])
+        assert "\u202e" not in text and "\\u200d" in text

@@ -203,7 +203,7 @@ def _row_of(result: xr.DataArray, row: Row) -> tuple[xr.DataArray, str]:
         )
     place = int(row) % targets
     token = str(result["target_token"].values[place]) if "target_token" in result.coords else ""
-    return result.isel(target=place), f"position {place} ({readable(token)!r})"
+    return result.isel(target=place), f"position {place} ('{readable(token)}')"
 
 
 def _words(merged: xr.DataArray, numbers: np.ndarray) -> tuple[ScoredWord, ...]:

@@ -11,6 +11,8 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from normlens.characters import shown
+
 # Okabe and Ito's palette, which people with any of the common colour deficiencies can tell apart.
 WEIGHT_COLOUR = "#0072B2"
 NORM_COLOUR = "#D55E00"
@@ -128,7 +130,7 @@ def colour_bar(figure: Figure, mesh: QuadMesh, axes: Axes) -> Colorbar:
 
 
 def readable(token: str) -> str:
-    r"""Return a token with its white space and unprintable characters made visible.
+    r"""Return a token with its white space and unprintable characters made visible; joiners inside words stay.
 
     Examples
     --------
@@ -139,6 +141,4 @@ def readable(token: str) -> str:
         return "∅"
     if token.isspace() and set(token) == {" "}:
         return "␣" * len(token)
-    return "".join(
-        _VISIBLE.get(letter) or (letter if letter.isprintable() else ascii(letter)[1:-1]) for letter in token
-    )
+    return shown(token, lambda letter: _VISIBLE.get(letter) or ascii(letter)[1:-1])
