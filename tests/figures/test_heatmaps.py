@@ -106,3 +106,13 @@ def test_missing_layer_head_scope_or_variable_is_named(by_hand: xr.Dataset) -> N
         heat_maps(by_hand, 0, 0, scope="residual")
     with pytest.raises(InvalidInput, match="needs weight"):
         heat_maps(by_hand.drop_vars("weight"), 0)
+
+
+@pytest.mark.parametrize("token", ["a", "W" * 14])
+@pytest.mark.parametrize("tokens", [3, 20, 80])
+def test_nothing_is_cut_off_and_titles_stand_apart(random_analysis: Analyses, token: str, tokens: int) -> None:
+    figure = heat_maps(random_analysis(1, 1, [token] * tokens), 0)
+    figure.draw_without_rendering()
+    below = figure.axes[0].xaxis.label.get_window_extent()
+    assert below.y0 >= 0 and figure.axes[0].yaxis.label.get_window_extent().x0 >= 0
+    assert figure.texts[0].get_window_extent().y0 >= figure.axes[0].title.get_window_extent().y1

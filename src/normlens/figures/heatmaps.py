@@ -19,6 +19,7 @@ from normlens.figures.style import (
     new_figure,
     readable,
 )
+from normlens.figures.wrapping import text_width
 
 Scope = Literal["attention", "residual", "layernorm", "feedforward", "feedforward_residual", "block"]
 
@@ -79,11 +80,17 @@ def heat_maps(
         panels = {name: panel / panel.sum("source").where(lambda total: total > 0) for name, panel in panels.items()}
     targets, sources = data.sizes["target"], data.sizes["source"]
     side = float(np.clip(0.155 * max(targets, sources), 2.6, 6.2))
+    size = float(np.clip(0.85 * 72 * side / max(targets, sources), 5.5, 8))
+    labels = {name: _labels(data, name) for name in ("source", "target")}
     with drawing_style():
-        figure = new_figure(2 * side + 2.4, side * max(0.45, min(1.0, targets / sources)) + 1.8, square=True)
+        left, below = (
+            max(text_width(text, size) for text in labels[name].values()) / 72 for name in ("target", "source")
+        )
+        height = side * max(0.45, min(1.0, targets / sources))
+        figure = new_figure(2 * side + left + 1.7, height + below + 1.2, square=True)
         for axes, (measure, panel) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
             mesh = _draw_panel(axes, panel.values, measure)
-            _label_tokens(axes, data, side, left=measure == "weight")
+            _label_tokens(axes, data, labels, size, left=measure == "weight")
             axes.set_title(f"{MEASURE_TITLES[measure]}\n{_formula(measure, head, scope)}", pad=8)
             colour_bar(figure, mesh, axes)
         where = (
@@ -93,20 +100,24 @@ def heat_maps(
     return figure
 
 
-def _label_tokens(axes: Axes, data: xr.Dataset, side: float, *, left: bool) -> None:
-    """Put the source tokens below and, if `left`, the target tokens beside a panel; thinned where they'd overlap."""
+def _labels(data: xr.Dataset, dimension: str) -> dict[int, str]:
+    """The labels along a dimension by position, thinned where they'd overlap."""
+    require(data, f"{dimension}_token", f"{dimension}_category")
+    tokens = data[f"{dimension}_token"].values
+    step = max(1, -(-len(tokens) // _MOST_LABELS))
+    return {place: _shortened(readable(str(tokens[place]))) for place in range(0, len(tokens), step)}
+
+
+def _label_tokens(axes: Axes, data: xr.Dataset, labels: dict[str, dict[int, str]], size: float, *, left: bool) -> None:
+    """Put the source tokens below and, if `left`, the target tokens beside a panel, `size` points high."""
     for dimension, axis in (("source", axes.xaxis), ("target", axes.yaxis)):
-        require(data, f"{dimension}_token", f"{dimension}_category")
-        tokens = [readable(str(token)) for token in data[f"{dimension}_token"].values]
-        shown = np.arange(0, len(tokens), max(1, -(-len(tokens) // _MOST_LABELS)))
-        ticks = axis.set_ticks(shown + 0.5, [_shortened(tokens[place]) for place in shown])
+        shown = labels[dimension]
+        ticks = axis.set_ticks([place + 0.5 for place in shown], list(shown.values()))
         special = data[f"{dimension}_category"].values.astype(str) == "special"
         for place, tick in zip(shown, ticks, strict=True):
             tick.label1.set_parse_math(False)  # a token such as $x_1$ is no formula
             if special[place]:
                 tick.label1.set(color=CATEGORY_COLOURS["special"], fontstyle="italic")
-    cell = 72 * side / max(data.sizes["source"], data.sizes["target"])
-    size = float(np.clip(0.85 * cell, 5.5, 8))
     axes.tick_params(axis="x", labelrotation=90, labelsize=size, length=0, pad=2)
     axes.tick_params(axis="y", labelsize=size, length=0, pad=2, labelleft=left)
     axes.set_xlabel("source")
