@@ -116,3 +116,8 @@ def test_nothing_is_cut_off_and_titles_stand_apart(random_analysis: Analyses, to
     below = figure.axes[0].xaxis.label.get_window_extent()
     assert below.y0 >= 0 and figure.axes[0].yaxis.label.get_window_extent().x0 >= 0
     assert figure.texts[0].get_window_extent().y0 >= figure.axes[0].title.get_window_extent().y1
+
+
+def test_the_mark_of_an_unknown_token_is_never_cut(random_analysis: Analyses) -> None:
+    figure = heat_maps(random_analysis(1, 1, ["a_very_long_token_indeed [UNK]", "❤ [UNK]"]), 0)
+    assert tick_texts(figure.axes[0]) == ["a_very_long_t… [UNK]", "❤ [UNK]"]

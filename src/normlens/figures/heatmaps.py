@@ -18,6 +18,7 @@ from normlens.figures.style import (
     drawing_style,
     new_figure,
     readable,
+    shortened,
 )
 from normlens.figures.wrapping import text_width
 
@@ -105,7 +106,7 @@ def _labels(data: xr.Dataset, dimension: str) -> dict[int, str]:
     require(data, f"{dimension}_token", f"{dimension}_category")
     tokens = data[f"{dimension}_token"].values
     step = max(1, -(-len(tokens) // _MOST_LABELS))
-    return {place: _shortened(readable(str(tokens[place]))) for place in range(0, len(tokens), step)}
+    return {place: shortened(readable(str(tokens[place])), _LONGEST_LABEL) for place in range(0, len(tokens), step)}
 
 
 def _label_tokens(axes: Axes, data: xr.Dataset, labels: dict[str, dict[int, str]], size: float, *, left: bool) -> None:
@@ -183,7 +184,3 @@ def _formula(measure: str, head: int | None, scope: str) -> str:
     if head is not None:
         return "‖α f(x)‖"
     return _FORMULAS[scope]
-
-
-def _shortened(token: str) -> str:
-    return token if len(token) <= _LONGEST_LABEL else token[: _LONGEST_LABEL - 1] + "…"

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from normlens.errors import InvalidInput
-from normlens.figures.style import readable
+from normlens.figures.style import readable, shortened
 from normlens.words import joined_tokens, merge_shares
 
 Row = int | Literal["mean"] | None
@@ -218,13 +218,9 @@ def _words(merged: xr.DataArray, numbers: np.ndarray) -> tuple[ScoredWord, ...]:
         joined[own] = joined_tokens(offsets, categories[own], str(merged.attrs.get(attr, "")))
     columns = (tokens, numbers.tolist(), categories, joined.tolist(), sides)
     return tuple(
-        ScoredWord(_shortened(readable(str(token))), share, str(category), glued, str(side))
+        ScoredWord(shortened(readable(str(token)), _LONGEST_WORD), share, str(category), glued, str(side))
         for token, share, category, glued, side in zip(*columns, strict=True)
     )
-
-
-def _shortened(word: str) -> str:
-    return word if len(word) <= _LONGEST_WORD else word[: _LONGEST_WORD - 1] + "…"
 
 
 def _apart(one: xr.DataArray, is_map: bool) -> tuple[tuple[str, float], ...]:

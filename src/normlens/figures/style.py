@@ -142,3 +142,15 @@ def readable(token: str) -> str:
     if token.isspace() and set(token) == {" "}:
         return "␣" * len(token)
     return shown(token, lambda letter: _VISIBLE.get(letter) or ascii(letter)[1:-1])
+
+
+def shortened(label: str, longest: int) -> str:
+    """Cut a label to so many letters; what stands behind a space, the mark of an unknown token, stays.
+
+    Examples
+    --------
+    >>> shortened("unbelievably", 8), shortened("unbelievably [UNK]", 8)
+    ('unbelie…', 'unbelie… [UNK]')
+    """
+    surface, space, mark = label.partition(" ")
+    return (surface if len(surface) <= longest else surface[: longest - 1] + "…") + space + mark
