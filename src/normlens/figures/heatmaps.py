@@ -24,14 +24,23 @@ from normlens.figures.wrapping import text_width
 
 Scope = Literal["attention", "residual", "layernorm", "feedforward", "feedforward_residual", "block"]
 
+_TITLES = {
+    "attention": MEASURE_TITLES["norm"],
+    "residual": "what attention and residual bring",
+    "layernorm": "what the LayerNorm leaves of them",
+    "feedforward": "what the feed-forward passes on",
+    "feedforward_residual": "what feed-forward and residual bring",
+    "block": "what leaves the block",
+}
 _FORMULAS = {
-    "attention": "‖Σ α f(x)‖",
-    "residual": "‖Σ α f(x) + x‖",
-    "layernorm": "‖LN(Σ α f(x) + x)‖",
+    "attention": "‖Σₕ α f(x)‖",
+    "residual": "‖Σₕ α f(x){own}‖",
+    "layernorm": "‖LN(Σₕ α f(x){own})‖",
     "feedforward": "norm through the feed-forward",
     "feedforward_residual": "norm through the feed-forward, with its residual",
     "block": "norm through the whole block",
 }
+_OWN = " + x for j = i"
 _NORM_VARIABLES = {scope: "norm" if scope == "attention" else f"norm_{scope}" for scope in _FORMULAS}
 _MOST_LABELS = 64
 _MOST_VECTOR_CELLS = 128 * 128
@@ -56,7 +65,7 @@ def heat_maps(
     layer
         Layer number, as in ``data.layer``.
     head
-        Head number: α beside ‖α f(x)‖ of this head. Default: the mean of α over heads beside ‖Σ α f(x)‖.
+        Head number: α beside ‖α f(x)‖ of this head. Default: the mean of α over heads beside ‖Σₕ α f(x)‖.
     scope
         How far the norm follows the contributions; for one head only ``"attention"``.
     row_normalised
@@ -66,7 +75,8 @@ def heat_maps(
     Returns
     -------
     matplotlib.figure.Figure
-        Two panels, "what the weights say" and "what attention moves"; labels of special tokens are purple and slanted.
+        Two panels, "what the weights say" and "what attention moves" (or brings further, by scope); labels of special
+        tokens are purple and slanted.
 
     Raises
     ------
@@ -92,7 +102,7 @@ def heat_maps(
         for axes, (measure, panel) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
             mesh = _draw_panel(axes, panel.values, measure)
             _label_tokens(axes, data, labels, size, left=measure == "weight")
-            axes.set_title(f"{MEASURE_TITLES[measure]}\n{_formula(measure, head, scope)}", pad=8)
+            axes.set_title(_title(measure, head, scope, "" if "own_residual" in data else _OWN), pad=8)
             colour_bar(figure, mesh, axes)
         where = (
             f"layer {layer}" + ("" if head is None else f", head {head}") + (", shares of each row" * row_normalised)
@@ -178,9 +188,9 @@ def _choose(array: xr.DataArray, dimension: str, number: int) -> xr.DataArray:
     return array.sel({dimension: number})
 
 
-def _formula(measure: str, head: int | None, scope: str) -> str:
+def _title(measure: str, head: int | None, scope: str, own: str) -> str:
+    """What a panel shows, and its formula; `own` is the residual's part, unless that is no source of the map."""
     if measure == "weight":
-        return "mean of α over heads" if head is None else "α"
-    if head is not None:
-        return "‖α f(x)‖"
-    return _FORMULAS[scope]
+        return MEASURE_TITLES["weight"] + "\n" + ("mean of α over heads" if head is None else "α")
+    formula = _FORMULAS[scope].format(own=own) if head is None else "‖α f(x)‖"
+    return f"{_TITLES[scope]}\n{formula}"
