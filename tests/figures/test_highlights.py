@@ -115,6 +115,9 @@ def test_components_are_added_up(shares: xr.DataArray) -> None:
 def test_leftovers_of_inexact_methods_are_no_bias(shares: xr.DataArray) -> None:
     guessed = shares.assign_attrs(conservation_error=np.nan, remainder=-0.5)
     assert figures.scored_text(guessed).apart == (("left over", -1.0), ("remainder", -0.5))
+    rounded = shares.assign_attrs(remainder=-3e-7)
+    assert figures.scored_text(rounded).apart == (("bias", -1.0),)
+    assert not any("remainder" in text for text in written(figures.highlights(rounded)))
     assert figures.scored_text(shares.assign_attrs(method="integrated_gradients")).apart == (("baseline", -1.0),)
 
 

@@ -20,6 +20,7 @@ Row = int | Literal["mean"] | None
 _UNITS = {"logit": "logits", "log-probability": "log-probability", "norm": "norm"}
 _LEFT = {"integrated_gradients": "baseline"}
 _LONGEST_WORD = 40
+_ROUNDING = 1e-6  # of the value: a remainder below it is none
 _ROWS_OF_ONE = 1e-3  # rows whose sums are this near to one hold shares
 
 
@@ -232,8 +233,10 @@ def _apart(one: xr.DataArray, is_map: bool) -> tuple[tuple[str, float], ...]:
     name = _LEFT.get(
         str(attrs.get("method")), "bias" if math.isfinite(_number(attrs.get("conservation_error"))) else "left over"
     )
-    parts = [(name, _number(attrs.get("bias_share"))), ("remainder", _number(attrs.get("remainder")))]
-    return tuple(part for part in parts if math.isfinite(part[1]) and (part[1] or part[0] != "remainder"))
+    left, value = _number(attrs.get("remainder")), _number(attrs.get("value"))
+    is_left = math.isfinite(left) and not math.isclose(value + left, value, rel_tol=_ROUNDING)
+    parts = [(name, _number(attrs.get("bias_share"))), *([("remainder", left)] if is_left else [])]
+    return tuple(part for part in parts if math.isfinite(part[1]))
 
 
 def _unit(target: str) -> str:
