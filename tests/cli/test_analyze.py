@@ -136,7 +136,7 @@ def test_an_encoder_decoder_shows_its_three_kinds_of_attention_or_one(marian: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([""], "empty"),
+        ([""], "holds no text"),
         (["[CLS] [SEP]"], "special tokens and nothing else"),
         (["the " * 80], "takes at most"),
         (["--file", "missing.txt"], "missing.txt can't be read"),

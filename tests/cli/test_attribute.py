@@ -229,3 +229,21 @@ def test_bad_input_ends_with_one_message(
     assert message in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--layer", "1"], "leave out --layer"),
+        (["--scope", "block"], "has no scopes"),
+        (["-m", "rollout", "-t", "good"], "knows no target"),
+        (["--option", "steps"], "expected NAME=VALUE"),
+    ],
+)
+def test_options_that_do_not_fit_a_method_are_refused_before_a_model_is_loaded(
+    options: list[str], message: str, run: Run
+) -> None:
+    result = run("attribute", "no-such-model", TEXT, *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert "Loading" not in result.stderr

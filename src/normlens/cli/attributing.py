@@ -65,19 +65,25 @@ class Asked:
         """
         self._row()
 
-    def check_for(self, method: Method) -> None:
-        """Refuse a target for a method that knows none.
+    def check_for(self, method: Method, scope: str | None, layer: int | None) -> None:
+        """Refuse a target, a scope or a layer for a method that knows none, before a model is loaded.
 
         Raises
         ------
         InvalidInput
             With what would work.
         """
+        from normlens.attribution import Predicted
+        from normlens.attribution.requests import question
+
         if method.targets == "none" and (self.target is not None or self.against is not None):
             raise InvalidInput(
                 f"{method.name} maps sources to positions and knows no target; expected --position or --row. To explain "
                 "a target, take --method decompx."
             )
+        question(method, scope, None if method.targets == "none" else Predicted(), None, {})
+        if layer is not None and "layers" not in method.options:
+            raise InvalidInput(f"{method.name} goes through the whole model at once; leave out --layer.")
 
     def options(self, lens: Lens, method: Method) -> dict[str, Any]:
         """What :meth:`normlens.Lens.attribute` takes of this for a method; a map knows no target."""
@@ -142,12 +148,10 @@ def explain(
     Raises
     ------
     NormLensError
-        As :meth:`normlens.Lens.attribute`; also if the method has no layers, or not this one.
+        As :meth:`normlens.Lens.attribute`; also if there is no such layer.
     """
     options = {**asked.options(lens, method), **own}
     if layer is not None:
-        if "layers" not in method.options:
-            raise InvalidInput(f"{method.name} goes through the whole model at once; leave out --layer.")
         options["layers"] = "rolled" if method.targets == "none" else "each"
     with waiting(f"Asking {method.name}"), quiet():
         result = lens.attribute(asked.reads(text), method=method.name, scope=scope, **options)
