@@ -21,7 +21,7 @@ def attribute(
     target: given.Explained = None,
     against: given.Against = None,
     scope: Annotated[
-        str | None, typer.Option(help="For norm_rollout: how far into each block. Default: its first.")
+        str | None, typer.Option(help="For norm_rollout: how far into each block. Default: encoder.")
     ] = None,
     position: given.Position = None,
     row: given.Row = None,

@@ -67,7 +67,8 @@ def _show_group(console: Console, group: Group, layer: int, head: int | None, sc
         _print(console, title, _strongest(rows[:_MOST_TARGETS]))
     if len(rows) > _MOST_TARGETS:
         console.print(f"and {len(rows) - _MOST_TARGETS} more targets; -o writes them all", style="dim")
-    _print(console, "Mixing ratio: how much comes from other positions", _mixing(mixing(group)))
+    of_all = "" if head is None else ", all heads together"
+    _print(console, f"Mixing ratio: how much comes from other positions{of_all}", _mixing(mixing(group)))
 
 
 def _heading(analysis: Analysis, name: str, group: Group) -> Text:
