@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib import font_manager
@@ -12,6 +15,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from normlens.characters import shown
+from normlens.figures.glyphs import missing_told_once
 
 # Okabe and Ito's palette, which people with any of the common colour deficiencies can tell apart.
 WEIGHT_COLOUR = "#0072B2"
@@ -96,9 +100,20 @@ def drawing_style() -> Iterator[None]:
         yield
 
 
+class _Picture(Figure):
+    """A figure that is saved in the house's style by matplotlib's own method too."""
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """Save as matplotlib does; letters that no font has are told of in one line."""
+        suffix = Path(fname).suffix if isinstance(fname, str | PathLike) else ""
+        form = options.get("format") or suffix[1:] or str(mpl.rcParams["savefig.format"])
+        with missing_told_once(form.lower()), drawing_style():
+            super().savefig(fname, **options)
+
+
 def new_figure(width: float, height: float, *, square: bool = False) -> Figure:
     """Return an empty figure, `width` by `height` inches, that no global state knows; keep `square` cells square."""
-    return Figure(figsize=(width, height), dpi=150, layout="compressed" if square else "constrained")
+    return _Picture(figsize=(width, height), dpi=150, layout="compressed" if square else "constrained")
 
 
 def colour_map(measure: str) -> Colormap:
