@@ -262,3 +262,12 @@ def test_the_default_scope_is_named(run: Run) -> None:
 
 def test_what_is_unlike_every_method_gets_no_guess(run: Run) -> None:
     assert "Did you mean" not in run("attribute", "no-such-model", TEXT, "-m", "foo").stderr
+
+
+def test_norms_of_a_model_without_a_head_have_a_unit_and_no_bias_share(bert: Path, run: Run) -> None:
+    shown = run("attribute", bert, TEXT).stdout
+    assert "Strongest words, lengths of vectors (norms), which don't add up" in shown
+    assert "The vectors add up within" in shown and "[bias" not in shown
+    found = printed(run, "attribute", bert, TEXT)
+    assert (found["unit"], found["value"], found["bias_share"]) == ("norm", None, None)
+    assert found["conservation_error"] < 1e-4

@@ -137,6 +137,21 @@ def test_a_decoders_last_row_and_the_mean_of_all_rows(flow: xr.DataArray) -> Non
     assert mean.written(2 / 7) == "29 %"
 
 
+def test_norms_are_no_shares(flow: xr.DataArray) -> None:
+    bias = {"target_bias_norm": ("target", np.full(7, 3.5))}
+    norms = (5 * flow).assign_coords(bias).assign_attrs(flow.attrs, value=22.0, bias_share=19.0)
+    text = figures.scored_text(norms)
+    assert (text.unit, text.apart, text.balance) == ("norm", (), "")
+    assert (
+        written(figures.highlights(norms))[1]
+        == "norm_rollout (scope encoder): lengths of vectors (norms), which don't add up"
+    )
+    page = figures.highlights_page(norms)
+    assert "which don&#39;t add up" in page
+    assert "of all words" not in page and "bias" not in page.split("</style>")[1]
+    assert figures.scored_text(flow).note == ""
+
+
 @pytest.mark.parametrize("row", [7, -8, "last", True])
 def test_rows_that_are_not_there_are_refused(row: Any, flow: xr.DataArray) -> None:
     with pytest.raises(InvalidInput, match=r"no row .* 0 to 6"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -73,7 +73,7 @@ class ScoredText:
     value
         What is explained, as the model gave it; NaN for maps.
     apart
-        What belongs to no source, by name: the bias share, and a remainder if there is one.
+        What belongs to no source, by name: the bias share, and a remainder if there is one; nothing for maps.
     conservation_error
         How exactly everything adds up; NaN where nothing is claimed.
     """
@@ -133,6 +133,11 @@ class ScoredText:
         parts += [f"{name} {self.written(number, sign=False)}" for name, number in self.apart]
         return f"{self.written(self.value, sign=False)} = {' + '.join(parts)}"
 
+    @property
+    def note(self) -> str:
+        """What to know of lengths of vectors; empty for shares."""
+        return "" if self.balance or self.unit != "norm" else "lengths of vectors (norms), which don't add up"
+
 
 def scored_text(result: xr.DataArray, row: Row = None) -> ScoredText:
     """Take one row of an attribution as a text whose words carry numbers.
@@ -170,7 +175,7 @@ def scored_text(result: xr.DataArray, row: Row = None) -> ScoredText:
         signed=not is_map or bool((numbers < 0).any()),
         unit=_unit_of_row(numbers) if is_map else _unit(explained),
         value=math.nan if is_map else _number(attrs.get("value")),
-        apart=_apart(one, is_map),
+        apart=() if is_map else _apart(one.attrs),
         conservation_error=_number(attrs.get("conservation_error")),
     )
 
@@ -224,12 +229,8 @@ def _words(merged: xr.DataArray, numbers: np.ndarray) -> tuple[ScoredWord, ...]:
     )
 
 
-def _apart(one: xr.DataArray, is_map: bool) -> tuple[tuple[str, float], ...]:
+def _apart(attrs: Mapping[Any, Any]) -> tuple[tuple[str, float], ...]:
     """What belongs to no source, by name."""
-    if is_map:
-        bias = one.coords.get("target_bias_norm")
-        return () if bias is None or bias.ndim else (("bias", float(bias)),)
-    attrs = one.attrs
     name = _LEFT.get(
         str(attrs.get("method")), "bias" if math.isfinite(_number(attrs.get("conservation_error"))) else "left over"
     )
