@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from normlens.analysis import Group
 
 _MOST_TARGETS = 40
+_WHOLE = 1.0001  # shares that sum to more count something twice
 _MANY = 8  # columns of percentages
 _WIDE = 100  # a terminal of so many letters has room for three sources on each side
 _SHORT = {"feedforward": "ffn", "feedforward_residual": "ffn+resid."}
@@ -60,6 +61,8 @@ def _show_group(console: Console, group: Group, layer: int, head: int | None, sc
     if found is not None:
         whose = "" if head is None else f" in head {head}"
         _print(console, f"Where what a target receives comes from{whose}, scope {scope}", _shares(found))
+        if bool((found.sum("category") > _WHOLE).any()):
+            console.print("A special first token counts as special and as the first token.", style="dim")
     rows = strongest(group, layer, scope, head, count=3 if console.width >= _WIDE else 2)
     if rows:
         why = "" if was_chosen or found is None else ", where the two differ most"
