@@ -237,7 +237,6 @@ def test_bad_input_ends_with_one_message(
     ("options", "message"),
     [
         (["--layer", "1"], "leave out --layer"),
-        (["--scope", "block"], "has no scopes"),
         (["-m", "rollout", "-t", "good"], "knows no target"),
         (["--option", "steps"], "expected NAME=VALUE"),
     ],

@@ -66,7 +66,7 @@ def attribute(
     from normlens.attribution import method_named
 
     chosen = method_named(method)
-    asked.check_for(chosen, scope, layer)
+    asked.check_for(chosen, layer)
     own = own_options(option or [], chosen)
     lens = open_lens(
         model, task=task, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code

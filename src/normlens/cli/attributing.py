@@ -65,23 +65,19 @@ class Asked:
         """
         self._row()
 
-    def check_for(self, method: Method, scope: str | None, layer: int | None) -> None:
-        """Refuse a target, a scope or a layer for a method that knows none, before a model is loaded.
+    def check_for(self, method: Method, layer: int | None) -> None:
+        """Refuse a target or a layer for a method that knows none, before a model is loaded.
 
         Raises
         ------
         InvalidInput
             With what would work.
         """
-        from normlens.attribution import Predicted
-        from normlens.attribution.requests import question
-
         if method.targets == "none" and (self.target is not None or self.against is not None):
             raise InvalidInput(
                 f"{method.name} maps sources to positions and knows no target; expected --position or --row. To explain "
                 "a target, take --method decompx."
             )
-        question(method, scope, None if method.targets == "none" else Predicted(), None, {})
         if layer is not None and "layers" not in method.options:
             raise InvalidInput(f"{method.name} goes through the whole model at once; leave out --layer.")
 
