@@ -35,7 +35,7 @@ def test_every_position_of_a_text_is_labelled(tokenizer: PreTrainedTokenizerFast
 def test_an_unknown_word_is_text_and_no_special_token(tokenizer: PreTrainedTokenizerFast) -> None:
     tokens = encode_text(tokenizer, "the zebra")
     assert tokens.ids[2] == tokenizer.unk_token_id
-    assert (tokens.labels[2], tokens.special[2], tokens.categories[2]) == ("zebra", False, "other")
+    assert (tokens.labels[2], tokens.special[2], tokens.categories[2]) == ("zebra [UNK]", False, "other")
 
 
 def test_a_special_token_spelled_out_in_the_text_is_special(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -275,6 +275,6 @@ def test_a_tokenizer_without_offsets_finds_its_pieces(text: str, words: list[str
 
 def test_an_unknown_token_without_offsets_stands_for_what_lies_between() -> None:
     tokens = encode_text(normlens.load("de-en").tokenizer, "Er ☃ weiß")
-    unknown = tokens.labels.tolist().index("☃")
+    unknown = tokens.labels.tolist().index("☃ <unk>")
     assert not tokens.special[unknown]
     assert tokens.offsets[unknown].tolist() == [3, 4]

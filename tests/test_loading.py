@@ -260,6 +260,25 @@ def test_gguf_readers_that_are_missing(tmp_path: Path, monkeypatch: pytest.Monke
         load_model(tmp_path / "tiny.gguf")
 
 
+@pytest.mark.real_model
+def test_a_gguf_file_is_parsed_once_and_gguf_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    import gguf
+
+    class Counted(gguf.GGUFReader):  # type: ignore[misc]
+        opened = 0
+
+        def __init__(self, path: str) -> None:
+            Counted.opened += 1
+            super().__init__(path)
+
+    monkeypatch.setattr(gguf, "GGUFReader", Counted)
+    names = gguf.get_tensor_name_map
+    loaded = load_model("smollm2-135m")
+    assert Counted.opened == 1
+    assert (gguf.GGUFReader, gguf.get_tensor_name_map) == (Counted, names)
+    assert loaded.tokenizer is not None and loaded.tokenizer.decode(loaded.tokenizer("Paris")["input_ids"]) == "Paris"
+
+
 def test_broken_gguf_file(tmp_path: Path) -> None:
     (tmp_path / "tiny.gguf").write_bytes(b"GGUF is how it starts, and then it goes wrong")
     with pytest.raises(InvalidInput, match=r"tiny\.gguf could not be loaded"):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -18,6 +19,7 @@ from normlens.words import (
     merge_sources,
     merge_spans,
     merge_targets,
+    merged_labels,
     readable_tokens,
     source_categories,
     word_numbers,
@@ -139,6 +141,16 @@ def test_readable_tokens_show_text_and_make_whitespace_visible():
     assert shown.tolist() == ["<s>", "Wir", "␣", "ess", "en", ".⏎", "⇥", "Do", "▁"]
     with pytest.raises(InvalidInput):
         readable_tokens(tokens[1:], offsets, [True] + [False] * 8, text)
+
+
+def test_what_a_tokenizer_does_not_know_is_marked_once_a_word():
+    offsets = [(0, 2), (2, 3), (3, 4), (5, 10), (10, 11)]
+    tokens = ["so", "[UNK]", "[UNK]", "[UNK]", "."]
+    shown = readable_tokens(tokens, offsets, [False] * 5, "so❤☃ [UNK].", "[UNK]").tolist()
+    assert shown == ["so", "❤ [UNK]", "☃ [UNK]", "[UNK]", "."]
+    columns = {"_token": shown, "_word": [0, 0, 0, 1, 2], "_start": [0, 2, 3, 5, 10], "_end": [2, 3, 4, 10, 11]}
+    labelled = xr.Dataset(coords={f"source{name}": ("source", column) for name, column in columns.items()})
+    assert merged_labels(labelled, "source")["source_token"][1].tolist() == ["so❤☃ [UNK]", "[UNK]", "."]
 
 
 @given(st.text(max_size=30))

@@ -54,7 +54,8 @@ def check_tokenizer(name: str, model: PreTrainedModel, tokenizer: PreTrainedToke
     if tokenizer is None or embedding is None:
         return
     frame = [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id]
-    plain = [number for token, number in tokenizer.get_vocab().items() if token not in tokenizer.added_tokens_encoder]
+    added = tokenizer.added_tokens_encoder  # a property that is made anew at every look
+    plain = [number for token, number in tokenizer.get_vocab().items() if token not in added]
     largest = max(plain + [number for number in frame if number is not None])
     if largest >= embedding.num_embeddings:
         raise InvalidInput(

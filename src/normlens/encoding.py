@@ -230,7 +230,7 @@ def _tokens(
         )
     spelled = [str(t) for t in tokenizer.convert_ids_to_tokens(ids.tolist())]
     return Tokens(
-        ids, text, readable_tokens(spelled, offsets, special, text), special, offsets,
+        ids, text, readable_tokens(spelled, offsets, special, text, tokenizer.unk_token), special, offsets,
         word_numbers(offsets, special, text), categories(offsets, special, text),
     )  # fmt: skip
 

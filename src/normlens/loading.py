@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -42,6 +46,8 @@ TASKS = {
     "image-classification": "AutoModelForImageClassification",
 }
 """What a model can be loaded as, and the transformers class that does it."""
+
+_ONE_AT_A_TIME = Lock()
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ def load_model(
         raise InvalidInput(f"Unknown task {task!r}. Choose one of {', '.join(TASKS)}.")
     if isinstance(source, str | Path):
         place = find_place(source, revision)
-        with explained(place, trust_remote_code):
+        with explained(place, trust_remote_code), _read_once(place):
             loaded = _load(place, dtype, trust_remote_code, task)
     else:
         refuse_revision("A pair (model, tokenizer)", revision)
@@ -130,7 +136,6 @@ def _load(place: Place, dtype: torch.dtype | None, trust_remote_code: bool, task
     if place.revision is not None:
         options["revision"] = place.revision
     if place.gguf_file is not None:
-        _require_gguf()
         options["gguf_file"] = place.gguf_file
     config = AutoConfig.from_pretrained(place.location, **options)
     model, info = _model_class(config, task, place.gguf_file is not None).from_pretrained(
@@ -212,6 +217,29 @@ def _from_pair(source: Any, dtype: torch.dtype | None) -> LoadedModel:
         name=model.name_or_path or type(model).__name__,
         revision=getattr(model.config, "_commit_hash", None),
     )
+
+
+@contextmanager
+def _read_once(place: Place) -> Iterator[None]:
+    """Let a GGUF file be parsed once: transformers asks gguf for its fields three times, for names in every module.
+
+    gguf's own functions come back afterwards; one that it doesn't have is left alone.
+    """
+    if place.gguf_file is None:
+        yield
+        return
+    _require_gguf()
+    import gguf
+
+    with _ONE_AT_A_TIME:
+        own = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map") if hasattr(gguf, name)}
+        for name, function in own.items():
+            setattr(gguf, name, cache(function))
+        try:
+            yield
+        finally:
+            for name, function in own.items():
+                setattr(gguf, name, function)
 
 
 def _require_gguf() -> None:

@@ -73,3 +73,13 @@ def test_other_texts_have_other_fingerprints(tmp_path: Path) -> None:
 
     assert ParallelFiles(_file(tmp_path, "text", b"a\tc\n")).fingerprint() != first
     assert ParallelFiles(_file(tmp_path, "text", b"a\tb\n")).fingerprint() == first
+
+
+@pytest.mark.parametrize("tabbed", [0, 1])
+def test_a_file_of_pairs_is_none_of_two_files(tmp_path: Path, tabbed: int) -> None:
+    paths = [tmp_path / "one", tmp_path / "two"]
+    for k, path in enumerate(paths):
+        path.write_text("das Haus\tthe house\n" if k == tabbed else "das Haus\n", encoding="utf-8")
+    with pytest.raises(InvalidInput, match=rf"{paths[tabbed].name}, line 1 holds a tab.*alone"):
+        ParallelFiles(*paths)
+    assert next(iter(ParallelFiles(paths[tabbed]))).target == "the house"

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedModel
 
 import normlens
+from normlens.attribution import VectorNorm
 from normlens.attribution.alti_logit import tracked_back, tracked_back_pair
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 
@@ -134,9 +135,13 @@ def test_an_encoder_decoders_shares_lie_in_both_texts() -> None:
     assert found.values[:6].all()
 
 
-def test_post_norm_models_are_refused(lens_of) -> None:
-    with pytest.raises(UnsupportedArchitecture, match="decompx"):
+def test_post_norm_models_are_refused_with_what_works(lens_of) -> None:
+    with pytest.raises(
+        UnsupportedArchitecture, match=r"Take decompx for the target .*VectorNorm.*, or alti without one"
+    ):
         lens_of("bert").attribute(TEXT, method="alti_logit", target=3)
+    assert lens_of("bert").attribute(TEXT, method="decompx", target=VectorNorm(), position=0).dims == ("source",)
+    assert lens_of("bert").attribute(TEXT, method="alti").dims == ("target", "source")
 
 
 @pytest.mark.parametrize("options", [{"rolled": "yes"}, {"layers": "rolled"}])

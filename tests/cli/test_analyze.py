@@ -38,6 +38,8 @@ def test_the_table_shows_the_shares_of_the_analysis(head: int | None, bert: Path
         one_head = numbers["weighted_norm_share", category][1]
         expected.append(numbers["norm_share", category][1] if head is None else one_head[head])
     assert row(result.stdout, "Where what a target receives", "1")[1:] == [rounded(float(x)) for x in expected]
+    assert "A special first token counts as special and as the first token." in result.stdout
+    assert ("other positions, all heads together" in result.stdout) == (head is not None)
 
 
 def test_the_strongest_sources_and_mixing_ratios_are_those_of_the_analysis(bert: Path, run: Run) -> None:
@@ -136,7 +138,7 @@ def test_an_encoder_decoder_shows_its_three_kinds_of_attention_or_one(marian: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([""], "empty"),
+        ([""], "holds no text"),
         (["[CLS] [SEP]"], "special tokens and nothing else"),
         (["the " * 80], "takes at most"),
         (["--file", "missing.txt"], "missing.txt can't be read"),

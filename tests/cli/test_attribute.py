@@ -24,7 +24,7 @@ from transformers import (
 )
 
 import normlens
-from normlens.attribution import Predicted
+from normlens.attribution import Predicted, method_named
 from normlens.cli.highlighted import highlighted
 from normlens.figures import scored_text
 from normlens.words import merge_shares
@@ -178,7 +178,8 @@ def test_methods_that_do_not_fit_are_left_out_unless_they_were_named(bert: Path,
     found = run("compare", bert, TEXT, "--json")
     names = [method["method"] for method in json.loads(found.stdout)["methods"]]
     assert names == ["decompx", "norm_rollout", "alti", "rollout"]
-    assert "Left out gradient_input: " in found.stderr
+    assert "Left out gradient_input: gradient_input needs a --target" in found.stderr
+    assert "target=" not in found.stderr
     assert run("compare", bert, TEXT, "-m", "rollout,gradient_input").exit_code == 2
     assert len(printed(run, "compare", bert, TEXT, "-m", "rollout")["methods"]) == 1
 
@@ -202,6 +203,7 @@ def test_files_are_written_by_their_ending(ending: str, classifier: Path, run: R
     ("arguments", "message"),
     [
         (["attribute", "--method", "decompy"], "no method 'decompy'"),
+        (["attribute", "--method", "decompy"], "Did you mean 'decompx'?"),
         (["attribute", "-m", "rollout", "-t", "good"], "knows no target"),
         (["attribute", "-m", "rollout", "--row", "first"], "--row is 'first'"),
         (["attribute", "-m", "rollout", "--row", "99"], "no row 99"),
@@ -229,3 +231,42 @@ def test_bad_input_ends_with_one_message(
     assert message in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--layer", "1"], "leave out --layer"),
+        (["-m", "rollout", "-t", "good"], "knows no target"),
+        (["--option", "steps"], "expected NAME=VALUE"),
+    ],
+)
+def test_options_that_do_not_fit_a_method_are_refused_before_a_model_is_loaded(
+    options: list[str], message: str, run: Run
+) -> None:
+    result = run("attribute", "no-such-model", TEXT, *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert "Loading" not in result.stderr
+
+
+def test_a_token_is_named_by_its_id(decoder: Path, run: Run) -> None:
+    found = printed(run, "attribute", decoder, TEXT, "-t", "id:12")["words"]
+    assert [word["share"] for word in found] == pytest.approx(by_words(decoder, target=12))
+
+
+def test_the_default_scope_is_named(run: Run) -> None:
+    assert f"Default: {method_named('norm_rollout').scopes[0]}." in " ".join(run("attribute", "-h").stdout.split())
+
+
+def test_what_is_unlike_every_method_gets_no_guess(run: Run) -> None:
+    assert "Did you mean" not in run("attribute", "no-such-model", TEXT, "-m", "foo").stderr
+
+
+def test_norms_of_a_model_without_a_head_have_a_unit_and_no_bias_share(bert: Path, run: Run) -> None:
+    shown = run("attribute", bert, TEXT).stdout
+    assert "Strongest words, lengths of vectors (norms), which don't add up" in shown
+    assert "The vectors add up within" in shown and "[bias" not in shown
+    found = printed(run, "attribute", bert, TEXT)
+    assert (found["unit"], found["value"], found["bias_share"]) == ("norm", None, None)
+    assert found["conservation_error"] < 1e-4

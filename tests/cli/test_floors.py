@@ -11,8 +11,8 @@ from normlens import cli
 
 COMMANDS = Path(cli.__file__).parent
 ROOMS = {
-    "alignment", "analysis", "attribution", "catalogue", "clustering", "errors", "figures", "heads", "needs", "report",
-    "samples", "saving", "statistics", "topk", "words",
+    "alignment", "analysis", "attribution", "catalogue", "characters", "clustering", "errors", "figures", "heads", "needs",
+    "report", "samples", "saving", "statistics", "topk", "words",
 }  # fmt: skip
 COMMAND_FILES = [
     "aer", "align", "align_options", "aligning", "analyze", "answers", "attribute", "attributing", "cluster", "clustering",

@@ -90,3 +90,34 @@ def test_characters_that_a_terminal_lacks_are_replaced() -> None:
         check=False,
     )  # fmt: skip
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["analyze", "minilm-l6", " "], "TEXT holds no text"),
+        (["attribute", "minilm-l6", ""], "TEXT holds no text"),
+        (["compare", "minilm-l6", "a text", "-o", "out.docx"], "expected one of .html"),
+        (["align", "pairs.tsv", "nofile"], "nofile can't be read"),
+        (["align", "pairs.tsv", "-o", "pairs.tsv"], "is there already"),
+        (["align", "pairs.tsv", "-o", "begun.txt", "--threshold", "0.5"], "begun with other settings"),
+    ],
+)
+def test_what_needs_no_model_is_refused_before_torch_is_imported(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "pairs.tsv").write_text("das haus\tthe house\n")
+    (tmp_path / "begun.txt").touch()
+    (tmp_path / ".begun.txt.unfinished").write_text('{"threshold": 0.1}')
+    script = f"from normlens.cli import app; app({arguments!r}, standalone_mode=False)"
+    watch = "import sys, atexit; atexit.register(lambda: print('torch' in sys.modules)); "
+    done = subprocess.run(
+        [sys.executable, "-c", watch + script],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert message in done.stderr
+    assert done.stdout.strip() == "False"

@@ -17,7 +17,7 @@ NORM = np.array([[4.0, 1, 0], [1, 8, 1], [np.nan] * 3])
 
 def test_matrices_show_shares_and_mark_the_largest() -> None:
     figure = alignment_matrices(WEIGHT, NORM, SOURCE, TARGET, sure=[(0, 0)], possible=[(0, 0), (1, 2)])
-    weight, norm = figure.axes
+    weight, norm, *bars = figure.axes
 
     shown = weight.collections[0].get_array()
     np.testing.assert_allclose(shown[:2], [[0.25, 0.25, 0.5], [0, 0.75, 0.25]])
@@ -26,6 +26,19 @@ def test_matrices_show_shares_and_mark_the_largest() -> None:
     assert dots == [(0.5, 0.5), (1.5, 1.5)]
     assert [patch.get_xy() for patch in norm.patches] == [(0.08, 0.08), (1.08, 2.08)]
     figure.canvas.draw()
+    assert (weight.get_xlabel(), weight.get_ylabel()) == ("source words", "target words")
+    assert (len(bars), bars[-1].get_ylabel()) == (2, "share of the target word")
+
+
+@pytest.mark.parametrize("words", [3, 25])
+def test_titles_and_words_of_matrices_stand_apart(words: int) -> None:
+    shares = np.full((words, words + 1), 1.0)
+    figure = alignment_matrices(shares, shares, ["Schifffahrt"] * words, ["word"] * words, title="layer 2")
+    figure.draw_without_rendering()
+    title, weight = figure.texts[0].get_window_extent(), figure.axes[0]
+    assert title.y0 >= weight.title.get_window_extent().y1
+    assert title.y0 - weight.title.get_window_extent().y1 < 2 * title.height
+    assert weight.xaxis.label.get_window_extent().y0 >= figure.legends[0].get_window_extent().y1
 
 
 def test_matrices_that_do_not_fit_the_words_are_refused() -> None:

@@ -35,7 +35,11 @@ def test_names_are_written_while_they_can_be_read() -> None:
     few = cluster_map(MATRIX, names=list("abcde"))
     assert {text.get_text() for text in few.axes[0].texts} == set("abcde")
     many = np.abs(np.arange(50.0)[:, None] - np.arange(50.0))
-    assert not cluster_map(many, names=[str(n) for n in range(50)]).axes[0].texts
+    figure = cluster_map(many, names=[str(n) for n in range(50)])
+    assert not figure.axes[0].texts
+    assert {label.get_text() for label in figure.axes[1].get_xticklabels()} == {str(n) for n in range(50)}
+    most = np.abs(np.arange(161.0)[:, None] - np.arange(161.0))
+    assert not any(label.get_text() for label in cluster_map(most, names=["x"] * 161).axes[1].get_xticklabels())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,3 +107,33 @@ def test_missing_layer_head_scope_or_variable_is_named(by_hand: xr.Dataset) -> N
         heat_maps(by_hand, 0, 0, scope="residual")
     with pytest.raises(InvalidInput, match="needs weight"):
         heat_maps(by_hand.drop_vars("weight"), 0)
+
+
+@pytest.mark.parametrize("token", ["a", "W" * 14])
+@pytest.mark.parametrize("tokens", [3, 20, 80])
+def test_nothing_is_cut_off_and_titles_stand_apart(random_analysis: Analyses, token: str, tokens: int) -> None:
+    figure = heat_maps(random_analysis(1, 1, [token] * tokens), 0)
+    figure.draw_without_rendering()
+    below = figure.axes[0].xaxis.label.get_window_extent()
+    assert below.y0 >= 0 and figure.axes[0].yaxis.label.get_window_extent().x0 >= 0
+    assert figure.texts[0].get_window_extent().y0 >= figure.axes[0].title.get_window_extent().y1
+
+
+def test_the_mark_of_an_unknown_token_is_never_cut(random_analysis: Analyses) -> None:
+    figure = heat_maps(random_analysis(1, 1, ["a_very_long_token_indeed [UNK]", "❤ [UNK]"]), 0)
+    assert tick_texts(figure.axes[0]) == ["a_very_long_t… [UNK]", "❤ [UNK]"]
+
+
+def test_titles_fit_the_scope_and_residuals_stand_where_they_belong(
+    random_group: xr.Dataset, encoder_decoder: xr.DataTree
+) -> None:
+    def title(data: xr.Dataset, **choice: Any) -> list[str]:
+        return heat_maps(data, 0, **choice).axes[1].get_title().split("\n")
+
+    assert title(random_group) == ["what attention moves", "‖Σₕ α f(x)‖"]
+    assert title(random_group, head=1) == ["what attention moves", "‖α f(x)‖"]
+    assert title(random_group, scope="residual")[1] == "‖Σₕ α f(x) + x for j = i‖"
+    assert title(random_group, scope="layernorm") == [
+        "what the LayerNorm leaves of them", "‖LN(Σₕ α f(x) + x for j = i)‖",
+    ]  # fmt: skip
+    assert title(encoder_decoder["cross"].to_dataset(), scope="residual")[1] == "‖Σₕ α f(x)‖"

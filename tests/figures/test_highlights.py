@@ -115,6 +115,9 @@ def test_components_are_added_up(shares: xr.DataArray) -> None:
 def test_leftovers_of_inexact_methods_are_no_bias(shares: xr.DataArray) -> None:
     guessed = shares.assign_attrs(conservation_error=np.nan, remainder=-0.5)
     assert figures.scored_text(guessed).apart == (("left over", -1.0), ("remainder", -0.5))
+    rounded = shares.assign_attrs(remainder=-3e-7)
+    assert figures.scored_text(rounded).apart == (("bias", -1.0),)
+    assert not any("remainder" in text for text in written(figures.highlights(rounded)))
     assert figures.scored_text(shares.assign_attrs(method="integrated_gradients")).apart == (("baseline", -1.0),)
 
 
@@ -132,6 +135,21 @@ def test_a_decoders_last_row_and_the_mean_of_all_rows(flow: xr.DataArray) -> Non
     mean = figures.scored_text(flow, "mean")
     np.testing.assert_allclose([word.share for word in mean.words], [1 / 7, 1 / 7, 2 / 7, 1 / 7, 1 / 7, 1 / 7])
     assert mean.written(2 / 7) == "29 %"
+
+
+def test_norms_are_no_shares(flow: xr.DataArray) -> None:
+    bias = {"target_bias_norm": ("target", np.full(7, 3.5))}
+    norms = (5 * flow).assign_coords(bias).assign_attrs(flow.attrs, value=22.0, bias_share=19.0)
+    text = figures.scored_text(norms)
+    assert (text.unit, text.apart, text.balance) == ("norm", (), "")
+    assert (
+        written(figures.highlights(norms))[1]
+        == "norm_rollout (scope encoder): lengths of vectors (norms), which don't add up"
+    )
+    page = figures.highlights_page(norms)
+    assert "which don&#39;t add up" in page
+    assert "of all words" not in page and "bias" not in page.split("</style>")[1]
+    assert figures.scored_text(flow).note == ""
 
 
 @pytest.mark.parametrize("row", [7, -8, "last", True])
@@ -253,3 +271,12 @@ def test_tokens_of_a_page_are_escaped(shares: xr.DataArray) -> None:
     page = figures.highlights_page(shares.assign_coords(source_token=("source", evil)), title="<b>")
     assert not {"img", "b"} & {tag for tag, _ in Page(page).tags}
     page.encode("utf-8")
+
+
+def test_joiners_inside_words_are_written_as_they_are(shares: xr.DataArray, tmp_path: Path) -> None:
+    words = ["[CLS]", "\U0001f469\u200d\U0001f467", "می\u200cخواهم", "\u200d", "a\u202eb", "", "[SEP]"]
+    odd = shares.assign_coords(source_token=("source", words), source_word=("source", np.arange(7)))
+    drawing = figures.save(figures.highlights(odd), tmp_path / "odd.svg").read_text(encoding="utf-8")
+    for text in (drawing, figures.highlights_page(odd)):
+        assert all(word in text for word in words[1:3])
+        assert "\u202e" not in text and "\\u200d" in text

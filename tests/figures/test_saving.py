@@ -88,6 +88,18 @@ def test_missing_glyphs_are_told_once_and_never_raise(
     assert len([record for record in caplog.records if "No installed font" in record.message]) == 1
 
 
+@pytest.mark.parametrize(("name", "told"), [("map.png", 1), ("map.pdf", 1), ("map.svg", 0)])
+def test_matplotlibs_own_method_is_as_quiet(
+    name: str, told: int, random_analysis: Analyses, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    figure = heat_maps(random_analysis(1, 1, ["\U0001e000", "灯台"]), 0)
+    with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
+        warnings.simplefilter("error")
+        figure.savefig(tmp_path / name)
+    assert len([record for record in caplog.records if "No installed font" in record.message]) == told
+    assert "灯台" in (tmp_path / name).read_text("utf-8") if name.endswith("svg") else (tmp_path / name).stat().st_size
+
+
 def test_matplotlibs_settings_come_back(by_hand: xr.Dataset, tmp_path: Path) -> None:
     before = dict(mpl.rcParams)
     save(heat_maps(by_hand, 0), tmp_path / "map.svg")

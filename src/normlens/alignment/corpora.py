@@ -47,7 +47,8 @@ class ParallelFiles:
     Raises
     ------
     InvalidInput
-        If a file can't be read, is empty, has another number of lines than the other, or a first line that can't be read.
+        If a file can't be read, is empty, has another number of lines than the other, or a first line that can't be read;
+        if the first line of one of two files holds a tab.
     """
 
     def __init__(self, source: Path, target: Path | None = None) -> None:
@@ -61,7 +62,14 @@ class ParallelFiles:
             )
         if not counts[0]:
             raise InvalidInput(f"{source} is empty; expected one sentence per line.")
-        _require_readable(next(iter(self)), " and ".join(map(str, self._paths)))
+        first = next(iter(self))
+        _require_readable(first, " and ".join(map(str, self._paths)))
+        for path, text in zip(self._paths, (first.source, first.target), strict=False):
+            if len(self._paths) > 1 and "\t" in text.strip():
+                raise InvalidInput(
+                    f"{path}, line 1 holds a tab; of two files, each is expected to hold a sentence on each line. Give a "
+                    "file of sentence, tab, translation alone, or put spaces in place of tabs."
+                )
 
     def __len__(self) -> int:
         return self._counted[0][0]

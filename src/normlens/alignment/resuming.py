@@ -49,6 +49,17 @@ class ResumableFile:
                 "place, or say --overwrite."
             )
 
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Refuse to go on with other settings, as far as they are known already.
+
+        Raises
+        ------
+        InvalidInput
+            If the file was begun with others.
+        """
+        if not self._anew:
+            self._require_same(self._before() | _plain(settings))
+
     @contextmanager
     def opened(self, settings: Mapping[str, Any]) -> Iterator[tuple[int, IO[bytes]]]:
         """Open the file to go on with it; the note goes if the block ends without an error.
@@ -71,7 +82,7 @@ class ResumableFile:
             If it can't be written.
         """
         if not self._anew:
-            self._require_same(json.loads(json.dumps(settings)))
+            self._require_same(_plain(settings))
         try:
             file = self._opened(settings)
         except OSError as error:
@@ -93,11 +104,15 @@ class ResumableFile:
             self.path.touch()
         return self.path.open("r+b", buffering=0)
 
-    def _require_same(self, settings: Mapping[str, Any]) -> None:
+    def _before(self) -> dict[str, Any]:
+        """The settings that the file was begun with."""
         try:
-            before = json.loads(self._note.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            return dict(json.loads(self._note.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
             raise InvalidInput(f"{self._note} can't be read: {error}. Say --overwrite to start anew.") from error
+
+    def _require_same(self, settings: Mapping[str, Any]) -> None:
+        before = self._before()
         differing = sorted(name for name in {**before, **settings} if before.get(name) != settings.get(name))
         if differing:
             name = differing[0]
@@ -105,6 +120,11 @@ class ResumableFile:
                 f"{self.path} was begun with other settings: {name} was {before.get(name)!r} and is now "
                 f"{settings.get(name)!r}. Go on with the same command, choose another place, or say --overwrite."
             )
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they are read back."""
+    return dict(json.loads(json.dumps(settings)))
 
 
 def _keep_whole_lines(file: IO[bytes]) -> int:

@@ -202,7 +202,8 @@ def _require_additive(subject: Subject) -> None:
     if normed is not None:
         raise UnsupportedArchitecture(
             f"{normed.path} ({normed.family} family) normalises the residual stream itself, so layers don't add to a logit; "
-            "ALTI-Logit is for pre-norm models. Take decompx or logit for the target, or alti without one."
+            "ALTI-Logit is for pre-norm models. Take decompx for the target (without a head: VectorNorm() or a function of "
+            "the output), or alti without one."
         )
     last_scope(subject)
 

@@ -119,7 +119,7 @@ def method_named(name: object) -> Method:
     """
     if isinstance(name, str) and name in HOMES:
         return _imported(name)
-    near = difflib.get_close_matches(str(name).replace("-", "_").lower(), HOMES, n=2, cutoff=0.5)
+    near = difflib.get_close_matches(str(name).replace("-", "_").lower(), HOMES, n=2, cutoff=0.6)
     guess = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise InvalidInput(f"There is no method {name!r}; expected one of {', '.join(HOMES)}.{guess}")
 

@@ -50,12 +50,16 @@ def align(
     - [cyan]normlens align pairs.tsv -m de-en --reverse-model en-de --format json -o links.jsonl[/cyan]
     """
     numbers = _layers(layer, setting)
-    from normlens.alignment import Aligner, Reading
     from normlens.cli.aligning import Models, Result, Texts, write
 
-    result = Result(output, form.value, base, view)
-    result.check(resumable=str(source) != "-", overwrite=overwrite)
-    texts = Texts.opened(source, target)
+    texts, result = Texts.opened(source, target), Result(output, form.value, base, view)
+    settings: dict[str, object] = {
+        "threshold": threshold, "balance": balance, "format": form.value, "first word": base, "lowercase": lowercase,
+        "languages": [source_language, target_language], "prefix": source_prefix, "text": list(texts.fingerprint),
+    }  # fmt: skip
+    result.check(settings, resumable=texts.number is not None, overwrite=overwrite)
+    from normlens.alignment import Aligner, Reading
+
     models = Models.opened(
         model,
         reverse_model,
@@ -72,10 +76,8 @@ def align(
     aligner = Aligner(
         models.forward, readings[0], models.reverse, readings[1], symmetrise=way, threshold=threshold, balance=balance
     )
-    settings = {
+    settings |= {
         "models": models.fingerprints, "readings": [str(one) for one in readings], "symmetrisation": way,
-        "threshold": threshold, "balance": balance, "format": form.value, "first word": base, "lowercase": lowercase,
-        "languages": [source_language, target_language], "prefix": source_prefix,
     }  # fmt: skip
     write(aligner, lines, texts, result, settings, overwrite=overwrite)
 

@@ -168,18 +168,18 @@ class Result:
     aligned: int = 0
     shown: list[Alignment] = field(default_factory=list)
 
-    def check(self, *, resumable: bool, overwrite: bool) -> None:
+    def check(self, settings: Mapping[str, Any], *, resumable: bool, overwrite: bool) -> None:
         """Refuse files that can't be written, before anything is computed.
 
         Raises
         ------
         InvalidInput
-            If there is no folder for one, or a finished result is there already.
+            If there is no folder for one, a finished result is there already, or one that was begun with other `settings`.
         """
         from normlens.alignment import ResumableFile
 
         if self.output is not None:
-            ResumableFile(self.output, resumable=resumable, overwrite=overwrite)
+            ResumableFile(self.output, resumable=resumable, overwrite=overwrite).check(settings)
         if self.view is not None and (self.view.suffix.lower() != ".html" or not self.view.parent.is_dir()):
             raise InvalidInput(
                 f"The page {self.view} can't be written; expected a name ending in .html in a folder that exists."
@@ -247,7 +247,7 @@ def write(aligner: Aligner, lines: Iterable[Line], texts: Texts, result: Result,
     """
     from normlens.alignment import skip
 
-    with _opened(result.output, texts, {**settings, "text": list(texts.fingerprint)}, overwrite) as (done, file):
+    with _opened(result.output, texts, settings, overwrite) as (done, file):
         if done:
             messages().print(f"Going on behind line {done}", markup=False)
         start = time.perf_counter()

@@ -79,8 +79,8 @@ def analyze(
 
     - [cyan]normlens analyze smollm2-135m -f page.txt --reduce categories --chunk-size 64 --json | jq .attrs[/cyan]
     """
-    read = read_text(text, file)
     check_file(output, reduced=reduce is not None, read=file)
+    read = read_text(text, file)
     lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
     with waiting("Analysing"), quiet():
         analysis = lens.analyze(

@@ -82,13 +82,14 @@ def _as_json(results: Answers, texts: Sequence[ScoredText]) -> str:
 
 def _plain(result: xr.DataArray, text: ScoredText) -> dict[str, Any]:
     attrs = result.attrs
-    numbers = ("value", "bias_share", "remainder", "conservation_error", "seconds")
+    sums = {} if "target" in result.dims else attrs
     return {
         "method": attrs.get("method"),
         "scope": attrs.get("scope") or None,
         "explained": text.explained,
         "unit": text.unit,
-        **{key: _finite(attrs.get(key)) for key in numbers},
+        **{key: _finite(sums.get(key)) for key in ("value", "bias_share", "remainder")},
+        **{key: _finite(attrs.get(key)) for key in ("conservation_error", "seconds")},
         "rule": attrs.get("rule"),
         "words": [
             {"word": word.text, "share": _finite(word.share), "category": word.category, "side": word.side}

@@ -21,7 +21,7 @@ def attribute(
     target: given.Explained = None,
     against: given.Against = None,
     scope: Annotated[
-        str | None, typer.Option(help="For norm_rollout: how far into each block. Default: its first.")
+        str | None, typer.Option(help="For norm_rollout: how far into each block. Default: encoder.")
     ] = None,
     position: given.Position = None,
     row: given.Row = None,
@@ -59,14 +59,15 @@ def attribute(
 
     - [cyan]normlens attribute minilm-l6 "Unbelievably, it worked." -m norm_rollout --row mean[/cyan]
     """
-    from normlens.attribution import method_named
-
-    asked, chosen = Asked(target, against, position, row, target_text, text_pair), method_named(method)
+    asked = Asked(target, against, position, row, target_text, text_pair)
     asked.check()
-    asked.check_for(chosen)
-    own = own_options(option or [], chosen)
     check_file(output, suffixes=RESULT_SUFFIXES)
     read = read_text(text, file)
+    from normlens.attribution import method_named
+
+    chosen = method_named(method)
+    asked.check_for(chosen, layer)
+    own = own_options(option or [], chosen)
     lens = open_lens(
         model, task=task, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
     )

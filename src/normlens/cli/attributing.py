@@ -65,8 +65,8 @@ class Asked:
         """
         self._row()
 
-    def check_for(self, method: Method) -> None:
-        """Refuse a target for a method that knows none.
+    def check_for(self, method: Method, layer: int | None) -> None:
+        """Refuse a target or a layer for a method that knows none, before a model is loaded.
 
         Raises
         ------
@@ -78,13 +78,26 @@ class Asked:
                 f"{method.name} maps sources to positions and knows no target; expected --position or --row. To explain "
                 "a target, take --method decompx."
             )
+        if layer is not None and "layers" not in method.options:
+            raise InvalidInput(f"{method.name} goes through the whole model at once; leave out --layer.")
 
     def options(self, lens: Lens, method: Method) -> dict[str, Any]:
-        """What :meth:`normlens.Lens.attribute` takes of this for a method; a map knows no target."""
+        """What :meth:`normlens.Lens.attribute` takes of this for a method; a map knows no target.
+
+        Raises
+        ------
+        InvalidInput
+            If the method needs a target, none is named, and the model has no head.
+        """
         given: dict[str, Any] = {} if self.target_text is None else {"target_text": self.target_text}
         if method.targets == "none":
             return given
         target = self._target(lens)
+        if target is None and method.targets == "required":
+            raise InvalidInput(
+                f"{method.name} needs a --target, and {type(lens.model).__name__} has no head that could give one. Load the "
+                "model with --task, or take a method without a target, such as norm_rollout."
+            )
         return given if target is None else given | {"target": target, "position": self.position}
 
     def row_of(self, lens: Lens, results: Sequence[xr.DataArray]) -> Row:
@@ -142,12 +155,10 @@ def explain(
     Raises
     ------
     NormLensError
-        As :meth:`normlens.Lens.attribute`; also if the method has no layers, or not this one.
+        As :meth:`normlens.Lens.attribute`; also if there is no such layer.
     """
     options = {**asked.options(lens, method), **own}
     if layer is not None:
-        if "layers" not in method.options:
-            raise InvalidInput(f"{method.name} goes through the whole model at once; leave out --layer.")
         options["layers"] = "rolled" if method.targets == "none" else "each"
     with waiting(f"Asking {method.name}"), quiet():
         result = lens.attribute(asked.reads(text), method=method.name, scope=scope, **options)
@@ -233,6 +244,9 @@ def _has_head(lens: Lens) -> bool:
 
 
 def _atom(lens: Lens, given: str) -> str | int:
-    """A class by its number, where the model has classes and none of that name; anything else as it stands."""
+    """A class by its number, where the model has classes and none of that name; a token by ``id:`` and its number."""
+    if lens.model.get_output_embeddings() is not None:
+        number = given.removeprefix("id:")
+        return int(number) if number != given and number.isdecimal() else given
     is_number = given.strip().isdecimal() and given.strip() not in (lens.model.config.label2id or {})
-    return int(given) if is_number and lens.model.get_output_embeddings() is None else given
+    return int(given) if is_number else given

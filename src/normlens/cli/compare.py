@@ -44,10 +44,11 @@ def compare(
 
     - [cyan]normlens compare ./sentiment "A film of rare grace." -m decompx,alti,integrated_gradients -o compared.png[/cyan]
     """
-    asked, chosen = Asked(target, against, position, row, target_text, text_pair), methods_named(methods)
+    asked = Asked(target, against, position, row, target_text, text_pair)
     asked.check()
     check_file(output, suffixes=RESULT_SUFFIXES)
     read = read_text(text, file)
+    chosen = methods_named(methods)
     lens = open_lens(
         model, task=task, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
     )

@@ -82,13 +82,6 @@ class Lines:
         return parts[self.column].strip()
 
 
-def _whole(file: Path) -> str:
-    text = file.read_text(encoding="utf-8-sig").strip()
-    if not text:
-        raise InvalidInput(f"{file} holds no text; expected at least one word.")
-    return text
-
-
 def read_text(text: str | None, file: Path | None) -> str:
     """The text to analyse: an argument, a whole file, or standard input.
 
@@ -102,22 +95,30 @@ def read_text(text: str | None, file: Path | None) -> str:
     Raises
     ------
     InvalidInput
-        If both are given, or the file can't be read or isn't text.
+        If both are given, the file can't be read or isn't text, or there is no word in it.
     """
     if file is not None and text is not None:
         raise InvalidInput(f"A text was given as well as --file {file}; expected one of them. Leave one out.")
+    where = "The argument TEXT" if text not in (None, "-") else str(file or "standard input")
     try:
-        if file is not None:
-            return _whole(file)
-        if text is not None and text != "-":
-            return text
-        if sys.stdin is None:
-            raise InvalidInput("There is no text, and standard input is closed. Give a text, or --file.")
-        if sys.stdin.isatty():
-            messages().print("Type the text; Ctrl-D on an empty line ends it.")
-        return sys.stdin.read().strip()
+        read = _read(text, file)
     except (OSError, UnicodeDecodeError) as error:
-        raise unreadable(file or "standard input", error) from error
+        raise unreadable(where, error) from error
+    if not read.strip():
+        raise InvalidInput(f"{where} holds no text; expected at least one word.")
+    return read
+
+
+def _read(text: str | None, file: Path | None) -> str:
+    if file is not None:
+        return file.read_text(encoding="utf-8-sig").strip()
+    if text is not None and text != "-":
+        return text
+    if sys.stdin is None:
+        raise InvalidInput("There is no text, and standard input is closed. Give a text, or --file.")
+    if sys.stdin.isatty():
+        messages().print("Type the text; Ctrl-D on an empty line ends it.")
+    return sys.stdin.read().strip()
 
 
 def unreadable(path: Path | str, error: OSError | UnicodeDecodeError) -> InvalidInput:

@@ -76,7 +76,7 @@ def highlighted(text: ScoredText) -> Text:
 
 def _show_one(console: Console, text: ScoredText) -> None:
     console.print(highlighted(text))
-    console.print(Text("\nStrongest words", style="bold"))
+    console.print(Text.assemble(("\nStrongest words", "bold"), f", {text.note}" if text.note else ""))
     console.print(_strongest(text))
     special = [f"{printable(word.text)} {text.written(word.share)}" for word in text.words if word.is_special]
     if special:
@@ -84,7 +84,8 @@ def _show_one(console: Console, text: ScoredText) -> None:
     if text.balance:
         console.print(Text(f"\n{text.balance}" + (f" ({text.unit})" if text.unit != "share" else "")))
     if text.conservation_error == text.conservation_error:
-        console.print(f"Parts add up within {text.conservation_error:.0e} of their sizes.", style="dim")
+        parts = "The vectors" if text.note else "Parts"
+        console.print(f"{parts} add up within {text.conservation_error:.0e} of their sizes.", style="dim")
 
 
 def _strongest(text: ScoredText) -> Table:

@@ -69,7 +69,8 @@ Explained = Annotated[
     typer.Option(
         "-t",
         "--target",
-        help='What is explained: a class (name or number), a token such as " Berlin" with its space, or "logprob: …". '
+        help='What is explained: a class (name or number), a token such as " Berlin" with its space or "id:22000", '
+        'or "logprob: …". '
         "Default: what the model predicts.",
     ),
 ]

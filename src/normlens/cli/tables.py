@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from normlens.analysis import Group
 
 _MOST_TARGETS = 40
+_WHOLE = 1.0001  # shares that sum to more count something twice
 _MANY = 8  # columns of percentages
 _WIDE = 100  # a terminal of so many letters has room for three sources on each side
 _SHORT = {"feedforward": "ffn", "feedforward_residual": "ffn+resid."}
@@ -61,6 +62,8 @@ def _show_group(console: Console, group: Group, layer: int, head: int | None, sc
     if found is not None:
         whose = "" if head is None else f" in head {head}"
         _print(console, f"Where what a target receives comes from{whose}, scope {scope}", _shares(found))
+        if bool((found.sum("category") > _WHOLE).any()):
+            console.print("A special first token counts as special and as the first token.", style="dim")
     rows = strongest(group, layer, scope, head, count=3 if console.width >= _WIDE else 2)
     if rows:
         why = "" if was_chosen or found is None else ", where the two differ most"
@@ -68,7 +71,8 @@ def _show_group(console: Console, group: Group, layer: int, head: int | None, sc
         _print(console, title, _strongest(rows[:_MOST_TARGETS]))
     if len(rows) > _MOST_TARGETS:
         console.print(f"and {len(rows) - _MOST_TARGETS} more targets; -o writes them all", style="dim")
-    _print(console, "Mixing ratio: how much comes from other positions", _mixing(mixing(group)))
+    of_all = "" if head is None else ", all heads together"
+    _print(console, f"Mixing ratio: how much comes from other positions{of_all}", _mixing(mixing(group)))
 
 
 def _heading(analysis: Analysis, name: str, group: Group) -> Text:

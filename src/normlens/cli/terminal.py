@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from normlens.characters import shown
+
 WEIGHT = "#2e8bcc"
 """Blue is what the weights say, as in the pictures; a tone that dark and light terminals both show well."""
 NORM = "#e0662a"
@@ -92,7 +94,7 @@ def bar(share: float, measure: str, width: int) -> Text:
 
 
 def printable(text: str) -> str:
-    r"""Replace what would steer a terminal, such as an escape sequence inside a text, by a middle dot.
+    r"""Replace what would steer a terminal, such as an escape sequence inside a text, by a middle dot; see `shown`.
 
     Parameters
     ----------
@@ -109,7 +111,7 @@ def printable(text: str) -> str:
     >>> printable("a\x1b[31m")
     'a·[31m'
     """
-    return "".join(character if character.isprintable() else "·" for character in text)
+    return shown(text, lambda _: "·")
 
 
 @contextmanager

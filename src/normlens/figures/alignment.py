@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -20,15 +21,18 @@ from normlens.figures.style import (
     INK,
     MEASURE_COLOURS,
     MEASURE_TITLES,
+    colour_bar,
     colour_map,
     drawing_style,
     new_figure,
     readable,
 )
+from normlens.figures.wrapping import text_width
 
 Cell = tuple[int, int]
 
 _END = "(end)"
+_LETTERS = 8.0  # size of the words
 _GOLD = "#00785A"
 _DASHED = (0, (2, 1.5))
 _SETTING_LINES = {"awi": "-", "awo": "--"}
@@ -76,15 +80,20 @@ def alignment_matrices(
                 f"The {name} has shape {values.shape} for {len(source)} source and {len(target)} target words; expected "
                 f"{expected}, with the end of the sentence in the last column."
             )
-    side = float(np.clip(0.26 * max(expected), 2.8, 7.0))
+    cell = float(np.clip(0.26 * max(expected), 2.8, 7.0)) / max(expected)
     with drawing_style():
-        figure = new_figure(2 * side + 1.6, side * expected[0] / max(expected) + 1.9, square=True)
+        left, below = (
+            max(text_width(readable(word), _LETTERS) for word in [*words, _END]) / 72 for words in (target, source)
+        )
+        width, height = 2 * cell * expected[1] + left + 2.2, cell * expected[0] + below + (1.4 if title else 1.1)
+        figure = new_figure(width, height, square=True)
         for axes, (name, values) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
-            _draw_matrix(axes, values, name)
+            bar = colour_bar(figure, _draw_matrix(axes, values, name), axes)
             _frame(axes, sure, "-")
             _frame(axes, set(possible) - set(sure), _DASHED)
             axes.set_title(MEASURE_TITLES[name], color=MEASURE_COLOURS[name], fontweight="bold")
             _label(axes, source, target, left=name == "weight")
+        bar.set_label("share of the target word")
         figure.legend(handles=_matrix_legend(bool(sure), bool(possible)), loc="outside lower center", ncols=3)
         if title:
             figure.suptitle(title, fontsize=11)
@@ -146,10 +155,10 @@ def aer_curves(table: pd.DataFrame, references: Mapping[str, float] | None = Non
     return figure
 
 
-def _draw_matrix(axes: Axes, values: np.ndarray, measure: str) -> None:
+def _draw_matrix(axes: Axes, values: np.ndarray, measure: str) -> QuadMesh:
     total = np.nansum(values, axis=1, keepdims=True)
     rows = np.divide(values, total, out=np.full_like(values, np.nan), where=total > 0)
-    axes.pcolormesh(
+    mesh = axes.pcolormesh(
         np.ma.masked_invalid(rows), cmap=colour_map(measure), vmin=0, vmax=1, edgecolors="face", linewidth=0.2
     )
     for row, cells in enumerate(rows):
@@ -163,6 +172,7 @@ def _draw_matrix(axes: Axes, values: np.ndarray, measure: str) -> None:
     axes.set_ylim(values.shape[0], 0)
     for spine in axes.spines.values():
         spine.set_visible(True)
+    return mesh
 
 
 def _frame(axes: Axes, cells: Collection[Cell], line: str | tuple[float, tuple[float, ...]]) -> None:
@@ -177,8 +187,11 @@ def _label(axes: Axes, source: Sequence[str], target: Sequence[str], *, left: bo
         ticks = axis.set_ticks(np.arange(len(words)) + 0.5, [readable(word) for word in words])
         for tick in ticks:
             tick.label1.set_parse_math(False)
-    axes.tick_params(axis="x", labelrotation=90, length=0, pad=2)
-    axes.tick_params(axis="y", length=0, pad=2, labelleft=left)
+    axes.tick_params(axis="x", labelrotation=90, labelsize=_LETTERS, length=0, pad=2)
+    axes.tick_params(axis="y", labelsize=_LETTERS, length=0, pad=2, labelleft=left)
+    axes.set_xlabel("source words")
+    if left:
+        axes.set_ylabel("target words")
 
 
 def _matrix_legend(sure: bool, possible: bool) -> list[Artist]:

@@ -21,7 +21,8 @@ from normlens.figures.style import FAINT, INK, NORM_COLOUR, WEIGHT_COLOUR, drawi
 _COLOURS = (WEIGHT_COLOUR, NORM_COLOUR, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#555555")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _ASIDE = "#9AA3AB"
-_MOST_NAMES = 40
+_MOST_NAMES, _MOST_LEAVES = 40, 160  # beside the points, and below the tree
+_MAP, _TREE, _LEAF = 4.3, 5.3, 0.08  # width of the map, of the tree, and of a leaf with a name, in inches
 
 _Look = tuple[str, str]
 """Colour and marker."""
@@ -52,7 +53,7 @@ def cluster_map(
         ``(n,)`` clusters, -1 for none; None leaves all points grey.
     names
         ``(n,)`` what the objects are called, such as ``"3.7"`` for layer 3, head 7; written beside the points while there
-        are at most 40.
+        are at most 40, and below the tree while there are at most 160.
     kinds
         What the members of each cluster have in common, for the legend; none leaves their numbers.
     aside
@@ -78,8 +79,10 @@ def cluster_map(
     matrix, codes = _checked(distances, labels, names)
     looks = _looks(codes, kinds, aside)
     with drawing_style():
-        figure = new_figure(9.6, 4.4)
-        points, tree = figure.subplots(1, 2, width_ratios=[1, 1.25])
+        named = names is not None and len(names) <= _MOST_LEAVES
+        width = max(_TREE, _LEAF * len(matrix)) if named else _TREE
+        figure = new_figure(_MAP + width, 4.4)
+        points, tree = figure.subplots(1, 2, width_ratios=[_MAP, width])
         _draw_points(points, matrix, codes, names, looks)
         _draw_tree(tree, matrix, codes, names, certified, unit, looks)
         if title:
@@ -150,14 +153,14 @@ def _draw_tree(
     merges = linkage(squareform(matrix, checks=False), "average")
     members = _members(merges)
     shared = [_shared(codes[np.array(node)]) for node in members]
-    few = names is not None and len(names) <= _MOST_NAMES
+    few = names is not None and len(names) <= _MOST_LEAVES
     drawn = dendrogram(
         merges,
         ax=axes,
         labels=list(names) if few and names is not None else None,
         no_labels=not few,
         link_color_func=lambda node: FAINT if (code := shared[node]) is None else looks[code][0],
-        leaf_font_size=6.5,
+        leaf_font_size=6.5 if len(matrix) <= _MOST_NAMES else 5.0,
         leaf_rotation=90,
     )
     _draw_certified(axes, merges, members, _middles(merges, np.asarray(drawn["leaves"])), certified)

@@ -18,18 +18,29 @@ from normlens.figures.style import (
     drawing_style,
     new_figure,
     readable,
+    shortened,
 )
+from normlens.figures.wrapping import text_width
 
 Scope = Literal["attention", "residual", "layernorm", "feedforward", "feedforward_residual", "block"]
 
+_TITLES = {
+    "attention": MEASURE_TITLES["norm"],
+    "residual": "what attention and residual bring",
+    "layernorm": "what the LayerNorm leaves of them",
+    "feedforward": "what the feed-forward passes on",
+    "feedforward_residual": "what feed-forward and residual bring",
+    "block": "what leaves the block",
+}
 _FORMULAS = {
-    "attention": "‖Σ α f(x)‖",
-    "residual": "‖Σ α f(x) + x‖",
-    "layernorm": "‖LN(Σ α f(x) + x)‖",
+    "attention": "‖Σₕ α f(x)‖",
+    "residual": "‖Σₕ α f(x){own}‖",
+    "layernorm": "‖LN(Σₕ α f(x){own})‖",
     "feedforward": "norm through the feed-forward",
     "feedforward_residual": "norm through the feed-forward, with its residual",
     "block": "norm through the whole block",
 }
+_OWN = " + x for j = i"
 _NORM_VARIABLES = {scope: "norm" if scope == "attention" else f"norm_{scope}" for scope in _FORMULAS}
 _MOST_LABELS = 64
 _MOST_VECTOR_CELLS = 128 * 128
@@ -54,7 +65,7 @@ def heat_maps(
     layer
         Layer number, as in ``data.layer``.
     head
-        Head number: α beside ‖α f(x)‖ of this head. Default: the mean of α over heads beside ‖Σ α f(x)‖.
+        Head number: α beside ‖α f(x)‖ of this head. Default: the mean of α over heads beside ‖Σₕ α f(x)‖.
     scope
         How far the norm follows the contributions; for one head only ``"attention"``.
     row_normalised
@@ -64,7 +75,8 @@ def heat_maps(
     Returns
     -------
     matplotlib.figure.Figure
-        Two panels, "what the weights say" and "what attention moves"; labels of special tokens are purple and slanted.
+        Two panels, "what the weights say" and "what attention moves" (or brings further, by scope); labels of special
+        tokens are purple and slanted.
 
     Raises
     ------
@@ -79,12 +91,18 @@ def heat_maps(
         panels = {name: panel / panel.sum("source").where(lambda total: total > 0) for name, panel in panels.items()}
     targets, sources = data.sizes["target"], data.sizes["source"]
     side = float(np.clip(0.155 * max(targets, sources), 2.6, 6.2))
+    size = float(np.clip(0.85 * 72 * side / max(targets, sources), 5.5, 8))
+    labels = {name: _labels(data, name) for name in ("source", "target")}
     with drawing_style():
-        figure = new_figure(2 * side + 2.4, side * max(0.45, min(1.0, targets / sources)) + 1.8, square=True)
+        left, below = (
+            max(text_width(text, size) for text in labels[name].values()) / 72 for name in ("target", "source")
+        )
+        height = side * max(0.45, min(1.0, targets / sources))
+        figure = new_figure(2 * side + left + 1.7, height + below + 1.2, square=True)
         for axes, (measure, panel) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
             mesh = _draw_panel(axes, panel.values, measure)
-            _label_tokens(axes, data, side, left=measure == "weight")
-            axes.set_title(f"{MEASURE_TITLES[measure]}\n{_formula(measure, head, scope)}", pad=8)
+            _label_tokens(axes, data, labels, size, left=measure == "weight")
+            axes.set_title(_title(measure, head, scope, "" if "own_residual" in data else _OWN), pad=8)
             colour_bar(figure, mesh, axes)
         where = (
             f"layer {layer}" + ("" if head is None else f", head {head}") + (", shares of each row" * row_normalised)
@@ -93,20 +111,24 @@ def heat_maps(
     return figure
 
 
-def _label_tokens(axes: Axes, data: xr.Dataset, side: float, *, left: bool) -> None:
-    """Put the source tokens below and, if `left`, the target tokens beside a panel; thinned where they'd overlap."""
+def _labels(data: xr.Dataset, dimension: str) -> dict[int, str]:
+    """The labels along a dimension by position, thinned where they'd overlap."""
+    require(data, f"{dimension}_token", f"{dimension}_category")
+    tokens = data[f"{dimension}_token"].values
+    step = max(1, -(-len(tokens) // _MOST_LABELS))
+    return {place: shortened(readable(str(tokens[place])), _LONGEST_LABEL) for place in range(0, len(tokens), step)}
+
+
+def _label_tokens(axes: Axes, data: xr.Dataset, labels: dict[str, dict[int, str]], size: float, *, left: bool) -> None:
+    """Put the source tokens below and, if `left`, the target tokens beside a panel, `size` points high."""
     for dimension, axis in (("source", axes.xaxis), ("target", axes.yaxis)):
-        require(data, f"{dimension}_token", f"{dimension}_category")
-        tokens = [readable(str(token)) for token in data[f"{dimension}_token"].values]
-        shown = np.arange(0, len(tokens), max(1, -(-len(tokens) // _MOST_LABELS)))
-        ticks = axis.set_ticks(shown + 0.5, [_shortened(tokens[place]) for place in shown])
+        shown = labels[dimension]
+        ticks = axis.set_ticks([place + 0.5 for place in shown], list(shown.values()))
         special = data[f"{dimension}_category"].values.astype(str) == "special"
         for place, tick in zip(shown, ticks, strict=True):
             tick.label1.set_parse_math(False)  # a token such as $x_1$ is no formula
             if special[place]:
                 tick.label1.set(color=CATEGORY_COLOURS["special"], fontstyle="italic")
-    cell = 72 * side / max(data.sizes["source"], data.sizes["target"])
-    size = float(np.clip(0.85 * cell, 5.5, 8))
     axes.tick_params(axis="x", labelrotation=90, labelsize=size, length=0, pad=2)
     axes.tick_params(axis="y", labelsize=size, length=0, pad=2, labelleft=left)
     axes.set_xlabel("source")
@@ -166,13 +188,9 @@ def _choose(array: xr.DataArray, dimension: str, number: int) -> xr.DataArray:
     return array.sel({dimension: number})
 
 
-def _formula(measure: str, head: int | None, scope: str) -> str:
+def _title(measure: str, head: int | None, scope: str, own: str) -> str:
+    """What a panel shows, and its formula; `own` is the residual's part, unless that is no source of the map."""
     if measure == "weight":
-        return "mean of α over heads" if head is None else "α"
-    if head is not None:
-        return "‖α f(x)‖"
-    return _FORMULAS[scope]
-
-
-def _shortened(token: str) -> str:
-    return token if len(token) <= _LONGEST_LABEL else token[: _LONGEST_LABEL - 1] + "…"
+        return MEASURE_TITLES["weight"] + "\n" + ("mean of α over heads" if head is None else "α")
+    formula = _FORMULAS[scope].format(own=own) if head is None else "‖α f(x)‖"
+    return f"{_TITLES[scope]}\n{formula}"

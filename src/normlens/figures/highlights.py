@@ -180,7 +180,9 @@ def _heading(texts: Sequence[ScoredText], title: str) -> list[tuple[str, dict[st
     explained = [text.explained for text in texts if text.balance] or [texts[0].explained]
     lines: list[tuple[str, dict[str, str]]] = [(line, {}) for line in (title, explained[0]) if line]
     if len(texts) == 1:
-        lines.append((f"{texts[0].name}: {texts[0].balance or 'sources of this position'}", {"color": _QUIET}))
+        lines.append(
+            (f"{texts[0].name}: {texts[0].balance or texts[0].note or 'sources of this position'}", {"color": _QUIET})
+        )
     first, style = lines[0]
     return [(first, {**style, "weight": "bold"}), *lines[1:]]
 

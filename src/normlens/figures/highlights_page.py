@@ -61,7 +61,7 @@ def highlights_page(results: xr.DataArray | Sequence[xr.DataArray], *, row: Row 
 
 def _row(text: ScoredText) -> dict[str, Any]:
     """One method's card."""
-    about = [text.explained, text.balance]
+    about = [text.explained, text.balance, text.note]
     if text.conservation_error == text.conservation_error:
         about.append(f"conservation error {text.conservation_error:.0e}")
     starts = [k > 0 and word.side != text.words[k - 1].side for k, word in enumerate(text.words)]
@@ -95,6 +95,8 @@ def _in_full(text: ScoredText, word: ScoredWord) -> str:
     written = text.written(word.share)
     if text.unit == "share" or word.share != word.share:
         return written
+    if text.note:
+        return f"{written} {text.unit}"
     total = sum(abs(other.share) for other in text.words if other.share == other.share)
     part = f", {100 * abs(word.share) / total:.0f} % of all words' sizes" if total else ""
     return f"{written} {text.unit}{part}"

@@ -1,20 +1,17 @@
 """Write a figure to a file: pixels or vectors, whole or not at all."""
 
-import logging
-import re
-import warnings
 from os import PathLike
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from normlens.errors import InvalidInput
+from normlens.figures.glyphs import missing_told_once
 from normlens.figures.style import drawing_style
 from normlens.saving import written_whole
 
 SUFFIXES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 200
-_log = logging.getLogger(__name__)
 
 
 def save(figure: Figure, path: str | PathLike[str]) -> Path:
@@ -54,19 +51,5 @@ def save(figure: Figure, path: str | PathLike[str]) -> Path:
 
 def _draw(figure: Figure, file: Path, suffix: str) -> None:
     metadata = {".png": None, ".svg": {"Date": None}, ".pdf": {"CreationDate": None, "ModDate": None}}[suffix]
-    with warnings.catch_warnings(record=True) as caught, drawing_style():
-        warnings.simplefilter("always")
+    with missing_told_once(suffix[1:]), drawing_style():
         figure.savefig(file, format=suffix[1:], dpi=_DOTS_PER_INCH, metadata=metadata)
-    missing = set()
-    for warning in caught:
-        glyph = re.match(r"Glyph (\d+) .*missing from", str(warning.message))
-        if glyph:
-            missing.add(chr(int(glyph[1])))
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    if missing and suffix != ".svg":
-        _log.warning(
-            "No installed font can draw %s; the picture shows boxes in their place. Install a font for the script, "
-            "such as Noto Sans CJK, or save as SVG, which keeps the letters.",
-            " ".join(sorted(missing)),
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from normlens.errors import InvalidInput
-from normlens.figures.style import readable
+from normlens.figures.style import readable, shortened
 from normlens.words import joined_tokens, merge_shares
 
 Row = int | Literal["mean"] | None
@@ -20,6 +20,7 @@ Row = int | Literal["mean"] | None
 _UNITS = {"logit": "logits", "log-probability": "log-probability", "norm": "norm"}
 _LEFT = {"integrated_gradients": "baseline"}
 _LONGEST_WORD = 40
+_ROUNDING = 1e-6  # of the value: a remainder below it is none
 _ROWS_OF_ONE = 1e-3  # rows whose sums are this near to one hold shares
 
 
@@ -72,7 +73,7 @@ class ScoredText:
     value
         What is explained, as the model gave it; NaN for maps.
     apart
-        What belongs to no source, by name: the bias share, and a remainder if there is one.
+        What belongs to no source, by name: the bias share, and a remainder if there is one; nothing for maps.
     conservation_error
         How exactly everything adds up; NaN where nothing is claimed.
     """
@@ -132,6 +133,11 @@ class ScoredText:
         parts += [f"{name} {self.written(number, sign=False)}" for name, number in self.apart]
         return f"{self.written(self.value, sign=False)} = {' + '.join(parts)}"
 
+    @property
+    def note(self) -> str:
+        """What to know of lengths of vectors; empty for shares."""
+        return "" if self.balance or self.unit != "norm" else "lengths of vectors (norms), which don't add up"
+
 
 def scored_text(result: xr.DataArray, row: Row = None) -> ScoredText:
     """Take one row of an attribution as a text whose words carry numbers.
@@ -169,7 +175,7 @@ def scored_text(result: xr.DataArray, row: Row = None) -> ScoredText:
         signed=not is_map or bool((numbers < 0).any()),
         unit=_unit_of_row(numbers) if is_map else _unit(explained),
         value=math.nan if is_map else _number(attrs.get("value")),
-        apart=_apart(one, is_map),
+        apart=() if is_map else _apart(one.attrs),
         conservation_error=_number(attrs.get("conservation_error")),
     )
 
@@ -203,7 +209,7 @@ def _row_of(result: xr.DataArray, row: Row) -> tuple[xr.DataArray, str]:
         )
     place = int(row) % targets
     token = str(result["target_token"].values[place]) if "target_token" in result.coords else ""
-    return result.isel(target=place), f"position {place} ({readable(token)!r})"
+    return result.isel(target=place), f"position {place} ('{readable(token)}')"
 
 
 def _words(merged: xr.DataArray, numbers: np.ndarray) -> tuple[ScoredWord, ...]:
@@ -218,26 +224,20 @@ def _words(merged: xr.DataArray, numbers: np.ndarray) -> tuple[ScoredWord, ...]:
         joined[own] = joined_tokens(offsets, categories[own], str(merged.attrs.get(attr, "")))
     columns = (tokens, numbers.tolist(), categories, joined.tolist(), sides)
     return tuple(
-        ScoredWord(_shortened(readable(str(token))), share, str(category), glued, str(side))
+        ScoredWord(shortened(readable(str(token)), _LONGEST_WORD), share, str(category), glued, str(side))
         for token, share, category, glued, side in zip(*columns, strict=True)
     )
 
 
-def _shortened(word: str) -> str:
-    return word if len(word) <= _LONGEST_WORD else word[: _LONGEST_WORD - 1] + "…"
-
-
-def _apart(one: xr.DataArray, is_map: bool) -> tuple[tuple[str, float], ...]:
+def _apart(attrs: Mapping[Any, Any]) -> tuple[tuple[str, float], ...]:
     """What belongs to no source, by name."""
-    if is_map:
-        bias = one.coords.get("target_bias_norm")
-        return () if bias is None or bias.ndim else (("bias", float(bias)),)
-    attrs = one.attrs
     name = _LEFT.get(
         str(attrs.get("method")), "bias" if math.isfinite(_number(attrs.get("conservation_error"))) else "left over"
     )
-    parts = [(name, _number(attrs.get("bias_share"))), ("remainder", _number(attrs.get("remainder")))]
-    return tuple(part for part in parts if math.isfinite(part[1]) and (part[1] or part[0] != "remainder"))
+    left, value = _number(attrs.get("remainder")), _number(attrs.get("value"))
+    is_left = math.isfinite(left) and not math.isclose(value + left, value, rel_tol=_ROUNDING)
+    parts = [(name, _number(attrs.get("bias_share"))), *([("remainder", left)] if is_left else [])]
+    return tuple(part for part in parts if math.isfinite(part[1]))
 
 
 def _unit(target: str) -> str:

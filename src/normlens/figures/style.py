@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib import font_manager
@@ -10,6 +13,9 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
+
+from normlens.characters import shown
+from normlens.figures.glyphs import missing_told_once
 
 # Okabe and Ito's palette, which people with any of the common colour deficiencies can tell apart.
 WEIGHT_COLOUR = "#0072B2"
@@ -94,9 +100,20 @@ def drawing_style() -> Iterator[None]:
         yield
 
 
+class _Picture(Figure):
+    """A figure that is saved in the house's style by matplotlib's own method too."""
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """Save as matplotlib does; letters that no font has are told of in one line."""
+        suffix = Path(fname).suffix if isinstance(fname, str | PathLike) else ""
+        form = options.get("format") or suffix[1:] or str(mpl.rcParams["savefig.format"])
+        with missing_told_once(form.lower()), drawing_style():
+            super().savefig(fname, **options)
+
+
 def new_figure(width: float, height: float, *, square: bool = False) -> Figure:
     """Return an empty figure, `width` by `height` inches, that no global state knows; keep `square` cells square."""
-    return Figure(figsize=(width, height), dpi=150, layout="compressed" if square else "constrained")
+    return _Picture(figsize=(width, height), dpi=150, layout="compressed" if square else "constrained")
 
 
 def colour_map(measure: str) -> Colormap:
@@ -128,7 +145,7 @@ def colour_bar(figure: Figure, mesh: QuadMesh, axes: Axes) -> Colorbar:
 
 
 def readable(token: str) -> str:
-    r"""Return a token with its white space and unprintable characters made visible.
+    r"""Return a token with its white space and unprintable characters made visible; joiners inside words stay.
 
     Examples
     --------
@@ -139,6 +156,16 @@ def readable(token: str) -> str:
         return "∅"
     if token.isspace() and set(token) == {" "}:
         return "␣" * len(token)
-    return "".join(
-        _VISIBLE.get(letter) or (letter if letter.isprintable() else ascii(letter)[1:-1]) for letter in token
-    )
+    return shown(token, lambda letter: _VISIBLE.get(letter) or ascii(letter)[1:-1])
+
+
+def shortened(label: str, longest: int) -> str:
+    """Cut a label to so many letters; what stands behind a space, the mark of an unknown token, stays.
+
+    Examples
+    --------
+    >>> shortened("unbelievably", 8), shortened("unbelievably [UNK]", 8)
+    ('unbelie…', 'unbelie… [UNK]')
+    """
+    surface, space, mark = label.partition(" ")
+    return (surface if len(surface) <= longest else surface[: longest - 1] + "…") + space + mark

@@ -231,10 +231,15 @@ def _merged(values: ArrayLike, words: ArrayLike, *, average: bool) -> NDArray[An
 
 
 def _joined(labels: NDArray[Any], offsets: NDArray[Any]) -> str:
-    """The text of a word from its pieces; pieces that stand for the same characters (bytes of one) are read once."""
-    reached, parts = -1, []
+    """The text of a word from its pieces; pieces that stand for the same characters (bytes of one) are read once.
+
+    What stands behind a space (the mark of an unknown piece) comes once, at the end.
+    """
+    reached, parts, marks = -1, [], []
     for label, (start, end) in zip(labels, offsets, strict=True):
         if start >= reached or start == end:
-            parts.append(str(label))
+            surface, _, mark = str(label).partition(" ")
+            parts.append(surface)
+            marks += [mark] if mark and mark not in marks else []
             reached = max(reached, end)
-    return "".join(part for part in parts if part != "␣" or len(parts) == 1)
+    return " ".join(["".join(part for part in parts if part != "␣" or len(parts) == 1), *marks])

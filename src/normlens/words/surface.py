@@ -91,7 +91,9 @@ def joined_tokens(offsets: ArrayLike, categories: ArrayLike, text: str) -> NDArr
     return found
 
 
-def readable_tokens(tokens: Sequence[str], offsets: ArrayLike, special: ArrayLike, text: str) -> NDArray[np.str_]:
+def readable_tokens(
+    tokens: Sequence[str], offsets: ArrayLike, special: ArrayLike, text: str, unknown: str | None = None
+) -> NDArray[np.str_]:
     """Give tokens as a person reads them: the text they stand for, not the tokenizer's spelling of it.
 
     Parameters
@@ -104,12 +106,14 @@ def readable_tokens(tokens: Sequence[str], offsets: ArrayLike, special: ArrayLik
         True for special tokens, ``(token,)``.
     text
         The text that was tokenised.
+    unknown
+        The tokenizer's spelling of the token that stands for whatever it doesn't know; None if it has no such token.
 
     Returns
     -------
     array of str, ``(token,)``
         Spaces around a token are left out; a token of spaces alone shows them as ``␣``, line breaks show as ``⏎``, tabs
-        as ``⇥``.
+        as ``⇥``. Behind text that the model can't tell from other text stands a space and the unknown token: ``❤ [UNK]``.
 
     Raises
     ------
@@ -126,7 +130,11 @@ def readable_tokens(tokens: Sequence[str], offsets: ArrayLike, special: ArrayLik
         token if flag or start == stop else (text[start:stop].strip(" ") or text[start:stop]).translate(_SHOWN)
         for token, flag, (start, stop) in zip(tokens, is_special, spans, strict=True)
     ]
-    return np.array(shown, dtype=np.str_)
+    marked = [
+        f"{surface} {unknown}" if token == unknown != surface else surface
+        for token, surface in zip(tokens, shown, strict=True)
+    ]
+    return np.array(marked, dtype=np.str_)
 
 
 def is_punctuation(character: str) -> bool:
