@@ -115,3 +115,32 @@ def test_a_layer_whose_attention_adds_little_still_has_a_rest(factor: float, dty
     data = analysed(normlens.load((model, None)), through="block")["decoder"]
     assert not data.norm_block.isnull().any()
     assert "absent" not in data.attrs
+
+
+def mixing(model: PreTrainedModel) -> None:
+    """Let every embedding see the others, padding included."""
+    model.embeddings.register_forward_hook(lambda module, args, output: output + output.mean(1, keepdim=True))
+
+
+def mixing_otherwise(model: PreTrainedModel) -> None:
+    own = model.embeddings.forward
+    model.embeddings.forward = lambda *args, **kwargs: (y := own(*args, **kwargs)) + y.mean(1, keepdim=True)
+
+
+@pytest.mark.parametrize("change", [mixing, mixing_otherwise])
+def test_padding_is_tried_anew_when_the_model_has_changed(change: Callable[[PreTrainedModel], None]) -> None:
+    model = tiny.build("bert")
+    lens, texts = normlens.load((model, None)), [IDS[:3], IDS]
+    list(lens.analyze(texts, progress=False)), list(lens.attribute(texts))
+    change(model)
+    for text, found, shares in zip(texts, lens.analyze(texts, progress=False), lens.attribute(texts), strict=True):
+        np.testing.assert_allclose(found["encoder"].norm, lens.analyze(text)["encoder"].norm, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(shares, lens.attribute(text), rtol=1e-4, atol=1e-6)
+
+
+def test_another_dtype_is_held_against_vectors_anew() -> None:
+    model = tiny.build("bert")
+    lens = normlens.load((model, None))
+    before = lens.analyze(IDS).attrs["vector_error"]
+    model.to(torch.bfloat16)
+    assert lens.analyze(IDS).attrs["vector_error"] != before

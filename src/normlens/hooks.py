@@ -51,7 +51,7 @@ def as_it_is(model: nn.Module) -> Iterator[None]:
     """
     for path, module in model.named_modules():
         hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-        if next(module.children(), None) is None and not all(map(_is_ours, hooks)):
+        if next(module.children(), None) is None and not all(map(is_ours, hooks)):
             raise UnsupportedArchitecture(
                 f"{path} carries a forward hook that isn't ours; it may change what the layer gives, unseen by normlens. "
                 "Remove the hook before the analysis."
@@ -85,7 +85,7 @@ def attention_types_kept(model: nn.Module) -> Iterator[None]:
             switching.set_attention_type("block_sparse")
 
 
-def _is_ours(hook: Any) -> bool:
+def is_ours(hook: Any) -> bool:
     """Whether a hook is part of normlens (the analysed model is then the one with k units, as was asked for).
 
     So are transformers' own, which change no number: for gradient checkpointing, and for outputs that were asked for once.

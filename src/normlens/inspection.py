@@ -21,7 +21,7 @@ from normlens.capture import asks_for_eager, attention_implementation, configs_o
 from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example
 from normlens.following.learning import Learner
-from normlens.hooks import as_it_is
+from normlens.hooks import as_it_is, is_ours
 from normlens.layout import Layout, lay_out
 from normlens.listening import Listening, by_observation, require_no_chance, require_same_output, through_interface
 from normlens.measuring import check_conservation, measure
@@ -104,7 +104,7 @@ class Inspector:
         InvalidInput
             If the model can't read the input.
         """
-        state = _state(self.body)
+        state = state_of(self.body)
         if state != self._state:  # another part took a part's place, or a setting was changed: look anew
             self._state = state
             self._known.clear()
@@ -269,10 +269,16 @@ def _shortened(example: Example) -> Example:
     return replace(example, tensors={**example.tensors, **watched})
 
 
-def _state(model: PreTrainedModel) -> object:
-    """What a model is made of, and every plain setting of its parts and configs that their code may read."""
-    parts = [(id(part), _settings(part)) for part in model.modules()]
-    return parts, [_settings(config) for config in configs_of(model)]
+def state_of(model: PreTrainedModel) -> object:
+    """What a model is made of but for its numbers: parts, hooks, dtype, and every plain setting that their code may read."""
+    parts = [(id(part), _functions(part), _settings(part)) for part in model.modules()]
+    return parts, model.dtype, [_settings(config) for config in configs_of(model)]
+
+
+def _functions(part: nn.Module) -> list[object]:
+    """Functions of others that run with a part, or in its place."""
+    hooks = (*part._forward_hooks.values(), *part._forward_pre_hooks.values(), vars(part).get("forward"))
+    return [hook for hook in hooks if not is_ours(hook)]
 
 
 def _settings(x: object) -> dict[str, object]:

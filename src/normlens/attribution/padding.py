@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from normlens.batching import is_ragged, length, pad
 from normlens.examples import Example
 from normlens.frozen.settings import plain_settings
+from normlens.inspection import state_of
 from normlens.measuring import TOLERANCE
 from normlens.positions import reads_padding
 
@@ -30,6 +31,7 @@ class Together:
     def __init__(self, model: PreTrainedModel, accepted: frozenset[str]) -> None:
         self.model, self.accepted = model, accepted
         self._holds: dict[tuple[tuple[str, ...], int], bool] = {}
+        self._state: object = None
 
     def batches(self, examples: Sequence[Example], size: int, *, ragged: bool = True) -> Iterator[list[int]]:
         """Index lists of examples that may run together, at most ``size`` each; similar lengths side by side.
@@ -43,6 +45,10 @@ class Together:
         ragged
             Whether texts of different lengths may be padded; not if somebody reads the output who can't tell padding.
         """
+        state = state_of(self.model)
+        if state != self._state:
+            self._state = state
+            self._holds.clear()
         order = sorted(range(len(examples)), key=lambda k: (sorted(examples[k].tensors), _shape(examples[k])))
         part: list[int] = []
         for k in order:

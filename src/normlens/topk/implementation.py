@@ -138,8 +138,7 @@ def _attention(
         options["log_norms"] = settings.cached_norms.log_norms(value, _projection(settings, module).factors())
     options["dropout"] = float(dropout) if module.training else 0.0
     output = topk_attention(query, key, value, mask, k=k, by=settings.by, renormalise=settings.renormalise, **options)
-    output = output.transpose(1, 2).contiguous()
-    return output if options["log_norms"] is None else _projection(settings, module).expecting(output)
+    return output.transpose(1, 2).contiguous()
 
 
 def _projection(settings: Settings, module: nn.Module) -> Projection:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
+from functools import cache
 from typing import Any
 from weakref import ref
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -15,12 +15,13 @@ from normlens.anatomy import Block, working_precision
 from normlens.capture import capturing
 from normlens.errors import UnsupportedArchitecture
 from normlens.precision import full_precision
-from normlens.topk.arrival import Way, follow
-from normlens.topk.fingerprints import fingerprint, same_fingerprint
 from normlens.topk.selection import log_vector_norms, projection_factors
 from normlens.tracing import Tracer
 from normlens.tracing.follower import Followed, Follower
 from normlens.tracing.steps import Call, Constants
+
+_PLAIN = (bool, int, float, str, list, tuple, dict, set, type(None))
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
 class Projection:
@@ -35,11 +36,6 @@ class Projection:
     weight
         What attention's output went into there, ``(head * head_dim, d)``.
 
-    Attributes
-    ----------
-    home
-        Path, in ``part``, of the innermost module that both attention and its projection run in.
-
     Raises
     ------
     UnsupportedArchitecture
@@ -49,55 +45,35 @@ class Projection:
     def __init__(self, part: nn.Module, block: Block, weight: Float[Tensor, "heads_x_head_dim d"]) -> None:
         self._part, self._heads = ref(part), block.call.output.shape[2]
         self._path, self._name, self._transposed = _place_of(weight, part, block.path)
-        self.home = _common(block.path, self._path)
-        self._known: tuple[Int[Tensor, "segment word"], Tensor] | None = None
-        self._measured: Tensor | None = None
-        self._ways: list[Way] = []
+        self._chain = _chain(block.path, self._path)
+        self._made_of = [_made_of(part.get_submodule(path)) for path in self._chain]
+        self._known: tuple[Tensor, Tensor] | None = None
 
     def factors(self) -> Float[Tensor, "head rank head_dim"]:
         """The factors of the projection as it is now; the same tensor as before if that holds the same numbers."""
-        weight = self._measured = self._weight()
-        seen = fingerprint(weight.T if self._transposed else weight, 0 if self._transposed else 1)
-        if self._known is None or not same_fingerprint(self._known[0], seen):
-            self._known = seen, projection_factors(working_precision(weight), self._heads)
-        return self._known[1]
+        weight = self._weight()
+        known, seen = self._known, fingerprint(weight)
+        if known is None or not same_fingerprint(known[0], seen):
+            known = self._known = seen, projection_factors(working_precision(weight), self._heads)
+        return known[1]
 
     def log_norms(self, value: Float[Tensor, "batch kv_head source head_dim"]) -> Float[Tensor, "batch head source"]:
         """log‖f(x)‖ of every source and head, from value vectors (cached ones too)."""
         with torch.no_grad():
             return log_vector_norms(value, self.factors())
 
-    def expecting(self, output: Tensor) -> Tensor:
-        """Attention's output, which is refused if it goes elsewhere than into this projection as it was for `factors`."""
-        assert self._measured is not None
-        self._ways.append(Way(self._path, self._measured))
-        self._measured = None
-        return follow(output, self._ways[-1])
-
-    def begin(self, home: nn.Module, given: Any) -> None:
-        """Before the module at `home` runs: forget outputs of attention that was run by itself; a forward pre-hook."""
-        self._ways = []
-
-    def end(self, home: nn.Module, given: Any, output: Any) -> None:
-        """After the module at `home` has run: a forward hook, with ``output`` None if it raised."""
-        ways, self._ways = self._ways, []
-        for way in ways:
-            if output is None:
-                way.over = True
-            else:
-                way.end()
-
     def _weight(self) -> Float[Tensor, "heads_x_head_dim d"]:
         part = self._part()
         assert part is not None
         try:
+            made_of = [_made_of(part.get_submodule(path)) for path in self._chain]
             parameter = part.get_submodule(self._path)._parameters[self._name]
         except (AttributeError, KeyError):
-            parameter = None
-        if parameter is None or parameter.is_meta:
+            made_of, parameter = [], None
+        if parameter is None or parameter.is_meta or made_of != self._made_of:
             raise UnsupportedArchitecture(
-                f"{self._path} holds no parameter {self._name!r} with numbers any more: the model has changed since "
-                "by='norm' watched it. Call undo(), merge adapters, then use() again."
+                f"{self._path} is no longer the output projection that by='norm' saw run, or has no numbers: the model has "
+                "changed. Call undo(), merge adapters, then use() again."
             )
         weight = parameter.detach()
         return weight.T if self._transposed else weight
@@ -177,21 +153,54 @@ def _require_projection(block: Block) -> None:
 
 
 def _place_of(weight: Tensor, part: nn.Module, attention: str) -> tuple[str, str, bool]:
-    """Path of the module that holds a weight, the parameter's name, and whether it is transposed there."""
+    """Path of the module that holds a weight, the parameter's name, and whether it is transposed there.
+
+    Of several modules that share it (an encoder's and a decoder's), the nearest to attention.
+    """
+    found: list[tuple[str, str, bool]] = []
     for path, module in part.named_modules():
         for name, parameter in module._parameters.items():
             if parameter is None or parameter.data_ptr() != weight.data_ptr() or parameter.ndim != 2:
                 continue
             for transposed, seen in ((False, parameter), (True, parameter.T)):
                 if seen.shape == weight.shape and seen.stride() == weight.stride():
-                    return path, name, transposed
-    raise UnsupportedArchitecture(
-        f"{attention}: its output projection is no parameter of the model but computed when it runs; ‖f(x)‖ can't follow "
-        "its changes. Choose sources by='weight' instead."
-    )
+                    found.append((path, name, transposed))
+    if not found:
+        raise UnsupportedArchitecture(
+            f"{attention}: its output projection is no parameter of the model but computed when it runs; ‖f(x)‖ can't "
+            "follow its changes. Choose sources by='weight' instead."
+        )
+    return min(found, key=lambda place: len(_chain(attention, place[0])))
 
 
-def _common(one: str, other: str) -> str:
-    """The path of the innermost module that two paths lie in."""
-    pairs = zip(one.split("."), other.split("."), strict=False)
-    return ".".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+def _chain(attention: str, projection: str) -> list[str]:
+    """Paths of the modules around a projection, itself included, that attention itself doesn't run in."""
+    parts = projection.split(".")
+    paths = [".".join(parts[: n + 1]) for n in range(len(parts))]
+    return [path for path in paths if path != attention and not attention.startswith(f"{path}.")]
+
+
+def _made_of(module: nn.Module) -> object:
+    """What decides what a module does, but for its weights: an adapter that is put on or switched on shows here."""
+    own = {name: x for name, x in vars(module).items() if name not in _OF_EVERY_MODULE}
+    settings = {name: repr(x) for name, x in own.items() if isinstance(x, _PLAIN)}
+    return type(module), settings, vars(module).get("forward")
+
+
+def fingerprint(weight: Float[Tensor, "heads_x_head_dim d"]) -> Float[Tensor, " heads_x_head_dim"]:
+    """The product of a weight with a random vector, always the same one, at the cost of reading the weight once.
+
+    It differs where a row has changed by more than rounding. Torch's counter of versions costs nothing, but misses every
+    write through ``.data``.
+    """
+    return weight.detach() @ _direction(weight.shape[1], weight.dtype, weight.device)
+
+
+@cache
+def _direction(size: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, " d"]:
+    return torch.randn(size, generator=torch.Generator().manual_seed(0)).to(device, dtype)
+
+
+def same_fingerprint(one: Tensor, other: Tensor) -> bool:
+    """Whether two are equal, bit by bit; on different devices or of other dtypes they aren't."""
+    return one.device == other.device and one.dtype == other.dtype and torch.equal(one, other)

@@ -184,10 +184,6 @@ class TopKUse:
         if self._norms_wanted & inside:
             for module, projection in find_projections(part, inputs).items():
                 SETTINGS[module].projection = projection
-                if module in self._norms_wanted:
-                    home = part.get_submodule(projection.home)
-                    self._hooks.append(home.register_forward_pre_hook(projection.begin))
-                    self._hooks.append(home.register_forward_hook(projection.end, always_call=True))
 
     def _spare_masks(self, own: list[Settings], text: bool, agrees: Callable[[str], bool]) -> None:
         """Leave causal masks out from now on, where the whole model was compared without them and agreed."""
