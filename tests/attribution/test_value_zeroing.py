@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 import normlens
 from normlens.attribution.value_zeroing import cosine_distance
 from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.inspection import state_of
 
 PLACES = {
     "bert": ("encoder.layer.{}", "encoder.layer.{}.attention.self.value"),
@@ -115,6 +116,7 @@ def test_a_layer_that_hides_its_attention_is_refused(monkeypatch: pytest.MonkeyP
         return outputs[0].repeat(copies, 1, 1)
 
     monkeypatch.setattr(layer, "forward", remembering)
+    monkeypatch.setattr(lens._inspector, "_state", state_of(lens._inspector.body))  # as if it had always been so
     with pytest.raises(UnsupportedArchitecture, match="0 times"):
         lens.attribute(TEXT, method="value_zeroing")
 
@@ -122,10 +124,11 @@ def test_a_layer_that_hides_its_attention_is_refused(monkeypatch: pytest.MonkeyP
 def test_only_layers_run_again_and_many_sources_at_a_time(lens_of) -> None:
     """Ten tokens, four at a time: the run itself, one check, three runs of copies for each layer."""
     lens, calls = lens_of("bert"), []
-    lens.attribute(TEXT, method="value_zeroing")
     layers = list(lens.model.encoder.layer)
     handles = [layer.register_forward_hook(lambda *given: calls.append(len(given[2]))) for layer in layers]
     handles.append(lens.model.embeddings.register_forward_hook(lambda *given: calls.append(0)))
+    lens.attribute(TEXT, method="value_zeroing")  # the hooks are new, so the model is looked at anew
+    calls.clear()
     lens.attribute([*TEXT, 12, 13, 14, 15], method="value_zeroing", chunk_size=4)
     for handle in handles:
         handle.remove()

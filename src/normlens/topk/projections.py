@@ -163,7 +163,7 @@ def _place_of(weight: Tensor, part: nn.Module, attention: str) -> tuple[str, str
             if parameter is None or parameter.data_ptr() != weight.data_ptr() or parameter.ndim != 2:
                 continue
             for transposed, seen in ((False, parameter), (True, parameter.T)):
-                if seen.shape == weight.shape and seen.stride() == weight.stride():
+                if seen.shape == weight.shape and seen.stride() == weight.stride() and torch.equal(seen, weight):
                     found.append((path, name, transposed))
     if not found:
         raise UnsupportedArchitecture(
