@@ -93,7 +93,7 @@ def test_a_hook_that_is_put_on_after_an_analysis_is_seen() -> None:
     lens = normlens.load((model, None))
     analysed(lens, through="block")
     model.encoder.layer[0].attention.output.register_forward_hook(lambda module, args, output: output * 2)
-    analysed(lens, through="block")
+    assert_like_a_fresh_lens(lens, through="block")
 
 
 def test_what_stays_the_same_is_inspected_once(monkeypatch: pytest.MonkeyPatch) -> None:

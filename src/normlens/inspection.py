@@ -17,23 +17,22 @@ from transformers import PreTrainedModel
 
 from normlens.anatomy import BlockAnatomy, describe, require_attention_scope
 from normlens.batching import pad
-from normlens.capture import asks_for_eager, attention_implementation, configs_of, has_interface
+from normlens.capture import asks_for_eager, attention_implementation, has_interface
 from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example
 from normlens.following.learning import Learner
-from normlens.hooks import as_it_is, is_ours
+from normlens.hooks import as_it_is
 from normlens.layout import Layout, lay_out
 from normlens.listening import Listening, by_observation, require_no_chance, require_same_output, through_interface
 from normlens.measuring import check_conservation, measure
 from normlens.positions import counts_from_padding
 from normlens.precision import full_precision
+from normlens.state import state_of
 from normlens.tracing import Tracer, unheard
 from normlens.tracing.layers import LayerFinder
 from normlens.verification import verify_pairs
 
 _WATCHED_LENGTH = 64  # tokens of the run that is watched before anything is measured
-
-_OURS = ("training", "use_cache")  # what is switched while we run a model
 
 Result = TypeVar("Result")
 
@@ -267,20 +266,3 @@ def _shortened(example: Example) -> Example:
         n: x.repeat(2)[: max(2, min(len(x), _WATCHED_LENGTH))] for n, x in example.tensors.items() if x.ndim == 1
     }
     return replace(example, tensors={**example.tensors, **watched})
-
-
-def state_of(model: PreTrainedModel) -> object:
-    """What a model is made of but for its numbers: parts, hooks, dtype, and every plain setting that their code may read."""
-    parts = [(id(part), _functions(part), _settings(part)) for part in model.modules()]
-    return parts, model.dtype, [_settings(config) for config in configs_of(model)]
-
-
-def _functions(part: nn.Module) -> list[object]:
-    """Functions of others that run with a part, or in its place."""
-    hooks = (*part._forward_hooks.values(), *part._forward_pre_hooks.values(), vars(part).get("forward"))
-    return [hook for hook in hooks if not is_ours(hook)]
-
-
-def _settings(x: object) -> dict[str, object]:
-    plain = (bool, int, float, str, type(None))
-    return {n: v for n, v in vars(x).items() if isinstance(v, plain) and n not in _OURS and not n.startswith("_")}

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 import normlens
 from normlens.attribution.value_zeroing import cosine_distance
 from normlens.errors import InvalidInput, UnsupportedArchitecture
-from normlens.inspection import state_of
+from normlens.state import state_of
 
 PLACES = {
     "bert": ("encoder.layer.{}", "encoder.layer.{}.attention.self.value"),

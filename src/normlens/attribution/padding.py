@@ -12,9 +12,9 @@ from transformers import PreTrainedModel
 from normlens.batching import is_ragged, length, pad
 from normlens.examples import Example
 from normlens.frozen.settings import plain_settings
-from normlens.inspection import state_of
 from normlens.measuring import TOLERANCE
 from normlens.positions import reads_padding
+from normlens.state import state_of
 
 
 class Together:

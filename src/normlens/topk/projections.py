@@ -15,13 +15,11 @@ from normlens.anatomy import Block, working_precision
 from normlens.capture import capturing
 from normlens.errors import UnsupportedArchitecture
 from normlens.precision import full_precision
+from normlens.state import made_of
 from normlens.topk.selection import log_vector_norms, projection_factors
 from normlens.tracing import Tracer
 from normlens.tracing.follower import Followed, Follower
 from normlens.tracing.steps import Call, Constants
-
-_PLAIN = (bool, int, float, str, list, tuple, dict, set, type(None))
-_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
 class Projection:
@@ -46,7 +44,7 @@ class Projection:
         self._part, self._heads = ref(part), block.call.output.shape[2]
         self._path, self._name, self._transposed = _place_of(weight, part, block.path)
         self._chain = _chain(block.path, self._path)
-        self._made_of = [_made_of(part.get_submodule(path)) for path in self._chain]
+        self._around = [made_of(part.get_submodule(path)) for path in self._chain]
         self._known: tuple[Tensor, Tensor] | None = None
 
     def factors(self) -> Float[Tensor, "head rank head_dim"]:
@@ -66,11 +64,11 @@ class Projection:
         part = self._part()
         assert part is not None
         try:
-            made_of = [_made_of(part.get_submodule(path)) for path in self._chain]
+            around = [made_of(part.get_submodule(path)) for path in self._chain]
             parameter = part.get_submodule(self._path)._parameters[self._name]
         except (AttributeError, KeyError):
-            made_of, parameter = [], None
-        if parameter is None or parameter.is_meta or made_of != self._made_of:
+            around, parameter = [], None
+        if parameter is None or parameter.is_meta or around != self._around:
             raise UnsupportedArchitecture(
                 f"{self._path} is no longer the output projection that by='norm' saw run, or has no numbers: the model has "
                 "changed. Call undo(), merge adapters, then use() again."
@@ -178,13 +176,6 @@ def _chain(attention: str, projection: str) -> list[str]:
     parts = projection.split(".")
     paths = [".".join(parts[: n + 1]) for n in range(len(parts))]
     return [path for path in paths if path != attention and not attention.startswith(f"{path}.")]
-
-
-def _made_of(module: nn.Module) -> object:
-    """What decides what a module does, but for its weights: an adapter that is put on or switched on shows here."""
-    own = {name: x for name, x in vars(module).items() if name not in _OF_EVERY_MODULE}
-    settings = {name: repr(x) for name, x in own.items() if isinstance(x, _PLAIN)}
-    return type(module), settings, vars(module).get("forward")
 
 
 def fingerprint(weight: Float[Tensor, "heads_x_head_dim d"]) -> Float[Tensor, " heads_x_head_dim"]:
