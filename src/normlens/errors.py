@@ -29,5 +29,9 @@ class ConservationError(NormLensError):
     """Contributions don't add up to what the module produced; the message names the module and the size of the gap."""
 
 
+class OutOfMemory(NormLensError, MemoryError):
+    """Memory is full; the message says how much was asked for and what to reduce."""
+
+
 class UnknownOperation(UnsupportedArchitecture):
     """The frozen model met an operation outside the closed list of design rules; the message names it."""

@@ -25,6 +25,7 @@ from normlens.hooks import as_it_is
 from normlens.layout import Layout, lay_out
 from normlens.listening import Listening, by_observation, require_no_chance, require_same_output, through_interface
 from normlens.measuring import check_conservation, measure
+from normlens.memory import is_out_of_memory
 from normlens.positions import counts_from_padding
 from normlens.precision import full_precision
 from normlens.state import state_of
@@ -240,6 +241,8 @@ class Inspector:
         try:
             return self._forward(inputs)
         except (ValueError, TypeError, RuntimeError, AttributeError, LookupError, NotImplementedError) as error:
+            if is_out_of_memory(error):
+                raise
             raise InvalidInput(
                 f"{type(self.model).__name__} could not read {', '.join(inputs)}: {error}. It may need further inputs than "
                 "texts, token ids or one image, which analyze() doesn't give."

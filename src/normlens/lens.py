@@ -23,6 +23,7 @@ from normlens.following.pushing import rule_for
 from normlens.frozen.call import Product
 from normlens.inspection import Inspector
 from normlens.loading import LoadedModel, load_model
+from normlens.memory import memory_explained
 from normlens.recording import Reduction
 from normlens.reducing import named_reduction
 from normlens.running import Runner
@@ -268,7 +269,8 @@ class Lens:
             if one is missing or (target is missing and targets is not None):
                 raise InvalidInput("Inputs and targets are not equally many; expected one target for each input.")
             try:
-                example = self._maker.make(one, None if targets is None else target, generate)
+                with memory_explained():
+                    example = self._maker.make(one, None if targets is None else target, generate)
             except InvalidInput as reason:
                 if not several:
                     raise

@@ -17,6 +17,7 @@ from normlens.following.pushing import pushing
 from normlens.frozen.call import Product
 from normlens.inspection import Inspector, kind_of
 from normlens.measuring import ALL_SCOPES, TOLERANCE, Push, check_conservation, measure
+from normlens.memory import memory_explained
 from normlens.positions import reads_padding
 from normlens.precision import full_precision
 from normlens.recording import Recorder, Reduction
@@ -38,6 +39,7 @@ class Runner:
         self.inspector = inspector
         self.model = inspector.model
 
+    @memory_explained()
     @full_precision()
     def run(
         self,

@@ -17,6 +17,7 @@ from normlens.attribution.requests import Question, require_plain_model
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput
 from normlens.examples import Example
+from normlens.memory import memory_explained
 from normlens.precision import full_precision
 from normlens.running import Runner
 
@@ -77,13 +78,24 @@ class Attributor:
         require_plain_model(self.model)
         texts = self._texts(examples, question)
         while window := list(itertools.islice(texts, _WINDOW * batch_size)):
-            done: dict[int, xr.DataArray] = {}
-            ragged = not any(callable(text.target) for text in window)  # a function of the output reads where it likes
-            for part in self._together.batches([text.example for text in window], batch_size, ragged=ragged):
-                results = self._run([window[k] for k in part], question)
-                for k, result in zip(part, results, strict=True):
-                    done[k] = result.assign_attrs({**attributes(window[k].example), **result.attrs})
-            yield from (done[k] for k in range(len(window)))
+            yield from self._of_window(window, question, batch_size, attributes)
+
+    @memory_explained()
+    def _of_window(
+        self,
+        window: Sequence[_Text],
+        question: Question,
+        batch_size: int,
+        attributes: Callable[[Example], dict[str, Any]],
+    ) -> list[xr.DataArray]:
+        """The results of a few batches of texts, in order."""
+        done: dict[int, xr.DataArray] = {}
+        ragged = not any(callable(text.target) for text in window)  # a function of the output reads where it likes
+        for part in self._together.batches([text.example for text in window], batch_size, ragged=ragged):
+            results = self._run([window[k] for k in part], question)
+            for k, result in zip(part, results, strict=True):
+                done[k] = result.assign_attrs({**attributes(window[k].example), **result.attrs})
+        return [done[k] for k in range(len(window))]
 
     @full_precision()
     def _run(self, texts: Sequence[_Text], question: Question) -> list[xr.DataArray]:

@@ -22,6 +22,7 @@ from normlens.frozen.running import refuse_inference_mode
 from normlens.frozen.sites import hooked
 from normlens.frozen.sources import is_part, source_modules
 from normlens.hooks import entered_and_left
+from normlens.memory import is_out_of_memory
 from normlens.precision import double
 
 
@@ -99,9 +100,11 @@ class Embedded:
         try:
             with torch.enable_grad():
                 return [x.detach() for x in captum.attribute(vectors, **options)]
-        except (NormLensError, torch.OutOfMemoryError):
+        except NormLensError:
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             raise UnsupportedArchitecture(
                 f"{type(self.target.subject.model).__name__}: the target has no gradient at the embeddings: {error}. "
                 "Use method='decompx'."

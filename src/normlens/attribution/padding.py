@@ -13,6 +13,7 @@ from normlens.batching import is_ragged, length, pad
 from normlens.examples import Example
 from normlens.frozen.settings import plain_settings
 from normlens.measuring import TOLERANCE
+from normlens.memory import is_out_of_memory
 from normlens.positions import reads_padding
 from normlens.state import state_of
 
@@ -81,7 +82,9 @@ class Together:
         """Whether the two texts give what each gives alone, in all that the model returns; again at twice the length."""
         try:
             together, alone = self._run(pair), [self._run([example]) for example in pair]
-        except Exception:  # what the model can't read is reported when it is to be explained
+        except Exception as error:  # what the model can't read is reported when it is to be explained
+            if is_out_of_memory(error):
+                raise
             return False
         allowed = 100 * TOLERANCE.get(self.model.dtype, TOLERANCE[torch.float32])
         for row, output in enumerate(alone):

@@ -23,6 +23,7 @@ from normlens.examples import Example
 from normlens.frozen.settings import plain_settings
 from normlens.hooks import entered_and_left
 from normlens.inspection import Inspector
+from normlens.memory import is_out_of_memory
 from normlens.running import Runner
 
 
@@ -83,9 +84,11 @@ class Subject:
         try:
             with plain_settings(self.model):
                 return self.model(**inputs)
-        except (NormLensError, torch.OutOfMemoryError):
+        except NormLensError:
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             given = ", ".join(f"{name} {tuple(x.shape)}" for name, x in inputs.items())
             alone = " Some models read one text at a time only: batch_size=1." if len(self) > 1 else ""
             raise InvalidInput(

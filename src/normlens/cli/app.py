@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -50,7 +51,7 @@ class Commands(TyperGroup):
             With code 2 after a :class:`NormLensError`.
         """
         try:
-            found = super().invoke(ctx)
+            found = _invoked(super().invoke, ctx)
             if sys.stdout is not None:
                 sys.stdout.flush()
             return found
@@ -63,6 +64,17 @@ class Commands(TyperGroup):
             show_error("The results could not be written: no space is left. Nothing more was printed.")
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed is lost
             raise typer.Exit(BAD_INPUT) from None
+
+
+def _invoked(invoke: Callable[[Any], Any], ctx: Any) -> Any:
+    """What a command returns; a full memory is told as such."""
+    try:
+        return invoke(ctx)
+    except (MemoryError, RuntimeError):
+        from normlens.memory import memory_explained
+
+        with memory_explained():
+            raise
 
 
 app = typer.Typer(

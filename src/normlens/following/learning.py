@@ -25,6 +25,7 @@ from normlens.frozen.running import frozen_run
 from normlens.frozen.sites import first_tensor
 from normlens.layers import LayerAnatomy, LayerCall
 from normlens.measuring import TOLERANCE, check_conservation, measure
+from normlens.memory import is_out_of_memory
 
 
 class Learner:
@@ -50,9 +51,9 @@ class Learner:
             self._layers[id(block)] = layer
         except (UnsupportedArchitecture, UnknownOperation) as reason:
             self._obstacles[id(block)] = str(reason)
-        except torch.OutOfMemoryError:
-            raise
         except FAILURES as error:
+            if is_out_of_memory(error):
+                raise
             self._obstacles[id(block)] = f"{path} can't be run again by itself ({type(error).__name__}: {error})"
         finally:
             block.layer = None

@@ -29,6 +29,7 @@ from normlens.frozen.directions import Forward, tangent
 from normlens.frozen.running import FrozenRun, frozen_run
 from normlens.frozen.sites import first_tensor
 from normlens.layers import BlockScope, LayerAnatomy
+from normlens.memory import is_out_of_memory
 from normlens.norms import conservation_error, mixing_ratio
 
 _POSITIONS = 2048  # vectors of one run, where no chunk size is given
@@ -182,9 +183,11 @@ class Pusher:
         """Say what can be done where a layer that could be run again can't be any more."""
         try:
             yield
-        except (NormLensError, torch.OutOfMemoryError):
+        except NormLensError:
             raise
         except FAILURES as error:
+            if is_out_of_memory(error):
+                raise
             raise UnsupportedArchitecture(
                 f"{self._known.path} can't be run again on {targets} of {self._start.shape[1]} targets "
                 f"({type(error).__name__}: {error}). Leave chunk_size out, or follow contributions through='attention' only."

@@ -20,6 +20,7 @@ from normlens.frozen.settings import activation_modules, constant_parameters, pl
 from normlens.frozen.sites import Side, Site, hooked, sites, submodule
 from normlens.frozen.sources import is_part, source_modules
 from normlens.hooks import switches_attention
+from normlens.memory import is_out_of_memory
 
 SEQUENCE_FIRST = "XLNet"
 _MODULE_CALL = nn.Module._call_impl.__code__
@@ -190,10 +191,10 @@ def _inputs_blamed(run: FrozenRun) -> Iterator[None]:
     """Turn an error into one about the inputs if the plain model can't read them either; let all others pass."""
     try:
         yield
-    except (NormLensError, torch.OutOfMemoryError):
+    except NormLensError:
         raise
-    except Exception:
-        if run.inputs is not None:
+    except Exception as error:
+        if run.inputs is not None and not is_out_of_memory(error):
             _require_readable(run.model, run.inputs)
         raise
 
@@ -203,6 +204,8 @@ def _require_readable(model: PreTrainedModel, inputs: Mapping[str, Any]) -> None
         with torch.no_grad(), plain_settings(model):
             model(**inputs)
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         given = [
             f"{name} {tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}" for name, x in inputs.items()
         ]

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from normlens.capture import attention_implementation
 from normlens.errors import NormLensError, UnsupportedArchitecture
 from normlens.measuring import TOLERANCE
+from normlens.memory import is_out_of_memory
 from normlens.precision import full_precision
 
 _COMPARED_LENGTH = 16
@@ -76,6 +77,8 @@ class FirstRuns:
         except NormLensError:
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             raise UnsupportedArchitecture(
                 f"{type(part).__name__} could not be run with the beginning of {', '.join(inputs)} alone, to be compared "
                 f"with its eager attention: {error}"
