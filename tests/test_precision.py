@@ -166,3 +166,43 @@ def test_the_last_of_two_threads_puts_settings_back() -> None:
     left.set()
     other.join()
     assert settings() == before
+
+
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+@pytest.mark.parametrize("allow_tf32", [True, False])
+def test_every_switch_of_torch_can_be_read_inside_and_is_put_back(precision: str, allow_tf32: bool) -> None:
+    backends: Any = torch.backends
+
+    def switches() -> tuple[Any, ...]:
+        older = backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32, torch.get_float32_matmul_precision()
+        return settings(), backends.fp32_precision, backends.cudnn.fp32_precision, older
+
+    before = switches()
+    try:
+        torch.set_float32_matmul_precision(precision)
+        backends.cudnn.allow_tf32 = allow_tf32
+        asked = switches()
+        with full_precision():
+            assert switches()[-1] == (False, False, "highest")
+            with backends.cudnn.flags(enabled=False, allow_tf32=False):
+                assert switches()[-1] == (False, False, "highest")
+        assert switches() == asked
+    finally:
+        torch.set_float32_matmul_precision(before[-1][-1])
+        backends.cudnn.allow_tf32 = before[-1][0]
+
+
+def test_switches_that_contradict_each_other_and_those_that_are_inherited_are_put_back() -> None:
+    backends: Any = torch.backends
+    with fast_products():
+        backends.cuda.matmul.fp32_precision = "ieee"  # torch's own reader of the older switch raises from here on
+        backends.fp32_precision, backends.mkldnn.rnn.fp32_precision = "tf32", "none"
+        try:
+            asked = settings()
+            with full_precision():
+                assert (set(settings()), backends.fp32_precision) == ({"ieee"}, "ieee")
+            assert settings() == asked
+            backends.fp32_precision = "ieee"
+            assert backends.mkldnn.rnn.fp32_precision == "ieee"  # it still inherits
+        finally:
+            backends.fp32_precision = "none"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -18,7 +19,16 @@ from torch import Tensor
 
 _EXACT = "ieee"
 _LOCK = threading.Lock()
-_BEFORE: list[list[str]] = []  # what the settings were before each context that is open, in any thread
+_BEFORE: list[_Settings] = []  # what the settings were before each context that is open, in any thread
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """Torch's switches for float32: those by operation, and the older ones, whose readers raise if the two disagree."""
+
+    by_operation: tuple[str, ...]
+    matmul_precision: str
+    cudnn_allow_tf32: bool
 
 
 @contextmanager
@@ -61,9 +71,8 @@ def _has_float64(device_type: str) -> bool:
 
 def _enter() -> None:
     with _LOCK:
-        _BEFORE.append([part.fp32_precision for part in _parts()])
-        for part in _parts():
-            part.fp32_precision = _EXACT
+        _BEFORE.append(_settings())
+        _set(_Settings((_EXACT,) * len(_parts()), "highest", False))
 
 
 def _leave() -> None:
@@ -71,15 +80,43 @@ def _leave() -> None:
         first = _BEFORE[0]
         _BEFORE.pop()
         if not _BEFORE:
-            for part, value in zip(_parts(), first, strict=True):
-                part.fp32_precision = value
+            _set(first)
+
+
+def _settings() -> _Settings:
+    """The switches as they are; those by operation are left changed, so that the others can be read."""
+    backends: Any = torch.backends
+    by_operation = tuple(map(_taken, _parts()))
+    matmul_precision = torch.get_float32_matmul_precision()
+    backends.cudnn.conv.fp32_precision = backends.cudnn.rnn.fp32_precision = "tf32"
+    try:
+        cudnn_allow_tf32 = backends.cudnn.allow_tf32
+    except RuntimeError:  # it says no, which those of the operations contradict
+        cudnn_allow_tf32 = False
+    return _Settings(by_operation, matmul_precision, cudnn_allow_tf32)
+
+
+def _taken(part: Any) -> str:
+    """A switch's own value; it is left at "none", so that what inherits it shows its own, too."""
+    value: str = part.fp32_precision
+    part.fp32_precision = "none"
+    return value
+
+
+def _set(settings: _Settings) -> None:
+    """The older switches first: they change those by operation."""
+    backends: Any = torch.backends
+    torch.set_float32_matmul_precision(settings.matmul_precision)
+    backends.cudnn.allow_tf32 = settings.cudnn_allow_tf32
+    for part, value in zip(_parts(), settings.by_operation, strict=True):
+        part.fp32_precision = value
 
 
 def _parts() -> list[Any]:
-    """What of torch has a setting of its own."""
+    """What of torch has a setting of its own; what others inherit comes first."""
     backends: Any = torch.backends
     cuda, cudnn, cpu = backends.cuda, backends.cudnn, backends.mkldnn
-    return [cuda.matmul, cudnn.conv, cudnn.rnn, cpu.matmul, cpu.conv, cpu.rnn]
+    return [backends, cudnn, cuda.matmul, cudnn.conv, cudnn.rnn, cpu.matmul, cpu.conv, cpu.rnn]
 
 
 def _device_types() -> set[str]:
