@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from architectures import tiny
+from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers.models import WordLevel
+from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedTokenizerFast
 
 import normlens
 from normlens.analysis import Group
@@ -33,15 +38,60 @@ def close(found: xr.DataArray, expected: xr.DataArray) -> bool:
     return np.allclose(found.transpose(*expected.dims).values, expected.values, atol=2e-5)
 
 
+def by_hand(whole: xr.Dataset, name: str) -> dict[str, xr.DataArray]:
+    """Sums of a map over the sources of each category, as docs/concepts.md defines them."""
+    categories, position = whole["source_category"].values, np.arange(whole.sizes["source"])
+    chosen = {
+        "special": categories == "special",
+        "first token": position == 0,
+        "punctuation": (categories == "punctuation") & (position > 0),
+        "other": (categories == "other") & (position > 0),
+    }
+    return {category: whole[name].isel(source=np.flatnonzero(here)).sum("source") for category, here in chosen.items()}
+
+
 def test_category_sums(reader: normlens.Lens, whole: Group, chunk_size: int | None) -> None:
     data = reduced(reader, "categories", chunk_size)
-    categories = whole.data["source_category"].values
     for name in LONG:
-        for category in ("special", "punctuation", "other"):
-            expected = whole.data[name].isel(source=np.flatnonzero(categories == category)).sum("source")
+        for category, expected in by_hand(whole.data, name).items():
             assert close(data[f"{name}_sum"].sel(category=category), expected), (name, category)
+        assert close(data[f"{name}_total"], whole.data[name].sum("source"))
+    assert float(data["weight_sum"].sel(category="first token").min()) > 0  # [CLS]
     assert not set(LONG) & set(data.data_vars)
     assert "source" not in data.dims
+
+
+def wordy(*specials: str, frame: str) -> PreTrainedTokenizerFast:
+    """A tokenizer of words and marks whose texts stand in a frame, such as "<s> $A"."""
+    names = [*specials, "<pad>", "<unk>", "the", "cat", "sat", "dog", ".", ","]
+    core = Tokenizer(WordLevel({name: k for k, name in enumerate(names)}, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
+    core.post_processor = TemplateProcessing(single=frame, special_tokens=[(s, names.index(s)) for s in specials])
+    marks = {"additional_special_tokens": list(specials)} if specials else {}
+    return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", unk_token="<unk>", **marks)
+
+
+FRAMES = {
+    "bert": wordy("[CLS]", "[SEP]", frame="[CLS] $A [SEP]"),
+    "gpt2": wordy(frame="$A"),
+    "llama": wordy("<s>", frame="<s> $A"),
+}
+
+
+@pytest.mark.parametrize("padding", ["left", "right"])
+@pytest.mark.parametrize("model_type", sorted(FRAMES))
+def test_categories_are_those_of_whole_maps_wherever_the_padding_is(model_type: str, padding: str) -> None:
+    lens = normlens.load((tiny.build(model_type), FRAMES[model_type]))
+    texts = [". the cat sat, the dog sat.", "the cat", ", the dog sat"]
+    options = {"padding": padding, "progress": False, "batch_size": 3}
+    for text, found in zip(texts, lens.analyze(texts, reduce="categories", **options), strict=True):
+        (group,) = found.groups
+        whole = lens.analyze(text)[group].data
+        assert whole["source_token"].values[0] == {"bert": "[CLS]", "gpt2": text.split()[0], "llama": "<s>"}[model_type]
+        for name in (name for name in LONG if name in whole):
+            for category, expected in by_hand(whole, name).items():
+                assert close(found[group].data[f"{name}_sum"].sel(category=category), expected), (name, category)
+        assert found[group].data["weight_sum"].sel(category="first token").min() > 0
 
 
 def test_what_the_first_token_gets(reader: normlens.Lens, whole: Group, chunk_size: int | None) -> None:

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from normlens.errors import InvalidInput
 from normlens.words import (
+    SOURCE_CATEGORIES,
     categories,
     groups,
     joined_tokens,
@@ -21,7 +22,7 @@ from normlens.words import (
     merge_targets,
     merged_labels,
     readable_tokens,
-    source_categories,
+    sources_by_category,
     word_numbers,
 )
 
@@ -175,10 +176,16 @@ def test_minilm_pieces_get_the_words_of_its_own_pre_tokeniser():
         assert numbers(encoding["offset_mapping"], text, encoding["special_tokens_mask"]) == own, text
 
 
-def test_the_first_source_stands_alone_unless_it_is_special() -> None:
-    assert source_categories(["other", "other", "punctuation"]).tolist() == ["first token", "other", "punctuation"]
-    assert source_categories(["special", "other", "special"]).tolist() == ["special", "other", "special"]
-    assert source_categories([]).tolist() == []
+def test_a_special_first_source_is_in_both_of_its_categories() -> None:
+    def names(*categories: str) -> list[list[str]]:
+        members = sources_by_category(categories)
+        assert list(members) == list(SOURCE_CATEGORIES)
+        return [[name for name in members if members[name][k]] for k in range(len(categories))]
+
+    assert names("other", "other", "punctuation") == [["first token"], ["other"], ["punctuation"]]
+    assert names("punctuation", "other") == [["first token"], ["other"]]
+    assert names("special", "other", "special") == [["special", "first token"], ["other"], ["special"]]
+    assert names() == []
 
 
 def test_a_token_is_joined_unless_a_space_lies_between_even_one_that_it_owns() -> None:

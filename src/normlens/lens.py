@@ -150,10 +150,10 @@ class Lens:
             For gated feed-forwards: how a product of two factors that both depend on the contributions is split, half to
             each ("half"), by integrated gradients ("integrated"), or all to the "first" or "second".
         reduce
-            Keep no map of size head × target × source: "categories" (weight and norm per category of source), "sinks"
-            (what the first token gets), "edges" (the ten strongest sources of each target), "mean" (mean over heads),
-            or a function that takes one layer's maps (an ``xarray.Dataset``) and gives a smaller Dataset that still
-            has the dimension ``target``.
+            Keep no map of size head × target × source: "categories" (weight and norm per category of source, and of
+            all), "sinks" (what the first token gets), "edges" (the ten strongest sources of each target), "mean" (mean
+            over heads), or a function that takes one layer's maps (an ``xarray.Dataset``) and gives a smaller Dataset
+            that still has the dimension ``target``.
         chunk_size
             Compute attention this many targets at a time, so that no such map is ever made, and push this many sources
             at a time through the feed-forward.

@@ -13,7 +13,7 @@ import xarray as xr
 
 from normlens.errors import InvalidInput
 from normlens.layers import BLOCK_SCOPES
-from normlens.words import SOURCE_CATEGORIES, source_categories
+from normlens.words import sources_by_category
 
 _MAPS = ("weight", "norm", "norm_residual", "norm_layernorm", *(f"norm_{scope}" for scope in BLOCK_SCOPES))
 _EDGES = 10
@@ -39,19 +39,21 @@ def named_reduction(
 
 
 def category_sums(data: xr.Dataset) -> xr.Dataset:
-    """Weight and norm that each target takes from each of `SOURCE_CATEGORIES`, ``(..., target, category)``."""
-    found, maps = source_categories(data["source_category"]), data[_present(data)]
-    parts = [maps.isel(source=np.flatnonzero(found == name)).sum("source") for name in SOURCE_CATEGORIES]
-    summed = xr.concat(parts, dim=xr.Variable("category", list(SOURCE_CATEGORIES)))
-    return _per_target(data).assign({f"{name}_sum": summed[name] for name in summed.data_vars})
+    """Weight and norm that each target takes from each of `SOURCE_CATEGORIES`, ``(..., target, category)``, and in all.
+
+    A special first token counts in both of its categories, so that these may sum to more than the total.
+    """
+    members, maps = sources_by_category(data["source_category"]), data[_present(data)]
+    parts = [maps.isel(source=np.flatnonzero(chosen)).sum("source") for chosen in members.values()]
+    summed = xr.concat(parts, dim=xr.Variable("category", list(members)))
+    return _per_target(data).assign({f"{name}_sum": summed[name] for name in summed.data_vars} | _totals(maps))
 
 
 def first_token(data: xr.Dataset) -> xr.Dataset:
     """Weight and norm that each target takes from the first token (attention sinks), with the row's total."""
     maps = data[_present(data)]
-    first, total = maps.isel(source=0, drop=True), maps.sum("source")
-    first = first.rename({name: f"{name}_first" for name in maps.data_vars})
-    return xr.merge([_per_target(data), first, total.rename({name: f"{name}_total" for name in maps.data_vars})])
+    first = maps.isel(source=0, drop=True)
+    return _per_target(data).assign({f"{name}_first": first[name] for name in maps.data_vars} | _totals(maps))
 
 
 def strongest_edges(data: xr.Dataset) -> xr.Dataset:
@@ -67,6 +69,10 @@ def strongest_edges(data: xr.Dataset) -> xr.Dataset:
 def mean_maps(data: xr.Dataset) -> xr.Dataset:
     """The mean of α over heads beside the norms of the sum over heads, ``(target, source)``."""
     return data.drop_vars("weight").assign(weight_mean=data["weight"].mean("head")).drop_dims("head", errors="ignore")
+
+
+def _totals(maps: xr.Dataset) -> dict[str, xr.DataArray]:
+    return {f"{name}_total": x.sum("source") for name, x in maps.data_vars.items()}
 
 
 def _present(data: xr.Dataset) -> list[str]:

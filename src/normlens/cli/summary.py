@@ -99,11 +99,10 @@ def shares(group: Group, scope: str = "attention", head: int | None = None) -> x
     variable = NORMS[scope]
     if "weight_sum" in data:
         parts = _of_measures(data["weight_sum"].mean("head"), data[f"{variable}_sum"], "target")
-        total = parts.sum("category") + _elsewhere(data, scope)
+        total = _totals(data, variable) + _elsewhere(data, scope)
     elif "weight_first" in data:
-        totals = _of_measures(data["weight_total"].mean("head"), data[f"{variable}_total"], "target")
         first = _of_measures(data["weight_first"].mean("head"), data[f"{variable}_first"], "target")
-        parts, total = first.expand_dims(category=[FIRST]), totals + _elsewhere(data, scope)
+        parts, total = first.expand_dims(category=[FIRST]), _totals(data, variable) + _elsewhere(data, scope)
     elif {"target", "source"} <= set(data[variable].dims if variable in data else ()):
         given = _of_measures(*_maps(group, scope, head), "target")
         parts, total = _by_category(given, data), given.sum("source") + _elsewhere(data, scope, head)
@@ -207,11 +206,16 @@ def _maps(group: Group, scope: str, head: int | None) -> tuple[xr.DataArray, xr.
 
 def _by_category(given: xr.DataArray, data: xr.Dataset) -> xr.DataArray:
     """Sums ``(measure, category, layer)`` of ``(measure, layer, source)``."""
-    from normlens.statistics import sources_by_category
+    from normlens.words import sources_by_category
 
-    found = sources_by_category(data)
+    found = sources_by_category(data["source_category"])
     sums = [given.isel(source=np.flatnonzero(chosen)).sum("source") for chosen in found.values()]
     return xr.concat(sums, xr.Variable("category", list(found)), coords="minimal", compat="override")
+
+
+def _totals(data: xr.Dataset, variable: str) -> xr.DataArray:
+    """What a reduction kept of all sources together, ``(measure, layer)``."""
+    return _of_measures(data["weight_total"].mean("head"), data[f"{variable}_total"], "target")
 
 
 def _elsewhere(data: xr.Dataset, scope: str, head: int | None = None) -> xr.DataArray:

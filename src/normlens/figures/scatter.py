@@ -9,7 +9,7 @@ from normlens.errors import InvalidInput
 from normlens.figures.groups import require
 from normlens.figures.style import CATEGORY_COLOURS, CATEGORY_MARKERS, CATEGORY_TITLES, drawing_style, new_figure
 from normlens.statistics import mean_over_seeing_targets, rank_correlation
-from normlens.words import SOURCE_CATEGORIES, source_categories
+from normlens.words import SOURCE_CATEGORIES, sources_by_category
 
 _MOST_VECTOR_POINTS = 20_000
 
@@ -52,7 +52,8 @@ def alpha_against_norm(data: xr.Dataset, layer: int | None = None, head: int | N
     part = data.sel(chosen)
     alpha = mean_over_seeing_targets(part["weight"].transpose("layer", "head", "target", "source").values)
     norm = part["vector_norm"].transpose("layer", "head", "source").values
-    category = np.broadcast_to(source_categories(part["source_category"]), alpha.shape)
+    members = sources_by_category(part["source_category"])  # a point has one color: a special first token is special
+    category = np.broadcast_to(np.select(list(members.values()), list(members), "other"), alpha.shape)
     drawable = np.isfinite(alpha) & np.isfinite(norm) & (alpha > 0) & (norm > 0)
     if not drawable.any():
         raise InvalidInput("No source has both a positive weight and a positive ‖f(x)‖. Choose another layer or head.")

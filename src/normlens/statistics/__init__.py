@@ -15,7 +15,7 @@ from normlens.statistics.measures import (
     rank_correlation,
     share,
 )
-from normlens.statistics.text import ALL, sources_by_category, text_numbers
+from normlens.statistics.text import ALL, text_numbers
 
 __all__ = [
     "ALL",
@@ -33,6 +33,5 @@ __all__ = [
     "mean_over_targets",
     "rank_correlation",
     "share",
-    "sources_by_category",
     "text_numbers",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from normlens.errors import InvalidInput
@@ -19,7 +19,7 @@ from normlens.statistics.measures import (
     rank_correlation,
     share,
 )
-from normlens.words import SOURCE_CATEGORIES, source_categories
+from normlens.words import sources_by_category
 
 ALL = "all"
 """The category of a number that is about all tokens."""
@@ -62,24 +62,6 @@ def text_numbers(data: xr.Dataset, frequency: TokenFrequency | None = None) -> N
     numbers.update(_vector_norms(data, frequency))
     numbers.update(_per_scope(data, frequency))
     return numbers
-
-
-def sources_by_category(data: xr.Dataset) -> dict[str, Bool[np.ndarray, " source"]]:
-    """Tell which sources belong to each category.
-
-    Parameters
-    ----------
-    data
-        One group of an analysis with `source_category`.
-
-    Returns
-    -------
-    dict of str to array of bool, ``(source,)``
-        `SOURCE_CATEGORIES`. They share the sources out, but for a special first token: it is in "first token" too.
-    """
-    category = source_categories(data["source_category"])
-    chosen = {name: category == name for name in SOURCE_CATEGORIES}
-    return chosen | {"first token": np.arange(len(category)) == 0}
 
 
 def received_weight(data: xr.Dataset) -> Float[np.ndarray, "layer head source"]:
@@ -128,7 +110,7 @@ def _head_shares(data: xr.Dataset) -> Iterator[tuple[Key, NDArray[np.float64]]]:
     if "sink_weight" in data:
         sink = _values(data, "sink_weight", "layer", "head", "target").mean(axis=-1, dtype=np.float64)
         yield ("weight_share", "sink"), sink / (weight.sum(axis=-1) + sink)
-    for name, chosen in sources_by_category(data).items():
+    for name, chosen in sources_by_category(data["source_category"]).items():
         yield ("weight_share", name), share(weight, chosen, elsewhere=sink)
         yield ("weighted_norm_share", name), share(weighted_norm, chosen)
 
@@ -144,14 +126,14 @@ def _layer_shares(data: xr.Dataset) -> Iterator[tuple[Key, NDArray[np.float64]]]
         if own_variable in data:
             own = _values(data, own_variable, "layer", "target").mean(axis=-1, dtype=np.float64)
             yield (f"{variable}_share", "own"), own / (norm.sum(axis=-1) + own)
-        for name, chosen in sources_by_category(data).items():
+        for name, chosen in sources_by_category(data["source_category"]).items():
             yield (f"{variable}_share", name), share(norm, chosen, elsewhere=own)
 
 
 def _vector_norms(data: xr.Dataset, frequency: TokenFrequency | None) -> Iterator[tuple[Key, NDArray[np.float64]]]:
     """Size and dispersion of ‖f(x)‖, and how it goes with α and with frequency."""
     norm = _values(data, "vector_norm", "layer", "head", "source")
-    for name, chosen in sources_by_category(data).items():
+    for name, chosen in sources_by_category(data["source_category"]).items():
         yield ("vector_norm", name), mean_of_members(norm, chosen)
     yield ("vector_norm", ALL), norm.mean(axis=-1, dtype=np.float64)
     yield ("vector_norm_variation", ALL), coefficient_of_variation(norm)

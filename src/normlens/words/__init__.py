@@ -22,7 +22,7 @@ from normlens.words.surface import (
     is_punctuation,
     joined_tokens,
     readable_tokens,
-    source_categories,
+    sources_by_category,
 )
 
 __all__ = [
@@ -40,6 +40,6 @@ __all__ = [
     "merge_targets",
     "merged_labels",
     "readable_tokens",
-    "source_categories",
+    "sources_by_category",
     "word_numbers",
 ]

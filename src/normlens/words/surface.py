@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import ArrayLike, NDArray
 
 from normlens.errors import InvalidInput
@@ -14,7 +15,7 @@ CATEGORIES = ("special", "punctuation", "other")
 """The categories of tokens; each token is in exactly one."""
 
 SOURCE_CATEGORIES = ("special", "first token", "punctuation", "other")
-"""The categories that share out what a target receives; a special first token counts as special."""
+"""The categories that what a target receives is told by; a special first token is in the first two."""
 
 _SHOWN = str.maketrans({" ": "␣", "\n": "⏎", "\r": "⏎", "\t": "⇥"})
 
@@ -48,22 +49,29 @@ def categories(offsets: ArrayLike, special: ArrayLike, text: str) -> NDArray[np.
     return np.where(is_special, "special", np.array(ordinary, dtype=np.str_))
 
 
-def source_categories(given: ArrayLike) -> NDArray[np.str_]:
-    """Sort the sources of one text by what attention makes of them: the first token, often a sink, stands alone.
+def sources_by_category(categories: ArrayLike) -> dict[str, Bool[np.ndarray, " source"]]:
+    """Tell which sources of one text belong to each of `SOURCE_CATEGORIES`.
 
     Parameters
     ----------
-    given
+    categories
         One of `CATEGORIES` for each token, from the first one on, ``(source,)``.
 
     Returns
     -------
-    array of str, ``(source,)``
-        Of `SOURCE_CATEGORIES`.
+    dict of str to array of bool, ``(source,)``
+        The first token, often an attention sink, stands alone. Where it is special, it is in "special" and in "first
+        token"; otherwise each source is in one category.
+
+    Examples
+    --------
+    >>> {name: chosen.tolist() for name, chosen in sources_by_category(["special", "other"]).items()}
+    {'special': [True, False], 'first token': [True, False], 'punctuation': [False, False], 'other': [False, True]}
     """
-    names = np.asarray(given, dtype=np.str_)
-    is_first = (np.arange(len(names)) == 0) & (names != "special")
-    return np.where(is_first, "first token", names)
+    names = np.asarray(categories, dtype=np.str_)
+    is_first = np.arange(len(names)) == 0
+    ordinary = {name: (names == name) & ~is_first for name in ("punctuation", "other")}
+    return {"special": names == "special", "first token": is_first, **ordinary}
 
 
 def joined_tokens(offsets: ArrayLike, categories: ArrayLike, text: str) -> NDArray[np.bool_]:
