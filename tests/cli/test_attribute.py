@@ -208,17 +208,18 @@ def test_files_are_written_by_their_ending(ending: str, classifier: Path, run: R
         (["attribute", "-m", "rollout", "--row", "first"], "--row is 'first'"),
         (["attribute", "-m", "rollout", "--row", "99"], "no row 99"),
         (["attribute", "-m", "rollout", "--layer", "9"], "no layer 9"),
-        (["attribute", "--layer", "1"], "leave out --layer"),
+        (["attribute", "--layer", "1"], "--layer has no effect here"),
         (["attribute", "-t", "excellent"], "no class 'excellent'"),
         (["attribute", "-t", "good", "--position", "1"], "classifies the whole text"),
         (["attribute", "--scope", "block"], "has no scopes"),
         (["attribute", "--option", "rolled=1"], "decompx has the options sources, steps, baseline"),
         (["attribute", "--option", "steps"], "expected NAME=VALUE"),
         (["attribute", "--option", "steps=0"], "at least 1"),
+        (["attribute", "--option", "baseline=mean"], "baseline= is where the way of steps= begins"),
         (["attribute", "-o", "out.docx"], "expected one of .html"),
         (["attribute", "-o", "missing/out.png"], "no folder missing"),
         (["attribute", "--task", "poetry"], "Unknown task 'poetry'"),
-        (["compare", "-m", "decompx,decompx"], "names decompx twice"),
+        (["compare", "-m", "decompx,decompx"], "names 'decompx' twice"),
         (["compare", "-m", "decompx,,rollout"], "no method ''"),
     ],
 )
@@ -236,7 +237,7 @@ def test_bad_input_ends_with_one_message(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--layer", "1"], "leave out --layer"),
+        (["--layer", "1"], "--layer has no effect here"),
         (["-m", "rollout", "-t", "good"], "knows no target"),
         (["--option", "steps"], "expected NAME=VALUE"),
     ],
@@ -270,3 +271,10 @@ def test_norms_of_a_model_without_a_head_have_a_unit_and_no_bias_share(bert: Pat
     found = printed(run, "attribute", bert, TEXT)
     assert (found["unit"], found["value"], found["bias_share"]) == ("norm", None, None)
     assert found["conservation_error"] < 1e-4
+
+
+def test_a_prediction_has_no_rows(classifier: Path, run: Run) -> None:
+    result = run("attribute", classifier, TEXT, "--row", "1")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--row has no effect here" in result.stderr
+    assert run("compare", classifier, TEXT, "-m", "decompx,gradient_input", "--row", "1").exit_code == 2

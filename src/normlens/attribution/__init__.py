@@ -5,7 +5,24 @@ A method is a function from a :class:`~normlens.attribution.subject.Subject` (a 
 in the registry.
 """
 
-from normlens.attribution.registry import Method, Request, method_named, methods
-from normlens.attribution.targets import LogProbability, Predicted, VectorNorm
+from typing import TYPE_CHECKING
 
-__all__ = ["LogProbability", "Method", "Predicted", "Request", "VectorNorm", "method_named", "methods"]
+from normlens.attribution.registry import Method, Request, check_method, method_named, methods
+from normlens.lazily import attribute_of
+
+if TYPE_CHECKING:
+    from normlens.attribution.targets import LogProbability, Predicted, VectorNorm
+
+__all__ = [
+    "LogProbability",
+    "Method",
+    "Predicted",
+    "Request",
+    "VectorNorm",
+    "check_method",
+    "method_named",
+    "methods",
+]
+__getattr__ = attribute_of(
+    __name__, dict.fromkeys(("LogProbability", "Predicted", "VectorNorm"), "normlens.attribution.targets")
+)

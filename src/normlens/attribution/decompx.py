@@ -34,6 +34,10 @@ BIAS_RULE = "biases, position embeddings and literals belong to no source"
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     """Signed shares of the target, ``(source,)``; without one, vectors or their norms, ``(target, source)``."""
     steps = request.options["steps"]
+    if steps is None and request.options["baseline"] != OPTIONS["baseline"]:
+        raise InvalidInput(
+            "baseline= is where the way of steps= begins, and no steps were given. Give steps=, or leave it out."
+        )
     if request.targets is None and steps is None:
         return _vectors(subject, request)
     if steps is not None and (request.targets is None or request.options["sources"] is not None):

@@ -10,15 +10,14 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
-import xarray as xr
-
 from normlens.errors import InvalidInput
-from normlens.frozen.call import Product
-from normlens.frozen.pushforward import DEFAULT_CHUNK
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
     from normlens.attribution.subject import Subject
+    from normlens.frozen.call import Product
 
 Needs = Literal["none", "optional", "required"]
 HOMES: tuple[str, ...] = (
@@ -49,15 +48,15 @@ class Request:
         All of the method's options, by name.
     """
 
-    scope: str | None = None
-    targets: tuple[Any, ...] | None = None
-    positions: tuple[int | None, ...] | None = None
-    chunk_size: int = DEFAULT_CHUNK
-    product: Product = "half"
-    options: Mapping[str, Any] = field(default_factory=dict)
+    scope: str | None
+    targets: tuple[Any, ...] | None
+    positions: tuple[int | None, ...] | None
+    chunk_size: int
+    product: Product
+    options: Mapping[str, Any]
 
 
-Run = Callable[["Subject", Request], list[xr.DataArray]]
+Run = Callable[["Subject", Request], "list[xr.DataArray]"]
 
 
 @dataclass(frozen=True)
@@ -117,8 +116,20 @@ def method_named(name: object) -> Method:
     InvalidInput
         If there is none, with those whose names are most alike.
     """
+    check_method(name)
+    return _imported(str(name))
+
+
+def check_method(name: object) -> None:
+    """Refuse a name that no method has; nothing is imported for it.
+
+    Raises
+    ------
+    InvalidInput
+        With the names that are most alike.
+    """
     if isinstance(name, str) and name in HOMES:
-        return _imported(name)
+        return
     near = difflib.get_close_matches(str(name).replace("-", "_").lower(), HOMES, n=2, cutoff=0.6)
     guess = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise InvalidInput(f"There is no method {name!r}; expected one of {', '.join(HOMES)}.{guess}")
@@ -126,6 +137,8 @@ def method_named(name: object) -> Method:
 
 def methods() -> pd.DataFrame:
     """The methods of attribution: a table of name, meaning, scopes, target, sign, exactness and source."""
+    import pandas as pd
+
     rows = [
         {
             "name": method.name,

@@ -21,6 +21,7 @@ from normlens.cli.compare import compare
 from normlens.cli.demo import demo
 from normlens.cli.models import models
 from normlens.cli.report import report
+from normlens.cli.requirements import CheckedCommand
 from normlens.cli.terminal import show_error
 from normlens.cli.topk import topk
 from normlens.errors import NormLensError
@@ -88,16 +89,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(analyze)
-app.command()(attribute)
-app.command()(compare)
-app.command()(report)
-app.command()(align)
-app.command()(aer)
+app.command(cls=CheckedCommand)(analyze)
+app.command(cls=CheckedCommand)(attribute)
+app.command(cls=CheckedCommand)(compare)
+app.command(cls=CheckedCommand)(report)
+app.command(cls=CheckedCommand)(align)
+app.command(cls=CheckedCommand)(aer)
 app.add_typer(cluster)
-app.command()(topk)
-app.command()(models)
-app.command()(demo)
+app.command(cls=CheckedCommand)(topk)
+app.command(cls=CheckedCommand)(models)
+app.command(cls=CheckedCommand)(demo)
 
 
 def _show_version(wanted: bool) -> None:

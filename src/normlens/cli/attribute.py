@@ -8,12 +8,14 @@ import typer
 
 from normlens.cli import options as given
 from normlens.cli.answers import RESULT_SUFFIXES, give
-from normlens.cli.attributing import Asked, explain, own_options
+from normlens.cli.attributing import Asked, explain, has_head, methods_asked, own_options
 from normlens.cli.files import check_file, read_text
 from normlens.cli.opening import open_lens
+from normlens.cli.requirements import refuse_ignored
 
 
 def attribute(
+    ctx: typer.Context,
     model: given.Model,
     text: given.Text = None,
     file: given.TextFile = None,
@@ -63,13 +65,11 @@ def attribute(
     asked.check()
     check_file(output, suffixes=RESULT_SUFFIXES)
     read = read_text(text, file)
-    from normlens.attribution import method_named
-
-    chosen = method_named(method)
-    asked.check_for(chosen, layer)
+    (chosen,) = methods_asked(ctx.params)
     own = own_options(option or [], chosen)
     lens = open_lens(
         model, task=task, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
     )
+    refuse_ignored(ctx, has_head=has_head(lens))
     result = explain(lens, read, asked, chosen, scope, layer, own)
     give(result, asked.row_of(lens, [result]), output, as_json)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from normlens.cli.opening import quiet
-from normlens.cli.terminal import messages, waiting
+from normlens.cli.terminal import messages, starting, waiting
 from normlens.errors import InvalidInput, NormLensError
 
 if TYPE_CHECKING:
@@ -65,22 +65,6 @@ class Asked:
         """
         self._row()
 
-    def check_for(self, method: Method, layer: int | None) -> None:
-        """Refuse a target or a layer for a method that knows none, before a model is loaded.
-
-        Raises
-        ------
-        InvalidInput
-            With what would work.
-        """
-        if method.targets == "none" and (self.target is not None or self.against is not None):
-            raise InvalidInput(
-                f"{method.name} maps sources to positions and knows no target; expected --position or --row. To explain "
-                "a target, take --method decompx."
-            )
-        if layer is not None and "layers" not in method.options:
-            raise InvalidInput(f"{method.name} goes through the whole model at once; leave out --layer.")
-
     def options(self, lens: Lens, method: Method) -> dict[str, Any]:
         """What :meth:`normlens.Lens.attribute` takes of this for a method; a map knows no target.
 
@@ -124,7 +108,7 @@ class Asked:
         """The target as the library takes it; None where nothing is named and the model has no head."""
         from normlens.attribution import Predicted
 
-        if self.target is None and self.against is None and not _has_head(lens):
+        if self.target is None and self.against is None and not has_head(lens):
             return None
         named = Predicted() if self.target is None else _atom(lens, self.target)
         return named if self.against is None else (named, _atom(lens, self.against))
@@ -202,15 +186,36 @@ def methods_named(names: str | None) -> list[Method] | None:
     InvalidInput
         If one doesn't exist, or is named twice.
     """
-    from normlens.attribution import method_named
-
     if names is None:
         return None
-    found = [method_named(name.strip()) for name in names.split(",")]
-    twice = sorted({method.name for method in found if found.count(method) > 1})
+    named = [name.strip() for name in names.split(",")]
+    twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
-        raise InvalidInput(f"--methods names {', '.join(twice)} twice; expected each method once.")
-    return found
+        raise InvalidInput(f"--methods names {', '.join(map(repr, twice))} twice; expected each method once.")
+    return _imported(named)
+
+
+def methods_asked(values: Mapping[str, Any]) -> list[Method]:
+    """The methods that a command was asked for, by the values of its parameters.
+
+    Raises
+    ------
+    InvalidInput
+        If one doesn't exist, or is named twice.
+    """
+    if "methods" in values:
+        return methods_named(values["methods"]) or _imported([*_TELLING, *_TELLING_PAIRS])
+    return _imported([values["method"]])
+
+
+def _imported(names: Sequence[str]) -> list[Method]:
+    """Methods by name; a name that doesn't exist is refused before any of them is imported."""
+    from normlens.attribution import check_method, method_named
+
+    for name in names:
+        check_method(name)
+    with starting():
+        return [method_named(name) for name in names]
 
 
 def explain_all(lens: Lens, text: str, asked: Asked, methods: Sequence[Method] | None) -> list[xr.DataArray]:
@@ -237,7 +242,7 @@ def explain_all(lens: Lens, text: str, asked: Asked, methods: Sequence[Method] |
     return found
 
 
-def _has_head(lens: Lens) -> bool:
+def has_head(lens: Lens) -> bool:
     """Whether the model is more than a plain one that gives hidden states."""
     model = lens.model
     return model.base_model is not model or model.get_output_embeddings() is not None

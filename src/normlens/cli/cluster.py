@@ -13,6 +13,7 @@ from normlens.cli.clustering import Outputs, Search, Subject, give
 from normlens.cli.files import Lines
 from normlens.cli.opening import open_lens, quiet
 from normlens.cli.points import counted_analyses, read_points
+from normlens.cli.requirements import CheckedCommand
 
 _SEARCH = "What is a good clustering"
 
@@ -65,7 +66,7 @@ Labels = Annotated[Path | None, typer.Option("-o", "--output", help="Write who i
 Figure = Annotated[Path | None, typer.Option(help="Draw a map beside the tree: .png, .svg or .pdf.")]
 
 
-@cluster.command()
+@cluster.command(cls=CheckedCommand)
 def points(
     file: Annotated[
         Path,
@@ -100,7 +101,7 @@ def points(
     give(search.run(subject), search, subject, outputs)
 
 
-@cluster.command()
+@cluster.command(cls=CheckedCommand)
 def heads(
     model: given.Model,
     file: given.Corpus,

@@ -8,12 +8,14 @@ import typer
 
 from normlens.cli import options as given
 from normlens.cli.answers import RESULT_SUFFIXES, give
-from normlens.cli.attributing import Asked, explain_all, methods_named
+from normlens.cli.attributing import Asked, explain_all, has_head, methods_named
 from normlens.cli.files import check_file, read_text
 from normlens.cli.opening import open_lens
+from normlens.cli.requirements import refuse_ignored
 
 
 def compare(
+    ctx: typer.Context,
     model: given.Model,
     text: given.Text = None,
     file: given.TextFile = None,
@@ -52,5 +54,6 @@ def compare(
     lens = open_lens(
         model, task=task, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
     )
+    refuse_ignored(ctx, has_head=has_head(lens))
     results = explain_all(lens, read, asked, chosen)
     give(results, asked.row_of(lens, results), output, as_json)

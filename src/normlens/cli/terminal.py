@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.markup import escape
@@ -34,8 +34,8 @@ def results() -> Console:
 
 
 def messages() -> Console:
-    """Standard error, for everything else; nowhere if that is closed."""
-    return Console(stderr=True, highlight=False, quiet=sys.stderr is None)
+    """Standard error as it is now, for everything else; nowhere if that is closed."""
+    return Console(file=sys.stderr, stderr=True, highlight=False, quiet=sys.stderr is None)
 
 
 def show_error(message: str) -> None:
@@ -129,6 +129,13 @@ def waiting(what: str) -> Iterator[None]:
         yield
         return
     with console.status(escape(what)):
+        yield
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Turn a spinner while the libraries are imported; nothing where standard error is no terminal."""
+    with messages().status("Starting") if messages().is_terminal else nullcontext():
         yield
 
 

@@ -41,7 +41,7 @@ def rule_for(through: object, product: Any) -> Product | None:
     Raises
     ------
     InvalidInput
-        If one of the two options is unknown.
+        If one of the two options is unknown, or the second has no effect.
     """
     if through not in ("attention", "block"):
         raise InvalidInput(
@@ -50,6 +50,11 @@ def rule_for(through: object, product: Any) -> Product | None:
         )
     if product not in get_args(Product):
         raise InvalidInput(f"product is {product!r}; expected one of {', '.join(map(repr, get_args(Product)))}.")
+    if through == "attention" and product != "half":
+        raise InvalidInput(
+            f"product is {product!r}, but contributions stay in the attention block, where no product is split. Give "
+            "through='block', or leave product out."
+        )
     chosen: Product = product
     return chosen if through == "block" else None
 

@@ -1,0 +1,223 @@
+"""What an option needs to have an effect: one table for all commands, so that no option is ignored silently."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from typer.core import TyperCommand
+
+from normlens.cli.attributing import methods_asked
+from normlens.cli.files import PICTURES
+from normlens.cli.options import AttentionScope
+from normlens.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from normlens.attribution import Method
+
+Values = Mapping[str, Any]
+"""The values of a command's parameters by name, defaults included, and what has become known beside them."""
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """When an option has an effect.
+
+    Attributes
+    ----------
+    option
+        Name of the parameter.
+    holds
+        Whether it has one, given everything else.
+    reason
+        Why there is none, and what to do; goes behind the option's name.
+    needs
+        What has to be known beside the parameters; until then nothing is said.
+    """
+
+    option: str
+    holds: Callable[[Values], bool]
+    reason: str
+    needs: str | None = None
+
+
+class CheckedCommand(TyperCommand):
+    """A command that refuses an option without effect before it does anything."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Check the options, then run.
+
+        Parameters
+        ----------
+        ctx
+            Typer's context of this call.
+
+        Raises
+        ------
+        InvalidInput
+            Naming the option, and why it has no effect.
+        """
+        refuse_ignored(ctx)
+        return super().invoke(ctx)
+
+
+def refuse_ignored(ctx: Any, **known: Any) -> None:
+    """Refuse an option that was typed and has no effect.
+
+    Parameters
+    ----------
+    ctx
+        Typer's context of a command.
+    **known
+        What has become known beside its parameters.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the option, and why it has no effect.
+    """
+    values = {**ctx.params, **known}
+    for requirement in REQUIREMENTS.get(command_name(ctx), ()):
+        typed = getattr(ctx.get_parameter_source(requirement.option), "name", "") == "COMMANDLINE"
+        ready = requirement.needs is None or requirement.needs in values
+        if typed and ready and not requirement.holds(values):
+            spelled = next(max(one.opts, key=len) for one in ctx.command.params if one.name == requirement.option)
+            raise InvalidInput(f"{spelled} has no effect here: {requirement.reason}")
+
+
+def command_name(ctx: Any) -> str:
+    """The command of a context, such as "cluster heads"."""
+    names = []
+    while ctx.parent is not None:
+        names.append(ctx.info_name)
+        ctx = ctx.parent
+    return " ".join(reversed(names))
+
+
+def _shows(values: Values) -> bool:
+    """Whether one layer is shown: on the terminal, or in a picture."""
+    output = values["output"]
+    return not values["as_json"] if output is None else str(output.suffix).lower() in PICTURES
+
+
+def _pushes(values: Values) -> bool:
+    """Whether contributions are pushed through the feed-forward."""
+    return str(values["scope"].value) not in tuple(AttentionScope)
+
+
+def _chooses_by_norm(values: Values) -> bool:
+    """Whether norms choose the layer that is aligned by."""
+    rule = values["rule"] or ("combined" if values["setting"] == "awi" else "norm")
+    return bool(values["layer"] == "auto" and rule == "norm")
+
+
+def _targets(values: Values, method: Method) -> bool:
+    """Whether a method explains a target here; with "optional", it needs one that is named or that a head predicts."""
+    named = values["target"] is not None or values["against"] is not None
+    return method.targets == "required" or (
+        method.targets == "optional" and (named or bool(values.get("has_head", False)))
+    )
+
+
+def _any_target(values: Values) -> bool:
+    return any(method.targets != "none" for method in methods_asked(values))
+
+
+def _any_map(values: Values) -> bool:
+    return not all(_targets(values, method) for method in methods_asked(values))
+
+
+_SHOWN = (
+    "it chooses what a picture or the printed table shows, and every other format holds everything. Leave it out, or write "
+    f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]}."
+)
+_MAP_ROW = (
+    "it chooses the row of a map, and here a target is explained, whose shares have no rows. Leave it out, or take a method "
+    "that maps sources to positions, such as norm_rollout."
+)
+_NO_TARGET = (
+    "{} maps sources to positions and knows no target. Leave it out (--position and --row choose what is shown), or take a "
+    "method that explains a target, such as decompx."
+)
+
+REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
+    "analyze": (
+        Requirement("layer", _shows, _SHOWN),
+        Requirement(
+            "layer",
+            lambda v: v["output"] is not None or v["reduce"] not in ("categories", "sinks"),
+            "the reduction keeps no sources of single targets that could be shown. Leave it out, or --reduce.",
+        ),
+        Requirement("head", _shows, _SHOWN),
+        Requirement("group", _shows, _SHOWN),
+        Requirement("scope", lambda v: _shows(v) or _pushes(v), _SHOWN),
+        Requirement(
+            "product",
+            _pushes,
+            "products are split in feed-forwards, and the norm isn't followed into them. Leave it out, or take --scope "
+            "feedforward, feedforward_residual or block.",
+        ),
+    ),
+    "attribute": (
+        Requirement("target", _any_target, _NO_TARGET.format("the method")),
+        Requirement("against", _any_target, _NO_TARGET.format("the method")),
+        Requirement("row", _any_map, _MAP_ROW),
+        Requirement("row", _any_map, _MAP_ROW, needs="has_head"),
+        Requirement(
+            "position",
+            lambda v: v["row"] is None,
+            "--row chooses the row that is shown. Leave one of them out.",
+        ),
+        Requirement(
+            "layer",
+            lambda v: all("layers" in method.options for method in methods_asked(v)),
+            "the method goes through the whole model at once. Leave it out.",
+        ),
+        Requirement(
+            "scope",
+            lambda v: all(method.scopes for method in methods_asked(v)),
+            "the method has no scopes. Leave it out, or take norm_rollout.",
+        ),
+    ),
+    "compare": (
+        Requirement("target", _any_target, _NO_TARGET.format("every one of these methods")),
+        Requirement("against", _any_target, _NO_TARGET.format("every one of these methods")),
+        Requirement("row", _any_map, _MAP_ROW),
+        Requirement("row", _any_map, _MAP_ROW, needs="has_head"),
+        Requirement(
+            "position",
+            lambda v: v["row"] is None or _any_target(v),
+            "--row chooses the rows that are shown, and no method explains a target. Leave one of them out.",
+        ),
+    ),
+    "align": (
+        Requirement(
+            "rule",
+            lambda v: v["layer"] == "auto",
+            "it chooses the layer, and --layer names one. Leave one of them out.",
+        ),
+        Requirement(
+            "scope",
+            lambda v: v["measure"] == "norm" or _chooses_by_norm(v),
+            "it says how far norms follow the vectors, and weights are read. Leave it out, or take --measure norm.",
+        ),
+        Requirement(
+            "overwrite",
+            lambda v: v["output"] is not None or v["view"] is not None,
+            "no file is written. Leave it out, or name a file with --output.",
+        ),
+    ),
+    "aer": (
+        Requirement("source", lambda v: v["target"] is not None, "--source and --target belong together. Give both."),
+        Requirement("target", lambda v: v["source"] is not None, "--source and --target belong together. Give both."),
+    ),
+    "topk": (
+        Requirement(
+            "seed",
+            lambda v: v["by"] == "random",
+            "nothing is drawn. Leave it out, or take --by random.",
+        ),
+    ),
+}
+"""By command; an option that isn't listed always has an effect."""

@@ -1,0 +1,133 @@
+"""Every option of every command has an effect, or is refused in one sentence before anything is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from invocation import Run
+from typer.main import get_command
+
+import normlens
+from normlens.cli import app
+from normlens.cli.requirements import REQUIREMENTS
+from normlens.errors import InvalidInput
+
+ALWAYS = {
+    "analyze": "model text file target words generate reduce chunk_size output as_json device dtype revision "
+    "trust_remote_code",
+    "attribute": "model text file method option text_pair target_text output as_json task device dtype revision "
+    "trust_remote_code",
+    "compare": "model text file methods text_pair target_text output as_json task device dtype revision trust_remote_code",
+    "report": "model file output limit frequency batch_size group as_json device dtype revision trust_remote_code",
+    "align": "source target model reverse_model measure setting layer head symmetrise threshold balance output form base "
+    "view lowercase source_language target_language source_prefix batch_size device dtype revision trust_remote_code",
+    "aer": "gold hypothesis against gold_base hyp_base as_json",
+    "cluster points": "file metric alpha gamma delta seed output figure as_json",
+    "cluster heads": "model file by alpha gamma delta seed limit group output figure as_json batch_size device dtype "
+    "revision trust_remote_code",
+    "topk": "model file k by full_denominator tokens limit within as_json device dtype revision trust_remote_code",
+    "models": "as_json architectures",
+    "demo": "output sentences",
+}  # options that do something whatever else is given, or are refused by what they are about: the model, the file
+
+
+def commands() -> dict[str, list[str]]:
+    """The parameters of every command."""
+    found = {}
+    for name, command in get_command(app).commands.items():
+        inner = getattr(command, "commands", None)
+        for path, one in (
+            {name: command}.items() if inner is None else {f"{name} {k}": c for k, c in inner.items()}.items()
+        ):
+            found[path] = [str(parameter.name) for parameter in one.params if parameter.name != "help"]
+    return found
+
+
+def test_every_option_is_in_the_table_or_always_has_an_effect() -> None:
+    found = commands()
+    assert found.keys() == ALWAYS.keys()
+    for name, parameters in found.items():
+        required = {requirement.option for requirement in REQUIREMENTS.get(name, ())}
+        assert set(parameters) == required | set(ALWAYS[name].split()), name
+        assert not required & set(ALWAYS[name].split())
+
+
+IGNORED = [
+    ("analyze m text --layer 1 --json", "--layer"),
+    *((f"analyze m text --layer 1 -o out.{ending}", "--layer") for ending in ("html", "nc", "parquet", "json")),
+    ("analyze m text --layer 1 --reduce sinks", "--layer"),
+    ("analyze m text --head 1 -o out.html", "--head"),
+    ("analyze m text --group encoder -o out.nc", "--group"),
+    ("analyze m text --scope residual -o out.parquet", "--scope"),
+    ("analyze m text --product first", "--product"),
+    ("analyze m text --product half --scope layernorm", "--product"),
+    ("attribute m text -m decompx -t good --row 1", "--row"),
+    ("attribute m text -m alti_logit --row mean", "--row"),
+    ("attribute m text -m rollout --row 1 --position 2", "--position"),
+    ("attribute m text -m rollout --against good", "--against"),
+    ("attribute m text -m rollout -t good", "--target"),
+    ("attribute m text -m gradient_input --layer 1", "--layer"),
+    ("attribute m text -m alti --scope encoder", "--scope"),
+    ("compare m text -m rollout,alti -t good", "--target"),
+    ("compare m text -m rollout,alti --against good", "--against"),
+    ("compare m text -m gradient_input,logit --row 1", "--row"),
+    ("compare m text -m rollout,alti --row 1 --position 2", "--position"),
+    ("align pairs.tsv --rule norm --layer 1", "--rule"),
+    ("align pairs.tsv --scope residual --measure weight", "--scope"),
+    ("align pairs.tsv --overwrite", "--overwrite"),
+    ("aer gold.talp links.txt --source text.de", "--source"),
+    ("aer gold.talp links.txt --target text.en", "--target"),
+    ("topk m page.txt --seed 1", "--seed"),
+    ("topk m page.txt --seed 1 --by recent", "--seed"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "option"), IGNORED)
+def test_an_option_without_effect_is_refused_before_anything_is_read(arguments: str, option: str, run: Run) -> None:
+    result = run(*arguments.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{option} has no effect here" in result.stderr
+    assert "Loading" not in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_every_requirement_is_tried() -> None:
+    tried = {(arguments.split(" m ")[0].split()[0], option) for arguments, option in IGNORED}
+    assert tried == {(name, f"--{one.option}") for name, of in REQUIREMENTS.items() for one in of}
+
+
+EFFECTIVE = [
+    "analyze m text --layer 1",
+    "analyze m text --layer 1 --head 2 --group encoder --scope residual -o out.png --json",
+    "analyze m text --layer 1 --reduce edges",
+    "analyze m text --scope block --product first -o out.nc",
+    "attribute m text --row 1",  # a map, where the model has no head
+    "attribute m text -m rollout --row mean --layer 1",
+    "attribute m text -m rollout --position 1",
+    "attribute m text -m norm_rollout --scope attention",
+    "attribute m text -m alti_logit --layer 1 -t good --position 1",
+    "compare m text -m rollout,decompx -t good --position 1 --row 2",
+    "compare m text -t good --row 2",
+    "align pairs.tsv -m m --rule norm --layer auto",
+    "align pairs.tsv -m m --measure weight --setting awo --scope residual",
+    "topk m page.txt --by random --seed 3",
+]
+
+
+@pytest.mark.parametrize("arguments", EFFECTIVE)
+def test_an_option_with_an_effect_is_not_refused(arguments: str, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "pairs.tsv").write_text("das haus\tthe house\n")
+    (tmp_path / "page.txt").write_text("a page\n")
+    result = run(*arguments.split())
+    assert "has no effect" not in result.stderr
+    assert "Loading m" in result.stderr  # there is no such model
+
+
+def test_the_map_of_a_model_without_a_head_has_rows(bert: Path, run: Run) -> None:
+    assert run("attribute", bert, "the cat", "--row", 1).exit_code == 0
+
+
+def test_the_library_refuses_a_rule_for_products_that_are_not_split(bert: Path) -> None:
+    with pytest.raises(InvalidInput, match="no product is split"):
+        normlens.load(str(bert)).analyze("the cat", product="first")
