@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto import modeling_auto
 
+from normlens.attribution.classes import class_names, class_number
 from normlens.attribution.subject import Subject
 from normlens.encoding import Tokens
 from normlens.errors import InvalidInput
@@ -112,14 +112,16 @@ def index_of(subject: Subject, head: Head, text: int, place: Place, target: obje
             f"target={target!r}; expected {_expected(head)}, a pair of them, or a function of the model's output."
         )
     if head in ("classes", "tags"):
-        return _class(subject.model, target)
+        chosen = target if isinstance(target, str) else int(target)
+        return class_number(subject.model.config, chosen, type(subject.model).__name__)
     return _token(subject, target)
 
 
 def name_of(subject: Subject, head: Head, text: int, index: int) -> str:
     """What a person calls an entry."""
     if head in ("classes", "tags"):
-        return str((subject.model.config.id2label or {}).get(index, index))
+        names = class_names(subject.model.config)
+        return names[index] if index < len(names) else str(index)
     if head == "answer":
         tokens = subject.read(text)
         return f"position {index}" + ("" if tokens is None else f" ({str(tokens.labels[index])!r})")
@@ -172,24 +174,6 @@ def _checked(position: int, tokens: Tokens) -> int:
             "its end)."
         )
     return int(position) % len(tokens)
-
-
-def _class(model: PreTrainedModel, target: Any) -> int:
-    names: dict[str, int] = {str(name): int(i) for name, i in (model.config.label2id or {}).items()}
-    target = target.strip() if isinstance(target, str) else target
-    count = int(model.config.num_labels)
-    if not isinstance(target, str):
-        if 0 <= target < count:
-            return int(target)
-    elif target in names:
-        return names[target]
-    elif target.casefold() in (folded := {name.casefold(): i for name, i in names.items()}):
-        return folded[target.casefold()]
-    listed = ", ".join(f"{name!r} ({i})" for name, i in sorted(names.items(), key=lambda pair: pair[1])[:20])
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    near = difflib.get_close_matches(str(target), names, n=1, cutoff=0.6)
-    guess = f" Did you mean {near[0]!r}?" if near else ""
-    raise InvalidInput(f"{type(model).__name__} has no class {target!r}; its {count} are {listed}{more}.{guess}")
 
 
 def _token(subject: Subject, target: Any) -> int:

@@ -180,7 +180,7 @@ class RowFunction:
 
     def __call__(self, output: Any, row: int) -> Tensor:
         """The number, from one row of the output."""
-        y = self.place.read(output, row)
+        y = self._read(output, row)
         if self.kind == "norm":
             norm: Tensor = y.norm()
             return norm
@@ -189,7 +189,7 @@ class RowFunction:
 
     def form(self, output: Any, row: int) -> tuple[Tensor, Tensor]:
         """The local linear form ⟨∇f(y₀), y⟩, where y₀ is y held fixed, and what it leaves of the number."""
-        y = self.place.read(output, row)
+        y = self._read(output, row)
         fixed = double(y.detach())
         if self.kind == "logit":
             return self._sum(y), torch.zeros_like(fixed[0])
@@ -201,6 +201,16 @@ class RowFunction:
             value = fixed.log_softmax(-1)[index]
             slope = torch.nn.functional.one_hot(torch.tensor(index), len(fixed)).to(fixed) - fixed.softmax(-1)
         return (slope.to(y) * y).sum(), value - (slope * fixed).sum()
+
+    def _read(self, output: Any, row: int) -> Tensor:
+        y = self.place.read(output, row)
+        last = max((index for _, index in self.terms), default=0)
+        if last >= len(y):
+            raise InvalidInput(
+                f"Number {last} of the model's {self.place.field} was asked for, but there are {len(y)}, from 0. Its config "
+                "promises more than its head gives: correct num_labels or vocab_size."
+            )
+        return y
 
     def _sum(self, y: Tensor) -> Tensor:
         parts: list[Tensor] = [y[index] if sign == 1 else sign * y[index] for sign, index in self.terms]

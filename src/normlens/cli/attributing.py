@@ -250,8 +250,10 @@ def has_head(lens: Lens) -> bool:
 
 def _atom(lens: Lens, given: str) -> str | int:
     """A class by its number, where the model has classes and none of that name; a token by ``id:`` and its number."""
+    from normlens.attribution.classes import class_names
+
     if lens.model.get_output_embeddings() is not None:
         number = given.removeprefix("id:")
         return int(number) if number != given and number.isdecimal() else given
-    is_number = given.strip().isdecimal() and given.strip() not in (lens.model.config.label2id or {})
+    is_number = given.strip().isdecimal() and given.strip() not in class_names(lens.model.config)
     return int(given) if is_number else given

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from normlens.attribution.classes import class_names
 from normlens.attribution.padding import Together
 from normlens.attribution.requests import require_evaluation
 from normlens.encoding import Tokens, is_pair
@@ -83,7 +84,7 @@ class LensClassifier:
         self._model, self._tokenizer, self._batch_size = lens.model, lens.tokenizer, batch_size
         self._maker = ExampleMaker(LoadedModel(lens.model, lens.tokenizer, None, lens.name, lens.revision))
         self._together = Together(lens.model, frozenset(inspect.signature(lens.model.forward).parameters))
-        self.classes = [str(config.id2label[k]) for k in range(config.num_labels)]
+        self.classes = list(class_names(config))
         self.forwards = 0
 
     def encode(self, text: str) -> Tokens:
@@ -148,6 +149,11 @@ class LensClassifier:
     @torch.no_grad()
     def _forward(self, batch: Sequence[Example]) -> Float[np.ndarray, "sequence class"]:
         logits = self._model(**self._together.inputs(batch)).logits
+        if logits.shape[-1] != len(self.classes):
+            raise InvalidInput(
+                f"{type(self._model).__name__} gives {logits.shape[-1]} logits, but its config names {len(self.classes)} "
+                "classes. Correct id2label."
+            )
         return np.asarray(torch.softmax(logits.cpu().double(), dim=-1).numpy())
 
 
