@@ -14,6 +14,8 @@ from architectures import tiny
 from transformers import LlamaForCausalLM, PreTrainedModel
 
 import normlens
+from normlens.examples import Example
+from normlens.inspection import shortened
 
 IDS = [5, 7, 9, 11, 13, 6, 8]
 
@@ -144,3 +146,29 @@ def test_another_dtype_is_held_against_vectors_anew() -> None:
     before = lens.analyze(IDS).attrs["vector_error"]
     model.to(torch.bfloat16)
     assert lens.analyze(IDS).attrs["vector_error"] != before
+
+
+def test_what_was_not_measured_belongs_to_the_kind_of_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at another kind of input in between doesn't change what is told of a text."""
+    lens = normlens.load((tiny.build("bailing_hybrid"), None))
+    before = lens.analyze(IDS).attrs["not_measured"]
+    assert before == "layers.0.self_attn, layers.2.self_attn"
+    vectors = Example({"inputs_embeds": torch.randn(7, lens.model.config.hidden_size)}, None, None, "vectors")
+    monkeypatch.setattr("normlens.inspection.unheard", lambda ran, heard: ["another"])
+    assert lens._inspector.known(vectors).not_measured == ("another",)
+    assert lens.analyze(IDS).attrs["not_measured"] == before
+
+
+@pytest.mark.parametrize("length", [1, 2, 63, 64, 65, 100])
+def test_a_text_is_cut_and_a_waveform_is_not(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, waveform = torch.arange(length), torch.randn(2000)
+    example = Example({"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}, None, None, "")
+    expected = torch.cat([tokens, tokens])[: min(max(length, 2), 64)]
+    assert torch.equal(shortened(example).tensors["input_ids"], expected)
+    sound = Example({"input_values": waveform, "decoder_input_ids": tokens}, None, None, "")
+    assert torch.equal(shortened(sound).tensors["input_values"], waveform)
+    assert torch.equal(shortened(sound).tensors["decoder_input_ids"], expected)
+    picture = Example({"input_ids": tokens, "pixel_values": torch.zeros(3, 4, 4)}, None, None, "")
+    assert torch.equal(shortened(picture).tensors["input_ids"], tokens)
+    packed = Example({"input_ids": tokens, "attention_mask": torch.ones(length, length)}, None, None, "")
+    assert torch.equal(shortened(packed).tensors["attention_mask"], torch.ones(length, length))

@@ -24,15 +24,21 @@ def check_complete(name: str, missing: set[str]) -> None:
 
 def check_weights(model: PreTrainedModel) -> None:
     """Refuse weights that are not in memory, or not finite."""
+    check_in_memory(model)
     for name, parameter in model.named_parameters():
-        if parameter.is_meta:
-            raise InvalidInput(f"The weights of {name} are not in memory. Load the model without offloading.")
         if parameter.is_floating_point() and parameter.itemsize > 1 and not parameter.isfinite().all():
             count = int((~parameter.isfinite()).sum())
             raise InvalidInput(
                 f"The weights of {name} hold {count} values that are not finite (of {parameter.numel()}). The file is "
                 "broken, or the training diverged; get the checkpoint again."
             )
+
+
+def check_in_memory(model: PreTrainedModel) -> None:
+    """Refuse weights that wait on a disk, or in another memory, until they are used."""
+    for name, parameter in model.named_parameters():
+        if parameter.is_meta:
+            raise InvalidInput(f"The weights of {name} are not in memory. Load the model without offloading.")
 
 
 def check_attention(model: PreTrainedModel) -> None:

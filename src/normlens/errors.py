@@ -29,6 +29,10 @@ class ConservationError(NormLensError):
     """Contributions don't add up to what the module produced; the message names the module and the size of the gap."""
 
 
+class ModelError(NormLensError):
+    """The model fails by itself, although nothing was changed; the message carries its own error."""
+
+
 class OutOfMemory(NormLensError, MemoryError):
     """Memory is full; the message says how much was asked for and what to reduce."""
 

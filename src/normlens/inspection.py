@@ -18,14 +18,15 @@ from transformers import PreTrainedModel
 from normlens.anatomy import BlockAnatomy, describe, require_attention_scope
 from normlens.batching import pad
 from normlens.capture import asks_for_eager, attention_implementation, has_interface
+from normlens.checkpoints import check_in_memory
 from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example
+from normlens.failures import explained_failure, require_arguments
 from normlens.following.learning import Learner
 from normlens.hooks import as_it_is
 from normlens.layout import Layout, lay_out
 from normlens.listening import Listening, by_observation, require_no_chance, require_same_output, through_interface
 from normlens.measuring import check_conservation, measure
-from normlens.memory import is_out_of_memory
 from normlens.positions import counts_from_padding
 from normlens.precision import full_precision
 from normlens.state import state_of
@@ -35,7 +36,13 @@ from normlens.verification import verify_pairs
 
 _WATCHED_LENGTH = 64  # tokens of the run that is watched before anything is measured
 
+_WITH_NUMBERS = {"inputs_embeds", "decoder_inputs_embeds", "bbox"}
+_TOKENS = {"input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds", "bbox"}
+"""Tensors about the tokens of a text, one after the other; those of a decoder are called "decoder_…"."""
+
 Result = TypeVar("Result")
+_Inspected = tuple[list[BlockAnatomy], float, tuple[str, ...]]
+"""The blocks, the largest difference from explicit vectors, and the attention modules that weren't heard."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ class Known:
         Whether such inputs can be padded: every attention call is as long as the tokens it reads.
     vector_error
         The largest difference between norms and explicit vectors; see :func:`normlens.verification.verify_pairs`.
+    not_measured
+        Attention modules that ran without being heard (attention without a softmax, say), by path.
     padding_holds
         Whether padded batches gave the numbers of one text at a time, by side and length, where it was tried.
     """
@@ -60,6 +69,7 @@ class Known:
     listening: Listening
     batchable: bool
     vector_error: float
+    not_measured: tuple[str, ...] = ()
     padding_holds: dict[tuple[str, int], bool] = field(default_factory=dict)
 
 
@@ -75,13 +85,10 @@ class Inspector:
     ----------
     model
         The model.
-    not_measured
-        Attention modules that ran without being heard (attention without a softmax, say), by path.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        self.not_measured: list[str] = []
         self._known: dict[tuple[tuple[str, ...], bool], Known] = {}
         self._state: object = None
 
@@ -103,7 +110,10 @@ class Inspector:
             If contributions don't add up.
         InvalidInput
             If the model can't read the input.
+        ModelError
+            If it fails for another reason.
         """
+        check_in_memory(self.body)
         state = state_of(self.body)
         if state != self._state:  # another part took a part's place, or a setting was changed: look anew
             self._state = state
@@ -111,11 +121,11 @@ class Inspector:
         kind = kind_of(example), layers
         known = self._known.get(kind)
         if known is None:
-            shortened = _shortened(example)
-            way, blocks, error = self._first_way_that_holds(shortened, layers)
-            lengths = {len(x) for x in shortened.tensors.values() if x.ndim == 1}
+            beginning = shortened(example)
+            way, (blocks, error, not_measured) = self._first_way_that_holds(beginning, layers)
+            lengths = {len(x) for name, x in beginning.tensors.items() if _side(name) is not None}
             watched = {length for block in blocks for length in (block.targets, block.sources)}
-            known = self._known[kind] = Known(lay_out(blocks), way, watched <= lengths, error)
+            known = self._known[kind] = Known(lay_out(blocks), way, watched <= lengths, error, not_measured)
         return known
 
     def again_if_changed(self, work: Callable[[], Result]) -> Result:
@@ -183,23 +193,20 @@ class Inspector:
         found: nn.Module = self.body.get_submodule(path)
         return found
 
-    def _first_way_that_holds(self, example: Example, layers: bool) -> tuple[Listening, list[BlockAnatomy], float]:
+    def _first_way_that_holds(self, example: Example, layers: bool) -> tuple[Listening, _Inspected]:
         """Listen through the interface, or else by observation; if neither holds, the first reason is given."""
         through = has_interface(self.model) and not asks_for_eager(self.model)
         ways = [through_interface, by_observation] if through else [by_observation]
         refusals: list[NormLensError] = []
         for way in ways:
             try:
-                return way, *self._inspect(example, way, layers)
+                return way, self._inspect(example, way, layers)
             except (UnsupportedArchitecture, ConservationError) as refusal:
                 refusals.append(refusal)
         raise refusals[0]
 
-    def _inspect(self, example: Example, listening: Listening, layers: bool) -> tuple[list[BlockAnatomy], float]:
-        """Run once untouched and once watched; compare, describe every block, check what it moves against vectors.
-
-        The blocks, and the largest difference from the vectors.
-        """
+    def _inspect(self, example: Example, listening: Listening, layers: bool) -> _Inspected:
+        """Run once untouched and once watched; compare, describe every block, check what it moves against vectors."""
         inputs = self._inputs([example], "right")
         learner = Learner(self.body)
         tracer = (
@@ -224,8 +231,8 @@ class Inspector:
                 error = max(error, verify_pairs(block, known.scopes, self.model.dtype))
                 for measures in measure(block, ("attention",)):
                     check_conservation(measures, block.path, self.model.dtype, None)
-        self.not_measured = unheard(tracer.ran_attention, [block.path for block in anatomy])
-        return (list(map(learner.described, tracer.open_blocks, anatomy)) if layers else anatomy), error
+        not_measured = tuple(unheard(tracer.ran_attention, [block.path for block in anatomy]))
+        return list(map(learner.described, tracer.open_blocks, anatomy)) if layers else anatomy, error, not_measured
 
     def _inputs(self, batch: Sequence[Example], padding: str) -> dict[str, Tensor]:
         padding_id = getattr(self.model.config, "pad_token_id", None)
@@ -237,16 +244,15 @@ class Inspector:
         return inputs
 
     def _first_forward(self, inputs: dict[str, Tensor]) -> Any:
-        """Run the untouched model for the first time; what it can't read is the input's fault, and said so."""
-        try:
-            return self._forward(inputs)
-        except (ValueError, TypeError, RuntimeError, AttributeError, LookupError, NotImplementedError) as error:
-            if is_out_of_memory(error):
-                raise
+        """Run the untouched model for the first time, and tell whose fault it is if it fails."""
+        accepted = inspect.signature(self.body.forward).parameters
+        if not any(name in accepted for name in inputs):
             raise InvalidInput(
-                f"{type(self.model).__name__} could not read {', '.join(inputs)}: {error}. It may need further inputs than "
-                "texts, token ids or one image, which analyze() doesn't give."
-            ) from error
+                f"{type(self.body).__name__} takes no {' or '.join(inputs)}; expected {self.body.main_input_name} at least."
+            )
+        require_arguments(self.body, inputs)
+        with explained_failure(self.body, inputs):
+            return self._forward(inputs)
 
     def _forward(self, inputs: dict[str, Tensor]) -> Any:
         body = self.body
@@ -260,12 +266,27 @@ def kind_of(example: Example) -> tuple[str, ...]:
     return tuple(sorted(example.tensors))
 
 
-def _shortened(example: Example) -> Example:
-    """The beginning of a long input: enough to see what the model is made of.
+def shortened(example: Example) -> Example:
+    """The beginning of a long text: enough to see what the model is made of.
 
-    A single token is doubled: one source alone doesn't show whether a model is causal.
+    A single token is doubled: one source alone doesn't show whether a model is causal. A side that holds anything but
+    tokens (sound, an image and the places for it in the text) stays whole.
     """
-    watched = {
-        n: x.repeat(2)[: max(2, min(len(x), _WATCHED_LENGTH))] for n, x in example.tensors.items() if x.ndim == 1
-    }
-    return replace(example, tensors={**example.tensors, **watched})
+    tensors = dict(example.tensors)
+    for side in ("", "decoder_"):
+        tokens = {name: x for name, x in tensors.items() if _side(name) == side}
+        whole = side == "" and any(_side(name) is None for name in tensors)
+        plain = all(x.ndim == 1 + (name in _WITH_NUMBERS) for name, x in tokens.items())
+        if tokens and plain and not whole and len({len(x) for x in tokens.values()}) == 1:
+            tensors.update((name, _beginning(x)) for name, x in tokens.items())
+    return replace(example, tensors=tensors)
+
+
+def _side(name: str) -> str | None:
+    """The side of a model whose tokens a tensor of this name is about: "", "decoder_", or None if it is about none."""
+    side = "decoder_" if name.startswith("decoder_") else ""
+    return side if name.removeprefix(side) in _TOKENS else None
+
+
+def _beginning(x: Tensor) -> Tensor:
+    return torch.cat([x, x])[: max(2, min(len(x), _WATCHED_LENGTH))]

@@ -182,7 +182,11 @@ class Lens:
                     trees = self._runner.run(batch, reduction, chunk_size, padding, rule)
                     for k, example, tree in zip(part, batch, trees, strict=True):
                         known = self._inspector.known(example, layers=rule is not None)
-                        also = {"vector_error": known.vector_error, **({"product": rule} if rule else {})}
+                        also = {
+                            "vector_error": known.vector_error,
+                            "not_measured": ", ".join(known.not_measured),
+                            **({"product": rule} if rule else {}),
+                        }
                         done[k] = Analysis.of(tree, self._attributes(example) | also)
                     bar.advance(task, len(part))
                 yield from (done[k] for k in range(len(window)))
@@ -292,7 +296,6 @@ class Lens:
             "model": self.name,
             "revision": self.revision or "",
             "model_type": self.model.config.model_type,
-            "not_measured": ", ".join(self._inspector.not_measured),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "normlens": __version__,
             "torch": str(torch.__version__),

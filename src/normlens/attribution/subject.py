@@ -18,12 +18,12 @@ from normlens.anatomy import Scope
 from normlens.attribution.padding import Together
 from normlens.attribution.visiting import Visit, visit_blocks
 from normlens.encoding import Tokens, label_patches
-from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
+from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.examples import Example
+from normlens.failures import explained_failure
 from normlens.frozen.settings import plain_settings
 from normlens.hooks import entered_and_left
 from normlens.inspection import Inspector
-from normlens.memory import is_out_of_memory
 from normlens.running import Runner
 
 
@@ -80,21 +80,12 @@ class Subject:
         ------
         InvalidInput
             If the model can't read the inputs.
+        ModelError
+            If it fails for another reason.
         """
-        try:
-            with plain_settings(self.model):
-                return self.model(**inputs)
-        except NormLensError:
-            raise
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            given = ", ".join(f"{name} {tuple(x.shape)}" for name, x in inputs.items())
-            alone = " Some models read one text at a time only: batch_size=1." if len(self) > 1 else ""
-            raise InvalidInput(
-                f"{type(self.model).__name__} can't run on {given}: {error}. Expected what its forward takes, neither too "
-                f"short nor too long for it.{alone}"
-            ) from error
+        alone = "Some models read one text at a time only: batch_size=1." if len(self) > 1 else ""
+        with explained_failure(self.model, inputs, alone), plain_settings(self.model):
+            return self.model(**inputs)
 
     @property
     def is_encoder_decoder(self) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
+from normlens.failures import explained_failure
 from normlens.frozen.call import Product
 from normlens.frozen.directions import Direction
 from normlens.frozen.mode import FrozenMode
@@ -200,19 +201,9 @@ def _inputs_blamed(run: FrozenRun) -> Iterator[None]:
 
 
 def _require_readable(model: PreTrainedModel, inputs: Mapping[str, Any]) -> None:
-    try:
-        with torch.no_grad(), plain_settings(model):
-            model(**inputs)
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        given = [
-            f"{name} {tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}" for name, x in inputs.items()
-        ]
-        raise InvalidInput(
-            f"{type(model).__name__} can't read the inputs {', '.join(given)}: {error}. Expected what its forward takes "
-            f"({model.main_input_name} at least), on {model.device}, no longer than its positions."
-        ) from error
+    """Run the plain model on the inputs, and say why if it fails."""
+    with explained_failure(model, inputs), torch.no_grad(), plain_settings(model):
+        model(**inputs)
 
 
 @contextmanager
