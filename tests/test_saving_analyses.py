@@ -64,18 +64,10 @@ def test_words_can_be_saved(reader: normlens.Lens, tmp_path: Path) -> None:
 def test_a_full_disk_leaves_nothing_and_keeps_what_was_there(
     way: str, analysis: Analysis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*arguments: Any, **options: Any) -> None:
-        paths = [Path(x) for x in arguments if isinstance(x, str | Path) and len(str(x)) < 200]
-        for path in paths:
-            path.write_bytes(b"half")
+    def full(*_: Any) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for target in (
-        "xarray.DataTree.to_netcdf",
-        "pandas.DataFrame.to_parquet",
-        "pathlib.Path.write_text",
-    ):
-        monkeypatch.setattr(target, full)
+    monkeypatch.setattr("normlens.saving.os.write", full)
     (tmp_path / "before").write_bytes(b"as it was")
     for path in (tmp_path / "new", tmp_path / "before"):
         with pytest.raises(NormLensError, match=r"No space left on device.*space left, or choose another place"):
@@ -85,13 +77,15 @@ def test_a_full_disk_leaves_nothing_and_keeps_what_was_there(
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt()])
-def test_whatever_interrupts_writing_nothing_is_left(error: BaseException, tmp_path: Path) -> None:
-    def interrupted(path: Path) -> None:
-        path.write_bytes(b"half")
+def test_whatever_interrupts_writing_nothing_is_left(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> int:
         raise error
 
+    monkeypatch.setattr("normlens.saving.os.fsync", interrupted)
     with pytest.raises(type(error)):
-        written_whole(tmp_path / "file", interrupted)
+        written_whole(tmp_path / "file", b"half")
     assert not list(tmp_path.iterdir())
 
 
@@ -103,7 +97,7 @@ def test_a_missing_folder_is_named(analysis: Analysis, tmp_path: Path) -> None:
 def test_a_file_is_readable_by_others_and_replaces_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    assert written_whole(path, lambda temporary: temporary.write_text("new")) == path
+    assert written_whole(path, "new") == path
     assert path.read_text() == "new"
     assert path.stat().st_mode & 0o777 == 0o644
 

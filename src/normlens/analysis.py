@@ -166,7 +166,7 @@ class Analysis:
         return table[[*first, *(c for c in table.columns if c not in first)]]
 
     def save(self, path: str | Path) -> Path:
-        """Write the whole analysis as netCDF; the file appears complete or not at all.
+        """Write the whole analysis as netCDF; the file appears complete or not at all. An existing file is replaced.
 
         Raises
         ------
@@ -174,9 +174,10 @@ class Analysis:
             If the file can't be written.
         """
         try:
-            return written_whole(Path(path), lambda temporary: self.data.to_netcdf(temporary, engine="h5netcdf"))
+            whole = self.data.to_netcdf(engine="h5netcdf")
         except ValueError as error:
             raise NormLensError(f"{path} can't hold this analysis: {error}. Try to_json() or to_parquet().") from error
+        return written_whole(path, whole)
 
     @staticmethod
     def load(path: str | Path) -> Analysis:
@@ -202,15 +203,14 @@ class Analysis:
 
     def to_parquet(self, path: str | Path, level: str = "layer") -> Path:
         """Write :meth:`to_dataframe` as Parquet; complete or not at all."""
-        table = self.to_dataframe(level)
-        return written_whole(Path(path), lambda temporary: table.to_parquet(temporary, index=False))
+        return written_whole(path, self.to_dataframe(level).to_parquet(index=False))
 
     def to_json(self, path: str | Path | None = None) -> str:
         """The whole analysis as JSON text, NaN as null; also written to ``path`` if one is given."""
         groups = {name: _plain(self.data[name].to_dataset().to_dict()) for name in self.groups}
         text = json.dumps({"attrs": self.attrs, "groups": groups}, ensure_ascii=False, allow_nan=False)
         if path is not None:
-            written_whole(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
+            written_whole(path, text)
         return text
 
     def plot(
@@ -237,7 +237,7 @@ class Analysis:
 
         page = html_view(self.data, textwrap.shorten(self.attrs.get("text", ""), 100, placeholder=" …"))
         if path is not None:
-            written_whole(Path(path), lambda temporary: temporary.write_text(page, encoding="utf-8"))
+            written_whole(path, page)
         return page
 
     def _datasets(self) -> Iterator[xr.Dataset]:

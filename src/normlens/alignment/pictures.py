@@ -80,5 +80,4 @@ def write_links_page(
         for found in alignments
         if found.skipped is None
     ]
-    page = links_page(pairs, title)
-    return written_whole(Path(path), lambda temporary: temporary.write_text(page, encoding="utf-8"))
+    return written_whole(path, links_page(pairs, title))

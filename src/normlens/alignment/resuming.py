@@ -100,7 +100,7 @@ class ResumableFile:
             self._note.unlink(missing_ok=True)
             if self._resumable:
                 text = json.dumps(settings, ensure_ascii=False, indent=1)
-                written_whole(self._note, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+                written_whole(self._note, text)
             self.path.touch()
         return self.path.open("r+b", buffering=0)
 

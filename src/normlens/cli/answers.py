@@ -68,7 +68,7 @@ def _write(results: Answers, texts: Sequence[ScoredText], row: Row, path: Path) 
         whole = figures.highlights_page(results, row=row)
     else:
         whole = _as_json(results, texts) if suffix == ".json" else _as_csv(_several(results), texts)
-    written_whole(path, lambda temporary: temporary.write_text(whole, encoding="utf-8"))
+    written_whole(path, whole)
 
 
 def _as_json(results: Answers, texts: Sequence[ScoredText]) -> str:

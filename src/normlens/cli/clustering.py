@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -200,18 +201,16 @@ def _write(path: Path, answer: dict[str, Any], subject: Subject) -> None:
     """Write who is in which cluster; the file appears whole or not at all."""
     from normlens.saving import written_whole
 
-    def write(temporary: Path) -> object:
-        if path.suffix.lower() == ".json":
-            return temporary.write_text(json.dumps(answer, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-        nothing = [""] * len(subject.names)
-        best, nearest = ((answer[key] or {"labels": nothing, "ratios": nothing}) for key in ("clustering", "nearest"))
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow([subject.noun, "cluster", "nearest_cluster", "nearest_ratio"])
-            rows.writerows(zip(subject.names, best["labels"], nearest["labels"], nearest["ratios"], strict=True))
-        return None
-
-    written_whole(path, write)
+    if path.suffix.lower() == ".json":
+        written_whole(path, json.dumps(answer, ensure_ascii=False, allow_nan=False))
+        return
+    nothing = [""] * len(subject.names)
+    best, nearest = ((answer[key] or {"labels": nothing, "ratios": nothing}) for key in ("clustering", "nearest"))
+    whole = io.StringIO(newline="")
+    rows = csv.writer(whole)
+    rows.writerow([subject.noun, "cluster", "nearest_cluster", "nearest_ratio"])
+    rows.writerows(zip(subject.names, best["labels"], nearest["labels"], nearest["ratios"], strict=True))
+    written_whole(path, whole.getvalue())
 
 
 def _print(found: SearchResult, search: Search, subject: Subject) -> None:

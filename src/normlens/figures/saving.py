@@ -1,5 +1,6 @@
 """Write a figure to a file: pixels or vectors, whole or not at all."""
 
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 
@@ -46,10 +47,12 @@ def save(figure: Figure, path: str | PathLike[str]) -> Path:
             f"A figure can't be saved as '{path.name}': its suffix is '{path.suffix}', expected one of "
             f"{', '.join(SUFFIXES)}. Rename it, for instance to '{path.stem or 'figure'}.svg'."
         )
-    return written_whole(path, lambda partial: _draw(figure, partial, suffix))
+    return written_whole(path, _drawn(figure, suffix))
 
 
-def _draw(figure: Figure, file: Path, suffix: str) -> None:
+def _drawn(figure: Figure, suffix: str) -> bytes:
+    whole = BytesIO()
     metadata = {".png": None, ".svg": {"Date": None}, ".pdf": {"CreationDate": None, "ModDate": None}}[suffix]
     with missing_told_once(suffix[1:]), drawing_style():
-        figure.savefig(file, format=suffix[1:], dpi=_DOTS_PER_INCH, metadata=metadata)
+        figure.savefig(whole, format=suffix[1:], dpi=_DOTS_PER_INCH, metadata=metadata)
+    return whole.getvalue()

@@ -7,13 +7,15 @@ reads the numbers of a report back.
 from normlens.report.corpus import Measured, measure, token_frequency
 from normlens.report.estimates import Estimate, Estimates, read_estimates
 from normlens.report.findings import findings
-from normlens.report.writing import HTML, refuse_to_overwrite, write_report
+from normlens.report.placing import HTML, files_of_report, refuse_to_overwrite
+from normlens.report.writing import write_report
 
 __all__ = [
     "HTML",
     "Estimate",
     "Estimates",
     "Measured",
+    "files_of_report",
     "findings",
     "measure",
     "read_estimates",

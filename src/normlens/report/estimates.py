@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from normlens.errors import InvalidInput
+from normlens.report.placing import NUMBERS, complete
 from normlens.statistics import ALL
-
-NUMBERS = "numbers.parquet"
-"""The file in a report's folder that holds its numbers."""
 
 Place = tuple[str, str, int | None, int | None]
 
@@ -123,12 +122,19 @@ def read_estimates(folder: str | Path) -> dict[str, Estimates]:
     Raises
     ------
     InvalidInput
-        If there is no report.
+        If there is no report, or its numbers can't be read.
     """
     path = Path(folder) / NUMBERS
+    with suppress(OSError):
+        complete(Path(folder))
     if not path.is_file():
         raise InvalidInput(
             f"'{folder}' holds no report (no {NUMBERS}); expected the folder of one. Write a report first."
         )
-    table = pd.read_parquet(path)
-    return {str(kind): Estimates(part) for kind, part in table.groupby("attention", sort=False)}
+    try:
+        table = pd.read_parquet(path)
+        return {str(kind): Estimates(part) for kind, part in table.groupby("attention", sort=False)}
+    except Exception as error:  # whatever pyarrow and pandas make of a file that may come from anywhere
+        raise InvalidInput(
+            f"{path} holds no numbers of a report ({type(error).__name__}: {error}). Write the report anew."
+        ) from error

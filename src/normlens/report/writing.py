@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
 
@@ -13,15 +10,15 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from normlens.errors import InvalidInput, NormLensError
+from normlens.errors import InvalidInput
 from normlens.figures import alpha_against_norm, heat_maps, report_figures, save
-from normlens.report.estimates import NUMBERS, Estimates
+from normlens.report.estimates import Estimates
 from normlens.report.findings import findings, widest_gap
 from normlens.report.pages import Part, Picture, render
+from normlens.report.placing import FIGURES, HTML, MARKDOWN, NUMBERS, refuse_to_overwrite, taking_its_place
 from normlens.report.tables import tables
+from normlens.saving import written_whole
 from normlens.statistics import CorpusStatistics
-
-MARKDOWN, HTML, FIGURES = "report.md", "report.html", "figures"
 
 _CONFIDENCE = 0.95
 
@@ -64,52 +61,9 @@ def write_report(
         raise InvalidInput(
             "There are no statistics to report; expected those of one text or more, for each attention kind."
         )
-    with _taking_its_place(folder) as partial:
+    with taking_its_place(folder) as partial:
         _fill(partial, statistics, title, attributes, examples or {})
     return folder
-
-
-def refuse_to_overwrite(folder: str | Path) -> None:
-    """Refuse a place for a report where something other than a report stands.
-
-    Parameters
-    ----------
-    folder
-        Where the report should go: new, empty, or an older report.
-
-    Raises
-    ------
-    InvalidInput
-        If it is a file, or a folder that holds something else.
-    """
-    folder = Path(folder)
-    expected = "expected a new or empty folder, or a report to replace. Choose another place."
-    if folder.exists() and not folder.is_dir():
-        raise InvalidInput(f"'{folder}' is a file; {expected}")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / NUMBERS).is_file():
-        raise InvalidInput(f"'{folder}' is not empty and not a report (it has no {NUMBERS}); {expected}")
-
-
-@contextmanager
-def _taking_its_place(folder: Path) -> Iterator[Path]:
-    """Give a folder to fill, which takes the place of ``folder`` if that went well, and else leaves no trace."""
-    partial: Path | None = None
-    folder = folder.resolve()
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = folder if folder.is_dir() else folder.parent
-        partial = Path(tempfile.mkdtemp(dir=beside, prefix=f".{folder.name}-"))
-        yield partial
-        partial.chmod(0o755)
-        _put_in_place(partial, folder)
-    except OSError as error:
-        raise NormLensError(
-            f"The report could not be written to '{folder}': {error.strerror or error}. Check that the place may be "
-            "written to and has space left, or choose another folder."
-        ) from error
-    finally:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _fill(
@@ -180,33 +134,4 @@ def _write_numbers(numbers: Mapping[str, pd.DataFrame], path: Path, measured: di
         tables[-1].insert(0, "attention", kind)
     joined = pd.concat(tables, ignore_index=True)
     joined.attrs.update(measured)
-    joined.to_parquet(path, index=False)
-
-
-def _put_in_place(partial: Path, folder: Path) -> None:
-    """Give the finished folder its name; or move its files in, in the place of an older report's. Others' files stay."""
-    if not folder.exists():
-        partial.rename(folder)
-        return
-    new = [path.relative_to(partial) for path in partial.rglob("*") if path.is_file()]
-    old = [path.relative_to(folder) for path in _files_of_report(folder)]
-    kept = Path(tempfile.mkdtemp(dir=folder, prefix=".older-"))
-    moved: list[tuple[Path, Path]] = []
-    try:
-        for start, end, names in ((folder, kept, old), (partial, folder, new)):
-            for name in names:
-                (end / name).parent.mkdir(exist_ok=True)
-                (start / name).rename(end / name)
-                moved.append((start / name, end / name))
-    except OSError:
-        for before, after in reversed(moved):
-            after.rename(before)
-        raise
-    finally:
-        shutil.rmtree(kept, ignore_errors=True)
-
-
-def _files_of_report(folder: Path) -> list[Path]:
-    """The files of a report that stands in a folder."""
-    names = (folder / name for name in (MARKDOWN, HTML, NUMBERS))
-    return [*(path for path in names if path.is_file()), *(folder / FIGURES).glob("*.svg")]
+    written_whole(path, joined.to_parquet(index=False))
