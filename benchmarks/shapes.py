@@ -50,8 +50,10 @@ class Shape:
         vectors, their Gram matrices before and (where there is one) behind the outer norm, Σ_j α v_j and its projection
         for the conservation check, and the quadratic form of every source.
         """
-        layers = model.config.num_hidden_layers
-        matrices = sum(p.numel() for path, p in model.named_parameters() if "layer" in path and p.ndim == 2) / layers
+        layers: int = model.config.num_hidden_layers
+        matrices: float = (
+            sum(p.numel() for path, p in model.named_parameters() if "layer" in path and p.ndim == 2) / layers
+        )
         inner = self.heads * (self.width // self.heads)
         forms = 2 if "layernorm" in self.scopes else 1
         forward = 2 * matrices + 4 * length * inner

@@ -220,8 +220,8 @@ def main() -> None:
     parser.add_argument("--these", help=argparse.SUPPRESS)  # JSON: [[variant, targets, sources, backward], ...]
     options = parser.parse_args()
     if options.these:
-        for case in json.loads(options.these):
-            print(json.dumps(measure(*case, options)), flush=True)
+        for variant, targets, sources, backward in json.loads(options.these):
+            print(json.dumps(measure(variant, targets, sources, backward, options)), flush=True)
         return
     if options.quick:
         options.lengths, options.caches = [512], [1024]

@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
-import alignment_eflomal
-import alignment_page
-import alignment_table
 import pytest
-from train_translation import train
-from translation_settings import Settings
+
+from reproduce.alignment import eflomal as alignment_eflomal
+from reproduce.alignment import page as alignment_page
+from reproduce.alignment import table as alignment_table
+from reproduce.training.translation.settings import Settings
+from reproduce.training.translation.train import train
 
 WORDS = {"eins": "one", "zwei": "two", "drei": "three", "vier": "four", "fünf": "five"}
 
@@ -55,7 +56,7 @@ def test_every_part_is_kept_and_laid_out(
     monkeypatch.setattr(alignment_table, "RESAMPLES", 20)
     status = alignment_table.main(["--data", str(data), "--output", str(tmp_path), "--runs", *map(str, runs)])
     assert status == 0
-    kept = json.loads((tmp_path / "alignment_table.json").read_text(encoding="utf-8"))
+    kept = json.loads((tmp_path / "alignment" / "result.json").read_text(encoding="utf-8"))
     names = {"model de-en", "model en-de", "curve de-en", "curve en-de", "directions de-en en-de"}
     names |= {"eflomal free", "ways de-en", "ways de-en en-de"}
     assert set(kept) == names
@@ -72,8 +73,8 @@ def test_every_part_is_kept_and_laid_out(
     page = capsys.readouterr().out
     for marker in ("ways", "paper", "differences", "models", "rules", "heads", "directions", "curve"):
         assert f"[start:{marker}]" in page
-    assert (tmp_path / "alignment_table_layers_unguided.png").exists()
-    assert (tmp_path / "alignment_table_curve.svg").exists()
+    assert (tmp_path / "alignment" / "layers_unguided.svg").exists()
+    assert (tmp_path / "alignment" / "curve.svg").exists()
 
 
 def test_the_page_beside_the_paper_takes_means_over_layers_and_the_layer_of_the_rule() -> None:

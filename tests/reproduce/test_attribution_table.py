@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import attribution_table
 import numpy as np
 import pytest
 import torch
 import xarray as xr
-from attribution_alternatives import ALTERNATIVES, EVERYTHING, at_one_point, summarised, with_bias_spread
-from attribution_biases import handed_out, logits_by_source
-from attribution_saliency import saliency
-from attribution_ways import LAYER, Way, scores, targets, ways
-from classified_texts import Part, news_text, read_classified, sentence_of_tree
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 import normlens
 from normlens.errors import InvalidInput
 from normlens.faithfulness import MEASURES, LensClassifier
 from normlens.frozen import operations, pull_back
+from reproduce.attribution import table as attribution_table
+from reproduce.attribution.alternatives import ALTERNATIVES, EVERYTHING, at_one_point, summarised, with_bias_spread
+from reproduce.attribution.biases import handed_out, logits_by_source
+from reproduce.attribution.candidates import LAYER, Way, scores, targets, ways
+from reproduce.attribution.saliency import saliency
+from reproduce.data.classified_texts import Part, news_text, read_classified, sentence_of_tree
 
 
 @pytest.fixture(scope="module")
@@ -171,13 +171,14 @@ def test_page_and_figures_come_from_kept_numbers(tmp_path: Path, capsys: pytest.
         "table": rows, "against": [{**row, "method": "DecompX − random"} for row in rows if row["method"] == "random"],
         "curves": {name: {"mask": [0.1, 0.2], "delete": [0.1, 0.2]} for name in ("DecompX", "random")},
     }  # fmt: skip
-    (tmp_path / "attribution_table.json").write_text(json.dumps({"sst": entry}))
+    (tmp_path / "attribution").mkdir()
+    (tmp_path / "attribution" / "result.json").write_text(json.dumps({"sst": entry}))
     assert attribution_table.main(["--redraw", "--output", str(tmp_path)]) == 0
-    page = (tmp_path / "attribution_table.md").read_text()
+    page = (tmp_path / "attribution" / "page.md").read_text()
     assert "| DecompX | 0.500 (0.400 to 0.600) | 50.0 (40.0 to 60.0) |" in page
     assert "| random order | 0.200 (0.100 to 0.300) | yes |" in page
     assert page in capsys.readouterr().out
-    assert {path.suffix for path in tmp_path.glob("attribution_table_sst*")} == {".png", ".svg"}
+    assert sorted(path.name for path in tmp_path.glob("attribution/*.svg")) == ["sst.svg", "sst_curves.svg"]
 
 
 def test_nothing_kept_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,22 +3,23 @@
 import json
 from pathlib import Path
 
-import clustering_planted
-import clustering_tables
 import pytest
+
+from reproduce.clustering import planted as clustering_planted
+from reproduce.clustering import table as clustering_tables
 
 
 def test_parts_are_kept_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     few = ["--instances", "2", "--slow", "1", "--small", "3", "--output", str(tmp_path)]
     assert clustering_tables.main(["--parts", "soundness", *few]) == 0
     assert clustering_tables.main(["--parts", "planted", *few]) == 0
-    kept = json.loads((tmp_path / "clustering_tables.json").read_text(encoding="utf-8"))
+    kept = json.loads((tmp_path / "clustering" / "result.json").read_text(encoding="utf-8"))
     assert set(kept) == {"soundness", "planted"}  # the second run kept what the first one measured
     assert kept["soundness"]["instances"] == kept["soundness"]["agreed"] == 3
-    table = (tmp_path / "clustering_tables.md").read_text(encoding="utf-8")
+    table = (tmp_path / "clustering" / "page.md").read_text(encoding="utf-8")
     assert "2 instances for each α" in table and "On 3 of 3 instances" in table
     assert table.strip() in capsys.readouterr().out
-    assert {path.suffix for path in tmp_path.glob("*recovery*")} == {".png", ".svg"}
+    assert (tmp_path / "clustering" / "recovery.svg").exists()
 
 
 def test_a_part_that_does_not_exist_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

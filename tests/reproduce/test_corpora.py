@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from corpora import TREEBANK, read_corpus
 
 from normlens.errors import InvalidInput
+from reproduce.data.corpora import TREEBANK, read_corpus
 
 CONLLU = """# sent_id = 1
 # text = “I'm,” he said.

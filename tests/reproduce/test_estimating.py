@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from estimating import layer_rows, pooled_correlation, pooled_variation
+
+from reproduce.study.estimates import layer_rows, pooled_correlation, pooled_variation
 
 
 def test_a_sentence_without_a_category_is_left_out_of_its_mean() -> None:

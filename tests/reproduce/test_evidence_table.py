@@ -8,22 +8,22 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import evidence_page
-import evidence_table
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 from architectures import tiny
-from evidence_page import cells, chance, over_frames, prompt_values
-from evidence_prompts import KINDS, Prompt, prompts
-from evidence_table import WAYS, difference, rank, read, without_each_word, word_scores
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 import normlens
 from normlens.attribution.registry import registered
 from normlens.encoding import encode_text
 from normlens.faithfulness import words_of
+from reproduce.evidence import page as evidence_page
+from reproduce.evidence import table as evidence_table
+from reproduce.evidence.page import cells, chance, over_frames, prompt_values
+from reproduce.evidence.prompts import KINDS, Prompt, prompts
+from reproduce.evidence.table import WAYS, difference, rank, read, without_each_word, word_scores
 
 ANSWERS = ("is", "ran")
 CARRIERS = ("the {} sat here", "a {} sat", "the {} here is here", "a {} is unhappiness.", "here the {} sat")
@@ -140,7 +140,7 @@ def test_choices_and_ranks_of_a_tiny_model_make_a_page(
     given = ["--output", str(tmp_path)]
     assert evidence_table.main([*given, "--parts", "test"]) == 2
     assert evidence_table.main(given) == 0
-    kept = json.loads((tmp_path / "evidence_table.json").read_text(encoding="utf-8"))
+    kept = json.loads((tmp_path / "evidence" / "result.json").read_text(encoding="utf-8"))
     choose, test = kept["choose"], kept["test"]
     best = max((c for c in choose["candidates"] if c["row"] == "integrated gradients"), key=lambda c: c["mrr"])
     assert choose["chosen"]["integrated gradients"] == f"integrated gradients ({best['choice']})"
@@ -159,8 +159,8 @@ def test_choices_and_ranks_of_a_tiny_model_make_a_page(
     assert test["ranks"]["longest word"]["all"][:3] == [1.5, 1.5, 2]  # "cat" and "sat" tie
     assert test["ranks"]["first word"] == {"all": [2.0] * 12, "rest": [1.0] * 12}
 
-    page = (tmp_path / "evidence_table.md").read_text(encoding="utf-8")
+    page = (tmp_path / "evidence" / "page.md").read_text(encoding="utf-8")
     assert "| capitals | 10 | 9 | 8 | 4 |" in page
     assert "| *first word* | 0.50 (0.50 to 0.50) | 0.00 (0.00 to 0.00) | 1.00 (1.00 to 1.00) |" in page
     assert "* ALTI+: " in page
-    assert {path.suffix for path in tmp_path.glob("evidence_table_ranks*")} == {".png", ".svg"}
+    assert (tmp_path / "evidence" / "ranks.svg").exists()

@@ -3,15 +3,17 @@
 import json
 from pathlib import Path
 
-import dispersion
-import finding
-import frequency
-import mixing_ratio
 import numpy as np
 import pytest
-import special_tokens
 import xarray as xr
-from finding import markdown_table, reproduce
+
+from reproduce.norms import dispersion as dispersion
+from reproduce.norms import frequency as frequency
+from reproduce.norms import mixing_ratio as mixing_ratio
+from reproduce.norms import special_tokens as special_tokens
+from reproduce.study import run as finding
+from reproduce.study.page import markdown_table
+from reproduce.study.run import reproduce
 
 TOKENS = {"encoder": ["[CLS]", "Yes", ",", "we", ".", "[SEP]"], "decoder": ["Yes", ",", "we", "."]}
 
@@ -108,13 +110,12 @@ def test_a_run_keeps_numbers_page_and_figures(tmp_path: Path, capsys: pytest.Cap
     ]
     assert reproduce(mixing_ratio.FINDING, arguments) == 0
     assert "| AttnRes-N | 22.3 % | 19.6 % |" in capsys.readouterr().out
-    kept = json.loads((tmp_path / "out" / "mixing_ratio.json").read_text(encoding="utf-8"))
+    kept = json.loads((tmp_path / "out" / "mixing_ratio" / "result.json").read_text(encoding="utf-8"))
     assert kept["minilm-l6"]["sentences"] == 2
     assert kept["minilm-l6"]["tokens"] == 8 + 10
     assert kept["minilm-l6"]["conservation_error"] < 1e-5
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        f"mixing_ratio{ending}" for ending in (".json", ".md", ".png", ".svg", "_minilm-l6.png", "_minilm-l6.svg")
-    }
+    files = {path.name for path in (tmp_path / "out" / "mixing_ratio").iterdir()}
+    assert files == {"result.json", "page.md", "mixing_ratio.svg", "minilm-l6.svg"}
 
 
 def test_a_missing_corpus_ends_with_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

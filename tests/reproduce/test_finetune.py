@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import finetune
 import pytest
 import torch
-from finetune_settings import Settings, read_arguments
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 import normlens
 from normlens.errors import InvalidInput
 from normlens.faithfulness import LensClassifier
+from reproduce.training.classifier import train as finetune
+from reproduce.training.classifier.settings import Settings, read_arguments
 
 
 @pytest.fixture(scope="module")

@@ -6,19 +6,20 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import alignment_page
-import alignment_table
-import attribution_alternatives
-import attribution_page
-import attribution_table
-import clustering_page
-import clustering_tables
-import evidence_page
-import evidence_table
 import pytest
-import topk_page
-import topk_table
-from finding import RESULTS
+
+from reproduce.alignment import page as alignment_page
+from reproduce.alignment import table as alignment_table
+from reproduce.attribution import alternatives as attribution_alternatives
+from reproduce.attribution import page as attribution_page
+from reproduce.attribution import table as attribution_table
+from reproduce.clustering import page as clustering_page
+from reproduce.clustering import table as clustering_tables
+from reproduce.evidence import page as evidence_page
+from reproduce.evidence import table as evidence_table
+from reproduce.study.kept import RESULTS, numbers_of
+from reproduce.topk import page as topk_page
+from reproduce.topk import table as topk_table
 
 PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     alignment_table.NAME: alignment_page.page,
@@ -32,6 +33,6 @@ PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_drawn_from_the_numbers_that_are_kept(name: str) -> None:
-    kept = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    shown = (RESULTS / f"{name}.md").read_text(encoding="utf-8")
+    kept = json.loads(numbers_of(name, RESULTS).read_text(encoding="utf-8"))
+    shown = (RESULTS / name / "page.md").read_text(encoding="utf-8")
     assert shown.strip() == PAGES[name](kept).strip()

@@ -8,20 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import listops
 import pytest
-import topk_compared
-import topk_page
-import topk_quality
-import topk_table
 import torch
-import train_listops
 from architectures import tiny
-from topk_quality import Setting
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 import normlens
 from normlens.errors import InvalidInput
+from reproduce.data import listops as listops
+from reproduce.topk import compared as topk_compared
+from reproduce.topk import page as topk_page
+from reproduce.topk import quality as topk_quality
+from reproduce.topk import table as topk_table
+from reproduce.topk.quality import Setting
+from reproduce.training import listops as train_listops
 
 TEXT = "the cat sat here. a dog ran here, the dog is here. the cat is a cat, a dog is a dog. the cat ran."
 
@@ -50,7 +50,7 @@ def options(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> li
 
 
 def _kept(tmp_path: Path) -> dict[str, Any]:
-    return dict(json.loads((tmp_path / "results" / "topk_table.json").read_text(encoding="utf-8")))
+    return dict(json.loads((tmp_path / "results" / "topk" / "result.json").read_text(encoding="utf-8")))
 
 
 def test_predictions_are_those_of_the_switched_model(
@@ -66,7 +66,7 @@ def test_predictions_are_those_of_the_switched_model(
     assert found["rows"][1]["cells"]["norm full 2"]["nll"] == pytest.approx(loss, abs=2e-6)
     for row in found["rows"]:
         assert row["cells"]["weight renormalised 12"]["nll"] == pytest.approx(row["dense"]["nll"], abs=1e-5)
-    page = (tmp_path / "results" / "topk_table.md").read_text(encoding="utf-8")
+    page = (tmp_path / "results" / "topk" / "page.md").read_text(encoding="utf-8")
     mean = sum(row["cells"]["weight renormalised 4"]["nll"] for row in found["rows"]) / 2
     assert f"| 4 | {math.exp(mean):.2f} |" in page
     assert "<!-- --8<-- [start:predictions] -->" in page
@@ -88,9 +88,9 @@ def test_long_passages_have_their_own_part(options: list[str], tmp_path: Path, m
     cells = [row["cells"] for row in found["rows"]]
     assert {name for name in cells[0] if "random" in name} == {"random renormalised 4", "random full 4"}
     first, second = (cell["norm full 2"]["nll"] - cell["weight full 2"]["nll"] for cell in cells)
-    page = (tmp_path / "results" / "topk_table.md").read_text(encoding="utf-8")
+    page = (tmp_path / "results" / "topk" / "page.md").read_text(encoding="utf-8")
     assert f"| both with full denominator | {first:+.3f} and {second:+.3f} |" in page
-    assert (tmp_path / "results" / "topk_table_long_predictions.png").exists()
+    assert (tmp_path / "results" / "topk" / "long_predictions.svg").exists()
 
 
 def test_encoders_layers_and_counts_are_kept_and_drawn(options: list[str], tmp_path: Path) -> None:
@@ -182,11 +182,11 @@ def test_trainings_are_shown_beside_what_needs_no_solving(options: list[str], tm
     given = ["--listops", str(tmp_path / "trainings"), "--data", str(data), "--parts", "listops"]
     assert topk_table.main([*options, *given]) == 0
     assert _kept(tmp_path)["listops"]["by_first_word"] == {"short": 0.19}
-    page = (tmp_path / "results" / "topk_table.md").read_text(encoding="utf-8")
+    page = (tmp_path / "results" / "topk" / "page.md").read_text(encoding="utf-8")
     assert "Short: 19.0 % by always answering the most frequent value, 19.0 % by reading the outermost" in page
     for how in ("dense", "k = 2 by weight"):
         assert f"| short, 100 texts, epochs: 1, layers: 1, {how} |" in page
-    assert (tmp_path / "results" / "topk_table_listops.png").exists()
+    assert (tmp_path / "results" / "topk" / "listops.svg").exists()
 
 
 def test_every_expression_inside_another_is_an_example_of_its_own() -> None:

@@ -6,17 +6,21 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-import parallel_text
 import pytest
 import torch
-import train_translation
-import translation_course
-import translation_guide
-from parallel_text import normalised, prepare, split
 from safetensors.torch import load_file
-from train_translation import read_arguments, train
 from transformers import MarianMTModel, MarianTokenizer, TrainerCallback
-from translation_batches import (
+
+import normlens
+from normlens.alignment import Extractor, Reading
+from normlens.errors import InvalidInput
+from reproduce.data import parallel_text as parallel_text
+from reproduce.data.parallel_text import normalised, prepare, split
+from reproduce.study.training import last_checkpoint
+from reproduce.training.translation import course as translation_course
+from reproduce.training.translation import guide as translation_guide
+from reproduce.training.translation import train as train_translation
+from reproduce.training.translation.batches import (
     END,
     IGNORED,
     PADDING,
@@ -29,14 +33,11 @@ from translation_batches import (
     mask,
     padded,
 )
-from translation_course import last_checkpoint, smoothed_loss, steps_of_snapshots
-from translation_export import held_out_loss
-from translation_guide import Guide, guided_loss, statistical_links
-from translation_settings import Settings
-
-import normlens
-from normlens.alignment import Extractor, Reading
-from normlens.errors import InvalidInput
+from reproduce.training.translation.course import smoothed_loss, steps_of_snapshots
+from reproduce.training.translation.export import held_out_loss
+from reproduce.training.translation.guide import Guide, guided_loss, statistical_links
+from reproduce.training.translation.settings import Settings
+from reproduce.training.translation.train import read_arguments, train
 
 NUMBERS = {"eins": "one", "zwei": "two", "drei": "three", "vier": "four", "fünf": "five", "sechs": "six", "groß": "big"}
 

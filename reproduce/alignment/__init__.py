@@ -1,0 +1,1 @@
+"""Word alignment on annotated sentences."""

@@ -1,0 +1,91 @@
+"""What eflomal, a statistical aligner, makes of a training's own text: for comparison, and to choose by."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from normlens.alignment import SYMMETRISATIONS, LinkSets, read_links, symmetrise
+from reproduce.alignment.models import Cells, Gold
+from reproduce.training.translation.guide import run_aligner
+
+
+@dataclass(frozen=True)
+class Statistical:
+    """Its links from German to English, both directions, of the held-out and of the annotated sentences.
+
+    Attributes
+    ----------
+    pairs
+        Lines that it read: training text, held-out text and annotated sentences, as such aligners are used.
+    cpu_seconds
+        Processor time that it took; None where its links were there already.
+    held_out, annotated
+        A pair of directions for each sentence.
+    """
+
+    pairs: int
+    cpu_seconds: float | None
+    held_out: list[tuple[Cells, Cells]]
+    annotated: list[tuple[Cells, Cells]]
+
+
+def statistical(run: Path, gold: Gold) -> Statistical:
+    """Run eflomal on the text of a training; its links are kept in the training's folder and read from there again.
+
+    Parameters
+    ----------
+    run
+        Folder of `reproduce.training.translation.train`.
+    gold
+        The annotated sentences.
+    """
+    folder = run / "eflomal"
+    folder.mkdir(exist_ok=True)
+    held_out = lines(run / "text" / "dev.de")
+    taken = None
+    for side, annotated in (("de", gold.german), ("en", gold.english)):
+        text = [*lines(run / "text" / f"train.{side}"), *lines(run / "text" / f"dev.{side}"), *map(" ".join, annotated)]
+        if not (folder / f"text.{side}").exists():
+            (folder / f"text.{side}").write_text("\n".join(text) + "\n", encoding="utf-8")
+    ahead, back = folder / "links.de-en", folder / "links.en-de"
+    if not back.exists():
+        before = _children_seconds()
+        run_aligner(folder / "text.de", folder / "text.en", ahead, back)
+        taken = round(_children_seconds() - before, 1)
+    last = len(held_out) + len(gold.links)
+    found = [[set(links.possible) for links in read_links(path)][-last:] for path in (ahead, back)]
+    both = list(zip(*found, strict=True))
+    return Statistical(len(text), taken, both[: len(held_out)], both[len(held_out) :])
+
+
+def rows_of(found: Statistical, gold: Gold, resamples: int) -> list[dict[str, Any]]:
+    """AER of each direction and of all ways to make them one."""
+    rows = [
+        {"how": how, **gold.aer([both[place] for both in found.annotated], resamples)}
+        for place, how in enumerate(("forward", "reverse"))
+    ]
+    return rows + [{"how": how, **gold.aer(joined(found.annotated, how), resamples)} for how in SYMMETRISATIONS]
+
+
+def joined(links: Sequence[tuple[Cells, Cells]], how: str) -> list[Cells]:
+    """Both directions made one, for each sentence."""
+    return [symmetrise(one, other, how) for one, other in links]
+
+
+def as_gold(links: Sequence[Cells]) -> list[LinkSets]:
+    """Links taken for annotated ones, all of them sure."""
+    return [LinkSets.of(cells) for cells in links]
+
+
+def lines(path: Path) -> list[str]:
+    """The lines of a text."""
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -1,0 +1,189 @@
+"""Ways to read one model or two: what the field knows, each tried, and chosen without annotated links.
+
+Scopes, layers and settings are mixed, columns balanced, directions joined. What is chosen is what comes nearest to
+eflomal's links of held-out pairs; AER on the annotated sentences is reported for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from normlens.alignment import (
+    SYMMETRISATIONS,
+    Pair,
+    Reading,
+    SoftAlignment,
+    averaged,
+    evaluate,
+    joint_links,
+    two_way,
+)
+from normlens.anatomy import SCOPES
+from normlens.errors import InvalidInput
+from reproduce.alignment.eflomal import Statistical, as_gold, joined
+from reproduce.alignment.models import BALANCES, Cells, Gold, Opened
+
+THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+"""Smallest scores of a link where two soft alignments have to agree."""
+
+TEACHER = "grow-diag"
+"""How eflomal's two directions are joined for the held-out pairs."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to get links: what is read, how columns are balanced, how directions are joined."""
+
+    reading: str
+    balance: float
+    how: str
+    threshold: float = 0.0
+
+
+def mixtures(opened: Opened, one: Reading, both: Reading) -> dict[str, tuple[Reading, ...]]:
+    """Readings by name; the shares of those that stand together are averaged.
+
+    Parameters
+    ----------
+    opened
+        The model.
+    one
+        AWI by norm, in the layer that was chosen.
+    both
+        AWI and AWO, in the layers that were chosen together.
+    """
+    layers = range(opened.extractor.layers)
+    near = [layer for layer in layers if abs(layer - one.layer) <= 1]
+    found = {"weight": (one.by("weight"),), "norm": (one,)}
+    for scope in SCOPES[1:]:
+        reading = replace(one, scope=scope)
+        try:
+            opened.extractor.check([reading])
+        except InvalidInput:
+            continue
+        found[f"norm, scope {scope}"] = (reading,)
+    return found | {
+        "norm, layers around": tuple(Reading(layer) for layer in near),
+        "norm, all layers": tuple(Reading(layer) for layer in layers),
+        "weight, AWI and AWO": (both.by("weight"),),
+        "norm, AWI and AWO": (both,),
+    }
+
+
+def soft_of(
+    opened: Opened, pairs: Sequence[Pair], mixed: Mapping[str, Sequence[Reading]]
+) -> dict[str, list[SoftAlignment]]:
+    """Soft alignments of all pairs by each mixture of readings, in one run of the model."""
+    readings = list(dict.fromkeys(reading for several in mixed.values() for reading in several))
+    found: dict[str, list[SoftAlignment]] = {name: [] for name in mixed}
+    for maps in opened.extractor.maps(pairs, readings):
+        by = dict(zip(readings, maps, strict=True))
+        for name, several in mixed.items():
+            found[name].append(averaged([by[reading] for reading in several]))
+    return found
+
+
+def readings_tried(names: Sequence[str]) -> list[Way]:
+    """Every reading, balanced or not, in one direction and joined as eflomal's are."""
+    return [Way(name, balance, how) for name in names for balance in BALANCES for how in ("one direction", TEACHER)]
+
+
+def joinings_tried(best: Way, together: bool) -> list[Way]:
+    """Every other way to join the directions of one reading.
+
+    Parameters
+    ----------
+    best
+        The reading.
+    together
+        Whether there are two models, whose soft alignments can be made to agree.
+    """
+    found = [replace(best, how=how) for how in SYMMETRISATIONS if how != TEACHER]
+    if together:
+        found += [replace(best, how="agreement", threshold=threshold) for threshold in THRESHOLDS]
+    return found
+
+
+def links_of(model: Opened, soft: Sequence[Sequence[SoftAlignment]], way: Way) -> list[Cells]:
+    """Links from German to English by one way.
+
+    Parameters
+    ----------
+    model
+        From German.
+    soft
+        Its soft alignments and the other direction's; without the latter, the first are read both ways.
+    way
+        How.
+    """
+    if way.how == "one direction":
+        return [model.links(one, way.balance) for one in soft[0]]
+    reverse = soft[1] if len(soft) == 2 else [two_way(one) for one in soft[0]]
+    return [
+        {(link.source, link.target) for link in joint_links(one, other, way.how, way.threshold, way.balance)}
+        for one, other in zip(soft[0], reverse, strict=True)
+    ]
+
+
+def tried(
+    models: Sequence[Opened],
+    chosen: Sequence[tuple[Reading, Reading]],
+    held_out: Sequence[Sequence[Pair]],
+    teacher: Statistical,
+    gold: Gold,
+    resamples: int,
+) -> dict[str, Any]:
+    """Try every way on held-out and on annotated pairs.
+
+    Parameters
+    ----------
+    models
+        The model from German and, if there is one, the one from English.
+    chosen
+        For each of the models, AWI by norm in the layer that was chosen, and AWI beside AWO.
+    held_out
+        For each of the models, the pairs without annotation.
+    teacher
+        Eflomal's links of them.
+    gold
+        Annotated sentences.
+    resamples
+        Of the bootstrap of the way that is chosen.
+
+    Returns
+    -------
+    dict
+        ``ways``, each with its distance from eflomal's links (an AER, in percent) and its AER; ``chosen``, and how far it
+        is from eflomal.
+    """
+    mixed = [mixtures(model, *two) for model, two in zip(models, chosen, strict=True)]
+    near = as_gold(joined(teacher.held_out, TEACHER))
+    unseen = [soft_of(model, pairs, m) for model, pairs, m in zip(models, held_out, mixed, strict=True)]
+    seen = [soft_of(model, model.pairs, m) for model, m in zip(models, mixed, strict=True)]
+
+    def links(way: Way, soft: Sequence[Mapping[str, Sequence[SoftAlignment]]]) -> list[Cells]:
+        return links_of(models[0], [found[way.reading] for found in soft], way)
+
+    def measured(ways: Sequence[Way]) -> list[dict[str, Any]]:
+        return [
+            {
+                **asdict(way),
+                "distance": round(100 * evaluate(near, as_gold(links(way, unseen)), resamples=0).aer, 2),
+                **gold.aer(links(way, seen)),
+            }
+            for way in ways
+        ]
+
+    rows = measured(readings_tried([name for name in mixed[0] if name in mixed[-1]]))
+    rows += measured(joinings_tried(_nearest(rows), together=len(models) == 2))
+    best = _nearest(rows)
+    found = links(best, seen)
+    rival = gold.difference(found, joined(teacher.annotated, TEACHER))
+    return {"ways": rows, "chosen": {**asdict(best), **gold.aer(found, resamples), "minus_rival": rival}}
+
+
+def _nearest(rows: Sequence[Mapping[str, Any]]) -> Way:
+    best = min(rows, key=lambda row: float(row["distance"]))
+    return Way(**{field.name: best[field.name] for field in fields(Way)})

@@ -1,0 +1,1 @@
+"""Methods of attribution on classifiers: how far to trust them, and what they cost."""

@@ -1,0 +1,229 @@
+"""The ways to explain a classifier that the table compares: a row each, and where a row leaves a choice, its candidates."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from normlens import Lens
+from normlens.attribution.registry import Method, registered
+from normlens.errors import NormLensError
+from normlens.faithfulness import LensClassifier
+from normlens.frozen import pull_back
+
+Predictions = Float[np.ndarray, "text class"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One method with everything that it was told.
+
+    Attributes
+    ----------
+    row
+        What the table calls it; ways of the same row are candidates, of which one is chosen on dev.
+    method, scope, options
+        As `Lens.attribute` takes them.
+    target
+        "logit" of the predicted class, "difference" to the second most probable one, or None: the [CLS] row of a map.
+    magnitude
+        Whether words are ranked by the absolute value of their score.
+    """
+
+    row: str
+    method: str
+    scope: str | None = None
+    target: str | None = None
+    magnitude: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def choice(self) -> str:
+        """What tells this way from the others of its row."""
+        parts = [f"{name}={value}" for name, value in self.options.items()]
+        parts += [self.target] if self.target else []
+        return ", ".join([*parts, "by magnitude"] if self.magnitude else parts)
+
+    @property
+    def question(self) -> tuple[str, str | None, str | None, str]:
+        """What the model is asked: the same for ways that differ in the ranking alone."""
+        return self.method, self.scope, self.target, str(sorted(self.options.items()))
+
+    @property
+    def name(self) -> str:
+        """Row and choice."""
+        return f"{self.row} ({self.choice})" if self.choice else self.row
+
+
+MAPS = (
+    Way("attention rollout", "rollout"),
+    Way("attention flow", "flow"),
+    Way("N", "norm_rollout", "attention"),
+    Way("N-Res", "norm_rollout", "residual"),
+    Way("N-ResLN", "norm_rollout", "layernorm"),
+    Way("GlobEnc (N-Enc)", "norm_rollout", "encoder"),
+    Way("whole blocks", "norm_rollout", "block"),
+    Way("ALTI", "alti"),
+    Way("Value Zeroing", "value_zeroing"),
+    Way("DecompX without the head", "decompx"),
+)
+"""Methods that know no class, as published: the row of [CLS], which is what the classifier reads."""
+
+TARGETED = {
+    "DecompX": "decompx",
+    "DecompX, averaged": "decompx",
+    "gradient × input": "gradient_input",
+    "integrated gradients": "integrated_gradients",
+    "direct logit attribution": "logit",
+    "ALTI-Logit": "alti_logit",
+}
+"""Methods that explain a number: the target and the ranking are chosen on dev."""
+
+LAYER = {"sources": "embedding layer"}
+"""DecompX from the output of the embedding layer on, as published: a source is a token with its position."""
+
+AVERAGED = ({"baseline": "mask", "steps": 3}, {"baseline": "mask", "steps": 5}, {"baseline": "zero", "steps": 5})
+"""DecompX on the average of several frozen models, on the way from a masked text or from nothing."""
+
+OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
+    "DecompX": ({}, LAYER),
+    "DecompX, averaged": AVERAGED,
+    "integrated gradients": ({}, {"baseline": "mask"}),
+}
+"""Options of a row's candidates, besides target and ranking."""
+
+
+TRIED = (("difference", False), ("difference", True), ("logit", False))
+"""Target and ranking of the candidates; those with options of their own take the first alone."""
+
+
+def ways() -> list[Way]:
+    """Every way whose method is there, rows in the order of the table."""
+    targeted = [
+        Way(row, method, target=target, magnitude=magnitude, options=options)
+        for row, method in TARGETED.items()
+        for options in OPTIONS.get(row, ({},))
+        for target, magnitude in (TRIED[:1] if options else TRIED)
+    ]
+    return [way for way in (*targeted, *MAPS) if way.method in registered()]
+
+
+def method_of(way: Way) -> Method:
+    """The registered method of a way."""
+    return registered()[way.method]
+
+
+def scores(
+    lens: Lens, texts: Sequence[str], predictions: Predictions, way: Way, batch_size: int = 8
+) -> list[Float[np.ndarray, " token"]]:
+    """Score the tokens of every text.
+
+    Parameters
+    ----------
+    lens
+        On a classifier that reads its first position.
+    texts
+        What to explain.
+    predictions
+        Probabilities of the classes, which say what the targets are.
+    way
+        How to explain it.
+    batch_size
+        Texts that run together at most.
+
+    Raises
+    ------
+    NormLensError
+        If the method can't explain this model.
+    """
+    if way.options == LAYER:
+        return list(_shares_of_embedding_layer(lens, texts, targets(predictions, way.target or "logit")))
+    asked: dict[str, Any] = {**way.options, **({"scope": way.scope} if way.scope else {})}
+    if way.method == "integrated_gradients":
+        asked["tolerance"] = inf  # words are ranked; how well the integral is met is not what the table is about
+    if way.target is not None:
+        asked["target"] = targets(predictions, way.target)
+    found = lens.attribute(texts, method=way.method, batch_size=batch_size, **asked)
+    return [array.values if array.ndim == 1 else array.isel(target=0).values for array in found]
+
+
+def _shares_of_embedding_layer(
+    lens: Lens, texts: Sequence[str], asked: Sequence[Any]
+) -> Iterator[Float[np.ndarray, " token"]]:
+    """Shares of what the embedding layer gives at each token: its word, position and segment, normalised together."""
+    [path] = [name for name, module in lens.model.named_modules() if module is lens.model.base_model.embeddings]
+    classifier = LensClassifier(lens)
+    for text, target in zip(texts, asked, strict=True):
+        ids = torch.tensor(classifier.encode(text).ids, device=lens.model.device)[None]
+        plus, *minus = target if isinstance(target, tuple) else (target,)
+
+        def scalar(output: Any, plus: int = plus, minus: list[int] = minus) -> torch.Tensor:
+            logits: torch.Tensor = output.logits
+            return logits[:, plus] - logits[:, minus].sum(dim=-1)
+
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        yield pull_back(lens.model, inputs, scalar, sources=path).shares[0].double().cpu().numpy()
+
+
+def targets(predictions: Predictions, kind: str) -> list[Any]:
+    """The target of each text, for `Lens.attribute`.
+
+    Parameters
+    ----------
+    predictions
+        Probabilities of the classes.
+    kind
+        "logit" or "difference".
+    """
+    ranked = np.argsort(-predictions, axis=1)
+    if kind == "logit":
+        return [int(row[0]) for row in ranked]
+    return [(int(row[0]), int(row[1])) for row in ranked]
+
+
+def all_scores(
+    lens: Lens, texts: Sequence[str], predictions: Predictions, chosen: Sequence[Way]
+) -> dict[str, list[Float[np.ndarray, " token"]]]:
+    """Scores of several ways, by name; ways that ask the model the same question share the answer.
+
+    Parameters
+    ----------
+    lens, texts, predictions
+        As in `scores`.
+    chosen
+        The ways.
+    """
+    answers: dict[object, list[np.ndarray]] = {}
+    for way in chosen:
+        if way.question not in answers:
+            print(f"{way.name} on {len(texts)} texts", file=sys.stderr, flush=True)
+            answers[way.question] = scores(lens, texts, predictions, way)
+    return {way.name: answers[way.question] for way in chosen}
+
+
+def supported(lens: Lens, text: str, predictions: Predictions) -> tuple[list[Way], dict[str, str]]:
+    """Sort the ways into those that explain this model, and those that refuse, with what they say.
+
+    Parameters
+    ----------
+    lens
+        The model.
+    text
+        Something to try the first way of each row on.
+    predictions
+        Probabilities of its classes, ``(1, class)``.
+    """
+    refused: dict[str, str] = {}
+    for row, way in {way.row: way for way in reversed(ways())}.items():
+        try:
+            scores(lens, [text], predictions, way)
+        except NormLensError as error:
+            refused[row] = str(error)
+    return [way for way in ways() if way.row not in refused], refused

@@ -1,0 +1,73 @@
+"""What an explanation costs: processor time beside a forward pass, and the rise of resident memory to its peak."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from normlens import Lens
+from normlens.faithfulness import LensClassifier
+from reproduce.attribution.candidates import Predictions, Way, scores
+
+REPEATS = 2
+_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def costs(lens: Lens, texts: Sequence[str], predictions: Predictions, ways: Sequence[Way]) -> dict[str, Any]:
+    """Measure every way on the same texts, one by one as a user would ask.
+
+    Parameters
+    ----------
+    lens
+        The model.
+    texts
+        A few, of ordinary length.
+    predictions
+        Probabilities of their classes.
+    ways
+        What to measure.
+
+    Returns
+    -------
+    dict
+        "forward" and every way's name to milliseconds of processor time per text ("milliseconds", least of the
+        repeats) and the peak above what was resident before ("mebibytes", None where the system doesn't tell).
+    """
+    classifier = LensClassifier(lens, batch_size=1)
+    encoded = [classifier.encode(text).ids for text in texts]
+    found = {"forward": _measured(lambda: classifier.probabilities(encoded), len(texts))}
+    for way in ways:
+        found[way.name] = _measured(partial(scores, lens, texts, predictions, way, 1), len(texts))
+    return found
+
+
+def _measured(run: Callable[[], object], texts: int) -> dict[str, float | None]:
+    peak = _peak_of(run)
+    times = []
+    for _ in range(REPEATS):
+        start = time.process_time()
+        run()
+        times.append(time.process_time() - start)
+    return {"milliseconds": round(1000 * min(times) / texts, 2), "mebibytes": peak}
+
+
+def _peak_of(run: Callable[[], object]) -> float | None:
+    """Mebibytes by which resident memory rises at most during a run; freed memory is handed back before."""
+    if not _RESET.exists():
+        return None
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    _RESET.write_text("5")  # the peak counts from here
+    before = _resident("VmRSS")
+    run()
+    return round((_resident("VmHWM") - before) / 2**20, 1)
+
+
+def _resident(name: str) -> int:
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(name))
+    return 1024 * int(line.split()[1])

@@ -1,0 +1,237 @@
+"""Every method of attribution on the same classifier and sentences: how far to trust it, and what it costs.
+
+``python -m reproduce attribution --task sst --model runs/sst/model --data DATA``, with a model that ``python -m reproduce
+train-classifier`` made. Where a method leaves a choice, it is made on dev; the table is measured on the test part. Each
+part of the result stays until it is measured again, so that ``--parts`` may take them one at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+import normlens
+from normlens import Lens, NormLensError
+from normlens.faithfulness import Design, LensClassifier, difference, evaluate, summary
+from reproduce.attribution.candidates import Predictions, Way, all_scores, supported, ways
+from reproduce.attribution.costs import costs
+from reproduce.attribution.figures import figures_of
+from reproduce.attribution.page import COMPARED, page
+from reproduce.attribution.saliency import correlations
+from reproduce.data.classified_texts import READERS, ClassifiedTexts, Part, read_classified
+from reproduce.study.kept import kept, numbers_of, printed, replace, write
+from reproduce.study.options import add_data, study_parser
+
+NAME = "attribution"
+FOR_COSTS = 8
+
+Entry = dict[str, Any]
+
+
+def choose(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Namespace) -> Entry:
+    """Try every candidate on dev; of each row the one with the highest AOPC under masking is chosen."""
+    part = texts.dev.limited(options.dev)
+    predictions = predictions_of(lens, part.texts)
+    there, refused = supported(lens, part.texts[0], predictions[:1])
+    given = all_scores(lens, part.texts, predictions, there)
+    found = evaluate(
+        lens, part.texts, given, labels=part.labels, batch_size=options.batch_size,
+        design=Design(by=options.by, erasures=("mask",), baselines=(), by_magnitude=magnitudes(there)),
+    )  # fmt: skip
+    table = summary(found, resamples=options.resamples, seed=options.seed)
+    aopc = table[table["measure"] == "aopc"].set_index("method")["value"]
+    chosen: dict[str, str] = {}
+    for way in there:
+        if way.row not in chosen or aopc[way.name] > aopc[chosen[way.row]]:
+            chosen[way.row] = way.name
+    return {"dev": len(part), "candidates": records(table), "chosen": chosen, "refused": refused}
+
+
+def test(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Namespace) -> Entry:
+    """Measure the chosen ways on the test part, by masking and by deletion, beside all baselines."""
+    part = measured_part(texts, options).limited(options.test)
+    predictions = predictions_of(lens, part.texts)
+    chosen = chosen_ways(entry)
+    given = {
+        way.row: array
+        for way, array in zip(chosen, all_scores(lens, part.texts, predictions, chosen).values(), strict=True)
+    }
+    signed_away = tuple(way.row for way in chosen if way.magnitude)
+    found = evaluate(
+        lens, part.texts, given, labels=part.labels, batch_size=options.batch_size,
+        design=Design(by=options.by, by_magnitude=signed_away, seed=options.seed),
+    )  # fmt: skip
+    against = [
+        difference(found, one, row, resamples=options.resamples, seed=options.seed)
+        for one in COMPARED
+        if one in given
+        for row in map(str, found["attribution"].values)
+        if row != one
+    ]
+    return {
+        "test": len(part),
+        "right": float(np.mean(predictions.argmax(axis=1) == np.array(part.labels))),
+        "replacement": found.attrs["replacement"],
+        "steps": found["step"].values.tolist(),
+        "table": records(summary(found, resamples=options.resamples, seed=options.seed)),
+        "against": [row for table in against for row in records(table)],
+        "curves": {
+            str(row): {
+                str(how): found["drop"].sel(attribution=row, erasure=how).mean("text").round(5).values.tolist()
+                for how in found["erasure"].values
+            }
+            for row in found["attribution"].values
+        },
+    }
+
+
+def others(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Namespace) -> Entry:
+    """Measure models of other seeds on the same texts, with what was chosen for the first one."""
+    found = []
+    for model in options.others:
+        measured = test(normlens.load(model), texts, entry, options)
+        kept = {part: [row for row in measured[part] if row["measure"] == "aopc"] for part in ("table", "against")}
+        found.append({"training": training_of(model), "test": measured["test"], "right": measured["right"], **kept})
+    return {"others": found} if found else {}
+
+
+def cost(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Namespace) -> Entry:
+    """Measure processor time and memory of the chosen ways on a few texts."""
+    part = measured_part(texts, options).limited(FOR_COSTS)
+    predictions = predictions_of(lens, part.texts)
+    found = costs(lens, part.texts, predictions, chosen_ways(entry))
+    tokens = [len(LensClassifier(lens).encode(text)) for text in part.texts]
+    return {"costs": found, "cost_texts": len(part), "cost_tokens": sum(tokens)}
+
+
+def saliency(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Namespace) -> Entry:
+    """Correlate maps of each kind with gradients."""
+    part = measured_part(texts, options).limited(options.test)
+    predictions = predictions_of(lens, part.texts)
+    return {"saliency": correlations(lens, part.texts, predictions, seed=options.seed, resamples=options.resamples)}
+
+
+PARTS: dict[str, Callable[[Lens, ClassifiedTexts, Entry, argparse.Namespace], Entry]] = {
+    "choose": choose,
+    "test": test,
+    "others": others,
+    "cost": cost,
+    "saliency": saliency,
+}
+"""The parts of the result, in the order in which they need each other."""
+
+
+def measured_part(texts: ClassifiedTexts, options: argparse.Namespace) -> Part:
+    """The test part; for a pilot, dev."""
+    return texts.dev if options.pilot else texts.test
+
+
+def predictions_of(lens: Lens, texts: Sequence[str]) -> Predictions:
+    """Probabilities of the classes for each text."""
+    classifier = LensClassifier(lens)
+    return classifier.probabilities([classifier.encode(text).ids for text in texts])
+
+
+def magnitudes(ways: Sequence[Way]) -> tuple[str, ...]:
+    """Names of the ways that rank by absolute value."""
+    return tuple(way.name for way in ways if way.magnitude)
+
+
+def chosen_ways(entry: Entry) -> list[Way]:
+    """The ways that were chosen on dev.
+
+    Raises
+    ------
+    NormLensError
+        If none were.
+    """
+    if "chosen" not in entry:
+        raise NormLensError("Nothing was chosen on dev yet. Measure the part 'choose' first.")
+    names = set(entry["chosen"].values())
+    return [way for way in ways() if way.name in names]
+
+
+def records(table: Any) -> list[dict[str, Any]]:
+    """Rows of a table as JSON has them: five digits, None for NaN."""
+    return [
+        {
+            name: (None if np.isnan(cell) else float(f"{cell:.5g}")) if isinstance(cell, float) else cell
+            for name, cell in row.items()
+        }
+        for row in table.to_dict("records")
+    ]
+
+
+def about(lens: Lens, texts: ClassifiedTexts, model: Path, options: argparse.Namespace) -> Entry:
+    """What was measured with what."""
+    return {
+        "data": texts.about,
+        "classes": texts.classes,
+        "model_type": lens.model.config.model_type,
+        "training": training_of(model),
+        "part": "dev (a pilot)" if options.pilot else "test",
+        "by": options.by,
+        "seed": options.seed,
+        "resamples": options.resamples,
+        "threads": torch.get_num_threads(),
+        "normlens": normlens.__version__,
+        "torch": str(torch.__version__),
+        "transformers": transformers.__version__,
+    }
+
+
+def training_of(model: Path) -> Entry:
+    """How the model was trained, as far as the table tells it."""
+    path = model / "training.json"
+    training = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept = ("learning_rate", "dev_accuracy", "test_accuracy", "seconds", "cpu_seconds", "hardware", "parameters")
+    return {name: training[name] for name in kept if name in training}
+
+
+def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = study_parser(__doc__)
+    add_data(parser)
+    parser.add_argument("--task", choices=list(READERS), default="sst")
+    parser.add_argument("--model", type=Path, help="folder of a classifier that train-classifier made for the task")
+    parser.add_argument("--others", type=Path, nargs="+", default=[], help="models that differ in their seed alone")
+    parser.add_argument("--dev", type=int, default=200, help="texts of dev to choose on (default: %(default)s)")
+    parser.add_argument("--test", type=int, help="texts of the test part (default: all)")
+    parser.add_argument("--pilot", action="store_true", help="measure on dev instead of the test part, to have a look")
+    parser.add_argument("--by", choices=["word", "token"], default="word", help="what is erased at once")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--batch-size", type=int, default=64, help="variants that run together (default: 64)")
+    parser.add_argument("--seed", type=int, default=0, help="of bootstrap and random orders (default: 0)")
+    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
+    options = parser.parse_args(arguments)
+    if not options.redraw and (options.model is None or options.data is None):
+        parser.error("name the model with --model, and the data folder with --data or NORMLENS_DATA")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure as the command line says, print the page and keep it."""
+    options = read_arguments(arguments)
+    path = numbers_of(NAME, options.output)
+
+    def work() -> str:
+        tasks: dict[str, Entry] = kept(path)
+        if not options.redraw:
+            texts, lens = read_classified(options.task, options.data), normlens.load(options.model)
+            entry = {**tasks.get(options.task, {}), **about(lens, texts, options.model, options)}
+            for name in (part for part in PARTS if part in options.parts):
+                entry |= PARTS[name](lens, texts, entry, options)
+                tasks[options.task] = entry
+                replace(path, json.dumps(tasks, indent=1, ensure_ascii=False) + "\n")
+        if not any("table" in entry for entry in tasks.values()):
+            raise NormLensError(f"{path} holds no table; expected one. Measure the parts 'choose' and 'test' first.")
+        return write(NAME, page(tasks), figures_of(tasks), options.output)
+
+    return printed(work)

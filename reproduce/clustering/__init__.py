@@ -1,0 +1,1 @@
+"""Good clusterings: planted ones, noise, and attention heads."""

@@ -1,0 +1,1 @@
+"""Where each method ranks the word that decides what a decoder says next."""

@@ -1,0 +1,292 @@
+"""Where each method ranks the one word that decides what SmolLM2 says next, beside chance, positions and leave-one-out.
+
+``python -m reproduce evidence``. What is explained is the difference of two tokens' logits at the last position:
+of the right one, and of the one that another deciding word would bring. Where a method leaves a choice, it is made on the
+dev frames; the table is measured on the others. Each part of the result stays until it is measured again, so that
+``--parts`` may take them one at a time.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+import xarray as xr
+from jaxtyping import Bool, Float
+from scipy.stats import rankdata
+
+import normlens
+from normlens import Lens
+from normlens.encoding import Tokens, encode_text
+from normlens.errors import NormLensError
+from normlens.faithfulness import Units, words_of
+from normlens.faithfulness.baselines import first, last, length
+from reproduce.attribution.candidates import MAPS, Way, method_of
+from reproduce.evidence.page import LEAVE_ONE_OUT, drawn, page
+from reproduce.evidence.prompts import KINDS, Prompt, prompts
+from reproduce.study.kept import keep, kept, numbers_of, printed, write
+from reproduce.study.options import study_parser
+
+NAME = "evidence"
+BEGINNINGS = ("zero", "mean")
+"""Where a way to the text may begin; SmolLM2 has no mask token."""
+
+POSITIONS = {"nearest word": last, "first word": first, "longest word": length}
+"""Orders of the words that look at no model."""
+
+WAYS = (
+    Way("DecompX", "decompx", target="difference"),
+    *(Way("DecompX, averaged", "decompx", target="difference", options={"steps": 5, "baseline": b}) for b in BEGINNINGS),
+    Way("direct logit attribution", "logit", target="difference"),
+    Way("ALTI-Logit", "alti_logit", target="difference"),
+    Way("gradient × input", "gradient_input", target="difference"),
+    *(
+        Way("integrated gradients", "integrated_gradients", target="difference", options={"steps": 20, "baseline": b})
+        for b in BEGINNINGS
+    ),
+    *MAPS,
+    Way("ALTI+", "alti_plus"),
+)  # fmt: skip
+"""Every method; ways of the same row are candidates, of which one is chosen on dev."""
+
+Scores = list[Float[np.ndarray, " word"]]
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Read:
+    """A prompt as a model reads it.
+
+    Attributes
+    ----------
+    prompt
+        As written.
+    tokens
+        What the tokenizer makes of it.
+    units
+        Its words.
+    place
+        Number of the deciding word.
+    answers
+        Ids of the right token and of the foil.
+    """
+
+    prompt: Prompt
+    tokens: Tokens
+    units: Units
+    place: int
+    answers: tuple[int, int]
+
+
+def rank(scores: Float[np.ndarray, " word"], evidence: int, *, first: bool) -> float:
+    """Rank of the evidence among the words, 1 for the highest score; words of equal score share their mean rank.
+
+    Parameters
+    ----------
+    scores
+        One for each word.
+    evidence
+        Number of the deciding word, which is not the first word.
+    first
+        Whether the first word takes part.
+    """
+    start = 0 if first else 1
+    return float(rankdata(-scores[start:])[evidence - start])
+
+
+def word_scores(result: xr.DataArray, units: Units) -> Float[np.ndarray, " word"]:
+    """Scores of words from an attribution of one text: of a map the last row, of components their sum.
+
+    Scores of a word's parts are added up; special tokens belong to no word.
+    """
+    if "target" in result.dims:
+        result = result.isel(target=-1)
+    if "component" in result.dims:
+        result = result.sum("component")
+    return units.scores(result.values)
+
+
+def read(lens: Lens, prompt: Prompt) -> Read:
+    """Find a prompt's words, its deciding word and its answers in what the tokenizer gives."""
+    tokenizer: Any = lens.tokenizer
+    tokens = encode_text(tokenizer, prompt.text)
+    last = prompt.text.index(prompt.evidence) + len(prompt.evidence) - 1
+    [inside] = np.flatnonzero((tokens.offsets[:, 0] <= last) & (last < tokens.offsets[:, 1]))
+    units = words_of(tokens)
+    [right], [foil] = (tokenizer.encode(x, add_special_tokens=False) for x in (prompt.right, prompt.foil))
+    return Read(prompt, tokens, units, int(units.of_token[inside]), (right, foil))
+
+
+def difference(lens: Lens, one: Read, kept: Bool[np.ndarray, " token"] | None = None) -> float:
+    """The logit of the right token less that of the foil behind a prompt, or behind some of its tokens."""
+    ids = torch.tensor(one.tokens.ids if kept is None else one.tokens.ids[kept], device=lens.model.device)
+    with torch.no_grad():
+        right, foil = lens.model(input_ids=ids[None]).logits[0, -1, list(one.answers)].tolist()
+    return float(right - foil)
+
+
+def without_each_word(lens: Lens, one: Read) -> Float[np.ndarray, " word"]:
+    """How far the difference of the two logits falls when one word is deleted, for each word."""
+    rest = [difference(lens, one, one.units.of_token != word) for word in range(len(one.units))]
+    return difference(lens, one) - np.array(rest)
+
+
+def decided(lens: Lens, asked: Sequence[Prompt]) -> tuple[list[Read], dict[str, dict[str, int]]]:
+    """The prompts of frames in which the model gives the right answer to both, and how many there are of each kind.
+
+    Only there the deciding word decides: with one right answer of two, the model may merely like that answer.
+    """
+    right = [one for one in (read(lens, prompt) for prompt in asked) if difference(lens, one) > 0]
+    frames = Counter((one.prompt.kind, one.prompt.frame) for one in right)
+    pairs = [one for one in right if frames[one.prompt.kind, one.prompt.frame] == 2]
+    some = {"asked": asked, "right": [one.prompt for one in right], "pairs": [one.prompt for one in pairs]}
+    return pairs, {name: {kind: sum(p.kind == kind for p in of) for kind in KINDS} for name, of in some.items()}
+
+
+def answers(lens: Lens, asked: Sequence[Read], way: Way, batch_size: int) -> list[xr.DataArray]:
+    """What a way says about every prompt.
+
+    Raises
+    ------
+    NormLensError
+        If the method can't explain this model.
+    """
+    given: dict[str, Any] = {**way.options, **({"scope": way.scope} if way.scope else {})}
+    if "tolerance" in method_of(way).options:  # ranked all the same; the page says how much is missing
+        given["tolerance"] = math.inf
+    if way.target is not None:
+        given["target"] = [(one.prompt.right, one.prompt.foil) for one in asked]
+    print(f"{way.name} on {len(asked)} prompts", file=sys.stderr, flush=True)
+    return list(lens.attribute([one.prompt.text for one in asked], method=way.method, batch_size=batch_size, **given))
+
+
+def scored(asked: Sequence[Read], results: Sequence[xr.DataArray]) -> Scores:
+    """Scores of every prompt's words."""
+    return [word_scores(result, one.units) for result, one in zip(results, asked, strict=True)]
+
+
+def ranks(scores: Scores, asked: Sequence[Read]) -> dict[str, list[float]]:
+    """Ranks of the evidence in each prompt, among all words and without the first one."""
+    pairs = list(zip(scores, asked, strict=True))
+    return {
+        among: [rank(values, one.place, first=first) for values, one in pairs]
+        for among, first in (("all", True), ("rest", False))
+    }
+
+
+def choose(lens: Lens, asked: Sequence[Prompt], ways: Sequence[Way], path: Path, batch_size: int) -> Found:
+    """On the dev frames, try the candidates of rows that have several; the highest mean reciprocal rank is chosen."""
+    dev, _ = decided(lens, [prompt for prompt in asked if prompt.is_dev])
+    rows = Counter(way.row for way in ways)
+    found: list[dict[str, Any]] = []
+    best: dict[str, tuple[float, str]] = {}
+    for way in (way for way in ways if rows[way.row] > 1):
+        mrr = float(np.mean(1 / np.array(ranks(scored(dev, answers(lens, dev, way, batch_size)), dev)["all"])))
+        found.append({"row": way.row, "choice": way.choice, "mrr": round(mrr, 5)})
+        if way.row not in best or mrr > best[way.row][0]:
+            best[way.row] = mrr, way.name
+    return {"dev": len(dev), "candidates": found, "chosen": {row: name for row, (_, name) in best.items()}}
+
+
+def test(lens: Lens, asked: Sequence[Prompt], ways: Sequence[Way], path: Path, batch_size: int) -> Found:
+    """On the other frames, rank by the chosen ways, by what deleting each word does, and by baselines.
+
+    What each way said is kept in a file of its own until all are done, so that a run that was stopped goes on.
+
+    Raises
+    ------
+    NormLensError
+        If nothing was chosen on dev.
+    """
+    chosen = kept(path).get("choose", {}).get("chosen")
+    if chosen is None:
+        raise NormLensError("Nothing was chosen on the dev frames yet. Measure the part 'choose' first.")
+    _, counts = decided(lens, asked)
+    tested, _ = decided(lens, [prompt for prompt in asked if not prompt.is_dev])
+    there = [way for way in ways if chosen.get(way.row, way.name) == way.name]
+    unfinished = path.with_name(f"{path.stem}_unfinished.json")
+    for way in there:
+        if kept(unfinished).get(way.name, {}).get("texts") != [one.prompt.text for one in tested]:
+            keep(unfinished, way.name, said(lens, tested, way, batch_size))
+    by_row = {way.row: kept(unfinished)[way.name] for way in there}
+    scores = {row: list(map(np.array, found["scores"])) for row, found in by_row.items() if "scores" in found}
+    scores[LEAVE_ONE_OUT] = [without_each_word(lens, one) for one in tested]
+    signed = [way.row for way in there if way.row in scores and way.target and method_of(way).signed] + [LEAVE_ONE_OUT]
+    baselines = {name: [score(one.units) for one in tested] for name, score in POSITIONS.items()}
+    unfinished.unlink()
+    return {
+        "counts": counts,
+        "prompts": [{**asdict(one.prompt), "place": one.place, "words": len(one.units)} for one in tested],
+        "ranks": {row: ranks(values, tested) for row, values in (scores | baselines).items()},
+        "by_magnitude": {row: ranks([np.abs(x) for x in scores[row]], tested) for row in signed},
+        "refused": {row: found["refused"] for row, found in by_row.items() if "refused" in found},
+        "conservation_errors": {row: found["error"] for row, found in by_row.items() if "error" in found},
+    }
+
+
+def said(lens: Lens, asked: Sequence[Read], way: Way, batch_size: int) -> Found:
+    """A way's scores of every prompt's words, or why it refuses; of integrated gradients the median conservation error."""
+    about: Found = {"texts": [one.prompt.text for one in asked]}
+    try:
+        results = answers(lens, asked, way, batch_size)
+    except NormLensError as error:
+        return {**about, "refused": str(error)}
+    if way.method == "integrated_gradients":
+        about["error"] = float(np.median([result.attrs["conservation_error"] for result in results]))
+    return {**about, "scores": [values.tolist() for values in scored(asked, results)]}
+
+
+PARTS: dict[str, Callable[..., Found]] = {"choose": choose, "test": test}
+"""The parts of the result, in the order in which they need each other."""
+
+
+def measure(lens: Lens, path: Path, parts: Sequence[str], ways: Sequence[Way] = WAYS, batch_size: int = 8) -> None:
+    """Measure some of :data:`PARTS`, and keep each in the JSON file.
+
+    Parameters
+    ----------
+    lens
+        On a decoder with a head.
+    path, parts
+        The file, and names of the parts.
+    ways
+        The methods.
+    batch_size
+        Prompts that run together at most.
+    """
+    about = {
+        "model": lens.name,
+        "normlens": normlens.__version__,
+        "torch": str(torch.__version__),
+        "transformers": transformers.__version__,
+    }
+    for part in (part for part in PARTS if part in parts):
+        keep(path, part, {**about, **PARTS[part](lens, prompts(), ways, path, batch_size)})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure as the command line says, or redraw what is kept; print the page and keep it."""
+    parser = study_parser(__doc__)
+    parser.add_argument("--model", default="smollm2-135m", help="a decoder (default: %(default)s)")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--batch-size", type=int, default=8, help="prompts that run together (default: 8)")
+    given = parser.parse_args(arguments)
+    path = numbers_of(NAME, given.output)
+
+    def work() -> str:
+        if not given.redraw:
+            measure(normlens.load(given.model), path, given.parts, batch_size=given.batch_size)
+        results = kept(path)
+        if "test" not in results:
+            raise NormLensError(f"{path} holds no ranks; expected some. Measure the parts 'choose' and 'test' first.")
+        return write(NAME, page(results), drawn(results), given.output)
+
+    return printed(work)

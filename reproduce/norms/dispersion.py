@@ -1,0 +1,157 @@
+"""How unequal the norms of the transformed vectors are, and whether large weights meet short vectors (2020, section 4).
+
+The coefficient of variation (standard deviation / mean) of ‖f(x)‖ of each head over all tokens of the corpus, as the
+authors take it, and over those of one sentence at a time; and Spearman's correlation of α with ‖f(x)‖ within sentences.
+Each with and without special and first tokens, since these may account for all of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Bool, Float
+from matplotlib.figure import Figure
+
+from normlens.figures.tables import layer_curves
+from normlens.statistics import (
+    ALL,
+    coefficient_of_variation,
+    mean_of_present,
+    mean_over_seeing_targets,
+    rank_correlation,
+)
+from reproduce.study.estimates import Key, layer_rows, pooled_variation, table
+from reproduce.study.figures import Line, layer_panels
+from reproduce.study.page import markdown_table
+from reproduce.study.published import KOBAYASHI_2020
+from reproduce.study.run import Entries, Entry, Finding, Reading
+
+ORDINARY = "ordinary"
+"""The category of numbers that leave special and first tokens out."""
+
+QUANTITIES = {
+    "variation_over_corpus": "variation of ‖f(x)‖ over the corpus",
+    "variation_in_sentence": "variation of ‖f(x)‖ in a sentence",
+    "correlation_weight_vector_norm": "Spearman of α with ‖f(x)‖",
+}
+
+
+def ordinary_sources(data: xr.Dataset) -> Bool[np.ndarray, " source"]:
+    """Which sources are neither special nor first.
+
+    Parameters
+    ----------
+    data
+        One group of an analysis.
+    """
+    special = data["source_category"].values.astype(str) == "special"
+    return np.asarray(~special & (np.arange(len(special)) > 0))
+
+
+def sentence_numbers(data: xr.Dataset) -> dict[Key, Float[np.ndarray, " layer"]]:
+    """Variation of ‖f(x)‖ and its correlation with α in one sentence, averaged over heads.
+
+    Parameters
+    ----------
+    data
+        One group of its analysis.
+    """
+    norm = data["vector_norm"].transpose("layer", "head", "source").values.astype(np.float64)
+    weight = mean_over_seeing_targets(data["weight"].transpose("layer", "head", "target", "source").values)
+    numbers = {}
+    for category, mask in {ALL: np.ones(norm.shape[-1], dtype=bool), ORDINARY: ordinary_sources(data)}.items():
+        variation = coefficient_of_variation(norm[..., mask])
+        correlation = rank_correlation(weight[..., mask], norm[..., mask])
+        numbers["variation_in_sentence", category] = mean_of_present(variation, axis=-1)
+        numbers["correlation_weight_vector_norm", category] = mean_of_present(correlation, axis=-1)
+    return numbers
+
+
+def moments(data: xr.Dataset, mask: Bool[np.ndarray, " source"]) -> Float[np.ndarray, "3 layer head"]:
+    """Number of tokens, sum and sum of squares of ‖f(x)‖, for each head.
+
+    Parameters
+    ----------
+    data
+        One group of an analysis.
+    mask
+        Sources to count.
+    """
+    norm = data["vector_norm"].transpose("layer", "head", "source").values.astype(np.float64)[..., mask]
+    return np.stack([np.full(norm.shape[:-1], norm.shape[-1]), norm.sum(axis=-1), (norm**2).sum(axis=-1)])
+
+
+def measure(reading: Reading) -> pd.DataFrame:
+    """Measure variation and correlation on a corpus."""
+    sentences: list[dict[Key, Float[np.ndarray, " layer"]]] = []
+    sums: dict[str, list[Float[np.ndarray, "3 layer head"]]] = {ALL: [], ORDINARY: []}
+    for data in reading:
+        sentences.append(sentence_numbers(data))
+        ordinary = ordinary_sources(data)
+        for category, mask in {ALL: np.ones_like(ordinary), ORDINARY: ordinary}.items():
+            sums[category].append(moments(data, mask))
+    rows = []
+    for category, collected in sums.items():
+        pooled = pooled_variation(np.stack(collected), seed=reading.seed, resamples=reading.resamples)
+        for place, numbers in enumerate(pooled.T):
+            layer = place if place < pooled.shape[1] - 1 else None
+            rows.append(("variation_over_corpus", category, layer, None, *numbers, len(sentences)))
+    return pd.concat([table(rows), layer_rows(sentences, seed=reading.seed, resamples=reading.resamples)])
+
+
+def page(entries: Entries) -> str:
+    """Ours as Markdown, with what is known of theirs in words."""
+    headings = ["number", "BERT-base (theirs)"]
+    headings += [f"{entry.model}, {who}" for entry in entries.values() for who in ("all tokens", "ordinary tokens")]
+    rows = [[title, "not read", *_cells(entries, quantity)] for quantity, title in QUANTITIES.items()]
+    notes = [
+        "Theirs: the paper has this analysis; its numbers could not be read in their source and are left out. Its abstract "
+        "says that weights are only one of the two factors that determine what attention puts out; the other, "
+        "the norm, matters as far as norms differ",
+        "Ordinary tokens: without special tokens and without the first token of a sentence",
+        *(line for entry in entries.values() for line in agreement(entry)),
+    ]
+    return "\n\n".join(
+        [
+            f"Source: {KOBAYASHI_2020}, section 4.",
+            "<!-- --8<-- [start:summary] -->\n" + markdown_table(headings, rows),
+            "\n".join(f"* {note}" for note in notes) + "\n<!-- --8<-- [end:summary] -->",
+        ]
+    )
+
+
+def agreement(entry: Entry) -> list[str]:
+    """Say where α and ‖f(x)‖ go against each other, computed from the numbers."""
+    lines = []
+    for category, who in ((ALL, "all tokens"), (ORDINARY, "ordinary tokens")):
+        found = [entry.numbers.get("correlation_weight_vector_norm", category, k) for k in entry.numbers.layers]
+        against = sum(1 for estimate in found if estimate and estimate.high < 0)
+        along = sum(1 for estimate in found if estimate and estimate.low > 0)
+        lines.append(
+            f"{entry.model}, {who}: α and ‖f(x)‖ go against each other in {against} of {len(found)} layers and together in "
+            f"{along} (intervals that leave out zero)"
+        )
+    return lines
+
+
+def draw(entries: Entries) -> dict[str, Figure]:
+    """Variation and correlation by layer, with and without special and first tokens."""
+    rows: dict[str, dict[str, list[Line]]] = {}
+    for entry in entries.values():
+        rows[entry.model] = {}
+        for quantity, title in QUANTITIES.items():
+            curves = layer_curves(entry.table, quantity)
+            rows[entry.model][title] = [
+                Line("all tokens", curves[ALL], "norm"),
+                Line("without special and first tokens", curves[ORDINARY], "other", dashed=True),
+            ]
+    return {"": layer_panels(rows, "mean over heads")}
+
+
+def _cells(entries: Entries, quantity: str) -> list[str]:
+    found = [entry.numbers.get(quantity, category) for entry in entries.values() for category in (ALL, ORDINARY)]
+    return [estimate.number() if estimate else "" for estimate in found]
+
+
+FINDING = Finding("dispersion", "Dispersion of ‖f(x)‖, and α against ‖f(x)‖", measure, page, draw)

@@ -1,0 +1,170 @@
+"""Whether frequent tokens are held back by weights or by norms (Kobayashi et al. 2020; 2021, table 2).
+
+Per token, α averaged over targets, heads and layers, ‖f(x)‖ over heads and layers, the five mixing ratios over layers;
+then Spearman's correlation with the rank of the token's frequency over all tokens of the corpus. Rank 1 is the most
+frequent, so a positive correlation means: the rarer, the larger.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from normlens.errors import InvalidInput
+from normlens.report.estimates import Estimate
+from normlens.statistics import ALL, TokenFrequency, mean_of_present, mean_over_seeing_targets
+from reproduce.norms.dispersion import ORDINARY, ordinary_sources
+from reproduce.norms.mixing_ratio import PLACES
+from reproduce.study.estimates import pooled_correlation, table
+from reproduce.study.figures import estimates_beside_published
+from reproduce.study.page import markdown_table
+from reproduce.study.published import (
+    FREQUENCY_CORRELATION,
+    FREQUENCY_CORRELATION_ORDINARY,
+    KOBAYASHI_2020,
+    KOBAYASHI_2021,
+    NOTEBOOK_2021,
+    WORKSHOP_2020,
+)
+from reproduce.study.run import Entries, Entry, Finding, Reading
+
+QUANTITIES = ("α", "‖f(x)‖", *PLACES)
+BERT_TABLE = "frequency/bert_uncased_rank_count_id.txt"
+BERT_VOCABULARY = 30_522
+
+
+def token_numbers(data: xr.Dataset) -> Float[np.ndarray, "quantity token"]:
+    """Every token's α, ‖f(x)‖ and mixing ratios, in the order of `QUANTITIES`; NaN where the model lacks one.
+
+    Parameters
+    ----------
+    data
+        One group of an analysis. In a decoder α is averaged over the targets that can see the token.
+    """
+    weight = mean_over_seeing_targets(data["weight"].transpose("layer", "head", "target", "source").values)
+    norm = data["vector_norm"].transpose("layer", "head", "source").values
+    numbers = [mean_of_present(weight, axis=(0, 1)), mean_of_present(norm, axis=(0, 1))]
+    for quantity, scope in PLACES.values():
+        by_layer = (
+            data[quantity].transpose("scope", "layer", "target").sel(scope=scope).values if _has(data, scope) else None
+        )
+        numbers.append(np.full(len(numbers[0]), np.nan) if by_layer is None else mean_of_present(by_layer, axis=0))
+    return np.stack(numbers)
+
+
+def measure(reading: Reading) -> pd.DataFrame:
+    """Correlate with frequency over all tokens, and over ordinary ones."""
+    frequency = token_frequency(reading)
+    values, ranks, ordinary, sentence = [], [], [], []
+    for place, data in enumerate(reading):
+        values.append(token_numbers(data))
+        ranks.append(frequency.ranks(data["source_id"].values))
+        ordinary.append(ordinary_sources(data))
+        sentence.append(np.full(len(ordinary[-1]), place))
+    reading.about["frequency"] = frequency.source
+    pooled, rank, numbers = np.concatenate(values, axis=1), np.concatenate(ranks), np.concatenate(sentence)
+    rows = []
+    for category, mask in {ALL: np.ones_like(numbers, dtype=bool), ORDINARY: np.concatenate(ordinary)}.items():
+        found = pooled_correlation(
+            pooled[:, mask], rank[mask], numbers[mask], seed=reading.seed, resamples=reading.resamples
+        )
+        for name, (value, low, high) in zip(QUANTITIES, found.T, strict=True):
+            if np.isfinite(value):
+                rows.append((f"correlation_frequency_{name}", category, None, None, value, low, high, len(values)))
+    return table(rows)
+
+
+def token_frequency(reading: Reading) -> TokenFrequency:
+    """Read the table of the uncased BERT vocabulary where it fits and is there; else count in the corpus.
+
+    Parameters
+    ----------
+    reading
+        The model and its sentences.
+
+    Raises
+    ------
+    InvalidInput
+        If the model reads no text.
+    """
+    tokenizer = reading.lens.tokenizer
+    if tokenizer is None:
+        raise InvalidInput(
+            f"{reading.lens.name} has no tokenizer, and tokens are what is counted. Choose a text model."
+        )
+    path = reading.data_folder and reading.data_folder / BERT_TABLE
+    is_bert = tokenizer.vocab_size == BERT_VOCABULARY and tokenizer.convert_ids_to_tokens(1996) == "the"
+    if path and path.exists() and is_bert:
+        return TokenFrequency.read(path)
+    return TokenFrequency.counted(tokenizer(text, verbose=False)["input_ids"] for text in reading.corpus.texts)
+
+
+def page(entries: Entries) -> str:
+    """Theirs and ours as Markdown."""
+    headings = ["", "BERT-base (theirs), all", "BERT-base (theirs), ordinary"]
+    headings += [f"{entry.model}, {who}" for entry in entries.values() for who in ("all", "ordinary")]
+    rows = []
+    for name in QUANTITIES:
+        theirs = [values.get(name) for values in (FREQUENCY_CORRELATION, FREQUENCY_CORRELATION_ORDINARY)]
+        cells = ["not read" if value is None else f"{value:.2f}".replace("-", "−") for value in theirs]
+        rows.append([name, *cells, *_cells(entries, name)])
+    tables = "; ".join(f"{entry.model}: {entry.about['frequency']}" for entry in entries.values())
+    notes = [
+        *(line for entry in entries.values() for line in agreement(entry)),
+        f"Theirs: all tokens from the 2021 paper, table 2; without [CLS] and [SEP] from {NOTEBOOK_2021}. Numbers for α and "
+        f"‖f(x)‖ could not be read in their source and are left out; the claim is that of {WORKSHOP_2020}: how much "
+        "frequent tokens contribute is controlled by norms and not by weights",
+        f"Frequencies: {tables}. Ranks counted in a small corpus have many ties, which weakens a correlation",
+        "Ordinary: without special tokens and, for ours, without the first token; tokens without a rank are left out",
+    ]
+    return "\n\n".join(
+        [
+            f"Sources: {KOBAYASHI_2020}; {KOBAYASHI_2021}.",
+            "<!-- --8<-- [start:summary] -->\n" + markdown_table(headings, rows),
+            "\n".join(f"* {note}" for note in notes) + "\n<!-- --8<-- [end:summary] -->",
+        ]
+    )
+
+
+def agreement(entry: Entry) -> list[str]:
+    """Say which signs are the published ones, and whether norms tell frequency better than weights do."""
+    found = correlations(entry, ALL)
+    same = [name for name, value in FREQUENCY_CORRELATION.items() if name in found and found[name].value * value > 0]
+    other = [name for name in FREQUENCY_CORRELATION if name in found and name not in same]
+    ordinary = correlations(entry, ORDINARY)
+    stronger = "more" if abs(ordinary["‖f(x)‖"].value) > abs(ordinary["α"].value) else "less"
+    return [
+        f"{entry.model}: the sign is the published one for {', '.join(same) or 'no ratio'}"
+        + (f"; the opposite for {', '.join(other)}" if other else ""),
+        f"{entry.model}: over ordinary tokens ‖f(x)‖ ({ordinary['‖f(x)‖'].number()}) goes {stronger} with frequency "
+        f"than α does ({ordinary['α'].number()})",
+    ]
+
+
+def correlations(entry: Entry, category: str) -> dict[str, Estimate]:
+    """A model's correlations by quantity."""
+    found = {name: entry.numbers.get(f"correlation_frequency_{name}", category) for name in QUANTITIES}
+    return {name: estimate for name, estimate in found.items() if estimate is not None}
+
+
+def draw(entries: Entries) -> dict[str, Figure]:
+    """Correlations over ordinary tokens beside the published ones."""
+    ours = {entry.model: correlations(entry, ORDINARY) for entry in entries.values()}
+    theirs = {"BERT-base": FREQUENCY_CORRELATION_ORDINARY}
+    label = "Spearman with frequency rank (ordinary tokens); right of zero: the rarer, the larger"
+    return {"": estimates_beside_published(QUANTITIES, ours, theirs, label)}
+
+
+def _has(data: xr.Dataset, scope: str) -> bool:
+    return scope in data["scope"].values.tolist()
+
+
+def _cells(entries: Entries, name: str) -> list[str]:
+    found = [correlations(entry, category).get(name) for entry in entries.values() for category in (ALL, ORDINARY)]
+    return ["absent" if estimate is None else estimate.number() for estimate in found]
+
+
+FINDING = Finding("frequency", "Token frequency: with weights, norms and mixing ratios", measure, page, draw)

@@ -1,0 +1,111 @@
+"""How much of a position's new vector comes from other positions (Kobayashi et al. 2021, table 1).
+
+Five ratios: by weight and by norm for attention alone (Attn-W, Attn-N) and with the residual (AttnRes-W, AttnRes-N), and
+by norm with the LayerNorm as well (AttnResLn-N); a model without a LayerNorm behind the residual lacks the last.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from normlens import figures
+from normlens.report.estimates import Estimate
+from normlens.statistics import CorpusStatistics
+from reproduce.study.figures import estimates_beside_published
+from reproduce.study.page import markdown_table
+from reproduce.study.published import (
+    KOBAYASHI_2021,
+    MIXING_RATIO,
+    MIXING_RATIO_BY_SIZE,
+    NOTEBOOK_2021,
+    NOTEBOOK_WEIGHT_RATIO,
+    RATIOS,
+)
+from reproduce.study.run import Entries, Entry, Finding, Reading
+
+PLACES = {
+    "Attn-W": ("mixing_ratio_weight", "attention"),
+    "Attn-N": ("mixing_ratio", "attention"),
+    "AttnRes-W": ("mixing_ratio_weight", "residual"),
+    "AttnRes-N": ("mixing_ratio", "residual"),
+    "AttnResLn-N": ("mixing_ratio", "layernorm"),
+}
+"""Quantity and scope of each of the paper's ratios."""
+
+
+def measure(reading: Reading) -> pd.DataFrame:
+    """Collect the mixing ratios of a corpus."""
+    statistics = CorpusStatistics()
+    for data in reading:
+        statistics.add(data)
+    table = statistics.table(seed=reading.seed, resamples=reading.resamples)
+    return table[table["quantity"].isin(["mixing_ratio", "mixing_ratio_weight"])]
+
+
+def page(entries: Entries) -> str:
+    """Theirs and ours as Markdown."""
+    theirs = {f"{model} (theirs)": values for model, values in MIXING_RATIO.items()}
+    rows = [
+        [name, *(f"{values[name]:.1f} %" for values in theirs.values()), *(_cell(e, name) for e in entries.values())]
+        for name in RATIOS
+    ]
+    sizes = ", ".join(f"{model} {value:.1f} %" for model, value in MIXING_RATIO_BY_SIZE.items())
+    notebook = ", ".join(f"{name} {value:.2f} %" for name, value in NOTEBOOK_WEIGHT_RATIO.items())
+    notes = [
+        *(line for entry in entries.values() for line in agreement(entry)),
+        f"AttnResLn-N of the paper's other models: {sizes}",
+        f"For BERT-base {NOTEBOOK_2021} prints {notebook}, unlike the paper's table; the other rows are the same",
+        "Theirs is the mean over all tokens of 992 texts of Wikipedia; ours the mean over sentences of the mean over tokens",
+    ]
+    return "\n\n".join(
+        [
+            f"Source: {KOBAYASHI_2021}, table 1.",
+            "<!-- --8<-- [start:summary] -->\n" + markdown_table(["ratio", *theirs, *entries], rows),
+            "\n".join(f"* {note}" for note in notes) + "\n<!-- --8<-- [end:summary] -->",
+        ]
+    )
+
+
+def agreement(entry: Entry) -> list[str]:
+    """Say whether the paper's order of the ratios is found, computed from the numbers."""
+    found = {name: estimate.value for name, estimate in ratios(entry).items()}
+    falls = ("Attn-W", "Attn-N"), ("AttnRes-W", "AttnRes-N"), ("AttnRes-N", "AttnResLn-N")
+    lines = []
+    for larger, smaller in falls:
+        if smaller not in found:
+            lines.append(f"{entry.model}: {smaller} is absent, as no LayerNorm follows the residual")
+        else:
+            verdict = "as in the paper" if found[smaller] < found[larger] else "unlike the paper"
+            lines.append(
+                f"{entry.model}: from {larger} to {smaller} the ratio goes from {100 * found[larger]:.1f} % to "
+                f"{100 * found[smaller]:.1f} %, {verdict}"
+            )
+    return lines
+
+
+def ratios(entry: Entry) -> dict[str, Estimate]:
+    """The paper's ratios that a model has, means over layers."""
+    found = {name: entry.numbers.get(*place) for name, place in PLACES.items()}
+    return {name: estimate for name, estimate in found.items() if estimate is not None}
+
+
+def draw(entries: Entries) -> dict[str, Figure]:
+    """Means beside the published ones, and each model's ratios by layer."""
+    ours = {entry.model: _percent(ratios(entry)) for entry in entries.values()}
+    beside = estimates_beside_published(RATIOS, ours, MIXING_RATIO, "mean mixing ratio, %")
+    return {"": beside, **{entry.model: figures.mixing_ratios(entry.table) for entry in entries.values()}}
+
+
+def _percent(found: dict[str, Estimate]) -> dict[str, Estimate]:
+    return {name: Estimate(100 * e.value, 100 * e.low, 100 * e.high, e.n_texts) for name, e in found.items()}
+
+
+def _cell(entry: Entry, name: str) -> str:
+    estimate = ratios(entry).get(name)
+    if estimate is None:
+        return "absent"
+    return f"{100 * estimate.value:.1f} % ({100 * estimate.low:.1f}–{100 * estimate.high:.1f})"
+
+
+FINDING = Finding("mixing_ratio", "Mixing ratios: how much comes from other positions", measure, page, draw)

@@ -1,0 +1,172 @@
+"""Special tokens get much of the weight and little of the norm (Kobayashi et al. 2020, finding (i)).
+
+Sources are sorted as in the paper: each special token, period and comma, other; where a model has no special tokens (a
+decoder) its first token stands alone, for that is where attention sinks are. α and ‖αf(x)‖ are summed over the sources
+of a category and averaged over targets, ‖f(x)‖ is averaged over its tokens; then over sentences, heads and layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Bool, Float
+from matplotlib.figure import Figure
+
+from normlens.figures.tables import layer_curves
+from normlens.statistics import mean_of_members, mean_of_present, mean_over_targets, share
+from reproduce.study.estimates import Key, layer_rows
+from reproduce.study.figures import Line, layer_panels
+from reproduce.study.page import markdown_table
+from reproduce.study.published import CLARK_PORT, KOBAYASHI_2020, SEP_SHARE
+from reproduce.study.run import Entries, Entry, Finding, Reading
+
+Masks = dict[str, Bool[np.ndarray, " source"]]
+
+MEASURES = {"weight_share": "α", "weighted_norm_share": "‖αf(x)‖ by head", "norm_share": "‖Σ αf(x)‖"}
+FIRST, MARKS, OTHER = "first token", "period and comma", "other"
+
+
+def categories(data: xr.Dataset) -> Masks:
+    """Sort every source into one category: a special token's own, "first token", "period and comma" or "other".
+
+    Parameters
+    ----------
+    data
+        One group of an analysis.
+    """
+    tokens, special = data["source_token"].values.astype(str), data["source_category"].values.astype(str) == "special"
+    first = (np.arange(len(tokens)) == 0) & ~special
+    marks = np.isin(tokens, [".", ","]) & ~special & ~first
+    masks = {token: special & (tokens == token) for token in dict.fromkeys(tokens[special])}
+    if not masks:
+        masks[FIRST] = first
+    return {**masks, MARKS: marks, OTHER: ~special & ~marks & ~(first if not special.any() else special)}
+
+
+def sentence_numbers(data: xr.Dataset, masks: Masks) -> dict[Key, Float[np.ndarray, " layer"]]:
+    """Shares and vector norms of one sentence by category, averaged over heads.
+
+    Parameters
+    ----------
+    data
+        One group of its analysis.
+    masks
+        Sources of each category; a category may have none: its share is 0 and its vector norm is left out.
+    """
+    weight = mean_over_targets(data["weight"].transpose("layer", "head", "target", "source").values)
+    vector_norm = data["vector_norm"].transpose("layer", "head", "source").values.astype(np.float64)
+    norm = mean_over_targets(data["norm"].transpose("layer", "target", "source").values)
+    numbers: dict[Key, Float[np.ndarray, " layer"]] = {}
+    for name, mask in masks.items():
+        numbers["weight_share", name] = mean_of_present(share(weight, mask), axis=-1)
+        numbers["weighted_norm_share", name] = mean_of_present(share(weight * vector_norm, mask), axis=-1)
+        numbers["norm_share", name] = share(norm, mask)
+        numbers["weighted_norm", name] = mean_of_present((weight * vector_norm)[..., mask].sum(axis=-1), axis=-1)
+        numbers["vector_norm", name] = mean_of_present(mean_of_members(vector_norm, mask), axis=-1)
+    return numbers
+
+
+def measure(reading: Reading) -> pd.DataFrame:
+    """Measure shares by category; besides, by all punctuation, as Unicode and, where there are tags, a person has it."""
+    return layer_rows(_sentences(reading), seed=reading.seed, resamples=reading.resamples)
+
+
+def page(entries: Entries) -> str:
+    """Theirs and ours as Markdown."""
+    parts = [
+        f"Source: {KOBAYASHI_2020}.",
+        "<!-- --8<-- [start:summary] -->\n" + markdown_table(*_summary(entries)),
+        "\n".join(f"* {line}" for entry in entries.values() for line in agreement(entry))
+        + f"\n* Theirs: BERT-base, [SEP] in layers 6 to 10, from {CLARK_PORT}, on other texts: the fewer tokens "
+        "a text has, the larger is the share of special ones. The first target of a decoder sees only itself, which is in "
+        "the first token's share.\n<!-- --8<-- [end:summary] -->",
+    ]
+    for entry in entries.values():
+        parts += [f"## {entry.model}, by layer (α → ‖αf(x)‖ by head → ‖Σ αf(x)‖)", markdown_table(*_by_layer(entry))]
+    return "\n\n".join(parts)
+
+
+def agreement(entry: Entry) -> list[str]:
+    """Say in how many layers the finding holds, computed from the numbers."""
+    lines = []
+    for name in _focus(entry):
+        pairs = [
+            (entry.numbers.get("weight_share", name, layer), entry.numbers.get("weighted_norm_share", name, layer))
+            for layer in entry.numbers.layers
+        ]
+        shares = [(weight.value, norm.value) for weight, norm in pairs if weight and norm]
+        less = [layer for layer, (weight, norm) in enumerate(shares) if norm < weight]
+        weights, norms = zip(*shares, strict=True)
+        lines.append(
+            f"{entry.model}, {name}: {_range(weights)} of the weight and {_range(norms)} of the norm, over the layers; "
+            f"the norm's share is the smaller one in {len(less)} of {len(shares)} layers"
+        )
+    return lines
+
+
+def draw(entries: Entries) -> dict[str, Figure]:
+    """Share of weight and norm by layer, one panel per category."""
+    rows = {}
+    for entry in entries.values():
+        found = {name: layer_curves(entry.table, name) for name in MEASURES}
+        rows[entry.model] = {
+            name: [
+                Line("share of weight α", found["weight_share"][name], "weight"),
+                Line("share of norm ‖αf(x)‖, by head", found["weighted_norm_share"][name], "norm"),
+                Line("share of norm ‖Σ αf(x)‖", found["norm_share"][name], "norm", dashed=True),
+            ]
+            for name in _partition(entry)
+        }
+    return {"": layer_panels(rows, "share of what targets receive", percent=True)}
+
+
+def _sentences(reading: Reading) -> Iterator[dict[Key, Float[np.ndarray, " layer"]]]:
+    for place, data in enumerate(reading):
+        masks = categories(data)
+        masks["punctuation (Unicode)"] = data["source_category"].values.astype(str) == "punctuation"
+        tagged = reading.corpus.tagged_punctuation(place, data)
+        if tagged is not None:
+            masks["punctuation (UPOS)"] = tagged
+        yield sentence_numbers(data, masks)
+
+
+def _partition(entry: Entry) -> list[str]:
+    """Categories that share the sources out, special or first tokens first."""
+    return [name for name in entry.numbers.categories("weight_share") if not name.startswith("punctuation")]
+
+
+def _focus(entry: Entry) -> list[str]:
+    return [name for name in _partition(entry) if name not in (MARKS, OTHER)]
+
+
+def _summary(entries: Entries) -> tuple[list[str], list[list[str]]]:
+    headings = ["category", "model", *(f"share of {name}" for name in MEASURES.values()), "mean ‖f(x)‖"]
+    rows = [["[SEP]", "BERT-base, layers 6–10 (theirs)", SEP_SHARE["weight"], SEP_SHARE["norm"], "", ""]]
+    for entry in entries.values():
+        for name in entry.numbers.categories("weight_share"):
+            shares = [entry.numbers.get(measure, name) for measure in MEASURES]
+            length = entry.numbers.get("vector_norm", name)
+            cells = [estimate.percent() if estimate else "" for estimate in shares]
+            rows.append([name, entry.model, *cells, length.number() if length else ""])
+    return headings, rows
+
+
+def _by_layer(entry: Entry) -> tuple[list[str], list[list[str]]]:
+    rows = []
+    for layer in entry.numbers.layers:
+        cells = []
+        for name in _partition(entry):
+            found = [entry.numbers.get(measure, name, layer) for measure in MEASURES]
+            cells.append(" → ".join(f"{100 * estimate.value:.0f}" for estimate in found if estimate) + " %")
+        rows.append([str(layer), *cells])
+    return ["layer", *_partition(entry)], rows
+
+
+def _range(values: tuple[float, ...]) -> str:
+    return f"{100 * min(values):.0f}–{100 * max(values):.0f} %"
+
+
+FINDING = Finding("special_tokens", "Special tokens and sinks: weight against norm", measure, page, draw)

@@ -1,0 +1,1 @@
+"""What all studies share: options, results that are kept, pages, figures, intervals."""

@@ -1,0 +1,114 @@
+"""Results that are kept: numbers in one JSON file a study, its page in Markdown and its figures as SVG beside them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from matplotlib.figure import Figure
+
+from normlens import NormLensError, figures
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+T = TypeVar("T")
+
+
+def numbers_of(study: str, output: Path) -> Path:
+    """The file that holds a study's numbers."""
+    return output / study / "result.json"
+
+
+def keep(path: Path, part: str, measured: Mapping[str, Any]) -> None:
+    """Put one part into the file, in place of its earlier numbers; one line per part."""
+    parts = {**kept(path), part: measured}
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(parts[name], ensure_ascii=False)}" for name in sorted(parts))
+    replace(path, "{\n" + lines + "\n}\n")
+
+
+def kept(path: Path) -> dict[str, Any]:
+    """Everything that the file holds, by part; nothing if there is no file."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file that is there as it was, or whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def tabulate(
+    study: str,
+    output: Path,
+    measured: Iterable[tuple[str, Mapping[str, Any]]],
+    page: Callable[[dict[str, Any]], str],
+    draw: Callable[[dict[str, Any]], Mapping[str, Figure]],
+) -> int:
+    """Keep parts as they are measured, then write page and figures of all that is kept.
+
+    Parameters
+    ----------
+    study
+        Its name, which is that of its folder.
+    output
+        The folder of all studies.
+    measured
+        Parts with their numbers, measured as they are asked for; empty to draw what is kept anew.
+    page, draw
+        From everything that is kept to the page, and to figures by their names.
+
+    Returns
+    -------
+    int
+        Exit status: 2 after an error, which is printed.
+    """
+    path = numbers_of(study, output)
+
+    def work() -> str:
+        for part, numbers in measured:
+            keep(path, part, numbers)
+            print(f"{part} kept", file=sys.stderr, flush=True)
+        results = kept(path)
+        if not results:
+            raise NormLensError("No result is kept. Run without --redraw.")
+        return write(study, page(results), draw(results), output)
+
+    return printed(work)
+
+
+def printed(work: Callable[[], str]) -> int:
+    """Print what ``work`` returns; exit status 2 after an error, which is printed."""
+    try:
+        print(work())
+    except NormLensError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def measure_of(part: str, measures: Mapping[str, T]) -> T:
+    """What measures a part.
+
+    Raises
+    ------
+    NormLensError
+        If there is no such part.
+    """
+    if part not in measures:
+        raise NormLensError(f"There is no part {part!r}; expected some of {', '.join(measures)}.")
+    return measures[part]
+
+
+def write(study: str, text: str, drawn: Mapping[str, Figure], output: Path) -> str:
+    """Write a page and its figures (by name) into the study's folder; return the page."""
+    folder = output / study
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "page.md").write_text(text + "\n", encoding="utf-8")
+    for name, figure in drawn.items():
+        figures.save(figure, folder / f"{name}.svg")
+    return text

@@ -1,0 +1,1 @@
+"""How few sources a target needs."""

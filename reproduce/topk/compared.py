@@ -1,0 +1,114 @@
+"""Norm against weight at equal k: paired differences with intervals, and the sentence that they amount to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from normlens.statistics import bootstrap_interval
+from reproduce.topk.quality import values
+
+RESAMPLES = 2000
+
+Pair = tuple[str, str]
+"""The denominator of norm, and that of weight."""
+
+PAIRS: dict[Pair, str] = {
+    ("renormalised", "renormalised"): "both renormalised",
+    ("full", "full"): "both with full denominator",
+    ("full", "renormalised"): "norm with full denominator, weight renormalised",
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Norm − weight at one k.
+
+    Attributes
+    ----------
+    k
+        Sources per target.
+    value, low, high
+        Its mean, and the 95 % interval over passages (or texts); NaN with fewer than two.
+    """
+
+    k: int
+    value: float
+    low: float
+    high: float
+
+    def written(self, form: str) -> str:
+        """The mean, and its interval where there is one, in a format such as ``"+.3f"``."""
+        interval = "" if math.isnan(self.low) else f" ({self.low:{form}} to {self.high:{form}})"
+        return f"{self.value:{form}}{interval}"
+
+    def verdict(self, higher_is_better: bool) -> str:
+        """Whether norm is "better" or "worse"; "alike" where the interval holds zero, "unknown" where there is none."""
+        if math.isnan(self.low):
+            return "unknown"
+        if not (self.low > 0 or self.high < 0):
+            return "alike"
+        return "better" if (self.low > 0) == higher_is_better else "worse"
+
+
+def of_passages(found: Mapping[str, Any], number: str, pair: Pair) -> list[Difference]:
+    """Differences of a number over passages, for each k but the one that keeps everything."""
+    return [
+        _difference(k, values(found, norm, number) - values(found, weight, number), found["seed"])
+        for k, norm, weight in _names(found, pair)
+    ]
+
+
+def of_texts(found: Mapping[str, Any], pair: Pair) -> list[Difference]:
+    """Differences of a classifier's accuracy over texts, in points."""
+    return [
+        _difference(k, 100 * (right(found, norm) - right(found, weight)), found["seed"])
+        for k, norm, weight in _names(found, pair)
+        if {norm, weight} <= set(found["right"])
+    ]
+
+
+def _names(found: Mapping[str, Any], pair: Pair) -> Iterator[tuple[int, str, str]]:
+    for k in found["ks"][:-1]:
+        yield k, f"norm {pair[0]} {k}", f"weight {pair[1]} {k}"
+
+
+def right(found: Mapping[str, Any], name: str) -> np.ndarray:
+    """A 1 for every text that a setting gets right, else a 0."""
+    return np.array(list(found["right"][name]), dtype=float)
+
+
+def _difference(k: int, differences: np.ndarray, seed: int) -> Difference:
+    low, high = bootstrap_interval(differences, resamples=RESAMPLES, seed=seed)
+    return Difference(k, float(differences.mean()), float(low), float(high))
+
+
+def sentence(what: str, differences: Sequence[Difference], *, higher_is_better: bool) -> str:
+    """What the differences say, without a number that isn't in the table.
+
+    Parameters
+    ----------
+    what
+        What is compared, to begin the sentence with.
+    differences
+        By k.
+    higher_is_better
+        Of the number.
+    """
+    ks: dict[str, list[str]] = {"better": [], "worse": [], "alike": [], "unknown": []}
+    for one in differences:
+        ks[one.verdict(higher_is_better)].append(str(one.k))
+    parts = []
+    if ks["better"]:
+        parts.append(f"norm is **better** at k = {', '.join(ks['better'])}")
+    if ks["worse"]:
+        parts.append(f"norm is **worse** at k = {', '.join(ks['worse'])}")
+    if ks["alike"]:
+        parts.append(f"the interval holds zero at k = {', '.join(ks['alike'])}")
+    if ks["unknown"]:
+        parts.append(f"one passage can't tell at k = {', '.join(ks['unknown'])}")
+    return f"{what}: {'; '.join(parts)}."

@@ -1,0 +1,129 @@
+"""ListOps in the page of `reproduce.topk.table`: trained dense, trained with k sources, and switched after training."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from reproduce.study.page import markdown_table
+
+Course = tuple[str, int, int, bool, int]
+"""Length, epochs, texts, whether expressions inside them are among these, layers."""
+
+
+class Kind(NamedTuple):
+    """What trainings have in common that differ in nothing but their seed.
+
+    Attributes
+    ----------
+    length
+        "short" or "long" expressions.
+    epochs, texts
+        How much was trained on.
+    inside
+        Whether expressions inside others are among the texts.
+    layers
+        Of the model.
+    how
+        "dense", or by what how many sources were kept.
+    """
+
+    length: str
+    epochs: int
+    texts: int
+    inside: bool
+    layers: int
+    how: str
+
+    @property
+    def course(self) -> Course:
+        """What is the same for dense and top-k trainings that can be compared."""
+        return self[:5]
+
+    def __str__(self) -> str:
+        return f"{self.length}, {self.amount}, epochs: {self.epochs}, layers: {self.layers}, {self.how}"
+
+    @property
+    def amount(self) -> str:
+        """How many texts, and of what kind."""
+        return f"{self.texts:,} texts{' and expressions inside them' if self.inside else ''}"
+
+
+Trainings = dict[Kind, list[Mapping[str, Any]]]
+
+
+def grouped(found: Mapping[str, Any]) -> Trainings:
+    """Trainings that differ in nothing but their seed: short ones first, dense before top-k."""
+    groups: Trainings = defaultdict(list)
+    for training in found["trainings"]:
+        settings = training["settings"]
+        how = "dense" if settings["k"] is None else f"k = {settings['k']} by {settings['by']}"
+        texts, inside = training["texts"]["training"], settings.get("subexpressions", False)
+        course = settings["length"], settings["epochs"], texts, inside, settings["layers"]
+        groups[Kind(*course, how)].append(training)
+    return dict(sorted(groups.items(), key=_place))
+
+
+def _place(group: tuple[Kind, list[Mapping[str, Any]]]) -> tuple[Any, ...]:
+    kind, trainings = group
+    settings = trainings[0]["settings"]
+    return kind.length != "short", kind.texts, kind.epochs, kind.how != "dense", settings["by"], settings["k"] or 0
+
+
+def listops(found: Mapping[str, Any]) -> str:
+    """Accuracies of trainings over seeds, and of the dense ones switched to k without training."""
+    groups = grouped(found)
+    if not groups:
+        return "No training is finished."
+    rows = [
+        [
+            str(kind),
+            _over_seeds([one["accuracy"] for one in trainings]),
+            _over_seeds([max(one["curve"]) for one in trainings]),
+            str(len(trainings)),
+            f"{np.mean([one['cpu_seconds'] for one in trainings]) / 60:.1f}",
+        ]
+        for kind, trainings in groups.items()
+    ]
+    settings = next(iter(groups.values()))[0]["settings"]
+    about = (
+        f"A BERT of width {settings['width']} with {settings['heads']} heads, from scratch. "
+        f"Accuracy on the validation part, mean over seeds (lowest to highest). {_baselines(found, groups)}"
+    )
+    table = markdown_table(["trained", "after the last epoch", "best epoch", "seeds", "CPU minutes each"], rows)
+    switched = [_switched(kind, trainings) for kind, trainings in groups.items() if kind.how == "dense"]
+    return "\n\n".join([about, table, *switched])
+
+
+def _over_seeds(accuracies: list[float]) -> str:
+    values = 100 * np.array(accuracies)
+    spread = f" ({values.min():.1f} to {values.max():.1f})" if len(values) > 1 else ""
+    return f"{values.mean():.1f} %{spread}"
+
+
+def _baselines(found: Mapping[str, Any], groups: Trainings) -> str:
+    """What is right without solving anything, and how exact an accuracy on so many texts is."""
+    parts = []
+    for length in dict.fromkeys(kind.length for kind in groups):
+        training = next(trainings[0] for kind, trainings in groups.items() if kind.length == length)
+        texts = training["texts"]["validation"]
+        told = f"{length}: {100 * training['most_frequent']:.1f} % by always answering the most frequent value"
+        if length in found.get("by_first_word", {}):
+            told += f", {100 * found['by_first_word'][length]:.1f} % by reading the outermost operator alone"
+        error = 100 * (training["accuracy"] * (1 - training["accuracy"]) / texts) ** 0.5
+        parts.append(f"{told} ({texts} texts, so an accuracy's standard error is {error:.1f} points)")
+    return "; ".join(parts).capitalize() + "."
+
+
+def _switched(kind: Kind, trainings: list[Mapping[str, Any]]) -> str:
+    ways = list(trainings[0]["switched"])
+    ks = list(trainings[0]["switched"][ways[0]])
+    rows = [
+        [k, *(f"{100 * np.mean([one['switched'][way][k] for one in trainings]):.1f} %" for way in ways)] for k in ks
+    ]
+    headings = [f"by {way.replace('full', 'with full denominator')}" for way in ways]
+    trained = f"{kind.length}, {kind.amount}, {kind.epochs} epochs"
+    return f"Trained dense ({trained}), switched to k sources without training:\n\n{markdown_table(['k', *headings], rows)}"

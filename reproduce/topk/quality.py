@@ -1,0 +1,215 @@
+"""Quality of models whose attention keeps k sources, passage by passage: the measuring part of `reproduce.topk.table`."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from normlens import Lens, samples, topk
+from normlens.errors import InvalidInput
+from normlens.needs import Passages, cut_into_passages, quality_of
+from reproduce.data.classified_texts import Part
+
+CHOICES = ("weight", "norm", "random", "recent")
+DENOMINATORS = ("renormalised", "full")
+
+Row = dict[str, Any]
+Keep = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to switch a model.
+
+    Attributes
+    ----------
+    by, denominator
+        Of `CHOICES` and `DENOMINATORS`.
+    k
+        Sources per target.
+    layer
+        The only layer that is switched; None: all are.
+    """
+
+    by: str
+    denominator: str
+    k: int
+    layer: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What its numbers are kept under."""
+        return f"{self.by} {self.denominator} {self.k}" + ("" if self.layer is None else f" layer {self.layer}")
+
+    def use(self, model: Any) -> topk.TopKUse:
+        """Switch a model, until the use is undone."""
+        layers = None if self.layer is None else [self.layer]
+        return topk.use(model, self.k, self.by, renormalise=self.denominator == "renormalised", layers=layers)
+
+
+def grid(ks: Sequence[int], others: Sequence[int] | None = None) -> list[Setting]:
+    """By weight and by norm with both denominators at each k; by chance and by nearness at the others, every second k."""
+    others = ks[::2] if others is None else others
+    return [
+        Setting(by, denominator, k)
+        for by in CHOICES
+        for denominator in DENOMINATORS
+        for k in (ks if by in ("weight", "norm") else others)
+    ]
+
+
+def layer_grid(k: int, layers: int) -> list[Setting]:
+    """One layer switched at a time, by weight and by norm, with both denominators."""
+    return [
+        Setting(by, denominator, k, layer)
+        for layer in range(layers)
+        for by in ("weight", "norm")
+        for denominator in DENOMINATORS
+    ]
+
+
+def powers_of_two(tokens: int) -> list[int]:
+    """1, 2, 4, … below the number of tokens, and that number."""
+    return [1 << exponent for exponent in range(tokens.bit_length()) if 1 << exponent < tokens] + [tokens]
+
+
+def read_text(file: Path | None) -> str:
+    """The text that is cut into passages: a file, or the bundled sentences one after the other.
+
+    Raises
+    ------
+    InvalidInput
+        If the file can't be read.
+    """
+    if file is None:
+        return " ".join(samples.sentences())
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            f"{file} can't be read ({error}). Expected a text in UTF-8, or a treebank in CoNLL-U."
+        ) from error
+    marked = "# text = "
+    lines = text.splitlines()
+    if file.suffix == ".conllu":
+        lines = [line.removeprefix(marked) for line in lines if line.startswith(marked)]
+    return " ".join(line.strip() for line in lines if line.strip())
+
+
+def passages_of(lens: Lens, file: Path | None, tokens: int, limit: int) -> Passages:
+    """Passages of a model."""
+    return cut_into_passages(lens, read_text(file), tokens, limit)
+
+
+def over_passages(
+    lens: Lens, passages: Passages, settings: Sequence[Setting], earlier: Mapping[str, Any], keep: Keep, batch: int = 1
+) -> Row:
+    """Measure every passage with every setting; what an earlier run has measured is not measured again.
+
+    Parameters
+    ----------
+    lens, passages
+        The model and what it reads.
+    settings
+        How it is switched.
+    earlier
+        What was returned, or kept, before.
+    keep
+        Called with everything so far after each batch.
+    batch
+        Passages that run together.
+    """
+    names = [_fingerprint(ids) for ids in passages.ids]
+    known = {row["passage"]: row for row in earlier.get("rows", []) if row["passage"] in names}
+    found: Row = {"tokens": passages.tokens, "seconds": earlier.get("seconds", 0.0) if known else 0.0}
+    for first in range(0, len(names), batch):
+        start = time.perf_counter()
+        own = [known.setdefault(name, {"passage": name, "cells": {}}) for name in names[first : first + batch]]
+        missing = [setting for setting in settings if any(setting.name not in row["cells"] for row in own)]
+        if missing:
+            _measure(lens, passages.ids[first : first + batch], missing, own)
+        rows = [known[name] for name in names if name in known]
+        seconds = round(found["seconds"] + time.perf_counter() - start, 1)
+        found = {**found, "passages": len(rows), "rows": rows, "seconds": seconds}
+        keep(found)
+    return found
+
+
+def _measure(lens: Lens, ids: torch.Tensor, settings: Sequence[Setting], rows: Sequence[Row]) -> None:
+    """Put the numbers of one batch into its rows."""
+    quality = quality_of(lens.model, ids)
+    for place, row in enumerate(rows):
+        row["dense"] = {name: float(values[place]) for name, values in quality.dense.items()}
+    for setting in settings:
+        torch.manual_seed(0)
+        with setting.use(lens):
+            now = quality.now()
+        for place, row in enumerate(rows):
+            row["cells"][setting.name] = {name: round(float(values[place]), 6) for name, values in now.items()}
+
+
+def _fingerprint(ids: torch.Tensor) -> str:
+    return hashlib.sha1(ids.numpy().tobytes()).hexdigest()[:12]
+
+
+def classified(
+    lens: Lens, part: Part, settings: Sequence[Setting], earlier: Mapping[str, Any], keep: Keep, batch: int = 32
+) -> Row:
+    """Which texts a classifier gets right, dense and with every setting; kept settings aren't measured again.
+
+    Parameters
+    ----------
+    lens
+        A classifier.
+    part
+        Texts and their classes.
+    settings, earlier, keep
+        As for `over_passages`; "right" holds a 0 or 1 per text.
+    batch
+        Texts that run together, the short ones first.
+    """
+    same = earlier.get("texts") == len(part)
+    found: Row = {"texts": len(part), "right": dict(earlier["right"]) if same else {}}
+    found["seconds"] = earlier.get("seconds", 0.0) if same else 0.0
+    batches = list(_batches(lens, part, batch))
+    found["tokens"] = float(np.mean([length for inputs, _ in batches for length in inputs["attention_mask"].sum(1)]))
+    for setting in (None, *settings):
+        name = "dense" if setting is None else setting.name
+        if name in found["right"]:
+            continue
+        start = time.perf_counter()
+        right = np.zeros(len(part), dtype=int)
+        torch.manual_seed(0)
+        use = None if setting is None else setting.use(lens)
+        for inputs, places in batches:
+            with torch.no_grad():
+                predicted = lens.model(**inputs).logits.argmax(-1).numpy()
+            right[places] = predicted == np.asarray(part.labels)[places]
+        if use is not None:
+            use.undo()
+        found["right"][name] = "".join(map(str, right))
+        found["seconds"] = round(found["seconds"] + time.perf_counter() - start, 1)
+        keep(found)
+    return found
+
+
+def _batches(lens: Lens, part: Part, size: int) -> Iterator[tuple[Mapping[str, torch.Tensor], np.ndarray]]:
+    """Texts of about one length together, with their places."""
+    tokenizer = lens.tokenizer
+    assert tokenizer is not None
+    order = np.argsort([len(text) for text in part.texts], kind="stable")
+    for start in range(0, len(order), size):
+        places = order[start : start + size]
+        yield tokenizer([part.texts[k] for k in places], padding=True, return_tensors="pt"), places
+
+
+def values(found: Mapping[str, Any], name: str, number: str) -> np.ndarray:
+    """One number of one setting, for every passage."""
+    return np.array([row["cells"][name][number] for row in found["rows"]])

@@ -1,0 +1,162 @@
+"""How few sources a target needs, and by what they should be chosen: models whose attention keeps k sources per target.
+
+Each part is measured by itself, passage by passage, and kept: a run that was stopped, or is started again with more
+passages, goes on with what is missing. Page and figures are drawn of what is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import normlens
+from reproduce.data.classified_texts import read_classified
+from reproduce.data.listops import by_first_word, read_listops
+from reproduce.study.kept import keep, kept, measure_of, numbers_of, tabulate
+from reproduce.study.options import add_data, study_parser
+from reproduce.topk.figures import draw
+from reproduce.topk.needed import needed
+from reproduce.topk.page import page
+from reproduce.topk.quality import classified, grid, layer_grid, over_passages, passages_of, powers_of_two
+from reproduce.training.listops import reports
+
+NAME = "topk"
+DECODER, ENCODER = "smollm2-135m", "minilm-l6"
+LONG_KS, LONG_OTHERS = (4, 16, 32, 64, 128, 256, 512), (16, 64)
+"""At which k long passages are measured: by weight and by norm, and by chance and by nearness."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure the parts that the command line names, keep them, and write page and figures.
+
+    Returns
+    -------
+    int
+        Exit status: 2 after an error, which is printed.
+    """
+    options = _options(arguments)
+    return tabulate(NAME, options.output, () if options.redraw else _measured(options), page, draw)
+
+
+def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Nothing: each part keeps what it measures as it goes, so that it can go on where it was stopped."""
+    measures = Parts(options).all()
+    for part in options.parts or measures:
+        print(part, file=sys.stderr, flush=True)
+        measure_of(part, measures)(part)
+    yield from ()
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = study_parser(__doc__)
+    add_data(parser, "sst/ and listops/")
+    parser.add_argument(
+        "--parts", nargs="+", help="predictions, layers, embeddings, … (default: all whose data are there)"
+    )
+    parser.add_argument("--text", type=Path, help="a text, or CoNLL-U (default: the bundled sentences, joined)")
+    parser.add_argument("--tokens", type=int, default=256, help=f"of a passage for {DECODER} (default: 256)")
+    parser.add_argument("--passages", type=int, default=4, help=f"for {DECODER} at most (default: 4)")
+    parser.add_argument("--long-tokens", type=int, default=1024, help="of its long passages (default: 1024)")
+    parser.add_argument("--long-passages", type=int, default=2, help="of these at most (default: 2)")
+    parser.add_argument("--layer-passages", type=int, default=1, help="for it, layer by layer, at most (default: 1)")
+    parser.add_argument("--layer-k", type=int, default=4, help="sources where one layer is switched (default: 4)")
+    parser.add_argument("--encoder-tokens", type=int, default=128, help=f"of a passage for {ENCODER} (default: 128)")
+    parser.add_argument("--encoder-passages", type=int, default=64, help=f"for {ENCODER} at most (default: 64)")
+    parser.add_argument("--classifier", type=Path, help="folder of a fine-tuned classifier of SST's sentences")
+    parser.add_argument("--texts", type=int, default=400, help="of SST's test part (default: 400)")
+    parser.add_argument("--listops", type=Path, help="folder in which train-listops left its trainings")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args(arguments)
+
+
+class Parts:
+    """What measures each part and keeps it.
+
+    Parameters
+    ----------
+    options
+        Of the command line.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options, self._path = options, numbers_of(NAME, options.output)
+
+    def all(self) -> dict[str, Callable[[str], None]]:
+        """Every part by its name; one whose data weren't named is not among them."""
+        options = self._options
+        decoder, encoder = (options.tokens, options.passages), (options.encoder_tokens, options.encoder_passages)
+        long = options.long_tokens, options.long_passages
+        found: dict[str, Callable[[str], None]] = {
+            "embeddings": partial(self._quality, ENCODER, *encoder),
+            f"layers of {ENCODER}": partial(self._quality, ENCODER, *encoder, k=options.layer_k),
+            f"needed {ENCODER}": partial(self._needed, ENCODER, encoder[0], min(encoder[1], 16)),
+            f"needed {DECODER}": partial(self._needed, DECODER, *decoder),
+            "predictions": partial(self._quality, DECODER, *decoder),
+            "long predictions": partial(self._quality, DECODER, *long, ks=LONG_KS, others=LONG_OTHERS),
+            f"layers of {DECODER}": partial(
+                self._quality, DECODER, options.tokens, options.layer_passages, k=options.layer_k
+            ),
+        }
+        if options.classifier and options.data:
+            found["classifier"] = self._classifier
+        if options.listops:
+            found["listops"] = self._listops
+        return found
+
+    def _quality(
+        self,
+        model: str,
+        tokens: int,
+        passages: int,
+        part: str,
+        k: int | None = None,
+        ks: Sequence[int] | None = None,
+        others: Sequence[int] | None = None,
+    ) -> None:
+        """All layers switched, at these or all powers of two; or with a k one layer at a time."""
+        lens = normlens.load(model)
+        read = passages_of(lens, self._options.text, tokens, passages)
+        layers = lens.model.config.num_hidden_layers
+        ks = powers_of_two(read.tokens) if ks is None else [number for number in ks if number < read.tokens]
+        others = others if others is None else [number for number in others if number in ks]
+        settings = grid(ks, others) if k is None else layer_grid(k, layers)
+        about = {"model": model, "ks": ks} if k is None else {"model": model, "k": k, "layers": layers}
+        batch = 1 if model == DECODER else 16
+        over_passages(lens, read, settings, self._earlier(part), self._keeping(part, **about), batch)
+
+    def _needed(self, model: str, tokens: int, passages: int, part: str) -> None:
+        lens = normlens.load(model)
+        read = passages_of(lens, self._options.text, tokens, passages)
+        self._keeping(part, model=model)(needed(lens, read, self._options.seed))
+
+    def _classifier(self, part: str) -> None:
+        lens = normlens.load(self._options.classifier)
+        texts = read_classified("sst", self._options.data).test.limited(self._options.texts)
+        ks = powers_of_two(32)
+        classified(lens, texts, grid(ks), self._earlier(part), self._keeping(part, ks=ks))
+
+    def _listops(self, part: str) -> None:
+        """All trainings; and where the data are named, what the outermost operator alone says about the value."""
+        trainings, data = reports(self._options.listops), self._options.data
+        lengths = sorted({training["settings"]["length"] for training in trainings})
+        baselines = {
+            length: by_first_word(*(read_listops(data, length, of) for of in ("train", "val")))
+            for length in (lengths if data else ())
+        }
+        keep(self._path, part, {"trainings": trainings, "by_first_word": baselines})
+
+    def _earlier(self, part: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = kept(self._path).get(part, {})
+        return found
+
+    def _keeping(self, part: str, **about: Any) -> Callable[[Mapping[str, Any]], None]:
+        given = {**about, "text": _called(self._options.text), "seed": self._options.seed}
+        return lambda found: keep(self._path, part, {**given, **found})
+
+
+def _called(text: Path | None) -> str:
+    return "the bundled sentences, joined" if text is None else text.name

@@ -1,0 +1,1 @@
+"""Small translation models, aligned well enough to link words."""
