@@ -4,17 +4,18 @@ from typing import TYPE_CHECKING
 
 from normlens.errors import NormLensError
 from normlens.lazily import attribute_of
-from normlens.version import __version__
 
 if TYPE_CHECKING:
     from normlens.analysis import Analysis
     from normlens.attribution import methods
     from normlens.lens import Lens, load
+    from normlens.version import __version__
 
 __all__ = ["Analysis", "Lens", "NormLensError", "__version__", "load", "methods"]
 _HOMES = {
     "Analysis": "normlens.analysis",
     "Lens": "normlens.lens",
+    "__version__": "normlens.version",
     "load": "normlens.lens",
     "methods": "normlens.attribution",
 }

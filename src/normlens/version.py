@@ -1,3 +1,5 @@
-"""The version, in one place."""
+"""The version, as the installed package says it; pyproject.toml is the one place where it is written."""
 
-__version__ = "0.1.0"
+from importlib.metadata import version
+
+__version__ = version("normlens")

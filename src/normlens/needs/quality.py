@@ -34,7 +34,7 @@ def quality_of(model: PreTrainedModel, ids: Int[Tensor, "text token"]) -> Predic
     Examples
     --------
     >>> dense = quality_of(model, ids)  # doctest: +SKIP
-    >>> with normlens.topk.use(model, k=8):
+    >>> with normlens.topk.use(model, k=8):  # doctest: +SKIP
     ...     print(dense.now())
     """
     if model.config.is_encoder_decoder or model.main_input_name != "input_ids":
