@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
+from torch import Tensor
 from transformers import (
     BertConfig,
     BertForMaskedLM,
     BertForSequenceClassification,
     BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
     MambaConfig,
     MambaModel,
     PreTrainedTokenizerFast,
@@ -24,6 +28,7 @@ from transformers import (
     ViTImageProcessor,
 )
 
+import normlens
 from normlens.catalogue import BUNDLED
 from normlens.errors import InvalidInput, ModelNotFound, UnsupportedArchitecture
 from normlens.loading import load_model
@@ -203,6 +208,62 @@ def test_checkpoint_that_lacks_a_layer(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
     with pytest.raises(InvalidInput, match=r"lacks 16 of its weights, bert\.encoder\.layer\.2\."):
         load_model(folder)
+
+
+def rewrite(folder: Path, change: dict[str, Tensor | None], **settings: object) -> None:
+    """Change weights (None takes one out) and settings of a saved model."""
+    weights = load_file(folder / "model.safetensors") | change
+    save_file({name: x for name, x in weights.items() if x is not None}, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | settings))
+
+
+@pytest.mark.parametrize("task", [None, "base"])
+def test_checkpoint_with_more_layers_than_its_config_says(folder: Path, task: str | None) -> None:
+    rewrite(folder, {}, num_hidden_layers=1)
+    with pytest.raises(InvalidInput, match=r"holds bert\.encoder\.layer\.1\.\S+, but its config .* fewer layers"):
+        load_model(folder, task=task)
+
+
+def test_checkpoint_with_biases_that_its_config_leaves_out(tmp_path: Path) -> None:
+    config = LlamaConfig(vocab_size=50, num_key_value_heads=2, attention_bias=True, **SMALL)
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    rewrite(tmp_path, {}, attention_bias=False)
+    with pytest.raises(
+        InvalidInput, match=r"layers\.0\.self_attn\.k_proj\.bias, but its config makes a model without it"
+    ):
+        load_model(tmp_path)
+
+
+def test_checkpoint_of_another_shape(folder: Path) -> None:
+    rewrite(folder, {}, intermediate_size=33)
+    with pytest.raises(InvalidInput, match=r"bias with shape \(32,\), but its config .* shape \(33,\)"):
+        load_model(folder)
+
+
+def test_what_is_left_over_outside_the_layers_is_no_fault(folder: Path) -> None:
+    other = {"cls.seq_relationship.weight": torch.zeros(2, 16), "vision.encoder.layer.7.weight": torch.zeros(1)}
+    rewrite(folder, other | {"bert.embeddings.position_ids": torch.arange(32)[None]})
+    load_model(folder)
+
+
+def test_layers_that_predict_further_tokens_are_no_layers_of_the_model(tmp_path: Path) -> None:
+    LlamaForCausalLM(LlamaConfig(vocab_size=50, num_key_value_heads=2, **SMALL)).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    next_layer = {n.replace("s.1.", "s.2."): x.clone() for n, x in weights.items() if "layers.1." in n}
+    rewrite(tmp_path, next_layer, num_nextn_predict_layers=1)
+    load_model(tmp_path)
+    rewrite(tmp_path, {}, num_nextn_predict_layers=0)
+    with pytest.raises(InvalidInput, match="fewer layers"):
+        load_model(tmp_path)
+
+
+def test_a_head_that_is_tied_to_the_embeddings_is_not_missing(tmp_path: Path) -> None:
+    config = LlamaConfig(vocab_size=50, num_key_value_heads=2, tie_word_embeddings=True, **SMALL)
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    assert "lm_head.weight" not in load_file(tmp_path / "model.safetensors")
+    lens = normlens.load(tmp_path)
+    assert float(lens.attribute([5, 6, 7], target=3).attrs["value"]) != 0
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -1,25 +1,91 @@
-"""What makes a checkpoint unfit: missing or broken weights, no attention, a tokenizer of another model."""
+"""What makes a checkpoint unfit: weights missing, broken or left over, no attention, a tokenizer of another model."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.untrained import mark_untrained
 
 _LAYER_OR_EMBEDDING = re.compile(r"\.\d+\.|(embed\w*\.(.+\.)?|\bw[tp]e\.|\bshared\.)weight$")
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
-def check_complete(name: str, missing: set[str]) -> None:
-    """Refuse a checkpoint that leaves layers or embeddings at random; a missing head or pooler touches no attention."""
-    needed = sorted(key for key in missing if _LAYER_OR_EMBEDDING.search(key))
+def check_complete(name: str, model: PreTrainedModel, info: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that doesn't fit its config: weights that are missing, of another shape, or left over.
+
+    A missing head or pooler touches no attention: it is marked, and refused where it is read; see
+    :mod:`normlens.untrained`.
+
+    Parameters
+    ----------
+    name
+        How the caller named the model.
+    model
+        The model as it was loaded.
+    info
+        What transformers says about the loading.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the first such weight.
+    """
+    for key, seen, expected in sorted(info["mismatched_keys"]):
+        raise InvalidInput(
+            f"{name} holds {key} with shape {tuple(seen)}, but its config makes a model where it has shape "
+            f"{tuple(expected)}. The config belongs to another checkpoint; get both again."
+        )
+    missing = info["missing_keys"]
+    needed = sorted(key for key in missing if _LAYER_OR_EMBEDDING.search(key) and _in_body(model, key))
     if needed:
         raise InvalidInput(
             f"{name} lacks {len(needed)} of its weights, {needed[0]} first, and they would be random. Check that every "
             "part of the checkpoint was copied."
         )
+    _check_leftovers(name, model, info["unexpected_keys"])
+    mark_untrained(model, missing)
+
+
+def _in_body(model: PreTrainedModel, key: str) -> bool:
+    """Whether a weight belongs to the model without its head."""
+    return model.base_model is model or key.startswith(f"{model.base_model_prefix}.")
+
+
+def _check_leftovers(name: str, model: PreTrainedModel, unexpected: Iterable[str]) -> None:
+    """Refuse weights of layers that the config doesn't count, and weights within layers that it leaves out."""
+    prefix = f"{model.base_model_prefix}."
+    modules = {path.removeprefix(prefix): module for path, module in model.named_modules()}
+    own = {key.removeprefix(prefix) for key in model.state_dict()}
+    patterns = {_NUMBER.sub("*", key) for key in own}
+    extra = int(getattr(model.config, "num_nextn_predict_layers", 0) or 0)  # heads that predict further tokens
+    for full in sorted(unexpected):
+        key = full.removeprefix(prefix)
+        path, _, leaf = key.rpartition(".")
+        layers_beyond = _NUMBER.sub("*", key) in patterns and key not in own and _beyond(key, own) >= extra
+        if layers_beyond or modules.get(path, model)._parameters.get(leaf, model) is None:
+            reason = "with fewer layers, in which it has no place" if layers_beyond else "without it"
+            raise InvalidInput(
+                f"{name} holds {full}, but its config makes a model {reason}. The config belongs to another checkpoint; get "
+                "both again."
+            )
+
+
+def _beyond(key: str, own: set[str]) -> int:
+    """How far the first number of ``key`` that has no place lies beyond the largest that has one, counted from 0."""
+    for number in _NUMBER.finditer(key):
+        start = key[: number.start()]
+        inside = [
+            int(other[len(start) :].partition(".")[0]) for other in own if re.match(rf"{re.escape(start)}\d+\.", other)
+        ]
+        if inside and int(number[0]) > max(inside):
+            return int(number[0]) - max(inside) - 1
+    return 0
 
 
 def check_weights(model: PreTrainedModel) -> None:

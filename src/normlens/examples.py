@@ -21,6 +21,7 @@ from normlens.hooks import as_it_is
 from normlens.loading import LoadedModel
 from normlens.positions import UNLIMITED, position_limit
 from normlens.precision import full_precision
+from normlens.untrained import require_trained
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,7 @@ class ExampleMaker:
         _check_room(prompt, self.loaded, count)
         ids = torch.as_tensor(prompt.ids, device=model.device)[None]
         with torch.no_grad(), as_it_is(model), _greedy(model):
+            require_trained(model, lambda: model(ids.clone()).logits)
             made = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=count)
         return encode_ids(self.loaded.tokenizer, made[0].tolist(), self._vocabulary())
 

@@ -32,6 +32,7 @@ from normlens.precision import full_precision
 from normlens.state import state_of
 from normlens.tracing import Tracer, unheard
 from normlens.tracing.layers import LayerFinder
+from normlens.untrained import require_trained_at
 from normlens.verification import verify_pairs
 
 _WATCHED_LENGTH = 64  # tokens of the run that is watched before anything is measured
@@ -231,6 +232,9 @@ class Inspector:
                 error = max(error, verify_pairs(block, known.scopes, self.model.dtype))
                 for measures in measure(block, ("attention",)):
                     check_conservation(measures, block.path, self.model.dtype, None)
+        with attention_implementation(self.model, "eager"):
+            heard = [self.module(block.path) for block in anatomy]
+            require_trained_at(self.body, heard, lambda: self._forward({n: x.clone() for n, x in inputs.items()}))
         not_measured = tuple(unheard(tracer.ran_attention, [block.path for block in anatomy]))
         return list(map(learner.described, tracer.open_blocks, anatomy)) if layers else anatomy, error, not_measured
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +48,9 @@ TASKS = {
     "image-classification": "AutoModelForImageClassification",
 }
 """What a model can be loaded as, and the transformers class that does it."""
+
+_TOKENIZER_FILE = re.compile(r".*token|vocab|merges|dict\.txt|tekken|.*\.(model|spm|bpe)$")
+"""How the files that a tokenizer is made of are named."""
 
 _ONE_AT_A_TIME = Lock()
 
@@ -144,9 +149,10 @@ def _load(place: Place, dtype: torch.dtype | None, trust_remote_code: bool, task
         dtype=dtype or (torch.float32 if place.gguf_file else "auto"),
         use_safetensors=True,
         output_loading_info=True,
+        ignore_mismatched_sizes=True,  # told by check_complete, which names them
         **options,
     )
-    check_complete(place.name, info["missing_keys"])
+    check_complete(place.name, model, info)
     inputs = inspect.signature(model.forward).parameters
     return LoadedModel(
         model=model.eval(),
@@ -177,6 +183,8 @@ def _model_class(config: PreTrainedConfig, task: str | None, is_gguf: bool) -> A
 
 def _tokenizer(place: Place, options: dict[str, Any]) -> PreTrainedTokenizerBase | None:
     """The tokenizer; None where transformers, finding no tokenizer files, would make up an empty one."""
+    if not place.is_hub and place.gguf_file is None and not any(map(_TOKENIZER_FILE.match, os.listdir(place.location))):
+        return None
     tokenizer = AutoTokenizer.from_pretrained(place.location, **options)
     is_empty = set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens)
     return None if is_empty else tokenizer

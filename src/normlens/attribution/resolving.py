@@ -9,6 +9,7 @@ from normlens.attribution.registry import Request
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets import BatchTarget, LogProbability, Predicted, RowFunction, VectorNorm
 from normlens.errors import InvalidInput
+from normlens.untrained import require_trained
 
 LOG_PROBABILITY = "logprob:"
 """A target that begins like this is a :class:`LogProbability` of what follows, its space included."""
@@ -28,8 +29,15 @@ def resolve(subject: Subject, request: Request) -> BatchTarget:
     Raises
     ------
     InvalidInput
-        If a target doesn't exist, can't be read at the position, or isn't one token; with what does exist.
+        If a target doesn't exist, can't be read at the position, isn't one token, or depends on weights that the
+        checkpoint lacks; with what does exist.
     """
+    target = _target(subject, request)
+    require_trained(target.subject.model, lambda: target.value(target.subject.run(target.subject.inputs)))
+    return target
+
+
+def _target(subject: Subject, request: Request) -> BatchTarget:
     assert request.targets is not None
     targets = request.targets
     positions = request.positions or (None,) * len(targets)

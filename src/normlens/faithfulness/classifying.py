@@ -20,6 +20,7 @@ from normlens.faithfulness.erasing import Replacement, replacement_of
 from normlens.lens import Lens
 from normlens.loading import LoadedModel
 from normlens.precision import full_precision
+from normlens.untrained import require_trained
 
 Ids = Int[np.ndarray, " token"]
 
@@ -148,7 +149,10 @@ class LensClassifier:
     @full_precision()
     @torch.no_grad()
     def _forward(self, batch: Sequence[Example]) -> Float[np.ndarray, "sequence class"]:
-        logits = self._model(**self._together.inputs(batch)).logits
+        inputs = self._together.inputs(batch)
+        if not self.forwards:
+            require_trained(self._model, lambda: self._model(**inputs).logits)
+        logits = self._model(**inputs).logits
         if logits.shape[-1] != len(self.classes):
             raise InvalidInput(
                 f"{type(self._model).__name__} gives {logits.shape[-1]} logits, but its config names {len(self.classes)} "

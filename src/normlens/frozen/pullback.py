@@ -15,7 +15,7 @@ from normlens.errors import InvalidInput
 from normlens.frozen.call import Product
 from normlens.frozen.directions import Backward
 from normlens.frozen.pushforward import Push
-from normlens.frozen.running import frozen_run
+from normlens.frozen.running import frozen_run, require_trained_read
 from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
 from normlens.frozen.tolerance import Scalar, check_value_once, require, tolerance
@@ -143,6 +143,7 @@ def split(
             f"The scalar depends on none of the sources; those that entered are {direction.sizes()}. "
             "Name the module whose output is the source with sources=, and let the scalar be linear in the output."
         )
+    require_trained_read(model, inputs, scalar)
     leaves = [*direction.leaves, *(leaf for leaf, _ in direction.constants)]
     found = torch.autograd.grad(value, leaves, torch.ones_like(value), allow_unused=True)
     groups, vectors = len(direction.groups), [group.value for group in direction.groups]

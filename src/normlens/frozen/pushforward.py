@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from normlens.errors import InvalidInput
 from normlens.frozen.call import Product
 from normlens.frozen.directions import Forward, tangent
-from normlens.frozen.running import frozen_run
+from normlens.frozen.running import frozen_run, require_trained_read
 from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
 from normlens.frozen.tolerance import Scalar, require
@@ -144,6 +144,7 @@ class Push:
         _require_size(chunk_size)
         direction = Forward(lambda group, x: torch.zeros_like(x), follow_constants=True)
         self.output, self.bias = self._run(direction, 1)
+        require_trained_read(model, inputs, module)
         self.groups = direction.sizes()
         if not self.groups:
             raise InvalidInput(

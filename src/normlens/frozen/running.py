@@ -22,6 +22,7 @@ from normlens.frozen.sites import Side, Site, hooked, sites, submodule
 from normlens.frozen.sources import is_part, source_modules
 from normlens.hooks import switches_attention
 from normlens.memory import is_out_of_memory
+from normlens.untrained import require_trained
 
 SEQUENCE_FIRST = "XLNet"
 _MODULE_CALL = nn.Module._call_impl.__code__
@@ -143,6 +144,29 @@ def frozen_run(
         stack.enter_context(activation_modules(run.paths))
         stack.enter_context(_sources(run, sources))
         yield run
+
+
+def require_trained_read(
+    model: PreTrainedModel, inputs: Mapping[str, Any], what: str | Site | Callable[[Any], Tensor]
+) -> None:
+    """Refuse what depends on weights that the checkpoint lacks; ``what`` is as in :meth:`FrozenRun.read`.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the weights.
+    """
+
+    def read() -> list[Tensor]:
+        with plain_settings(model):
+            if callable(what):
+                return [what(model(**inputs))]
+            site, seen = sites(what), list[Tensor]()
+            with hooked(submodule(model, site.path), site.side, lambda x, channel: seen.append(x)):
+                model(**inputs)
+            return seen[-1:]
+
+    require_trained(model, read)
 
 
 def refuse_inference_mode() -> None:

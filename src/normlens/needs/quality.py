@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from normlens.errors import UnsupportedArchitecture
 from normlens.precision import full_precision
+from normlens.untrained import require_trained
 
 _ROWS = 128  # predictions whose logits are looked at at a time
 
@@ -83,6 +84,7 @@ class PredictionQuality:
 
     @full_precision()
     def _run(self) -> Float[Tensor, "text token vocabulary"]:
+        require_trained(self._model, lambda: self._model(input_ids=self._ids, use_cache=False).logits)
         with torch.no_grad():
             logits: Tensor = self._model(input_ids=self._ids, use_cache=False).logits
         return logits
@@ -113,6 +115,7 @@ class EmbeddingQuality:
 
     @full_precision()
     def _run(self) -> Float[Tensor, "text d"]:
+        require_trained(self._model, lambda: self._model(input_ids=self._ids).last_hidden_state)
         with torch.no_grad():
             states: Tensor = self._model(input_ids=self._ids).last_hidden_state
         return states.float().mean(dim=1)
