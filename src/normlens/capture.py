@@ -2,8 +2,8 @@
 
 transformers lets a model be switched to another attention function by name. Ours calls the model file's *own* eager
 function and hands what it saw to whoever listens, so nothing is re-implemented: grouped queries, softcaps, sinks,
-sliding windows and position biases are whatever the model does. The switch is a context manager: it puts back every
-config that it touched, also after an exception.
+sliding windows and position biases are whatever the model does. The switch is a context manager, and seen by the thread
+that analyses alone: the model's configs stay as they are.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-import threading
-import weakref
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -27,7 +25,9 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
+from normlens.configs import ATTENTION, configs_of, settings_of_this_thread
 from normlens.errors import UnsupportedArchitecture
+from normlens.turns import exclusive
 
 IMPLEMENTATION = "normlens"
 
@@ -79,8 +79,6 @@ class _Listening:
 
 
 _LISTENING: ContextVar[_Listening | None] = ContextVar("normlens_listening", default=None)
-_LOCKS: dict[int, threading.RLock] = {}  # by id of the config
-_LOCKS_GUARD = threading.Lock()
 
 
 @contextmanager
@@ -129,23 +127,14 @@ def _asks_for_eager(file: ModuleType) -> bool:
 
 @contextmanager
 def attention_implementation(model: PreTrainedModel, name: str) -> Iterator[list[PretrainedConfig]]:
-    """Run ``model``, whose configs are given, with an attention implementation; afterwards every config is as it was.
+    """Run ``model``, whose configs are given, with an attention implementation, in this thread alone.
 
-    Sub-models have configs of their own and may differ in implementation, so each is remembered by itself. The configs
-    are shared by all users of the model and of its parts: one thread at a time may switch them.
+    The configs stay as they are: other threads go on with what they say. One analysis of a model runs at a time.
     """
-    configs = configs_of(model)
-    with ExitStack() as stack:
-        for config in sorted(configs, key=id):
-            stack.enter_context(_lock_of(config))
-        before = [(config, config._attn_implementation_internal) for config in configs]
-        try:
-            for config in configs:
-                config._attn_implementation_internal = name
+    with exclusive(model):
+        configs = configs_of(model)
+        with settings_of_this_thread((config, ATTENTION, name) for config in configs):
             yield configs
-        finally:
-            for config, implementation in before:
-                config._attn_implementation_internal = implementation
 
 
 def eager_function(module: nn.Module) -> EagerFunction:
@@ -204,29 +193,6 @@ def _target_slice(x: Any, targets: int, start: int, stop: int) -> Any:
     if isinstance(x, Tensor) and x.ndim == 4 and x.shape[-2] == targets > 1:
         return x[:, :, start:stop]
     return x
-
-
-def configs_of(model: nn.Module) -> list[PretrainedConfig]:
-    """Every config object that some part of the model reads, each once."""
-    found: dict[int, PretrainedConfig] = {}
-    waiting = [
-        config for module in model.modules() if isinstance(config := getattr(module, "config", None), PretrainedConfig)
-    ]
-    while waiting:
-        config = waiting.pop()
-        if id(config) not in found:
-            found[id(config)] = config
-            parts = (getattr(config, name, None) for name in config.sub_configs)
-            waiting.extend(part for part in parts if isinstance(part, PretrainedConfig))
-    return list(found.values())
-
-
-def _lock_of(config: PretrainedConfig) -> threading.RLock:
-    with _LOCKS_GUARD:
-        if id(config) not in _LOCKS:
-            _LOCKS[id(config)] = threading.RLock()
-            weakref.finalize(config, _LOCKS.pop, id(config))
-        return _LOCKS[id(config)]
 
 
 AttentionInterface.register(IMPLEMENTATION, _attention)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import BatchFeature, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from normlens.capture import configs_of
+from normlens.configs import configs_of
 from normlens.encoding import Tokens, encode_chat, encode_ids, encode_pair, encode_text, is_pair
 from normlens.errors import InvalidInput
 from normlens.hooks import as_it_is

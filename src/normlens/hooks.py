@@ -1,7 +1,12 @@
-"""Hooks on modules: ours, on while a context lasts and gone afterwards, and those of others, which are refused."""
+"""Hooks on modules: ours, on while a context lasts and gone afterwards, and those of others, which are refused.
+
+A hook hears every thread that runs its module. Ours act in the thread that put them on, and let others pass.
+"""
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -30,14 +35,30 @@ def entered_and_left(modules: Iterable[nn.Module], enter: Enter, leave: Leave) -
         Called after each run with the same and what the module returned: None if it raised.
     """
     handles = []
+    before, after = in_this_thread(enter), in_this_thread(leave)
     try:
         for module in modules:
-            handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
-            handles.append(module.register_forward_hook(leave, with_kwargs=True, always_call=True))
+            handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+            handles.append(module.register_forward_hook(after, with_kwargs=True, always_call=True))
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def in_this_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """A hook that acts in the thread that makes it, and changes nothing in others.
+
+    Others may call it with fewer arguments: torch reads how a hook wants to be called from elsewhere, while it comes and
+    goes.
+    """
+    thread = threading.get_ident()
+
+    @functools.wraps(hook)
+    def own(*given: Any) -> Any:
+        return hook(*given) if threading.get_ident() == thread else None
+
+    return own
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from normlens.precision import full_precision
 from normlens.state import state_of
 from normlens.tracing import Tracer, unheard
 from normlens.tracing.layers import LayerFinder
+from normlens.turns import exclusive
 from normlens.untrained import require_trained_at
 from normlens.verification import verify_pairs
 
@@ -115,19 +116,20 @@ class Inspector:
             If it fails for another reason.
         """
         check_in_memory(self.body)
-        state = state_of(self.body)
-        if state != self._state:  # another part took a part's place, or a setting was changed: look anew
-            self._state = state
-            self._known.clear()
-        kind = kind_of(example), layers
-        known = self._known.get(kind)
-        if known is None:
-            beginning = shortened(example)
-            way, (blocks, error, not_measured) = self._first_way_that_holds(beginning, layers)
-            lengths = {len(x) for name, x in beginning.tensors.items() if _side(name) is not None}
-            watched = {length for block in blocks for length in (block.targets, block.sources)}
-            known = self._known[kind] = Known(lay_out(blocks), way, watched <= lengths, error, not_measured)
-        return known
+        with exclusive(self.model):
+            state = state_of(self.body)
+            if state != self._state:  # another part took a part's place, or a setting was changed: look anew
+                self._state = state
+                self._known.clear()
+            kind = kind_of(example), layers
+            known = self._known.get(kind)
+            if known is None:
+                beginning = shortened(example)
+                way, (blocks, error, not_measured) = self._first_way_that_holds(beginning, layers)
+                lengths = {len(x) for name, x in beginning.tensors.items() if _side(name) is not None}
+                watched = {length for block in blocks for length in (block.targets, block.sources)}
+                known = self._known[kind] = Known(lay_out(blocks), way, watched <= lengths, error, not_measured)
+            return known
 
     def again_if_changed(self, work: Callable[[], Result]) -> Result:
         """Do ``work``; if the model isn't, or doesn't go, as it is known to, forget that and do it once more.

@@ -54,8 +54,8 @@ def load(source: Any, **options: Any) -> Lens:
 class Lens:
     """A model seen through its weighted vectors.
 
-    While an analysis runs, the model's attention is switched: don't run the same model in another thread meanwhile (other
-    analyses of it wait for their turn by themselves).
+    Threads may share it: analyses of a model wait for each other, and its plain runs beside them are what they are alone.
+    Only training must wait: during an analysis parameters require no gradient, and dropout is off.
 
     Parameters
     ----------

@@ -7,7 +7,8 @@ from typing import Any
 
 from transformers import PretrainedConfig, PreTrainedModel
 
-from normlens.capture import asks_for_eager, configs_of
+from normlens.capture import asks_for_eager
+from normlens.configs import configs_of
 
 UNLIMITED = 10**9
 """So many where nothing is said; tokenizers without a limit report something as astronomical."""

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from normlens.turns import no_fork
+
 _EXACT = "ieee"
 _LOCK = threading.Lock()
 _BEFORE: list[_Settings] = []  # what the settings were before each context that is open, in any thread
@@ -37,7 +39,7 @@ def full_precision() -> Iterator[None]:
 
     Torch's settings belong to the process: they are put back when the last of several threads leaves.
     """
-    with without_autocast():
+    with no_fork(), without_autocast():
         _enter()
         try:
             yield

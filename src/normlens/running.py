@@ -24,6 +24,7 @@ from normlens.recording import Recorder, Reduction
 from normlens.reducing import first_token
 from normlens.tracing import Tracer, unfinished
 from normlens.tracing.layers import LayerTracer
+from normlens.turns import exclusive
 
 
 class Runner:
@@ -61,11 +62,13 @@ class Runner:
             If contributions don't add up.
         """
         kinds = [kind_of(example) for example in batch]
-        if len(set(kinds)) > 1:
-            return self._run_by_kind(batch, kinds, reduction, chunk_size, padding, product)
-        if len(batch) > 1 and not self.may_pad(batch, chunk_size, padding):
-            return [tree for one in batch for tree in self.run([one], reduction, chunk_size, product=product)]
-        return self.inspector.again_if_changed(lambda: self._measure(batch, reduction, chunk_size, padding, product))
+        with exclusive(self.model):
+            if len(set(kinds)) > 1:
+                return self._run_by_kind(batch, kinds, reduction, chunk_size, padding, product)
+            if len(batch) > 1 and not self.may_pad(batch, chunk_size, padding):
+                return [tree for one in batch for tree in self.run([one], reduction, chunk_size, product=product)]
+            measure = partial(self._measure, batch, reduction, chunk_size, padding, product)
+            return self.inspector.again_if_changed(measure)
 
     def _run_by_kind(
         self, batch: Sequence[Example], kinds: Sequence[tuple[str, ...]], *asked: Any

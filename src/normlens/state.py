@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 from transformers import PreTrainedModel
 
-from normlens.capture import configs_of
+from normlens.configs import configs_of
 from normlens.hooks import is_ours
 
 _VALUES = (bool, int, float, str, type(None))

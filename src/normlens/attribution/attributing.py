@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import xarray as xr
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -17,9 +18,11 @@ from normlens.attribution.requests import Question, require_plain_model
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput
 from normlens.examples import Example
+from normlens.frozen.tolerance import require_sources
 from normlens.memory import memory_explained
 from normlens.precision import full_precision
 from normlens.running import Runner
+from normlens.turns import exclusive
 
 _WINDOW = 8  # batches whose texts are sorted by length together
 
@@ -103,7 +106,10 @@ class Attributor:
         subject = Subject(self.model, self.tokenizer, batch, self._runner, self._together)
         request = question.of([(text.target, text.position) for text in texts])
         start = time.perf_counter()
-        results = question.method.run(subject, request)
+        with exclusive(self.model):
+            results = question.method.run(subject, request)
+        for result in results:
+            require_sources(self.model, torch.as_tensor(result.values)[None])
         seconds = (time.perf_counter() - start) / len(batch)
         known = {"method": question.method.name, "scope": request.scope or "", "target": ""}
         return [result.assign_attrs({**known, **result.attrs, "seconds": seconds}) for result in results]

@@ -6,6 +6,7 @@ the entry, one operation's result (or one module's) is replaced by the vectors t
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context
@@ -198,12 +199,12 @@ def _is_number(x: object) -> bool:
 
 @contextmanager
 def _forwards(changes: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
-    """Let modules run other functions than their own; put back after."""
+    """Let modules run other functions than their own, in this thread; put back after."""
     before: list[tuple[nn.Module, Any]] = []
     try:
         for module, forward in changes:
             before.append((module, module.__dict__.get("forward")))
-            module.forward = forward
+            module.forward = _in_this_thread(forward, module.forward)
         yield
     finally:
         for module, forward in reversed(before):
@@ -211,6 +212,15 @@ def _forwards(changes: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterat
                 del module.forward
             else:
                 module.forward = forward
+
+
+def _in_this_thread(function: Callable[..., Any], elsewhere: Callable[..., Any]) -> Callable[..., Any]:
+    thread = threading.get_ident()
+
+    def chosen(*args: Any, **kwargs: Any) -> Any:
+        return (function if threading.get_ident() == thread else elsewhere)(*args, **kwargs)
+
+    return chosen
 
 
 def find_entry(

@@ -31,6 +31,7 @@ from normlens.frozen.sites import first_tensor
 from normlens.layers import BlockScope, LayerAnatomy
 from normlens.memory import is_out_of_memory
 from normlens.norms import conservation_error, mixing_ratio
+from normlens.turns import dual_level
 
 _POSITIONS = 2048  # vectors of one run, where no chunk size is given
 
@@ -173,7 +174,7 @@ class Pusher:
             return self._run.mode.admit(lambda: forward_ad.make_dual(point.to(computed.dtype), rows.to(computed.dtype)))
 
         found = {}
-        with forward_ad.dual_level():
+        with dual_level():
             with self._run.mode, self._failures_explained(targets):
                 passed = run_rest(call, self._known, self._modules, arrangement, enter)
             for scope in self._known.scopes:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.autograd import forward_ad
 from transformers import PreTrainedModel
 
 from normlens.frozen.call import Product
@@ -18,6 +17,7 @@ from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
 from normlens.frozen.tolerance import Scalar, plain_value, tolerance
 from normlens.precision import double, full_precision
+from normlens.turns import dual_level
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ def check(
     direction = Forward(lambda group, x: x * parts[group].to(x.dtype)[:, None])
     with (
         torch.no_grad(),
-        forward_ad.dual_level(),
         frozen_run(model, direction, batch=batch_size(inputs), product=product, sources=sources) as run,
+        dual_level(),
     ):
         forward = tangent(run.read(inputs, scalar))
     gap = back.shares @ double(mixture) - (0 if forward is None else double(forward))

@@ -17,8 +17,6 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.autograd.function import FunctionCtx
 
-from normlens.errors import InvalidInput
-
 
 @dataclass(frozen=True)
 class SourceGroup:
@@ -158,22 +156,12 @@ class Forward(Direction):
     follow_constants
         Carry the constants' contributions along. Their tangents reach every row of the batch, so this is for the run
         that pushes the bias share, with zero seeds.
-
-    Raises
-    ------
-    InvalidInput
-        Where torch takes other forward derivatives already.
     """
 
     builds_graph = False
 
     def __init__(self, seed: Seed, follow_constants: bool = False) -> None:
         super().__init__()
-        if forward_ad._current_level >= 0:
-            raise InvalidInput(
-                "Nothing can be pushed forward inside torch.autograd.forward_ad.dual_level(), which torch doesn't nest. "
-                "Leave it first."
-            )
         self.seed = seed
         self.follow_constants = follow_constants
 

@@ -18,7 +18,7 @@ from normlens.frozen.pushforward import Push
 from normlens.frozen.running import frozen_run, require_trained_read
 from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
-from normlens.frozen.tolerance import Scalar, check_value_once, require, tolerance
+from normlens.frozen.tolerance import Scalar, check_value_once, require, require_sources, tolerance
 from normlens.precision import double, full_precision
 
 SMALL = 2**16
@@ -104,8 +104,8 @@ def pull_back(
     UnknownOperation
         If the model does something to a live tensor that is not on the closed list.
     ConservationError
-        If shares and biases don't add up to the value, or (on first use of a model) the value isn't the unfrozen
-        model's.
+        If shares and biases don't add up to the value, all shares are zero, or (on first use of a model) the value isn't
+        the unfrozen model's.
     InvalidInput
         If the model trains or can't read the inputs (the wrong names, ids outside an embedding, too many positions), the
         scalar isn't one number per row or depends on no source, or ``product`` or ``sources`` are unknown.
@@ -120,6 +120,7 @@ def pull_back(
     """
     result = split(model, inputs, scalar, product=product, sources=sources)
     require(model, "the shares with the biases' and the value", result.largest_conservation_error)
+    require_sources(model, result.shares)
     check_value_once(model, inputs, scalar, result.value, result.scale)
     return result
 

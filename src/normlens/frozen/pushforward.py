@@ -24,6 +24,7 @@ from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
 from normlens.frozen.tolerance import Scalar, require
 from normlens.precision import full_precision
+from normlens.turns import dual_level
 
 DEFAULT_CHUNK = 32
 
@@ -175,8 +176,8 @@ class Push:
         inputs = {name: repeated(x, self._batch, copies) for name, x in self._inputs.items()}
         with (
             torch.no_grad(),
-            forward_ad.dual_level(),
             frozen_run(self._model, direction, batch=rows, product=self._product, sources=self._sources) as run,
+            dual_level(),
         ):
             value, derivative = _unpacked(run.read(inputs, self._module), direction)
         if copies == 1 and direction.follow_constants:
@@ -244,8 +245,8 @@ def _segment_run(
 ) -> tuple[Tensor, Tensor]:
     with (
         torch.no_grad(),
-        forward_ad.dual_level(),
         frozen_run(model, direction, batch=x.shape[0], product=product, sources=()) as run,
+        dual_level(),
     ):
         with run.mode:
             result = segment(run.admit("", x, -1))

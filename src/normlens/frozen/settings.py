@@ -13,6 +13,7 @@ from torch.overrides import handle_torch_function
 from transformers import PreTrainedModel, activations
 
 from normlens.capture import attention_implementation
+from normlens.configs import CACHE, EXPERTS, settings_of_this_thread
 from normlens.frozen.operations import ACTIVATION_MODULE
 from normlens.hooks import attention_types_kept
 
@@ -25,11 +26,11 @@ HAND_SPELLED_NAMES = frozenset({"BloomGelu"})
 @contextmanager
 def plain_settings(model: PreTrainedModel) -> Iterator[None]:
     """Eager attention, eager experts, no key/value cache."""
-    settings = {"use_cache": False, "_experts_implementation_internal": "eager"}
+    settings = {CACHE: False, EXPERTS: "eager"}
     with (
         attention_implementation(model, "eager") as configs,
         attention_types_kept(model),
-        _attributes([(c, name, x) for c in configs for name, x in settings.items() if hasattr(c, name)]),
+        settings_of_this_thread((c, name, x) for c in configs for name, x in settings.items() if hasattr(c, name)),
     ):
         yield
 

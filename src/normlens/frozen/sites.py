@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from torch import Tensor, nn
 
 from normlens.errors import InvalidInput
+from normlens.hooks import in_this_thread
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 Side = Literal["input", "output"]
@@ -103,9 +104,9 @@ def hooked(
         return output if any(skip(x) for x in args if isinstance(x, Tensor)) else changed(output)
 
     if side == "output":
-        handle = module.register_forward_hook(after)
+        handle = module.register_forward_hook(in_this_thread(after))
     else:
-        handle = module.register_forward_pre_hook(before, with_kwargs=True)
+        handle = module.register_forward_pre_hook(in_this_thread(before), with_kwargs=True)
     try:
         yield
     finally:

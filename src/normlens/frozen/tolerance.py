@@ -50,6 +50,28 @@ def require(model: PreTrainedModel, what: str, error: float) -> None:
         )
 
 
+def require_sources(model: PreTrainedModel, shares: Tensor) -> None:
+    """Raise where all shares of a text are zero: no chain of operations led from its sources to what is explained.
+
+    Parameters
+    ----------
+    model
+        The model.
+    shares
+        Of every text, or their lengths, ``(batch, ...)``.
+
+    Raises
+    ------
+    ConservationError
+        Since everything would be said to come from biases.
+    """
+    if not bool(shares.flatten(1).any(1).all()):
+        raise ConservationError(
+            f"{type(model).__name__}: every source has a share of exactly zero, so that all would come from biases. "
+            "Nothing that enters reaches what is asked about, or its weights are all zero; ask about another output."
+        )
+
+
 @full_precision()
 def plain_value(model: PreTrainedModel, inputs: Mapping[str, Any], scalar: Scalar) -> Float[Tensor, " batch"]:
     """The scalar of the model as it is, nothing frozen, with eager attention and experts."""

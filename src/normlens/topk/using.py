@@ -10,7 +10,8 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from normlens.capture import asks_for_eager, configs_of, eager_function, has_interface
+from normlens.capture import asks_for_eager, eager_function, has_interface
+from normlens.configs import configs_of
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.lens import Lens
 from normlens.topk.attention import CHUNK_SIZE

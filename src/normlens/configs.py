@@ -1,0 +1,81 @@
+"""The configs that a model reads, and settings in them that one thread sees alone.
+
+A config is shared by every thread that runs its model, and often by several models. So an analysis never writes to it:
+it lays its settings over the config, and only the thread that analyses reads them. A plain run in another thread goes
+on with the model as it is set.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+from transformers import PretrainedConfig
+
+ATTENTION = "_attn_implementation_internal"
+EXPERTS = "_experts_implementation_internal"
+CACHE = "use_cache"
+
+
+def configs_of(model: nn.Module) -> list[PretrainedConfig]:
+    """Every config object that some part of the model reads, each once."""
+    found: dict[int, PretrainedConfig] = {}
+    waiting = [
+        config for module in model.modules() if isinstance(config := getattr(module, "config", None), PretrainedConfig)
+    ]
+    while waiting:
+        config = waiting.pop()
+        if id(config) not in found:
+            found[id(config)] = config
+            parts = (getattr(config, name, None) for name in config.sub_configs)
+            waiting.extend(part for part in parts if isinstance(part, PretrainedConfig))
+    return list(found.values())
+
+
+class _Seen(threading.local):
+    """What this thread reads instead of a config's own settings, by the config's id and the setting's name."""
+
+    settings: Mapping[tuple[int, str], Any] = {}
+
+
+_SEEN = _Seen()
+_GUARD = threading.Lock()
+_OPEN = 0  # contexts that lay settings over configs at the moment, in any thread
+_OWN: Callable[[PretrainedConfig, str], Any] = PretrainedConfig.__getattribute__
+
+
+@contextmanager
+def settings_of_this_thread(changes: Iterable[tuple[PretrainedConfig, str, Any]]) -> Iterator[None]:
+    """Let this thread read other settings in configs, as long as the context lasts; the configs stay as they are.
+
+    Parameters
+    ----------
+    changes
+        Config, name (:data:`ATTENTION`, :data:`EXPERTS` or :data:`CACHE`) and value.
+    """
+    changes = list(changes)  # which keeps the configs, and so their ids
+    before = _SEEN.settings
+    _count(1)
+    try:
+        _SEEN.settings = {**before, **{(id(config), name): value for config, name, value in changes}}
+        yield
+    finally:
+        _SEEN.settings = before
+        _count(-1)
+
+
+def _count(step: int) -> None:
+    """Read configs through :func:`_seen` while any thread has settings of its own."""
+    global _OPEN
+    with _GUARD:
+        _OPEN += step
+        PretrainedConfig.__getattribute__ = _seen if _OPEN else _OWN
+
+
+def _seen(config: PretrainedConfig, name: str) -> Any:
+    """What this thread reads in a config: its own setting if it has one."""
+    settings = _SEEN.settings
+    return settings[id(config), name] if settings and (id(config), name) in settings else _OWN(config, name)
