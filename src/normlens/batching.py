@@ -1,43 +1,18 @@
-"""One input or many: telling them apart, checking what is asked of them, taking them batch by batch, side by side."""
+"""Many inputs: checking what is asked of them, taking them batch by batch, side by side."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from normlens.encoding import is_pair
+from normlens.encodings import PER_TOKEN
 from normlens.errors import InvalidInput
 from normlens.examples import Example
-
-Input = str | Sequence[int] | Sequence[Mapping[str, str]] | Mapping[str, str] | Any
-"""A text, token ids, chat messages, two texts that are read together, or an image."""
-
-
-def is_one_input(inputs: Any) -> bool:
-    """Whether this is one text, list of ids, chat, pair or image, rather than an iterable of them.
-
-    Raises
-    ------
-    InvalidInput
-        If it is another mapping or a table, whose iteration would give its keys.
-    """
-    if is_pair(inputs):
-        return True
-    if isinstance(inputs, Mapping) or hasattr(inputs, "columns"):
-        raise InvalidInput(
-            f"{type(inputs).__name__} was given; expected a text, token ids, chat messages, two texts "
-            "({'text': …, 'text_pair': …}), an image, or an iterable of these. From a tokenizer's output pass the ids "
-            "(['input_ids']), from a table a column."
-        )
-    if isinstance(inputs, (str, bytes, Tensor, np.ndarray)) or not isinstance(inputs, Iterable):
-        return True
-    first = inputs[0] if isinstance(inputs, (list, tuple)) and inputs else None
-    return isinstance(first, (int, float, np.number, Mapping)) and not is_pair(first)
 
 
 def check_sizes(chunk_size: Any, batch_size: Any, padding: Any) -> None:
@@ -80,7 +55,7 @@ def pad(examples: Sequence[Example], padding_id: int, device: torch.device, side
     Parameters
     ----------
     examples
-        With the same model inputs each.
+        With the same model inputs each; one alone if it has any without a batch axis.
     padding_id
         Fills the ids; every mask is zero there.
     side
@@ -89,13 +64,13 @@ def pad(examples: Sequence[Example], padding_id: int, device: torch.device, side
     batch: dict[str, Tensor] = {}
     for name in examples[0].tensors:
         columns = [example.tensors[name] for example in examples]
-        if columns[0].ndim != 1 or name == "pixel_values":
+        if name not in PER_TOKEN or not columns[0].ndim:
             batch[name] = torch.stack(columns).to(device)
             continue
         longest = max(len(c) for c in columns)
         fill = padding_id if name.endswith("input_ids") else 0
-        padded = columns[0].new_full((len(columns), longest), fill)
+        padded = columns[0].new_full((len(columns), longest, *columns[0].shape[1:]), fill)
         for row, column in zip(padded, columns, strict=True):
             row[slice(0, len(column)) if side == "right" else slice(longest - len(column), longest)] = column
         batch[name] = padded.to(device)
-    return batch
+    return {**batch, **{name: x.to(device) for name, x in examples[0].whole.items()}}

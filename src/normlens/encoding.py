@@ -132,11 +132,13 @@ def encode_pair(
     return tokens, None if types is None else np.asarray(types, dtype=np.int64)
 
 
-def encode_ids(tokenizer: PreTrainedTokenizerBase | None, ids: Sequence[int], vocabulary: int) -> Tokens:
+def encode_ids(
+    tokenizer: PreTrainedTokenizerBase | None, ids: Sequence[int], vocabulary: int, *, marks_only: bool = False
+) -> Tokens:
     """Label token ids that the caller chose: as their text would be, as far as it can be told from them.
 
     Pieces of one character (its bytes) all show that character; a piece that no character can be made of shows the
-    tokenizer's own spelling.
+    tokenizer's own spelling. They may all be special if ``marks_only`` says so.
 
     Raises
     ------
@@ -155,7 +157,7 @@ def encode_ids(tokenizer: PreTrainedTokenizerBase | None, ids: Sequence[int], vo
         return _numbered(array)
     special = np.isin(array, _never_text(tokenizer))
     text, spans, whole = spans_of_ids(tokenizer, array.tolist(), special.tolist())
-    tokens = _tokens(tokenizer, array, special, np.asarray(spans, dtype=np.int64), text)
+    tokens = _tokens(tokenizer, array, special, np.asarray(spans, dtype=np.int64), text, marks_only)
     pieces = np.asarray(tokenizer.convert_ids_to_tokens(array.tolist()), dtype=np.str_)
     return replace(
         tokens,
@@ -217,14 +219,20 @@ def label_patches(positions: int, patches: tuple[int, int] | None = None) -> Tok
     return Tokens(np.full(positions, -1), "", np.asarray(names), special, nothing, words, kinds)
 
 
+def number_positions(positions: int) -> Tokens:
+    """Label positions of which no more is known by their number."""
+    return label_patches(positions, (0, 0))
+
+
 def _tokens(
     tokenizer: PreTrainedTokenizerBase,
     ids: NDArray[np.int64],
     special: NDArray[np.bool_],
     offsets: NDArray[np.int64],
     text: str,
+    marks_only: bool = False,
 ) -> Tokens:
-    if bool(special.all()):
+    if bool(special.all()) and not marks_only:
         raise InvalidInput(
             f"The input holds {len(ids)} special tokens and nothing else ({text!r}); expected at least one other token."
         )

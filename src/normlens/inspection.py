@@ -19,6 +19,7 @@ from normlens.anatomy import BlockAnatomy, describe, require_attention_scope
 from normlens.batching import pad
 from normlens.capture import asks_for_eager, attention_implementation, has_interface
 from normlens.checkpoints import check_in_memory
+from normlens.encodings import PER_TOKEN
 from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example
 from normlens.failures import explained_failure, require_arguments
@@ -39,8 +40,6 @@ from normlens.verification import verify_pairs
 _WATCHED_LENGTH = 64  # tokens of the run that is watched before anything is measured
 
 _WITH_NUMBERS = {"inputs_embeds", "decoder_inputs_embeds", "bbox"}
-_TOKENS = {"input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds", "bbox"}
-"""Tensors about the tokens of a text, one after the other; those of a decoder are called "decoder_…"."""
 
 Result = TypeVar("Result")
 _Inspected = tuple[list[BlockAnatomy], float, tuple[str, ...]]
@@ -244,7 +243,7 @@ class Inspector:
         padding_id = getattr(self.model.config, "pad_token_id", None)
         inputs = pad(batch, 0 if padding_id is None else padding_id, self.model.device, padding)
         accepted = inspect.signature(self.body.forward).parameters
-        counts = "position_ids" in accepted and not counts_from_padding(self.model)
+        counts = "position_ids" in accepted and not counts_from_padding(self.model) and "position_ids" not in inputs
         if padding == "left" and len(batch) > 1 and "attention_mask" in inputs and counts:
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp_min(0)
         return inputs
@@ -269,7 +268,7 @@ class Inspector:
 
 def kind_of(example: Example) -> tuple[str, ...]:
     """Inputs that the model treats alike: those with the same tensors."""
-    return tuple(sorted(example.tensors))
+    return tuple(sorted((*example.tensors, *example.whole)))
 
 
 def shortened(example: Example) -> Example:
@@ -281,7 +280,7 @@ def shortened(example: Example) -> Example:
     tensors = dict(example.tensors)
     for side in ("", "decoder_"):
         tokens = {name: x for name, x in tensors.items() if _side(name) == side}
-        whole = side == "" and any(_side(name) is None for name in tensors)
+        whole = side == "" and (bool(example.whole) or any(_side(name) is None for name in tensors))
         plain = all(x.ndim == 1 + (name in _WITH_NUMBERS) for name, x in tokens.items())
         if tokens and plain and not whole and len({len(x) for x in tokens.values()}) == 1:
             tensors.update((name, _beginning(x)) for name, x in tokens.items())
@@ -291,7 +290,7 @@ def shortened(example: Example) -> Example:
 def _side(name: str) -> str | None:
     """The side of a model whose tokens a tensor of this name is about: "", "decoder_", or None if it is about none."""
     side = "decoder_" if name.startswith("decoder_") else ""
-    return side if name.removeprefix(side) in _TOKENS else None
+    return side if name in PER_TOKEN else None
 
 
 def _beginning(x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, Literal, overload
 
@@ -16,11 +16,13 @@ from normlens.analysis import Analysis
 from normlens.attribution.attributing import Attributor
 from normlens.attribution.registry import method_named
 from normlens.attribution.requests import question
-from normlens.batching import Input, batched, check_sizes, is_one_input, length
+from normlens.batching import batched, check_sizes, length
 from normlens.errors import InvalidInput
-from normlens.examples import Example, ExampleMaker
+from normlens.example_maker import ExampleMaker
+from normlens.examples import Example
 from normlens.following.pushing import rule_for
 from normlens.frozen.call import Product
+from normlens.inputs import Input
 from normlens.inspection import Inspector
 from normlens.loading import LoadedModel, load_model
 from normlens.memory import memory_explained
@@ -114,9 +116,10 @@ class Lens:
         ConservationError
             If contributions don't add up to what the model produced; then nothing is returned.
         """
-        if is_one_input(inputs):
-            return next(self.stream([inputs], None if target is None else [target], progress=False, **options))
-        return self.stream(inputs, target, **options)
+        rows = self._maker.opened(inputs)
+        if rows is None or len(rows) > 1:
+            return self.stream(inputs if rows is None else rows, target, **options)
+        return next(self.stream(rows, None if target is None else [target], progress=False, **options))
 
     def stream(
         self,
@@ -170,6 +173,7 @@ class Lens:
             One per input, in order.
         """
         check_sizes(chunk_size, batch_size, padding)
+        inputs = self._maker.opened(inputs) or inputs
         reduction, rule = named_reduction(reduce), rule_for(through, product)
         examples = self._examples(inputs, targets, generate)
         with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
@@ -248,33 +252,29 @@ class Lens:
         """
         asked = question(method_named(method), scope, target, position, options)
         check_sizes(None, batch_size, "right")
-        if target_text is None and getattr(self.model.config, "is_encoder_decoder", False):
-            raise InvalidInput(
-                f"{type(self.model).__name__} is an encoder–decoder: expected target_text=, the second text, which is read "
-                "teacher-forced (target= is what is explained); for a classifier, the same text again."
-            )
-        if not is_one_input(inputs):
-            examples = self._examples(inputs, target_text, None)
+        self._maker.require_target_text(inputs, target_text)
+        rows = self._maker.opened(inputs)
+        if rows is None or len(rows) > 1:
+            examples = self._examples(inputs if rows is None else rows, target_text, None, "target_text")
             return self._attributor.attribute(examples, asked, batch_size, self._attributes)
         if isinstance(target, list) or isinstance(position, list):
             raise InvalidInput("One text was given with a list of targets or positions; expected one, without a list.")
-        examples = self._examples([inputs], None if target_text is None else [target_text], None)
+        examples = self._examples(rows, None if target_text is None else [target_text], None, "target_text")
         return next(self._attributor.attribute(examples, asked, 1, self._attributes))
 
     def _examples(
-        self, inputs: Iterable[Input], targets: Iterable[Any] | None, generate: int | None
+        self, inputs: Iterable[Input], targets: Iterable[Any] | None, generate: int | None, option: str = "target"
     ) -> Iterator[Example]:
-        if isinstance(targets, (str, Mapping)) or (targets is not None and not isinstance(targets, Iterable)):
-            raise InvalidInput(f"One target ({targets!r:.40}) was given for several inputs; expected one for each.")
+        given = iter(()) if targets is None else self._maker.each_target(targets)
         missing = object()
         several = not isinstance(inputs, Sequence) or len(inputs) > 1
-        pairs = zip_longest(inputs, [] if targets is None else targets, fillvalue=missing)
+        pairs = zip_longest(self._maker.each(inputs), given, fillvalue=missing)
         for number, (one, target) in enumerate(pairs):
             if one is missing or (target is missing and targets is not None):
                 raise InvalidInput("Inputs and targets are not equally many; expected one target for each input.")
             try:
                 with memory_explained():
-                    example = self._maker.make(one, None if targets is None else target, generate)
+                    example = self._maker.make(one, None if targets is None else target, generate, option)
             except InvalidInput as reason:
                 if not several:
                     raise

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from normlens.anatomy import SCOPES, BlockAnatomy
 from normlens.batching import is_ragged
-from normlens.encoding import Tokens, label_patches
+from normlens.encoding import Tokens
 from normlens.errors import AnotherWay, InvalidInput, UnsupportedArchitecture
 from normlens.examples import Example
 from normlens.layers import BLOCK_SCOPES
@@ -91,8 +91,8 @@ class Recorder:
             if group is None:
                 n, m = target_rows.stop - target_rows.start, source_rows.stop - source_rows.start
                 group = _GroupArrays(
-                    _labelled(self._target_tokens(example, block.group), n, example.patches),
-                    _labelled(self._source_tokens(example, block.group), m, example.patches),
+                    _labelled(self._target_tokens(example, block.group), n, example.label),
+                    _labelled(self._source_tokens(example, block.group), m, example.label),
                 )
                 self._groups[k][name] = group
             start = max(measures.start, target_rows.start)
@@ -288,11 +288,9 @@ def _labels(side: str, tokens: Tokens, rows: NDArray[np.int64]) -> dict[str, Any
     return {side + suffix: (side, column) for suffix, column in columns.items()}
 
 
-def _labelled(tokens: Tokens | None, length: int, patches: tuple[int, int] | None) -> Tokens:
-    """The tokens themselves, or plain position labels where their number isn't the sequence's."""
-    if tokens is None:
-        return label_patches(length, patches)
-    return tokens if len(tokens) == length else label_patches(length, (0, 0))
+def _labelled(tokens: Tokens | None, length: int, label: Callable[[int], Tokens]) -> Tokens:
+    """The tokens themselves, or labels of positions where their number isn't the sequence's."""
+    return tokens if tokens is not None and len(tokens) == length else label(length)
 
 
 def _numpy_dtype(x: Tensor) -> type[np.floating[Any]]:

@@ -65,7 +65,8 @@ class Runner:
         with exclusive(self.model):
             if len(set(kinds)) > 1:
                 return self._run_by_kind(batch, kinds, reduction, chunk_size, padding, product)
-            if len(batch) > 1 and not self.may_pad(batch, chunk_size, padding):
+            alone = len(batch) > 1 and any(example.runs_alone for example in batch)
+            if alone or (len(batch) > 1 and not self.may_pad(batch, chunk_size, padding)):
                 return [tree for one in batch for tree in self.run([one], reduction, chunk_size, product=product)]
             measure = partial(self._measure, batch, reduction, chunk_size, padding, product)
             return self.inspector.again_if_changed(measure)

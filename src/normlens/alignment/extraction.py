@@ -18,7 +18,9 @@ from normlens.alignment.ways import Reading
 from normlens.anatomy import SCOPES, Scope
 from normlens.encoding import Tokens
 from normlens.errors import InvalidInput
-from normlens.examples import Example, ExampleMaker, check_length
+from normlens.example_maker import ExampleMaker
+from normlens.examples import Example
+from normlens.lengths import check_length
 from normlens.lens import Lens
 from normlens.loading import LoadedModel
 from normlens.precision import double

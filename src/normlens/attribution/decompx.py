@@ -24,7 +24,7 @@ from normlens.attribution.registry import Method, Request
 from normlens.attribution.resolving import resolve
 from normlens.attribution.result import flow_map, shares
 from normlens.attribution.subject import Subject
-from normlens.encoding import Tokens, label_patches
+from normlens.encoding import Tokens
 from normlens.errors import InvalidInput
 from normlens.frozen import Push, Site, pull_back
 
@@ -119,11 +119,7 @@ def _one_map(
     side, product = settings
     example = subject.examples[text]
     tokens: Tokens | None = example.source if side == "source" else subject.read(text)
-    tokens = (
-        tokens
-        if tokens is not None and len(tokens) <= found.shape[1]
-        else label_patches(found.shape[1], example.patches)
-    )
+    tokens = tokens if tokens is not None and len(tokens) <= found.shape[1] else example.label(found.shape[1])
     parts = subject.sources(text, push.groups)
     values = torch.cat([found[text, : len(tokens), where] for _, _, where in parts], dim=1)
     output, bias = (working_precision(x)[text, : len(tokens)] for x in (push.output, push.bias))

@@ -23,7 +23,7 @@ from normlens.attribution.result import joined_labels
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets import BatchTarget
 from normlens.attribution.visiting import BlockVectors
-from normlens.encoding import Tokens, label_patches
+from normlens.encoding import Tokens
 from normlens.errors import UnsupportedArchitecture
 from normlens.frozen.call import Product
 from normlens.frozen.directions import Backward
@@ -130,7 +130,7 @@ def _gradient(target: BatchTarget, site: Site, product: Product) -> tuple[Tensor
 
 def _result(target: BatchTarget, stream: _Stream, value: Tensor, text: int) -> xr.DataArray:
     subject, example = target.subject, target.subject.examples[text]
-    read = subject.read(text) or label_patches(stream.direction.shape[1], example.patches)
+    read = subject.read(text) or example.label(stream.direction.shape[1])
     sides: list[tuple[str, Tokens]] = [("source", read)]
     if example.target is not None and example.source is not None:
         sides = [("source", example.source), ("target", read)]

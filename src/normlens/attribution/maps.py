@@ -15,7 +15,7 @@ from normlens.attribution.layer_paths import without_attention
 from normlens.attribution.result import flow_map
 from normlens.attribution.rolling import Array, joint_maps, rolled_out, rolled_out_pair
 from normlens.attribution.subject import Subject
-from normlens.encoding import Tokens, label_patches
+from normlens.encoding import Tokens
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 
 LAYERS = ("model", "each", "rolled")
@@ -166,4 +166,4 @@ def side_tokens(subject: Subject, text: int, side: str, length: int) -> Tokens:
     """The tokens of a text's side, or plain position labels where their number isn't the sequence's."""
     example = subject.examples[text]
     tokens = example.target if side == "target" else example.source
-    return tokens if tokens is not None and len(tokens) == length else label_patches(length, example.patches)
+    return tokens if tokens is not None and len(tokens) == length else example.label(length)

@@ -67,7 +67,7 @@ class Together:
         return {name: x for name, x in inputs.items() if name in self.accepted}
 
     def _fits(self, first: Example, other: Example, ragged: bool) -> bool:
-        if set(first.tensors) != set(other.tensors):
+        if set(first.tensors) != set(other.tensors) or first.runs_alone or other.runs_alone:
             return False
         if not is_ragged([first, other]):
             return True

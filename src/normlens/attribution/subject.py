@@ -17,7 +17,7 @@ from transformers.utils import ModelOutput
 from normlens.anatomy import Scope
 from normlens.attribution.padding import Together
 from normlens.attribution.visiting import Visit, visit_blocks
-from normlens.encoding import Tokens, label_patches
+from normlens.encoding import Tokens
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.examples import Example
 from normlens.failures import explained_failure
@@ -167,7 +167,7 @@ class Subject:
             side = "target" if in_decoder else "source"
             tokens = example.target if in_decoder else example.source
             if tokens is None or len(tokens) > count:
-                tokens = label_patches(count, example.patches)
+                tokens = example.label(count)
             if side in (known for known, _, _ in found) and example.source is not None:
                 tokens = tokens.none()  # padding that the model embeds apart (LED)
             found.append((side, tokens, slice(start, start + len(tokens))))

@@ -15,7 +15,8 @@ from normlens.attribution.padding import Together
 from normlens.attribution.requests import require_evaluation
 from normlens.encoding import Tokens, is_pair
 from normlens.errors import InvalidInput, UnsupportedArchitecture
-from normlens.examples import Example, ExampleMaker
+from normlens.example_maker import ExampleMaker
+from normlens.examples import Example
 from normlens.faithfulness.erasing import Replacement, replacement_of
 from normlens.lens import Lens
 from normlens.loading import LoadedModel

@@ -1,0 +1,283 @@
+"""From an input as a user hands it in to an example that one model can read."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from normlens.bare_ids import without_padding
+from normlens.continuing import continued
+from normlens.encoding import (
+    Tokens,
+    encode_chat,
+    encode_ids,
+    encode_pair,
+    encode_text,
+    number_positions,
+)
+from normlens.encodings import Encoded, carries_target, labels_of, rows_of
+from normlens.errors import InvalidInput
+from normlens.examples import Example, of_tokens
+from normlens.images import patch_labels, read_image
+from normlens.inputs import Kind, input_kind
+from normlens.lengths import check_length
+from normlens.loading import LoadedModel
+from normlens.positions import UNLIMITED
+from normlens.teacher_forcing import shifted
+
+
+@dataclass(frozen=True)
+class ExampleMaker:
+    """Turns one input into an :class:`Example` for a model.
+
+    Attributes
+    ----------
+    loaded
+        The model, with its tokenizer or image processor.
+    """
+
+    loaded: LoadedModel
+
+    def kind(self, given: Any, *, as_target: bool = False) -> Kind:
+        """Which kind of input this is, for this model or its decoder."""
+        if isinstance(given, Encoded):
+            return "encoding"
+        return input_kind(given, as_target or self.loaded.model.main_input_name == "input_ids")
+
+    def opened(self, given: Any, *, as_target: bool = False) -> list[Any] | None:
+        """The inputs that one object holds: the rows of tokenizer output or of an array; None for other iterables."""
+        kind = self.kind(given, as_target=as_target)
+        if kind == "encoding":
+            return list(rows_of(given, self._accepted | (_IDS if as_target else frozenset())))
+        if kind == "rows":
+            return list(given)
+        return None if kind == "several" else [given]
+
+    def each(self, inputs: Iterable[Any], *, as_target: bool = False) -> Iterator[Any]:
+        """Inputs one by one, those that hold several opened."""
+        for number, one in enumerate(inputs):
+            try:
+                rows = self.opened(one, as_target=as_target)
+            except InvalidInput as reason:
+                raise InvalidInput(
+                    f"{'Target' if as_target else 'Input'} {number}, counted from 0: {reason}"
+                ) from reason
+            yield from rows or [one]
+
+    def each_target(self, targets: Any) -> Iterator[Any]:
+        """Targets one by one.
+
+        Raises
+        ------
+        InvalidInput
+            If it is a single one.
+        """
+        if not isinstance(targets, Iterable) or self.kind(targets, as_target=True) not in (
+            "encoding",
+            "rows",
+            "several",
+        ):
+            raise InvalidInput(f"One target ({targets!r:.40}) was given for several inputs; expected one for each.")
+        return self.each(self.opened(targets, as_target=True) or targets, as_target=True)
+
+    def require_target_text(self, inputs: Any, target_text: Any) -> None:
+        """Refuse to explain an encoder–decoder that is given one text only.
+
+        Raises
+        ------
+        InvalidInput
+            Saying what the second one is.
+        """
+        if target_text is None and self._has_decoder() and not carries_target(inputs):
+            raise InvalidInput(
+                f"{type(self.loaded.model).__name__} is an encoder–decoder: expected target_text=, the second text, which "
+                "is read teacher-forced (target= is what is explained); for a classifier, the same text again."
+            )
+
+    def make(self, one: Any, target: Any = None, generate: int | None = None, option: str = "target") -> Example:
+        """Tensors and labels of one input.
+
+        Parameters
+        ----------
+        one
+            A text, token ids, chat messages, two texts as ``{"text": …, "text_pair": …}``, an image, or one row of what a
+            tokenizer or processor returned.
+        target
+            What the decoder of an encoder–decoder reads: a text, ids, or tokenizer output.
+        generate
+            How many tokens a decoder adds first.
+        option
+            What the caller names the target, for messages.
+
+        Raises
+        ------
+        InvalidInput
+            If the input isn't one that this model takes.
+        """
+        kind, row = self.kind(one), None
+        if generate is not None and kind not in ("text", "chat", "ids"):
+            raise InvalidInput(
+                f"generate= continues one text; {_NAMES.get(kind, type(one).__name__)} was given. Give a text, chat "
+                "messages or token ids."
+            )
+        if kind == "encoding":
+            row = self._only_row(one)
+            example = self._encoded(row)
+        elif kind == "medium":
+            tensors = read_image(one, self.loaded)
+            example = Example(
+                tensors, None, None, "an image", patch_labels(tensors.get("pixel_values"), self.loaded.model)
+            )
+        else:
+            example = self._text(one, kind)
+        if generate is not None and example.source is not None:
+            example = of_tokens(self._ids(continued(example.source, generate, self.loaded)))
+        if example.source is not None:
+            check_length(example.source, self.loaded, "input")
+        return self._with_decoder(example, row, target, option)
+
+    def _text(self, one: Any, kind: Kind) -> Example:
+        if kind != "pair":
+            return of_tokens(self._tokens(one))
+        tokens, types = encode_pair(self._tokenizer(), one)
+        return of_tokens(self._within_vocabulary(tokens), {} if types is None else {"token_type_ids": types})
+
+    def _tokens(self, one: Any, as_target: bool = False) -> Tokens:
+        kind = self.kind(one, as_target=as_target)
+        if kind in ("encoding", "rows"):
+            one = self._only_row(one, as_target)
+            return self._tokens(one, as_target) if kind == "rows" else self._ids(_integers(self._read_ids(one)))
+        if kind == "chat":
+            return self._within_vocabulary(encode_chat(self._tokenizer(), list(one), self._vocabulary()))
+        if isinstance(one, str):
+            return self._within_vocabulary(encode_text(self._tokenizer(), one, as_target=as_target))
+        if kind == "ids" or (isinstance(one, (list, tuple)) and not one):
+            ids = _integers(one)
+            return self._ids(ids[without_padding(ids, self.loaded)])
+        raise InvalidInput(f"{type(one).__name__} was given; expected a text, token ids or chat messages.")
+
+    def _only_row(self, given: Any, as_target: bool = False) -> Any:
+        rows = self.opened(given, as_target=as_target) or []
+        if len(rows) != 1:
+            raise InvalidInput(f"{type(given).__name__} holds {len(rows)} rows; expected one here.")
+        return rows[0]
+
+    def _ids(self, ids: list[int], *, marks_only: bool = False) -> Tokens:
+        return encode_ids(self.loaded.tokenizer, ids, self._vocabulary(), marks_only=marks_only)
+
+    def _encoded(self, row: Encoded) -> Example:
+        """What a tokenizer or processor returned, as it is: its tokens labelled, everything else passed on."""
+        source = None
+        if "input_ids" in row.tensors:
+            if "attention_mask" not in row.tensors:
+                row = row.cut(without_padding(_integers(row.tensors["input_ids"]), self.loaded))
+            source = self._ids(_integers(row.tensors["input_ids"]))
+        elif "inputs_embeds" in row.tensors:
+            source = number_positions(len(row.tensors["inputs_embeds"]))
+        tensors = {name: x for name, x in row.tensors.items() if name != "labels" and not name.startswith("decoder_")}
+        if source is not None:
+            tensors = {"attention_mask": torch.ones(len(source), dtype=torch.long), **tensors}
+        pixels, text = tensors.get("pixel_values"), _NAMES["encoding"] if source is None else source.text
+        label = number_positions if pixels is None else patch_labels(pixels, self.loaded.model)
+        return Example(tensors, source, None, text, label, row.whole)
+
+    def _read_ids(self, row: Encoded) -> Tensor:
+        """The ids of a row that is read as a target."""
+        ids = row.tensors.get("input_ids")
+        if ids is None or not bool(row.tensors.get("attention_mask", torch.ones(1)).all()):
+            raise InvalidInput(
+                "The target holds no input_ids, or its mask leaves out tokens inside; expected plain ids."
+            )
+        return ids if "attention_mask" in row.tensors else ids[without_padding(_integers(ids), self.loaded)]
+
+    def _with_decoder(self, example: Example, row: Encoded | None, target: Any, option: str) -> Example:
+        """The example with what the decoder reads, if the model has one."""
+        given = None if row is None else row.tensors.get("decoder_input_ids")
+        labels = None if row is None or not self._has_decoder() else labels_of(row)
+        if target is not None and not self._has_decoder():
+            raise InvalidInput(
+                f"A target was given, but {type(self.loaded.model).__name__} has no decoder that reads one."
+            )
+        if target is not None and (given is not None or labels is not None):
+            raise InvalidInput(f"The input holds its target already, and {option}= was given; expected one of them.")
+        if target is None and given is None and labels is None:
+            if not self._has_decoder() or (example.source is None and "decoder_input_ids" not in self._accepted):
+                return example
+            raise InvalidInput(
+                f"{type(self.loaded.model).__name__} is an encoder–decoder: expected {option}=, the text to read "
+                "teacher-forced."
+            )
+        tensors: dict[str, Tensor] = {}
+        if given is not None and row is not None:
+            tokens = self._ids(_integers(given), marks_only=True)
+            tensors = {name: x for name, x in row.tensors.items() if name.startswith("decoder_")}
+        elif labels is not None:
+            values = _integers(labels)
+            tokens = shifted(self._ids(values[without_padding(values, self.loaded)]), self.loaded.model)
+        else:
+            tokens = shifted(self._tokens(target, as_target=True), self.loaded.model)
+        check_length(tokens, self.loaded, "target")
+        ids = torch.as_tensor(tokens.ids)
+        read: dict[str, Tensor] = {"decoder_input_ids": ids, "decoder_attention_mask": torch.ones_like(ids)}
+        return replace(example, tensors={**example.tensors, **read, **tensors}, target=tokens)
+
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        if self.loaded.tokenizer is None:
+            raise InvalidInput(
+                f"{self.loaded.name} was loaded without a tokenizer, but a text was given. Pass token ids, or load it as "
+                "(model, tokenizer)."
+            )
+        return self.loaded.tokenizer
+
+    def _within_vocabulary(self, tokens: Tokens) -> Tokens:
+        vocabulary = self._vocabulary()
+        if tokens.ids.max() >= vocabulary:
+            raise InvalidInput(
+                f"The tokenizer gave id {tokens.ids.max()}; the model has embeddings for {vocabulary} ids. This tokenizer "
+                "belongs to another model, or the model's embeddings were never resized for its added tokens."
+            )
+        return tokens
+
+    def _has_decoder(self) -> bool:
+        return bool(getattr(self.loaded.model.config, "is_encoder_decoder", False))
+
+    def _vocabulary(self) -> int:
+        try:
+            embeddings = self.loaded.model.get_input_embeddings()
+        except NotImplementedError:
+            return UNLIMITED
+        size = getattr(embeddings, "weight", None)
+        return UNLIMITED if size is None else int(size.shape[0])
+
+    @cached_property
+    def _accepted(self) -> frozenset[str]:
+        """The names of what the model's forward takes, with and without its head."""
+        model = self.loaded.model
+        names = frozenset(inspect.signature(model.forward).parameters)
+        inside = frozenset(inspect.signature(model.base_model.forward).parameters)
+        return names & inside if model.main_input_name in inside else names
+
+
+_IDS = frozenset({"input_ids", "attention_mask"})
+_NAMES = {"pair": "two that are read together", "encoding": "what a tokenizer or processor returned"}
+
+
+def _integers(ids: Any) -> list[int]:
+    """Token ids as they were given, if they are whole numbers that a model can take."""
+    values = ids.tolist() if isinstance(ids, (Tensor, np.ndarray)) else list(ids)
+    values = [value.item() if isinstance(value, Tensor) and not value.ndim else value for value in values]
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not -(2**63) <= value < 2**63:
+            raise InvalidInput(
+                f"{value!r} ({type(value).__name__}) is among the token ids; expected whole numbers. Pass a text as a "
+                "string, and several inputs as an iterable of texts or of lists of ids."
+            )
+    return [int(value) for value in values]

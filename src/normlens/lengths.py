@@ -1,0 +1,46 @@
+"""How many tokens a model takes, and texts that have more."""
+
+from __future__ import annotations
+
+from normlens.encoding import Tokens
+from normlens.errors import InvalidInput
+from normlens.loading import LoadedModel
+from normlens.positions import UNLIMITED, position_limit
+
+
+def check_length(tokens: Tokens, loaded: LoadedModel, side: str) -> None:
+    """Refuse a sequence that the model has no positions for.
+
+    Raises
+    ------
+    InvalidInput
+        With both lengths.
+    """
+    limit = _limit(loaded)
+    if len(tokens) > limit:
+        raise InvalidInput(
+            f"The {side} has {len(tokens)} tokens; this model takes at most {limit}. Cut the text, or split it into parts."
+        )
+
+
+def check_room(prompt: Tokens, loaded: LoadedModel, generate: int) -> None:
+    """Refuse a continuation past the model's positions before anything runs.
+
+    Raises
+    ------
+    InvalidInput
+        With what would fit.
+    """
+    room = _limit(loaded) - len(prompt)
+    if generate > room >= 0:
+        advice = f"Ask for at most {room}, or cut the prompt." if room else "Cut the prompt."
+        raise InvalidInput(
+            f"The prompt's length in tokens is {len(prompt)}, with generate={generate} {len(prompt) + generate}; this model "
+            f"takes at most {len(prompt) + room}. {advice}"
+        )
+
+
+def _limit(loaded: LoadedModel) -> int:
+    """How many tokens the model takes, by its tokenizer and its positions."""
+    limits = [getattr(loaded.tokenizer, "model_max_length", UNLIMITED), position_limit(loaded.model)]
+    return min(int(x) for x in limits if x)
