@@ -156,8 +156,7 @@ def _gradient(
 @contextmanager
 def freeing(names: Sequence[str]) -> Iterator[None]:
     """Give some operations their true derivative while this lasts; with softmax, products theirs as well."""
-    known = {operations.ACTIVATION_MODULE, "gelu"} if "gelu" in names else set()
-    known |= set(names)
+    known = set(names)
     table = cast(dict[str, Any], operations.RULES)
     before, share = {name: table[name] for name in known}, rules.share_of
     try:

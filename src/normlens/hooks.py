@@ -114,3 +114,29 @@ def is_ours(hook: Any) -> bool:
     module = str(getattr(hook, "__module__", ""))
     harmless = getattr(hook, "__name__", "") == "make_inputs_require_grads" or module == _CAPTURING
     return harmless or module.startswith("normlens.")
+
+
+@contextmanager
+def other_forwards(changes: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
+    """Let modules run other functions than their own, in this thread; put back after."""
+    before: list[tuple[nn.Module, Any]] = []
+    try:
+        for module, forward in changes:
+            before.append((module, module.__dict__.get("forward")))
+            module.forward = _in_this_thread(forward, module.forward)
+        yield
+    finally:
+        for module, forward in reversed(before):
+            if forward is None:
+                del module.forward
+            else:
+                module.forward = forward
+
+
+def _in_this_thread(function: Callable[..., Any], elsewhere: Callable[..., Any]) -> Callable[..., Any]:
+    thread = threading.get_ident()
+
+    def chosen(*args: Any, **kwargs: Any) -> Any:
+        return (function if threading.get_ident() == thread else elsewhere)(*args, **kwargs)
+
+    return chosen

@@ -34,7 +34,10 @@ def _text_config(model: PreTrainedModel) -> PretrainedConfig:
 def counts_from_padding(model: PreTrainedModel) -> bool:
     """Whether positions start behind the padding id, as in RoBERTa; such models skip padding by themselves."""
     name = "create_position_ids_from_input_ids"
-    return any(hasattr(m, name) or name in getattr(type(m).forward, "__globals__", {}) for m in model.modules())
+    return any(
+        hasattr(m, name) or name in getattr(getattr(type(m), "forward", None), "__globals__", {})
+        for m in model.modules()
+    )
 
 
 def reads_padding(model: PreTrainedModel) -> bool:

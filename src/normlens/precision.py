@@ -59,11 +59,12 @@ def without_autocast() -> Iterator[None]:
 def double(x: Tensor) -> Tensor:
     """In float64 (complex128): where the tensor is, or on the CPU if its device has none, as Apple's GPUs."""
     wide = torch.complex128 if x.is_complex() else torch.float64
-    return x.to(wide) if _has_float64(x.device.type) else x.cpu().to(wide)
+    return x.to(wide) if has_float64(x.device.type) else x.cpu().to(wide)
 
 
 @cache
-def _has_float64(device_type: str) -> bool:
+def has_float64(device_type: str) -> bool:
+    """Whether devices of a type compute in float64."""
     try:
         torch.zeros(1, device=device_type).double()
     except (TypeError, RuntimeError):

@@ -6,21 +6,19 @@ the entry, one operation's result (or one module's) is replaced by the vectors t
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode, handle_torch_function
+from torch.overrides import TorchFunctionMode
 
 from normlens.errors import UnsupportedArchitecture
 from normlens.frozen.call import map_tensors
-from normlens.frozen.operations import ACTIVATION_MODULE
 from normlens.frozen.sites import first_tensor, swapped
+from normlens.hooks import other_forwards
 from normlens.layers import BlockScope, LayerAnatomy, LayerCall
 from normlens.tracing.steps import ADD, MULTIPLY, SAME_ORDER, overwrites
 
@@ -119,7 +117,7 @@ def _run(
             return lambda *args, **kwargs: swapped(given, first, passage.let_in(computed))
         return lambda *args, **kwargs: swapped(given, first, computed)
 
-    with _forwards((modules[path], give(path)) for path in call.held), passage:
+    with other_forwards((modules[path], give(path)) for path in call.held), passage:
         # an empty context: what listens to the model's own run (to record hidden states, say) is not to hear this one
         return first_tensor(Context().run(call.module, *args, **kwargs))
 
@@ -142,10 +140,7 @@ class _Passage(TorchFunctionMode):
     ) -> Any:
         name, kwargs = getattr(func, "__name__", ""), kwargs or {}
         addend = self._addend(name, args, kwargs)
-        # an activation module is a plain function: called here, it would reach the modes below in pieces
-        result = (
-            handle_torch_function(func, args, *args, **kwargs) if name == ACTIVATION_MODULE else func(*args, **kwargs)
-        )
+        result = func(*args, **kwargs)
         if not is_vectors(result):
             return result
         if overwrites(name) and args:
@@ -195,32 +190,6 @@ def is_vectors(x: object) -> bool:
 
 def _is_number(x: object) -> bool:
     return isinstance(x, int | float) or (isinstance(x, Tensor) and x.numel() == 1)
-
-
-@contextmanager
-def _forwards(changes: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
-    """Let modules run other functions than their own, in this thread; put back after."""
-    before: list[tuple[nn.Module, Any]] = []
-    try:
-        for module, forward in changes:
-            before.append((module, module.__dict__.get("forward")))
-            module.forward = _in_this_thread(forward, module.forward)
-        yield
-    finally:
-        for module, forward in reversed(before):
-            if forward is None:
-                del module.forward
-            else:
-                module.forward = forward
-
-
-def _in_this_thread(function: Callable[..., Any], elsewhere: Callable[..., Any]) -> Callable[..., Any]:
-    thread = threading.get_ident()
-
-    def chosen(*args: Any, **kwargs: Any) -> Any:
-        return (function if threading.get_ident() == thread else elsewhere)(*args, **kwargs)
-
-    return chosen
 
 
 def find_entry(

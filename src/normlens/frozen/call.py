@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from normlens.frozen.directions import Direction
+from normlens.frozen.elementwise import Composition
 
 Product = Literal["half", "first", "second", "integrated"]
 """How the derivative of a product of live factors is split: equally, all to one of two, or by integrated gradients."""
@@ -17,14 +18,6 @@ Product = Literal["half", "first", "second", "integrated"]
 
 class NoRule(Exception):
     """The operation, as it was called, has no rule; the mode says where."""
-
-
-@dataclass(frozen=True)
-class Activation:
-    """An element-wise function g and its live argument x, where g(x) was taken."""
-
-    function: Callable[[Tensor], Tensor]
-    argument: Tensor
 
 
 @dataclass(frozen=True)
@@ -43,8 +36,8 @@ class Call:
         How the derivative of a product of live factors is split.
     is_selection
         Whether a tensor was selected from the sources and is held fixed; see :func:`selection`.
-    activations
-        What gave the values of activations, by tensor; None where the split of a product doesn't depend on it.
+    composition_of
+        Which element-wise function of a live tensor a tensor is; None for none.
     """
 
     function: Callable[..., Any]
@@ -53,7 +46,7 @@ class Call:
     direction: Direction
     product: Product
     is_selection: Callable[[Tensor], bool]
-    activations: MutableMapping[Tensor, Activation] | None = None
+    composition_of: Callable[[Tensor], Composition | None]
 
     def run(self) -> Any:
         """Call the operation as it is."""
@@ -63,7 +56,7 @@ class Call:
         """The same call with every tensor argument changed."""
         args: tuple[Any, ...] = map_tensors(self.args, change)
         kwargs: dict[str, Any] = map_tensors(dict(self.kwargs), change)
-        kept = (self.direction, self.product, self.is_selection, self.activations)
+        kept = (self.direction, self.product, self.is_selection, self.composition_of)
         return Call(self.function, args, kwargs, *kept)
 
     def named(self, *names: str, **defaults: Any) -> list[Any]:
@@ -75,17 +68,17 @@ class Call:
         """The first argument, and the operation as a function of it with everything else held fixed."""
         rest, kwargs = held(self.args[1:]), held(dict(self.kwargs))
         x: Tensor = self.args[0] if self.args else kwargs.pop("input")
-        return x, lambda t: self.function(t, *rest, **kwargs)
+
+        def function(t: Tensor) -> Tensor:
+            as_t = map_tensors((rest, kwargs), lambda c: c.to(t.dtype) if has_numbers(c) else c)
+            result: Tensor = self.function(t, *as_t[0], **as_t[1])
+            return result
+
+        return x, function
 
     def bind(self, *names: str) -> dict[str, Any]:
         """The arguments by name: positional ones in the order of ``names``, then keywords."""
         return {**dict(zip(names, self.args, strict=False)), **self.kwargs}
-
-    def remember(self, value: Tensor, function: Callable[[Tensor], Tensor], argument: Tensor) -> Tensor:
-        """``value``, noted as the value of an activation where products ask for it."""
-        if self.activations is not None:
-            self.activations[value] = Activation(function, argument)
-        return value
 
     def is_live(self, x: object) -> bool:
         """Whether ``x`` is a live tensor."""

@@ -14,8 +14,9 @@ import torch
 from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
-from normlens.frozen.call import Activation, Call
+from normlens.frozen.call import Call
 from normlens.frozen.directions import graft
+from normlens.frozen.elementwise import Composition
 from normlens.frozen.rules import TINY, Rule, product_of
 
 NODES = 32
@@ -29,22 +30,28 @@ def gated_product_of(*names: str) -> Rule:
     def rule(call: Call) -> Tensor:
         given = call.bind(*names)
         factors = [given.get(name) for name in names]
-        gates = [call.activations.get(x) if call.activations and isinstance(x, Tensor) else None for x in factors]
+        gates = [_activation(call, x) for x in factors] if call.product == "integrated" else []
         if not all(map(call.is_live, factors)) or gates.count(None) != 1:
             result: Tensor = plain(call)
             return result
         at = 1 if gates[0] is None else 0
         gate, factor = gates[at], factors[1 - at]
-        assert isinstance(gate, Activation) and isinstance(factor, Tensor)
+        assert isinstance(gate, Composition) and isinstance(factor, Tensor)
         return graft(call.map(Tensor.detach).run(), _split(factor, gate))
 
     return rule
 
 
-def _split(factor: Tensor, gate: Activation) -> Tensor:
+def _activation(call: Call, factor: object) -> Composition | None:
+    """What ``factor`` is a function of, if it is more than a multiple of it."""
+    composition = call.composition_of(factor) if isinstance(factor, Tensor) else None
+    return None if composition is None or composition.is_affine else composition
+
+
+def _split(factor: Tensor, gate: Composition) -> Tensor:
     """Something with the frozen derivative of ``factor`` · g(z)."""
-    z = gate.argument
-    mean, rest = mean_along_path(gate.function, z)
+    z = gate.root
+    mean, rest = mean_along_path(gate.at, z)
     return factor * mean + z * (factor.detach() * rest)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -13,16 +14,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from normlens.errors import InvalidInput, UnknownOperation
 from normlens.frozen.call import Call, NoRule, Product, has_numbers
 from normlens.frozen.directions import Direction, is_grafted
+from normlens.frozen.elementwise import WEIGHTED, Compositions, as_activation
 from normlens.frozen.operations import RULES
 from normlens.frozen.rules import Rule, constant, gate, selection, write
 
 UNSEEN = "an operation that torch functions can't see, such as a custom autograd.Function"
 FROM_OUTSIDE = "if there is none, a tensor that isn't the model's requires a gradient; detach it"
+
+_OPERATIONS = 4096  # torch has some 2,000 of them
 
 Result = TypeVar("Result")
 
@@ -47,7 +50,7 @@ class FrozenMode(TorchFunctionMode):
         self.where = where
         self._selections = _TensorSet()
         self._watched = _TensorSet()
-        self._activations = WeakTensorKeyDictionary() if product == "integrated" else None
+        self._compositions = Compositions(direction.is_live)
         self._unseen = 0
 
     def __torch_function__(
@@ -65,10 +68,15 @@ class FrozenMode(TorchFunctionMode):
             self._require_in_table(*args[:2], **kwargs)
         given = _tensors(*args, *kwargs.values())
         live = [x for x in given if self.direction.is_live(x)]
+        operation = _operation(func)
+        if not live and operation.name in WEIGHTED:
+            args, live = self._activated(args)
         if live:
             return self._frozen(func, args, kwargs, live)
+        composition = self._compositions.compose(operation.name, operation.out_of_place, args, kwargs)
         result = func(*args, **kwargs)
-        if any(x in self._selections for x in given) and RULES.get(_operation(func).name) is not gate:
+        self._compositions.note(result, composition)
+        if any(x in self._selections for x in given) and RULES.get(operation.name) is not gate:
             self._mark_selections(result)
         return result
 
@@ -82,16 +90,39 @@ class FrozenMode(TorchFunctionMode):
         if rule is None or kwargs.get("out") is not None:
             raise self._unknown(_full_name(func))
         in_place = kwargs.pop("inplace", False) or operation.in_place
-        is_selection, activations = self._selections.__contains__, self._activations
-        call = Call(operation.out_of_place, args, kwargs, self.direction, self.product, is_selection, activations)
+        is_selection, composition_of = self._selections.__contains__, self._compositions.of
+        call = Call(operation.out_of_place, args, kwargs, self.direction, self.product, is_selection, composition_of)
+        composition = self._compositions.compose(operation.name, call.function, args, kwargs)
         try:
             with torch.set_grad_enabled(self.direction.builds_graph):
-                result = rule(call)
+                if composition is not None and self._compositions.is_activation(operation.name, args, kwargs):
+                    result = as_activation(composition, call.map(Tensor.detach).run(), self.direction)
+                else:
+                    result = rule(call)
                 result = args[0].copy_(result) if in_place else result
         except NoRule as reason:
             raise self._unknown(_full_name(func), str(reason)) from None
+        self._compositions.note(result, composition)
         self._mark(rule, result)
         return result
+
+    def _activated(self, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Tensor]]:
+        """The arguments of a weighted map with what was held as a gate live: no gate, it turns out, but an activation.
+
+        Also those that are live now.
+        """
+        live: list[Tensor] = []
+
+        def released(x: Any) -> Any:
+            composition = self._compositions.of(x)
+            if composition is None or not x.is_floating_point() or not composition.is_finite:
+                return x
+            with torch.set_grad_enabled(self.direction.builds_graph):
+                live.append(as_activation(composition, x, self.direction))
+            self._watched.add(live[-1])
+            return live[-1]
+
+        return tuple(map(released, args)), live
 
     def _require_in_table(self, input: Tensor, weight: Tensor, **options: Any) -> None:
         """Refuse ids that an embedding has no entry for, before the lookup fails as the device has it."""
@@ -181,8 +212,16 @@ class _Operation:
     in_place: bool = False
 
 
-@functools.cache
 def _operation(func: Callable[..., Any]) -> _Operation:
+    return _described(func) if isinstance(func, FunctionType) and func.__closure__ else _operation_of_torch(func)
+
+
+@functools.lru_cache(_OPERATIONS)
+def _operation_of_torch(func: Callable[..., Any]) -> _Operation:
+    return _described(func)
+
+
+def _described(func: Callable[..., Any]) -> _Operation:
     name = getattr(func, "__name__", str(func))
     if name == "__get__":
         return _Operation(_full_name(func).split(".")[-2], func)
@@ -194,7 +233,6 @@ def _operation(func: Callable[..., Any]) -> _Operation:
     return _Operation(name[:-1], out_of_place, in_place=True)
 
 
-@functools.cache
 def _full_name(func: Callable[..., Any]) -> str:
     name = torch.overrides.resolve_name(func)
     return str(name or getattr(func, "__qualname__", func))

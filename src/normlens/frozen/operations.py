@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from normlens.frozen import hidden
 from normlens.frozen.integrated import gated_product_of
 from normlens.frozen.layers import (
     attention,
@@ -30,6 +31,7 @@ from normlens.frozen.rules import (
     constant,
     dropout,
     einsum,
+    extreme,
     gate,
     like,
     linear,
@@ -39,9 +41,6 @@ from normlens.frozen.rules import (
     selection,
     write,
 )
-
-ACTIVATION_MODULE = "activation module"
-"""The name under which an activation that a module spells out by hand is shown as one operation."""
 
 
 def _each(names: str, rule: Rule) -> dict[str, Rule]:
@@ -79,8 +78,8 @@ _SUMS = """
     fft_rfft fft_rfft2 fft_rfftn fft_irfft fft_irfft2 fft_irfftn
 """
 _ACTIVATIONS = """
-    gelu relu relu6 silu mish elu selu celu leaky_relu hardswish hardtanh tanh tanhshrink softsign softshrink hardshrink
-    square abs
+    gelu relu relu6 silu mish elu selu celu leaky_relu prelu hardswish hardtanh tanh tanhshrink softsign softshrink
+    hardshrink square abs
 """
 _GATES = """
     softmax log_softmax softmin logsumexp sigmoid hardsigmoid logsigmoid log_sigmoid softplus erf erfc
@@ -113,7 +112,8 @@ RULES: Mapping[str, Rule] = {
     **_each("div divide true_divide", quotient),
     "linalg_solve_triangular": product_of("A", "B", fixed=("A",)),
     **_each(_ACTIVATIONS, activation),
-    ACTIVATION_MODULE: clamp,
+    hidden.NAME: clamp,
+    **_each("maximum minimum", extreme),
     **_each("clamp clip clamp_min clamp_max", clamp),
     **_each("pow __pow__ float_power", power),
     "glu": gated_linear_unit,

@@ -201,7 +201,7 @@ def activation(call: Call) -> Tensor:
     """X · (g(x)/x) with the gain held fixed, for g(0) = 0."""
     x, function = call.unary()
     value, gain = secant(function, x)
-    return call.remember(graft(value, x * gain), function, x)
+    return graft(value, x * gain)
 
 
 def clamp(call: Call) -> Tensor:
@@ -212,7 +212,14 @@ def clamp(call: Call) -> Tensor:
     straight = x * gain
     if at_zero.any():
         straight = call.direction.added(straight, at_zero.expand_as(straight))
-    return call.remember(graft(value, straight), function, x)
+    return graft(value, straight)
+
+
+def extreme(call: Call) -> Any:
+    """The larger of two tensors, where it is no activation."""
+    raise NoRule(
+        "the larger or smaller of two tensors has a rule only where both are functions of one, as in max(x, 0)"
+    )
 
 
 def power(call: Call) -> Any:

@@ -16,8 +16,9 @@ from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.failures import explained_failure
 from normlens.frozen.call import Product
 from normlens.frozen.directions import Direction
+from normlens.frozen.hidden import hidden_activations_shown
 from normlens.frozen.mode import FrozenMode
-from normlens.frozen.settings import activation_modules, constant_parameters, plain_settings
+from normlens.frozen.settings import constant_parameters, plain_settings
 from normlens.frozen.sites import Side, Site, hooked, sites, submodule
 from normlens.frozen.sources import is_part, source_modules
 from normlens.hooks import switches_attention
@@ -141,7 +142,7 @@ def frozen_run(
     with _inputs_blamed(run), ExitStack() as stack:
         stack.enter_context(plain_settings(model))
         stack.enter_context(constant_parameters(model))
-        stack.enter_context(activation_modules(run.paths))
+        stack.enter_context(hidden_activations_shown(run.paths))
         stack.enter_context(_sources(run, sources))
         yield run
 
