@@ -133,8 +133,8 @@ def test_a_page_with_links(run: Run, texts: Texts, marian_folder: Path, tmp_path
         (["--layer", "0", "--scope", "residual", "--head", "0"], "one head's norm ends"),
         (["--rule", "best"], "no rule 'best'"),
         (["--source-language", "de"], "knows none"),
-        (["-o", "no/folder/links.txt"], "expected a file name in a folder that exists"),
-        (["--view", "page.txt"], "ending in .html"),
+        (["-o", "no/folder/links.txt"], "no folder no/folder"),
+        (["--view", "page.txt"], "expected one of .html"),
     ],
 )
 def test_bad_options_end_with_one_message_and_no_file(

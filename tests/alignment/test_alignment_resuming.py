@@ -91,6 +91,9 @@ def test_what_cannot_be_read_again_cannot_be_gone_on_with(tmp_path: Path) -> Non
 
 
 def test_places_that_are_no_files_are_refused(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "no" / "folder"):
-        with pytest.raises(NormLensError, match="expected a file name in a folder that exists"):
+    for path, message in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "no" / "folder", "expected a file name in a folder that"),
+    ):
+        with pytest.raises(NormLensError, match=message):
             ResumableFile(path)

@@ -121,7 +121,7 @@ def test_an_encoder_decoder_reads_pairs(marian: Path, run: Run, tmp_path: Path) 
         (["four.npy", "--metric", "precomputed"], "shape"),
         (["nan.npy"], "aren't finite"),
         (["four.npy", "-o", "labels.txt"], "expected one of .csv, .json"),
-        (["four.npy", "--figure", "nowhere/map.png"], "can't be written"),
+        (["four.npy", "--figure", "nowhere/map.png"], "no folder nowhere"),
     ],
 )
 def test_bad_input_leaves_nothing_behind(

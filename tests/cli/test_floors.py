@@ -17,7 +17,8 @@ ROOMS = {
 COMMAND_FILES = [
     "aer", "align", "align_options", "aligning", "analyze", "answers", "attribute", "attributing", "cluster", "clustering",
     "compare",
-    "corpus", "demo", "files", "highlighted", "models", "opening", "options", "points", "report", "requirements", "sparing",
+    "corpus", "demo", "files", "highlighted", "models", "opening", "options", "outputs", "points", "report",
+    "requirements", "sparing",
     "summary", "tables", "terminal", "topk",
 ]  # fmt: skip
 

@@ -19,7 +19,7 @@ ALWAYS = {
     "attribute": "model text file method option text_pair target_text output as_json task device dtype revision "
     "trust_remote_code",
     "compare": "model text file methods text_pair target_text output as_json task device dtype revision trust_remote_code",
-    "report": "model file output limit frequency batch_size group as_json device dtype revision trust_remote_code",
+    "report": "model file output overwrite limit frequency batch_size group as_json device dtype revision trust_remote_code",
     "align": "source target model reverse_model measure setting layer head symmetrise threshold balance output form base "
     "view lowercase source_language target_language source_prefix batch_size device dtype revision trust_remote_code",
     "aer": "gold hypothesis against gold_base hyp_base as_json",
@@ -28,7 +28,7 @@ ALWAYS = {
     "revision trust_remote_code",
     "topk": "model file k by full_denominator tokens limit within as_json device dtype revision trust_remote_code",
     "models": "as_json architectures",
-    "demo": "output sentences",
+    "demo": "output overwrite sentences",
 }  # options that do something whatever else is given, or are refused by what they are about: the model, the file
 
 
@@ -75,7 +75,12 @@ IGNORED = [
     ("compare m text -m rollout,alti --row 1 --position 2", "--position"),
     ("align pairs.tsv --rule norm --layer 1", "--rule"),
     ("align pairs.tsv --scope residual --measure weight", "--scope"),
+    ("analyze m text --overwrite", "--overwrite"),
+    ("attribute m text --overwrite", "--overwrite"),
+    ("compare m text --overwrite", "--overwrite"),
     ("align pairs.tsv --overwrite", "--overwrite"),
+    ("cluster points four.npy --overwrite", "--overwrite"),
+    ("cluster heads m page.txt --overwrite", "--overwrite"),
     ("aer gold.talp links.txt --source text.de", "--source"),
     ("aer gold.talp links.txt --target text.en", "--target"),
     ("topk m page.txt --seed 1", "--seed"),
@@ -93,7 +98,7 @@ def test_an_option_without_effect_is_refused_before_anything_is_read(arguments: 
 
 
 def test_every_requirement_is_tried() -> None:
-    tried = {(arguments.split(" m ")[0].split()[0], option) for arguments, option in IGNORED}
+    tried = {(next(name for name in ALWAYS if arguments.startswith(name)), option) for arguments, option in IGNORED}
     assert tried == {(name, f"--{one.option}") for name, of in REQUIREMENTS.items() for one in of}
 
 

@@ -57,7 +57,8 @@ def align(
         "threshold": threshold, "balance": balance, "format": form.value, "first word": base, "lowercase": lowercase,
         "languages": [source_language, target_language], "prefix": source_prefix, "text": list(texts.fingerprint),
     }  # fmt: skip
-    result.check(settings, resumable=texts.number is not None, overwrite=overwrite)
+    reads = [source, target, model, reverse_model]
+    result.check(settings, reads, resumable=texts.number is not None, overwrite=overwrite)
     from normlens.alignment import Aligner, Reading
 
     models = Models.opened(

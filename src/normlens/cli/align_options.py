@@ -128,9 +128,7 @@ PageFile = Annotated[
     Path | None,
     typer.Option(metavar="HTML", help="A page with the first 100 pairs, links drawn.", rich_help_panel=_OUTPUT),
 ]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace the output if it exists.", rich_help_panel=_OUTPUT)
-]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.", rich_help_panel=_OUTPUT)]
 Lowercase = Annotated[
     bool, typer.Option("--lowercase", help="Let the model read lowercased words.", rich_help_panel=_MODEL)
 ]

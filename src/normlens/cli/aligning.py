@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from normlens.cli.opening import open_lens, quiet
+from normlens.cli.outputs import check_ending, check_files
 from normlens.cli.terminal import messages, printable, waiting
 from normlens.errors import InvalidInput
 
@@ -168,22 +169,35 @@ class Result:
     aligned: int = 0
     shown: list[Alignment] = field(default_factory=list)
 
-    def check(self, settings: Mapping[str, Any], *, resumable: bool, overwrite: bool) -> None:
+    def check(
+        self, settings: Mapping[str, Any], reads: Iterable[Path | str | None], *, resumable: bool, overwrite: bool
+    ) -> None:
         """Refuse files that can't be written, before anything is computed.
+
+        Parameters
+        ----------
+        settings
+            What is settled already of all that the result depends on.
+        reads, overwrite
+            As for :func:`normlens.cli.outputs.check_files`.
+        resumable
+            Whether the text can be read again.
 
         Raises
         ------
-        InvalidInput
-            If there is no folder for one, a finished result is there already, or one that was begun with other `settings`.
+        NormLensError
+            If one can't or mustn't be written, a finished result is there already, or one that was begun with other
+            `settings`.
         """
         from normlens.alignment import ResumableFile
 
-        if self.output is not None:
-            ResumableFile(self.output, resumable=resumable, overwrite=overwrite).check(settings)
-        if self.view is not None and (self.view.suffix.lower() != ".html" or not self.view.parent.is_dir()):
-            raise InvalidInput(
-                f"The page {self.view} can't be written; expected a name ending in .html in a folder that exists."
-            )
+        check_ending(self.view, (".html",))
+        if self.output is None:
+            check_files(self.view, reads=reads, overwrite=overwrite)
+            return
+        begun = [self.output, ResumableFile.note_of(self.output)]
+        check_files(self.view, reads=reads, overwrite=overwrite, resumable=begun)
+        ResumableFile(self.output, resumable=resumable, overwrite=overwrite).check(settings)
 
     def draw(self) -> None:
         """Write the page with the first pairs, if it was asked for."""
@@ -267,7 +281,8 @@ def _opened(
         return
     from normlens.alignment import ResumableFile
 
-    with ResumableFile(output, resumable=texts.number is not None, overwrite=overwrite).opened(settings) as opened:
+    file = ResumableFile(output, resumable=texts.number is not None, overwrite=overwrite)
+    with file.opened(settings, texts.number) as opened:
         yield opened
 
 

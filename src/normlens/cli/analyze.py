@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from normlens.cli import options as given
-from normlens.cli.files import check_file, read_text, write
+from normlens.cli.files import read_text, write
 from normlens.cli.opening import open_lens, quiet
+from normlens.cli.outputs import SUFFIXES, check_ending, check_files
 from normlens.cli.terminal import messages, waiting
 from normlens.errors import InvalidInput
 
@@ -57,6 +58,7 @@ def analyze(
     reduce: given.Reduce = None,
     chunk_size: given.ChunkSize = None,
     output: given.ResultFile = None,
+    overwrite: given.Overwrite = False,
     as_json: given.Json = False,
     device: given.Device = None,
     dtype: given.Dtype = None,
@@ -79,7 +81,8 @@ def analyze(
 
     - [cyan]normlens analyze smollm2-135m -f page.txt --reduce categories --chunk-size 64 --json | jq .attrs[/cyan]
     """
-    check_file(output, reduced=reduce is not None, read=file)
+    check_ending(output, SUFFIXES, reduced=reduce is not None)
+    check_files(output, reads=[model, file], overwrite=overwrite)
     read = read_text(text, file)
     lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
     with waiting("Analysing"), quiet():

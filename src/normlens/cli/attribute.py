@@ -9,8 +9,9 @@ import typer
 from normlens.cli import options as given
 from normlens.cli.answers import RESULT_SUFFIXES, give
 from normlens.cli.attributing import Asked, explain, has_head, methods_asked, own_options
-from normlens.cli.files import check_file, read_text
+from normlens.cli.files import read_text
 from normlens.cli.opening import open_lens
+from normlens.cli.outputs import check_ending, check_files
 from normlens.cli.requirements import refuse_ignored
 
 
@@ -39,6 +40,7 @@ def attribute(
     text_pair: given.TextPair = None,
     target_text: given.TargetText = None,
     output: given.AttributionFile = None,
+    overwrite: given.Overwrite = False,
     as_json: given.Json = False,
     task: given.Task = None,
     device: given.Device = None,
@@ -63,7 +65,8 @@ def attribute(
     """
     asked = Asked(target, against, position, row, target_text, text_pair)
     asked.check()
-    check_file(output, suffixes=RESULT_SUFFIXES)
+    check_ending(output, RESULT_SUFFIXES)
+    check_files(output, reads=[model, file], overwrite=overwrite)
     read = read_text(text, file)
     (chosen,) = methods_asked(ctx.params)
     own = own_options(option or [], chosen)

@@ -83,6 +83,7 @@ def points(
     seed: Seed = 0,
     output: Labels = None,
     figure: Figure = None,
+    overwrite: given.Overwrite = False,
     as_json: given.Json = False,
 ) -> None:
     """Cluster points, and say what is proved about it; or that there is no good clustering.
@@ -94,7 +95,7 @@ def points(
     - [cyan]normlens cluster points distances.npy --metric precomputed -o labels.csv --figure map.png[/cyan]
     """
     outputs = Outputs(output, figure, as_json)
-    outputs.check()
+    outputs.check(file, overwrite=overwrite)
     search = Search(alpha, gamma, delta, seed)
     table = read_points(file)
     subject = Subject(file.name, "point", [str(row) for row in range(len(table))], table, metric.value, _UNITS[metric])
@@ -116,6 +117,7 @@ def heads(
     ] = None,
     output: Labels = None,
     figure: Figure = None,
+    overwrite: given.Overwrite = False,
     as_json: given.Json = False,
     batch_size: given.BatchSize = 8,
     device: given.Device = None,
@@ -135,7 +137,7 @@ def heads(
     - [cyan]normlens cluster heads minilm-l6 sentences.txt --map weight --alpha 1.05 --json[/cyan]
     """
     outputs = Outputs(output, figure, as_json)
-    outputs.check()
+    outputs.check(model, file, overwrite=overwrite)
     search = Search(alpha, gamma, delta, seed)
     next(iter(Lines(file)), None)
     lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ import numpy as np
 import typer
 from rich.text import Text
 
-from normlens.cli.files import PICTURES
 from normlens.cli.opening import quiet
+from normlens.cli.outputs import PICTURES, check_ending, check_files
 from normlens.cli.terminal import messages, percent, printable, results, waiting
 from normlens.errors import InvalidInput
 
@@ -106,26 +105,22 @@ class Outputs:
     figure: Path | None
     as_json: bool
 
-    def check(self) -> None:
+    def check(self, *reads: Path | str, overwrite: bool) -> None:
         """Refuse files that can't be written, before anything is computed.
+
+        Parameters
+        ----------
+        *reads, overwrite
+            As for :func:`normlens.cli.outputs.check_files`.
 
         Raises
         ------
-        InvalidInput
-            For an unknown ending, or a folder that isn't there or may not be written to.
+        NormLensError
+            For an unknown ending, or a place that can't or mustn't be written to.
         """
-        for path, endings in ((self.labels, _LABELS), (self.figure, PICTURES)):
-            if path is None:
-                continue
-            if path.suffix.lower() not in endings:
-                raise InvalidInput(
-                    f"The output {path.name} ends in {path.suffix or 'nothing'}; expected one of {', '.join(endings)}. "
-                    "The ending tells the format."
-                )
-            if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-                raise InvalidInput(
-                    f"The output {path} can't be written; expected a file in a folder that exists and may be written to."
-                )
+        check_ending(self.labels, _LABELS)
+        check_ending(self.figure, PICTURES)
+        check_files(self.labels, self.figure, reads=reads, overwrite=overwrite)
 
 
 def give(found: SearchResult, search: Search, subject: Subject, outputs: Outputs) -> None:

@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from normlens.cli.files import check_folder
 from normlens.cli.opening import open_lens, quiet
-from normlens.cli.options import Folder
+from normlens.cli.options import Folder, Overwrite
+from normlens.cli.outputs import check_files, check_folder
 from normlens.cli.terminal import NORM, WEIGHT, bar, messages, percent, results, waiting
 from normlens.samples import sentences as bundled_sentences
 
@@ -61,6 +61,7 @@ QUESTIONS = (
 def demo(
     output: Folder = Path("demo-report"),
     sentences: Annotated[int, typer.Option(min=2, max=100, help="How many of the bundled sentences to analyse.")] = 100,
+    overwrite: Overwrite = False,
 ) -> None:
     """Show in a minute that attention weights and what attention moves are different things.
 
@@ -74,7 +75,9 @@ def demo(
     - [cyan]normlens demo --sentences 20 -o my-demo[/cyan]
     """
     for question in QUESTIONS:
-        check_folder(output / question.model)
+        check_folder(output / question.model, overwrite=overwrite)
+    if output.is_dir():
+        check_files(*(_view(output, question) for question in QUESTIONS), overwrite=overwrite)
     texts = bundled_sentences()[:sentences]
     console = results()
     console.print(_INTRODUCTION.format(len(texts)), soft_wrap=True)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from normlens.cli.outputs import PICTURES
 from normlens.cli.terminal import messages
-from normlens.errors import InvalidInput, NormLensError
+from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
     from normlens import Analysis
     from normlens.cli.options import Scope
-
-PICTURES = (".png", ".svg", ".pdf")
-REDUCED_SUFFIXES = (".nc", ".json")
-SUFFIXES = (".nc", ".html", *PICTURES, ".parquet", ".json")
 
 
 class Lines:
@@ -130,67 +126,6 @@ def unreadable(path: Path | str, error: OSError | UnicodeDecodeError) -> Invalid
     return InvalidInput(f"{path} can't be read: {error.strerror or error}. Check the path.")
 
 
-def check_file(
-    path: Path | None, *, reduced: bool = False, suffixes: Sequence[str] = SUFFIXES, read: Path | None = None
-) -> None:
-    """Refuse a result file that can't be written, before anything is computed.
-
-    Parameters
-    ----------
-    path
-        Where the result goes; None for no file.
-    reduced
-        Whether the analysis keeps no whole maps, which most formats show.
-    suffixes
-        What its name may end in.
-    read
-        A file that is read, which the result may not replace.
-
-    Raises
-    ------
-    InvalidInput
-        If its suffix is unknown or shows what isn't kept, or its folder is missing or may not be written to.
-    """
-    if path is None:
-        return
-    if path.suffix.lower() not in suffixes:
-        raise InvalidInput(
-            f"The output {path.name} ends in {path.suffix or 'nothing'}; expected one of {', '.join(suffixes)}. The ending "
-            "tells the format."
-        )
-    if reduced and path.suffix.lower() not in REDUCED_SUFFIXES:
-        raise InvalidInput(
-            f"The output {path.name} shows whole maps, and a reduced analysis keeps none; expected one of "
-            f"{', '.join(REDUCED_SUFFIXES)}. Choose one of these, or leave out --reduce."
-        )
-    if read is not None and path.exists() and path.samefile(read):
-        raise InvalidInput(f"The output {path} is the file that is read. Choose another name.")
-    if path.is_dir():
-        raise InvalidInput(f"The output {path} is a folder; expected a file. Give it a name inside.")
-    if not path.parent.is_dir():
-        raise InvalidInput(f"There is no folder {path.parent} for the output. Create it, or choose another place.")
-    _check_writable(path.parent)
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a report folder that can't be written, before anything is computed.
-
-    Raises
-    ------
-    NormLensError
-        If something other than a report is there already, or the place may not be written to.
-    """
-    from normlens.report import refuse_to_overwrite
-
-    refuse_to_overwrite(folder)
-    above = folder.absolute().parent
-    while not above.exists():
-        above = above.parent
-    if not above.is_dir():
-        raise InvalidInput(f"{above} is a file, so that no folder {folder} can be made. Choose another place.")
-    _check_writable(above)
-
-
 def write(analysis: Analysis, path: Path, *, layer: int, head: int | None, group: str, scope: Scope) -> None:
     """Write an analysis in the format that the file's ending names; the file appears whole or not at all.
 
@@ -199,7 +134,7 @@ def write(analysis: Analysis, path: Path, *, layer: int, head: int | None, group
     analysis
         What to write.
     path
-        Ends in one of `SUFFIXES`.
+        Ends in one of :data:`normlens.cli.outputs.SUFFIXES`.
     layer, head, group, scope
         What a picture shows; the other formats hold everything.
 
@@ -221,8 +156,3 @@ def write(analysis: Analysis, path: Path, *, layer: int, head: int | None, group
         analysis.to_parquet(path)
     else:
         analysis.to_json(path)
-
-
-def _check_writable(folder: Path) -> None:
-    if not os.access(folder, os.W_OK):
-        raise NormLensError(f"{folder} may not be written to. Choose another place.")

@@ -130,6 +130,7 @@ TrustRemoteCode = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else, for machines.")]
 Group = Annotated[
     str | None,

@@ -10,8 +10,9 @@ import typer
 from rich.markup import escape
 
 from normlens.cli import options as given
-from normlens.cli.files import Lines, check_folder
+from normlens.cli.files import Lines
 from normlens.cli.opening import open_lens
+from normlens.cli.outputs import check_folder
 from normlens.cli.terminal import results
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def report(
     model: given.Model,
     file: given.Corpus,
     output: given.Folder = Path("report"),
+    overwrite: given.Overwrite = False,
     limit: given.Limit = None,
     frequency: given.FrequencyTable = None,
     batch_size: given.BatchSize = 8,
@@ -48,7 +50,7 @@ def report(
 
     - [cyan]normlens report Helsinki-NLP/opus-mt-de-en pairs.tsv --group cross --json[/cyan]
     """
-    check_folder(output)
+    check_folder(output, reads=[model, file, frequency], overwrite=overwrite)
     next(iter(Lines(file)), None)
     lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
     from normlens.cli.corpus import measured, written

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from typer.core import TyperCommand
 
 from normlens.cli.attributing import methods_asked
-from normlens.cli.files import PICTURES
 from normlens.cli.options import AttentionScope
+from normlens.cli.outputs import PICTURES
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -120,6 +120,15 @@ def _targets(values: Values, method: Method) -> bool:
     )
 
 
+def _overwrites(*files: str) -> Requirement:
+    """--overwrite, which is about these files."""
+    return Requirement(
+        "overwrite",
+        lambda v: any(v[file] is not None for file in files),
+        f"no file is written. Leave it out, or name a file with --{' or --'.join(files)}.",
+    )
+
+
 def _any_target(values: Values) -> bool:
     return any(method.targets != "none" for method in methods_asked(values))
 
@@ -158,6 +167,7 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
             "products are split in feed-forwards, and the norm isn't followed into them. Leave it out, or take --scope "
             "feedforward, feedforward_residual or block.",
         ),
+        _overwrites("output"),
     ),
     "attribute": (
         Requirement("target", _any_target, _NO_TARGET.format("the method")),
@@ -179,6 +189,7 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
             lambda v: all(method.scopes for method in methods_asked(v)),
             "the method has no scopes. Leave it out, or take norm_rollout.",
         ),
+        _overwrites("output"),
     ),
     "compare": (
         Requirement("target", _any_target, _NO_TARGET.format("every one of these methods")),
@@ -190,6 +201,7 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
             lambda v: v["row"] is None or _any_target(v),
             "--row chooses the rows that are shown, and no method explains a target. Leave one of them out.",
         ),
+        _overwrites("output"),
     ),
     "align": (
         Requirement(
@@ -202,12 +214,10 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
             lambda v: v["measure"] == "norm" or _chooses_by_norm(v),
             "it says how far norms follow the vectors, and weights are read. Leave it out, or take --measure norm.",
         ),
-        Requirement(
-            "overwrite",
-            lambda v: v["output"] is not None or v["view"] is not None,
-            "no file is written. Leave it out, or name a file with --output.",
-        ),
+        _overwrites("output", "view"),
     ),
+    "cluster points": (_overwrites("output", "figure"),),
+    "cluster heads": (_overwrites("output", "figure"),),
     "aer": (
         Requirement("source", lambda v: v["target"] is not None, "--source and --target belong together. Give both."),
         Requirement("target", lambda v: v["source"] is not None, "--source and --target belong together. Give both."),

@@ -1,0 +1,220 @@
+"""Files as people name them: results on top of sources, links, folders, pipes, and names that are hard to write."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from architectures import tiny
+from transformers import PreTrainedTokenizerFast
+from typer.testing import CliRunner, Result
+
+from normlens.cli import app
+
+Run = Callable[..., Result]
+LOST = "nobody/no-such-model"
+FOUR = np.array([[0.0], [1.0], [10.0], [11.0]])
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """A command in a folder with two texts, four points, and links to one of them."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.de").write_text("das haus\n")
+    (tmp_path / "b.en").write_text("the house\n")
+    np.save("four.npy", FOUR)
+    os.link("c.de", "hard.de")
+    os.symlink("c.de", "soft.html")
+    os.mkfifo("pipe.csv")
+
+    def invoke(*arguments: object) -> Result:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return invoke
+
+
+@pytest.fixture(scope="module")
+def bert(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bert")
+    tiny.build("bert").save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+POINTS = ("cluster", "points", "four.npy", "--alpha", 5)
+ALIGN = ("align", "c.de", "b.en", "-m", LOST)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((*ALIGN, "-o", "c.de", "--overwrite"), "The output c.de is c.de, which is read"),
+        ((*ALIGN, "-o", "./../{here}/b.en", "--overwrite"), "b.en, which is read"),
+        ((*ALIGN, "-o", "hard.de", "--overwrite"), "The output hard.de is c.de, which is read"),
+        ((*ALIGN, "-o", "soft.html", "--overwrite"), "The output soft.html is c.de, which is read"),
+        ((*ALIGN, "--view", "soft.svg.html", "--overwrite"), "soft.svg.html is a symbolic link"),
+        ((*ALIGN, "--view", "other.html"), "other.html is there already"),
+        ((*ALIGN, "-o", "v.html", "--view", "v.html"), "are the same file"),
+        ((*ALIGN, "-o", "v.html", "--view", "./v.html", "--overwrite"), "are the same file"),
+        (("align", ".c.unfinished", "b.en", "-m", LOST, "-o", "c"), "The output .c.unfinished is .c.unfinished"),
+        ((*ALIGN, "-o", "."), "is a folder"),
+        ((*ALIGN, "-o", "-"), "names no file"),
+        ((*ALIGN, "-o", "pipe.csv", "--overwrite"), "is a pipe or a device"),
+        ((*ALIGN, "-o", "/dev/null", "--overwrite"), "is a pipe or a device"),
+        ((*ALIGN, "-o", "a" * 250), "File name too long"),
+        ((*ALIGN, "-o", "nowhere/c"), "no folder nowhere"),
+        ((*POINTS, "-o", "four.csv"), "four.csv is there already"),
+        ((*POINTS, "--figure", "soft.svg", "--overwrite"), "symbolic link"),
+        ((*POINTS, "-o", "pipe.csv", "--overwrite"), "is a pipe or a device"),
+        ((*POINTS, "-o", "-"), "names no file"),
+        ((*POINTS, "-o", "."), "expected one of .csv, .json"),
+        ((*POINTS, "-o", "a" * 300 + ".csv"), "File name too long"),
+        ((*POINTS, "--overwrite"), "--overwrite has no effect"),
+        (("analyze", LOST, "the cat", "-o", "other.html"), "other.html is there already"),
+        (("analyze", LOST, "-f", "c.json", "-o", "./c.json", "--overwrite"), "c.json, which is read"),
+        (("analyze", "{bert}", "the cat", "-o", "{bert}/config.json", "--overwrite"), "config.json, which is read"),
+        (("attribute", LOST, "the cat", "-o", "other.html"), "other.html is there already"),
+        (("compare", LOST, "the cat", "-o", "-"), "names no file"),
+        (("report", LOST, "c.de", "-o", "-"), "names no file"),
+        (("report", LOST, "c.de", "-o", "c.de"), "is a file"),
+        (("report", LOST, "c.de", "-o", "soft.html/x"), "is a file"),
+        (("report", LOST, "c.de", "-o", "a" * 300), "File name too long"),
+        (("report", LOST, "c.de", "-o", "done"), "'done' holds a report already"),
+        (("report", LOST, "done/report.md", "-o", "done", "--overwrite"), "report.md, which is read"),
+        (("demo", "-o", "shown"), "'shown/minilm-l6' holds a report already"),
+    ],
+)
+def test_a_result_that_would_take_a_file_of_somebody_is_refused_and_nothing_changes(
+    arguments: tuple[object, ...], message: str, run: Run, bert: Path, tmp_path: Path
+) -> None:
+    for name in (".c.unfinished", "c.json", "other.html", "four.csv"):
+        (tmp_path / name).write_text("das haus\n")
+    for name in ("soft.svg", "soft.svg.html"):
+        (tmp_path / name).symlink_to("nowhere")
+    for place in ("done", "shown/minilm-l6"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "numbers.parquet").touch()
+        (tmp_path / place / "report.md").write_text("the cat\n")
+    before, model = contents(tmp_path), contents(bert)
+
+    result = run(*(str(a).format(here=tmp_path.name, bert=bert) if isinstance(a, str) else a for a in arguments))
+
+    said = " ".join(result.stderr.split())
+    assert (result.exit_code, result.stdout, message in said) == (2, "", True), said
+    assert "Loading" not in said
+    assert (contents(tmp_path), contents(bert)) == (before, model)
+
+
+def test_what_is_there_is_replaced_with_overwrite_and_other_links_to_it_keep_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "who.csv").write_text("old")
+    os.link(tmp_path / "who.csv", tmp_path / "backup.csv")
+    assert run(*POINTS, "-o", "who.csv", "--overwrite").exit_code == 0
+    assert (tmp_path / "who.csv").read_text().startswith("point,cluster")
+    assert (tmp_path / "backup.csv").read_text() == "old"
+
+
+@pytest.mark.parametrize("command", [("analyze",), ("attribute", "-m", "norm_rollout")])
+def test_analyses_and_attributions_follow_the_rule(
+    command: tuple[str, ...], run: Run, bert: Path, tmp_path: Path
+) -> None:
+    ask = (*command, bert, "the cat", "-o", "page.html")
+    assert run(*ask).exit_code == 0
+    page = (tmp_path / "page.html").read_text()
+    (tmp_path / "page.html").write_text("mine")
+    assert run(*ask).exit_code == 2
+    assert (tmp_path / "page.html").read_text() == "mine"
+    assert run(*ask, "--overwrite").exit_code == 0
+    assert (tmp_path / "page.html").read_text()[:200] == page[:200]
+
+
+def test_a_report_is_replaced_with_overwrite_alone(
+    run: Run, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("normlens.report.writing.report_figures", lambda table: {})
+    monkeypatch.setattr("normlens.report.writing._example_figures", lambda numbers, examples: {})
+    (tmp_path / "corpus.txt").write_text("the cat sat.\na dog ran here.\n")
+    ask = ("report", bert, "corpus.txt", "-o", "page")
+    assert run(*ask).exit_code == 0
+    (tmp_path / "page" / "report.html").write_text("mine")
+    assert "holds a report already" in run(*ask).stderr
+    assert (tmp_path / "page" / "report.html").read_text() == "mine"
+    assert run(*ask, "--overwrite").exit_code == 0
+    assert (tmp_path / "page" / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_standard_input_from_a_file_is_read_too(run: Run, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    (tmp_path / "pairs.tsv").write_text("das haus\tthe house\n")
+    script = "from normlens.cli import main; main()"
+    with (tmp_path / "pairs.tsv").open() as pairs:
+        done = subprocess.run(
+            [sys.executable, "-c", script, "align", "-", "-m", LOST, "-o", "pairs.tsv", "--overwrite"],
+            stdin=pairs, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert "pairs.tsv is standard input, which is read" in " ".join(done.stderr.split())
+    assert (tmp_path / "pairs.tsv").read_text() == "das haus\tthe house\n"
+
+
+@pytest.mark.parametrize("lines", ["0-0\n0-0\n", "0-0\n" * 9])
+def test_an_unfinished_result_with_more_lines_than_its_text_is_not_called_complete(lines: str, tmp_path: Path) -> None:
+    from normlens.alignment import ResumableFile
+    from normlens.errors import InvalidInput
+
+    path = tmp_path / "links"
+    path.write_text(lines)
+    (tmp_path / ".links.unfinished").write_text("{}")
+    with pytest.raises(InvalidInput, match="lines and the text has 1"), ResumableFile(path).opened({}, 1):
+        pass
+    assert path.read_text() == lines
+    with ResumableFile(path).opened({}, lines.count("\n")) as (done, _):
+        assert done == lines.count("\n")
+
+
+def test_a_result_is_not_gone_on_with_under_two_names(tmp_path: Path) -> None:
+    from normlens.alignment import ResumableFile
+    from normlens.errors import InvalidInput, NormLensError
+
+    (tmp_path / "links").write_text("0-0\n")
+    (tmp_path / ".links.unfinished").write_text("{}")
+    os.link(tmp_path / "links", tmp_path / "backup")
+    with pytest.raises(InvalidInput, match="hard link"):
+        ResumableFile(tmp_path / "links")
+    with ResumableFile(tmp_path / "links", overwrite=True).opened({}) as (done, file):
+        assert done == 0
+        file.write(b"1-1\n")
+    assert (tmp_path / "backup").read_text() == "0-0\n"
+    (tmp_path / "soft").symlink_to("links")
+    with pytest.raises(NormLensError, match="symbolic link"):
+        ResumableFile(tmp_path / "soft", overwrite=True)
+
+
+def test_lines_that_a_disk_takes_in_part_are_written_to_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from normlens.alignment import ResumableFile, resuming
+
+    class Slow(io.FileIO):
+        def write(self, data: bytes) -> int:
+            return super().write(bytes(data[:2]))
+
+    class Whole(resuming._Whole, Slow):
+        pass
+
+    monkeypatch.setattr(resuming, "_Whole", Whole)
+    with ResumableFile(tmp_path / "links").opened({}) as (_, file):
+        file.write(b"0-0 1-1 2-2\n")
+    assert (tmp_path / "links").read_text() == "0-0 1-1 2-2\n"
