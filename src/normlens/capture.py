@@ -113,7 +113,8 @@ def asks_for_eager(model: nn.Module) -> bool:
     Such files (DeepSeek V3.2 and its kin) build their sparse masks only under these names, and lose them silently under
     any other.
     """
-    return any(_asks_for_eager(sys.modules[name]) for name in {type(module).__module__ for module in model.modules()})
+    names = {type(module).__module__ for module in model.modules()}
+    return any(_asks_for_eager(sys.modules[name]) for name in names if name in sys.modules)
 
 
 @cache

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from normlens.errors import InvalidInput, UnsupportedArchitecture
@@ -92,8 +93,16 @@ def check_weights(model: PreTrainedModel) -> None:
     """Refuse weights that are not in memory, or not finite."""
     check_in_memory(model)
     for name, parameter in model.named_parameters():
-        if parameter.is_floating_point() and parameter.itemsize > 1 and not parameter.isfinite().all():
-            count = int((~parameter.isfinite()).sum())
+        if (
+            not parameter.is_floating_point()
+            or parameter.itemsize == 1
+            or is_traceable_wrapper_subclass(parameter.data)
+        ):
+            continue  # quantized
+        with torch.no_grad():  # also for parameters that were made in inference mode
+            finite = parameter.isfinite()
+        if not finite.all():
+            count = int((~finite).sum())
             raise InvalidInput(
                 f"The weights of {name} hold {count} values that are not finite (of {parameter.numel()}). The file is "
                 "broken, or the training diverged; get the checkpoint again."

@@ -14,6 +14,7 @@ from normlens.hooks import as_it_is
 from normlens.lengths import check_length, check_room
 from normlens.loading import LoadedModel
 from normlens.precision import full_precision
+from normlens.quantized import quantization_explained
 from normlens.untrained import require_trained
 
 
@@ -35,7 +36,7 @@ def continued(prompt: Tokens, count: int, loaded: LoadedModel) -> list[int]:
     check_length(prompt, loaded, "input")
     check_room(prompt, loaded, count)
     ids = torch.as_tensor(prompt.ids, device=model.device)[None]
-    with torch.no_grad(), as_it_is(model), _greedy(model):
+    with torch.no_grad(), as_it_is(model), _greedy(model), quantization_explained(model):
         require_trained(model, lambda: model(ids.clone()).logits)
         made = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=count)
     found: list[int] = made[0].tolist()

@@ -30,6 +30,7 @@ from normlens.listening import Listening, by_observation, require_no_chance, req
 from normlens.measuring import check_conservation, measure
 from normlens.positions import counts_from_padding
 from normlens.precision import full_precision
+from normlens.quantized import quantization_explained
 from normlens.state import state_of
 from normlens.tracing import Tracer, unheard
 from normlens.tracing.layers import LayerFinder
@@ -202,7 +203,8 @@ class Inspector:
         refusals: list[NormLensError] = []
         for way in ways:
             try:
-                return way, self._inspect(example, way, layers)
+                with quantization_explained(self.model):
+                    return way, self._inspect(example, way, layers)
             except (UnsupportedArchitecture, ConservationError) as refusal:
                 refusals.append(refusal)
         raise refusals[0]

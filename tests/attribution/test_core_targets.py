@@ -204,10 +204,10 @@ def test_a_model_in_training_mode_is_refused() -> None:
         lens.attribute(IDS)
 
 
-def test_quantised_weights_are_refused() -> None:
+def test_quantized_weights_are_refused() -> None:
     lens = normlens.load((tiny.build("gpt2"), None))
     lens.model.h[1].ln_1.weight = torch.nn.Parameter(torch.ones(32).to(torch.int8), requires_grad=False)
-    with pytest.raises(UnsupportedArchitecture, match=r"h\.1\.ln_1\.weight holds int8.*unquantised"):
+    with pytest.raises(UnsupportedArchitecture, match=r"h\.1\.ln_1\.weight holds int8.*unquantized"):
         lens.attribute(IDS)
     lens.model.config.quantization_config = {"quant_method": "gptq"}
     with pytest.raises(UnsupportedArchitecture, match="quant_method 'gptq'"):

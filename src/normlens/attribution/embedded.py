@@ -94,7 +94,7 @@ class Embedded:
         UnsupportedArchitecture
             If the target can't be differentiated at the embeddings.
         """
-        refuse_inference_mode()
+        refuse_inference_mode(self.target.subject.model)
         captum = captum_class(explainer)(self)
         vectors = tuple(x.clone().requires_grad_() for x in self.vectors)
         try:

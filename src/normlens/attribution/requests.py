@@ -10,15 +10,10 @@ from typing import Any, get_args
 from transformers import PreTrainedModel
 
 from normlens.attribution.registry import Method, Request, registered
-from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.errors import InvalidInput
 from normlens.frozen.call import Product
 from normlens.frozen.pushforward import DEFAULT_CHUNK
-
-DEQUANTISED = "gguf"
-"""The one kind of quantised checkpoint whose weights are plain numbers once they are loaded."""
-
-MARKS = ("quant", "bnb", "bitsandbytes", "gptq", "awq", "hqq")
-"""What the modules of quantising libraries have in their names."""
+from normlens.quantized import refuse_quantized
 
 
 @dataclass(frozen=True)
@@ -92,15 +87,10 @@ def require_plain_model(model: PreTrainedModel) -> None:
     InvalidInput
         If it is in training mode.
     UnsupportedArchitecture
-        If its weights are quantised.
+        If its weights are quantized.
     """
     require_evaluation(model)
-    found = _quantised(model)
-    if found is not None:
-        raise UnsupportedArchitecture(
-            f"{type(model).__name__} has quantised weights ({found}): what they do to a vector is no plain linear map here. "
-            "Load the model unquantised, in float32 or bfloat16 (a GGUF file is dequantised by normlens.load)."
-        )
+    refuse_quantized(model)
 
 
 def require_evaluation(model: PreTrainedModel) -> None:
@@ -117,24 +107,6 @@ def require_evaluation(model: PreTrainedModel) -> None:
             f"{type(model).__name__} is in training mode ({training or 'the whole model'}): its dropout would change the "
             "numbers from run to run. Call model.eval() first."
         )
-
-
-def _quantised(model: PreTrainedModel) -> str | None:
-    """What is quantised in a model, or None."""
-    setting = getattr(model.config, "quantization_config", None)
-    method = setting.get("quant_method") if isinstance(setting, dict) else getattr(setting, "quant_method", None)
-    if setting is not None and getattr(method, "value", method) != DEQUANTISED:
-        return f"its config says quant_method {getattr(method, 'value', method)!r}"
-    for path, module in model.named_modules():
-        home = type(module).__module__.split(".")
-        if home[0] not in ("normlens", "transformers") and any(mark in part for part in home for mark in MARKS):
-            return f"{path} is a {type(module).__name__}"
-        for name, x in module.named_parameters(recurse=False):
-            if not (x.is_floating_point() or x.is_complex()) or x.itemsize == 1:
-                return f"{path}.{name} holds {str(x.dtype).removeprefix('torch.')}"
-            if type(x.data).__module__.startswith("torchao"):
-                return f"{path}.{name} is a {type(x.data).__name__}"
-    return None
 
 
 def _scope(method: Method, scope: str | None) -> str | None:

@@ -170,16 +170,21 @@ def require_trained_read(
     require_trained(model, read)
 
 
-def refuse_inference_mode() -> None:
+def refuse_inference_mode(model: PreTrainedModel) -> None:
     """Refuse where torch can take no derivative.
 
     Raises
     ------
     InvalidInput
-        In ``torch.inference_mode()``.
+        In ``torch.inference_mode()``, or if the model was made there.
     """
     if torch.is_inference_mode_enabled():
         raise InvalidInput("No derivative can be taken in torch.inference_mode(); use torch.no_grad() instead.")
+    if any(x.is_inference() for x in model.parameters()):
+        raise InvalidInput(
+            f"{type(model).__name__} was made in torch.inference_mode(), where no derivative of its parameters can ever be "
+            "taken. Load or build it outside."
+        )
 
 
 def _refuse(model: object, product: object) -> None:
@@ -189,12 +194,7 @@ def _refuse(model: object, product: object) -> None:
         )
     if product not in get_args(Product):
         raise InvalidInput(f"product is {product!r}; expected one of {', '.join(map(repr, get_args(Product)))}.")
-    refuse_inference_mode()
-    if any(x.is_inference() for x in model.parameters()):
-        raise InvalidInput(
-            f"{type(model).__name__} was made in torch.inference_mode(), where no derivative of its parameters can ever be "
-            "taken. Load or build it outside."
-        )
+    refuse_inference_mode(model)
     if switches_attention(model) is not None:
         raise UnsupportedArchitecture(
             f"{type(model).__name__} attends in sparse blocks, or not, by the length of a text; neither can be held fixed. "

@@ -1,0 +1,85 @@
+"""Models whose weights are not plain numbers: how they are recognized, and what is said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from normlens.errors import UnsupportedArchitecture
+from normlens.memory import is_out_of_memory
+
+DEQUANTIZED = "gguf"
+"""The one kind of quantized checkpoint whose weights are plain numbers once they are loaded."""
+
+_MARKS = (
+    "quant", "torchao", "bnb", "bitsandbytes", "gptq", "awq", "hqq", "fp8", "mxfp4", "compressed_tensors", "fbgemm", "eetq",
+    "vptq", "aqlm", "spqr", "bitnet", "higgs",
+)  # fmt: skip
+"""What quantizing libraries, and transformers' files that work with them, have in their names."""
+
+
+def quantization_of(model: nn.Module) -> str | None:
+    """What is quantized in a model: the first module or parameter, and its kind; None if nothing is."""
+    setting = getattr(getattr(model, "config", None), "quantization_config", None)
+    method = setting.get("quant_method") if isinstance(setting, dict) else getattr(setting, "quant_method", None)
+    if setting is not None and getattr(method, "value", method) != DEQUANTIZED:
+        return f"its config says quant_method {getattr(method, 'value', method)!r}"
+    for path, module in model.named_modules():
+        if _is_of_quantizer(type(module)):
+            return f"{path} is a {type(module).__name__}"
+        for name, x in chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False)):
+            kind = next((kind for kind in (type(x), type(x.data)) if _is_of_quantizer(kind)), None)
+            if kind is not None:
+                return f"{path}.{name} is a {kind.__name__}"
+            is_plain = x.is_floating_point() or x.is_complex()
+            if (x.itemsize == 1 and is_plain) or (isinstance(x, nn.Parameter) and not is_plain):
+                return f"{path}.{name} holds {str(x.dtype).removeprefix('torch.')}"
+    return None
+
+
+def refuse_quantized(model: PreTrainedModel) -> None:
+    """Refuse a model whose weights are quantized.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        Naming what is.
+    """
+    reason = quantization_of(model)
+    if reason is not None:
+        raise UnsupportedArchitecture(
+            f"{type(model).__name__} has quantized weights ({reason}): what they do to a vector is no plain linear map. "
+            "Load the model unquantized, in float32 or bfloat16 (a GGUF file is dequantized by normlens.load)."
+        )
+
+
+@contextmanager
+def quantization_explained(model: PreTrainedModel) -> Iterator[None]:
+    """Name a model's quantized weights, if it has some, as the reason why it couldn't be run or measured.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        Instead of any error but a full memory.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            try:
+                refuse_quantized(model)
+            except UnsupportedArchitecture as reason:
+                raise reason from error
+        raise
+
+
+def _is_of_quantizer(kind: type) -> bool:
+    library, *files = kind.__module__.split(".")
+    named = files if library in ("normlens", "transformers") else [library, *files]
+    if library == "transformers" and files[:1] != ["integrations"]:
+        return False
+    return any(mark in part for part in named for mark in _MARKS)
