@@ -41,7 +41,8 @@ def load(source: Any, **options: Any) -> Lens:
         A hub id, a local folder with safetensors, a GGUF file, a bundled name ("minilm-l6", "smollm2-135m"), or a
         ``(model, tokenizer)`` pair.
     **options
-        As in :func:`normlens.loading.load_model`: ``revision``, ``device``, ``dtype``, ``task``, ``trust_remote_code``.
+        As in :func:`normlens.loading.load_model`: ``revision``, ``device``, ``dtype``, ``task``, ``trust_remote_code``,
+        ``check``.
 
     Raises
     ------

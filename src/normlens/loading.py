@@ -11,7 +11,7 @@ import importlib.util
 import inspect
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -33,6 +33,7 @@ from transformers import (
 
 from normlens.checkpoints import check_attention, check_complete, check_tokenizer, check_weights
 from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.outline import Outline
 from normlens.places import Place, explained, find_place, first_line, refuse_revision
 
 ModelSource = str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase | BaseImageProcessor | None]
@@ -88,6 +89,7 @@ def load_model(
     dtype: str | torch.dtype | None = None,
     trust_remote_code: bool = False,
     task: str | None = None,
+    check: Callable[[Outline], None] | None = None,
 ) -> LoadedModel:
     """Load a model and its tokenizer.
 
@@ -108,6 +110,9 @@ def load_model(
     task
         What to load it as, one of :data:`TASKS`. None takes the class that the checkpoint names, so that a classifier
         keeps its classes and a language model its head.
+    check
+        Called with the model's config and tokenizer before its weights are read; what it raises ends the loading.
+        Not called for a pair.
 
     Raises
     ------
@@ -124,7 +129,7 @@ def load_model(
     if isinstance(source, str | Path):
         place = find_place(source, revision)
         with explained(place, trust_remote_code), _read_once(place):
-            loaded = _load(place, dtype, trust_remote_code, task)
+            loaded = _load(place, dtype, trust_remote_code, task, check)
     else:
         refuse_revision("A pair (model, tokenizer)", revision)
         loaded = _from_pair(source, dtype)
@@ -136,14 +141,24 @@ def load_model(
     return loaded
 
 
-def _load(place: Place, dtype: torch.dtype | None, trust_remote_code: bool, task: str | None) -> LoadedModel:
+def _load(
+    place: Place,
+    dtype: torch.dtype | None,
+    trust_remote_code: bool,
+    task: str | None,
+    check: Callable[[Outline], None] | None,
+) -> LoadedModel:
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     if place.revision is not None:
         options["revision"] = place.revision
     if place.gguf_file is not None:
         options["gguf_file"] = place.gguf_file
     config = AutoConfig.from_pretrained(place.location, **options)
-    model, info = _model_class(config, task, place.gguf_file is not None).from_pretrained(
+    model_class = _model_class(config, task, place.gguf_file is not None)
+    outline = _outline(place, config, model_class, options)
+    if check is not None:
+        check(outline)
+    model, info = model_class.from_pretrained(
         place.location,
         config=config,
         dtype=dtype or (torch.float32 if place.gguf_file else "auto"),
@@ -156,11 +171,20 @@ def _load(place: Place, dtype: torch.dtype | None, trust_remote_code: bool, task
     inputs = inspect.signature(model.forward).parameters
     return LoadedModel(
         model=model.eval(),
-        tokenizer=_tokenizer(place, options) if "input_ids" in inputs else None,
+        tokenizer=outline.tokenizer or (_tokenizer(place, options) if "input_ids" in inputs else None),
         processor=_processor(place, options) if "pixel_values" in inputs else None,
         name=place.name,
         revision=getattr(config, "_commit_hash", None),
     )
+
+
+def _outline(place: Place, config: PreTrainedConfig, model_class: Any, options: dict[str, Any]) -> Outline:
+    """What is known before the weights are read; an automatic class is looked up by the config."""
+    if hasattr(model_class, "_model_mapping"):
+        found = model_class._model_mapping.get(type(config), None)
+        model_class = found[0] if isinstance(found, tuple) else found
+    reads_text = model_class is not None and "input_ids" in inspect.signature(model_class.forward).parameters
+    return Outline(place.name, config, model_class, _tokenizer(place, options) if reads_text else None)
 
 
 def _model_class(config: PreTrainedConfig, task: str | None, is_gguf: bool) -> Any:

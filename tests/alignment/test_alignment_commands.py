@@ -131,7 +131,7 @@ def test_a_page_with_links(run: Run, texts: Texts, marian_folder: Path, tmp_path
         (["--setting", "both", "--layer", "0,7"], "no layer 7"),
         (["--layer", "0", "--head", "5"], "no head 5"),
         (["--layer", "0", "--scope", "residual", "--head", "0"], "one head's norm ends"),
-        (["--rule", "best"], "no rule 'best'"),
+        (["--rule", "best"], "'best' is not one of"),
         (["--source-language", "de"], "knows none"),
         (["-o", "no/folder/links.txt"], "no folder no/folder"),
         (["--view", "page.txt"], "expected one of .html"),

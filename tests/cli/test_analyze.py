@@ -59,7 +59,7 @@ def test_the_strongest_sources_and_mixing_ratios_are_those_of_the_analysis(bert:
 @pytest.mark.parametrize("reduction", ["categories", "sinks", "mean"])
 def test_a_reduced_analysis_shows_the_same_shares_as_the_whole_one(reduction: str, bert: Path, run: Run) -> None:
     whole = run("analyze", bert, TEXT, "--layer", 1).stdout
-    reduced = run("analyze", bert, TEXT, "--layer", 1, "--reduce", reduction, "--chunk-size", 2).stdout
+    reduced = run("analyze", bert, TEXT, "--reduce", reduction, "--chunk-size", 2).stdout
     columns = {"categories": list(range(1, 9)), "sinks": [3, 4], "mean": list(range(1, 9))}[reduction]
     cells = row(whole, "Where what a target receives", "1")
     assert row(reduced, "Where what a target receives", "1")[1:] == [cells[column] for column in columns]
@@ -145,13 +145,13 @@ def test_an_encoder_decoder_shows_its_three_kinds_of_attention_or_one(marian: Pa
         (["--file", "."], "can't be read"),
         (["the", "--file", "missing.txt"], "Leave one out"),
         (["the", "--target", "a"], "no decoder"),
-        (["the", "--layer", "99"], "There is no layer 99"),
-        (["the", "--head", "-1"], "There is no head -1"),
+        (["the", "--layer", "99"], "has no layer 99: its config counts 3 layers, 0 to 2"),
+        (["the", "--head", "-1"], "--head"),
         (["the", "--head", "1", "--scope", "residual"], "Leave out --head or --scope"),
         (["the", "--head", "1", "--reduce", "mean"], "Leave out --head or --reduce"),
-        (["the", "--group", "cross"], "it has encoder"),
-        (["the", "--reduce", "everything"], "categories, sinks"),
-        (["the", "--chunk-size", "0"], "chunk_size"),
+        (["the", "--group", "cross"], "expected encoder or decoder"),
+        (["the", "--reduce", "everything"], "'sinks'"),
+        (["the", "--chunk-size", "0"], "--chunk-size"),
         (["the", "--generate", "2"], "generate"),
         (["the", "--words", "--reduce", "mean"], "reduced"),
         (["the", "-o", "out.doc"], "expected one of .nc"),

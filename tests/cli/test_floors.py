@@ -12,6 +12,7 @@ from normlens import cli
 COMMANDS = Path(cli.__file__).parent
 ROOMS = {
     "alignment", "analysis", "attribution", "catalogue", "characters", "clustering", "errors", "figures", "heads", "needs",
+    "outline",
     "report", "samples", "saving", "statistics", "topk", "words",
 }  # fmt: skip
 COMMAND_FILES = [
@@ -19,7 +20,7 @@ COMMAND_FILES = [
     "compare",
     "corpus", "demo", "files", "highlighted", "models", "opening", "options", "outputs", "points", "report",
     "requirements", "sparing",
-    "summary", "tables", "terminal", "topk",
+    "summary", "tables", "terminal", "texts", "topk",
 ]  # fmt: skip
 
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from normlens.alignment.extraction import Extractor, Pair, every_reading
     from normlens.alignment.layer import DEFAULT_RULES, RULES, Evidence, LayerChoice, choose_layer, gather
     from normlens.alignment.pictures import draw_matrices, write_links_page
-    from normlens.alignment.pieces import split_words
+    from normlens.alignment.pieces import set_languages, split_words
+    from normlens.alignment.reading import check_translator
     from normlens.alignment.ways import Reading
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "agreement",
     "averaged",
     "check_ranges",
+    "check_translator",
     "choose_layer",
     "difference",
     "draw_matrices",
@@ -70,6 +72,7 @@ __all__ = [
     "parse_links",
     "pharaoh_line",
     "read_links",
+    "set_languages",
     "skip",
     "split_words",
     "symmetrise",
@@ -96,6 +99,8 @@ _HOMES = {
     "gather": "normlens.alignment.layer",
     "draw_matrices": "normlens.alignment.pictures",
     "write_links_page": "normlens.alignment.pictures",
+    "check_translator": "normlens.alignment.reading",
+    "set_languages": "normlens.alignment.pieces",
     "split_words": "normlens.alignment.pieces",
     "Reading": "normlens.alignment.ways",
 }

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from normlens.anatomy import SCOPES, Block, BlockAnatomy, Scope
 from normlens.capture import AttentionCall
@@ -29,6 +29,28 @@ class _Enough(Exception):
     """Everything that was asked for has been measured; the rest of the model needn't run."""
 
 
+def check_translator(name: str, config: PreTrainedConfig) -> None:
+    """Refuse a model that is no encoder–decoder.
+
+    Parameters
+    ----------
+    name
+        What to call it.
+    config
+        Its configuration.
+
+    Raises
+    ------
+    InvalidInput
+        With models that would do.
+    """
+    if not getattr(config, "is_encoder_decoder", False):
+        raise InvalidInput(
+            f"{name} ({config.model_type}) is no encoder–decoder; words are aligned by the attention from a decoder to an "
+            "encoder. Choose a translation model, such as Marian, M2M-100, NLLB, mBART, T5 or BART."
+        )
+
+
 class CrossReader:
     """An encoder–decoder whose cross-attention can be measured alone.
 
@@ -44,12 +66,7 @@ class CrossReader:
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
-        if not getattr(model.config, "is_encoder_decoder", False):
-            raise InvalidInput(
-                f"{type(model).__name__} ({model.config.model_type}) is no encoder–decoder; words are aligned by the "
-                "attention from a decoder to an encoder. Choose a translation model, such as Marian, M2M-100, NLLB, "
-                "mBART, T5 or BART."
-            )
+        check_translator(type(model).__name__, model.config)
         self.model = model
         self._inspector = Inspector(model)
         self._runner = Runner(self._inspector)

@@ -11,6 +11,8 @@ from normlens.attribution.registry import Method, Request, check_method, method_
 from normlens.lazily import attribute_of
 
 if TYPE_CHECKING:
+    from normlens.attribution.early import check_targets, head_of_outline
+    from normlens.attribution.requests import question
     from normlens.attribution.targets import LogProbability, Predicted, VectorNorm
 
 __all__ = [
@@ -20,9 +22,15 @@ __all__ = [
     "Request",
     "VectorNorm",
     "check_method",
+    "check_targets",
+    "head_of_outline",
     "method_named",
     "methods",
+    "question",
 ]
-__getattr__ = attribute_of(
-    __name__, dict.fromkeys(("LogProbability", "Predicted", "VectorNorm"), "normlens.attribution.targets")
-)
+_HOMES = {
+    **dict.fromkeys(("LogProbability", "Predicted", "VectorNorm"), "normlens.attribution.targets"),
+    **dict.fromkeys(("check_targets", "head_of_outline"), "normlens.attribution.early"),
+    "question": "normlens.attribution.requests",
+}
+__getattr__ = attribute_of(__name__, _HOMES)

@@ -78,7 +78,6 @@ def normalised(maps: Maps) -> Maps:
 
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     """ALTI of every text; options ``layers`` and ``group``."""
-    require_layers(request.options)
     if subject.is_encoder_decoder and request.options["group"] is None:
         raise InvalidInput(
             f"{type(subject.model).__name__} is an encoder–decoder, whose two texts alti_plus covers. Take "
@@ -104,4 +103,5 @@ METHOD = Method(
     exact=False,
     run=run,
     options=MappingProxyType({"layers": "model", "group": None}),
+    check=lambda request: require_layers(request.options),
 )

@@ -110,8 +110,6 @@ class _Updates:
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     """ALTI-Logit of every text; options ``rolled`` and ``layers``."""
     rolled, layers = request.options["rolled"], request.options["layers"]
-    if not isinstance(rolled, bool) or layers not in LAYERS[:2]:
-        raise InvalidInput(f"rolled={rolled!r}, layers={layers!r}; expected True or False, and 'model' or 'each'.")
     _require_additive(subject)
     target = resolve(subject, request)
     subject = target.subject
@@ -140,6 +138,13 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
         }
         results.append(_labelled(subject, text, each, attrs, layers))
     return results
+
+
+def check(request: Request) -> None:
+    """Refuse options that can't be."""
+    rolled, layers = request.options["rolled"], request.options["layers"]
+    if not isinstance(rolled, bool) or layers not in LAYERS[:2]:
+        raise InvalidInput(f"rolled={rolled!r}, layers={layers!r}; expected True or False, and 'model' or 'each'.")
 
 
 def _direction(
@@ -218,4 +223,5 @@ METHOD = Method(
     exact=False,
     run=run,
     options=MappingProxyType({"rolled": True, "layers": "model"}),
+    check=check,
 )

@@ -20,7 +20,6 @@ from normlens.errors import InvalidInput
 
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     """ALTI+ of every text; sources are the source text's tokens, then the decoder's input tokens; option ``layers``."""
-    require_layers(request.options)
     if not subject.is_encoder_decoder:
         raise InvalidInput(
             f"{type(subject.model).__name__} reads one text; alti_plus divides between the two of an encoder–decoder. "
@@ -39,4 +38,5 @@ METHOD = Method(
     exact=False,
     run=run,
     options=MappingProxyType({"layers": "model", "group": None}),
+    check=lambda request: require_layers(request.options),
 )

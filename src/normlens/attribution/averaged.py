@@ -24,7 +24,6 @@ from normlens.attribution.registry import Request
 from normlens.attribution.result import shares
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets import BatchTarget
-from normlens.errors import InvalidInput
 from normlens.frozen import pull_back
 from normlens.precision import double
 
@@ -43,13 +42,9 @@ def averaged_shares(target: BatchTarget, request: Request) -> list[xr.DataArray]
     Raises
     ------
     InvalidInput
-        If ``steps`` is no number from 1, or there is no such baseline.
+        If the tokenizer has no such token for a baseline.
     """
     steps, baseline = request.options["steps"], request.options["baseline"]
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise InvalidInput(
-            f"steps is {steps!r}; expected a whole number of points on the way, at least 1; None for none."
-        )
     subject, function = target.subject, Embedded.of(target)
     distances = [
         x - _kept_where_special(subject, function.groups, place, baseline_of(subject, x, baseline, table), x)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from normlens.anatomy import working_precision
 from normlens.attribution.averaged import averaged_shares
+from normlens.attribution.integrated_gradients import check_baseline, check_steps
 from normlens.attribution.registry import Method, Request
 from normlens.attribution.resolving import resolve
 from normlens.attribution.result import flow_map, shares
@@ -34,10 +35,6 @@ BIAS_RULE = "biases, position embeddings and literals belong to no source"
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     """Signed shares of the target, ``(source,)``; without one, vectors or their norms, ``(target, source)``."""
     steps = request.options["steps"]
-    if steps is None and request.options["baseline"] != OPTIONS["baseline"]:
-        raise InvalidInput(
-            "baseline= is where the way of steps= begins, and no steps were given. Give steps=, or leave it out."
-        )
     if request.targets is None and steps is None:
         return _vectors(subject, request)
     if steps is not None and (request.targets is None or request.options["sources"] is not None):
@@ -51,6 +48,18 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
             "the target, or these."
         )
     return _shares(subject, request) if steps is None else averaged_shares(resolve(subject, request), request)
+
+
+def check(request: Request) -> None:
+    """Refuse a number of steps or a baseline that can't be, and a baseline without steps."""
+    steps, baseline = request.options["steps"], request.options["baseline"]
+    if steps is not None:
+        check_steps(steps)
+        check_baseline(baseline)
+    elif baseline != OPTIONS["baseline"]:
+        raise InvalidInput(
+            "baseline= is where the way of steps= begins, and no steps were given. Give steps=, or leave it out."
+        )
 
 
 def _shares(subject: Subject, request: Request) -> list[xr.DataArray]:
@@ -188,4 +197,5 @@ METHOD = Method(
     exact=True,
     run=run,
     options=OPTIONS,
+    check=check,
 )

@@ -67,10 +67,15 @@ def _graph(maps: Float[Array, "layer token token"]) -> csr_array:
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     """Attention flow of every text; options ``residual``, ``normalised``, ``layers`` and ``group``."""
     residual = residual_share(request.options)
+    return [_of_text(subject, k, weight_maps(tree, residual), request) for k, tree in enumerate(subject.trees)]
+
+
+def check(request: Request) -> None:
+    """Refuse a share of the residual stream, layers or a kind of rows that can't be."""
+    residual_share(request.options)
     require_layers(request.options)
     if not isinstance(request.options["normalised"], bool):
         raise InvalidInput(f"normalised is {request.options['normalised']!r}; expected True or False.")
-    return [_of_text(subject, k, weight_maps(tree, residual), request) for k, tree in enumerate(subject.trees)]
 
 
 def _of_text(subject: Subject, text: int, maps: Maps, request: Request) -> xr.DataArray:
@@ -100,4 +105,5 @@ METHOD = Method(
     exact=False,
     run=run,
     options=MappingProxyType({"residual": 0.5, "normalised": True, "layers": "model", "group": None}),
+    check=check,
 )

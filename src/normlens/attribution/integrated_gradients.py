@@ -23,13 +23,7 @@ BASELINES = ("zero", "mean", "mask", "pad", "unknown")
 
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     """Signed shares of the target's distance from its value at the baseline, ``(source,)``."""
-    steps, baseline, tolerance = (request.options[name] for name in ("steps", "baseline", "tolerance"))
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise InvalidInput(f"steps is {steps!r}; expected a whole number of points on the path, at least 1.")
-    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not tolerance >= 0:
-        raise InvalidInput(
-            f"tolerance is {tolerance!r}; expected a share of the target that may be missed, from 0, such as 0.1."
-        )
+    steps, baseline = request.options["steps"], request.options["baseline"]
     function = Embedded.of(resolve(subject, request))
     places = zip(function.vectors, function.tables, strict=True)
     start = tuple(baseline_of(function.target.subject, x, baseline, table) for x, table in places)
@@ -46,6 +40,29 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     results = function.results(products, rule, base)
     _require_sums(results, request.options)
     return results
+
+
+def check(request: Request) -> None:
+    """Refuse steps, a baseline or a tolerance that can't be."""
+    check_steps(request.options["steps"])
+    check_baseline(request.options["baseline"])
+    tolerance = request.options["tolerance"]
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not tolerance >= 0:
+        raise InvalidInput(
+            f"tolerance is {tolerance!r}; expected a share of the target that may be missed, from 0, such as 0.1."
+        )
+
+
+def check_steps(steps: object) -> None:
+    """Refuse what is no number of points on the path from the baseline."""
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise InvalidInput(f"steps is {steps!r}; expected a whole number of points on the path, at least 1.")
+
+
+def check_baseline(name: object) -> None:
+    """Refuse what is no baseline."""
+    if name not in BASELINES:
+        raise InvalidInput(f"baseline={name!r}; expected one of {', '.join(BASELINES)}.")
 
 
 def _require_sums(results: Sequence[xr.DataArray], options: Mapping[str, Any]) -> None:
@@ -73,8 +90,7 @@ def baseline_of(subject: Subject, x: Tensor, name: object, table: nn.Module) -> 
     table
         The module whose output enters.
     """
-    if name not in BASELINES:
-        raise InvalidInput(f"baseline={name!r}; expected one of {', '.join(BASELINES)}.")
+    check_baseline(name)
     if name == "zero":
         return torch.zeros_like(x)
     embeddings: Any = table if hasattr(table, "weight") else subject.model.get_input_embeddings()
@@ -125,4 +141,5 @@ METHOD = Method(
     exact=False,
     run=run,
     options=OPTIONS,
+    check=check,
 )

@@ -34,6 +34,17 @@ NAMES = {"encoder": "N-Enc", "attention": "N", "residual": "N-Res", "layernorm":
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     """Norm rollout of every text at the scope asked for; options ``residual``, ``normalised``, ``layers``, ``group``."""
     assert request.scope is not None
+    residual, normalised = residual_share(request.options), request.options["normalised"]
+    name = NAMES[request.scope]
+    rule = (
+        f"{1 - residual:g} N + {residual:g} I" if residual else name if normalised else f"{name}, rows not normalised"
+    )
+    found = (norm_maps(norms, residual, normalised) for norms in _norms(subject, request))
+    return [laid_out(subject, k, maps, request.options, {"rule": rule}) for k, maps in enumerate(found)]
+
+
+def check(request: Request) -> None:
+    """Refuse options that can't be, and a share of the residual stream where the rows hold the stream itself."""
     require_layers(request.options)
     residual, normalised = residual_share(request.options), request.options["normalised"]
     if not isinstance(normalised, bool):
@@ -43,12 +54,6 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
             f"residual is {residual:g} at scope {request.scope!r}, normalised={normalised}; a fixed share of the residual "
             "stream is for normalised rows at scope 'attention', the others hold the stream itself. Leave residual out."
         )
-    name = NAMES[request.scope]
-    rule = (
-        f"{1 - residual:g} N + {residual:g} I" if residual else name if normalised else f"{name}, rows not normalised"
-    )
-    found = (norm_maps(norms, residual, normalised) for norms in _norms(subject, request))
-    return [laid_out(subject, k, maps, request.options, {"rule": rule}) for k, maps in enumerate(found)]
 
 
 def norm_maps(norms: Maps, residual: float = 0.0, normalised: bool = True) -> Maps:
@@ -126,4 +131,5 @@ METHOD = Method(
     exact=False,
     run=run,
     options=MappingProxyType({"residual": 0.0, "normalised": True, "layers": "model", "group": None}),
+    check=check,
 )

@@ -49,13 +49,20 @@ class Place:
 
 def head_of(model: PreTrainedModel) -> Head:
     """What kind of head a model has; "none" for a plain model."""
-    name = type(model).__name__
+    listed = head_of_class(type(model).__name__, bool(model.config.is_encoder_decoder))
+    if listed is not None:
+        return listed
+    return "next" if model.can_generate() or model.get_output_embeddings() is not None else "none"
+
+
+def head_of_class(name: str, is_encoder_decoder: bool) -> Head | None:
+    """What kind of head transformers' tables list for a class of models; None where they don't have it."""
     for table, head in _HEADS.items():
-        if table != "SEQ_TO_SEQ_CAUSAL_LM" and model.config.is_encoder_decoder and head in ("masked",):
+        if is_encoder_decoder and head == "masked":
             continue  # an encoder-decoder may also be listed as a masked language model
         if name in _flat(getattr(modeling_auto, f"MODEL_FOR_{table}_MAPPING_NAMES").values()):
             return head
-    return "next" if model.can_generate() or model.get_output_embeddings() is not None else "none"
+    return None
 
 
 def place_of(subject: Subject, head: Head, text: int, position: int | None, name: object) -> Place:
@@ -78,10 +85,7 @@ def place_of(subject: Subject, head: Head, text: int, position: int | None, name
         If there is no such position, or one is needed and which one isn't clear.
     """
     if head == "classes":
-        if position is not None:
-            raise InvalidInput(
-                f"position={position} was given, but {type(subject.model).__name__} classifies the whole text. Leave it out."
-            )
+        check_whole(type(subject.model).__name__, position)
         return Place("logits", ())
     tokens = subject.read(text)
     if tokens is None:
@@ -93,6 +97,12 @@ def place_of(subject: Subject, head: Head, text: int, position: int | None, name
     at = _default_position(subject, head, tokens) if position is None else _checked(position, tokens)
     field = "last_hidden_state" if head == "none" else "logits"
     return Place(field, (at,), f" at position {at} ({str(tokens.labels[at])!r})")
+
+
+def check_whole(name: str, position: int | None) -> None:
+    """Refuse a position for a model that classifies the whole text; ``name`` is its class."""
+    if position is not None:
+        raise InvalidInput(f"position={position} was given, but {name} classifies the whole text. Leave it out.")
 
 
 def index_of(subject: Subject, head: Head, text: int, place: Place, target: object, position: int | None) -> int:

@@ -84,6 +84,8 @@ class Method:
         (``value``, ``bias_share``, ``conservation_error``, ``rule``); the lens adds the rest.
     options
         Further options and their defaults.
+    check
+        Refuses values of options that it can't take, before a model runs; the request has no targets yet.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Method:
     exact: bool
     run: Run
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    check: Callable[[Request], None] = lambda request: None
 
 
 @cache

@@ -76,6 +76,7 @@ def question(method: Method, scope: str | None, target: Any, position: Any, opti
     _check_target(method, target, position)
     rest = {name: chosen[name] for name in method.options}
     request = Request(_scope(method, scope), None, None, chosen["chunk_size"], chosen["product"], rest)
+    method.check(request)
     return Question(method, request, target, position)
 
 

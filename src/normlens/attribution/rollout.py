@@ -22,7 +22,6 @@ from normlens.errors import InvalidInput
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     """Attention rollout of every text; options ``residual``, ``layers`` and ``group``."""
     residual = residual_share(request.options)
-    require_layers(request.options)
     rule = f"{1 - residual:g} W + {residual:g} I, mean over heads"
     return [
         laid_out(subject, k, weight_maps(tree, residual), request.options, {"rule": rule})
@@ -56,6 +55,12 @@ def residual_share(options: Mapping[str, Any]) -> float:
     return float(share)
 
 
+def check(request: Request) -> None:
+    """Refuse a share of the residual stream, or layers, that can't be."""
+    residual_share(request.options)
+    require_layers(request.options)
+
+
 METHOD = Method(
     name="rollout",
     meaning="Attention weights, averaged over heads, half of them replaced by the residual stream, multiplied over layers.",
@@ -66,4 +71,5 @@ METHOD = Method(
     exact=False,
     run=run,
     options=MappingProxyType({"residual": 0.5, "layers": "model", "group": None}),
+    check=check,
 )

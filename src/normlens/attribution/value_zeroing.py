@@ -69,7 +69,6 @@ def zeroed_distances(
 
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     """Value Zeroing of every text; options ``layers`` and ``group``."""
-    require_layers(request.options)
     layers = _layers(subject, request.options["group"])
     collected, calls = Collected(subject), Counter[str]()
 
@@ -139,4 +138,5 @@ METHOD = Method(
     exact=False,
     run=run,
     options=MappingProxyType({"layers": "model", "group": None}),
+    check=lambda request: require_layers(request.options),
 )

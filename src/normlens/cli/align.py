@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from normlens.cli import align_options as given
 from normlens.cli.options import AttentionScope, Device, Dtype, Revision, TrustRemoteCode
+from normlens.cli.terminal import starting
 from normlens.errors import InvalidInput
 
 
@@ -59,8 +60,12 @@ def align(
     }  # fmt: skip
     reads = [source, target, model, reverse_model]
     result.check(settings, reads, resumable=texts.number is not None, overwrite=overwrite)
-    from normlens.alignment import Aligner, Reading
+    with starting():
+        from normlens.alignment import Aligner, Reading
 
+    first, second = numbers or (0, 0)
+    beside = Reading(second, measure.value, scope.value, "awo", head) if setting is given.Setting.both else None
+    reading = Reading(first, measure.value, scope.value, "awo" if setting is given.Setting.awo else "awi", head, beside)
     models = Models.opened(
         model,
         reverse_model,
@@ -68,12 +73,12 @@ def align(
         languages=(source_language, target_language),
         source_prefix=source_prefix,
         reading={"lowercase": lowercase, "batch_size": batch_size},
+        readings=reading.parts,
     )
     way = models.way(None if symmetrise is None else symmetrise.value)
-    first, second = numbers or (0, 0)
-    beside = Reading(second, measure.value, scope.value, "awo", head) if setting is given.Setting.both else None
-    reading = Reading(first, measure.value, scope.value, "awo" if setting is given.Setting.awo else "awi", head, beside)
-    readings, lines = models.readings(reading, texts.lines, rule, choose=numbers is None)
+    readings, lines = models.readings(
+        reading, texts.lines, None if rule is None else rule.value, choose=numbers is None
+    )
     aligner = Aligner(
         models.forward, readings[0], models.reverse, readings[1], symmetrise=way, threshold=threshold, balance=balance
     )

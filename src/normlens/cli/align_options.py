@@ -51,6 +51,19 @@ class Format(StrEnum):
     matrix = "matrix"
 
 
+class ChoosingRule(StrEnum):
+    """How auto chooses a layer."""
+
+    combined = "combined"
+    norm = "norm"
+    entropy = "entropy"
+    monotony = "monotony"
+    coverage = "coverage"
+    self_agreement = "self-agreement"
+    agreement = "agreement"
+    moved = "moved"
+
+
 SourceFile = Annotated[
     Path,
     typer.Argument(
@@ -91,14 +104,10 @@ LayerRead = Annotated[
     str,
     typer.Option(metavar="auto|N|N,M", help="Layer, from 0 (two for both); auto chooses.", rich_help_panel=_READING),
 ]
-Rule = Annotated[
-    str | None,
-    typer.Option(
-        help="Rule by which auto chooses: combined, self-agreement, moved, norm, … (see the docs).",
-        rich_help_panel=_READING,
-    ),
+Rule = Annotated[ChoosingRule | None, typer.Option(help="Rule by which auto chooses.", rich_help_panel=_READING)]
+HeadRead = Annotated[
+    int | None, typer.Option(min=0, help="One head alone. Default: all together.", rich_help_panel=_READING)
 ]
-HeadRead = Annotated[int | None, typer.Option(help="One head alone. Default: all together.", rich_help_panel=_READING)]
 Symmetrise = Annotated[
     Way | None,
     typer.Option(
@@ -137,4 +146,4 @@ SourceLanguage = Annotated[
 ]
 TargetLanguage = Annotated[str | None, typer.Option(help="Likewise.", rich_help_panel=_MODEL)]
 SourcePrefix = Annotated[str, typer.Option(help="Words before each source sentence, for T5.", rich_help_panel=_MODEL)]
-PairsTogether = Annotated[int, typer.Option(min=1, help="Pairs that run together at most.")]
+PairsTogether = Annotated[int, typer.Option(min=1, help="How many pairs run together; the links don't depend on it.")]

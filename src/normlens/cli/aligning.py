@@ -20,6 +20,7 @@ from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
     from normlens.alignment import Aligner, Alignment, Extractor, Line, Reading
+    from normlens.outline import Outline
 
 _MOST_SKIPPED = 20  # lines that are named on standard error
 _MOST_SHOWN = 100  # pairs on a page
@@ -81,6 +82,7 @@ class Models:
         languages: tuple[str | None, str | None],
         source_prefix: str,
         reading: Mapping[str, Any],
+        readings: Sequence[Reading],
     ) -> Models:
         """Load the models; without a name, those that come with the package.
 
@@ -96,13 +98,15 @@ class Models:
             For the forward model.
         reading
             Further options of :class:`normlens.alignment.Extractor`.
+        readings
+            What is to be read.
 
         Raises
         ------
         InvalidInput
             If none is named and none comes with the package, or a model can't be read.
         """
-        from normlens.alignment import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL, Extractor
+        from normlens.alignment import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL, Extractor, check_translator, set_languages
 
         if model is None and DEFAULT_MODEL is not None:
             model, reverse_model = DEFAULT_MODEL, reverse_model or DEFAULT_REVERSE_MODEL
@@ -116,7 +120,14 @@ class Models:
         source, target = languages
 
         def extractor(name: str, source: str | None, target: str | None, prefix: str) -> Extractor:
-            lens = open_lens(name, **opening)
+            def check(outline: Outline) -> None:
+                check_translator(getattr(outline.model_class, "__name__", name), outline.config)
+                for part in readings:
+                    outline.check_view("cross", part.layer, part.head)
+                if outline.tokenizer is not None:
+                    set_languages(outline.tokenizer, source, target)
+
+            lens = open_lens(name, check=check, **opening)
             with quiet():
                 return Extractor(lens, source_language=source, target_language=target, source_prefix=prefix, **reading)
 

@@ -17,6 +17,7 @@ from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
     from normlens import Analysis
+    from normlens.outline import Outline
 
 ATTENTION_SCOPES = tuple(given.AttentionScope)
 
@@ -51,7 +52,7 @@ def analyze(
     layer: given.Layer = None,
     head: given.Head = None,
     scope: given.NormScope = given.Scope.attention,
-    product: given.Product = "half",
+    product: given.Product = given.Split.half,
     group: given.Group = None,
     words: given.Words = False,
     generate: given.Generate = None,
@@ -84,10 +85,17 @@ def analyze(
     check_ending(output, SUFFIXES, reduced=reduce is not None)
     check_files(output, reads=[model, file], overwrite=overwrite)
     read = read_text(text, file)
-    lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
+
+    def check(outline: Outline) -> None:
+        outline.check_second_text(target is not None, "--target")
+        outline.check_view(group, layer, head)
+
+    lens = open_lens(
+        model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code, check=check
+    )
     with waiting("Analysing"), quiet():
         analysis = lens.analyze(
-            read, target, generate=generate, reduce=reduce, chunk_size=chunk_size, product=product,
+            read, target, generate=generate, reduce=reduce, chunk_size=chunk_size, product=product.value,
             through="attention" if scope.value in ATTENTION_SCOPES else "block",
         )  # fmt: skip
     _give(analysis.words() if words else analysis, View(group, layer, head, scope), output, as_json)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from normlens.cli import options as given
 from normlens.cli.answers import RESULT_SUFFIXES, give
-from normlens.cli.attributing import Asked, explain, has_head, methods_asked, own_options
+from normlens.cli.attributing import Asked, check_question, explain, has_head, methods_asked, own_options
 from normlens.cli.files import read_text
 from normlens.cli.opening import open_lens
 from normlens.cli.outputs import check_ending, check_files
 from normlens.cli.requirements import refuse_ignored
+
+if TYPE_CHECKING:
+    from normlens.outline import Outline
 
 
 def attribute(
@@ -29,7 +32,7 @@ def attribute(
     position: given.Position = None,
     row: given.Row = None,
     layer: Annotated[
-        int | None, typer.Option(help="For maps: rolled out through this layer. Default: the whole model.")
+        int | None, typer.Option(min=0, help="For maps: rolled out through this layer. Default: the whole model.")
     ] = None,
     option: Annotated[
         list[str] | None,
@@ -70,8 +73,20 @@ def attribute(
     read = read_text(text, file)
     (chosen,) = methods_asked(ctx.params)
     own = own_options(option or [], chosen)
+    check_question(chosen, scope, own)
+
+    def check(outline: Outline) -> None:
+        asked.check_outline(outline, read, [chosen])
+        outline.check_view(layer=layer)
+
     lens = open_lens(
-        model, task=task, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
+        model,
+        task=task,
+        device=device,
+        dtype=dtype,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        check=check,
     )
     refuse_ignored(ctx, has_head=has_head(lens))
     result = explain(lens, read, asked, chosen, scope, layer, own)

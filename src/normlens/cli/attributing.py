@@ -14,10 +14,12 @@ from normlens.errors import InvalidInput, NormLensError
 
 if TYPE_CHECKING:
     import xarray as xr
+    from transformers import PreTrainedConfig
 
     from normlens import Lens
     from normlens.attribution import Method
     from normlens.figures import Row
+    from normlens.outline import Outline
 
 _TELLING = ("decompx", "gradient_input", "norm_rollout", "alti", "rollout")
 _SHAPES = ("layers", "at", "vectors")  # options that ask for something else than shares of words
@@ -65,6 +67,47 @@ class Asked:
         """
         self._row()
 
+    def check_outline(self, outline: Outline, text: str, methods: Sequence[Method] | None) -> None:
+        """Refuse what a model can't be asked, before its weights are read.
+
+        Parameters
+        ----------
+        outline
+            The model.
+        text
+            What it is to read.
+        methods
+            Those that were named; None for a telling few, of which those that need a head may be left out.
+
+        Raises
+        ------
+        InvalidInput
+            With what would work.
+        """
+        from normlens.attribution import check_targets, head_of_outline
+
+        outline.check_second_text(self.target_text is not None, "--target-text")
+        if methods is None or any(method.targets != "none" for method in methods):
+            of_tokens = head_of_outline(outline) in ("next", "masked")
+            named = [name for name in (self.target, self.against) if name is not None]
+            check_targets(outline, [_atom(name, of_tokens, outline.config) for name in named], self.position)
+        self._check_places(outline, text)
+
+    def _check_places(self, outline: Outline, text: str) -> None:
+        """Refuse a position or a row behind the last token of the text."""
+        row = self._row()
+        places = {"--position": self.position, "--row": None if self.row is None or row == "mean" else row}
+        asked = {name: place for name, place in places.items() if isinstance(place, int)}
+        if not asked or outline.tokenizer is None or outline.is_encoder_decoder:
+            return
+        count = len(outline.tokenizer(text, self.text_pair, verbose=False)["input_ids"])
+        for name, place in asked.items():
+            if not -count <= place < count:
+                raise InvalidInput(
+                    f"{name} is {place}; this text has {count} tokens, 0 to {count - 1} (negative numbers count from its "
+                    "end)."
+                )
+
     def options(self, lens: Lens, method: Method) -> dict[str, Any]:
         """What :meth:`normlens.Lens.attribute` takes of this for a method; a map knows no target.
 
@@ -110,8 +153,9 @@ class Asked:
 
         if self.target is None and self.against is None and not has_head(lens):
             return None
-        named = Predicted() if self.target is None else _atom(lens, self.target)
-        return named if self.against is None else (named, _atom(lens, self.against))
+        of_tokens, config = lens.model.get_output_embeddings() is not None, lens.model.config
+        named = Predicted() if self.target is None else _atom(self.target, of_tokens, config)
+        return named if self.against is None else (named, _atom(self.against, of_tokens, config))
 
 
 def explain(
@@ -152,6 +196,20 @@ def explain(
     if layer not in numbers:
         raise InvalidInput(f"There is no layer {layer}; expected one of {numbers[0]} to {numbers[-1]}.")
     return result.sel(layer=layer)
+
+
+def check_question(method: Method, scope: str | None, own: Mapping[str, Any]) -> None:
+    """Refuse a scope or an option that a method doesn't have, or a value that it can't take.
+
+    Raises
+    ------
+    InvalidInput
+        With what would work.
+    """
+    from normlens.attribution import question
+
+    with starting():
+        question(method, scope, None if method.targets == "none" else "any", None, own)
 
 
 def own_options(given: Sequence[str], method: Method) -> dict[str, Any]:
@@ -248,12 +306,10 @@ def has_head(lens: Lens) -> bool:
     return model.base_model is not model or model.get_output_embeddings() is not None
 
 
-def _atom(lens: Lens, given: str) -> str | int:
+def _atom(given: str, of_tokens: bool, config: PreTrainedConfig) -> str | int:
     """A class by its number, where the model has classes and none of that name; a token by ``id:`` and its number."""
-    from normlens.attribution.classes import class_names
-
-    if lens.model.get_output_embeddings() is not None:
+    if of_tokens:
         number = given.removeprefix("id:")
         return int(number) if number != given and number.isdecimal() else given
-    is_number = given.strip().isdecimal() and given.strip() not in class_names(lens.model.config)
+    is_number = given.strip().isdecimal() and given.strip() not in (config.label2id or {})
     return int(given) if is_number else given

@@ -14,6 +14,7 @@ from normlens.cli.files import Lines
 from normlens.cli.opening import open_lens, quiet
 from normlens.cli.points import counted_analyses, read_points
 from normlens.cli.requirements import CheckedCommand
+from normlens.cli.texts import check_corpus
 
 _SEARCH = "What is a good clustering"
 
@@ -140,7 +141,10 @@ def heads(
     outputs.check(model, file, overwrite=overwrite)
     search = Search(alpha, gamma, delta, seed)
     next(iter(Lines(file)), None)
-    lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
+    lens = open_lens(
+        model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
+        check=lambda outline: check_corpus(outline, file, group),
+    )  # fmt: skip
     from normlens.heads import cluster_habits, compare_heads
 
     with quiet():

@@ -55,8 +55,9 @@ def compare(
     read = read_text(text, file)
     chosen = methods_named(methods)
     lens = open_lens(
-        model, task=task, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
-    )
+        model, task=task, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
+        check=lambda outline: asked.check_outline(outline, read, chosen),
+    )  # fmt: skip
     refuse_ignored(ctx, has_head=has_head(lens))
     results = explain_all(lens, read, asked, chosen)
     give(results, asked.row_of(lens, results), output, as_json)

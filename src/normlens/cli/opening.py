@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from normlens.cli.terminal import waiting
 
 if TYPE_CHECKING:
     from normlens import Lens
+    from normlens.outline import Outline
 
 
 def open_lens(
@@ -23,12 +24,13 @@ def open_lens(
     revision: str | None = None,
     trust_remote_code: bool = False,
     task: str | None = None,
+    check: Callable[[Outline], None] | None = None,
 ) -> Lens:
     """Load a model, saying so on standard error.
 
     Parameters
     ----------
-    model, device, dtype, revision, trust_remote_code, task
+    model, device, dtype, revision, trust_remote_code, task, check
         As in :func:`normlens.load`.
 
     Returns
@@ -44,7 +46,13 @@ def open_lens(
         import normlens
 
         return normlens.load(
-            model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code, task=task
+            model,
+            device=device,
+            dtype=dtype,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            task=task,
+            check=check,
         )
 
 

@@ -30,6 +30,37 @@ class Scope(StrEnum):
     block = "block"
 
 
+class Split(StrEnum):
+    """How a product of two factors that both depend on the contributions is split."""
+
+    half = "half"
+    integrated = "integrated"
+    first = "first"
+    second = "second"
+
+
+class Reduction(StrEnum):
+    """What is kept of a layer's maps."""
+
+    categories = "categories"
+    sinks = "sinks"
+    edges = "edges"
+    mean = "mean"
+
+
+class LoadedAs(StrEnum):
+    """What a model is loaded as."""
+
+    base = "base"
+    causal_lm = "causal-lm"
+    masked_lm = "masked-lm"
+    seq2seq_lm = "seq2seq-lm"
+    sequence_classification = "sequence-classification"
+    token_classification = "token-classification"
+    question_answering = "question-answering"
+    image_classification = "image-classification"
+
+
 Model = Annotated[
     str,
     typer.Argument(
@@ -45,21 +76,16 @@ Text = Annotated[
 ]
 TextFile = Annotated[Path | None, typer.Option("-f", "--file", help="Read the text from a file.")]
 Target = Annotated[str | None, typer.Option("-t", "--target", help="Encoder-decoders: the text to decode.")]
-Layer = Annotated[int | None, typer.Option(help="Layer to show. Default: where weight and norm differ most.")]
-Head = Annotated[int | None, typer.Option(help="One head: α beside ‖α f(x)‖. Default: all heads together.")]
+Layer = Annotated[int | None, typer.Option(min=0, help="Layer to show. Default: where weight and norm differ most.")]
+Head = Annotated[int | None, typer.Option(min=0, help="One head: α beside ‖α f(x)‖. Default: all heads together.")]
 NormScope = Annotated[
     Scope, typer.Option(help="How far the norm follows the vectors; the feed-forward scopes take much longer.")
 ]
-Product = Annotated[
-    str,
-    typer.Option(help="Gated feed-forwards: how a product is split: half, integrated, first or second."),
-]
+Product = Annotated[Split, typer.Option(help="Gated feed-forwards: how a product is split.")]
 Words = Annotated[bool, typer.Option("--words", help="Merge sub-words into words.")]
-Generate = Annotated[int | None, typer.Option(help="Let a decoder continue by so many tokens first.")]
-Reduce = Annotated[
-    str | None, typer.Option(help="Long texts: keep categories, sinks, edges or mean instead of all maps.")
-]
-ChunkSize = Annotated[int | None, typer.Option(help="Long texts: so many targets at a time.")]
+Generate = Annotated[int | None, typer.Option(min=1, help="Let a decoder add this many tokens to the text first.")]
+Reduce = Annotated[Reduction | None, typer.Option(help="Long texts: what to keep instead of whole maps.")]
+ChunkSize = Annotated[int | None, typer.Option(min=1, help="Long texts: how many targets to compute at a time.")]
 ResultFile = Annotated[
     Path | None,
     typer.Option("-o", "--output", help="Write .nc, .html, .png, .svg, .pdf, .parquet or .json instead."),
@@ -95,11 +121,7 @@ AttributionFile = Annotated[
     Path | None, typer.Option("-o", "--output", help="Write .html, .png, .svg, .pdf, .json or .csv instead.")
 ]
 Task = Annotated[
-    str | None,
-    typer.Option(
-        help="Load it as causal-lm, masked-lm, sequence-classification, … Default: as the checkpoint says.",
-        rich_help_panel=_MODEL,
-    ),
+    LoadedAs | None, typer.Option(help="What to load it as. Default: as the checkpoint says.", rich_help_panel=_MODEL)
 ]
 Corpus = Annotated[
     Path,
@@ -109,7 +131,7 @@ Corpus = Annotated[
         show_default=False,
     ),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Read so many texts at most.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Read at most this many texts.")]
 FrequencyTable = Annotated[
     Path | None,
     typer.Option(metavar="TABLE", help="Lines of rank, count, token id. Default: counted in the corpus."),
@@ -136,5 +158,5 @@ Group = Annotated[
     str | None,
     typer.Option(help="One kind of attention only: encoder, decoder or cross. Default: all that the model has."),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Texts that run together. The numbers don't depend on it.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="How many texts run together; the numbers don't depend on it.")]
 Folder = Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where the report goes.")]

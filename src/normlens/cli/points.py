@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from normlens.cli.files import Lines
 from normlens.cli.terminal import counting
+from normlens.cli.texts import texts_of
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ def read_points(path: Path) -> np.ndarray:
 
 def counted_analyses(lens: Lens, file: Path, limit: int | None, batch_size: int) -> Iterator[Analysis]:
     """The analyses of a file's texts, with a bar; an error about a text says in which line it stands."""
-    pairs = lens.model.config.is_encoder_decoder
-    texts = Lines(file, limit, column=0 if pairs else None)
-    targets = Lines(file, limit, column=1) if pairs else None
+    texts, targets = texts_of(lens, file, limit)
     with counting("Analysing", None) as progress:
         try:
             for analysis in lens.stream(texts, targets, batch_size=batch_size, progress=False):

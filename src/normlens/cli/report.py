@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 from rich.markup import escape
@@ -14,9 +13,7 @@ from normlens.cli.files import Lines
 from normlens.cli.opening import open_lens
 from normlens.cli.outputs import check_folder
 from normlens.cli.terminal import results
-
-if TYPE_CHECKING:
-    from normlens import Lens
+from normlens.cli.texts import check_corpus, texts_of
 
 _HEADLINES = 3
 
@@ -52,21 +49,17 @@ def report(
     """
     check_folder(output, reads=[model, file, frequency], overwrite=overwrite)
     next(iter(Lines(file)), None)
-    lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
+    lens = open_lens(
+        model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
+        check=lambda outline: check_corpus(outline, file, group),
+    )  # fmt: skip
     from normlens.cli.corpus import measured, written
     from normlens.report import findings
 
-    texts, targets = _texts(lens, file, limit)
+    texts, targets = texts_of(lens, file, limit)
     corpus = measured(lens, texts, targets, frequency=frequency, group=group, batch_size=batch_size)
     numbers = written(corpus, output, f"What attention moves in {lens.name}", corpus=file.name)
     _print(lens.name, len(corpus), {kind: findings(of_kind) for kind, of_kind in numbers.items()}, output, as_json)
-
-
-def _texts(lens: Lens, file: Path, limit: int | None) -> tuple[Lines, Lines | None]:
-    """The texts of a file, and their targets if the model is an encoder–decoder."""
-    if lens.model.config.is_encoder_decoder:
-        return Lines(file, limit, column=0), Lines(file, limit, column=1)
-    return Lines(file, limit), None
 
 
 def _print(name: str, count: int, found: dict[str, list[str]], folder: Path, as_json: bool) -> None:

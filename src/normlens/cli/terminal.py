@@ -128,14 +128,23 @@ def waiting(what: str) -> Iterator[None]:
         console.print(escape(what), soft_wrap=True)
         yield
         return
-    with console.status(escape(what)):
+    with _spinner(console, escape(what)):
         yield
 
 
 @contextmanager
 def starting() -> Iterator[None]:
     """Turn a spinner while the libraries are imported; nothing where standard error is no terminal."""
-    with messages().status("Starting") if messages().is_terminal else nullcontext():
+    console = messages()
+    with _spinner(console, "Starting") if console.is_terminal else nullcontext():
+        yield
+
+
+@contextmanager
+def _spinner(console: Console, what: str) -> Iterator[None]:
+    """A spinner that is seen at once: its own thread may have to wait for an import."""
+    with console.status(what) as status:
+        status.update(spinner="dots")
         yield
 
 
