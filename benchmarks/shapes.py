@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PreTrainedModel
 
-from normlens.anatomy import SCOPES, Scope
 from normlens.lens import Lens
 from normlens.loading import LoadedModel
+from normlens.scopes import ATTENTION_SCOPES, AttentionScope
 
 _VOCABULARY = 1000
 
@@ -36,7 +36,7 @@ class Shape:
     heads: int
     width: int
     layers: int
-    scopes: tuple[Scope, ...]
+    scopes: tuple[AttentionScope, ...]
 
     def model(self, layers: int) -> PreTrainedModel:
         """The model with random weights, always the same ones."""
@@ -83,8 +83,10 @@ def _llama(layers: int) -> PreTrainedModel:
 
 
 SHAPES = {
-    "bert": Shape("BERT-base (d 768, 12 heads)", _bert, heads=12, width=768, layers=4, scopes=SCOPES),
-    "llama": Shape("Llama-like (d 2048, 32/8 heads)", _llama, heads=32, width=2048, layers=2, scopes=SCOPES[:2]),
+    "bert": Shape("BERT-base (d 768, 12 heads)", _bert, heads=12, width=768, layers=4, scopes=ATTENTION_SCOPES),
+    "llama": Shape(
+        "Llama-like (d 2048, 32/8 heads)", _llama, heads=32, width=2048, layers=2, scopes=ATTENTION_SCOPES[:2]
+    ),
 }
 
 

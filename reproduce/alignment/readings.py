@@ -20,8 +20,8 @@ from normlens.alignment import (
     joint_links,
     two_way,
 )
-from normlens.anatomy import SCOPES
 from normlens.errors import InvalidInput
+from normlens.scopes import ATTENTION_SCOPES
 from reproduce.alignment.eflomal import Statistical, as_gold, joined
 from reproduce.alignment.models import BALANCES, Cells, Gold, Opened
 
@@ -57,7 +57,7 @@ def mixtures(opened: Opened, one: Reading, both: Reading) -> dict[str, tuple[Rea
     layers = range(opened.extractor.layers)
     near = [layer for layer in layers if abs(layer - one.layer) <= 1]
     found = {"weight": (one.by("weight"),), "norm": (one,)}
-    for scope in SCOPES[1:]:
+    for scope in ATTENTION_SCOPES[1:]:
         reading = replace(one, scope=scope)
         try:
             opened.extractor.check([reading])

@@ -14,8 +14,8 @@ import pandas as pd
 import xarray as xr
 
 from normlens.errors import InvalidInput, NormLensError
-from normlens.measuring import AnyScope
 from normlens.saving import written_whole
+from normlens.scopes import Scope
 from normlens.words import groups as word_groups
 from normlens.words import merge_map, merge_sources, merge_targets, merged_labels
 
@@ -214,7 +214,7 @@ class Analysis:
         return text
 
     def plot(
-        self, layer: int = 0, head: int | None = None, *, group: str | None = None, scope: AnyScope = "attention"
+        self, layer: int = 0, head: int | None = None, *, group: str | None = None, scope: Scope = "attention"
     ) -> Figure:
         """Heat maps side by side: what the weights say, what attention moves.
 
@@ -225,7 +225,7 @@ class Analysis:
         group
             Which group; the first by default.
         scope
-            Scope of the norm.
+            AttentionScope of the norm.
         """
         from normlens.figures import heat_maps
 

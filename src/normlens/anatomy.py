@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,9 +19,7 @@ from normlens.capture import AttentionCall
 from normlens.errors import UnsupportedArchitecture
 from normlens.layers import LayerAnatomy, LayerCall
 from normlens.normform import NormForm
-
-Scope = Literal["attention", "residual", "layernorm"]
-SCOPES: tuple[Scope, ...] = ("attention", "residual", "layernorm")
+from normlens.scopes import ATTENTION_SCOPES, AttentionScope
 
 
 @dataclass(frozen=True)
@@ -105,13 +102,13 @@ class Block:
     layer: LayerCall | None = None
     candidates: dict[int, Tensor] = field(default_factory=dict)
 
-    def reached(self) -> tuple[Scope, ...]:
+    def reached(self) -> tuple[AttentionScope, ...]:
         """The scopes that the trace covers so far."""
         if self.projected is None:
             return ()
         if self.summed is None:
             return ("attention",)
-        return SCOPES if self.outer_norm is not None and not self.sum_used_elsewhere else SCOPES[:2]
+        return ATTENTION_SCOPES if self.outer_norm is not None and not self.sum_used_elsewhere else ATTENTION_SCOPES[:2]
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,7 @@ class BlockAnatomy:
     occurrence: int
     group: str
     family: str
-    scopes: tuple[Scope, ...]
+    scopes: tuple[AttentionScope, ...]
     obstacle: str
     targets: int
     sources: int

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from normlens.anatomy import AppliedNorm, Block, Scope, Step, working_precision
+from normlens.anatomy import AppliedNorm, Block, Step, working_precision
 from normlens.norms import gated_norms, split_projection, vector_norms
 from normlens.quadratic import quadratic_norms, source_forms
+from normlens.scopes import AttentionScope
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Carried:
         return Carried(self.projection * step, self.scale, self.bias * step)
 
 
-def carried_to(block: Block, scopes: tuple[Scope, ...]) -> dict[Scope, Carried]:
+def carried_to(block: Block, scopes: tuple[AttentionScope, ...]) -> dict[AttentionScope, Carried]:
     """The contributions of a block at each of the scopes."""
     assert block.projection is not None
     bias = block.bias if block.bias is not None else block.projection.new_zeros(block.projection.shape[-1])
@@ -40,7 +41,7 @@ def carried_to(block: Block, scopes: tuple[Scope, ...]) -> dict[Scope, Carried]:
         form = block.head_norm.form
         shift = form.shift @ block.projection
         at = Carried(form.fold_before(block.projection), block.head_norm.scale, bias + shift)
-    carried: dict[Scope, Carried] = {"attention": at}
+    carried: dict[AttentionScope, Carried] = {"attention": at}
     if "residual" in scopes:
         for step in block.steps:
             at = at.through(step)
@@ -51,7 +52,7 @@ def carried_to(block: Block, scopes: tuple[Scope, ...]) -> dict[Scope, Carried]:
     return carried
 
 
-def heads_of(block: Block, carried: dict[Scope, Carried]) -> Heads:
+def heads_of(block: Block, carried: dict[AttentionScope, Carried]) -> Heads:
     """What the heads of a block move, with or without a gate behind them."""
     return Heads.of(block, carried) if block.gate is None else GatedHeads.of(block, carried)
 
@@ -62,13 +63,13 @@ class Heads:
 
     value: Float[Tensor, "batch kv_head source head_dim"]
     projections: list[Float[Tensor, "inner d"]]
-    which: dict[Scope, int]
+    which: dict[AttentionScope, int]
     grams: list[Float[Tensor, "batch source head head2"]]
     whole_own: Float[Tensor, "batch target d"] | None = None
     normed_heads: bool = False
 
     @classmethod
-    def of(cls, block: Block, carried: dict[Scope, Carried]) -> Heads:
+    def of(cls, block: Block, carried: dict[AttentionScope, Carried]) -> Heads:
         """Gram matrices of a block's head vectors, for every projection among its scopes."""
         value, heads = working_precision(block.call.value), block.call.output.shape[2]
         projections, which = _distinct(carried)
@@ -94,7 +95,7 @@ class Heads:
         found = vector_norms(self.grams[0])
         return torch.full_like(found, torch.nan) if self.normed_heads else found
 
-    def norms(self, weights: Tensor, part: slice) -> dict[Scope, Float[Tensor, "batch target source"]]:
+    def norms(self, weights: Tensor, part: slice) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
         """‖Σ_h α f(x)‖ for the targets of ``part``, but for what scales row i."""
 
         def vectors_of(batch: int, source: int, which: int) -> Float[Tensor, "head d"]:
@@ -125,7 +126,7 @@ class GatedHeads(Heads):
     gate: Float[Tensor, "batch target inner"] = field(kw_only=True)
 
     @classmethod
-    def of(cls, block: Block, carried: dict[Scope, Carried]) -> GatedHeads:
+    def of(cls, block: Block, carried: dict[AttentionScope, Carried]) -> GatedHeads:
         """The value vectors of a block, one per query head, with its gate."""
         assert block.gate is not None
         value, heads = working_precision(block.call.value), block.call.output.shape[2]
@@ -135,7 +136,7 @@ class GatedHeads(Heads):
         """NaN: behind a gate there is no f that belongs to the source alone."""
         return self.value.new_full(self.value.shape[:3], torch.nan)
 
-    def norms(self, weights: Tensor, part: slice) -> dict[Scope, Float[Tensor, "batch target source"]]:
+    def norms(self, weights: Tensor, part: slice) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
         """The same norms as without a gate, from the vectors themselves."""
         norms = gated_norms(weights, self.value, self.gate[:, part], self.projections)
         return {scope: norms[i].clone() for scope, i in self.which.items()}
@@ -150,7 +151,7 @@ class GatedHeads(Heads):
         return super().mixed(weights, part) * self.gate[:, part]
 
 
-def _distinct(carried: dict[Scope, Carried]) -> tuple[list[Tensor], dict[Scope, int]]:
+def _distinct(carried: dict[AttentionScope, Carried]) -> tuple[list[Tensor], dict[AttentionScope, int]]:
     """The different projections among the scopes, and which one each scope uses."""
     distinct: list[Tensor] = []
     for at in carried.values():

@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from normlens.anatomy import AppliedNorm, Block, Scope, working_precision
+from normlens.anatomy import AppliedNorm, Block, working_precision
 from normlens.carrying import Carried, carried_to
 from normlens.norms import split_projection
+from normlens.scopes import ATTENTION_SCOPES, AttentionScope
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,12 @@ class Contributions:
     """
 
     block: Block
-    scope: Scope
+    scope: AttentionScope
 
     @cached_property
     def carried(self) -> Carried:
         """The affine map from value vectors to the scope."""
-        order: tuple[Scope, ...] = ("attention", "residual", "layernorm")
+        order = ATTENTION_SCOPES
         return carried_to(self.block, order[: order.index(self.scope) + 1])[self.scope]
 
     def vectors(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
-BlockScope = Literal["feedforward", "feedforward_residual", "block"]
-BLOCK_SCOPES: tuple[BlockScope, ...] = ("feedforward", "feedforward_residual", "block")
-"""Behind the attention block: the feed-forward's output, its sum with the residual stream, the whole block's output."""
+from normlens.scopes import BlockScope
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class LayerAnatomy:
         Which of the layer's operations, counted from zero, gives the vectors with which the attention block ends (its
         last scope); None if ``own`` returns them.
     scopes
-        Those of :data:`BLOCK_SCOPES` that exist.
+        Those of :data:`normlens.scopes.BLOCK_SCOPES` that exist.
     """
 
     path: str

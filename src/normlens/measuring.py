@@ -14,15 +14,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from normlens.anatomy import SCOPES, Block, Scope, working_precision
+from normlens.anatomy import Block, working_precision
 from normlens.carrying import Carried, Heads, carried_to, heads_of
 from normlens.errors import ConservationError
 from normlens.following.pushing import Pushed
-from normlens.layers import BLOCK_SCOPES, BlockScope
 from normlens.rows import measure_rows
+from normlens.scopes import AttentionScope, Scope
 
-AnyScope = Scope | BlockScope
-ALL_SCOPES: tuple[AnyScope, ...] = (*SCOPES, *BLOCK_SCOPES)
 Push = Callable[[Float[Tensor, "batch head target source"], slice, int | None], Pushed]
 """Takes α of some targets, which ones they are, and the chunk size; see :meth:`normlens.following.pushing.Pusher.push`."""
 
@@ -57,17 +55,17 @@ class Measures:
     start: int
     weight: Float[Tensor, "batch head target source"]
     vector_norm: Float[Tensor, "batch head source"]
-    norm: dict[AnyScope, Float[Tensor, "batch target source"]]
-    own: dict[AnyScope, Float[Tensor, "batch target"]] = field(default_factory=dict)
-    mixing_ratio: dict[AnyScope, Float[Tensor, "batch target"]] = field(default_factory=dict)
-    mixing_ratio_weight: dict[AnyScope, Float[Tensor, "batch target"]] = field(default_factory=dict)
-    conservation_error: dict[AnyScope, Float[Tensor, "batch target"]] = field(default_factory=dict)
+    norm: dict[Scope, Float[Tensor, "batch target source"]]
+    own: dict[Scope, Float[Tensor, "batch target"]] = field(default_factory=dict)
+    mixing_ratio: dict[Scope, Float[Tensor, "batch target"]] = field(default_factory=dict)
+    mixing_ratio_weight: dict[Scope, Float[Tensor, "batch target"]] = field(default_factory=dict)
+    conservation_error: dict[Scope, Float[Tensor, "batch target"]] = field(default_factory=dict)
     sink_weight: Float[Tensor, "batch head target"] | None = None
 
 
 def measure(
     block: Block,
-    scopes: tuple[Scope, ...],
+    scopes: tuple[AttentionScope, ...],
     chunk_size: int | None = None,
     sinks: bool = False,
     push: Push | None = None,
@@ -113,7 +111,7 @@ def _further(measures: Measures, pushed: Pushed, block: Block) -> Measures:
     )
 
 
-def _joined(*parts: Mapping[Any, Tensor]) -> dict[AnyScope, Tensor]:
+def _joined(*parts: Mapping[Any, Tensor]) -> dict[Scope, Tensor]:
     """What is known per scope, in one dictionary."""
     return {scope: x for part in parts for scope, x in part.items()}
 
@@ -153,20 +151,20 @@ class _Rows:
     """Some targets of a block, with everything needed to measure them."""
 
     block: Block
-    carried: dict[Scope, Carried]
+    carried: dict[AttentionScope, Carried]
     moved: Heads
     part: slice
 
     def measures(self, sinks: bool) -> Measures:
         block, part = self.block, self.part
         weights = working_precision(block.call.rows(part.start, part.stop))
-        norm: dict[AnyScope, Tensor] = _joined(self._norms(weights))
+        norm: dict[Scope, Tensor] = _joined(self._norms(weights))
         missing = 1 - weights.sum(-1)
         diagonal = None if block.cross else weights.diagonal(offset=part.start, dim1=-2, dim2=-1)
         kept = None if diagonal is None else self.moved.own(diagonal.transpose(1, 2), part)
         rows = measure_rows(block, self.carried, self.moved.mixed(weights, part), kept, part)
-        own: dict[AnyScope, Tensor] = {scope: x for scope, x in rows.own.items() if scope != "attention"}
-        away: dict[AnyScope, Tensor] = {}
+        own: dict[Scope, Tensor] = {scope: x for scope, x in rows.own.items() if scope != "attention"}
+        away: dict[Scope, Tensor] = {}
         if diagonal is not None:
             for scope, x in own.items():
                 norm[scope].diagonal(offset=part.start, dim1=-2, dim2=-1).copy_(x)
@@ -178,7 +176,7 @@ class _Rows:
             _joined(rows.mixing_ratio), away, _joined(rows.conservation_error), missing if sinks else None,
         )  # fmt: skip
 
-    def _norms(self, weights: Tensor) -> dict[Scope, Float[Tensor, "batch target source"]]:
+    def _norms(self, weights: Tensor) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
         """The norms with what scales row i; scopes with the same projection get a tensor each."""
         norms = self.moved.norms(weights, self.part)
         of = {scope: id(x) for scope, x in norms.items()}

@@ -12,14 +12,14 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from normlens.anatomy import SCOPES, BlockAnatomy
+from normlens.anatomy import BlockAnatomy
 from normlens.batching import is_ragged
 from normlens.encoding import Tokens
 from normlens.errors import AnotherWay, InvalidInput, UnsupportedArchitecture
 from normlens.examples import Example
-from normlens.layers import BLOCK_SCOPES
 from normlens.layout import Layout
-from normlens.measuring import ALL_SCOPES, AnyScope, Measures
+from normlens.measuring import Measures
+from normlens.scopes import ATTENTION_SCOPES, NORM_VARIABLES, OWN_VARIABLES, SCOPES, Scope, norm_variable, own_variable
 
 Reduction = Callable[[xr.Dataset], xr.Dataset]
 """Takes one layer's maps for some targets, gives something smaller that still has the dimension ``target``."""
@@ -59,7 +59,7 @@ class Recorder:
         examples: Sequence[Example],
         padding: str = "right",
         reduction: Reduction | None = None,
-        scopes: Sequence[AnyScope] = SCOPES,
+        scopes: Sequence[Scope] = ATTENTION_SCOPES,
     ) -> None:
         self._layout, self._examples, self._padding, self._reduction = layout, examples, padding, reduction
         self._scopes = scopes
@@ -201,7 +201,7 @@ class Recorder:
             data = data.assign_coords(layer=np.arange(len(blocks)))
         data = data.assign_coords(layer_path=("layer", [b.path for b in blocks]))
         data.attrs.update(kind=blocks[0].group, family=", ".join(dict.fromkeys(b.family for b in blocks)))
-        if len(self._scopes) > len(SCOPES) and any(b.beyond for b in blocks):
+        if len(self._scopes) > len(ATTENTION_SCOPES) and any(b.beyond for b in blocks):
             data.attrs["absent"] = next(b.beyond for b in blocks if b.beyond)
         return data
 
@@ -244,13 +244,8 @@ class Recorder:
 _DIMS: dict[str, tuple[str, ...]] = {
     "weight": ("head", "target", "source"),
     "vector_norm": ("head", "source"),
-    "norm": ("target", "source"),
-    "norm_residual": ("target", "source"),
-    "norm_layernorm": ("target", "source"),
-    **{f"norm_{scope}": ("target", "source") for scope in BLOCK_SCOPES},
-    "own_residual": ("target",),
-    "own_layernorm": ("target",),
-    **{f"own_{scope}": ("target",) for scope in BLOCK_SCOPES},
+    **dict.fromkeys(NORM_VARIABLES, ("target", "source")),
+    **dict.fromkeys(OWN_VARIABLES, ("target",)),
     "sink_weight": ("head", "target"),
     "mixing_ratio": ("target",),
     "mixing_ratio_weight": ("target",),
@@ -265,12 +260,11 @@ def _cut(measures: Measures, text: int, targets: slice, sources: slice) -> dict[
         "weight": measures.weight[text, :, targets, sources],
         "vector_norm": measures.vector_norm[text, :, sources],
     }
-    for scope in ALL_SCOPES:
-        suffix = "" if scope == "attention" else f"_{scope}"
+    for scope in SCOPES:
         if scope in measures.norm:
-            found[f"norm{suffix}"] = measures.norm[scope][text, targets, sources]
+            found[norm_variable(scope)] = measures.norm[scope][text, targets, sources]
         if scope in measures.own:
-            found[f"own{suffix}"] = measures.own[scope][text, targets]
+            found[own_variable(scope)] = measures.own[scope][text, targets]
         for name in _PER_SCOPE:
             values = getattr(measures, name)
             if scope in values:

@@ -12,10 +12,10 @@ import numpy as np
 import xarray as xr
 
 from normlens.errors import InvalidInput
-from normlens.layers import BLOCK_SCOPES
+from normlens.scopes import NORM_VARIABLES
 from normlens.words import sources_by_category
 
-_MAPS = ("weight", "norm", "norm_residual", "norm_layernorm", *(f"norm_{scope}" for scope in BLOCK_SCOPES))
+_MAPS = ("weight", *NORM_VARIABLES)
 _EDGES = 10
 
 
@@ -57,9 +57,10 @@ def first_token(data: xr.Dataset) -> xr.Dataset:
 
 
 def strongest_edges(data: xr.Dataset) -> xr.Dataset:
-    """The ten strongest sources of each target by norm and by mean weight, ``(target, rank)``: position and size."""
+    """The ten strongest sources of each target by mean weight and by every norm, ``(target, rank)``: position and size."""
     result = _per_target(data)
-    for name, values in {"weight": data["weight"].mean("head"), "norm": data["norm"]}.items():
+    norms = {name: data[name] for name in NORM_VARIABLES if name in data}
+    for name, values in {"weight": data["weight"].mean("head"), **norms}.items():
         order = np.argsort(-values.values, axis=-1, kind="stable")[:, :_EDGES]
         result[f"{name}_edge_source"] = (("target", "rank"), order)
         result[f"{name}_edge"] = (("target", "rank"), np.take_along_axis(values.values, order, axis=-1))

@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from normlens.anatomy import AppliedNorm, Block, Scope, Step
+from normlens.anatomy import AppliedNorm, Block, Step
 from normlens.carrying import Carried
 from normlens.norms import conservation_error, mixing_ratio
+from normlens.scopes import AttentionScope
 
 _ROWS = 128
 
@@ -32,14 +33,14 @@ class RowMeasures:
         As in :mod:`normlens.norms`.
     """
 
-    own: dict[Scope, Float[Tensor, "batch target"]]
-    mixing_ratio: dict[Scope, Float[Tensor, "batch target"]]
-    conservation_error: dict[Scope, Float[Tensor, "batch target"]]
+    own: dict[AttentionScope, Float[Tensor, "batch target"]]
+    mixing_ratio: dict[AttentionScope, Float[Tensor, "batch target"]]
+    conservation_error: dict[AttentionScope, Float[Tensor, "batch target"]]
 
 
 def measure_rows(
     block: Block,
-    carried: dict[Scope, Carried],
+    carried: dict[AttentionScope, Carried],
     mixed: Float[Tensor, "batch target inner"],
     kept: Float[Tensor, "batch target d"] | None,
     part: slice,
@@ -76,7 +77,7 @@ class _Few:
     """Some targets of one text."""
 
     block: Block
-    carried: dict[Scope, Carried]
+    carried: dict[AttentionScope, Carried]
     text: slice
     part: slice
 

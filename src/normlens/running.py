@@ -9,19 +9,20 @@ from typing import Any
 import torch
 import xarray as xr
 
-from normlens.anatomy import SCOPES, Block, BlockAnatomy, has_sinks
+from normlens.anatomy import Block, BlockAnatomy, has_sinks
 from normlens.batching import is_ragged, length
 from normlens.errors import AnotherWay, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example
 from normlens.following.pushing import pushing
 from normlens.frozen.call import Product
 from normlens.inspection import Inspector, kind_of
-from normlens.measuring import ALL_SCOPES, TOLERANCE, Push, check_conservation, measure
+from normlens.measuring import TOLERANCE, Push, check_conservation, measure
 from normlens.memory import memory_explained
 from normlens.positions import reads_padding
 from normlens.precision import full_precision
 from normlens.recording import Recorder, Reduction
 from normlens.reducing import first_token
+from normlens.scopes import ATTENTION_SCOPES, SCOPES
 from normlens.tracing import Tracer, unfinished
 from normlens.tracing.layers import LayerTracer
 from normlens.turns import exclusive
@@ -115,7 +116,7 @@ class Runner:
     ) -> list[dict[str, xr.Dataset]]:
         inspected = self.inspector.known(batch[0], layers=product is not None)
         body, layout = self.inspector.body, inspected.layout
-        recorder = Recorder(layout, batch, padding, reduction, ALL_SCOPES if product else SCOPES)
+        recorder = Recorder(layout, batch, padding, reduction, SCOPES if product else ATTENTION_SCOPES)
 
         def known(block: Block) -> BlockAnatomy:
             return layout.anatomy(block.path, block.occurrence)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from normlens.anatomy import AppliedNorm, Block, Scope, working_precision
+from normlens.anatomy import AppliedNorm, Block, working_precision
 from normlens.errors import ConservationError
 from normlens.measuring import TOLERANCE, measure
+from normlens.scopes import AttentionScope
 
 
-def verify_pairs(block: Block, scopes: tuple[Scope, ...], dtype: torch.dtype, pairs: int = 8) -> float:
+def verify_pairs(block: Block, scopes: tuple[AttentionScope, ...], dtype: torch.dtype, pairs: int = 8) -> float:
     """Compare measured norms with explicit vectors on random pairs of one block.
 
     Parameters
@@ -59,7 +60,7 @@ def verify_pairs(block: Block, scopes: tuple[Scope, ...], dtype: torch.dtype, pa
     return worst
 
 
-def explicit_vector(block: Block, scope: Scope, batch: int, target: int, source: int) -> Tensor:
+def explicit_vector(block: Block, scope: AttentionScope, batch: int, target: int, source: int) -> Tensor:
     """The contribution c_ij itself, ``(d,)``, head by head and step by step."""
     assert block.projection is not None
     value = working_precision(block.call.value)[batch, :, source]

@@ -15,7 +15,6 @@ from normlens.alignment.pieces import Cutter, Pieces, set_languages, split_words
 from normlens.alignment.reading import CrossReader
 from normlens.alignment.soft import SoftAlignment, averaged
 from normlens.alignment.ways import Reading
-from normlens.anatomy import SCOPES, Scope
 from normlens.encoding import Tokens
 from normlens.errors import InvalidInput
 from normlens.example_maker import ExampleMaker
@@ -24,6 +23,7 @@ from normlens.lengths import check_length
 from normlens.lens import Lens
 from normlens.loading import LoadedModel
 from normlens.precision import double
+from normlens.scopes import ATTENTION_SCOPES, AttentionScope
 
 _BATCHES_AT_ONCE = 16  # sorted by length together
 _NUMBERS_AT_ONCE = 8_000_000  # of weights of one batch and layer: 32 MB
@@ -196,7 +196,7 @@ class Extractor:
     def _read(self, batch: Sequence[Pair], readings: Sequence[Reading]) -> list[tuple[SoftAlignment, ...]]:
         parts = list(dict.fromkeys(part for reading in readings for part in reading.parts))
         layers = sorted({part.layer for part in parts})
-        reach = max((part.reach for part in parts), key=SCOPES.index)
+        reach = max((part.reach for part in parts), key=ATTENTION_SCOPES.index)
         runs = self._reader.measured([pair.example for pair in batch], layers, reach)
         values = [[part.of(run[layers.index(part.layer)]).float().cpu().numpy() for part in parts] for run in runs]
         rows = [[x[0] for x in run] for run in values] if len(runs) > 1 else list(zip(*values[0], strict=True))
@@ -244,7 +244,7 @@ class Extractor:
 
 
 def every_reading(
-    extractor: Extractor, *, heads: bool = False, scopes: Sequence[Scope] = ("attention",)
+    extractor: Extractor, *, heads: bool = False, scopes: Sequence[AttentionScope] = ("attention",)
 ) -> list[Reading]:
     """All ways to read a model: each layer, by weight and by norm, AWI and AWO.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from normlens.anatomy import SCOPES, Block, BlockAnatomy, Scope
+from normlens.anatomy import Block, BlockAnatomy
 from normlens.capture import AttentionCall
 from normlens.errors import AnotherWay, InvalidInput, UnsupportedArchitecture
 from normlens.examples import Example
@@ -22,6 +22,7 @@ from normlens.layout import Layout
 from normlens.measuring import Measures, check_conservation, measure
 from normlens.precision import full_precision
 from normlens.running import Runner
+from normlens.scopes import ATTENTION_SCOPES, AttentionScope
 from normlens.tracing import Tracer
 
 
@@ -81,14 +82,14 @@ class CrossReader:
         """
         return len(self._cross(self._inspector.known(example).layout))
 
-    def scopes(self, example: Example, layer: int) -> tuple[Scope, ...]:
+    def scopes(self, example: Example, layer: int) -> tuple[AttentionScope, ...]:
         """The scopes that a layer's cross-attention has."""
         layout = self._inspector.known(example).layout
         return layout.groups[self._name(layout)][layer].scopes
 
     @full_precision()
     def measured(
-        self, batch: Sequence[Example], layers: Sequence[int], scope: Scope = "attention"
+        self, batch: Sequence[Example], layers: Sequence[int], scope: AttentionScope = "attention"
     ) -> list[tuple[Measures, ...]]:
         """Weights and norms of some layers, for a batch of sentence pairs.
 
@@ -111,11 +112,11 @@ class CrossReader:
             return [run for example in batch for run in self.measured([example], layers, scope)]
         return [self._inspector.again_if_changed(lambda: self._measured(batch, layers, scope))]
 
-    def _measured(self, batch: Sequence[Example], layers: Sequence[int], scope: Scope) -> tuple[Measures, ...]:
+    def _measured(self, batch: Sequence[Example], layers: Sequence[int], scope: AttentionScope) -> tuple[Measures, ...]:
         known = self._inspector.known(batch[0])
         blocks = self._cross(known.layout)
         wanted = {(blocks[layer].path, blocks[layer].occurrence): layer for layer in layers}
-        scopes = {key: blocks[layer].scopes[: SCOPES.index(scope) + 1] for key, layer in wanted.items()}
+        scopes = {key: blocks[layer].scopes[: ATTENTION_SCOPES.index(scope) + 1] for key, layer in wanted.items()}
         found: dict[int, Measures] = {}
         valid = self._valid(batch)
 

@@ -8,9 +8,9 @@ from typing import Literal
 from torch import Tensor
 
 from normlens.alignment.maps import SETTINGS, Setting
-from normlens.anatomy import SCOPES, Scope
 from normlens.errors import InvalidInput
 from normlens.measuring import Measures
+from normlens.scopes import ATTENTION_SCOPES, AttentionScope
 
 Measure = Literal["weight", "norm"]
 
@@ -37,13 +37,13 @@ class Reading:
 
     layer: int
     measure: Measure = "norm"
-    scope: Scope = "attention"
+    scope: AttentionScope = "attention"
     setting: Setting = "awi"
     head: int | None = None
     beside: Reading | None = None
 
     def __post_init__(self) -> None:
-        for name, known in (("measure", ("weight", "norm")), ("scope", SCOPES), ("setting", SETTINGS)):
+        for name, known in (("measure", ("weight", "norm")), ("scope", ATTENTION_SCOPES), ("setting", SETTINGS)):
             if getattr(self, name) not in known:
                 raise InvalidInput(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}.")
         if self.head is not None and self.measure == "norm" and self.scope != "attention":
@@ -61,7 +61,7 @@ class Reading:
 
     def by(self, measure: Measure) -> Reading:
         """The same by weight or by norm."""
-        scope: Scope = "attention" if measure == "weight" else self.scope
+        scope: AttentionScope = "attention" if measure == "weight" else self.scope
         return replace(self, measure=measure, scope=scope, beside=self.beside and self.beside.by(measure))
 
     def at(self, layer: int, beside: int | None = None) -> Reading:
@@ -75,7 +75,7 @@ class Reading:
         return " beside ".join(str(part.layer) for part in self.parts)
 
     @property
-    def reach(self) -> Scope:
+    def reach(self) -> AttentionScope:
         """The scope that has to be measured."""
         return self.scope if self.measure == "norm" else "attention"
 

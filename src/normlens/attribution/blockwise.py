@@ -10,20 +10,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from normlens.anatomy import Scope
 from normlens.attribution.maps import Maps
 from normlens.attribution.subject import Subject
 from normlens.attribution.visiting import BlockVectors
 from normlens.errors import ConservationError, UnsupportedArchitecture
 from normlens.measuring import TOLERANCE
 from normlens.norms import conservation_error
+from normlens.scopes import AttentionScope
 
 Measure = Callable[[Tensor, Tensor, Tensor, slice], tuple[Tensor, Tensor]]
 """Takes contributions ``(batch, target, source, d)``, own vectors and the block's output ``(batch, target, d)`` of some
 targets, and which; gives what counts of each source ``(batch, target, source)`` and of own vectors ``(batch, target)``."""
 
 
-def last_scope(subject: Subject) -> Scope:
+def last_scope(subject: Subject) -> AttentionScope:
     """The last scope of all attention blocks: behind the residual sum, and behind its norm where one follows.
 
     Raises

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import get_args
 
 import numpy as np
 import xarray as xr
@@ -23,10 +22,10 @@ from normlens.attribution.rolling import rows_to_one, with_own, with_residual
 from normlens.attribution.rollout import residual_share
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput, UnsupportedArchitecture
-from normlens.layers import BlockScope
+from normlens.scopes import BLOCK_SCOPES, SCOPES, norm_variable, own_variable
 
 NAMES = {"encoder": "N-Enc", "attention": "N", "residual": "N-Res", "layernorm": "N-ResLN"} | {
-    scope: f"norms at scope {scope}" for scope in get_args(BlockScope)
+    scope: f"norms at scope {scope}" for scope in BLOCK_SCOPES
 }
 """What the papers call the norms at each scope; those behind the feed-forward have no name."""
 
@@ -83,7 +82,7 @@ def _norms(subject: Subject, request: Request) -> list[Maps]:
     scope = str(request.scope)
     if scope == "encoder":
         return encoder_norms(subject, request.chunk_size)
-    beyond = scope in get_args(BlockScope)
+    beyond = scope in BLOCK_SCOPES
     trees = subject.runner.run(subject.examples, product=request.product) if beyond else subject.trees
     return [_of_tree(tree, scope) for tree in trees]
 
@@ -97,20 +96,16 @@ def _of_tree(tree: Mapping[str, xr.Dataset], scope: str) -> Maps:
             at = next((s for s in ("layernorm", "residual") if _has(data, s)), scope)
         if not _has(data, at):
             raise UnsupportedArchitecture(_refusal(tree, name, scope))
-        groups[name] = data[_variable(at)].values.astype(np.float64)
+        groups[name] = data[norm_variable(at)].values.astype(np.float64)
         errors.append(float(data["conservation_error"].sel(scope=at).max()))
         if name == "cross":
-            kept = f"own_{scope}"
+            kept = own_variable(scope)
             own = data[kept].values.astype(np.float64) if kept in data else np.zeros(groups[name].shape[:2])
     return Maps(groups, {name: list(data["layer_path"].values) for name, data in tree.items()}, own, max(errors))
 
 
-def _variable(scope: str) -> str:
-    return "norm" if scope == "attention" else f"norm_{scope}"
-
-
 def _has(data: xr.Dataset, scope: str) -> bool:
-    return _variable(scope) in data and not bool(data[_variable(scope)].isnull().any())
+    return norm_variable(scope) in data and not bool(data[norm_variable(scope)].isnull().any())
 
 
 def _refusal(tree: Mapping[str, xr.Dataset], name: str, scope: str) -> str:
@@ -125,7 +120,7 @@ METHOD = Method(
     name="norm_rollout",
     meaning="Norms of the vectors that attention moves, rows divided by their sums, multiplied over layers.",
     source="Kobayashi et al. 2020, 2021; Modarressi et al. 2022 (GlobEnc: scope encoder)",
-    scopes=("encoder", "attention", "residual", "layernorm", "feedforward", "feedforward_residual", "block"),
+    scopes=("encoder", *SCOPES),
     targets="none",
     signed=False,
     exact=False,

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
-from normlens.anatomy import Scope
 from normlens.attribution.padding import Together
 from normlens.attribution.visiting import Visit, visit_blocks
 from normlens.encoding import Tokens
@@ -25,6 +24,7 @@ from normlens.frozen.settings import plain_settings
 from normlens.hooks import entered_and_left
 from normlens.inspection import Inspector
 from normlens.running import Runner
+from normlens.scopes import AttentionScope
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Subject:
         example = self.examples[text]
         return example.source if example.target is None else example.target
 
-    def visit(self, scope: Scope, visit: Visit) -> None:
+    def visit(self, scope: AttentionScope, visit: Visit) -> None:
         """Show every attention block's contribution vectors at a scope, one block at a time.
 
         See :func:`normlens.attribution.visiting.visit_blocks`.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from normlens.anatomy import Block, BlockAnatomy, Scope
+from normlens.anatomy import Block, BlockAnatomy
 from normlens.contributions import Contributions
 from normlens.examples import Example
 from normlens.inspection import Inspector
+from normlens.scopes import AttentionScope
 from normlens.tracing import Tracer
 
 
@@ -32,7 +33,7 @@ class BlockVectors(Contributions):
 Visit = Callable[[BlockVectors], None]
 
 
-def visit_blocks(inspector: Inspector, batch: Sequence[Example], scope: Scope, visit: Visit) -> None:
+def visit_blocks(inspector: Inspector, batch: Sequence[Example], scope: AttentionScope, visit: Visit) -> None:
     """Run a batch, padded on the right, and call ``visit`` for every attention block when it has ended.
 
     Parameters
@@ -54,7 +55,7 @@ def visit_blocks(inspector: Inspector, batch: Sequence[Example], scope: Scope, v
     inspector.again_if_changed(lambda: _visit(inspector, batch, scope, visit))
 
 
-def _visit(inspector: Inspector, batch: Sequence[Example], scope: Scope, visit: Visit) -> None:
+def _visit(inspector: Inspector, batch: Sequence[Example], scope: AttentionScope, visit: Visit) -> None:
     inspector.require_scope(batch[0], scope)
     known = inspector.known(batch[0])
 

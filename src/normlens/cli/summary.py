@@ -12,15 +12,10 @@ from numpy.typing import NDArray
 
 from normlens.cli.terminal import percent, printable
 from normlens.errors import InvalidInput
+from normlens.scopes import SCOPES, norm_variable
 
 if TYPE_CHECKING:
     from normlens.analysis import Group
-
-NORMS = {
-    "attention": "norm", "residual": "norm_residual", "layernorm": "norm_layernorm", "feedforward": "norm_feedforward",
-    "feedforward_residual": "norm_feedforward_residual", "block": "norm_block",
-}  # fmt: skip
-"""The variable that holds the norm of each scope."""
 
 Ranked = tuple[NDArray[np.integer], NDArray[np.floating], Callable[[float], str]]
 """Positions of the sources of each target, the strongest first; how strong; and how that is written."""
@@ -70,8 +65,8 @@ def check_choice(group: Group, layer: int | None, head: int | None, scope: str) 
             f"One head has scope attention only, not {scope}: what comes later belongs to all heads together. Leave out "
             "--head or --scope."
         )
-    if not any(str(name).startswith(NORMS[scope]) for name in group.data.data_vars):
-        scopes = [name for name, variable in NORMS.items() if variable in group.data]
+    if not any(str(name).startswith(norm_variable(scope)) for name in group.data.data_vars):
+        scopes = [name for name in SCOPES if norm_variable(name) in group.data]
         if not scopes:
             raise InvalidInput(f"This analysis keeps no norm of scope {scope} that could be shown. Leave out --scope.")
         raise InvalidInput(f"This model has no scope {scope}; it has {', '.join(scopes)}. Choose one of these.")
@@ -96,7 +91,7 @@ def shares(group: Group, scope: str = "attention", head: int | None = None) -> x
         categories. A special first token is counted in both of its categories.
     """
     data = group.data
-    variable = NORMS[scope]
+    variable = norm_variable(scope)
     if "weight_sum" in data:
         parts = _of_measures(data["weight_sum"].mean("head"), data[f"{variable}_sum"], "target")
         total = _totals(data, variable) + _elsewhere(data, scope)
@@ -152,7 +147,7 @@ def strongest(
     tokens = _readable(data["source_token"]) if "source_token" in data.coords else targets
     if "norm_edge" in data:
         ranked = _kept_edges(data.sel(layer=layer))
-    elif {"target", "source"} <= set(data[NORMS[scope]].dims if NORMS[scope] in data else ()):
+    elif {"target", "source"} <= set(data[norm_variable(scope)].dims if norm_variable(scope) in data else ()):
         ranked = _ranked(group, layer, scope, head)
     else:
         return []
@@ -201,7 +196,7 @@ def _maps(group: Group, scope: str, head: int | None) -> tuple[xr.DataArray, xr.
     if head is not None:
         return group.weight.sel(head=head), group.weighted_norm.sel(head=head)
     weight = group.data["weight_mean"] if "weight_mean" in group.data else group.weight.mean("head")
-    return weight, group.data[NORMS[scope]]
+    return weight, group.data[norm_variable(scope)]
 
 
 def _by_category(given: xr.DataArray, data: xr.Dataset) -> xr.DataArray:

@@ -1,7 +1,5 @@
 """Heat maps of one layer: the weights beside the norms."""
 
-from typing import Literal
-
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -21,27 +19,9 @@ from normlens.figures.style import (
     shortened,
 )
 from normlens.figures.wrapping import text_width
+from normlens.scopes import SCOPES, TEXTS, Scope, norm_variable
 
-Scope = Literal["attention", "residual", "layernorm", "feedforward", "feedforward_residual", "block"]
-
-_TITLES = {
-    "attention": MEASURE_TITLES["norm"],
-    "residual": "what attention and residual bring",
-    "layernorm": "what the LayerNorm leaves of them",
-    "feedforward": "what the feed-forward passes on",
-    "feedforward_residual": "what feed-forward and residual bring",
-    "block": "what leaves the block",
-}
-_FORMULAS = {
-    "attention": "‖Σₕ α f(x)‖",
-    "residual": "‖Σₕ α f(x){own}‖",
-    "layernorm": "‖LN(Σₕ α f(x){own})‖",
-    "feedforward": "norm through the feed-forward",
-    "feedforward_residual": "norm through the feed-forward, with its residual",
-    "block": "norm through the whole block",
-}
 _OWN = " + x for j = i"
-_NORM_VARIABLES = {scope: "norm" if scope == "attention" else f"norm_{scope}" for scope in _FORMULAS}
 _MOST_LABELS = 64
 _MOST_VECTOR_CELLS = 128 * 128
 _LONGEST_LABEL = 14
@@ -172,9 +152,9 @@ def _norm(data: xr.Dataset, layer: int, head: int | None, scope: str) -> xr.Data
         require(data, "vector_norm")
         vector_norm = _choose(_choose(data["vector_norm"], "layer", layer), "head", head)
         return _weight(data, layer, head) * vector_norm
-    variable = _NORM_VARIABLES.get(scope)
+    variable = norm_variable(scope) if scope in SCOPES else None
     if variable is None or variable not in data:
-        present = [name for name, held in _NORM_VARIABLES.items() if held in data]
+        present = [name for name in SCOPES if norm_variable(name) in data]
         raise InvalidInput(
             f"No norm of scope '{scope}' here; this group has {', '.join(present) or 'none'}. Choose one."
         )
@@ -192,5 +172,5 @@ def _title(measure: str, head: int | None, scope: str, own: str) -> str:
     """What a panel shows, and its formula; `own` is the residual's part, unless that is no source of the map."""
     if measure == "weight":
         return MEASURE_TITLES["weight"] + "\n" + ("mean of α over heads" if head is None else "α")
-    formula = _FORMULAS[scope].format(own=own) if head is None else "‖α f(x)‖"
-    return f"{_TITLES[scope]}\n{formula}"
+    formula = TEXTS[scope].formula.format(own=own) if head is None else "‖α f(x)‖"
+    return f"{TEXTS[scope].title}\n{formula}"

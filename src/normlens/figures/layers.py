@@ -1,5 +1,7 @@
 """Curves over the layers: shares of weight and norm by category, and mixing ratios by scope."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,11 +12,12 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from normlens.errors import InvalidInput
 from normlens.figures.style import CATEGORY_TITLES, MEASURE_COLOURS, drawing_style, new_figure
 from normlens.figures.tables import LayerCurve, layer_curves
+from normlens.scopes import SCOPES
 
 _RATIOS = {"weight": "mixing_ratio_weight", "norm": "mixing_ratio"}
 _MEASURE_MARKERS = {"weight": "o", "norm": "s"}
-_SCOPE_LINES = {"attention": "-", "residual": "--", "layernorm": ":"}
-_SCOPE_MARKERS = {"attention": "o", "residual": "s", "layernorm": "^"}
+_SCOPE_LINES: dict[str, Any] = dict(zip(SCOPES, ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1))), strict=True))
+_SCOPE_MARKERS: dict[str, str] = dict(zip(SCOPES, "os^Dvp", strict=True))
 
 
 def share_curves(table: pd.DataFrame) -> Figure:

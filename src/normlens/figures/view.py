@@ -13,6 +13,7 @@ from markupsafe import Markup
 from normlens.errors import InvalidInput
 from normlens.figures.groups import require
 from normlens.figures.style import readable
+from normlens.scopes import NORM_VARIABLES, OWN_VARIABLES, SCOPES, TEXTS, norm_variable
 from normlens.words import joined_tokens
 
 MOST_NUMBERS = 24_000_000
@@ -20,11 +21,8 @@ _ARRAYS = (
     ("weight", ("layer", "head", "target", "source")),
     ("vector_norm", ("layer", "head", "source")),
     ("weighted_norm", ("layer", "head", "target", "source")),
-    ("norm", ("layer", "target", "source")),
-    ("norm_residual", ("layer", "target", "source")),
-    ("norm_layernorm", ("layer", "target", "source")),
-    ("own_residual", ("layer", "target")),
-    ("own_layernorm", ("layer", "target")),
+    *((name, ("layer", "target", "source")) for name in NORM_VARIABLES),
+    *((name, ("layer", "target")) for name in OWN_VARIABLES),
     ("sink_weight", ("layer", "head", "target")),
 )
 _FACTS = ("model", "revision", "dtype", "normlens")
@@ -43,8 +41,8 @@ def html_view(tree: xr.DataTree, title: str) -> str:
     ----------
     tree
         An analysis: one group per attention kind, each with `weight` ``(layer, head, target, source)``, `vector_norm`
-        ``(layer, head, source)``, `norm` ``(layer, target, source)``, and any of `weighted_norm`, `norm_residual`,
-        `norm_layernorm`, `own_residual`, `own_layernorm`, `sink_weight`; tokens and categories as coordinates.
+        ``(layer, head, source)``, `norm` ``(layer, target, source)``, and any of `weighted_norm`, the norms of further
+        scopes (:mod:`normlens.scopes`), `own_…` beside these, `sink_weight`; tokens and categories as coordinates.
     title
         Heading of the page.
 
@@ -78,7 +76,7 @@ def html_view(tree: xr.DataTree, title: str) -> str:
         facts=facts,
         style=_asset("view.css"),
         script=Markup("\n").join(_asset(name) for name in _SCRIPTS),
-        payload={"groups": [_group(name, data, tree.attrs) for name, data in groups.items()]},
+        payload={"scopes": _scopes(), "groups": [_group(name, data, tree.attrs) for name, data in groups.items()]},
     )
 
 
@@ -101,6 +99,19 @@ def pack(values: np.ndarray) -> dict[str, Any]:
     scale = largest / _HALF_RANGE or 1.0
     half = (numbers / scale).astype("<f2")
     return {"shape": list(numbers.shape), "scale": scale, "data": base64.b64encode(half.tobytes()).decode("ascii")}
+
+
+def _scopes() -> list[dict[str, str]]:
+    """What the page says of each scope."""
+    return [
+        {
+            "name": name,
+            "variable": norm_variable(name),
+            "label": TEXTS[name].label,
+            "formula": TEXTS[name].formula.format(own=" + x"),
+        }
+        for name in SCOPES
+    ]
 
 
 def _group(name: str, data: xr.Dataset, attrs: Mapping[Any, Any]) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from normlens.errors import UnsupportedArchitecture
 from normlens.frozen.call import map_tensors
 from normlens.frozen.sites import first_tensor, swapped
 from normlens.hooks import other_forwards
-from normlens.layers import BlockScope, LayerAnatomy, LayerCall
+from normlens.layers import LayerAnatomy, LayerCall
+from normlens.scopes import BlockScope
 from normlens.tracing.steps import ADD, MULTIPLY, SAME_ORDER, overwrites
 
 FAILURES = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, NotImplementedError, AssertionError)

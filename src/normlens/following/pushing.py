@@ -28,9 +28,10 @@ from normlens.frozen.call import Product
 from normlens.frozen.directions import Forward, tangent
 from normlens.frozen.running import FrozenRun, frozen_run
 from normlens.frozen.sites import first_tensor
-from normlens.layers import BlockScope, LayerAnatomy
+from normlens.layers import LayerAnatomy
 from normlens.memory import is_out_of_memory
 from normlens.norms import conservation_error, mixing_ratio
+from normlens.scopes import BlockScope
 from normlens.turns import dual_level
 
 _POSITIONS = 2048  # vectors of one run, where no chunk size is given

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from normlens.scopes import NORM_VARIABLES
+
 
 @dataclass(frozen=True)
 class Definition:
@@ -38,10 +40,10 @@ DEFINITIONS = (
         "The same for the length of what a head moves (Kobayashi et al. 2020).",
     ),
     Definition(
-        "norm_share, norm_residual_share, norm_layernorm_share",
+        ", ".join(f"{variable}_share" for variable in NORM_VARIABLES),
         "Σ_i Σ_{j∈C} ‖c_ij‖ / Σ_i Σ_j ‖c_ij‖, where c_ij = Σ_h α_ij^h f^h(x_j)",
-        "The same for all heads of a layer together: the norm of the sum, not the sum of norms. In the other two, c_ij "
-        "is followed through the residual connection and the LayerNorm; “own” is then the target's own vector in "
+        "The same for all heads of a layer together: the norm of the sum, not the sum of norms. In the others, c_ij "
+        "is followed further through the layer, as far as their scopes say; “own” is then the target's own vector in "
         "cross-attention.",
     ),
     Definition(

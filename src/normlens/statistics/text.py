@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from normlens.errors import InvalidInput
+from normlens.scopes import NORM_VARIABLES
 from normlens.statistics.frequency import TokenFrequency
 from normlens.statistics.measures import (
     coefficient_of_variation,
@@ -27,7 +28,6 @@ ALL = "all"
 Key = tuple[str, str]
 Numbers = dict[Key, NDArray[np.float64]]
 
-_NORMS = ("norm", "norm_residual", "norm_layernorm")
 _PER_SCOPE = ("mixing_ratio", "mixing_ratio_weight", "conservation_error")
 
 
@@ -117,7 +117,7 @@ def _head_shares(data: xr.Dataset) -> Iterator[tuple[Key, NDArray[np.float64]]]:
 
 def _layer_shares(data: xr.Dataset) -> Iterator[tuple[Key, NDArray[np.float64]]]:
     """Shares of the norm of the sum over heads, by layer and scope."""
-    for variable in _NORMS:
+    for variable in NORM_VARIABLES:
         if variable not in data:
             continue
         own_variable = variable.replace("norm", "own", 1)

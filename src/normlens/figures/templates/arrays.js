@@ -22,7 +22,8 @@ function unpack({ shape, scale, data }) {
   return { shape, values };
 }
 
-const groups = JSON.parse(document.getElementById("payload").textContent).groups;
+const { groups, scopes } = JSON.parse(document.getElementById("payload").textContent);
+const scopeNamed = (name) => scopes.find((scope) => scope.name === name);
 const unpacked = new Map();
 
 function array(group, name) {
@@ -95,11 +96,10 @@ function mapOf(group, state, measure) {
   } else if (state.head !== "all") {
     values = weightedNorm(group, state);
   } else {
-    const suffix = state.scope === "attention" ? "" : `_${state.scope}`;
     const layers = places(state.layer, group.layers.length);
-    values = meanOf(array(group, `norm${suffix}`).values, layers.map((layer) => layer * size), size);
-    if (suffix) {
-      extra = perTarget(group, state, `own${suffix}`, false);
+    values = meanOf(array(group, scopeNamed(state.scope).variable).values, layers.map((layer) => layer * size), size);
+    if (state.scope !== "attention") {
+      extra = perTarget(group, state, `own_${state.scope}`, false);
       extraName = "own vector";
     }
   }

@@ -4,7 +4,6 @@ const measures = {
   weight: { title: "What the weights say", button: "weight" },
   norm: { title: "What attention moves", button: "norm" },
 };
-const scopeFormulas = { attention: "‖Σ α f(x)‖", residual: "‖Σ α f(x) + x‖", layernorm: "‖LN(Σ α f(x) + x)‖" };
 const state = { group: 0, measure: "both", layer: "all", head: "all", scope: "attention", direction: "in", token: null, side: null };
 let hovered = null;
 const byId = (id) => document.getElementById(id);
@@ -18,8 +17,7 @@ function make(tag, properties = {}, children = []) {
 }
 
 const current = () => groups[state.group];
-const scopesOf = (group) => ["attention", "residual", "layernorm"].filter((scope) =>
-  group.arrays[scope === "attention" ? "norm" : `norm_${scope}`]);
+const scopesOf = (group) => scopes.filter(({ variable }) => group.arrays[variable]).map(({ name }) => name);
 
 // The token that the page is about: under the pointer, or kept by a click; null stands for the mean over all targets.
 function chosenToken() {
@@ -50,10 +48,10 @@ function fillControls() {
     change({ measure: value }));
   options("layer", "all layers", group.layers);
   options("head", "all heads", group.heads);
-  const scopes = scopesOf(group);
-  byId("scope-field").hidden = scopes.length < 2;
+  const present = scopesOf(group);
+  byId("scope-field").hidden = present.length < 2;
   byId("scope-field").disabled = state.head !== "all" || state.measure === "weight";
-  segments("scope", scopes.map((scope) => [scope, scope === "layernorm" ? "LayerNorm" : scope]), state.scope, (value) =>
+  segments("scope", present.map((name) => [name, scopeNamed(name).label]), state.scope, (value) =>
     change({ scope: value }));
   byId("direction-field").hidden = group.crossed;
   segments("direction", [["in", "what it receives"], ["out", "what it gives"]], state.direction, (value) =>
@@ -79,7 +77,7 @@ function formulaOf(measure) {
   if (measure === "weight") {
     return `${state.head === "all" ? "mean of α over heads" : `α of head ${current().heads[state.head]}`}, ${layer}`;
   }
-  const formula = state.head === "all" ? scopeFormulas[state.scope] : `‖α f(x)‖ of head ${current().heads[state.head]}`;
+  const formula = state.head === "all" ? scopeNamed(state.scope).formula : `‖α f(x)‖ of head ${current().heads[state.head]}`;
   return `${formula}, ${layer}`;
 }
 

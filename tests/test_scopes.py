@@ -1,0 +1,82 @@
+"""Whatever reads an analysis reads every scope: recorder, reductions, statistics, pictures, pages, rollout, commands."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+import xarray as xr
+from matplotlib import pyplot
+
+import normlens
+from normlens.attribution.norm_rollout import METHOD
+from normlens.cli.options import AttentionScope, Scope
+from normlens.figures import heat_maps, html_view
+from normlens.recording import _DIMS
+from normlens.reducing import REDUCTIONS
+from normlens.report.definitions import DEFINITIONS
+from normlens.scopes import ATTENTION_SCOPES, NORM_VARIABLES, OWN_VARIABLES, SCOPES, TEXTS, norm_variable
+from normlens.statistics import text_numbers
+
+
+@pytest.fixture(scope="module")
+def analysis(lens_of: Callable[[str], normlens.Lens]) -> normlens.Analysis:
+    result: normlens.Analysis = lens_of("bert").analyze([5, 6, 7, 8], through="block")
+    return result
+
+
+def test_a_post_norm_encoder_has_all_of_them(analysis: normlens.Analysis) -> None:
+    data = analysis["encoder"].data
+    assert set(NORM_VARIABLES) <= set(data.data_vars) <= set(_DIMS)
+    assert set(OWN_VARIABLES) <= set(_DIMS)
+    assert data["scope"].values.tolist() == list(SCOPES)
+
+
+def test_each_has_its_words() -> None:
+    assert tuple(TEXTS) == SCOPES
+    assert len({text.title for text in TEXTS.values()}) == len({text.label for text in TEXTS.values()}) == len(SCOPES)
+
+
+def test_commands_offer_them() -> None:
+    assert [scope.value for scope in Scope] == list(SCOPES)
+    assert [scope.value for scope in AttentionScope] == list(ATTENTION_SCOPES)
+
+
+def test_norm_rollout_takes_them() -> None:
+    assert METHOD.scopes == ("encoder", *SCOPES)
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_reductions_keep_them(analysis: normlens.Analysis, name: str) -> None:
+    reduced = REDUCTIONS[name](analysis["encoder"].data.isel(layer=0))
+    for scope in SCOPES:
+        assert any(str(variable).startswith(norm_variable(scope)) for variable in reduced.data_vars), scope
+
+
+def test_statistics_count_them_and_the_report_defines_them(analysis: normlens.Analysis) -> None:
+    numbers = text_numbers(analysis["encoder"].data)
+    defined = " ".join(definition.name for definition in DEFINITIONS)
+    for variable in NORM_VARIABLES:
+        shares = [
+            numbers[f"{variable}_share", category] for category in ("special", "punctuation", "other", "first token")
+        ]
+        assert sum(shares) == pytest.approx(1.0)
+        assert f"{variable}_share" in defined
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_heat_maps_draw_them(analysis: normlens.Analysis, scope: str) -> None:
+    figure = heat_maps(analysis["encoder"].data, 0, scope=scope)
+    assert TEXTS[scope].title in figure.axes[1].get_title()
+    pyplot.close(figure)
+
+
+def test_the_page_holds_them(analysis: normlens.Analysis) -> None:
+    page = html_view(xr.DataTree(children={"encoder": xr.DataTree(analysis["encoder"].data)}), "title")
+    payload = re.search(r'id="payload">(.*?)</script>', page, re.S)
+    assert payload is not None
+    content = json.loads(payload[1])
+    assert [scope["name"] for scope in content["scopes"]] == list(SCOPES)
+    assert set(NORM_VARIABLES) <= set(content["groups"][0]["arrays"])
