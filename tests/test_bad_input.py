@@ -86,7 +86,7 @@ def test_a_continuation_may_reach_the_last_position(tokens: Ids) -> None:
     assert normlens.load((model, None)).analyze(tokens(60), generate=4)["decoder"].data.sizes["source"] == 64
 
 
-@pytest.mark.parametrize("model_type", ["squeezebert", "longformer", "xlnet", "reformer"])
+@pytest.mark.parametrize("model_type", ["squeezebert", "longformer", "yoso", "reformer"])
 def test_an_unsupported_model_is_refused_with_the_reason(model_type: str, lens_of: MakeLens, tokens: Ids) -> None:
     with pytest.raises(UnsupportedArchitecture, match=r"projection|softmax"):
         lens_of(model_type).analyze(tokens(6))

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from normlens.capture import AttentionCall
-from normlens.errors import UnsupportedArchitecture
+from normlens.errors import NoAttentionHeard, UnsupportedArchitecture
 from normlens.layers import LayerAnatomy, LayerCall
 from normlens.normform import NormForm
 from normlens.scopes import ATTENTION_SCOPES, AttentionScope
@@ -59,7 +59,9 @@ class Block:
     call
         Weights, values and output.
     cross
-        True where sources and targets are different sequences.
+        True where sources and targets are different sequences: a target's own vector isn't among its sources.
+    other
+        True where the sources come from another sequence that the module was given, and not from the targets' own.
     gate
         What attention's output is multiplied with before the output projection, ``(batch, target, head * head_dim)``.
     head_norm
@@ -86,6 +88,7 @@ class Block:
     occurrence: int
     call: AttentionCall
     cross: bool
+    other: bool = True
     gate: Tensor | None = None
     head_norm: AppliedNorm | None = None
     projection: Tensor | None = None
@@ -179,7 +182,7 @@ def has_sinks(
 
 
 def _group(block: Block) -> str:
-    if block.cross:
+    if block.cross and block.other:
         return "cross"
     parts = block.path.split(".")
     if "decoder" in parts:
@@ -190,18 +193,32 @@ def _group(block: Block) -> str:
     return "decoder" if getattr(block.call.module, "is_causal", False) is True else "encoder"
 
 
-def require_attention_scope(blocks: Sequence[BlockAnatomy], model: nn.Module) -> None:
+def require_attention_scope(blocks: Sequence[BlockAnatomy], model: nn.Module, missed: Sequence[str] = ()) -> None:
     """Refuse a model in which some attention block can't be measured even at scope ``attention``.
+
+    Parameters
+    ----------
+    blocks
+        What was heard.
+    model
+        The model, for the message.
+    missed
+        Modules that took a softmax whose product with values wasn't recognised.
 
     Raises
     ------
     UnsupportedArchitecture
         Naming the first such module and what stands in the way; also when no attention was heard at all.
     """
-    if not blocks:
+    if not blocks and missed:
         raise UnsupportedArchitecture(
-            f"No attention was heard while {type(model).__name__} ran: it has no softmax attention, or computes it in a "
-            "fused kernel. normlens needs a Transformer with softmax attention."
+            f"{missed[0]} takes a softmax, but doesn't multiply it with value vectors as a map of target by source; "
+            f"attention in blocks, windows or low rank isn't measured. {type(model).__name__} has no other attention."
+        )
+    if not blocks:
+        raise NoAttentionHeard(
+            f"No attention was heard while {type(model).__name__} ran: no softmax of its own was seen, so it has no softmax "
+            "attention, or computes it in a fused kernel. Choose a Transformer whose eager attention takes a softmax."
         )
     for block in blocks:
         if not block.scopes:

@@ -21,6 +21,10 @@ class UnsupportedArchitecture(NormLensError):
     """The model does something that no exact path covers; the message names the module and the reason."""
 
 
+class NoAttentionHeard(UnsupportedArchitecture):
+    """The model ran, and nothing in it was recognised as attention."""
+
+
 class AnotherWay(UnsupportedArchitecture):
     """The model took another way through its modules than in the run that was watched first."""
 

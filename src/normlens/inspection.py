@@ -20,7 +20,14 @@ from normlens.batching import pad
 from normlens.capture import asks_for_eager, attention_implementation, has_interface
 from normlens.checkpoints import check_in_memory
 from normlens.encodings import PER_TOKEN
-from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
+from normlens.errors import (
+    AnotherWay,
+    ConservationError,
+    InvalidInput,
+    NoAttentionHeard,
+    NormLensError,
+    UnsupportedArchitecture,
+)
 from normlens.examples import Example
 from normlens.failures import explained_failure, require_arguments
 from normlens.following.learning import Learner
@@ -207,7 +214,7 @@ class Inspector:
                     return way, self._inspect(example, way, layers)
             except (UnsupportedArchitecture, ConservationError) as refusal:
                 refusals.append(refusal)
-        raise refusals[0]
+        raise next((r for r in refusals if not isinstance(r, NoAttentionHeard)), refusals[0])
 
     def _inspect(self, example: Example, listening: Listening, layers: bool) -> _Inspected:
         """Run once untouched and once watched; compare, describe every block, check what it moves against vectors."""
@@ -229,7 +236,7 @@ class Inspector:
                 watched = self._forward(inputs)
             require_same_output(untouched, watched, self.model)
             anatomy = [describe(block) for block in tracer.open_blocks]
-            require_attention_scope(anatomy, self.model)
+            require_attention_scope(anatomy, self.model, tracer.missed)
             error = 0.0
             for block, known in zip(tracer.open_blocks, anatomy, strict=True):
                 error = max(error, verify_pairs(block, known.scopes, self.model.dtype))

@@ -35,7 +35,7 @@ def by_observation(model: PreTrainedModel, tracer: Tracer, chunk_size: int | Non
             f"{type(model).__name__} computes attention inside its own modules, all targets at once; it can't be run in "
             "chunks. Leave chunk_size out."
         )
-    with attention_implementation(model, "eager"), observing(model, tracer.hear):
+    with attention_implementation(model, "eager"), observing(model, tracer.hear, tracer.miss):
         yield
 
 

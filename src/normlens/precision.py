@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._compile import _disable_dynamo
 
 from normlens.turns import no_fork
 
@@ -72,12 +73,14 @@ def has_float64(device_type: str) -> bool:
     return True
 
 
+@_disable_dynamo  # torch's switches can't be traced
 def _enter() -> None:
     with _LOCK:
         _BEFORE.append(_settings())
         _set(_Settings((_EXACT,) * len(_parts()), "highest", False))
 
 
+@_disable_dynamo
 def _leave() -> None:
     with _LOCK:
         first = _BEFORE[0]

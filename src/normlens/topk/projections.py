@@ -125,7 +125,7 @@ class _Noting(Follower):
         if known is None and at.block.projection is not None:
             linear = self._constants.linear_map(call, at.tensor)
             assert linear is not None
-            self.weights[id(at.block)] = linear[0]
+            self.weights[id(at.block)] = linear.weight
 
 
 class _Finder(Tracer):

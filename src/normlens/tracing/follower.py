@@ -133,13 +133,12 @@ class Follower:
             block.obstacle = f"`{call.name}` comes between attention and its output projection"
             return
         plain = block.head_norm is None and block.gate is None
-        layout = layout_of(at.tensor, block.call.output.flatten(2) if plain else at.restore(at.tensor))
+        layout = layout_of(found.operand, block.call.output.flatten(2) if plain else at.restore(at.tensor))
         if layout is None:
             block.obstacle = "the output projection takes attention's output in another order than heads by dimensions"
             return
-        weight, bias = found
-        block.projection = working_precision(weight)
-        block.bias = None if bias is None else working_precision(bias)
+        block.projection = working_precision(found.weight)
+        block.bias = None if found.bias is None else working_precision(found.bias)
         block.projected = working_precision(layout(call.result))
         block.obstacle = "the projected output meets no residual stream"
         self.follow(call.result, block, "projected", layout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -87,6 +88,25 @@ def layout_of(x: Tensor, expected: Tensor) -> Restore | None:
     return None
 
 
+@dataclass(frozen=True)
+class LinearMap:
+    """A linear map as a torch function applied it.
+
+    Attributes
+    ----------
+    weight
+        ``(in, out)``.
+    bias
+        ``(out,)``, or None.
+    operand
+        What it was applied to, ``(..., in)``.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    operand: Tensor
+
+
 class Constants:
     """The tensors of a model that don't depend on its input: parameters and what are views of them."""
 
@@ -104,17 +124,32 @@ class Constants:
             return x.detach().reshape(-1) if x.numel() > 1 else x.detach().reshape(())
         return None
 
-    def linear_map(self, call: Call, tensor: Tensor) -> tuple[Tensor, Tensor | None] | None:
-        """Weight ``(in, out)`` and bias of the linear map that ``call`` applies to ``tensor``; None if it is none."""
+    def linear_map(self, call: Call, tensor: Tensor) -> LinearMap | None:
+        """The linear map that ``call`` applies to ``tensor``; None if it is none."""
         args, kwargs = call.args, call.kwargs
         if call.name == "linear" and args[0] is tensor:
             weight = args[1] if len(args) > 1 else kwargs["weight"]
-            return weight.T, args[2] if len(args) > 2 else kwargs.get("bias")
+            return LinearMap(weight.T, args[2] if len(args) > 2 else kwargs.get("bias"), tensor)
         if call.name == "addmm" and len(args) == 3 and args[1] is tensor and not kwargs:
-            return args[2], args[0]
+            return LinearMap(args[2], args[0], tensor)
         if call.name in ("matmul", "__matmul__", "mm") and args[0] is tensor and args[1] in self and args[1].ndim == 2:
-            return args[1], None
-        return None
+            return LinearMap(args[1], None, tensor)
+        return self._einsum(args, tensor) if call.name == "einsum" else None
+
+    def _einsum(self, args: tuple[Any, ...], tensor: Tensor) -> LinearMap | None:
+        """``"ibnd,hnd->ibh"``: a parameter that takes all but the leading axes of ``tensor`` to one axis."""
+        equation = re.fullmatch(r"(\w+),(\w+)->(\w+)", str(args[0]).replace(" ", ""))
+        if equation is None or len(args) != 3 or args[1] is not tensor or args[2] not in self:
+            return None
+        of_tensor, of_weight, of_result = equation.groups()
+        summed = "".join(letter for letter in of_tensor if letter in of_weight)
+        kept = of_tensor.removesuffix(summed)
+        if not summed or kept + summed != of_tensor or of_result[:-1] != kept:
+            return None
+        if sorted(of_weight) != sorted(summed + of_result[-1]) or of_result[-1] in of_tensor:
+            return None
+        weight = args[2].permute([of_weight.index(letter) for letter in summed + of_result[-1]])
+        return LinearMap(weight.flatten(0, -2), None, tensor.flatten(len(kept)))
 
 
 def same_layer(one: str, other: str) -> bool:

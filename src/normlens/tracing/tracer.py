@@ -52,6 +52,8 @@ class Tracer(TorchFunctionMode):
         Blocks that have not been reported.
     ran_attention
         Paths of the modules called attention that ran, whether or not any attention was heard in them.
+    missed
+        Attention modules that took a softmax whose product with values wasn't recognised, for messages.
     """
 
     def __init__(self, model: nn.Module, on_block: Callable[[Block], None], complete: Callable[[Block], bool]) -> None:
@@ -66,6 +68,7 @@ class Tracer(TorchFunctionMode):
         self._paused = 0
         self.open_blocks: list[Block] = []
         self.ran_attention: set[str] = set()
+        self.missed: list[str] = []
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -85,11 +88,18 @@ class Tracer(TorchFunctionMode):
     def hear(self, call: AttentionCall) -> None:
         """Start following an attention call; the listener for capturing and observing."""
         path = self._paths.get(call.module, type(call.module).__name__)
-        block = Block(path, self._occurrences[path], call, self._is_cross(call))
+        other = self._reads_another(call)
+        lengths_differ = call.output.shape[1] != call.value.shape[2]
+        block = Block(path, self._occurrences[path], call, lengths_differ or other, other)
         self._occurrences[path] += 1
         block.candidates.update((id(x), x) for x in self._residual_candidates())
         self.open_blocks.append(block)
         self._follower.follow(call.produced, block, "heads", call.arranged)
+
+    def miss(self, module: nn.Module) -> None:
+        """Note an attention module that took a softmax without a product that was recognised; told by observing."""
+        if "attention" in type(module).__name__.lower():
+            self.missed.append(f"{self._paths.get(module, '')} ({type(module).__name__})".lstrip())
 
     def __torch_function__(
         self,
@@ -187,12 +197,11 @@ class Tracer(TorchFunctionMode):
                 if id(x) in block.candidates and self._constants.factor(factor, result.shape[-1]) is not None:
                     block.candidates[id(result)] = result
 
-    def _is_cross(self, call: AttentionCall) -> bool:
-        """Whether sources and targets are different sequences: by their lengths, or by what the module was given."""
-        targets, sources = call.output.shape[1], call.value.shape[2]
+    def _reads_another(self, call: AttentionCall) -> bool:
+        """Whether the attention module was given another sequence to take its sources from."""
         frame = next((f for f in reversed(self._frames) if f.module is call.module), None)
-        if targets != sources or frame is None:
-            return targets != sources
+        if frame is None:
+            return call.output.shape[1] != call.value.shape[2]
         hidden = next(iter(frame.inputs.values()), None)
         return any(_OTHER_SEQUENCE.match(name) and x is not hidden for name, x in frame.inputs.items())
 
