@@ -144,7 +144,7 @@ def test_pieces_of_one_character_are_read_once() -> None:
             "end": [e for _, e in spans],
         }
         data = xr.Dataset(coords={f"source_{name}": ("source", column) for name, column in columns.items()})
-        return str(merged_labels(data, "source")["source_token"][1][0])
+        return str(merged_labels(data, "source", [""] * len(pieces))["source_token"][1][0])
 
     assert read(["␣", "😀", "😀", "😀"], [(0, 1), (1, 2), (1, 2), (1, 2)]) == "😀"
     assert read(["play", "ing"], [(0, 4), (4, 7)]) == "playing"

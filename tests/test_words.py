@@ -21,8 +21,10 @@ from normlens.words import (
     merge_spans,
     merge_targets,
     merged_labels,
+    placed_pieces,
     readable_tokens,
     sources_by_category,
+    whitespace_words,
     word_numbers,
 )
 
@@ -100,6 +102,37 @@ def test_each_special_token_is_kept_as_its_own_entry():
     assert merge_sources(values, words).dtype == np.float32
 
 
+def test_whitespace_words_join_what_no_space_divides_and_divide_no_word():
+    text = '"Do n\'t [MASK]go"'
+    spans = [(0, 0), (0, 1), (1, 3), (4, 5), (5, 7), (8, 14), (14, 16), (16, 17), (0, 0)]
+    special = [True, False, False, False, False, True, False, False, True]
+    own = numbers(spans, text, special)
+    assert own == [-1, 0, 1, 2, 3, -1, 4, 5, -1]
+    assert whitespace_words(own, spans, special, text).tolist() == [-1, 0, 0, 1, 1, -1, 2, 2, -1]
+    given = [-1, 0, 1, 1, 1, -1, 2, 3, -1]  # the caller's "Do n't" is one word
+    assert whitespace_words(given, spans, special, text).tolist() == [-1, 0, 0, 0, 0, -1, 1, 1, -1]
+    nowhere = [(0, 0)] * 3  # patches of an image
+    assert whitespace_words([-1, 0, 1], nowhere, [True, False, False], "").tolist() == [-1, 0, 1]
+
+
+def test_a_special_token_in_a_text_divides_words():
+    spans, special = [(0, 1), (1, 5), (5, 6)], [False, True, False]
+    assert numbers(spans, "aMASKb", special) == [0, -1, 1]
+    assert numbers(spans, "aMASKb", special, split_punctuation=False) == [0, -1, 1]
+
+
+def test_pieces_of_spaces_get_the_place_of_their_space():
+    def placed(tokens, offsets, text, special=None):
+        return [tuple(o) for o in placed_pieces(tokens, offsets, special or [False] * len(tokens), text).tolist()]
+
+    assert placed(["▁is", "▁", "su"], [(0, 2), (3, 4), (3, 5)], "is su") == [(0, 2), (2, 3), (3, 5)]
+    assert placed(["▁", "su"], [(0, 1), (0, 2)], "su") == [(0, 0), (0, 2)]
+    assert placed(["▁x", "▁", "su"], [(0, 1), (2, 3), (2, 4)], "x\nsu")[1] == (2, 2)
+    assert placed(["Ġx", "Ġ", "Ġ", "su"], [(0, 1), (2, 2), (3, 3), (3, 5)], "x  su")[1:3] == [(1, 2), (2, 3)]
+    assert placed(["▁", "▁"], [(0, 1), (1, 2)], "▁▁") == [(0, 1), (1, 2)]  # the mark itself, in the text
+    assert placed(["caf", "##e", "x"], [(0, 3), (3, 4), (6, 7)], "cafe\u0301 x")[1] == (3, 5)
+
+
 def test_word_numbers_of_another_axis_are_refused():
     with pytest.raises(InvalidInput, match=r"\(2, 3\)"):
         merge_map(np.zeros((2, 3)), [0, 1], [0, 1])
@@ -151,7 +184,8 @@ def test_what_a_tokenizer_does_not_know_is_marked_once_a_word():
     assert shown == ["so", "❤ [UNK]", "☃ [UNK]", "[UNK]", "."]
     columns = {"_token": shown, "_word": [0, 0, 0, 1, 2], "_start": [0, 2, 3, 5, 10], "_end": [2, 3, 4, 10, 11]}
     labelled = xr.Dataset(coords={f"source{name}": ("source", column) for name, column in columns.items()})
-    assert merged_labels(labelled, "source")["source_token"][1].tolist() == ["so❤☃ [UNK]", "[UNK]", "."]
+    texts = ["so❤☃ [UNK]."] * 5
+    assert merged_labels(labelled, "source", texts)["source_token"][1].tolist() == ["so❤☃ [UNK]", "[UNK]", "."]
 
 
 @given(st.text(max_size=30))

@@ -17,7 +17,7 @@ from normlens.errors import InvalidInput, NormLensError
 from normlens.saving import written_whole
 from normlens.scopes import Scope
 from normlens.words import groups as word_groups
-from normlens.words import merge_map, merge_sources, merge_targets, merged_labels
+from normlens.words import merge_map, merge_sources, merge_targets, merged_labels, text_of, whitespace_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,13 +115,25 @@ class Analysis:
         sizes = "; ".join(f"{name}: {dict(self.data[name].to_dataset().sizes)}" for name in self.groups)
         return f"<Analysis of {self.attrs.get('text', '')[:60]!r} by {self.attrs.get('model', '?')}; {sizes}>"
 
-    def words(self) -> Analysis:
+    def words(self, *, split_punctuation: bool = True) -> Analysis:
         """Merge sub-words into words: summed over a source word's pieces, averaged over a target word's (2020, section 4).
 
         Special tokens stay as they are. ``weighted_norm`` is stored, since it is no longer a product; ``vector_norm``
         and ratios are averaged over the pieces, conservation errors are the largest of them.
+
+        Parameters
+        ----------
+        split_punctuation
+            Whether punctuation, symbols and CJK ideographs are words of their own. Otherwise words are what stands
+            between whitespace, such as ``don't`` or ``(here),``.
         """
-        return Analysis.of({name: _merge_words(self[name]) for name in self.groups}, self.attrs)
+        sides = ("target", "source")
+        merged = {}
+        for name in self.groups:
+            texts = {side: text_of(self.attrs, name, side) for side in sides}
+            group = self[name] if split_punctuation else Group(_by_whitespace(self[name].data, texts))
+            merged[name] = _merge_words(group, texts)
+        return Analysis.of(merged, self.attrs)
 
     def to_dataframe(self, level: str = "layer") -> pd.DataFrame:
         """A tidy table, one row per group, layer, target and source (and head).
@@ -244,7 +256,18 @@ class Analysis:
         return (self.data[name].to_dataset() for name in self.groups)
 
 
-def _merge_words(group: Group) -> xr.Dataset:
+def _by_whitespace(data: xr.Dataset, texts: Mapping[str, str]) -> xr.Dataset:
+    """The same with words numbered by the whitespace between them."""
+    for side in ("target", "source"):
+        columns = [data[f"{side}_{name}"].values for name in ("word", "start", "end", "category")]
+        words, starts, ends, categories = columns
+        spans = np.stack([starts, ends], axis=1)
+        numbers = whitespace_words(words, spans, categories == "special", texts[side])
+        data = data.assign_coords({f"{side}_word": (side, numbers)})
+    return data
+
+
+def _merge_words(group: Group, texts: Mapping[str, str]) -> xr.Dataset:
     data = group.data
     if "weight" not in data:
         raise InvalidInput("This analysis was reduced and holds no maps to merge; analyse without reduce=.")
@@ -261,7 +284,9 @@ def _merge_words(group: Group) -> xr.Dataset:
         elif "target" in x.dims:
             merged[str(name)] = (x.dims, merge_targets(x.values, targets))
     kept = {c: v for c, v in data.coords.items() if not {"target", "source"} & set(v.dims)}
-    labels = {**merged_labels(data, "target"), **merged_labels(data, "source")}
+    labels: dict[str, Any] = {}
+    for side in ("target", "source"):
+        labels |= merged_labels(data, side, [texts[side]] * data.sizes[side])
     return xr.Dataset(merged, coords={**kept, **labels}, attrs=data.attrs)
 
 

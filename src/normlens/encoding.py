@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from normlens.decoding import spans_of_ids
 from normlens.errors import InvalidInput
-from normlens.words import SPECIAL, categories, readable_tokens, word_numbers
+from normlens.words import SPECIAL, categories, placed_pieces, readable_tokens, word_numbers
 
 
 @dataclass(frozen=True)
@@ -237,6 +237,7 @@ def _tokens(
             f"The input holds {len(ids)} special tokens and nothing else ({text!r}); expected at least one other token."
         )
     spelled = [str(t) for t in tokenizer.convert_ids_to_tokens(ids.tolist())]
+    offsets = placed_pieces(spelled, offsets, special, text)
     return Tokens(
         ids, text, readable_tokens(spelled, offsets, special, text, tokenizer.unk_token), special, offsets,
         word_numbers(offsets, special, text), categories(offsets, special, text),
@@ -246,10 +247,10 @@ def _tokens(
 def _numbered(ids: NDArray[np.int64]) -> Tokens:
     """Ids without a tokenizer: each is a word of its own and shows its number."""
     surfaces = [str(i) for i in ids]
-    ends = np.cumsum([len(surface) for surface in surfaces])
+    ends = np.cumsum([len(surface) + 1 for surface in surfaces]) - 1
     offsets = np.stack([ends - [len(surface) for surface in surfaces], ends], axis=1).astype(np.int64)
     special, kinds = np.zeros(len(ids), dtype=bool), np.full(len(ids), "other")
-    return Tokens(ids, "".join(surfaces), np.asarray(surfaces), special, offsets, np.arange(len(ids)), kinds)
+    return Tokens(ids, " ".join(surfaces), np.asarray(surfaces), special, offsets, np.arange(len(ids)), kinds)
 
 
 def _never_text(tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -30,7 +30,7 @@ def labels(side: str, tokens: Tokens) -> dict[str, Any]:
 
 
 def joined_labels(sources: Sequence[tuple[str, Tokens]]) -> dict[str, Any]:
-    """Coordinates of sources; where they come from two texts, a coordinate ``side`` says from which.
+    """Coordinates of sources; where they aren't all of the first text, a coordinate ``side`` says of which they are.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def joined_labels(sources: Sequence[tuple[str, Tokens]]) -> dict[str, Any]:
     joined = {name: np.concatenate([part[name][1] for part in parts]) for name in parts[0]}
     joined["source"] = np.arange(len(joined["source"]))
     joined["source_word"] = _counted_through([tokens.words for _, tokens in sources])
-    if len(sources) > 1:
+    if len(sources) > 1 or sources[0][0] == "target":
         joined["side"] = np.repeat([side for side, _ in sources], [len(tokens) for _, tokens in sources])
     return {name: ("source", column) for name, column in joined.items()}
 

@@ -14,7 +14,7 @@ from normlens.errors import InvalidInput
 from normlens.figures.groups import require
 from normlens.figures.style import readable
 from normlens.scopes import NORM_VARIABLES, OWN_VARIABLES, SCOPES, TEXTS, norm_variable
-from normlens.words import joined_tokens
+from normlens.words import joined_tokens, text_of
 
 MOST_NUMBERS = 24_000_000
 _ARRAYS = (
@@ -115,7 +115,7 @@ def _scopes() -> list[dict[str, str]]:
 
 
 def _group(name: str, data: xr.Dataset, attrs: Mapping[Any, Any]) -> dict[str, Any]:
-    sources, targets = (_tokens(data, side, _text_of(attrs, name, side)) for side in ("source", "target"))
+    sources, targets = (_tokens(data, side, text_of(attrs, name, side)) for side in ("source", "target"))
     return {
         "name": readable(name),
         "crossed": name == "cross" or "own_residual" in data or sources != targets,
@@ -139,12 +139,6 @@ def _tokens(data: xr.Dataset, side: str, text: str) -> list[dict[str, Any]]:
         {"text": readable(token), "category": category, "joined": glued}
         for token, category, glued in zip(tokens, categories.tolist(), joined.tolist(), strict=True)
     ]
-
-
-def _text_of(attrs: Mapping[Any, Any], name: str, side: str) -> str:
-    """The text that one side of a kind of attention reads; an encoder–decoder has two."""
-    in_target = attrs.get("target_text") and (name == "decoder" or (name == "cross" and side == "target"))
-    return str(attrs.get("target_text" if in_target else "text", ""))
 
 
 def _asset(name: str) -> Markup:

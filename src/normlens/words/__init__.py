@@ -5,16 +5,10 @@ own (as in BERT's pre-tokenisation). Nothing here reads the tokenizer's own spel
 every tokenizer with offsets is treated alike. A number of -1 stands for a special token throughout.
 """
 
-from normlens.words.merging import (
-    groups,
-    merge_map,
-    merge_shares,
-    merge_sources,
-    merge_spans,
-    merge_targets,
-    merged_labels,
-)
-from normlens.words.numbering import SPECIAL, word_numbers
+from normlens.words.labels import merge_shares, merged_labels, text_of
+from normlens.words.merging import groups, merge_map, merge_sources, merge_spans, merge_targets
+from normlens.words.numbering import SPECIAL, whitespace_words, word_numbers
+from normlens.words.placing import placed_pieces
 from normlens.words.surface import (
     CATEGORIES,
     SOURCE_CATEGORIES,
@@ -39,7 +33,10 @@ __all__ = [
     "merge_spans",
     "merge_targets",
     "merged_labels",
+    "placed_pieces",
     "readable_tokens",
     "sources_by_category",
+    "text_of",
+    "whitespace_words",
     "word_numbers",
 ]

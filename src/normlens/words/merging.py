@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import xarray as xr
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike, NDArray
 
@@ -92,47 +91,6 @@ def merge_targets(values: ArrayLike, target_words: ArrayLike) -> Float[np.ndarra
     return _merged(values, target_words, average=True)
 
 
-def merge_shares(shares: xr.DataArray) -> xr.DataArray:
-    """Merge the shares of source tokens into shares of words: summed over a word's pieces, so that totals stay.
-
-    Parameters
-    ----------
-    shares
-        ``(..., source)`` in any order, with the coordinates `source_token`, `source_word`, `source_category`,
-        `source_start` and `source_end`, as an attribution has them; others along the sources may be there too.
-
-    Returns
-    -------
-    xarray.DataArray, ``(..., source)``
-        One entry per word and per special token, in the order of first appearance; `source_token` is the whole word,
-        `source_start` and `source_end` its stretch of the text, and the rest is as at its first piece. ``attrs`` are kept.
-
-    Raises
-    ------
-    InvalidInput
-        If there is no dimension `source`, or one of these coordinates is missing.
-    """
-    needed = [f"source_{column}" for column in ("token", "word", "category", "start", "end")]
-    missing = [name for name in needed if name not in shares.coords]
-    if "source" not in shares.dims or missing:
-        raise InvalidInput(
-            f"The array to merge has dimensions {', '.join(map(str, shares.dims)) or 'none'} and lacks "
-            f"{', '.join(missing) or 'no coordinate'}; expected shares of sources with their tokens and words, as "
-            "lens.attribute returns them."
-        )
-    ordered = shares.transpose(..., "source")
-    words = ordered["source_word"].values
-    kept = {name: column for name, column in ordered.coords.items() if "source" not in column.dims}
-    merged = merge_sources(ordered.values, words)
-    return xr.DataArray(
-        merged,
-        dims=ordered.dims,
-        coords={**kept, **merged_labels(ordered, "source")},
-        attrs=shares.attrs,
-        name=shares.name,
-    )
-
-
 def merge_spans(offsets: ArrayLike, words: ArrayLike) -> Int[np.ndarray, "word 2"]:
     """Give the stretch of text that each merged entry covers, from its first piece to its last.
 
@@ -155,38 +113,6 @@ def merge_spans(offsets: ArrayLike, words: ArrayLike) -> Int[np.ndarray, "word 2
         pieces = pieces[pieces[:, 0] < pieces[:, 1]] if (pieces[:, 0] < pieces[:, 1]).any() else pieces
         merged[entry] = pieces[:, 0].min(), pieces[:, 1].max()
     return merged
-
-
-def merged_labels(
-    labelled: xr.DataArray | xr.Dataset, side: Literal["source", "target"]
-) -> dict[str, tuple[str, NDArray[Any]]]:
-    """Coordinates along one side, once its tokens are merged into words.
-
-    Parameters
-    ----------
-    labelled
-        Has the coordinates `_token`, `_word`, `_start`, `_end` of that side, such as `source_token`; others too.
-    side
-        Which dimension.
-
-    Returns
-    -------
-    dict
-        The same coordinates with one entry per word and per special token: `_token` is the whole word, `_start` and `_end`
-        its stretch of the text, and the rest is as at its first piece.
-    """
-    words = labelled[f"{side}_word"].values
-    group = groups(words)
-    members = [np.flatnonzero(group == word) for word in range(group.max(initial=-1) + 1)]
-    first = [int(pieces[0]) for pieces in members]
-    offsets = np.stack([labelled[f"{side}_start"].values, labelled[f"{side}_end"].values], axis=1)
-    spans, tokens = merge_spans(offsets, words), labelled[f"{side}_token"].values
-    along = {str(name): column.values[first] for name, column in labelled.coords.items() if column.dims == (side,)}
-    along |= {
-        side: np.arange(len(members)), f"{side}_start": spans[:, 0], f"{side}_end": spans[:, 1],
-        f"{side}_token": np.array([_joined(tokens[k], offsets[k]) for k in members], dtype=np.str_),
-    }  # fmt: skip
-    return {name: (side, column) for name, column in along.items()}
 
 
 def groups(words: ArrayLike) -> Int[np.ndarray, " token"]:
@@ -228,18 +154,3 @@ def _merged(values: ArrayLike, words: ArrayLike, *, average: bool) -> NDArray[An
         indicator /= indicator.sum(axis=0)
     dtype = array.dtype if np.issubdtype(array.dtype, np.floating) else np.float64
     return np.asarray((array @ indicator).astype(dtype))
-
-
-def _joined(labels: NDArray[Any], offsets: NDArray[Any]) -> str:
-    """The text of a word from its pieces; pieces that stand for the same characters (bytes of one) are read once.
-
-    What stands behind a space (the mark of an unknown piece) comes once, at the end.
-    """
-    reached, parts, marks = -1, [], []
-    for label, (start, end) in zip(labels, offsets, strict=True):
-        if start >= reached or start == end:
-            surface, _, mark = str(label).partition(" ")
-            parts.append(surface)
-            marks += [mark] if mark and mark not in marks else []
-            reached = max(reached, end)
-    return " ".join(["".join(part for part in parts if part != "␣" or len(parts) == 1), *marks])

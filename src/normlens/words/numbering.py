@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Int
 from numpy.typing import ArrayLike, NDArray
 
-from normlens.words.surface import checked_offsets, is_punctuation
+from normlens.words.surface import checked_offsets, is_modifier, is_punctuation
 
 SPECIAL = -1
 """The word number of a special token."""
@@ -53,7 +54,7 @@ def word_numbers(
     [-1, 0, 0, 1, -1]
     """
     spans, is_special = checked_offsets(offsets, special, text)
-    units = _units(text, split_punctuation)
+    units = _units(text, split_punctuation, spans[is_special])
     first = np.full(len(spans), _NO_PLACE, dtype=np.int64)
     joined = np.zeros(max(units, default=-1) + 2, dtype=bool)
     reached = 0
@@ -69,12 +70,52 @@ def word_numbers(
     return _renumber(np.where(placed < 0, placed, word_of_unit[placed]))
 
 
-def _units(text: str, split_punctuation: bool) -> list[int]:
-    """Give each character the number of its unit: a stretch of letters, a single mark, or a run of whitespace."""
+def whitespace_words(words: ArrayLike, offsets: ArrayLike, special: ArrayLike, text: str) -> Int[np.ndarray, " token"]:
+    """Join words that no whitespace separates, such as a quotation mark and the word behind it.
+
+    Parameters
+    ----------
+    words
+        From :func:`word_numbers`, or the caller's own, ``(token,)``; none of them is divided.
+    offsets, special, text
+        As for :func:`word_numbers`. Tokens with empty offsets stay with their word.
+
+    Returns
+    -------
+    array of int, ``(token,)``
+        Word numbers 0, 1, 2, ... in the order of the text; -1 for special tokens.
+
+    Raises
+    ------
+    InvalidInput
+        If the offsets don't fit the flags or the text.
+    """
+    own = np.asarray(words, dtype=np.int64)
+    spans, is_special = checked_offsets(offsets, special, text)
+    joined = np.where(
+        spans[:, 0] < spans[:, 1], word_numbers(spans, is_special, text, split_punctuation=False), _NO_PLACE
+    )
+    places = np.flatnonzero((own != SPECIAL) & ~is_special)
+    begins = [
+        own[k] != own[before] and (joined[k] != joined[before] or _NO_PLACE in (joined[k], joined[before]))
+        for before, k in pairwise(places)
+    ]
+    numbers = np.full(len(own), SPECIAL, dtype=np.int64)
+    numbers[places] = np.cumsum([False, *begins])[: len(places)]
+    return numbers
+
+
+def _units(text: str, split_punctuation: bool, marks: NDArray[np.int64]) -> list[int]:
+    """Give each character the number of its unit: a stretch of letters, a single mark, or a run of whitespace.
+
+    Special tokens that are written in the text, such as ``[MASK]``, are units too.
+    """
     numbers: list[int] = []
     number, previous = -1, ""
-    for character in text:
-        modifies = unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf")
+    edges = {int(place) for start, stop in marks if start < stop for place in (start, stop)}
+    for place, character in enumerate(text):
+        modifies = is_modifier(character)
+        previous = "" if place in edges else previous
         if not (modifies and previous not in ("", "space")):
             kind = _kind(character, split_punctuation)
             number += kind == "single" or kind != previous

@@ -75,7 +75,7 @@ def sources_by_category(categories: ArrayLike) -> dict[str, Bool[np.ndarray, " s
 
 
 def joined_tokens(offsets: ArrayLike, categories: ArrayLike, text: str) -> NDArray[np.bool_]:
-    """Tell which tokens are written onto the one before them, without a space between the two.
+    """Tell which tokens are written onto the one before them, or share a character with it: no space lies between.
 
     Parameters
     ----------
@@ -93,9 +93,13 @@ def joined_tokens(offsets: ArrayLike, categories: ArrayLike, text: str) -> NDArr
     """
     spans, special = np.reshape(offsets, (-1, 2)), np.asarray(categories) == "special"
     found = np.zeros(len(spans), dtype=bool)
-    for k in np.flatnonzero((spans[1:, 0] == spans[:-1, 1]) & ~special[1:] & ~special[:-1]) + 1:
-        start = int(spans[k, 0])
-        found[k] = not text or (0 < start < len(text) and not any(map(str.isspace, text[start - 1 : start + 1])))
+    for k in np.flatnonzero((spans[1:, 0] <= spans[:-1, 1]) & ~special[1:] & ~special[:-1]) + 1:
+        start, reached = int(spans[k, 0]), int(spans[k - 1, 1])
+        found[k] = (
+            start < reached
+            or not text
+            or (0 < start < len(text) and not any(map(str.isspace, text[start - 1 : start + 1])))
+        )
     return found
 
 
@@ -135,7 +139,7 @@ def readable_tokens(
             "Take both from one call of the tokenizer."
         )
     shown = [
-        token if flag or start == stop else (text[start:stop].strip(" ") or text[start:stop]).translate(_SHOWN)
+        token if flag or start == stop else visible(text[start:stop])
         for token, flag, (start, stop) in zip(tokens, is_special, spans, strict=True)
     ]
     marked = [
@@ -143,6 +147,17 @@ def readable_tokens(
         for token, surface in zip(tokens, shown, strict=True)
     ]
     return np.array(marked, dtype=np.str_)
+
+
+def visible(surface: str) -> str:
+    """Show a stretch of text: without the spaces around it, other whitespace by visible marks.
+
+    Parameters
+    ----------
+    surface
+        At least one character. Spaces alone show as ``␣``, line breaks as ``⏎``, tabs as ``⇥``.
+    """
+    return (surface.strip(" ") or surface).translate(_SHOWN)
 
 
 def is_punctuation(character: str) -> bool:
@@ -158,6 +173,17 @@ def is_punctuation(character: str) -> bool:
     bool
     """
     return unicodedata.category(character)[0] in "PS" or character in "\ufe0e\ufe0f\u200d"
+
+
+def is_modifier(character: str) -> bool:
+    """Whether a character modifies the one before it: an accent, a vowel sign, a joiner (Unicode M* and Cf).
+
+    Parameters
+    ----------
+    character
+        One character.
+    """
+    return unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf")
 
 
 def checked_offsets(offsets: ArrayLike, special: ArrayLike, text: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -1,0 +1,165 @@
+"""What a word is called once its tokens are merged: the text that it spans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from normlens.errors import InvalidInput
+from normlens.words.merging import groups, merge_sources, merge_spans
+from normlens.words.surface import is_punctuation, visible
+
+_Labels = dict[str, tuple[str, NDArray[Any]]]
+
+
+def merge_shares(shares: xr.DataArray) -> xr.DataArray:
+    """Merge the shares of source tokens into shares of words: summed over a word's pieces, so that totals stay.
+
+    Parameters
+    ----------
+    shares
+        ``(..., source)`` in any order, with the coordinates `source_token`, `source_word`, `source_category`,
+        `source_start` and `source_end`, as an attribution has them; others along the sources may be there too. ``attrs``
+        hold the text, or where there is a coordinate `side` both texts, that the characters are counted in.
+
+    Returns
+    -------
+    xarray.DataArray, ``(..., source)``
+        One entry per word and per special token, in the order of first appearance; `source_token` is the whole word,
+        `source_start` and `source_end` its stretch of the text, `source_category` its category, and the rest is as at its
+        first piece. ``attrs`` are kept.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no dimension `source`, or one of these coordinates is missing.
+    """
+    needed = [f"source_{column}" for column in ("token", "word", "category", "start", "end")]
+    missing = [name for name in needed if name not in shares.coords]
+    if "source" not in shares.dims or missing:
+        raise InvalidInput(
+            f"The array to merge has dimensions {', '.join(map(str, shares.dims)) or 'none'} and lacks "
+            f"{', '.join(missing) or 'no coordinate'}; expected shares of sources with their tokens and words, as "
+            "lens.attribute returns them."
+        )
+    ordered = shares.transpose(..., "source")
+    words = ordered["source_word"].values
+    kept = {name: column for name, column in ordered.coords.items() if "source" not in column.dims}
+    sides = ordered["side"].values.astype(str) if "side" in ordered.coords else np.full(len(words), "source")
+    texts = [str(shares.attrs.get("target_text" if side == "target" else "text", "")) for side in sides]
+    return xr.DataArray(
+        merge_sources(ordered.values, words),
+        dims=ordered.dims,
+        coords={**kept, **merged_labels(ordered, "source", texts)},
+        attrs=shares.attrs,
+        name=shares.name,
+    )
+
+
+def merged_labels(
+    labelled: xr.DataArray | xr.Dataset, side: Literal["source", "target"], texts: Sequence[str]
+) -> _Labels:
+    """Coordinates along one side, once its tokens are merged into words.
+
+    Parameters
+    ----------
+    labelled
+        Has the coordinates `_token`, `_word`, `_start`, `_end` of that side, such as `source_token`; others too.
+    side
+        Which dimension.
+    texts
+        The text that each token's characters are counted in, one for each token; empty where it isn't known.
+
+    Returns
+    -------
+    dict
+        The same coordinates with one entry per word and per special token: `_token` is the text that the word spans,
+        `_start` and `_end` where that is, `_category` what it is, and the rest is as at its first piece.
+    """
+    words = labelled[f"{side}_word"].values
+    group = groups(words)
+    members = [np.flatnonzero(group == word) for word in range(group.max(initial=-1) + 1)]
+    first = [int(pieces[0]) for pieces in members]
+    offsets = np.stack([labelled[f"{side}_start"].values, labelled[f"{side}_end"].values], axis=1)
+    tokens = labelled[f"{side}_token"].values
+    spans = merge_spans(_without_spaces(offsets, tokens, members), words)
+    along = {str(name): column.values[first] for name, column in labelled.coords.items() if column.dims == (side,)}
+    surfaces = [_surface(tokens[k], offsets[k], texts[k[0]]) for k in members]
+    along |= {side: np.arange(len(members)), f"{side}_start": spans[:, 0], f"{side}_end": spans[:, 1]}
+    along[f"{side}_token"] = np.array(
+        [" ".join([surface, *_marks(tokens[k])]) for surface, k in zip(surfaces, members, strict=True)], dtype=np.str_
+    )
+    if (category := f"{side}_category") in along:
+        several = zip(along[category].astype(str), surfaces, members, strict=True)
+        along[category] = np.array([_category(*one) for one in several], dtype=np.str_)
+    return {name: (side, column) for name, column in along.items()}
+
+
+def text_of(attrs: Mapping[Any, Any], group: str, side: str) -> str:
+    """The text that the characters of one side of a kind of attention are counted in; an encoder–decoder has two.
+
+    Parameters
+    ----------
+    attrs
+        Of an analysis: ``text`` and ``target_text``.
+    group
+        "encoder", "decoder", "cross", or another.
+    side
+        "source" or "target".
+    """
+    in_target = attrs.get("target_text") and (group == "decoder" or (group == "cross" and side == "target"))
+    return str(attrs.get("target_text" if in_target else "text", ""))
+
+
+def _without_spaces(
+    offsets: NDArray[np.int64], labels: NDArray[Any], members: Sequence[NDArray[np.intp]]
+) -> NDArray[np.int64]:
+    """Offsets in which a piece of spaces alone has no length, where it is before the letters of a word."""
+    trimmed = offsets.copy()
+    for pieces in members:
+        blank = labels[pieces] == "␣"
+        if not blank.all():
+            trimmed[pieces[blank], 0] = trimmed[pieces[blank], 1]
+    return trimmed
+
+
+def _surface(labels: NDArray[Any], offsets: NDArray[Any], text: str) -> str:
+    """What a word's pieces span; put together from them where they don't show the text that lies there."""
+    if len(labels) == 1:
+        return str(labels[0]).partition(" ")[0]
+    placed = [(str(label).partition(" ")[0], *span) for label, span in zip(labels, offsets.tolist(), strict=True)]
+    placed = [piece for piece in placed if piece[1] < piece[2]]
+    if placed and all(stop <= len(text) and label in (visible(text[start:stop]), "") for label, start, stop in placed):
+        return visible(text[min(start for _, start, _ in placed) : max(stop for *_, stop in placed)])
+    return _joined(labels, offsets)
+
+
+def _joined(labels: NDArray[Any], offsets: NDArray[Any]) -> str:
+    """The text of a word from its pieces; characters that several pieces stand for are read once."""
+    reached, parts = -1, []
+    for label, (start, end) in zip(labels, offsets, strict=True):
+        surface, _, _ = str(label).partition(" ")
+        if start == end or start >= reached:
+            parts.append(surface)
+        elif end > reached and len(surface) == end - start:
+            parts.append(surface[reached - start :])
+        reached = max(reached, end)
+    return "".join(part for part in parts if part != "␣" or len(parts) == 1)
+
+
+def _marks(labels: NDArray[Any]) -> list[str]:
+    """What stands behind a space in labels (the mark of an unknown piece), each once."""
+    marks = [str(label).partition(" ")[2] for label in labels]
+    return [mark for mark in dict.fromkeys(marks) if mark]
+
+
+def _category(first: str, surface: str, members: NDArray[Any]) -> str:
+    """A word's category: of one piece its own, of several what all its characters are."""
+    if len(members) == 1 or first == "special":
+        return first
+    letters = [character for character in surface if character != "␣"]
+    return "punctuation" if letters and all(map(is_punctuation, letters)) else "other"
