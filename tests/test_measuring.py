@@ -12,8 +12,9 @@ from architectures import tiny
 from normlens.anatomy import AppliedNorm, Block
 from normlens.capture import AttentionCall
 from normlens.errors import ConservationError
-from normlens.measuring import TOLERANCE, Measures, check_conservation, measure
+from normlens.measuring import Measures, check_conservation, measure
 from normlens.normform import NormForm
+from normlens.tolerance import TOLERANCES
 
 Ids = Callable[..., list[int]]
 SCOPES = ("attention", "residual", "layernorm")
@@ -175,10 +176,10 @@ def with_error(error: float) -> Measures:
     return replace(measures, conservation_error={"attention": errors})
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("dtype", TOLERANCES)
 def test_ten_times_the_tolerance_is_the_limit(dtype: torch.dtype) -> None:
-    check_conservation(with_error(9.9 * TOLERANCE[dtype]), "layers.0.attention", dtype, None)
-    for error in (10.1 * TOLERANCE[dtype], torch.nan, torch.inf):
+    check_conservation(with_error(9.9 * TOLERANCES[dtype]), "layers.0.attention", dtype, None)
+    for error in (10.1 * TOLERANCES[dtype], torch.nan, torch.inf):
         with pytest.raises(ConservationError, match=r"layers\.0\.attention.*'attention'"):
             check_conservation(with_error(error), "layers.0.attention", dtype, None)
 
@@ -190,8 +191,8 @@ def test_errors_at_padding_are_not_looked_at() -> None:
 
 
 def test_tolerances_are_those_that_the_documentation_promises() -> None:
-    assert TOLERANCE[torch.float32] == 1e-5
-    assert (TOLERANCE[torch.float16], TOLERANCE[torch.bfloat16]) == (2e-3, 1e-2)
+    assert TOLERANCES[torch.float32] == 1e-5
+    assert (TOLERANCES[torch.float16], TOLERANCES[torch.bfloat16]) == (2e-3, 1e-2)
 
 
 def test_models_with_a_gate_and_with_a_norm_between_attention_and_projection_add_up(lens_of, tokens: Ids) -> None:

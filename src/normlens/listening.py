@@ -12,8 +12,8 @@ from transformers import PreTrainedModel
 
 from normlens.capture import attention_implementation, capturing
 from normlens.errors import UnsupportedArchitecture
-from normlens.measuring import TOLERANCE
 from normlens.observing import observing
+from normlens.tolerance import tolerance
 from normlens.tracing import Tracer
 
 Listening = Callable[[PreTrainedModel, Tracer, int | None], AbstractContextManager[None]]
@@ -49,7 +49,7 @@ def require_same_output(untouched: Any, watched: Any, model: PreTrainedModel) ->
     """
     one, other = _first_tensor(untouched), _first_tensor(watched)
     gap = float((one - other).norm() / one.norm().clamp_min(torch.finfo(one.dtype).tiny))
-    if not gap <= TOLERANCE.get(model.dtype, TOLERANCE[torch.float32]):
+    if not gap <= tolerance(model.dtype):
         raise UnsupportedArchitecture(
             f"{type(model).__name__} gives another output when its attention is listened to: off by {gap:.1e} of its "
             "length (nan: it isn't finite at all). Its code may ask which attention implementation runs, its weights may "
@@ -75,7 +75,7 @@ def require_no_chance(one: Any, other: Any, model: PreTrainedModel) -> None:
     first, second = _first_tensor(one), _first_tensor(other)
     if first.shape == second.shape and torch.isfinite(first).all():
         gap = float((first - second).norm() / first.norm().clamp_min(torch.finfo(first.dtype).tiny))
-        if gap <= 10 * TOLERANCE.get(model.dtype, TOLERANCE[torch.float32]):
+        if gap <= tolerance(model.dtype, "other operations"):
             return
     elif first.shape == second.shape:
         return  # what isn't finite is refused by the comparison that follows, with a better reason

@@ -20,12 +20,10 @@ from normlens.errors import ConservationError
 from normlens.following.pushing import Pushed
 from normlens.rows import measure_rows
 from normlens.scopes import AttentionScope, Scope
+from normlens.tolerance import tolerance
 
 Push = Callable[[Float[Tensor, "batch head target source"], slice, int | None], Pushed]
 """Takes α of some targets, which ones they are, and the chunk size; see :meth:`normlens.following.pushing.Pusher.push`."""
-
-TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
-"""Largest conservation error expected of a model, by its dtype; model files compute norms and softmax in float32."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,7 @@ def check_conservation(measures: Measures, path: str, dtype: torch.dtype, valid:
     ConservationError
         If some error is above ten times the tolerance, or is not a number.
     """
-    limit = 10 * TOLERANCE.get(dtype, TOLERANCE[torch.float32])
+    limit = tolerance(dtype, "other operations")
     for scope, errors in measures.conservation_error.items():
         seen = errors if valid is None else errors[valid]
         if seen.numel() and not bool((seen <= limit).all()):

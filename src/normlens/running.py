@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import torch
 import xarray as xr
 
 from normlens.anatomy import Block, BlockAnatomy, has_sinks
@@ -16,13 +15,14 @@ from normlens.examples import Example
 from normlens.following.pushing import pushing
 from normlens.frozen.call import Product
 from normlens.inspection import Inspector, kind_of
-from normlens.measuring import TOLERANCE, Push, check_conservation, measure
+from normlens.measuring import Push, check_conservation, measure
 from normlens.memory import memory_explained
 from normlens.positions import reads_padding
 from normlens.precision import full_precision
 from normlens.recording import Recorder, Reduction
 from normlens.reducing import first_token
 from normlens.scopes import ATTENTION_SCOPES, SCOPES
+from normlens.tolerance import tolerance
 from normlens.tracing import Tracer, unfinished
 from normlens.tracing.layers import LayerTracer
 from normlens.turns import exclusive
@@ -102,8 +102,8 @@ class Runner:
                 holds[key] = False
                 return False
             alone = [self.run([example], first_token, chunk_size)[0] for example in pair]
-            tolerance = 100 * TOLERANCE.get(self.model.dtype, TOLERANCE[torch.float32])
-            holds[key] = all(map(partial(_agree, tolerance), together, alone))
+            allowed = tolerance(self.model.dtype, "other shapes")
+            holds[key] = all(map(partial(_agree, allowed), together, alone))
         return holds[key]
 
     def _measure(

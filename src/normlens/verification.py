@@ -12,8 +12,9 @@ from torch import Tensor
 
 from normlens.anatomy import AppliedNorm, Block, working_precision
 from normlens.errors import ConservationError
-from normlens.measuring import TOLERANCE, measure
+from normlens.measuring import measure
 from normlens.scopes import AttentionScope
+from normlens.tolerance import tolerance
 
 
 def verify_pairs(block: Block, scopes: tuple[AttentionScope, ...], dtype: torch.dtype, pairs: int = 8) -> float:
@@ -52,10 +53,11 @@ def verify_pairs(block: Block, scopes: tuple[AttentionScope, ...], dtype: torch.
             exact = explicit_vector(block, scope, b, i, j).norm()
             largest = measures.norm[scope][b, i].max().clamp_min(torch.finfo(exact.dtype).tiny)
             worst = max(worst, float((measures.norm[scope][b, i, j] - exact).abs() / largest))
-    if not worst <= 10 * TOLERANCE.get(dtype, 1e-5):
+    allowed = tolerance(dtype, "other operations")
+    if not worst <= allowed:
         raise ConservationError(
             f"{block.path}: norms differ from explicit vectors by {worst:.1e} of the row's largest contribution; at most "
-            f"{10 * TOLERANCE.get(dtype, 1e-5):.0e} is accepted for a {dtype} model. The numbers are withheld."
+            f"{tolerance(dtype, 'other operations'):.0e} is accepted for a {dtype} model. The numbers are withheld."
         )
     return worst
 

@@ -21,8 +21,9 @@ from transformers import PreTrainedModel
 from normlens.anatomy import describe, require_attention_scope
 from normlens.capture import attention_implementation, capturing, has_interface
 from normlens.errors import ConservationError, UnsupportedArchitecture
-from normlens.measuring import TOLERANCE, check_conservation, measure
+from normlens.measuring import check_conservation, measure
 from normlens.observing import observing
+from normlens.tolerance import TOLERANCES
 from normlens.tracing import Tracer, unheard
 from normlens.verification import verify_pairs
 
@@ -30,7 +31,7 @@ from . import tiny
 
 FROZEN = Path(__file__).parent / "results" / "frozen.tsv"
 TABLE = Path(__file__).parents[2] / "docs" / "tables" / "architectures.md"
-LIMIT = TOLERANCE[torch.float32]
+LIMIT = TOLERANCES[torch.float32]
 
 
 @dataclass

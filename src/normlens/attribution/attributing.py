@@ -18,7 +18,7 @@ from normlens.attribution.requests import Question, require_plain_model
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput
 from normlens.examples import Example
-from normlens.frozen.tolerance import require_sources
+from normlens.frozen.scalar import require_sources
 from normlens.memory import memory_explained
 from normlens.precision import full_precision
 from normlens.running import Runner

@@ -14,9 +14,9 @@ from normlens.attribution.maps import Maps
 from normlens.attribution.subject import Subject
 from normlens.attribution.visiting import BlockVectors
 from normlens.errors import ConservationError, UnsupportedArchitecture
-from normlens.measuring import TOLERANCE
 from normlens.norms import conservation_error
 from normlens.scopes import AttentionScope
+from normlens.tolerance import tolerance
 
 Measure = Callable[[Tensor, Tensor, Tensor, slice], tuple[Tensor, Tensor]]
 """Takes contributions ``(batch, target, source, d)``, own vectors and the block's output ``(batch, target, d)`` of some
@@ -103,7 +103,7 @@ class Collected:
 
     def _require_conserved(self, vectors: BlockVectors, errors: Float[Tensor, "batch target"]) -> None:
         dtype = vectors.block.call.value.dtype
-        limit = 10 * TOLERANCE.get(dtype, TOLERANCE[torch.float32])
+        limit = tolerance(dtype, "other operations")
         side, _ = _sides(vectors.group, self._subject.is_encoder_decoder)
         for text, found in self._errors.items():
             largest = float(errors[text, : self._length(text, side)].max())

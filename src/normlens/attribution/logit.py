@@ -28,8 +28,8 @@ from normlens.errors import UnsupportedArchitecture
 from normlens.frozen.call import Product
 from normlens.frozen.directions import Backward
 from normlens.frozen.running import frozen_run
+from normlens.frozen.scalar import require
 from normlens.frozen.sites import Site
-from normlens.frozen.tolerance import require
 from normlens.precision import double
 
 _LAYER = re.compile(r"^(.*?\.)?\d+(?=\.|$)")

@@ -12,10 +12,10 @@ from transformers import PreTrainedModel
 from normlens.batching import is_ragged, length, pad
 from normlens.examples import Example
 from normlens.frozen.settings import plain_settings
-from normlens.measuring import TOLERANCE
 from normlens.memory import is_out_of_memory
 from normlens.positions import reads_padding
 from normlens.state import state_of
+from normlens.tolerance import tolerance
 
 
 class Together:
@@ -86,7 +86,7 @@ class Together:
             if is_out_of_memory(error):
                 raise
             return False
-        allowed = 100 * TOLERANCE.get(self.model.dtype, TOLERANCE[torch.float32])
+        allowed = tolerance(self.model.dtype, "other shapes")
         for row, output in enumerate(alone):
             for name, x in output.items():
                 padded = together[name][row][tuple(slice(0, n) for n in x.shape[1:])]

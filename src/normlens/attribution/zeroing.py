@@ -24,7 +24,7 @@ from normlens.frozen.call import map_tensors
 from normlens.frozen.pushforward import repeated
 from normlens.frozen.settings import plain_settings
 from normlens.frozen.sites import first_tensor
-from normlens.measuring import TOLERANCE
+from normlens.tolerance import tolerance
 
 IMPLEMENTATION = "normlens_value_zeroing"
 
@@ -142,7 +142,7 @@ class LayerRun:
         """
         again = self.again(module, torch.tensor([-1, -1], device=self.output.device))
         gap = float((again - self.output.unsqueeze(1)).norm() / again.norm().clamp_min(torch.finfo(again.dtype).tiny))
-        if not gap <= TOLERANCE.get(model.dtype, TOLERANCE[torch.float32]):
+        if not gap <= tolerance(model.dtype):
             raise UnsupportedArchitecture(
                 f"{type(self.layer).__name__} gives something else when it is run again by itself: off by {gap:.1e} of its "
                 "output's length. Take alti or decompx."

@@ -24,8 +24,9 @@ from normlens.frozen.directions import Forward
 from normlens.frozen.running import frozen_run
 from normlens.frozen.sites import first_tensor
 from normlens.layers import LayerAnatomy, LayerCall
-from normlens.measuring import TOLERANCE, check_conservation, measure
+from normlens.measuring import check_conservation, measure
 from normlens.memory import is_out_of_memory
+from normlens.tolerance import tolerance
 
 
 class Learner:
@@ -78,7 +79,7 @@ def _verify_start(model: PreTrainedModel, block: Block, layer: LayerAnatomy) -> 
         If they are others than those that were measured, or don't add up behind the block.
     """
     scopes = block.reached()
-    limit = 10 * TOLERANCE.get(model.dtype, TOLERANCE[torch.float32])
+    limit = tolerance(model.dtype, "other operations")
     with pushing(model, block, layer, "half") as pusher:
         assert pusher is not None
         for measures in measure(block, scopes, push=pusher.push):
@@ -124,7 +125,7 @@ def learn_rest(
     first = first_tensor(call.output)
     if start is None or own is None or first is None or first.shape != start.shape:
         raise UnsupportedArchitecture(f"{path} lays its output out in another way than (batch, target, dimension)")
-    limit = 10 * TOLERANCE.get(model.dtype, TOLERANCE[torch.float32])
+    limit = tolerance(model.dtype, "other operations")
     modules = dict(model.named_modules())
     direction = Forward(lambda group, x: torch.zeros_like(x))
     known = LayerAnatomy(path, own, tuple(call.held), None, ())

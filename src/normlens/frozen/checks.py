@@ -13,10 +13,11 @@ from normlens.frozen.call import Product
 from normlens.frozen.directions import Forward, tangent
 from normlens.frozen.pullback import split
 from normlens.frozen.running import frozen_run
+from normlens.frozen.scalar import Scalar, plain_value
 from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
-from normlens.frozen.tolerance import Scalar, plain_value, tolerance
 from normlens.precision import double, full_precision
+from normlens.tolerance import tolerance
 from normlens.turns import dual_level
 
 
@@ -90,5 +91,5 @@ def check(
         conservation_error=back.largest_conservation_error,
         direction_gap=float((gap.abs() / scale).max()),
         source_share=float((back.shares.abs().sum(1) / scale).min()),
-        tolerance=tolerance(model),
+        tolerance=tolerance(model.dtype),
     )

@@ -16,10 +16,11 @@ from normlens.frozen.call import Product
 from normlens.frozen.directions import Backward
 from normlens.frozen.pushforward import Push
 from normlens.frozen.running import frozen_run, require_trained_read
+from normlens.frozen.scalar import Scalar, check_value_once, require, require_sources
 from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
-from normlens.frozen.tolerance import Scalar, check_value_once, require, require_sources, tolerance
 from normlens.precision import double, full_precision
+from normlens.tolerance import tolerance
 
 SMALL = 2**16
 """Constants of up to so many numbers are accounted for together, larger ones by themselves: that bounds memory."""
@@ -153,7 +154,7 @@ def split(
     contributions = [x for _, x in direction.constants]
     measured = _bias_share(found[groups:], contributions, batch).to(shares.device)
     result = _accounted(double(value.detach()), shares, measured, direction.sizes(), gradients)
-    if batch == 1 or result.largest_conservation_error <= tolerance(model):
+    if batch == 1 or result.largest_conservation_error <= tolerance(model.dtype):
         return result
     pushed = double(Push(model, inputs, scalar, product=product, sources=sources).bias)
     return _accounted(result.value, shares, pushed, direction.sizes(), gradients)

@@ -20,9 +20,9 @@ from normlens.errors import InvalidInput
 from normlens.frozen.call import Product
 from normlens.frozen.directions import Forward, tangent
 from normlens.frozen.running import frozen_run, require_trained_read
+from normlens.frozen.scalar import Scalar, require
 from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
-from normlens.frozen.tolerance import Scalar, require
 from normlens.precision import full_precision
 from normlens.turns import dual_level
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from normlens.capture import eager_function
 from normlens.errors import UnsupportedArchitecture
-from normlens.measuring import TOLERANCE
 from normlens.precision import full_precision
+from normlens.tolerance import tolerance
 from normlens.topk.attention import topk_attention
 
 _COMPARED_TARGETS = 8
@@ -69,7 +69,7 @@ def require_same_attention(
     )  # where a target sees nothing, eager attention mixes what it should not
     gap = float(torch.where(seeing, ours - theirs, 0).float().norm())
     size = float(torch.where(seeing, theirs, 0).float().norm())
-    if not gap <= 10 * TOLERANCE.get(query.dtype, TOLERANCE[torch.float32]) * size:
+    if not gap <= tolerance(query.dtype, "other operations") * size:
         raise UnsupportedArchitecture(
             f"{type(module).__name__} computes attention in a way of its own: with all sources, ours differs from it by "
             f"{gap / max(size, torch.finfo(torch.float32).tiny):.1e} of its length. Top-k attention would not be this "

@@ -18,9 +18,9 @@ from transformers import PreTrainedModel
 
 from normlens.capture import attention_implementation
 from normlens.errors import NormLensError, UnsupportedArchitecture
-from normlens.measuring import TOLERANCE
 from normlens.memory import is_out_of_memory
 from normlens.precision import full_precision
+from normlens.tolerance import tolerance
 
 _COMPARED_LENGTH = 16
 _SEQUENCES = {"input_ids", "inputs_embeds", "token_type_ids", "decoder_input_ids", "decoder_inputs_embeds"}
@@ -113,7 +113,7 @@ def _agrees(part: PreTrainedModel, inputs: dict[str, Any], implementation: str) 
             outputs.append(_first_numbers(part(**inputs)))
     theirs, ours = outputs
     gap, size = float((ours - theirs).norm()), float(theirs.norm())
-    return gap <= 10 * TOLERANCE.get(part.dtype, TOLERANCE[torch.float32]) * size
+    return gap <= tolerance(part.dtype, "other operations") * size
 
 
 def _first_numbers(output: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""How exact an answer must be, by the model's number format, and what happens when it is not."""
+"""A scalar of the model's output, as the unfrozen model gives it, and what its shares are held to."""
 
 from __future__ import annotations
 
@@ -14,23 +14,11 @@ from transformers import PreTrainedModel
 from normlens.errors import ConservationError
 from normlens.frozen.settings import plain_settings
 from normlens.precision import double, full_precision
-
-TOLERANCES: Mapping[torch.dtype, float] = {
-    torch.float64: 1e-5,
-    torch.float32: 1e-5,
-    torch.float16: 2e-3,
-    torch.bfloat16: 1e-2,
-}
-"""Relative errors that rounding explains. Model files compute softmax and RMSNorm in float32, also in float64 models."""
+from normlens.tolerance import tolerance
 
 Scalar = Callable[[Any], Float[Tensor, " batch"]]
 
 _VALUES_CHECKED: WeakSet[PreTrainedModel] = WeakSet()
-
-
-def tolerance(model: PreTrainedModel) -> float:
-    """The relative error that rounding explains in this model."""
-    return TOLERANCES.get(model.dtype, TOLERANCES[torch.float32])
 
 
 def require(model: PreTrainedModel, what: str, error: float) -> None:
@@ -41,7 +29,7 @@ def require(model: PreTrainedModel, what: str, error: float) -> None:
     ConservationError
         Naming the model, what was compared, and the gap.
     """
-    allowed = 10 * tolerance(model)
+    allowed = tolerance(model.dtype, "other operations")
     if not error <= allowed:
         raise ConservationError(
             f"{type(model).__name__}: {what} differ by {error:.1e} of their size; at most {allowed:.0e} is rounding in "
