@@ -7,16 +7,12 @@ weights are finite and complete, and its tokenizer fits.
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import torch
@@ -31,8 +27,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from normlens.adapters import base_of, with_adapter, without_wrapper
 from normlens.checkpoints import check_attention, check_complete, check_tokenizer, check_weights
 from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.gguf_files import read_once
 from normlens.outline import Outline
 from normlens.places import Place, explained, find_place, first_line, refuse_revision
 
@@ -52,8 +50,6 @@ TASKS = {
 
 _TOKENIZER_FILE = re.compile(r".*token|vocab|merges|dict\.txt|tekken|.*\.(model|spm|bpe)$")
 """How the files that a tokenizer is made of are named."""
-
-_ONE_AT_A_TIME = Lock()
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,8 @@ def load_model(
     ----------
     source
         A bundled name (``"minilm-l6"``, ``"smollm2-135m"``), a hub id (``"google-bert/bert-base-uncased"``), a folder
-        with safetensors weights, a GGUF file, or a pair ``(model, tokenizer)``, whose model is put into evaluation mode.
+        with safetensors weights, a folder with an adapter of the peft library, a GGUF file, or a pair
+        ``(model, tokenizer)``, whose model is put into evaluation mode; it may be a ``PeftModel``.
     revision
         Branch, tag or commit on the Hub; the default branch if None. Refused for everything that is not on the Hub.
     device
@@ -128,8 +125,7 @@ def load_model(
         raise InvalidInput(f"Unknown task {task!r}. Choose one of {', '.join(TASKS)}.")
     if isinstance(source, str | Path):
         place = find_place(source, revision)
-        with explained(place, trust_remote_code), _read_once(place):
-            loaded = _load(place, dtype, trust_remote_code, task, check)
+        loaded = _load(place, _Asked(dtype, trust_remote_code, task, check))
     else:
         refuse_revision("A pair (model, tokenizer)", revision)
         loaded = _from_pair(source, dtype)
@@ -141,27 +137,51 @@ def load_model(
     return loaded
 
 
-def _load(
-    place: Place,
-    dtype: torch.dtype | None,
-    trust_remote_code: bool,
-    task: str | None,
-    check: Callable[[Outline], None] | None,
-) -> LoadedModel:
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+@dataclass(frozen=True)
+class _Asked:
+    """How a model is to be loaded: parameters of :func:`load_model`."""
+
+    dtype: torch.dtype | None
+    trust_remote_code: bool
+    task: str | None
+    check: Callable[[Outline], None] | None
+
+
+def _load(place: Place, asked: _Asked) -> LoadedModel:
+    if place.is_adapter:
+        return _load_adapter(place, asked)
+    with explained(place, asked.trust_remote_code), read_once(place.gguf_file):
+        return _load_checkpoint(place, asked)
+
+
+def _load_adapter(place: Place, asked: _Asked) -> LoadedModel:
+    """The adapter's model with the adapter put on; the tokenizer is the adapter's own, where its folder has one."""
+    folder = Path(place.location)
+    base = base_of(folder)
+    loaded = _load(find_place(base.name, base.revision), replace(asked, task=asked.task or base.task))
+    with explained(place, asked.trust_remote_code):
+        own = (
+            _tokenizer(place, {"trust_remote_code": asked.trust_remote_code}) if loaded.tokenizer is not None else None
+        )
+        model = with_adapter(loaded.model, folder)
+    return replace(loaded, model=model, tokenizer=own or loaded.tokenizer, name=place.name)
+
+
+def _load_checkpoint(place: Place, asked: _Asked) -> LoadedModel:
+    options: dict[str, Any] = {"trust_remote_code": asked.trust_remote_code}
     if place.revision is not None:
         options["revision"] = place.revision
     if place.gguf_file is not None:
         options["gguf_file"] = place.gguf_file
     config = AutoConfig.from_pretrained(place.location, **options)
-    model_class = _model_class(config, task, place.gguf_file is not None)
+    model_class = _model_class(config, asked.task, place.gguf_file is not None)
     outline = _outline(place, config, model_class, options)
-    if check is not None:
-        check(outline)
+    if asked.check is not None:
+        asked.check(outline)
     model, info = model_class.from_pretrained(
         place.location,
         config=config,
-        dtype=dtype or (torch.float32 if place.gguf_file else "auto"),
+        dtype=asked.dtype or (torch.float32 if place.gguf_file else "auto"),
         use_safetensors=True,
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # told by check_complete, which names them
@@ -229,6 +249,7 @@ def _from_pair(source: Any, dtype: torch.dtype | None) -> LoadedModel:
             "tokenizer may be None."
         )
     model, companion = source
+    model = without_wrapper(model)
     parts = model.modules() if isinstance(model, torch.nn.Module) else ()
     if any(hasattr(part, "_orig_mod") or part._compiled_call_impl is not None for part in parts):
         raise UnsupportedArchitecture(
@@ -249,37 +270,6 @@ def _from_pair(source: Any, dtype: torch.dtype | None) -> LoadedModel:
         name=model.name_or_path or type(model).__name__,
         revision=getattr(model.config, "_commit_hash", None),
     )
-
-
-@contextmanager
-def _read_once(place: Place) -> Iterator[None]:
-    """Let a GGUF file be parsed once: transformers asks gguf for its fields three times, for names in every module.
-
-    gguf's own functions come back afterwards; one that it doesn't have is left alone.
-    """
-    if place.gguf_file is None:
-        yield
-        return
-    _require_gguf()
-    import gguf
-
-    with _ONE_AT_A_TIME:
-        own = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map") if hasattr(gguf, name)}
-        for name, function in own.items():
-            setattr(gguf, name, cache(function))
-        try:
-            yield
-        finally:
-            for name, function in own.items():
-                setattr(gguf, name, function)
-
-
-def _require_gguf() -> None:
-    missing = [package for package in ("gguf", "accelerate") if importlib.util.find_spec(package) is None]
-    if missing:
-        raise InvalidInput(
-            f"Reading a GGUF file needs {' and '.join(missing)}, not installed here. Run `pip install normlens[gguf]`."
-        )
 
 
 def _device(device: str | torch.device | None) -> torch.device | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import transformers
 from huggingface_hub import constants
 
+from normlens import adapters
 from normlens.catalogue import HUB_EXAMPLES, NAMED
 from normlens.errors import InvalidInput, ModelNotFound, NormLensError
 
@@ -38,12 +39,15 @@ class Place:
         Name of the GGUF file in that folder; None if the weights are safetensors.
     revision
         Branch, tag or commit on the Hub; None for the default branch, and for everything that is not on the Hub.
+    is_adapter
+        Whether the folder holds an adapter of a model, without that model.
     """
 
     name: str
     location: str
     gguf_file: str | None = None
     revision: str | None = None
+    is_adapter: bool = False
 
     @property
     def is_hub(self) -> bool:
@@ -68,8 +72,10 @@ def find_place(source: str | Path, revision: str | None) -> Place:
         return Place(text, str(path)) if path.is_dir() else Place(text, str(path.parent), path.name)
     path = Path(source).expanduser()
     if path.is_dir():
-        _check_folder(path)
         refuse_revision(f"The folder {text}", revision)
+        if (path / adapters.CONFIG).is_file():
+            return Place(text, str(path), is_adapter=True)
+        _check_folder(path)
         return Place(text, str(path))
     if path.is_file():
         if path.suffix.lower() == ".gguf":

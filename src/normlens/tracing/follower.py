@@ -123,7 +123,10 @@ class Follower:
         """Attention's output meets a gate or its projection."""
         block = at.block
         if block.projected is not None:
-            block.projected, block.obstacle = None, "its output goes into several linear layers (unmerged adapters?)"
+            block.projected = None
+            block.obstacle = (
+                "its output goes into several linear layers (unmerged adapters? merge_adapter() merges them)"
+            )
             self.forget(block)
             return
         if call.name in MULTIPLY and self._take_gate(at, call):
@@ -188,7 +191,7 @@ class Follower:
             self.follow(call.result, block, "summed", at.restore)
             self._reached(block)
         elif block.projected_used_elsewhere:
-            block.obstacle = "what is added to the projected output may be made from it (an adapter?)"
+            block.obstacle = "what is added to the projected output may be made from it (an adapter? Merge it)"
         elif block.left_out is not None:
             block.obstacle = "several sums before the residual stream"
         else:

@@ -1,0 +1,123 @@
+"""Adapters of the peft library: the model inside a ``PeftModel``, and folders that hold an adapter alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from normlens.errors import InvalidInput, ModelNotFound, UnsupportedArchitecture
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_NAME = "default"  # what peft calls an adapter that has no other name
+_TASKS = {
+    "SEQ_CLS": "sequence-classification",
+    "TOKEN_CLS": "token-classification",
+    "QUESTION_ANS": "question-answering",
+    "CAUSAL_LM": "causal-lm",
+    "SEQ_2_SEQ_LM": "seq2seq-lm",
+}
+_MERGE = "PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(new_folder)"
+
+
+def without_wrapper(model: object) -> object:
+    """The transformers model inside a ``PeftModel``, its adapters in place; anything else as it is.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        If the adapter adds virtual tokens or key/value pairs, which only the wrapper knows of.
+    """
+    peft: Any = sys.modules.get("peft")  # who has such a model has imported it
+    if peft is None or not isinstance(model, (peft.PeftModel, peft.PeftMixedModel)):
+        return model
+    _refuse_prompts(model.peft_config.values())
+    return model.get_base_model() if isinstance(model, peft.PeftModel) else model.base_model.model
+
+
+@dataclass(frozen=True)
+class Base:
+    """The model that an adapter was trained on: its name or path, its revision on the Hub, and its task."""
+
+    name: str
+    revision: str | None
+    task: str | None
+
+
+def base_of(folder: Path) -> Base:
+    """The model that the adapter in a folder was trained on.
+
+    Raises
+    ------
+    InvalidInput
+        If the folder doesn't say, or peft is not installed.
+    ModelNotFound
+        If the adapter's weights are not in safetensors.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+        base, revision = config["base_model_name_or_path"], config.get("revision")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InvalidInput(f"{folder / CONFIG} can't be read ({error}). Save the adapter again.") from error
+    if not isinstance(base, str) or not base or not isinstance(revision, str | None):
+        raise InvalidInput(
+            f"{folder} holds an adapter, but its {CONFIG} doesn't say of which model. Load the model, put the adapter on it "
+            "with peft, and pass (model, tokenizer)."
+        )
+    if importlib.util.find_spec("peft") is None:
+        raise InvalidInput(
+            f"{folder} holds an adapter of {base}, and reading one needs peft, not installed here. Run `pip install peft`, "
+            f"or merge it where peft is: {_MERGE}."
+        )
+    if not (folder / WEIGHTS).is_file():
+        raise ModelNotFound(
+            f"{folder} holds no {WEIGHTS}, and a pickle is never opened. If you trust the adapter, merge it where it is "
+            f"safe to open it: {_MERGE}."
+        )
+    if Path(base).is_dir() and Path(base).samefile(folder):
+        raise InvalidInput(f"The {CONFIG} of {folder} names the folder itself as its model. Name the model there.")
+    return Base(base, revision, _TASKS.get(str(config.get("task_type"))))
+
+
+def with_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """Put the adapter in a folder on its model.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        If the adapter adds virtual tokens or key/value pairs.
+    InvalidInput
+        If it lacks some of its weights, or holds others.
+    """
+    from peft import PeftConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
+
+    config = PeftConfig.from_pretrained(str(folder))
+    _refuse_prompts([config])
+    config.inference_mode = True
+    wrapped = get_peft_model(model, config)
+    result: Any = set_peft_model_state_dict(wrapped, load_peft_weights(str(folder), device="cpu"))
+    missing = [key for key in result.missing_keys if _NAME in key.split(".")]
+    for verb, keys in {"lacks": missing, "holds": result.unexpected_keys}.items():
+        if keys:
+            raise InvalidInput(
+                f"The adapter in {folder} {verb} {min(keys)}: it doesn't fit its {CONFIG} or its model, "
+                f"{config.base_model_name_or_path}. Get both again."
+            )
+    found: PreTrainedModel = wrapped.get_base_model()
+    return found.eval()
+
+
+def _refuse_prompts(configs: Iterable[Any]) -> None:
+    for config in configs:
+        if config.is_prompt_learning:
+            raise UnsupportedArchitecture(
+                f"The adapter ({type(config).__name__}) adds virtual tokens to each text, which are no positions of it. "
+                "Adapters of weights (LoRA and its kin) are read; for the model without its adapter, pass "
+                "PeftModel.get_base_model()."
+            )
