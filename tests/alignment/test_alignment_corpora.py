@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from normlens.alignment import Line, ParallelFiles, skip, tabbed_stream
+from normlens.alignment import Line, ParallelFiles, joined_stream, skip
 from normlens.errors import InvalidInput
 
 
@@ -32,14 +32,14 @@ def test_tabs_in_one_file_and_on_standard_input(tmp_path: Path) -> None:
 
     lines = list(ParallelFiles(_file(tmp_path, "both.tsv", content)))
 
-    assert lines == list(tabbed_stream(io.BytesIO(content)))
+    assert lines == list(joined_stream(io.BytesIO(content)))
     assert [line.problem is None for line in lines] == [True, False, True, False]
     assert "0 tabs" in str(lines[1].problem)
     assert "2 tabs" in str(lines[3].problem)
 
 
 def test_a_line_that_is_no_text_stops_nothing(tmp_path: Path) -> None:
-    lines = list(tabbed_stream(io.BytesIO(b"a\tb\n\xff\tb\na\tb\n")))
+    lines = list(joined_stream(io.BytesIO(b"a\tb\n\xff\tb\na\tb\n")))
 
     assert [line.problem is None for line in lines] == [True, False, True]
     assert "UTF-8" in str(lines[1].problem)
@@ -60,7 +60,7 @@ def test_what_is_no_parallel_text_is_refused(tmp_path: Path, content: bytes, mes
     with pytest.raises(InvalidInput, match=message):
         ParallelFiles(_file(tmp_path, "text", content))
     with pytest.raises(InvalidInput, match=message):
-        list(tabbed_stream(io.BytesIO(content)))
+        list(joined_stream(io.BytesIO(content)))
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
@@ -83,3 +83,25 @@ def test_a_file_of_pairs_is_none_of_two_files(tmp_path: Path, tabbed: int) -> No
     with pytest.raises(InvalidInput, match=rf"{paths[tabbed].name}, line 1 holds a tab.*alone"):
         ParallelFiles(*paths)
     assert next(iter(ParallelFiles(paths[tabbed]))).target == "the house"
+
+
+def test_both_sides_may_have_bars_between_them(tmp_path: Path) -> None:
+    both = tmp_path / "both.txt"
+    both.write_text("das haus ||| the house\nein ||| zwei ||| drei\nnur eines\ndie | katze ||| the\tcat\n")
+    lines = list(ParallelFiles(both))
+    assert [(line.source.split(), line.target.split()) for line in (lines[0], lines[3])] == [
+        (["das", "haus"], ["the", "house"]),
+        (["die", "|", "katze"], ["the", "cat"]),
+    ]
+    assert [line.problem for line in lines[1:3]] == [
+        "it has 2 marks |||, not one between sentence and translation",
+        "it has 0 marks |||, not one between sentence and translation",
+    ]
+    assert list(joined_stream(io.BytesIO(both.read_bytes()))) == lines
+    with pytest.raises(InvalidInput, match=r"line 1 holds \|\|\|"):
+        ParallelFiles(both, both)
+
+
+def test_bars_in_a_text_with_tabs_are_words(tmp_path: Path) -> None:
+    (tmp_path / "both.tsv").write_text("a ||| b\tc\n")
+    assert [(line.source, line.target) for line in ParallelFiles(tmp_path / "both.tsv")] == [("a ||| b", "c")]

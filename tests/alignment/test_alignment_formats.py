@@ -49,7 +49,9 @@ def test_a_link_that_is_sure_and_possible_is_sure() -> None:
     assert parse_links("0-0 0p0") == LinkSets(frozenset({(0, 0)}), frozenset({(0, 0)}))
 
 
-@pytest.mark.parametrize("token", ["3", "3-", "-4", "a-b", "3:4", "3-4-5", "1.5-2", "³-4", "3--4", "3P4"])
+@pytest.mark.parametrize(
+    "token", ["3", "3-", "-4", "a-b", "3:4", "3-4-5", "1.5-2", "³-4", "3--4", "3:P4", "3-4:x", "9999999999-1"]
+)
 def test_a_token_that_is_no_link_is_named_with_file_and_line(tmp_path: Path, token: str) -> None:
     path = tmp_path / "gold.talp"
     path.write_text(f"1-1\n1-2 {token} 2-2\n", encoding="utf-8")

@@ -6,7 +6,7 @@ links with annotated ones, and `difference` two alignments.
 
 from typing import TYPE_CHECKING
 
-from normlens.alignment.corpora import Line, ParallelFiles, skip, tabbed_stream
+from normlens.alignment.corpora import Line, ParallelFiles, joined_stream, skip
 from normlens.alignment.defaults import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL
 from normlens.alignment.evaluation import Difference, Evaluation, difference, evaluate
 from normlens.alignment.formats import (
@@ -14,9 +14,9 @@ from normlens.alignment.formats import (
     json_line,
     parse_links,
     pharaoh_line,
-    read_links,
     talp_line,
 )
+from normlens.alignment.link_files import LinkFile, read_links
 from normlens.alignment.links import Cell, Link, LinkSets
 from normlens.alignment.resuming import ResumableFile
 from normlens.alignment.soft import SoftAlignment, averaged, joint_links, two_way
@@ -50,6 +50,7 @@ __all__ = [
     "LayerChoice",
     "Line",
     "Link",
+    "LinkFile",
     "LinkSets",
     "Pair",
     "ParallelFiles",
@@ -67,6 +68,7 @@ __all__ = [
     "every_reading",
     "gather",
     "grow_diag",
+    "joined_stream",
     "joint_links",
     "json_line",
     "parse_links",
@@ -76,7 +78,6 @@ __all__ = [
     "skip",
     "split_words",
     "symmetrise",
-    "tabbed_stream",
     "talp_line",
     "two_way",
     "with_layers",

@@ -1,4 +1,7 @@
-"""Parallel text as a stream: two files, one file with tabs, or standard input; line by line, none of them lost."""
+"""Parallel text as a stream: two files, one file with both sides, or standard input; line by line, none of them lost.
+
+Both sides on one line have a tab between them, or ``|||`` as fast_align has it; the first line tells which.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import BinaryIO
 from normlens.errors import InvalidInput
 
 _CHUNK = 1 << 20
+_BARS = b"|||"
 
 
 @dataclass(frozen=True)
@@ -35,20 +39,20 @@ class Line:
 
 
 class ParallelFiles:
-    """Two files, or one file of sentence, tab, translation; may be read any number of times.
+    """Two files, or one with both sides of each pair; may be read any number of times.
 
     Parameters
     ----------
     source
         A text file in UTF-8, one sentence per line.
     target
-        Its translation, line by line; None if `source` holds both, with a tab between them.
+        Its translation, line by line; None if `source` holds both, with a tab or ``|||`` between them.
 
     Raises
     ------
     InvalidInput
         If a file can't be read, is empty, has another number of lines than the other, or a first line that can't be read;
-        if the first line of one of two files holds a tab.
+        if the first line of one of two files holds both sides.
     """
 
     def __init__(self, source: Path, target: Path | None = None) -> None:
@@ -65,10 +69,11 @@ class ParallelFiles:
         first = next(iter(self))
         _require_readable(first, " and ".join(map(str, self._paths)))
         for path, text in zip(self._paths, (first.source, first.target), strict=False):
-            if len(self._paths) > 1 and "\t" in text.strip():
+            between = next((name for mark, name in (("\t", "a tab"), (" ||| ", "|||")) if mark in text.strip()), None)
+            if len(self._paths) > 1 and between is not None:
                 raise InvalidInput(
-                    f"{path}, line 1 holds a tab; of two files, each is expected to hold a sentence on each line. Give a "
-                    "file of sentence, tab, translation alone, or put spaces in place of tabs."
+                    f"{path}, line 1 holds {between}; of two files, each is expected to hold a sentence on each line. Give "
+                    "a file that holds both sides alone, or put a space in its place."
                 )
 
     def __len__(self) -> int:
@@ -78,7 +83,7 @@ class ParallelFiles:
         """Every line, in order."""
         if len(self._paths) == 1:
             with self._paths[0].open("rb") as file:
-                yield from _tabbed(file)
+                yield from _joined(file)
             return
         with self._paths[0].open("rb") as one, self._paths[1].open("rb") as other:
             for number, (source, target) in enumerate(zip(one, other, strict=False), start=1):
@@ -89,18 +94,18 @@ class ParallelFiles:
         return [f"{path.name} {digest}" for path, (_, digest) in zip(self._paths, self._counted, strict=True)]
 
 
-def tabbed_stream(stream: BinaryIO) -> Iterator[Line]:
-    """Lines of sentence, tab, translation from a stream that is read once, such as standard input.
+def joined_stream(stream: BinaryIO) -> Iterator[Line]:
+    """Lines with both sides, a tab or ``|||`` between them, from a stream that is read once, such as standard input.
 
     Raises
     ------
     InvalidInput
         If it is empty, or its first line can't be read.
     """
-    lines = _tabbed(stream)
+    lines = _joined(stream)
     first = next(lines, None)
     if first is None:
-        raise InvalidInput("Standard input is empty; expected lines of sentence, tab, translation.")
+        raise InvalidInput("Standard input is empty; expected lines of sentence, tab (or |||), translation.")
     _require_readable(first, "standard input")
     yield first
     yield from lines
@@ -111,13 +116,16 @@ def skip(lines: Iterable[Line], number: int) -> Iterator[Line]:
     return islice(iter(lines), number, None)
 
 
-def _tabbed(lines: Iterable[bytes]) -> Iterator[Line]:
+def _joined(lines: Iterable[bytes]) -> Iterator[Line]:
+    between: bytes | None = None
     for number, raw in enumerate(lines, start=1):
-        parts = raw.split(b"\t")
+        between = between or (_BARS if _BARS in raw and b"\t" not in raw else b"\t")
+        parts = raw.split(between)
         if len(parts) == 2:
             yield _line(number, *parts)
         else:
-            yield Line(number, "", "", f"it has {len(parts) - 1} tabs, not one between sentence and translation")
+            name = "tabs" if between == b"\t" else "marks |||"
+            yield Line(number, "", "", f"it has {len(parts) - 1} {name}, not one between sentence and translation")
 
 
 def _line(number: int, source: bytes, target: bytes) -> Line:
@@ -136,7 +144,7 @@ def _require_readable(first: Line, where: str) -> None:
     if first.problem is not None:
         raise InvalidInput(
             f"{where}, line 1: {first.problem}. Expected text in UTF-8: two files with a sentence on each line, or one with "
-            "sentence, tab, translation on each line."
+            "sentence, tab (or |||), translation on each line."
         )
 
 

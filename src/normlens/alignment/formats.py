@@ -1,17 +1,16 @@
-"""Links in files: Pharaoh ``i-j``, ``.talp`` with sure ``-`` and possible ``p``, and JSON lines with scores."""
+"""Links of one line: Pharaoh ``i-j``, ``.talp`` with sure ``-`` and possible ``p``, and JSON with scores."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from normlens.alignment.links import Cell, Link, LinkSets
 from normlens.errors import InvalidInput
 
-_TOKEN = re.compile(r"(\d+)([-p])(\d+)", re.ASCII)
+_TOKEN = re.compile(r"(\d{1,9})([-pP?])(\d{1,9})(?::[0-9.eE+-]+)?", re.ASCII)
 
 Writer = Callable[[Iterable[Link]], str]
 
@@ -62,46 +61,14 @@ def json_line(links: Iterable[Link], base: int = 0, **further: Any) -> str:
     return json.dumps({**further, "links": found, "sure": [link.sure for link in ordered]}, ensure_ascii=False)
 
 
-def read_links(path: str | Path, base: int = 0) -> Iterator[LinkSets]:
-    """Read a file of links, one sentence pair a line: Pharaoh, ``.talp`` or the JSON lines of :func:`json_line`.
-
-    Parameters
-    ----------
-    path
-        The file; an empty line is a pair without links.
-    base
-        The number of the first word in this file, 0 or 1.
-
-    Yields
-    ------
-    LinkSets
-        With words from 0.
-
-    Raises
-    ------
-    InvalidInput
-        If the file can't be read, or holds something that is no link: file, line and token are named.
-    """
-    path = Path(path)
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
-                yield parse_links(line, base, f"{path}, line {number}")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}). Expected lines such as 0-0 1p2."
-        ) from error
-    except OSError as error:
-        raise InvalidInput(f"{path} can't be read: {error.strerror or error}. Check the path.") from error
-
-
 def parse_links(line: str, base: int = 0, where: str = "the line") -> LinkSets:
     """The links of one line.
 
     Parameters
     ----------
     line
-        Such as ``"0-0 1p2"``, or a JSON object.
+        Such as ``"0-0 1p2"``, or a JSON object. Possible links have ``p``, ``P`` or ``?`` in place of ``-``; a score behind
+        a link, as in ``0-0:0.9``, is read over.
     base
         The number of the first word.
     where
@@ -119,7 +86,8 @@ def parse_links(line: str, base: int = 0, where: str = "the line") -> LinkSets:
     """
     if line.lstrip().startswith("{"):
         return _from_json(line, base, where)
-    marked: dict[str, list[Cell]] = {"-": [], "p": []}
+    sure: list[Cell] = []
+    possible: list[Cell] = []
     for token in line.split():
         found = _TOKEN.fullmatch(token)
         if found is None:
@@ -127,8 +95,9 @@ def parse_links(line: str, base: int = 0, where: str = "the line") -> LinkSets:
                 f"{where}: {token!r} is no link; expected two word numbers with - (sure) or p (possible) between them, "
                 "such as 3-4 or 3p4."
             )
-        marked[found[2]].append(_cell(int(found[1]), int(found[3]), base, token, where))
-    return LinkSets.of(marked["-"], marked["p"])
+        of_kind = sure if found[2] == "-" else possible
+        of_kind.append(cell(int(found[1]), int(found[3]), base, token, where))
+    return LinkSets.of(sure, possible)
 
 
 def check_ranges(pairs: Iterable[tuple[LinkSets, int, int]], where: str) -> None:
@@ -156,11 +125,12 @@ def check_ranges(pairs: Iterable[tuple[LinkSets, int, int]], where: str) -> None
                 )
 
 
-def _cell(source: int, target: int, base: int, token: str, where: str) -> Cell:
+def cell(source: int, target: int, base: int, token: str, where: str) -> Cell:
+    """Two word numbers that are counted from ``base``, counted from 0; ``where`` and ``token`` are for the error."""
     if source < base or target < base:
         raise InvalidInput(
             f"{where}: {token!r} has a word before number {base}, where counting was said to start. If the file counts "
-            f"from {1 - base}, say so."
+            f"from {1 - base}, say so (--gold-base or --hyp-base; base= in Python)."
         )
     return source - base, target - base
 
@@ -170,7 +140,7 @@ def _from_json(line: str, base: int, where: str) -> LinkSets:
         record = json.loads(line)
         links: Sequence[Any] = record["links"]
         sure: Sequence[Any] = record.get("sure", [True] * len(links))
-        cells = [_cell(int(link[0]), int(link[1]), base, str(link), where) for link in links]
+        cells = [cell(int(link[0]), int(link[1]), base, str(link), where) for link in links]
         certain = [cell for cell, flag in zip(cells, sure, strict=True) if flag]
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise InvalidInput(

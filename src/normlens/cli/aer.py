@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,29 +13,39 @@ from rich.table import Table
 
 from normlens.cli.files import unreadable
 from normlens.cli.options import Json
-from normlens.cli.terminal import results
+from normlens.cli.terminal import messages, results
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from normlens.alignment import Difference, Evaluation, LinkSets
+    from normlens.alignment import Difference, Evaluation, LinkFile, LinkSets
 
 _TEXTS = "Check for links to words that aren't there"
 
 
 def aer(
     gold: Annotated[
-        Path, typer.Argument(metavar="GOLD", help="Annotated links: 3-4 is sure, 3p4 possible.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="GOLD",
+            help="Annotated links: 3-4 is sure, 3p4 possible; or NAACL's .wa.",
+            show_default=False,
+        ),
     ],
     hypothesis: Annotated[
         Path,
-        typer.Argument(metavar="HYPOTHESIS", help="Links to judge: Pharaoh, .talp or JSON lines.", show_default=False),
+        typer.Argument(
+            metavar="HYPOTHESIS", help="Links to judge: Pharaoh, .talp, JSON lines or .wa.", show_default=False
+        ),
     ],
     against: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Other links of the same sentences: is the difference more than chance?"),
     ] = None,
     gold_base: Annotated[int, typer.Option(min=0, max=1, help="Number of the first word in the gold file.")] = 1,
-    hyp_base: Annotated[int, typer.Option(min=0, max=1, help="Number of the first word in other files.")] = 0,
+    hyp_base: Annotated[
+        int | None,
+        typer.Option(min=0, max=1, help="Number of the first word in other files. Default: 0; 1 in .wa files."),
+    ] = None,
     source: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The source sentences.", rich_help_panel=_TEXTS)
     ] = None,
@@ -54,18 +64,18 @@ def aer(
 
     - [cyan]normlens aer gold.talp links.txt --gold-base 0 --json | jq .aer[/cyan]
     """
-    from normlens.alignment import difference, evaluate, read_links
+    from normlens.alignment import LinkFile, difference, evaluate
 
-    annotated = list(read_links(gold, gold_base))
     names = [hypothesis] if against is None else [hypothesis, against]
-    alignments = [list(read_links(name, hyp_base)) for name in names]
-    if source is not None or target is not None:
+    files = [LinkFile(gold, gold_base), *(LinkFile(name, hyp_base) for name in names)]
+    annotated, *alignments = _read(files)
+    if source is not None and target is not None:
         _check_words([annotated, *alignments], source, target, [gold, *names])
     found = [evaluate(annotated, links) for links in alignments]
     apart = None if against is None else difference(annotated, *alignments)
     if as_json:
         of_other = {} if apart is None else {"against": found[1].as_dict(), "difference": apart.as_dict()}
-        typer.echo(json.dumps(found[0].as_dict() | of_other))
+        typer.echo(json.dumps(found[0].as_dict() | {"bases": [file.base for file in files]} | of_other))
         return
     for name, one in zip(names, found, strict=True):
         if against is not None:
@@ -76,6 +86,25 @@ def aer(
         )
     if apart is not None:
         typer.echo(_said(apart, *names))
+    typer.echo(f"Words are counted from {', '.join(f'{file.base} in {file.path}' for file in files)}.")
+
+
+def _read(files: Sequence[LinkFile]) -> list[list[LinkSets]]:
+    """The links of every file; one that names its pairs is as long as the others, and is told if pairs are missing."""
+    from normlens.alignment import LinkSets
+
+    lengths = [len(file.read()) for file in files if not file.names_pairs]
+    found = [file.read(max(lengths, default=None)) for file in files]
+    pairs = max(map(len, found))
+    if files[0].names_pairs and not lengths:
+        found = [of_file + [LinkSets.of(())] * (pairs - len(of_file)) for of_file in found]
+    empty = sum(not links.possible for links in found[0])
+    if files[0].names_pairs and empty:
+        messages().print(
+            f"{files[0].path} names {len(found[0]) - empty} of {len(found[0])} sentence pairs; the others count as having "
+            "no links.", markup=False, soft_wrap=True,
+        )  # fmt: skip
+    return found
 
 
 def _said(apart: Difference, one: Path, other: Path) -> str:
@@ -88,11 +117,9 @@ def _said(apart: Difference, one: Path, other: Path) -> str:
     return f"AER of {names[0]} minus that of {names[1]}: {numbers}; {verdict}."
 
 
-def _check_words(files: list[list[LinkSets]], source: Path | None, target: Path | None, names: list[Path]) -> None:
+def _check_words(files: list[list[LinkSets]], source: Path, target: Path, names: list[Path]) -> None:
     from normlens.alignment import check_ranges
 
-    if source is None or target is None:
-        raise InvalidInput("--source and --target belong together; one of them was given. Give both, or neither.")
     sizes = [list(_word_counts(path)) for path in (source, target)]
     for path, of_file in zip(names, files, strict=True):
         check_ranges(_with_sizes(of_file, sizes[0], sizes[1], path), str(path))

@@ -68,8 +68,8 @@ SourceFile = Annotated[
     Path,
     typer.Argument(
         metavar="SOURCE",
-        help="A sentence per line, its words between spaces. Without TARGET: sentence, tab, translation; - for "
-        "standard input.",
+        help="A sentence per line, its words between spaces. Without TARGET: sentence, tab (or |||), "
+        "translation; - for standard input.",
         show_default=False,
     ),
 ]

@@ -47,21 +47,21 @@ class Texts:
 
     @classmethod
     def opened(cls, source: Path, target: Path | None) -> Texts:
-        """Two files, one file with tabs, or ("-") standard input.
+        """Two files, one file with both sides, or ("-") standard input.
 
         Raises
         ------
         InvalidInput
             If they can't be read, or differ in length.
         """
-        from normlens.alignment import ParallelFiles, tabbed_stream
+        from normlens.alignment import ParallelFiles, joined_stream
 
         if str(source) == "-":
             if target is not None:
                 raise InvalidInput(
                     "Standard input was given as the source beside a target file; expected it to hold both."
                 )
-            return cls(tabbed_stream(sys.stdin.buffer))
+            return cls(joined_stream(sys.stdin.buffer))
         files = ParallelFiles(source, target)
         return cls(files, len(files), files.fingerprint())
 
