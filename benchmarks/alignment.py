@@ -75,7 +75,7 @@ def variants(model: str, lines: list[Line], batch_size: int) -> dict[str, Callab
         "forward": forward,
         "maps by weight, first layer": reading(0, "weight"),
         "maps by norm, first layer": reading(0),
-        "maps by norm, last layer": reading(extractor.layers - 1),
+        "maps by norm, last layer": reading(extractor.layers[-1]),
         "align": lambda: [None for _ in aligner.align(lines)],
     }
 

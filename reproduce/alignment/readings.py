@@ -54,7 +54,7 @@ def mixtures(opened: Opened, one: Reading, both: Reading) -> dict[str, tuple[Rea
     both
         AWI and AWO, in the layers that were chosen together.
     """
-    layers = range(opened.extractor.layers)
+    layers = opened.extractor.layers
     near = [layer for layer in layers if abs(layer - one.layer) <= 1]
     found = {"weight": (one.by("weight"),), "norm": (one,)}
     for scope in ATTENTION_SCOPES[1:]:

@@ -73,8 +73,9 @@ class Analysis:
     ----------
     data
         One group of arrays per kind of attention. Dimensions are layer, head, target, source and scope; coordinates
-        hold tokens, word numbers, categories and character offsets of every position, and the module path of every
-        layer. Norms are Euclidean; absent heads and scopes are NaN.
+        hold tokens, word numbers, categories and character offsets of every position, and each layer's module path and the
+        number that the model gives it (3, 7, 11 where others lie between). Norms are Euclidean; absent heads and scopes
+        are NaN.
     """
 
     def __init__(self, data: xr.DataTree) -> None:
@@ -226,14 +227,20 @@ class Analysis:
         return text
 
     def plot(
-        self, layer: int = 0, head: int | None = None, *, group: str | None = None, scope: Scope = "attention"
+        self,
+        layer: int | None = None,
+        head: int | None = None,
+        *,
+        group: str | None = None,
+        scope: Scope = "attention",
     ) -> Figure:
         """Heat maps side by side: what the weights say, what attention moves.
 
         Parameters
         ----------
         layer, head
-            Which map; without a head, the mean weight and the norm of the sum.
+            Which map: by the model's number of the layer, the first that was measured by default; without a head, the
+            mean weight and the norm of the sum.
         group
             Which group; the first by default.
         scope
@@ -241,7 +248,8 @@ class Analysis:
         """
         from normlens.figures import heat_maps
 
-        return heat_maps(self[group or self.groups[0]].data, layer, head, scope=scope)
+        data = self[group or self.groups[0]].data
+        return heat_maps(data, int(data["layer"][0]) if layer is None else layer, head, scope=scope)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """A self-contained page to look at the analysis in a browser; also written to ``path`` if one is given."""

@@ -33,7 +33,7 @@ class ComparedHeads:
     matrix
         ``(head, head)`` mean √JSD between rows of the heads' maps, between 0 and 1; a metric.
     names
-        Each head as ``"layer.head"``, both from 0.
+        Each head as ``"layer.head"``: the model's number of the layer, and the head in it, from 0.
     map, group
         By which of `MAPS`, and in which kind of attention.
     habits

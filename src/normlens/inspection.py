@@ -135,7 +135,9 @@ class Inspector:
                 way, (blocks, error, not_measured) = self._first_way_that_holds(beginning, layers)
                 lengths = {len(x) for name, x in beginning.tensors.items() if _side(name) is not None}
                 watched = {length for block in blocks for length in (block.targets, block.sources)}
-                known = self._known[kind] = Known(lay_out(blocks), way, watched <= lengths, error, not_measured)
+                known = self._known[kind] = Known(
+                    lay_out(blocks, self.body), way, watched <= lengths, error, not_measured
+                )
             return known
 
     def again_if_changed(self, work: Callable[[], Result]) -> Result:
@@ -178,8 +180,9 @@ class Inspector:
 
     def blocks(self, example: Example) -> Iterator[tuple[str, int, BlockAnatomy]]:
         """Group, layer and anatomy of every attention block."""
-        groups = self.known(example).layout.groups
-        return ((name, layer, block) for name, blocks in groups.items() for layer, block in enumerate(blocks))
+        layout = self.known(example).layout
+        numbered = ((name, zip(layout.numbers[name], blocks, strict=True)) for name, blocks in layout.groups.items())
+        return ((name, layer, block) for name, group in numbered for layer, block in group)
 
     def require_scope(self, example: Example, scope: str) -> None:
         """Refuse a scope that some block doesn't have.

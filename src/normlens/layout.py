@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from normlens.anatomy import Block, BlockAnatomy
 from normlens.errors import AnotherWay
+from normlens.layer_numbers import layer_numbers, tower
 from normlens.layers import LayerAnatomy
 
 
@@ -18,16 +22,19 @@ class Layout:
     ----------
     groups
         Name of each group, and its blocks: the layers.
+    numbers
+        The model's own numbers of these layers, per group: not all layers of a hybrid attend.
     """
 
     groups: dict[str, list[BlockAnatomy]]
+    numbers: dict[str, list[int]]
 
     def place(self, path: str, occurrence: int) -> tuple[str, int]:
-        """Group and layer number of a block."""
+        """Group of a block, and its place there."""
         for name, blocks in self.groups.items():
-            for layer, block in enumerate(blocks):
+            for place, block in enumerate(blocks):
                 if (block.path, block.occurrence) == (path, occurrence):
-                    return name, layer
+                    return name, place
         raise AnotherWay(
             f"{path} was called a {occurrence + 1}. time in this run, but not in the first run that was watched: the model "
             "takes another way for this input. Nothing was returned."
@@ -35,8 +42,13 @@ class Layout:
 
     def anatomy(self, path: str, occurrence: int) -> BlockAnatomy:
         """The anatomy of a block."""
-        name, layer = self.place(path, occurrence)
-        return self.groups[name][layer]
+        name, place = self.place(path, occurrence)
+        return self.groups[name][place]
+
+    def numbered(self, path: str, occurrence: int) -> tuple[str, int]:
+        """Group of a block, and the number of its layer."""
+        name, place = self.place(path, occurrence)
+        return name, self.numbers[name][place]
 
     def is_complete(self, block: Block) -> bool:
         """Whether the trace of a block has come as far as its anatomy goes."""
@@ -48,9 +60,17 @@ class Layout:
         return [block.layer for blocks in self.groups.values() for block in blocks if block.layer is not None]
 
 
-def lay_out(blocks: Sequence[BlockAnatomy]) -> Layout:
-    """Group the blocks of a model: by kind; by tower where a model has several; by length where layers differ in it."""
-    towers = {block: _tower(block.path) for block in blocks}
+def lay_out(blocks: Sequence[BlockAnatomy], model: nn.Module | None = None) -> Layout:
+    """Group the blocks of a model: by kind; by tower where a model has several; by length where layers differ in it.
+
+    Parameters
+    ----------
+    blocks
+        In the order in which they run.
+    model
+        What paths start from: says which layers share a module.
+    """
+    towers = {block: tower(block.path) for block in blocks}
     groups: dict[str, list[BlockAnatomy]] = {}
     for block in blocks:
         alike = [b for b in blocks if b.group == block.group]
@@ -61,11 +81,16 @@ def lay_out(blocks: Sequence[BlockAnatomy]) -> Layout:
         lengths = list(dict.fromkeys((b.targets, b.sources) for b in alike if towers[b] == towers[block]))
         stage = lengths.index((block.targets, block.sources))
         groups.setdefault(name if not stage else f"{name}_{stage}", []).append(block)
-    return Layout(groups)
+    paths = _paths_by_layer(blocks, model)
+    return Layout(groups, {name: layer_numbers([paths[b] for b in group]) for name, group in groups.items()})
 
 
-def _tower(path: str) -> str:
-    """The part of a module path in front of its layer number."""
-    parts = path.split(".")
-    first = next((i for i, part in enumerate(parts) if part.isdigit()), len(parts))
-    return ".".join(parts[:first])
+def _paths_by_layer(blocks: Sequence[BlockAnatomy], model: nn.Module | None) -> dict[BlockAnatomy, str]:
+    """Each block's path; where a module stands in several layers, and runs once for each, its path in that layer."""
+    modules = {} if model is None else dict(model.named_modules())
+    paths: dict[nn.Module, list[str]] = {}
+    for path, module in [] if model is None else model.named_modules(remove_duplicate=False):
+        paths.setdefault(module, []).append(path)
+    runs = Counter(block.path for block in blocks)
+    here = {block: paths.get(modules[block.path], []) if block.path in modules else [] for block in blocks}
+    return {b: here[b][b.occurrence] if len(here[b]) == runs[b.path] else b.path for b in blocks}

@@ -81,7 +81,7 @@ class Recorder:
 
     def add(self, block: BlockAnatomy, measures: Measures, targets: int) -> None:
         """Store what was measured on some targets of a block, whose full number of (padded) targets is ``targets``."""
-        name, layer = self._layout.place(block.path, block.occurrence)
+        name, row = self._layout.place(block.path, block.occurrence)
         self._seen.add((block.path, block.occurrence))
         sources = measures.weight.shape[-1]
         for k, example in enumerate(self._examples):
@@ -103,9 +103,9 @@ class Recorder:
             place = slice(start - target_rows.start, stop - target_rows.start)
             pieces = _cut(measures, k, local, source_rows)
             if self._reduction is not None:
-                self._reduce(group, block, layer, place, pieces)
+                self._reduce(group, self._layout.numbers[name][row], place, pieces)
             else:
-                self._store(group, name, layer, place, pieces)
+                self._store(group, name, row, place, pieces)
 
     def require_all(self) -> None:
         """Refuse a run in which some block of the layout was not measured.
@@ -124,7 +124,7 @@ class Recorder:
         self,
         group: _GroupArrays,
         name: str,
-        layer: int,
+        row: int,
         place: slice,
         pieces: dict[str, tuple[tuple[str, ...], Tensor]],
     ) -> None:
@@ -143,23 +143,23 @@ class Recorder:
                 array = wider
             if "source" in dims and x.shape[-1] != array.shape[-1]:
                 raise UnsupportedArchitecture(
-                    f"Of {name}, layer {layer} sees {x.shape[-1]} sources of this text and another {array.shape[-1]}; maps "
-                    "of one kind of attention are expected to be of one size. Give a shorter text."
+                    f"Of {name}, layer {self._layout.numbers[name][row]} sees {x.shape[-1]} sources of this text and "
+                    f"another {array.shape[-1]}; maps of one kind of attention are expected to be of one size. Give a "
+                    "shorter text."
                 )
             group.arrays[variable] = array
             index: list[Any] = [
-                layer,
+                row,
                 *(place if d == "target" else slice(0, n) for d, n in zip(dims, x.shape, strict=True)),
             ]
             torch.from_numpy(array)[tuple(index)].copy_(x)
             if "head" in dims:
-                array[layer, x.shape[0] :] = np.nan
-            group.written.setdefault(variable, set()).add(layer)
+                array[row, x.shape[0] :] = np.nan
+            group.written.setdefault(variable, set()).add(row)
 
     def _reduce(
         self,
         group: _GroupArrays,
-        block: BlockAnatomy,
         layer: int,
         place: slice,
         pieces: dict[str, tuple[tuple[str, ...], Tensor]],
@@ -194,11 +194,11 @@ class Recorder:
             )
         else:
             for variable, array in group.arrays.items():
-                array[[layer for layer in range(len(blocks)) if layer not in group.written[variable]]] = np.nan
+                array[[row for row in range(len(blocks)) if row not in group.written[variable]]] = np.nan
             dims = {v: ("layer", *_DIMS[v.partition("/")[0]]) for v in group.arrays}
             variables = {v: (dims[v], array) for v, array in group.arrays.items()}
             data = self._with_scopes(variables, {}, group.target, group.source, np.arange(len(group.target)))
-            data = data.assign_coords(layer=np.arange(len(blocks)))
+            data = data.assign_coords(layer=self._layout.numbers[name])
         data = data.assign_coords(layer_path=("layer", [b.path for b in blocks]))
         data.attrs.update(kind=blocks[0].group, family=", ".join(dict.fromkeys(b.family for b in blocks)))
         if len(self._scopes) > len(ATTENTION_SCOPES) and any(b.beyond for b in blocks):

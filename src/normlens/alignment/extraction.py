@@ -19,6 +19,7 @@ from normlens.encoding import Tokens
 from normlens.errors import InvalidInput
 from normlens.example_maker import ExampleMaker
 from normlens.examples import Example
+from normlens.layer_numbers import listed
 from normlens.lengths import check_length
 from normlens.lens import Lens
 from normlens.loading import LoadedModel
@@ -93,8 +94,8 @@ class Extractor:
         self._probe = self._first_pair()
 
     @property
-    def layers(self) -> int:
-        """How many layers of cross-attention the model has."""
+    def layers(self) -> list[int]:
+        """The numbers of the model's layers with cross-attention."""
         return self._reader.layers(self._probe)
 
     def heads(self, layer: int) -> int:
@@ -111,10 +112,10 @@ class Extractor:
             Naming the layer, head or scope that is missing, and those that are there.
         """
         for reading in (part for given in readings for part in given.parts):
-            if not 0 <= reading.layer < self.layers:
+            if reading.layer not in self.layers:
                 raise InvalidInput(
-                    f"There is no layer {reading.layer} of cross-attention in {self.lens.name}; it has layers 0 to "
-                    f"{self.layers - 1}. Choose one of these, or auto."
+                    f"There is no layer {reading.layer} of cross-attention in {self.lens.name}; it has layers "
+                    f"{listed(self.layers)}. Choose one of these, or auto."
                 )
             if reading.head is not None and not 0 <= reading.head < (heads := self.heads(reading.layer)):
                 raise InvalidInput(
@@ -258,7 +259,7 @@ def every_reading(
         At which scopes norms are read.
     """
     found = []
-    for layer in range(extractor.layers):
+    for layer in extractor.layers:
         for setting in SETTINGS:
             first = Reading(layer, "weight", setting=setting)
             found += [first, *(replace(first, measure="norm", scope=scope) for scope in scopes)]

@@ -126,7 +126,7 @@ def choose_layer(
         RULES[by](gather(extractor, pairs, part.by("norm") if by == "norm" else part, reverse))
         for by, part in zip(rules, reading.parts, strict=True)
     )
-    return LayerChoice(reading.at(*(int(np.nanargmax(one)) for one in scores)), rules, scores)
+    return LayerChoice(reading.at(*(extractor.layers[int(np.nanargmax(one))] for one in scores)), rules, scores)
 
 
 def gather(
@@ -255,7 +255,7 @@ RULES: dict[str, Callable[[Evidence], Scores]] = {
 
 
 def _maps(extractor: Extractor, pairs: Sequence[Pair], reading: Reading) -> list[NDArray[np.float64]]:
-    found = extractor.maps(pairs, [reading.at(layer) for layer in range(extractor.layers)])
+    found = extractor.maps(pairs, [reading.at(layer) for layer in extractor.layers])
     return [np.stack([one.values for one in layers]) for layers in found]
 
 

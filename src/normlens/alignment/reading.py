@@ -72,20 +72,21 @@ class CrossReader:
         self._inspector = Inspector(model)
         self._runner = Runner(self._inspector)
 
-    def layers(self, example: Example) -> int:
-        """How many layers of cross-attention the model has, for inputs like this one.
+    def layers(self, example: Example) -> list[int]:
+        """The numbers of the layers with cross-attention, for inputs like this one.
 
         Raises
         ------
         UnsupportedArchitecture
             If it has none that can be measured.
         """
-        return len(self._cross(self._inspector.known(example).layout))
+        layout = self._inspector.known(example).layout
+        return layout.numbers[self._name(layout)]
 
     def scopes(self, example: Example, layer: int) -> tuple[AttentionScope, ...]:
         """The scopes that a layer's cross-attention has."""
         layout = self._inspector.known(example).layout
-        return layout.groups[self._name(layout)][layer].scopes
+        return self._cross(layout)[layer].scopes
 
     @full_precision()
     def measured(
@@ -98,7 +99,7 @@ class CrossReader:
         batch
             Padded on the right where lengths differ, if the model's numbers don't depend on it; else run one by one.
         layers
-            Numbers of the layers, from 0.
+            Numbers of the layers.
         scope
             How far norms are measured: this scope and those before it.
 
@@ -156,8 +157,10 @@ class CrossReader:
             )
         return names[0]
 
-    def _cross(self, layout: Layout) -> list[BlockAnatomy]:
-        return layout.groups[self._name(layout)]
+    def _cross(self, layout: Layout) -> dict[int, BlockAnatomy]:
+        """The blocks of cross-attention by the number of their layer."""
+        name = self._name(layout)
+        return dict(zip(layout.numbers[name], layout.groups[name], strict=True))
 
 
 class _Listening(Tracer):

@@ -196,7 +196,8 @@ def _labelled(
     total = shares(each.sum(0), parts, attrs)
     if layers == "model":
         return total
-    coordinates = {"layer": np.arange(len(each)), **total.coords}
+    group = "decoder" if subject.is_encoder_decoder else next(name for name, *_ in subject.inspector.blocks(tokens))
+    coordinates = {"layer": subject.layer_numbers(group), **total.coords}
     return xr.DataArray(each, dims=("layer", "source"), coords=coordinates, attrs=dict(attrs), name=total.name)
 
 

@@ -25,8 +25,8 @@ from normlens.attribution.subject import Subject
 from normlens.attribution.visiting import BlockVectors
 from normlens.errors import UnsupportedArchitecture
 from normlens.hooks import entered_and_left
+from normlens.layer_numbers import same_layer
 from normlens.normform import NormForm
-from normlens.tracing.steps import same_layer
 
 Done = Callable[[BlockVectors, AppliedNorm | None], None]
 """Takes a block and the norm behind its feed-forward, None where there is no feed-forward of its own."""

@@ -7,7 +7,6 @@ further over the sources. What a term does through later layers is not followed:
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,9 +29,9 @@ from normlens.frozen.directions import Backward
 from normlens.frozen.running import frozen_run
 from normlens.frozen.scalar import require
 from normlens.frozen.sites import Site
+from normlens.layer_numbers import numbered_layer
 from normlens.precision import double
 
-_LAYER = re.compile(r"^(.*?\.)?\d+(?=\.|$)")
 _NAMES = {"cross": "cross-attention"}
 
 
@@ -110,10 +109,10 @@ def _last_layer(subject: Subject) -> tuple[str, str]:
                 "Use method='decompx', which follows contributions wherever they go."
             )
     group, known = read[-1]
-    found = _LAYER.match(known.path)
+    found = numbered_layer(known.path)
     if found is None:
         raise UnsupportedArchitecture(f"{known.path} lies in no numbered layer. Use method='decompx'.")
-    layer = subject.inspector.module(found.group())
+    layer = subject.inspector.module(found)
     return next(path for path, module in subject.model.named_modules() if module is layer), group
 
 

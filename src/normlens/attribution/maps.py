@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
@@ -111,7 +110,8 @@ def labelled(
     named = [(side, side_tokens(subject, text, side, length)) for side, length in parts]
     if options["layers"] == "model":
         return flow_map(values[-1], named[-1][1], named, attrs)
-    coordinates = {"layer": np.arange(len(values)), "layer_path": maps.paths[group or "decoder"]}
+    group = group or "decoder"
+    coordinates = {"layer": subject.layer_numbers(group), "layer_path": maps.paths[group]}
     return flow_map(values, named[-1][1], named, attrs, coordinates)
 
 

@@ -133,6 +133,10 @@ class Subject:
             )
         return path
 
+    def layer_numbers(self, group: str) -> list[int]:
+        """The model's numbers of the layers of a group of attention blocks."""
+        return [layer for name, layer, _ in self.inspector.blocks(self.examples[0]) if name == group]
+
     def read(self, text: int) -> Tokens | None:
         """The tokens of a text that the output's positions belong to: the decoder's, where there is one."""
         example = self.examples[text]

@@ -20,7 +20,7 @@ class BlockVectors(Contributions):
     Attributes
     ----------
     group, layer
-        "encoder", "decoder", "cross", ..., and which of these layers.
+        "encoder", "decoder", "cross", ..., and the number of the layer.
     known
         The block's anatomy.
     """
@@ -60,7 +60,7 @@ def _visit(inspector: Inspector, batch: Sequence[Example], scope: AttentionScope
     known = inspector.known(batch[0])
 
     def show(block: Block) -> None:
-        name, layer = known.layout.place(block.path, block.occurrence)
+        name, layer = known.layout.numbered(block.path, block.occurrence)
         visit(BlockVectors(block, scope, name, layer, known.layout.anatomy(block.path, block.occurrence)))
 
     inspector.watch(known, batch, Tracer(inspector.body, show, known.layout.is_complete))

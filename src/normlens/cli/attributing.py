@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from normlens.cli.opening import quiet
 from normlens.cli.terminal import messages, starting, waiting
 from normlens.errors import InvalidInput, NormLensError
+from normlens.layer_numbers import listed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -194,7 +195,7 @@ def explain(
         return result
     numbers = result["layer"].values.tolist()
     if layer not in numbers:
-        raise InvalidInput(f"There is no layer {layer}; expected one of {numbers[0]} to {numbers[-1]}.")
+        raise InvalidInput(f"There is no layer {layer}; expected one of {listed(numbers)}.")
     return result.sel(layer=layer)
 
 

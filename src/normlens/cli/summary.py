@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from normlens.cli.terminal import percent, printable
 from normlens.errors import InvalidInput
+from normlens.layer_numbers import listed
 from normlens.scopes import SCOPES, norm_variable
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def check_choice(group: Group, layer: int | None, head: int | None, scope: str) 
     for name, chosen in (("layer", layer), ("head", head)):
         known: list[int] = group.data[name].values.tolist() if name in group.data.dims else []
         if chosen is not None and chosen not in known:
-            there = f"{name}s {known[0]} to {known[-1]}" if known else f"no {name}s any more"
+            there = f"{name}s {listed(known)}" if known else f"no {name}s any more"
             raise InvalidInput(f"There is no {name} {chosen}: this analysis has {there}. Choose another.")
     if head is not None and scope != "attention":
         raise InvalidInput(

@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Iterable
 
 from normlens.errors import InvalidInput
+from normlens.layer_numbers import layer_number
 
 
 def chosen_paths(paths: list[str], layers: Iterable[int | str] | None) -> list[str]:
@@ -39,11 +40,6 @@ def chosen_paths(paths: list[str], layers: Iterable[int | str] | None) -> list[s
             )
         chosen |= here
     return [path for path in paths if path in chosen]
-
-
-def layer_number(path: str) -> int | None:
-    """The first number in a module path; None if it has none."""
-    return next((int(part) for part in path.split(".") if part.isdigit()), None)
 
 
 def _meant(path: str, layer: int | str) -> bool:

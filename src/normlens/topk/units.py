@@ -10,7 +10,7 @@ from transformers import activations as transformers_activations
 from transformers.pytorch_utils import Conv1D
 
 from normlens.errors import UnsupportedArchitecture
-from normlens.topk.layers import layer_number
+from normlens.layer_numbers import layer_number
 
 _ACTIVATIONS = tuple(
     kind

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from normlens.anatomy import AppliedNorm, Block, identify_norm, working_precision
 from normlens.errors import UnsupportedArchitecture
+from normlens.layer_numbers import same_layer
 from normlens.normform import NormForm
-from normlens.tracing.steps import ADD, DIVIDE, MULTIPLY, Call, Constants, Restore, layout_of, same_layer, way_back
+from normlens.tracing.steps import ADD, DIVIDE, MULTIPLY, Call, Constants, Restore, layout_of, way_back
 
 Role = Literal["heads", "projected", "summed", "normed"]
 """Attention's output; behind its projection; the sum with the residual stream; behind the norm of that sum."""

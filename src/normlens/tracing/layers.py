@@ -9,6 +9,7 @@ from torch import nn
 
 from normlens.anatomy import Block
 from normlens.frozen.sites import first_tensor, swapped
+from normlens.layer_numbers import is_numbered
 from normlens.layers import LayerAnatomy, LayerCall
 from normlens.tracing.tracer import Tracer
 
@@ -55,7 +56,7 @@ class LayerFinder(_LayerWatcher):
         inside = [b for b in self.open_blocks if id(b) not in self._found and _lies_in(b.path, path)]
         going_on = [b for b in inside if self._still_attention(b, output)]
         self._held.update((id(b), (path, self._kept(output))) for b in going_on)
-        ended = [b for b in inside if b not in going_on] if path.split(".")[-1].isdigit() or not path else []
+        ended = [b for b in inside if b not in going_on] if is_numbered(path) or not path else []
         held = dict(self._held[id(b)] for b in inside if id(b) in self._held)
         for block in ended:
             self._found.add(id(block))

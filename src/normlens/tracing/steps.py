@@ -150,13 +150,3 @@ class Constants:
             return None
         weight = args[2].permute([of_weight.index(letter) for letter in summed + of_result[-1]])
         return LinearMap(weight.flatten(0, -2), None, tensor.flatten(len(kept)))
-
-
-def same_layer(one: str, other: str) -> bool:
-    """Whether two module paths lie in the same numbered layer; a model's final norm lies in none."""
-    common = []
-    for a, b in zip(one.split("."), other.split("."), strict=False):
-        if a != b:
-            break
-        common.append(a)
-    return any(part.isdigit() for part in common)
