@@ -7,19 +7,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from weighted_vectors import gram_matrices, head_vectors, own_contribution, summed_norms
 
 from normlens.normform import NormForm
-from normlens.norms import (
-    conservation_error,
-    gated_norms,
-    gram_matrices,
-    head_vectors,
-    mixing_ratio,
-    own_contribution,
-    split_projection,
-    summed_norms,
-    vector_norms,
-)
+from normlens.norms import conservation_error, gated_norms, mixing_ratio, split_projection, vector_norms
 from normlens.quadratic import quadratic_norms, source_forms
 
 EXACT = 1e-10

@@ -22,7 +22,7 @@ from normlens.errors import ConservationError, NormLensError, UnsupportedArchite
 from normlens.normform import NormForm
 from normlens.tracing import Tracer
 from normlens.tracing.follower import Follower
-from normlens.tracing.steps import Call, Constants
+from normlens.tracing.steps import Call, Constants, LinearMap
 from normlens.verification import explicit_vector, verify_pairs
 
 Caught = (ConservationError, UnsupportedArchitecture)
@@ -185,9 +185,9 @@ def test_value_heads_given_to_the_wrong_query_heads_are_caught(monkeypatch: pyte
 def test_a_dropped_output_bias_is_caught(model_type: str, monkeypatch: pytest.MonkeyPatch, tokens: Ids) -> None:
     right = Constants.linear_map
 
-    def unbiased(*arguments: Any) -> tuple[Tensor, None] | None:
+    def unbiased(*arguments: Any) -> LinearMap | None:
         found = right(*arguments)
-        return None if found is None else (found[0], None)
+        return None if found is None else replace(found, bias=None)
 
     monkeypatch.setattr(Constants, "linear_map", unbiased)
     with pytest.raises(ConservationError, match="attention"):

@@ -1,8 +1,16 @@
-"""Quadratic forms over the heads, a block at a time in buffers that are used again.
+"""Norms of contributions without the vectors: quadratic forms over the heads.
 
-Gram matrices G_j of the head vectors come from blocks of sources, the norms √(aᵀ G_j a) from blocks of targets. Head
-vectors of all sources, (source, head, d), or products of the size of α would cost more in fresh memory than in
-arithmetic.
+The attention block's output at target i is Σ_j Σ_h α_ij^h f^h(x_j) plus the output bias, with
+f^h(x_j) = v_j^h W_O^h, the value vector of head h carried through its slice of the output projection
+(Kobayashi et al. 2020, equations 2 to 4). The published code builds every α f(x) to take its norm, a tensor of shape
+(head, target, source, d). Nothing of that size is needed: with F_j, the (head, d) matrix of the head vectors of source
+j, and G_j = F_j F_jᵀ,
+
+* one head:   ‖α f(x_j)‖ = α ‖f(x_j)‖, and ‖f^h(x_j)‖² is the h-th diagonal entry of G_j;
+* all heads:  ‖Σ_h a_h f^h(x_j)‖² = aᵀ G_j a.
+
+G_j comes from blocks of sources and √(aᵀ G_j a) from blocks of targets, in buffers that are used again: head vectors of
+all sources, (source, head, d), or products of the size of α would cost more in fresh memory than in arithmetic.
 """
 
 from __future__ import annotations
@@ -56,7 +64,7 @@ def source_forms(
     Parameters
     ----------
     value, projection
-        As in :func:`normlens.norms.head_vectors`.
+        Value vectors and the slice of the output projection of each head.
     norm
         A norm behind the projection.
     diagonal

@@ -1,5 +1,6 @@
 import errno
 import logging
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -64,13 +65,12 @@ def test_a_missing_folder_is_named(by_hand: xr.Dataset, tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     by_hand: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fill(self: Figure, file: Path, **options: object) -> None:
-        file.write_bytes(b"half a pict")
+    def fill(descriptor: int, content: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     figure = heat_maps(by_hand, 0)
     (tmp_path / "map.png").write_bytes(b"old")
-    monkeypatch.setattr(Figure, "savefig", fill)
+    monkeypatch.setattr(os, "write", fill)
     with pytest.raises(NormLensError, match="No space left on device"):
         save(figure, tmp_path / "map.png")
     assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
