@@ -14,7 +14,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast, ViTConfig, ViTM
 
 import normlens
 from normlens.catalogue import BUNDLED
-from normlens.encoding import encode_chat, encode_ids, encode_pair, encode_text, label_patches
+from normlens.chats import encode_chat
+from normlens.encoding import encode_ids, encode_pair, encode_text, label_patches
 from normlens.errors import InvalidInput
 
 TEXT = "the unhappiness, here."

@@ -58,7 +58,7 @@ class Tokens:
 
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, *, as_target: bool = False) -> Tokens:
-    """Tokenise one text, special tokens included.
+    """Tokenise one text, special tokens included; one that begins or ends with these already gets them once.
 
     Raises
     ------
@@ -81,7 +81,8 @@ def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, *, as_target: boo
         ids = np.asarray(tokenizer(**side, verbose=False)["input_ids"], dtype=np.int64)
         special = np.isin(ids, _never_text(tokenizer))
         offsets = _offsets_by_surface(tokenizer, ids, special, text)
-    return _tokens(tokenizer, ids, special, offsets, text)
+    kept = _without_doubled_ends(tokenizer, ids, text, text, side="text_target" if as_target else "text")
+    return _tokens(tokenizer, ids[kept], special[kept], offsets[kept], text)
 
 
 def is_pair(given: object) -> bool:
@@ -128,8 +129,9 @@ def encode_pair(
     offsets = np.asarray(encoded["offset_mapping"], dtype=np.int64).reshape(-1, 2)
     offsets[np.array([side == 1 for side in encoded.sequence_ids()])] += len(first) + 1
     types = encoded.get("token_type_ids")
-    tokens = _tokens(tokenizer, ids, special, offsets, f"{first}\n{second}")
-    return tokens, None if types is None else np.asarray(types, dtype=np.int64)
+    kept = _without_doubled_ends(tokenizer, ids, first, second)
+    tokens = _tokens(tokenizer, ids[kept], special[kept], offsets[kept], f"{first}\n{second}")
+    return tokens, None if types is None else np.asarray(types, dtype=np.int64)[kept]
 
 
 def encode_ids(
@@ -164,28 +166,6 @@ def encode_ids(
         labels=np.where(whole, tokens.labels, pieces),
         categories=np.where(whole, tokens.categories, "other"),
     )
-
-
-def encode_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]], vocabulary: int) -> Tokens:
-    """Tokenise chat messages through the tokenizer's own template.
-
-    Raises
-    ------
-    InvalidInput
-        If the tokenizer has no template, or the messages don't fit it.
-    """
-    if not getattr(tokenizer, "chat_template", None):
-        raise InvalidInput(
-            f"{type(tokenizer).__name__} has no chat template, but chat messages were given. Pass the text itself."
-        )
-    try:
-        text = tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=False)
-    except Exception as error:
-        raise InvalidInput(
-            f"The chat template refused the messages: {error}. Expected dicts with role and content."
-        ) from error
-    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-    return encode_ids(tokenizer, ids, vocabulary)
 
 
 _MOST_REGISTERS = 16  # what may stand before an image's patches: a class token and some registers
@@ -242,6 +222,25 @@ def _tokens(
         ids, text, readable_tokens(spelled, offsets, special, text, tokenizer.unk_token), special, offsets,
         word_numbers(offsets, special, text), categories(offsets, special, text),
     )  # fmt: skip
+
+
+def _without_doubled_ends(
+    tokenizer: PreTrainedTokenizerBase, ids: NDArray[np.int64], first: str, last: str, side: str = "text"
+) -> slice:
+    """Which ids to keep of a text that brings along the marks that the tokenizer puts at its ends (a rendered chat)."""
+    marks = tuple(str(token) for token in tokenizer.all_special_tokens)
+    begins, ends = first.lstrip().startswith(marks), last.rstrip().endswith(marks)
+    if not marks or not (begins or ends):
+        return slice(0, len(ids))
+    sample = {side: "a"}
+    bare = list(tokenizer(**sample, add_special_tokens=False, verbose=False)["input_ids"])
+    full = list(tokenizer(**sample, verbose=False)["input_ids"])
+    before = next((k for k in range(len(full)) if full[k : k + len(bare)] == bare), 0)
+    behind = len(full) - before - len(bare)
+    body = ids[before : len(ids) - behind]
+    start = before if begins and before and np.array_equal(body[:before], ids[:before]) else 0
+    stop = behind if ends and behind and np.array_equal(body[-behind:], ids[len(ids) - behind :]) else 0
+    return slice(start, len(ids) - stop)
 
 
 def _numbered(ids: NDArray[np.int64]) -> Tokens:

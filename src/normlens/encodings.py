@@ -113,7 +113,11 @@ def _read(row: Encoded, accepted: Collection[str], number: int, rows: int) -> En
 
 
 def carries_target(given: Any) -> bool:
-    """Whether this is tokenizer output that says what a decoder reads."""
+    """Whether this is tokenizer output that says what a decoder reads, or a list of such."""
+    if isinstance(given, (list, tuple)):
+        return bool(given) and all(map(carries_target, given))
+    if isinstance(given, Encoded):
+        return "labels" in given.tensors or "decoder_input_ids" in given.tensors
     return isinstance(given, Mapping) and any(given.get(name) is not None for name in ("labels", "decoder_input_ids"))
 
 
@@ -209,7 +213,7 @@ def _row(columns: Mapping[str, Tensor | list[Tensor]], lead: str, k: int, rows: 
             tensors[name] = x[k]
         elif isinstance(x, Tensor) and len(x) == 1 and name in PER_TOKEN:
             tensors[name] = x[0]
-        elif rows == 1 and isinstance(x, Tensor):
+        elif rows == 1 and isinstance(x, Tensor) and (name not in PER_TOKEN or x.ndim > 2):
             whole[name] = x
         else:
             raise InvalidInput(
@@ -261,12 +265,21 @@ def _check_per_token(row: Encoded, side: str, count: int) -> None:
         if x is not None and x.ndim == 1 and len(x) != count:
             raise InvalidInput(f"{side}{name} has {len(x)} entries for {count} tokens; expected one for each.")
     positions = row.tensors.get(f"{side}position_ids")
-    real = slice(0, count) if mask is None else _real(mask != 0, f"{side}attention_mask")
-    if positions is not None and positions.ndim == 1 and bool((positions[real].diff() < 0).any()):
-        at = int((positions[real].diff() < 0).nonzero()[0]) + 1
+    if positions is not None and positions.ndim == 1:
+        real = slice(0, count) if mask is None else _real(mask != 0, f"{side}attention_mask")
+        _refuse_packed(positions[real], f"{side}position_ids", masked=mask is not None)
+
+
+def _refuse_packed(positions: Tensor, name: str, *, masked: bool) -> None:
+    """Refuse positions by which a model may take a row for several texts: transformers does at every jump without a mask."""
+    steps = positions.diff()
+    jumps = (steps < 0 if masked else steps != 1).nonzero()
+    if len(jumps):
+        at = int(jumps[0]) + 1
+        advice = "" if bool((steps < 0).any()) else " If it is one text, give its attention_mask as well."
         raise InvalidInput(
-            f"{side}position_ids start again at token {at}: several texts are packed into one row; expected one text per "
-            "row. Give the texts one by one."
+            f"{name} {'start again' if steps[at - 1] < 0 else 'jump'} at token {at}, as if several texts were packed into "
+            f"one row; expected one text per row. Give the texts one by one.{advice}"
         )
 
 

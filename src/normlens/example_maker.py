@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,16 +13,16 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from normlens.bare_ids import without_padding
+from normlens.chats import encode_chat
 from normlens.continuing import continued
 from normlens.encoding import (
     Tokens,
-    encode_chat,
     encode_ids,
     encode_pair,
     encode_text,
     number_positions,
 )
-from normlens.encodings import Encoded, carries_target, labels_of, rows_of
+from normlens.encodings import Encoded, labels_of, rows_of
 from normlens.errors import InvalidInput
 from normlens.examples import Example, of_tokens
 from normlens.images import patch_labels, read_image
@@ -32,6 +31,25 @@ from normlens.lengths import check_length
 from normlens.loading import LoadedModel
 from normlens.positions import UNLIMITED
 from normlens.teacher_forcing import shifted
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How an input is to be read.
+
+    Attributes
+    ----------
+    generate
+        How many tokens a decoder adds first; None for none.
+    generation_prompt
+        Whether chat messages end where the model is about to answer.
+    target_option
+        What the caller names the target, for messages.
+    """
+
+    generate: int | None = None
+    generation_prompt: bool = False
+    target_option: str = "target"
 
 
 @dataclass(frozen=True)
@@ -61,48 +79,12 @@ class ExampleMaker:
             return list(given)
         return None if kind == "several" else [given]
 
-    def each(self, inputs: Iterable[Any], *, as_target: bool = False) -> Iterator[Any]:
-        """Inputs one by one, those that hold several opened."""
-        for number, one in enumerate(inputs):
-            try:
-                rows = self.opened(one, as_target=as_target)
-            except InvalidInput as reason:
-                raise InvalidInput(
-                    f"{'Target' if as_target else 'Input'} {number}, counted from 0: {reason}"
-                ) from reason
-            yield from rows or [one]
+    @property
+    def has_decoder(self) -> bool:
+        """Whether the model reads a target beside its input."""
+        return bool(getattr(self.loaded.model.config, "is_encoder_decoder", False))
 
-    def each_target(self, targets: Any) -> Iterator[Any]:
-        """Targets one by one.
-
-        Raises
-        ------
-        InvalidInput
-            If it is a single one.
-        """
-        if not isinstance(targets, Iterable) or self.kind(targets, as_target=True) not in (
-            "encoding",
-            "rows",
-            "several",
-        ):
-            raise InvalidInput(f"One target ({targets!r:.40}) was given for several inputs; expected one for each.")
-        return self.each(self.opened(targets, as_target=True) or targets, as_target=True)
-
-    def require_target_text(self, inputs: Any, target_text: Any) -> None:
-        """Refuse to explain an encoder–decoder that is given one text only.
-
-        Raises
-        ------
-        InvalidInput
-            Saying what the second one is.
-        """
-        if target_text is None and self._has_decoder() and not carries_target(inputs):
-            raise InvalidInput(
-                f"{type(self.loaded.model).__name__} is an encoder–decoder: expected target_text=, the second text, which "
-                "is read teacher-forced (target= is what is explained); for a classifier, the same text again."
-            )
-
-    def make(self, one: Any, target: Any = None, generate: int | None = None, option: str = "target") -> Example:
+    def make(self, one: Any, target: Any = None, asked: Asked = Asked()) -> Example:
         """Tensors and labels of one input.
 
         Parameters
@@ -112,10 +94,8 @@ class ExampleMaker:
             tokenizer or processor returned.
         target
             What the decoder of an encoder–decoder reads: a text, ids, or tokenizer output.
-        generate
-            How many tokens a decoder adds first.
-        option
-            What the caller names the target, for messages.
+        asked
+            How it is to be read.
 
         Raises
         ------
@@ -123,11 +103,6 @@ class ExampleMaker:
             If the input isn't one that this model takes.
         """
         kind, row = self.kind(one), None
-        if generate is not None and kind not in ("text", "chat", "ids"):
-            raise InvalidInput(
-                f"generate= continues one text; {_NAMES.get(kind, type(one).__name__)} was given. Give a text, chat "
-                "messages or token ids."
-            )
         if kind == "encoding":
             row = self._only_row(one)
             example = self._encoded(row)
@@ -137,14 +112,25 @@ class ExampleMaker:
                 tensors, None, None, "an image", patch_labels(tensors.get("pixel_values"), self.loaded.model)
             )
         else:
-            example = self._text(one, kind)
-        if generate is not None and example.source is not None:
-            example = of_tokens(self._ids(continued(example.source, generate, self.loaded)))
+            example = self._text(one, kind, asked.generation_prompt)
+        if asked.generate is not None:
+            example = self._continued(example, asked.generate)
         if example.source is not None:
             check_length(example.source, self.loaded, "input")
-        return self._with_decoder(example, row, target, option)
+        return self._with_decoder(example, row, target, asked.target_option)
 
-    def _text(self, one: Any, kind: Kind) -> Example:
+    def _continued(self, prompt: Example, count: int) -> Example:
+        if prompt.source is None or set(prompt.tensors) != set(of_tokens(prompt.source).tensors) or prompt.runs_alone:
+            raise InvalidInput(
+                f"generate= continues one text; {', '.join([*prompt.tensors, *prompt.whole])} were given, or a mask that "
+                "leaves out tokens inside. Give a text, chat messages or token ids; join two texts that are read together."
+            )
+        return of_tokens(self._ids(continued(prompt.source, count, self.loaded)))
+
+    def _text(self, one: Any, kind: Kind, generation_prompt: bool) -> Example:
+        if kind == "chat":
+            chat = encode_chat(self._tokenizer(), list(one), self._vocabulary(), generation_prompt=generation_prompt)
+            return of_tokens(self._within_vocabulary(chat))
         if kind != "pair":
             return of_tokens(self._tokens(one))
         tokens, types = encode_pair(self._tokenizer(), one)
@@ -155,8 +141,6 @@ class ExampleMaker:
         if kind in ("encoding", "rows"):
             one = self._only_row(one, as_target)
             return self._tokens(one, as_target) if kind == "rows" else self._ids(_integers(self._read_ids(one)))
-        if kind == "chat":
-            return self._within_vocabulary(encode_chat(self._tokenizer(), list(one), self._vocabulary()))
         if isinstance(one, str):
             return self._within_vocabulary(encode_text(self._tokenizer(), one, as_target=as_target))
         if kind == "ids" or (isinstance(one, (list, tuple)) and not one):
@@ -185,8 +169,9 @@ class ExampleMaker:
         tensors = {name: x for name, x in row.tensors.items() if name != "labels" and not name.startswith("decoder_")}
         if source is not None:
             tensors = {"attention_mask": torch.ones(len(source), dtype=torch.long), **tensors}
-        pixels, text = tensors.get("pixel_values"), _NAMES["encoding"] if source is None else source.text
+        pixels = tensors.get("pixel_values")
         label = number_positions if pixels is None else patch_labels(pixels, self.loaded.model)
+        text = source.text if source is not None else "an image" if pixels is not None else "a sound"
         return Example(tensors, source, None, text, label, row.whole)
 
     def _read_ids(self, row: Encoded) -> Tensor:
@@ -201,15 +186,15 @@ class ExampleMaker:
     def _with_decoder(self, example: Example, row: Encoded | None, target: Any, option: str) -> Example:
         """The example with what the decoder reads, if the model has one."""
         given = None if row is None else row.tensors.get("decoder_input_ids")
-        labels = None if row is None or not self._has_decoder() else labels_of(row)
-        if target is not None and not self._has_decoder():
+        labels = None if row is None or not self.has_decoder else labels_of(row)
+        if target is not None and not self.has_decoder:
             raise InvalidInput(
                 f"A target was given, but {type(self.loaded.model).__name__} has no decoder that reads one."
             )
         if target is not None and (given is not None or labels is not None):
             raise InvalidInput(f"The input holds its target already, and {option}= was given; expected one of them.")
         if target is None and given is None and labels is None:
-            if not self._has_decoder() or (example.source is None and "decoder_input_ids" not in self._accepted):
+            if not self.has_decoder or (example.source is None and "decoder_input_ids" not in self._accepted):
                 return example
             raise InvalidInput(
                 f"{type(self.loaded.model).__name__} is an encoder–decoder: expected {option}=, the text to read "
@@ -246,9 +231,6 @@ class ExampleMaker:
             )
         return tokens
 
-    def _has_decoder(self) -> bool:
-        return bool(getattr(self.loaded.model.config, "is_encoder_decoder", False))
-
     def _vocabulary(self) -> int:
         try:
             embeddings = self.loaded.model.get_input_embeddings()
@@ -267,7 +249,6 @@ class ExampleMaker:
 
 
 _IDS = frozenset({"input_ids", "attention_mask"})
-_NAMES = {"pair": "two that are read together", "encoding": "what a tokenizer or processor returned"}
 
 
 def _integers(ids: Any) -> list[int]:

@@ -11,12 +11,19 @@ from normlens.positions import UNLIMITED, position_limit
 def check_length(tokens: Tokens, loaded: LoadedModel, side: str) -> None:
     """Refuse a sequence that the model has no positions for.
 
+    Parameters
+    ----------
+    tokens, loaded
+        The sequence and the model.
+    side
+        What it is called in the message; "target" for what a decoder reads.
+
     Raises
     ------
     InvalidInput
         With both lengths.
     """
-    limit = _limit(loaded)
+    limit = _limit(loaded, decoder=side == "target")
     if len(tokens) > limit:
         raise InvalidInput(
             f"The {side} has {len(tokens)} tokens; this model takes at most {limit}. Cut the text, or split it into parts."
@@ -40,7 +47,15 @@ def check_room(prompt: Tokens, loaded: LoadedModel, generate: int) -> None:
         )
 
 
-def _limit(loaded: LoadedModel) -> int:
-    """How many tokens the model takes, by its tokenizer and its positions."""
-    limits = [getattr(loaded.tokenizer, "model_max_length", UNLIMITED), position_limit(loaded.model)]
-    return min(int(x) for x in limits if x)
+def _limit(loaded: LoadedModel, *, decoder: bool = False) -> int:
+    """How many tokens the model takes, by its positions.
+
+    A tokenizer's figure says how long the texts were that a model learnt from, not how many positions it has: T5 reads
+    more than the 512 that its tokenizer names. It is used for models that transformers doesn't know and whose configs say
+    nothing.
+    """
+    limit = position_limit(loaded.model, decoder=decoder)
+    foreign = not any(part.__module__.startswith("transformers.models.") for part in type(loaded.model).__mro__)
+    if limit < UNLIMITED or not foreign:
+        return limit
+    return min(limit, int(getattr(loaded.tokenizer, "model_max_length", None) or UNLIMITED))

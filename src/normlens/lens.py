@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import zip_longest
 from typing import Any, Literal, overload
 
 import torch
@@ -18,14 +17,15 @@ from normlens.attribution.registry import method_named
 from normlens.attribution.requests import question
 from normlens.batching import batched, check_sizes, length
 from normlens.errors import InvalidInput
-from normlens.example_maker import ExampleMaker
+from normlens.example_maker import Asked, ExampleMaker
+from normlens.example_stream import examples as made_ready
+from normlens.example_stream import require_target_text
 from normlens.examples import Example
 from normlens.following.pushing import rule_for
 from normlens.frozen.call import Product
 from normlens.inputs import Input
 from normlens.inspection import Inspector
 from normlens.loading import LoadedModel, load_model
-from normlens.memory import memory_explained
 from normlens.recording import Reduction
 from normlens.reducing import named_reduction
 from normlens.running import Runner
@@ -91,14 +91,18 @@ class Lens:
         Parameters
         ----------
         inputs
-            One text, token ids, chat messages, two texts read together (``{"text": …, "text_pair": …}``), or an image:
-            gives one :class:`Analysis`. An iterable of these gives an iterator, in order; see :meth:`stream`.
+            One text, token ids, chat messages, two texts read together (``{"text": …, "text_pair": …}``), an image, or
+            what a tokenizer or processor returned (a mapping of tensors or lists): gives one :class:`Analysis`. An
+            iterable of these gives an iterator, in order; so does tokenizer output or a tensor of ids with several rows.
+            Tokens that an ``attention_mask`` leaves out at the ends are padding, and absent. See :meth:`stream`.
         target
-            For encoder–decoder models: the target text (or ids), read teacher-forced; an iterable beside an iterable.
+            For encoder–decoder models: the target text (ids, tokenizer output), read teacher-forced; an iterable beside an
+            iterable. Tokenizer output with ``labels`` or ``decoder_input_ids`` brings its own.
             The decoder reads its start token and then the target without its last token, which it would only predict: of
             what ``model.generate`` returns, leave the start token out.
         **options
             ``generate``: let a decoder continue the prompt by this many tokens (greedily) and analyse both;
+            ``generation_prompt``: of chat messages;
             ``through`` and ``product``: follow contributions through the feed-forward as well; ``reduce`` and
             ``chunk_size``: for long inputs; ``batch_size``, ``padding``, ``progress``: for iterables.
             All are described at :meth:`stream`.
@@ -128,6 +132,7 @@ class Lens:
         targets: Iterable[Any] | None = None,
         *,
         generate: int | None = None,
+        generation_prompt: bool | None = None,
         through: Literal["attention", "block"] = "attention",
         product: Product = "half",
         reduce: str | Reduction | None = None,
@@ -146,6 +151,9 @@ class Lens:
             Number of tokens that a decoder adds to each prompt before the analysis. Prompt and continuation together
             may be as long as a text may be: no longer than ``max_position_embeddings`` of the model's config, also
             where positions are rotary and more could be computed, since the model never learnt what is further away.
+        generation_prompt
+            Whether chat messages end where the model is about to answer (see :meth:`attribute`). None: with ``generate``
+            they do; without it, the conversation is measured as it stands.
         through
             "attention": the scopes ``attention``, ``residual`` and ``layernorm``, at about the cost of the forward pass.
             "block": also ``feedforward``, ``feedforward_residual`` and ``block``, each contribution pushed through the
@@ -176,7 +184,8 @@ class Lens:
         check_sizes(chunk_size, batch_size, padding)
         inputs = self._maker.opened(inputs) or inputs
         reduction, rule = named_reduction(reduce), rule_for(through, product)
-        examples = self._examples(inputs, targets, generate)
+        answers = generate is not None if generation_prompt is None else generation_prompt
+        examples = made_ready(self._maker, inputs, targets, Asked(generate, answers))
         with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
             task = bar.add_task("analysing", total=len(inputs) if isinstance(inputs, Sequence) else None)
             for window in batched(examples, 8 * batch_size):
@@ -209,6 +218,7 @@ class Lens:
         target: Any = None,
         position: Any = None,
         target_text: Any = None,
+        generation_prompt: bool = True,
         batch_size: int = 8,
         **options: Any,
     ) -> Any:
@@ -229,6 +239,9 @@ class Lens:
             one for each text.
         target_text
             For encoder–decoder models: the second text, read teacher-forced; an iterable beside an iterable.
+        generation_prompt
+            Whether chat messages end where the model is about to answer: the template opens its answer, or leaves the
+            last message open if that is the assistant's. False: as the conversation stands.
         batch_size
             How many texts run together at most.
         **options
@@ -253,34 +266,15 @@ class Lens:
         """
         asked = question(method_named(method), scope, target, position, options)
         check_sizes(None, batch_size, "right")
-        self._maker.require_target_text(inputs, target_text)
-        rows = self._maker.opened(inputs)
+        require_target_text(self._maker, inputs, target_text)
+        rows, read = self._maker.opened(inputs), Asked(None, generation_prompt, "target_text")
         if rows is None or len(rows) > 1:
-            examples = self._examples(inputs if rows is None else rows, target_text, None, "target_text")
+            examples = made_ready(self._maker, inputs if rows is None else rows, target_text, read)
             return self._attributor.attribute(examples, asked, batch_size, self._attributes)
         if isinstance(target, list) or isinstance(position, list):
             raise InvalidInput("One text was given with a list of targets or positions; expected one, without a list.")
-        examples = self._examples(rows, None if target_text is None else [target_text], None, "target_text")
+        examples = made_ready(self._maker, rows, None if target_text is None else [target_text], read)
         return next(self._attributor.attribute(examples, asked, 1, self._attributes))
-
-    def _examples(
-        self, inputs: Iterable[Input], targets: Iterable[Any] | None, generate: int | None, option: str = "target"
-    ) -> Iterator[Example]:
-        given = iter(()) if targets is None else self._maker.each_target(targets)
-        missing = object()
-        several = not isinstance(inputs, Sequence) or len(inputs) > 1
-        pairs = zip_longest(self._maker.each(inputs), given, fillvalue=missing)
-        for number, (one, target) in enumerate(pairs):
-            if one is missing or (target is missing and targets is not None):
-                raise InvalidInput("Inputs and targets are not equally many; expected one target for each input.")
-            try:
-                with memory_explained():
-                    example = self._maker.make(one, None if targets is None else target, generate, option)
-            except InvalidInput as reason:
-                if not several:
-                    raise
-                raise InvalidInput(f"Input {number}, counted from 0: {reason}") from reason
-            yield example
 
     def _batches(self, order: list[int], window: list[Example], size: int) -> Iterator[list[int]]:
         """Index lists of examples that may run together."""
