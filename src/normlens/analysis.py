@@ -15,7 +15,9 @@ import xarray as xr
 
 from normlens.errors import InvalidInput, NormLensError
 from normlens.saving import written_whole
+from normlens.schema import check_analysis, require_maps
 from normlens.scopes import Scope
+from normlens.stored import read_tree
 from normlens.words import groups as word_groups
 from normlens.words import merge_map, merge_sources, merge_targets, merged_labels, text_of, whitespace_words
 
@@ -131,6 +133,7 @@ class Analysis:
         sides = ("target", "source")
         merged = {}
         for name in self.groups:
+            require_maps(self[name].data, "analyse without reduce=")
             texts = {side: text_of(self.attrs, name, side) for side in sides}
             group = self[name] if split_punctuation else Group(_by_whitespace(self[name].data, texts))
             merged[name] = _merge_words(group, texts)
@@ -154,8 +157,7 @@ class Analysis:
         frames = []
         for name in self.groups:
             group = self[name]
-            if "weight" not in group.data:
-                raise InvalidInput("This analysis was reduced and holds no maps; read `.data` instead.")
+            require_maps(group.data, "read `.data` instead")
             if level == "head":
                 frame = xr.Dataset(
                     {"weight": group.weight, "vector_norm": group.vector_norm, "weighted_norm": group.weighted_norm}
@@ -194,25 +196,21 @@ class Analysis:
 
     @staticmethod
     def load(path: str | Path) -> Analysis:
-        """Read an analysis that :meth:`save` wrote.
+        """Read an analysis that :meth:`save` wrote. The file may come from anywhere: nothing outside of it is read.
 
         Raises
         ------
         NormLensError
-            If there is no such file, or it holds no analysis.
+            If there is no such file, or it holds no analysis, or one that lacks something.
         """
-        if not Path(path).is_file():
-            raise NormLensError(f"There is no file {path}; expected one that Analysis.save() wrote.")
+        tree = read_tree(path)
         try:
-            with xr.open_datatree(path, engine="h5netcdf") as tree:
-                loaded = Analysis(tree.load())
-        except (OSError, ValueError, KeyError) as error:
-            raise NormLensError(
-                f"{path} can't be read as an analysis: {error}. Expected a file of Analysis.save()."
+            check_analysis(tree)
+        except InvalidInput as error:
+            raise InvalidInput(
+                f"{path} can't be read as an analysis: {error} Expected a file of Analysis.save()."
             ) from error
-        if not loaded.groups or any("layer_path" not in data.coords for data in loaded._datasets()):
-            raise NormLensError(f"{path} is a netCDF file, but holds no analysis. Expected a file of Analysis.save().")
-        return loaded
+        return Analysis(tree)
 
     def to_parquet(self, path: str | Path, level: str = "layer") -> Path:
         """Write :meth:`to_dataframe` as Parquet; complete or not at all."""
@@ -277,19 +275,20 @@ def _by_whitespace(data: xr.Dataset, texts: Mapping[str, str]) -> xr.Dataset:
 
 def _merge_words(group: Group, texts: Mapping[str, str]) -> xr.Dataset:
     data = group.data
-    if "weight" not in data:
-        raise InvalidInput("This analysis was reduced and holds no maps to merge; analyse without reduce=.")
     targets, sources = data["target_word"].values, data["source_word"].values
     merged: dict[str, tuple[tuple[Any, ...], Any]] = {}
     for name, x in {**data.data_vars, "weighted_norm": group.weighted_norm}.items():
         if {"target", "source"} <= set(x.dims):
+            x = x.transpose(..., "target", "source")
             merged[str(name)] = (x.dims, merge_map(x.values, targets, sources))
         elif "source" in x.dims:
-            pieces = merge_sources(np.ones(len(sources)), sources)
+            x, pieces = x.transpose(..., "source"), merge_sources(np.ones(len(sources)), sources)
             merged[str(name)] = (x.dims, merge_sources(x.values, sources) / pieces)
         elif name == "conservation_error":
+            x = x.transpose(..., "target")
             merged[str(name)] = (x.dims, np.stack([x.values[..., m].max(-1) for m in _members(targets)], axis=-1))
         elif "target" in x.dims:
+            x = x.transpose(..., "target")
             merged[str(name)] = (x.dims, merge_targets(x.values, targets))
     kept = {c: v for c, v in data.coords.items() if not {"target", "source"} & set(v.dims)}
     labels: dict[str, Any] = {}

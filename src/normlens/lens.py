@@ -200,6 +200,7 @@ class Lens:
                             "vector_error": known.vector_error,
                             "not_measured": ", ".join(known.not_measured),
                             **({"product": rule} if rule else {}),
+                            **({"reduce": reduce if isinstance(reduce, str) else "function"} if reduce else {}),
                         }
                         done[k] = Analysis.of(tree, self._attributes(example) | also)
                     bar.advance(task, len(part))
