@@ -88,3 +88,26 @@ def test_links_to_words_that_are_not_there_are_named() -> None:
     check_ranges([(links, 3, 2)], "links")
     with pytest.raises(InvalidInput, match="links, line 2: the link 2-1"):
         check_ranges([(links, 3, 2), (links, 2, 2)], "links")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"links": [[Infinity, 0]]}', '{"links": [[1e400, 0]]}', '{"links": [[0, 0, 1e400]]}', '{"links": [[0, 0, NaN]]}',
+        '{"links": [[1.7, 1.2]]}', '{"links": [[true, false]]}', '{"links": [["0", "0"]]}', '{"links": [[0, -1]]}',
+        '{"links": [[0, 0, 1, 2]]}', '{"links": [[0]]}', '{"links": ["00"]}', '{"links": "0-0"}', '{"links": {"0": 0}}',
+        '{"links": [[0, 0]], "sure": ["no"]}', '{"links": [[0, 0]], "sure": [1]}', '{"links": [[0, 0]], "sure": true}',
+        '{"links": [[0, 0]], "sure": []}', '{"links": [[0, 0]], "links": [[1, 1]]}', '{"links": ' + "[" * 100_000,
+        '{"links": [[' + "9" * 5000 + ", 0]]}", '{"links": [[10000000000, 0]]}', '{"links": [[0, 0, "0.9"]]}', "{", "{}",
+        "9" * 5000 + "-1", "0-99999999999",
+    ],
+)  # fmt: skip
+def test_what_is_no_number_is_not_taken_for_one(line: str) -> None:
+    with pytest.raises(InvalidInput, match="gold, line 1"):
+        parse_links(line, 0, "gold, line 1")
+
+
+def test_json_links_with_scores_and_without() -> None:
+    assert parse_links('{"words": 3, "links": [[1, 0], [0, 2, 1]]}').sure == {(1, 0), (0, 2)}
+    assert parse_links('{"links": [[1, 0, 0.5]], "sure": [false]}') == LinkSets.of((), [(1, 0)])
+    assert parse_links('{"links": [], "sure": null}') == LinkSets.of(())

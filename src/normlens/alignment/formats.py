@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from normlens.alignment.links import Cell, Link, LinkSets
 from normlens.errors import InvalidInput
 
+_MOST_WORDS = 10**9
+_EXPECTED_JSON = 'Expected {"links": [[0, 0, 0.9], …], "sure": [true, …]}, the second where some are only possible.'
 _TOKEN = re.compile(r"(\d{1,9})([-pP?])(\d{1,9})(?::[0-9.eE+-]+)?", re.ASCII)
 
 Writer = Callable[[Iterable[Link]], str]
@@ -137,13 +140,32 @@ def cell(source: int, target: int, base: int, token: str, where: str) -> Cell:
 
 def _from_json(line: str, base: int, where: str) -> LinkSets:
     try:
-        record = json.loads(line)
-        links: Sequence[Any] = record["links"]
-        sure: Sequence[Any] = record.get("sure", [True] * len(links))
-        cells = [cell(int(link[0]), int(link[1]), base, str(link), where) for link in links]
-        certain = [cell for cell, flag in zip(cells, sure, strict=True) if flag]
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+        record = json.loads(line, object_pairs_hook=_without_doubles)
+        links, sure = record["links"], record.get("sure")
+        if not isinstance(links, list) or not all(map(_is_link, links)):
+            raise TypeError("each link is a list of two word numbers, and may have a score")
+        if sure is not None and not (isinstance(sure, list) and all(isinstance(flag, bool) for flag in sure)):
+            raise TypeError('"sure" is a list of true and false')
+        cells = [cell(link[0], link[1], base, str(link), where) for link in links]
+        certain = [one for one, flag in zip(cells, [True] * len(links) if sure is None else sure, strict=True) if flag]
+    except KeyError as error:
+        raise InvalidInput(f"{where}: the JSON object has no {error}. {_EXPECTED_JSON}") from error
+    except (ValueError, TypeError, RecursionError) as error:
         raise InvalidInput(
-            f'{where}: the JSON object holds no links that can be read ({error}); expected {{"links": [[0, 0, 0.9], …]}}.'
+            f"{where}: the JSON object holds no links that can be read: {error}. {_EXPECTED_JSON}"
         ) from error
     return LinkSets.of(certain, cells)
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a key stands in it twice")
+    return dict(pairs)
+
+
+def _is_link(link: Any) -> bool:
+    """Whether this is a source and a target word, with or without a finite score; ``true`` is no number."""
+    if not isinstance(link, list) or len(link) not in (2, 3):
+        return False
+    numbers = all(type(number) is int and 0 <= number < _MOST_WORDS for number in link[:2])
+    return numbers and all(type(score) in (int, float) and math.isfinite(score) for score in link[2:])
