@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from sacremoses import MosesTokenizer  # type: ignore[import-untyped]
+from sacremoses import MosesTokenizer
 
 from normlens.errors import InvalidInput
 

@@ -6,13 +6,15 @@ from normlens.errors import NormLensError
 from normlens.lazily import attribute_of
 
 if TYPE_CHECKING:
+    from normlens.alignment import align
     from normlens.analysis import Analysis
     from normlens.attribution import methods
     from normlens.lens import Lens, load
     from normlens.version import __version__
 
-__all__ = ["Analysis", "Lens", "NormLensError", "__version__", "load", "methods"]
+__all__ = ["Analysis", "Lens", "NormLensError", "__version__", "align", "load", "methods"]
 _HOMES = {
+    "align": "normlens.alignment",
     "Analysis": "normlens.analysis",
     "Lens": "normlens.lens",
     "__version__": "normlens.version",

@@ -21,7 +21,8 @@ ALWAYS = {
     "compare": "model text file methods text_pair target_text output as_json task device dtype revision trust_remote_code",
     "report": "model file output overwrite limit frequency batch_size group as_json device dtype revision trust_remote_code",
     "align": "source target model reverse_model measure setting layer head symmetrise threshold balance output form base "
-    "view lowercase source_language target_language source_prefix batch_size device dtype revision trust_remote_code",
+    "view tokenize lowercase source_language target_language source_prefix batch_size device dtype revision "
+    "trust_remote_code",
     "aer": "gold hypothesis against gold_base hyp_base as_json",
     "cluster points": "file metric alpha gamma delta seed output figure as_json",
     "cluster heads": "model file by alpha gamma delta seed limit group output figure as_json batch_size device dtype "

@@ -1,5 +1,6 @@
 """Word alignment from the cross-attention of translation models.
 
+`align` does it in one call.
 `Extractor` reads soft alignments from one model, `Aligner` aligns a parallel text with one model or two, `evaluate` compares
 links with annotated ones, and `difference` two alignments.
 """
@@ -18,6 +19,7 @@ from normlens.alignment.formats import (
 )
 from normlens.alignment.link_files import LinkFile, read_links
 from normlens.alignment.links import Cell, Link, LinkSets
+from normlens.alignment.raw_text import Tokenized
 from normlens.alignment.resuming import ResumableFile
 from normlens.alignment.soft import SoftAlignment, averaged, joint_links, two_way
 from normlens.alignment.symmetrisation import SYMMETRISATIONS, agreement, grow_diag, symmetrise
@@ -25,6 +27,7 @@ from normlens.lazily import attribute_of
 
 if TYPE_CHECKING:
     from normlens.alignment.aligning import FORMATS, WAYS, Aligner, Alignment, with_layers
+    from normlens.alignment.calling import align
     from normlens.alignment.extraction import Extractor, Pair, every_reading
     from normlens.alignment.layer import DEFAULT_RULES, RULES, Evidence, LayerChoice, choose_layer, gather
     from normlens.alignment.pictures import draw_matrices, write_links_page
@@ -57,7 +60,9 @@ __all__ = [
     "Reading",
     "ResumableFile",
     "SoftAlignment",
+    "Tokenized",
     "agreement",
+    "align",
     "averaged",
     "check_ranges",
     "check_translator",
@@ -84,6 +89,7 @@ __all__ = [
     "write_links_page",
 ]
 _HOMES = {
+    "align": "normlens.alignment.calling",
     "FORMATS": "normlens.alignment.aligning",
     "WAYS": "normlens.alignment.aligning",
     "Aligner": "normlens.alignment.aligning",

@@ -49,6 +49,11 @@ class Alignment:
     soft: SoftAlignment | None
     skipped: str | None = None
 
+    @property
+    def word_pairs(self) -> list[tuple[str, str]]:
+        """The words that the links connect, in their order."""
+        return [(self.source[link.source], self.target[link.target]) for link in self.links]
+
 
 class Aligner:
     """Aligns the words of sentence pairs.

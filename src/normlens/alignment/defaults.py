@@ -5,3 +5,6 @@ DEFAULT_MODEL: str | None = "de-en"
 
 DEFAULT_REVERSE_MODEL: str | None = "en-de"
 """From target to source."""
+
+GUIDED_LAYER = 0
+"""The layer of both whose cross-attention was taught to align."""

@@ -27,6 +27,7 @@ def align(
     base: given.FirstNumber = 0,
     view: given.PageFile = None,
     overwrite: given.Overwrite = False,
+    tokenize: given.Tokenize = None,
     lowercase: given.Lowercase = False,
     source_language: given.SourceLanguage = None,
     target_language: given.TargetLanguage = None,
@@ -48,14 +49,17 @@ def align(
 
     - [cyan]normlens align text.de text.en --model Helsinki-NLP/opus-mt-de-en > links.txt[/cyan]
 
+    - [cyan]normlens align raw.de raw.en --tokenize de-en --format json > links.jsonl[/cyan]
+
     - [cyan]normlens align pairs.tsv -m de-en --reverse-model en-de --format json -o links.jsonl[/cyan]
     """
     numbers = _layers(layer, setting)
     from normlens.cli.aligning import Models, Result, Texts, write
 
-    texts, result = Texts.opened(source, target), Result(output, form.value, base, view)
+    texts, result = Texts.opened(source, target, tokenize), Result(output, form.value, base, view)
     settings: dict[str, object] = {
         "threshold": threshold, "balance": balance, "format": form.value, "first word": base, "lowercase": lowercase,
+        "tokenize": tokenize,
         "languages": [source_language, target_language], "prefix": source_prefix, "text": list(texts.fingerprint),
     }  # fmt: skip
     reads = [source, target, model, reverse_model]

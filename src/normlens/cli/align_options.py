@@ -138,6 +138,14 @@ PageFile = Annotated[
     typer.Option(metavar="HTML", help="A page with the first 100 pairs, links drawn.", rich_help_panel=_OUTPUT),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.", rich_help_panel=_OUTPUT)]
+Tokenize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="de-en",
+        help="Cut raw text into words first, by Moses' rules for the languages of source and target.",
+        rich_help_panel=_READING,
+    ),
+]
 Lowercase = Annotated[
     bool, typer.Option("--lowercase", help="Let the model read lowercased words.", rich_help_panel=_MODEL)
 ]

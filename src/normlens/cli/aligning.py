@@ -46,24 +46,25 @@ class Texts:
     fingerprint: Sequence[str] = ()
 
     @classmethod
-    def opened(cls, source: Path, target: Path | None) -> Texts:
-        """Two files, one file with both sides, or ("-") standard input.
+    def opened(cls, source: Path, target: Path | None, tokenize: str | None = None) -> Texts:
+        """Two files, one file with both sides, or ("-") standard input; cut into words where languages are given.
 
         Raises
         ------
         InvalidInput
             If they can't be read, or differ in length.
         """
-        from normlens.alignment import ParallelFiles, joined_stream
+        from normlens.alignment import ParallelFiles, Tokenized, joined_stream
 
         if str(source) == "-":
             if target is not None:
                 raise InvalidInput(
                     "Standard input was given as the source beside a target file; expected it to hold both."
                 )
-            return cls(joined_stream(sys.stdin.buffer))
+            lines = joined_stream(sys.stdin.buffer)
+            return cls(lines if tokenize is None else Tokenized(lines, tokenize))
         files = ParallelFiles(source, target)
-        return cls(files, len(files), files.fingerprint())
+        return cls(files if tokenize is None else Tokenized(files, tokenize), len(files), files.fingerprint())
 
 
 @dataclass(frozen=True)
