@@ -15,7 +15,7 @@ from transformers import LlamaForCausalLM, PreTrainedModel
 
 import normlens
 from normlens.examples import Example
-from normlens.inspection import shortened
+from normlens.input_kinds import shortened
 
 IDS = [5, 7, 9, 11, 13, 6, 8]
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from normlens.capture import AttentionCall
 from normlens.errors import NoAttentionHeard, UnsupportedArchitecture
 from normlens.layers import LayerAnatomy, LayerCall
+from normlens.media import Medium
 from normlens.normform import NormForm
 from normlens.scopes import ATTENTION_SCOPES, AttentionScope
 
@@ -62,6 +63,8 @@ class Block:
         True where sources and targets are different sequences: a target's own vector isn't among its sources.
     other
         True where the sources come from another sequence that the module was given, and not from the targets' own.
+    medium
+        What its targets stand for.
     gate
         What attention's output is multiplied with before the output projection, ``(batch, target, head * head_dim)``.
     head_norm
@@ -89,6 +92,7 @@ class Block:
     call: AttentionCall
     cross: bool
     other: bool = True
+    medium: Medium = "text"
     gate: Tensor | None = None
     head_norm: AppliedNorm | None = None
     projection: Tensor | None = None
@@ -136,6 +140,8 @@ class BlockAnatomy:
         Whether the rows of α sum to less than one, because a sink without a vector takes the rest.
     layer
         Where the layer goes on behind the block; None if it wasn't asked for, or there is none.
+    medium
+        What its targets stand for: tokens, patches, frames.
     beyond
         Why there is none, or why a scope is missing there.
     """
@@ -151,6 +157,7 @@ class BlockAnatomy:
     sinks: bool
     layer: LayerAnatomy | None = None
     beyond: str = ""
+    medium: Medium = "text"
 
 
 def describe(block: Block) -> BlockAnatomy:
@@ -167,7 +174,8 @@ def describe(block: Block) -> BlockAnatomy:
     targets, sources = block.call.output.shape[1], block.call.value.shape[2]
     weights = block.call.rows(0, targets)
     group, sinks = _group(block), has_sinks(weights, weights.dtype)
-    return BlockAnatomy(block.path, block.occurrence, group, family, scopes, block.obstacle, targets, sources, sinks)
+    known = (block.path, block.occurrence, group, family, scopes, block.obstacle, targets, sources, sinks)
+    return BlockAnatomy(*known, medium=block.medium)
 
 
 def has_sinks(

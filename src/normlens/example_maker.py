@@ -25,10 +25,11 @@ from normlens.encoding import (
 from normlens.encodings import Encoded, labels_of, rows_of
 from normlens.errors import InvalidInput
 from normlens.examples import Example, of_tokens
-from normlens.images import patch_labels, read_image
+from normlens.images import mark_image_tokens, patch_labels, read_image
 from normlens.inputs import Kind, input_kind
 from normlens.lengths import check_length
 from normlens.loading import LoadedModel
+from normlens.media_labels import media_labels
 from normlens.positions import UNLIMITED
 from normlens.teacher_forcing import shifted
 
@@ -108,9 +109,8 @@ class ExampleMaker:
             example = self._encoded(row)
         elif kind == "medium":
             tensors = read_image(one, self.loaded)
-            example = Example(
-                tensors, None, None, "an image", patch_labels(tensors.get("pixel_values"), self.loaded.model)
-            )
+            label = patch_labels(tensors.get("pixel_values"), self.loaded.model)
+            example = Example(tensors, None, None, "an image", label, "image")
         else:
             example = self._text(one, kind, asked.generation_prompt)
         if asked.generate is not None:
@@ -169,10 +169,10 @@ class ExampleMaker:
         tensors = {name: x for name, x in row.tensors.items() if name != "labels" and not name.startswith("decoder_")}
         if source is not None:
             tensors = {"attention_mask": torch.ones(len(source), dtype=torch.long), **tensors}
-        pixels = tensors.get("pixel_values")
-        label = number_positions if pixels is None else patch_labels(pixels, self.loaded.model)
-        text = source.text if source is not None else "an image" if pixels is not None else "a sound"
-        return Example(tensors, source, None, text, label, row.whole)
+            source = mark_image_tokens(source, self.loaded.model, {**row.whole, **tensors}.get("image_grid_thw"))
+        medium, label = media_labels({**row.whole, **tensors}, self.loaded)
+        text = source.text if source is not None else "an image" if medium == "image" else "a sound"
+        return Example(tensors, source, None, text, label, medium, row.whole)
 
     def _read_ids(self, row: Encoded) -> Tensor:
         """The ids of a row that is read as a target."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from normlens.encoding import Tokens, number_positions
+from normlens.media import Medium
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Example:
         What was handed in, for the record.
     label
         Labels any number of positions that are no tokens: patches of an image, frames of a sound.
+    medium
+        What these positions stand for; "text" if there are none.
     whole
         Model inputs that have no batch axis (patches of all images, end to end); with them it runs alone.
     """
@@ -39,6 +42,7 @@ class Example:
     target: Tokens | None
     text: str
     label: Callable[[int], Tokens] = number_positions
+    medium: Medium = "text"
     whole: dict[str, Tensor] = field(default_factory=dict)
 
     @property

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from normlens.anatomy import BlockAnatomy, describe, require_attention_scope
+from normlens.anatomy import Block, BlockAnatomy, describe, require_attention_scope
 from normlens.batching import pad
 from normlens.capture import asks_for_eager, attention_implementation, has_interface
 from normlens.checkpoints import check_in_memory
-from normlens.encodings import PER_TOKEN
 from normlens.errors import (
     AnotherWay,
     ConservationError,
@@ -32,6 +31,7 @@ from normlens.examples import Example
 from normlens.failures import explained_failure, require_arguments
 from normlens.following.learning import Learner
 from normlens.hooks import as_it_is
+from normlens.input_kinds import kind_of, shortened, side_of
 from normlens.layout import Layout, lay_out
 from normlens.listening import Listening, by_observation, require_no_chance, require_same_output, through_interface
 from normlens.measuring import check_conservation, measure
@@ -44,10 +44,6 @@ from normlens.tracing.layers import LayerFinder
 from normlens.turns import exclusive
 from normlens.untrained import require_trained_at
 from normlens.verification import verify_pairs
-
-_WATCHED_LENGTH = 64  # tokens of the run that is watched before anything is measured
-
-_WITH_NUMBERS = {"inputs_embeds", "decoder_inputs_embeds", "bbox"}
 
 Result = TypeVar("Result")
 _Inspected = tuple[list[BlockAnatomy], float, tuple[str, ...]]
@@ -133,11 +129,10 @@ class Inspector:
             if known is None:
                 beginning = shortened(example)
                 way, (blocks, error, not_measured) = self._first_way_that_holds(beginning, layers)
-                lengths = {len(x) for name, x in beginning.tensors.items() if _side(name) is not None}
+                lengths = {len(x) for name, x in beginning.tensors.items() if side_of(name) is not None}
                 watched = {length for block in blocks for length in (block.targets, block.sources)}
-                known = self._known[kind] = Known(
-                    lay_out(blocks, self.body), way, watched <= lengths, error, not_measured
-                )
+                batchable = watched <= lengths and example.medium == "text" and not example.whole
+                known = self._known[kind] = Known(lay_out(blocks, self.body), way, batchable, error, not_measured)
             return known
 
     def again_if_changed(self, work: Callable[[], Result]) -> Result:
@@ -174,6 +169,7 @@ class Inspector:
         padding
             The side on which shorter inputs are padded.
         """
+        tracer.left_out = frozenset(known.not_measured)
         heard = known.listening(self.model, tracer, chunk_size)
         with torch.no_grad(), heard, as_it_is(self.model), tracer.watching():
             self._forward(self._inputs(batch, padding))
@@ -238,6 +234,8 @@ class Inspector:
             with listening(self.model, tracer, None), as_it_is(self.model), tracer.watching():
                 watched = self._forward(inputs)
             require_same_output(untouched, watched, self.model)
+            left_out = _left_out(tracer.open_blocks)
+            tracer.open_blocks = [block for block in tracer.open_blocks if block.path not in left_out]
             anatomy = [describe(block) for block in tracer.open_blocks]
             require_attention_scope(anatomy, self.model, tracer.missed)
             error = 0.0
@@ -248,7 +246,8 @@ class Inspector:
         with attention_implementation(self.model, "eager"):
             heard = [self.module(block.path) for block in anatomy]
             require_trained_at(self.body, heard, lambda: self._forward({n: x.clone() for n, x in inputs.items()}))
-        not_measured = tuple(unheard(tracer.ran_attention, [block.path for block in anatomy]))
+        ran = tracer.ran_attention | left_out
+        not_measured = tuple(unheard(ran, [block.path for block in anatomy]))
         return list(map(learner.described, tracer.open_blocks, anatomy)) if layers else anatomy, error, not_measured
 
     def _inputs(self, batch: Sequence[Example], padding: str) -> dict[str, Tensor]:
@@ -278,32 +277,11 @@ class Inspector:
         return body(**chosen, use_cache=False) if "use_cache" in accepted else body(**chosen)
 
 
-def kind_of(example: Example) -> tuple[str, ...]:
-    """Inputs that the model treats alike: those with the same tensors."""
-    return tuple(sorted((*example.tensors, *example.whole)))
+def _left_out(blocks: Sequence[Block]) -> set[str]:
+    """Attention over an image or a sound that is taken apart, in a model that goes on with a text: not measured.
 
-
-def shortened(example: Example) -> Example:
-    """The beginning of a long text: enough to see what the model is made of.
-
-    A single token is doubled: one source alone doesn't show whether a model is causal. A side that holds anything but
-    tokens (sound, an image and the places for it in the text) stays whole.
+    Windows, crops and several images attend each by itself; what comes of them among the tokens is measured.
     """
-    tensors = dict(example.tensors)
-    for side in ("", "decoder_"):
-        tokens = {name: x for name, x in tensors.items() if _side(name) == side}
-        whole = side == "" and (bool(example.whole) or any(_side(name) is None for name in tensors))
-        plain = all(x.ndim == 1 + (name in _WITH_NUMBERS) for name, x in tokens.items())
-        if tokens and plain and not whole and len({len(x) for x in tokens.values()}) == 1:
-            tensors.update((name, _beginning(x)) for name, x in tokens.items())
-    return replace(example, tensors=tensors)
-
-
-def _side(name: str) -> str | None:
-    """The side of a model whose tokens a tensor of this name is about: "", "decoder_", or None if it is about none."""
-    side = "decoder_" if name.startswith("decoder_") else ""
-    return side if name in PER_TOKEN else None
-
-
-def _beginning(x: Tensor) -> Tensor:
-    return torch.cat([x, x])[: max(2, min(len(x), _WATCHED_LENGTH))]
+    apart = {block.path for block in blocks if not block.reached() or block.call.output.shape[0] > 1}
+    of_text = {block.path for block in blocks if block.medium == "text"}
+    return set() if apart & of_text or not of_text else apart

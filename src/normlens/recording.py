@@ -14,11 +14,12 @@ from torch import Tensor
 
 from normlens.anatomy import BlockAnatomy
 from normlens.batching import is_ragged
-from normlens.encoding import Tokens
+from normlens.encoding import Tokens, number_positions
 from normlens.errors import AnotherWay, InvalidInput, UnsupportedArchitecture
 from normlens.examples import Example
 from normlens.layout import Layout
 from normlens.measuring import Measures
+from normlens.media import Medium
 from normlens.scopes import ATTENTION_SCOPES, NORM_VARIABLES, OWN_VARIABLES, SCOPES, Scope, norm_variable, own_variable
 
 Reduction = Callable[[xr.Dataset], xr.Dataset]
@@ -71,7 +72,7 @@ class Recorder:
         """True for the targets of a block that are no padding, ``(batch, target)``; None if there is none."""
         if batch != len(self._examples):
             return None
-        rows = [self._real(self._target_tokens(e, block.group), targets) for e in self._examples]
+        rows = [self._real(self._target_tokens(e, block), targets) for e in self._examples]
         if all(r == slice(0, targets) for r in rows):
             return None
         valid = torch.zeros(batch, targets, dtype=torch.bool, device=device)
@@ -85,14 +86,14 @@ class Recorder:
         self._seen.add((block.path, block.occurrence))
         sources = measures.weight.shape[-1]
         for k, example in enumerate(self._examples):
-            target_rows = self._real(self._target_tokens(example, block.group), targets)
-            source_rows = self._real(self._source_tokens(example, block.group), sources)
+            target_rows = self._real(self._target_tokens(example, block), targets)
+            source_rows = self._real(self._source_tokens(example, block), sources)
             group = self._groups[k].get(name)
             if group is None:
                 n, m = target_rows.stop - target_rows.start, source_rows.stop - source_rows.start
                 group = _GroupArrays(
-                    _labelled(self._target_tokens(example, block.group), n, example.label),
-                    _labelled(self._source_tokens(example, block.group), m, example.label),
+                    _labelled(self._target_tokens(example, block), n, example, block.medium),
+                    _labelled(self._source_tokens(example, block), m, example, _source_medium(example, block)),
                 )
                 self._groups[k][name] = group
             start = max(measures.start, target_rows.start)
@@ -228,11 +229,15 @@ class Recorder:
             {**heads, **_labels("target", target, rows), **_labels("source", source, np.arange(len(source)))}
         )
 
-    def _target_tokens(self, example: Example, group: str) -> Tokens | None:
-        return example.target if example.target is not None and group != "encoder" else example.source
+    def _target_tokens(self, example: Example, block: BlockAnatomy) -> Tokens | None:
+        if block.medium != "text":
+            return None
+        return example.target if example.target is not None and block.group != "encoder" else example.source
 
-    def _source_tokens(self, example: Example, group: str) -> Tokens | None:
-        return example.target if example.target is not None and group == "decoder" else example.source
+    def _source_tokens(self, example: Example, block: BlockAnatomy) -> Tokens | None:
+        if block.group == "cross":
+            return example.source if example.target is not None else None
+        return self._target_tokens(example, block)
 
     def _real(self, tokens: Tokens | None, length: int) -> slice:
         """Where the positions of a text lie in a padded sequence of ``length``."""
@@ -282,9 +287,18 @@ def _labels(side: str, tokens: Tokens, rows: NDArray[np.int64]) -> dict[str, Any
     return {side + suffix: (side, column) for suffix, column in columns.items()}
 
 
-def _labelled(tokens: Tokens | None, length: int, label: Callable[[int], Tokens]) -> Tokens:
-    """The tokens themselves, or labels of positions where their number isn't the sequence's."""
-    return tokens if tokens is not None and len(tokens) == length else label(length)
+def _source_medium(example: Example, block: BlockAnatomy) -> Medium:
+    """What the sources stand for: beside a text that isn't theirs, whatever else was read."""
+    if block.group != "cross" or block.medium != "text":
+        return block.medium
+    return "text" if example.target is not None and example.source is not None else example.medium
+
+
+def _labelled(tokens: Tokens | None, length: int, example: Example, medium: Medium) -> Tokens:
+    """The tokens themselves, labels of patches or frames, or numbers where it isn't known which positions these are."""
+    if medium == "text":
+        return tokens if tokens is not None and len(tokens) == length else number_positions(length)
+    return example.label(length) if medium == example.medium else number_positions(length)
 
 
 def _numpy_dtype(x: Tensor) -> type[np.floating[Any]]:

@@ -14,7 +14,8 @@ from normlens.errors import AnotherWay, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example
 from normlens.following.pushing import pushing
 from normlens.frozen.call import Product
-from normlens.inspection import Inspector, kind_of
+from normlens.input_kinds import kind_of
+from normlens.inspection import Inspector
 from normlens.measuring import Push, check_conservation, measure
 from normlens.memory import memory_explained
 from normlens.positions import reads_padding

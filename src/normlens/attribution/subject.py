@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,6 +26,9 @@ from normlens.hooks import entered_and_left
 from normlens.inspection import Inspector
 from normlens.running import Runner
 from normlens.scopes import AttentionScope
+
+_PARTS = {"image": "vis|image|pixel", "sound": "audio|speech|sound"}
+"""How parts of a model are called that read what stands beside a text."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,21 @@ class Subject:
         """
         visit_blocks(self.inspector, self.examples, scope, visit)
 
+    def _side(self, example: Example, label: str) -> str:
+        """What sources that enter in a part of the model are: of the source, the target, or the image or sound beside it."""
+        if example.target is not None and "decoder" in label:
+            return "target"
+        beside = example.source is not None and example.medium in _PARTS
+        return example.medium if beside and re.search(_PARTS[example.medium], label, re.IGNORECASE) else "source"
+
+    def _require_padding(self, example: Example, label: str) -> None:
+        """Refuse to drop sources that may be more than padding."""
+        if example.medium != "text":
+            raise UnsupportedArchitecture(
+                f"{type(self.model).__name__} reads something beside the text, and it isn't known whether what enters in "
+                f"{label!r} is text, image or sound. Give the text alone, or analyze() instead."
+            )
+
     def sources(self, text: int, groups: tuple[tuple[str, int], ...]) -> list[tuple[str, Tokens, slice]]:
         """What the frozen engine's sources stand for in a text: side, tokens, and where they lie, padding left out.
 
@@ -167,12 +186,12 @@ class Subject:
         example, start = self.examples[text], 0
         found: list[tuple[str, Tokens, slice]] = []
         for label, count in groups:
-            in_decoder = example.target is not None and "decoder" in label
-            side = "target" if in_decoder else "source"
-            tokens = example.target if in_decoder else example.source
+            side = self._side(example, label)
+            tokens = {"target": example.target, "source": example.source}.get(side)
             if tokens is None or len(tokens) > count:
                 tokens = example.label(count)
             if side in (known for known, _, _ in found) and example.source is not None:
+                self._require_padding(example, label)
                 tokens = tokens.none()  # padding that the model embeds apart (LED)
             found.append((side, tokens, slice(start, start + len(tokens))))
             start += count

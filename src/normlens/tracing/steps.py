@@ -57,6 +57,8 @@ def overwrites(name: str) -> bool:
 
 def way_back(call: Call, tensor: Tensor, earlier: Restore) -> Restore | None:
     """How to undo a change of layout of ``tensor``, and then what came before it; None if the call is something else."""
+    if call.name in ("cat", "concat", "concatenate") and len(call.args[0]) == 1 and call.args[0][0] is tensor:
+        return earlier  # what was taken apart by images or windows, where there is only one
     if not call.args or call.args[0] is not tensor:
         return None
     shape, rest = tensor.shape, [*call.args[1:], *call.kwargs.values()]

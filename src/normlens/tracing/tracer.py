@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from normlens.anatomy import Block
 from normlens.capture import AttentionCall
 from normlens.hooks import entered_and_left
+from normlens.media import medium_of
 from normlens.tracing.follower import Followed, Follower
 from normlens.tracing.steps import MULTIPLY, Call, Constants, overwrites
 
@@ -28,10 +29,11 @@ _OTHER_SEQUENCE = re.compile(
 
 @dataclass(frozen=True)
 class _Frame:
-    """A module that is running, and the hidden states that came in, by parameter name."""
+    """A module that is running, the hidden states that came in, by parameter name, and the names of all its tensors."""
 
     module: nn.Module
     inputs: dict[str, Tensor]
+    names: list[str]
 
 
 class Tracer(TorchFunctionMode):
@@ -52,6 +54,8 @@ class Tracer(TorchFunctionMode):
         Blocks that have not been reported.
     ran_attention
         Paths of the modules called attention that ran, whether or not any attention was heard in them.
+    left_out
+        Paths of attention modules that aren't measured, whose calls aren't followed.
     missed
         Attention modules that took a softmax whose product with values wasn't recognised, for messages.
     """
@@ -69,6 +73,7 @@ class Tracer(TorchFunctionMode):
         self.open_blocks: list[Block] = []
         self.ran_attention: set[str] = set()
         self.missed: list[str] = []
+        self.left_out: frozenset[str] = frozenset()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -88,9 +93,12 @@ class Tracer(TorchFunctionMode):
     def hear(self, call: AttentionCall) -> None:
         """Start following an attention call; the listener for capturing and observing."""
         path = self._paths.get(call.module, type(call.module).__name__)
+        if path in self.left_out:
+            return
+        medium = medium_of(frame.names for frame in reversed(self._frames))
         other = self._reads_another(call)
         lengths_differ = call.output.shape[1] != call.value.shape[2]
-        block = Block(path, self._occurrences[path], call, lengths_differ or other, other)
+        block = Block(path, self._occurrences[path], call, lengths_differ or other, other, medium)
         self._occurrences[path] += 1
         block.candidates.update((id(x), x) for x in self._residual_candidates())
         self.open_blocks.append(block)
@@ -150,7 +158,9 @@ class Tracer(TorchFunctionMode):
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         if "attention" in type(module).__name__.lower():
             self.ran_attention.add(self._paths[module])
-        self._frames.append(_Frame(module, _hidden_inputs(module, args, kwargs)))
+        named = _named_tensors(module, args, kwargs)
+        hidden = {name: x for name, x in named.items() if x.is_floating_point() and x.ndim >= 2}
+        self._frames.append(_Frame(module, hidden, list(named)))
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         if self._frames and self._frames[-1].module is module:
@@ -213,13 +223,13 @@ def _is_norm(module: nn.Module) -> bool:
 _NAMES: dict[type, list[str]] = {}
 
 
-def _hidden_inputs(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Floating-point inputs of a module that may be hidden states, by parameter name."""
+def _named_tensors(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors that a module was given, by parameter name."""
     kind = type(module)
     if kind not in _NAMES:
         _NAMES[kind] = list(inspect.signature(kind.forward).parameters)[1:]
     named = {**dict(zip(_NAMES[kind], args, strict=False)), **kwargs}
-    return {name: x for name, x in named.items() if isinstance(x, Tensor) and x.is_floating_point() and x.ndim >= 2}
+    return {name: x for name, x in named.items() if isinstance(x, Tensor)}
 
 
 def unheard(ran: Iterable[str], heard: Iterable[str]) -> list[str]:

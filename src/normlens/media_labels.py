@@ -1,0 +1,34 @@
+"""Labels of the positions that are no tokens of a text: which medium an input holds, and what its positions are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from normlens.encoding import Tokens, number_positions
+from normlens.images import patch_labels
+from normlens.loading import LoadedModel
+from normlens.media import Medium
+from normlens.sounds import frame_labels
+
+_SOUNDS = ("input_features", "input_values")
+
+
+def media_labels(tensors: Mapping[str, Tensor], loaded: LoadedModel) -> tuple[Medium, Callable[[int], Tokens]]:
+    """The medium beside or instead of a text, and what labels its positions.
+
+    Parameters
+    ----------
+    tensors
+        What the model reads, without a batch axis.
+    loaded
+        The model, with what came beside it.
+    """
+    sound = next((tensors[name] for name in _SOUNDS if name in tensors), None)
+    if "pixel_values" in tensors and sound is None:
+        return "image", patch_labels(tensors["pixel_values"], loaded.model, tensors.get("image_grid_thw"))
+    if sound is not None and "pixel_values" not in tensors:
+        extractor = getattr(loaded.processor, "feature_extractor", loaded.processor)
+        return "sound", frame_labels(sound, loaded.model, extractor)
+    return ("text" if sound is None else "mixed"), number_positions
