@@ -16,6 +16,7 @@ from transformers import (
     BatchEncoding,
     BertForSequenceClassification,
     GPT2LMHeadModel,
+    LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     T5ForConditionalGeneration,
@@ -330,6 +331,23 @@ def test_attributions_of_a_padded_batch_are_those_of_each_text(tokenizer: PreTra
                     np.testing.assert_allclose(found, expected, atol=1e-6)
         one = tokenizer(TEXTS[0], return_tensors="pt")
         np.testing.assert_allclose(lens.attribute(one, target=1), alone[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["decompx", "gradient_input", "alti_logit", "value_zeroing"])
+def test_attributions_of_embeddings_are_those_of_their_ids(method: str, tokens: Ids) -> None:
+    torch.manual_seed(0)
+    for model in (
+        GPT2LMHeadModel(tiny.configuration("gpt2")).eval(),
+        LlamaForCausalLM(tiny.configuration("llama")).eval(),
+    ):
+        lens, ids = normlens.load((model, None)), tokens(6)
+        asked = {"method": method, **({} if method == "value_zeroing" else {"target": 5})}
+        vectors = model.get_input_embeddings()(torch.tensor([ids]))
+        found, expected = lens.attribute({"inputs_embeds": vectors}, **asked), lens.attribute(ids, **asked)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        several = {"inputs_embeds": vectors.repeat(2, 1, 1)}
+        for one in lens.attribute(several, **asked):
+            np.testing.assert_allclose(one, expected, atol=1e-6)
 
 
 def test_a_token_that_the_mask_leaves_out_has_no_share_of_what_the_model_says(tokens: Ids) -> None:

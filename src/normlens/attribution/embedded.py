@@ -20,7 +20,7 @@ from normlens.attribution.targets import BatchTarget
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.frozen.running import refuse_inference_mode
 from normlens.frozen.sites import hooked
-from normlens.frozen.sources import is_part, source_modules
+from normlens.frozen.sources import embeddings_given, is_part, source_modules
 from normlens.hooks import entered_and_left
 from normlens.memory import is_out_of_memory
 from normlens.precision import double
@@ -184,7 +184,13 @@ def _entered(model: PreTrainedModel, change: Any) -> Iterator[None]:
         for module in source_modules(model):
             at = partial(_shown, change, running, module)
             stack.enter_context(hooked(module, "output", at))
+        table = model.get_input_embeddings
+        stack.enter_context(embeddings_given(model, lambda x: _kept(change("", x, table()), x)))
         yield
+
+
+def _kept(changed: Tensor | None, x: Tensor) -> Tensor:
+    return x if changed is None else changed
 
 
 def _shown(change: Any, running: Sequence[str], table: nn.Module, x: Tensor, channel: int) -> Any:

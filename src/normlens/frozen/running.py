@@ -20,7 +20,7 @@ from normlens.frozen.hidden import hidden_activations_shown
 from normlens.frozen.mode import FrozenMode
 from normlens.frozen.settings import constant_parameters, plain_settings
 from normlens.frozen.sites import Side, Site, hooked, sites, submodule
-from normlens.frozen.sources import is_part, source_modules
+from normlens.frozen.sources import embeddings_given, is_part, source_modules
 from normlens.hooks import switches_attention
 from normlens.memory import is_out_of_memory
 from normlens.untrained import require_trained
@@ -235,7 +235,7 @@ def _require_readable(model: PreTrainedModel, inputs: Mapping[str, Any]) -> None
 def _sources(run: FrozenRun, sources: str | Site | tuple[()] | None) -> Iterator[None]:
     """Let sources in where they enter: at their modules, but not where something live goes in already."""
 
-    def enter(x: Tensor, channel: int) -> Tensor | None:
+    def enter(x: Tensor, channel: int) -> Tensor:
         label = _label(run)
         return run.admit(label, x, channel)
 
@@ -249,6 +249,8 @@ def _sources(run: FrozenRun, sources: str | Site | tuple[()] | None) -> Iterator
     with ExitStack() as stack:
         for module, side in places:
             stack.enter_context(hooked(module, side, enter, skip=run.is_live))
+        if sources is None:
+            stack.enter_context(embeddings_given(run.model, lambda x: enter(x, -1)))
         yield
 
 

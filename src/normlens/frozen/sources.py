@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from transformers import PreTrainedModel
 
 from normlens.errors import InvalidInput
 from normlens.frozen.sites import CONVOLUTIONS
+from normlens.hooks import in_this_thread
 
 NAMED_SOURCES = {"CanineModel": "char_embeddings", "CsmForConditionalGeneration": "embed_text_tokens"}
 """Models that name no input embeddings, or others than those that their text goes through."""
@@ -30,6 +32,21 @@ def source_modules(model: nn.Module) -> list[nn.Module]:
         found += list(embeddings) if isinstance(embeddings, nn.ModuleList) else [embeddings] if embeddings else []
     found = found or [x for x in [_first_map(model)] if x is not None]
     return list(dict.fromkeys([*found, *_tables_of_plain_decoders(model)]))
+
+
+@contextmanager
+def embeddings_given(model: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Show vectors that are given instead of token ids to ``change``, and go on with what it returns."""
+
+    def before(module: nn.Module, args: Any, kwargs: Any) -> Any:
+        vectors = kwargs.get("inputs_embeds")
+        return None if vectors is None else (args, {**kwargs, "inputs_embeds": change(vectors)})
+
+    handle = model.register_forward_pre_hook(in_this_thread(before), with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def is_part(path: str, module: nn.Module) -> bool:
