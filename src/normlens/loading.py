@@ -8,8 +8,6 @@ weights are finite and complete, and its tokenizer fits.
 from __future__ import annotations
 
 import inspect
-import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +17,6 @@ import torch
 import transformers
 from transformers import (
     AutoConfig,
-    AutoImageProcessor,
-    AutoTokenizer,
     BaseImageProcessor,
     PreTrainedConfig,
     PreTrainedModel,
@@ -29,10 +25,12 @@ from transformers import (
 
 from normlens.adapters import base_of, with_adapter, without_wrapper
 from normlens.checkpoints import check_attention, check_complete, check_tokenizer, check_weights
+from normlens.companions import processor_at, tokenizer_at
 from normlens.errors import InvalidInput, UnsupportedArchitecture
-from normlens.gguf_files import read_once
+from normlens.gguf_files import as_plain, read_once
 from normlens.outline import Outline
 from normlens.places import Place, explained, find_place, first_line, refuse_revision
+from normlens.sizes import Holdings, bounded, check_settings, held_in_folder, held_in_gguf, settings_in
 
 ModelSource = str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase | BaseImageProcessor | None]
 
@@ -47,9 +45,6 @@ TASKS = {
     "image-classification": "AutoModelForImageClassification",
 }
 """What a model can be loaded as, and the transformers class that does it."""
-
-_TOKENIZER_FILE = re.compile(r".*token|vocab|merges|dict\.txt|tekken|.*\.(model|spm|bpe)$")
-"""How the files that a tokenizer is made of are named."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +156,9 @@ def _load_adapter(place: Place, asked: _Asked) -> LoadedModel:
     loaded = _load(find_place(base.name, base.revision), replace(asked, task=asked.task or base.task))
     with explained(place, asked.trust_remote_code):
         own = (
-            _tokenizer(place, {"trust_remote_code": asked.trust_remote_code}) if loaded.tokenizer is not None else None
+            tokenizer_at(place, {"trust_remote_code": asked.trust_remote_code})
+            if loaded.tokenizer is not None
+            else None
         )
         model = with_adapter(loaded.model, folder)
     return replace(loaded, model=model, tokenizer=own or loaded.tokenizer, name=place.name)
@@ -173,29 +170,44 @@ def _load_checkpoint(place: Place, asked: _Asked) -> LoadedModel:
         options["revision"] = place.revision
     if place.gguf_file is not None:
         options["gguf_file"] = place.gguf_file
+    held = _held(place)
     config = AutoConfig.from_pretrained(place.location, **options)
     model_class = _model_class(config, asked.task, place.gguf_file is not None)
     outline = _outline(place, config, model_class, options)
     if asked.check is not None:
         asked.check(outline)
-    model, info = model_class.from_pretrained(
-        place.location,
-        config=config,
-        dtype=asked.dtype or (torch.float32 if place.gguf_file else "auto"),
-        use_safetensors=True,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,  # told by check_complete, which names them
-        **options,
-    )
+    with bounded(place.name, held):
+        model, info = model_class.from_pretrained(
+            place.location,
+            config=config,
+            dtype=asked.dtype or (torch.float32 if place.gguf_file else "auto"),
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told by check_complete, which names them
+            **options,
+        )
     check_complete(place.name, model, info)
+    if place.gguf_file is not None:
+        as_plain(model)
     inputs = inspect.signature(model.forward).parameters
     return LoadedModel(
         model=model.eval(),
-        tokenizer=outline.tokenizer or (_tokenizer(place, options) if "input_ids" in inputs else None),
-        processor=_processor(place, options) if "pixel_values" in inputs else None,
+        tokenizer=outline.tokenizer or (tokenizer_at(place, options) if "input_ids" in inputs else None),
+        processor=processor_at(place, options) if "pixel_values" in inputs else None,
         name=place.name,
         revision=getattr(config, "_commit_hash", None),
     )
+
+
+def _held(place: Place) -> Holdings | None:
+    """What the checkpoint's files hold, once its settings were held against that; None for what is on the Hub."""
+    if place.is_hub:
+        return None
+    if place.gguf_file is not None:
+        return held_in_gguf(place.name, Path(place.location) / place.gguf_file)
+    held = held_in_folder(Path(place.location))
+    check_settings(place.name, settings_in(Path(place.location) / "config.json"), held)
+    return held
 
 
 def _outline(place: Place, config: PreTrainedConfig, model_class: Any, options: dict[str, Any]) -> Outline:
@@ -204,7 +216,7 @@ def _outline(place: Place, config: PreTrainedConfig, model_class: Any, options: 
         found = model_class._model_mapping.get(type(config), None)
         model_class = found[0] if isinstance(found, tuple) else found
     reads_text = model_class is not None and "input_ids" in inspect.signature(model_class.forward).parameters
-    return Outline(place.name, config, model_class, _tokenizer(place, options) if reads_text else None)
+    return Outline(place.name, config, model_class, tokenizer_at(place, options) if reads_text else None)
 
 
 def _model_class(config: PreTrainedConfig, task: str | None, is_gguf: bool) -> Any:
@@ -223,22 +235,6 @@ def _model_class(config: PreTrainedConfig, task: str | None, is_gguf: bool) -> A
     if is_gguf:
         return getattr(transformers, TASKS["seq2seq-lm" if config.is_encoder_decoder else "causal-lm"])
     return transformers.AutoModel
-
-
-def _tokenizer(place: Place, options: dict[str, Any]) -> PreTrainedTokenizerBase | None:
-    """The tokenizer; None where transformers, finding no tokenizer files, would make up an empty one."""
-    if not place.is_hub and place.gguf_file is None and not any(map(_TOKENIZER_FILE.match, os.listdir(place.location))):
-        return None
-    tokenizer = AutoTokenizer.from_pretrained(place.location, **options)
-    is_empty = set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens)
-    return None if is_empty else tokenizer
-
-
-def _processor(place: Place, options: dict[str, Any]) -> BaseImageProcessor | None:
-    """The image processor; None if the folder has no settings for one."""
-    if not place.is_hub and not (Path(place.location) / "preprocessor_config.json").is_file():
-        return None
-    return AutoImageProcessor.from_pretrained(place.location, **options)
 
 
 def _from_pair(source: Any, dtype: torch.dtype | None) -> LoadedModel:

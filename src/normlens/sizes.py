@@ -1,0 +1,201 @@
+"""What a checkpoint's files hold bounds what its configuration may ask for, before a model of that size is built.
+
+A configuration of a few bytes can ask for a million layers. So numbers in it that count parts are held against the
+tensors in the file, and parts and parameters of the model are counted while it is built without memory.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn.modules import module as registration
+
+from normlens.errors import InvalidInput
+
+_COUNTS = re.compile(
+    r"layer|depth|label|expert|heads|^n_head|stages|num_blocks|n_blocks|block_count|num_hidden|codebook|predict"
+)
+"""Settings that say how many parts of a kind there are."""
+
+_LARGEST_CONFIG = 32 * 2**20  # bytes; the labels of 10^5 classes take 8 MB
+_FEW = 10_000  # parts of a kind that are never too many
+_PARTS_PER_TENSOR, _MORE_PARTS = 20, 5_000  # modules without tensors: dropouts, activations, lists
+_COPIES, _MORE_NUMBERS = 6, 20_000_000  # what is tied is built apart; a head may be missing
+_PACKED = 16  # numbers that a quantized checkpoint may hold in one integer
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What the files of a checkpoint hold.
+
+    Attributes
+    ----------
+    tensors
+        How many tensors.
+    numbers
+        How many numbers these can be at most, all together.
+    longest
+        The largest dimension of any.
+    """
+
+    tensors: int
+    numbers: int
+    longest: int
+
+
+def held_in_folder(folder: Path) -> Holdings | None:
+    """What the safetensors files that transformers would take hold; None if it would find none.
+
+    Raises
+    ------
+    InvalidInput
+        If the index of the files is broken.
+    """
+    index, whole = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if whole.is_file():
+        files = [whole]
+    elif index.is_file():
+        weight_map = settings_in(index).get("weight_map")
+        if not isinstance(weight_map, dict):
+            raise InvalidInput(f"{index} has no weight_map, which says where each weight is. Download it again.")
+        files = [folder / str(name) for name in sorted(set(map(str, weight_map.values())))]
+    else:
+        return None
+    shapes: list[tuple[int, tuple[int, ...]]] = []
+    for file in files:
+        with safe_open(file, framework="pt") as opened:
+            for key in list(opened.keys()):
+                part = opened.get_slice(key)
+                shapes.append((_PACKED if part.get_dtype()[0] in "IU" else 1, tuple(part.get_shape())))
+    return _holdings(shapes)
+
+
+def held_in_gguf(name: str, path: Path) -> Holdings:
+    """What a GGUF file holds, by its header.
+
+    Raises
+    ------
+    InvalidInput
+        If it counts more parts than it can hold, or fewer layers than it does.
+    """
+    from transformers.integrations.gguf import GgufHeader, read_gguf_metadata
+
+    header = GgufHeader.from_file(str(path))
+    settings, _ = read_gguf_metadata(str(path))
+    held = _holdings([(1, info.shape) for info in header.tensors])
+    check_settings(name, settings, held)
+    blocks = [int(found[1]) for info in header.tensors if (found := re.match(r"blk\.(\d+)\.", info.name))]
+    counted = settings.get(f"{header.architecture}.block_count")
+    if blocks and isinstance(counted, int) and max(blocks) >= counted:
+        raise InvalidInput(
+            f"{name} holds blk.{max(blocks)}, but its header counts {counted} layers, in which it has no place. Get the "
+            "file again."
+        )
+    return held
+
+
+def settings_in(file: Path) -> dict[str, Any]:
+    """The settings in a JSON file.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no JSON object, or larger than any configuration.
+    """
+    try:
+        if file.stat().st_size > _LARGEST_CONFIG:
+            raise InvalidInput(f"{file} has {file.stat().st_size:,} bytes, more than any configuration. Get it again.")
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"{file} can't be read ({type(error).__name__}: {error}). Get it again.") from error
+    if not isinstance(found, dict):
+        raise InvalidInput(f"{file} holds a {type(found).__name__}; a JSON object was expected. Get it again.")
+    return found
+
+
+def check_settings(name: str, settings: Mapping[str, Any], held: Holdings | None) -> None:
+    """Refuse settings that count more parts than the files can hold.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the setting.
+    """
+    limit = _FEW if held is None else max(_FEW, held.tensors, held.longest)
+    waiting = [settings]
+    while waiting:
+        for key, value in waiting.pop().items():
+            if isinstance(value, Mapping):
+                waiting.append(value)
+            numbers = value if isinstance(value, list) else [value]
+            if not _COUNTS.search(str(key)):
+                continue
+            for number in numbers:
+                if isinstance(number, int | float) and number > limit:
+                    raise InvalidInput(
+                        f"{name} says {key} = {str(number)[:20]}, more than its weights can be made of"
+                        f"{'' if held is None else f' ({held.tensors} tensors)'}. Its configuration is broken; get it again."
+                    )
+
+
+@contextmanager
+def bounded(name: str, held: Holdings | None) -> Iterator[None]:
+    """Stop the building of a model that needs more parts or parameters than its files can fill.
+
+    Raises
+    ------
+    InvalidInput
+        As soon as it does.
+    """
+    if held is None:
+        yield
+        return
+    parts, numbers, thread = 0, 0, threading.get_ident()
+    most_parts = _PARTS_PER_TENSOR * held.tensors + _MORE_PARTS
+    most_numbers = _COPIES * held.numbers + _MORE_NUMBERS
+
+    def part(module: nn.Module, child_name: str, child: Any) -> None:
+        nonlocal parts
+        parts += threading.get_ident() == thread
+        if parts > most_parts:
+            raise _too_large(name, f"more than {most_parts:,} modules", held)
+
+    def tensor(module: nn.Module, tensor_name: str, x: Any) -> None:
+        nonlocal numbers
+        if isinstance(x, Tensor) and x.is_meta and threading.get_ident() == thread:
+            numbers += x.numel()
+        if numbers > most_numbers:
+            raise _too_large(name, f"a {tensor_name} of shape {tuple(x.shape)} and more", held)
+
+    handles = [
+        registration.register_module_module_registration_hook(part),
+        registration.register_module_parameter_registration_hook(tensor),
+        registration.register_module_buffer_registration_hook(tensor),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _holdings(shapes: list[tuple[int, tuple[int, ...]]]) -> Holdings:
+    numbers = sum(packed * prod(shape) for packed, shape in shapes)
+    return Holdings(len(shapes), numbers, max((n for _, shape in shapes for n in shape), default=0))
+
+
+def _too_large(name: str, needed: str, held: Holdings) -> InvalidInput:
+    return InvalidInput(
+        f"The configuration of {name} makes a model with {needed}, but its files hold {held.tensors} tensors of "
+        f"{held.numbers:,} numbers at most. The configuration is broken or belongs to another checkpoint; get both again."
+    )
