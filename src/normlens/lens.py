@@ -15,6 +15,7 @@ from normlens.analysis import Analysis
 from normlens.attribution.attributing import Attributor
 from normlens.attribution.registry import method_named
 from normlens.attribution.requests import question
+from normlens.attribution.resolving import default_target
 from normlens.batching import batched, check_sizes, length
 from normlens.errors import InvalidInput
 from normlens.example_maker import Asked, ExampleMaker
@@ -234,7 +235,9 @@ class Lens:
         target
             What is explained: a class (name or number), a token's logit (a string, or its id), the difference of two
             (a tuple), ``"logprob: …"`` or another object of :mod:`normlens.attribution`, "start" or "end" of an answer,
-            or a function of the model's output that gives one number per text. A list holds one for each text.
+            or a function of the model's output that gives one number per text. A list holds one for each text. By
+            default what the model itself predicts, where it has a head and the method takes a target: its class, its
+            next token, the token at its mask. A model without a head, and a method that takes no target, give a map.
         position
             Where the target is read; by default a decoder's last token, a masked language model's mask. A list holds
             one for each text.
@@ -254,7 +257,8 @@ class Lens:
         xarray.DataArray or iterator of xarray.DataArray
             Signed shares ``(source,)`` of a target, in its own unit (logits, say), or a map ``(target, source)``.
             Coordinates as in an analysis; for encoder–decoders ``side`` says which text a source is in. ``attrs`` hold
-            method, scope, target, value, bias_share, conservation_error, rule and seconds.
+            method, scope, target, value, bias_share, conservation_error, rule and seconds; ``note`` says where a decoder's
+            first token takes the largest share of a logit, as attention sinks do.
 
         Raises
         ------
@@ -265,7 +269,9 @@ class Lens:
         ConservationError
             If shares don't add up to the target; then nothing is returned.
         """
-        asked = question(method_named(method), scope, target, position, options)
+        how = method_named(method)
+        target = default_target(self.model, how, options) if target is None else target
+        asked = question(how, scope, target, position, options)
         check_sizes(None, batch_size, "right")
         require_target_text(self._maker, inputs, target_text)
         rows, read = self._maker.opened(inputs), Asked(None, generation_prompt, "target_text")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from architectures import tiny
 from attribution_models import by_hand, gauss_legendre, lens_on, model_with_head
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
@@ -72,13 +73,17 @@ def test_batches_are_single_runs(task: str, model_type: str) -> None:
         ({"target": 1, "steps": 0}, "at least 1"),
         ({"target": 1, "steps": 2, "baseline": "noise"}, "expected one of"),
         ({"target": 1, "steps": 2}, "no mask token"),
-        ({"steps": 2}, "Name the target"),
         ({"target": 1, "steps": 2, "sources": "bert.embeddings"}, "leave out sources"),
     ],
 )
 def test_what_cannot_be_averaged_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         lens_on("SequenceClassification", "bert").attribute(IDS, **options)
+
+
+def test_a_model_without_a_head_has_nothing_to_average() -> None:
+    with pytest.raises(InvalidInput, match="Name the target"):
+        normlens.load((tiny.build("bert"), None)).attribute(IDS, steps=2)
 
 
 def test_a_function_is_linearised_at_every_point() -> None:

@@ -136,7 +136,9 @@ def test_a_function_that_reads_the_last_position_never_meets_padding(method: str
 def test_the_models_own_prediction() -> None:
     best = int(logits("CausalLM", "gpt2")[-1].argmax())
     lens = lens_on("CausalLM", "gpt2")
-    assert np.array_equal(lens.attribute(IDS, target=Predicted()).values, lens.attribute(IDS, target=best).values)
+    named = lens.attribute(IDS, target=best).values
+    assert np.array_equal(lens.attribute(IDS, target=Predicted()).values, named)
+    assert np.array_equal(lens.attribute(IDS).values, named)  # the default, as in the shell
 
 
 def test_every_text_may_have_a_target_and_a_position_of_its_own() -> None:
@@ -159,7 +161,9 @@ def test_every_text_may_have_a_target_and_a_position_of_its_own() -> None:
         ("SequenceClassification", "bert", {"target": 1.5}, "expected a class"),
         ("SequenceClassification", "bert", {"target": (1, 2, 0)}, "a pair of them"),
         ("SequenceClassification", "bert", {"target": [1]}, "One text was given with a list"),
-        ("SequenceClassification", "bert", {"position": 1}, "without a target"),
+        ("SequenceClassification", "bert", {"position": 1}, "classifies the whole text"),
+        ("TokenClassification", "bert", {}, "expected position="),
+        ("MaskedLM", "bert", {}, "expected position="),
         ("TokenClassification", "bert", {"target": 1}, "expected position=, from 0 to 4"),
         ("TokenClassification", "bert", {"target": 1, "position": 5}, "has 5 tokens, 0 to 4"),
         ("TokenClassification", "bert", {"target": 1, "position": "x"}, "position is 'x'"),
@@ -174,7 +178,6 @@ def test_every_text_may_have_a_target_and_a_position_of_its_own() -> None:
         ("CausalLM", "gpt2", {"target": 5, "batch_size": 0}, "batch_size is 0"),
         ("CausalLM", "gpt2", {"target": 5, "colour": 1}, "decompx has no option 'colour'; expected one of chunk_size"),
         ("CausalLM", "gpt2", {"target": 5, "scope": "residual"}, "decompx has no scopes.*norm_rollout"),
-        ("CausalLM", "gpt2", {"method": "gradient_input"}, "expected target=.*decompx"),
         ("CausalLM", "gpt2", {"method": "rollout", "target": 5}, "knows no target.*decompx"),
         ("CausalLM", "gpt2", {"method": "decomp_x"}, "no method 'decomp_x'.*mean 'decompx'"),
     ],
@@ -195,6 +198,11 @@ def test_a_model_without_a_head_has_no_classes() -> None:
     with pytest.raises(InvalidInput, match=r"BertModel has no head.*VectorNorm"):
         lens.attribute(IDS, target=1)
     assert lens.attribute(IDS, target=VectorNorm(), position=0).attrs["conservation_error"] < 1e-5
+    assert lens.attribute(IDS).dims == ("target", "source")
+    with pytest.raises(InvalidInput, match="without a target"):
+        lens.attribute(IDS, position=1)
+    with pytest.raises(InvalidInput, match=r"expected target=.*decompx"):
+        lens.attribute(IDS, method="gradient_input")
 
 
 def test_a_model_in_training_mode_is_refused() -> None:

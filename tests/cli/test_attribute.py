@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from architectures import tiny
+from architectures import tiny, weights
 from invocation import Run
 from rich.console import Console
 from transformers import (
@@ -162,6 +162,28 @@ def test_the_strongest_word_has_the_strongest_ground(classifier: Path) -> None:
     strongest = text.words[text.strongest(1)[0]]
     assert colours[strongest.text] == ("#003a5c" if strongest.share > 0 else "#6e3000")
     assert not {"[CLS]", "[SEP]"} & colours.keys()
+
+
+def test_a_first_token_with_the_largest_share_is_told_as_the_sink(
+    tokenizer: PreTrainedTokenizerFast, run: Run, tmp_path: Path
+) -> None:
+    model = GPT2LMHeadModel._from_config(tiny.configuration("gpt2"))
+    weights.randomise(model, 0)
+    model.transformer.wte.weight.data[tokenizer.sep_token_id] = 0  # so that nothing comes from the last token itself
+    decoder = saved(model, tokenizer, tmp_path / "decoder")
+    lens = normlens.load(str(decoder))
+    words = ("the", "a", "cat", "dog", "sat", "here", "is", ".", ",")
+    texts = [f"{first} {second}" for first in words for second in words]
+    told = {"note" in found.attrs: text for text, found in zip(texts, lens.attribute(texts), strict=True)}
+    assert set(told) == {True, False}
+    for is_told, text in told.items():
+        asked = ("attribute", decoder, text)
+        shown = " ".join(run(*asked).stdout.split())
+        assert ("takes the largest share" in shown) == ("(in the shell, --against)" in shown) == is_told
+        assert (printed(run, *asked)["note"] is not None) == is_told
+        run(*asked, "-o", tmp_path / f"{is_told}.html")
+        assert ("takes the largest share" in (tmp_path / f"{is_told}.html").read_text()) == is_told
+        assert printed(run, *asked, "--target", "cat", "--against", "dog")["note"] is None
 
 
 def test_methods_stand_beside_each_other(classifier: Path, run: Run) -> None:

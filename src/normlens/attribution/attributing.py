@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from normlens.attribution.padding import Together
 from normlens.attribution.requests import Question, require_plain_model
+from normlens.attribution.sinks import sink_note
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput
 from normlens.examples import Example
@@ -112,7 +113,14 @@ class Attributor:
             require_sources(self.model, torch.as_tensor(result.values)[None])
         seconds = (time.perf_counter() - start) / len(batch)
         known = {"method": question.method.name, "scope": request.scope or "", "target": ""}
-        return [result.assign_attrs({**known, **result.attrs, "seconds": seconds}) for result in results]
+        notes = [
+            {"note": note} if (note := sink_note(self.model, text.target, result)) else {}
+            for text, result in zip(texts, results, strict=True)
+        ]
+        return [
+            result.assign_attrs({**known, **result.attrs, **note, "seconds": seconds})
+            for result, note in zip(results, notes, strict=True)
+        ]
 
     def _texts(self, examples: Iterable[Example], question: Question) -> Iterator[_Text]:
         per_text = isinstance(question.target, list) or isinstance(question.position, list)

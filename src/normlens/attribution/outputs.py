@@ -43,15 +43,24 @@ class Place:
 
     def read(self, output: Any, row: int) -> Tensor:
         """The numbers there, ``(entry,)``."""
+        if not isinstance(output, dict) or self.field not in output:
+            there = ", ".join(output) if isinstance(output, dict) else f"a {type(output).__name__} without names"
+            raise InvalidInput(
+                f"The model's output has no {self.field} to read a target from; it has {there}. Give a function of the "
+                "output as the target."
+            )
         found: Tensor = output[self.field][(row, *self.index)]
         return found
 
 
 def head_of(model: PreTrainedModel) -> Head:
     """What kind of head a model has; "none" for a plain model."""
-    listed = head_of_class(type(model).__name__, bool(model.config.is_encoder_decoder))
+    name = type(model).__name__
+    listed = head_of_class(name, bool(model.config.is_encoder_decoder))
     if listed is not None:
         return listed
+    if name in _pretraining():
+        return "masked" if model.get_output_embeddings() is not None else "none"
     return "next" if model.can_generate() or model.get_output_embeddings() is not None else "none"
 
 
@@ -95,8 +104,14 @@ def place_of(subject: Subject, head: Head, text: int, position: int | None, name
     if head == "answer":
         return _answer(tokens, name)
     at = _default_position(subject, head, tokens) if position is None else _checked(position, tokens)
-    field = "last_hidden_state" if head == "none" else "logits"
-    return Place(field, (at,), f" at position {at} ({str(tokens.labels[at])!r})")
+    return Place(_field(subject, head), (at,), f" at position {at} ({str(tokens.labels[at])!r})")
+
+
+def _field(subject: Subject, head: Head) -> str:
+    """The tensor of the output with something for every position."""
+    if head == "none":
+        return "last_hidden_state"
+    return "prediction_logits" if type(subject.model).__name__ in _pretraining() else "logits"
 
 
 def check_whole(name: str, position: int | None) -> None:
@@ -167,7 +182,7 @@ def _default_position(subject: Subject, head: Head, tokens: Tokens) -> int:
         assert subject.tokenizer is not None
         raise InvalidInput(
             f"The text holds {len(found)} tokens {subject.tokenizer.mask_token}; expected one, which the target is read at. "
-            "Give position=."
+            "Give position=, or take a method without a target, such as norm_rollout."
         )
     raise InvalidInput(
         f"{type(subject.model).__name__} gives something at every position; expected position=, from 0 to "
@@ -239,6 +254,12 @@ def _expected(head: Head) -> str:
     if head in ("classes", "tags"):
         return "a class (its name or number)"
     return "a token (a string, or its id)"
+
+
+def _pretraining() -> set[str]:
+    """Classes of models with the heads of their pretraining, of which one predicts masked tokens."""
+    whole = modeling_auto.MODEL_FOR_PRETRAINING_MAPPING_NAMES
+    return {name for name in _flat(whole.values()) if name.endswith("ForPreTraining")}
 
 
 def _flat(values: Any) -> set[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, get_args
 
+from transformers import PreTrainedModel
+
 from normlens.attribution.outputs import Head, head_of, index_of, name_of, place_of, predicted
-from normlens.attribution.registry import Request
+from normlens.attribution.registry import Method, Request
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets import BatchTarget, LogProbability, Predicted, RowFunction, VectorNorm
 from normlens.errors import InvalidInput
@@ -16,6 +19,25 @@ LOG_PROBABILITY = "logprob:"
 
 _PAIR = "a class, a token, or a pair of them (the difference of their logits)"
 _EXPECTED = {**dict.fromkeys(get_args(Head), _PAIR), "answer": "'start' or 'end', one of them"}
+
+
+def default_target(model: PreTrainedModel, method: Method, options: Mapping[str, Any]) -> Predicted | None:
+    """What is explained where nothing is named: what the model itself predicts, if it has a head.
+
+    Parameters
+    ----------
+    model, method
+        Who is asked, and how.
+    options
+        The method's, as the caller gave them: those that ask for contribution vectors ask about no target.
+
+    Returns
+    -------
+    Predicted or None
+        None where the method gives a map of sources.
+    """
+    wants_vectors = options.get("at") is not None or bool(options.get("vectors"))
+    return None if method.targets == "none" or wants_vectors or head_of(model) == "none" else Predicted()
 
 
 def resolve(subject: Subject, request: Request) -> BatchTarget:

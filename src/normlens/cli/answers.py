@@ -91,6 +91,7 @@ def _plain(result: xr.DataArray, text: ScoredText) -> dict[str, Any]:
         **{key: _finite(sums.get(key)) for key in ("value", "bias_share", "remainder")},
         **{key: _finite(attrs.get(key)) for key in ("conservation_error", "seconds")},
         "rule": attrs.get("rule"),
+        "note": text.advice or None,
         "words": [
             {"word": word.text, "share": _finite(word.share), "category": word.category, "side": word.side}
             for word in text.words

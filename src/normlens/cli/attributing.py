@@ -120,13 +120,14 @@ class Asked:
         given: dict[str, Any] = {} if self.target_text is None else {"target_text": self.target_text}
         if method.targets == "none":
             return given
-        target = self._target(lens)
-        if target is None and method.targets == "required":
+        if has_head(lens) or self.target is not None or self.against is not None:
+            return given | {"target": self._target(lens), "position": self.position}
+        if method.targets == "required":
             raise InvalidInput(
                 f"{method.name} needs a --target, and {type(lens.model).__name__} has no head that could give one. Load the "
                 "model with --task, or take a method without a target, such as norm_rollout."
             )
-        return given if target is None else given | {"target": target, "position": self.position}
+        return given
 
     def row_of(self, lens: Lens, results: Sequence[xr.DataArray]) -> Row:
         """The row of maps that is shown: as asked, where the target is read, or a masked model's mask."""
@@ -149,10 +150,10 @@ class Asked:
             ) from None
 
     def _target(self, lens: Lens) -> Any:
-        """The target as the library takes it; None where nothing is named and the model has no head."""
+        """The target as the library takes it; None where nothing is named."""
         from normlens.attribution import Predicted
 
-        if self.target is None and self.against is None and not has_head(lens):
+        if self.target is None and self.against is None:
             return None
         of_tokens, config = lens.model.get_output_embeddings() is not None, lens.model.config
         named = Predicted() if self.target is None else _atom(self.target, of_tokens, config)
@@ -302,9 +303,10 @@ def explain_all(lens: Lens, text: str, asked: Asked, methods: Sequence[Method] |
 
 
 def has_head(lens: Lens) -> bool:
-    """Whether the model is more than a plain one that gives hidden states."""
-    model = lens.model
-    return model.base_model is not model or model.get_output_embeddings() is not None
+    """Whether the model predicts something: a class, a token, an answer."""
+    from normlens.attribution.outputs import head_of
+
+    return head_of(lens.model) != "none"
 
 
 def _atom(given: str, of_tokens: bool, config: PreTrainedConfig) -> str | int:
@@ -312,5 +314,7 @@ def _atom(given: str, of_tokens: bool, config: PreTrainedConfig) -> str | int:
     if of_tokens:
         number = given.removeprefix("id:")
         return int(number) if number != given and number.isdecimal() else given
-    is_number = given.strip().isdecimal() and given.strip() not in (config.label2id or {})
+    from normlens.attribution.classes import class_names
+
+    is_number = given.strip().isdecimal() and given.strip() not in class_names(config)
     return int(given) if is_number else given

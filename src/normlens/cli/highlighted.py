@@ -86,6 +86,8 @@ def _show_one(console: Console, text: ScoredText) -> None:
     if text.conservation_error == text.conservation_error:
         parts = "The vectors" if text.note else "Parts"
         console.print(f"{parts} add up within {text.conservation_error:.0e} of their sizes.", style="dim")
+    if text.advice:
+        console.print(Text(f"\n{printable(text.advice)}"))
 
 
 def _strongest(text: ScoredText) -> Table:
@@ -115,6 +117,8 @@ def _show_several(console: Console, texts: Sequence[ScoredText]) -> None:
         console.print(_side_by_side(list(group)))
     console.print(Text("\nWhat they add up to", style="bold"))
     console.print(_sums(texts))
+    for advice in dict.fromkeys(text.advice for text in texts if text.advice):
+        console.print(Text(f"\n{printable(advice)}"))
 
 
 def _side_by_side(texts: Sequence[ScoredText]) -> Table:

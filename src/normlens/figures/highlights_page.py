@@ -68,6 +68,7 @@ def _row(text: ScoredText) -> dict[str, Any]:
     return {
         "name": text.name,
         "about": " · ".join(part for part in about if part),
+        "advice": text.advice,
         "words": [_word(text, word, start) for word, start in zip(text.words, starts, strict=True)],
         "apart": [(name, text.written(number)) for name, number in text.apart],
     }

@@ -76,6 +76,8 @@ class ScoredText:
         What belongs to no source, by name: the bias share, and a remainder if there is one; nothing for maps.
     conservation_error
         How exactly everything adds up; NaN where nothing is claimed.
+    advice
+        What to ask instead, where this says little; else empty.
     """
 
     name: str
@@ -86,6 +88,7 @@ class ScoredText:
     value: float = math.nan
     apart: tuple[tuple[str, float], ...] = ()
     conservation_error: float = math.nan
+    advice: str = ""
 
     @property
     def largest(self) -> float:
@@ -177,6 +180,7 @@ def scored_text(result: xr.DataArray, row: Row = None) -> ScoredText:
         value=math.nan if is_map else _number(attrs.get("value")),
         apart=() if is_map else _apart(one.attrs),
         conservation_error=_number(attrs.get("conservation_error")),
+        advice=readable(str(attrs["note"])) if attrs.get("note") and not is_map else "",
     )
 
 
