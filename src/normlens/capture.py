@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -25,11 +25,12 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
-from normlens.configs import ATTENTION, configs_of, settings_of_this_thread
+from normlens.configs import ATTENTION, configs_of, implementation_of, settings_of_this_thread
 from normlens.errors import UnsupportedArchitecture
 from normlens.turns import exclusive
 
 IMPLEMENTATION = "normlens"
+_FUNCTIONS, _MASKS = AttentionInterface(), AttentionMaskInterface()
 
 EagerFunction = Callable[..., tuple[Tensor, Tensor | None]]
 
@@ -157,6 +158,20 @@ def eager_function(module: nn.Module) -> EagerFunction:
         )
     function: EagerFunction = forward.__globals__[names[0]]
     return function
+
+
+def attention_functions(model: nn.Module, configs: Iterable[PretrainedConfig]) -> list[object]:
+    """The functions that a model's attention goes to: those that its configs name, and the eager ones of its files."""
+    names = [implementation_of(config) for config in configs]
+    files = {type(module) for module in model.modules()}
+    chosen = [(_FUNCTIONS.get(name), _MASKS.get(name)) for name in names if name is not None]
+    return [names, chosen, [function for kind in files for function in _eager_functions(kind)]]
+
+
+def _eager_functions(kind: type[nn.Module]) -> list[object]:
+    forward = inspect.unwrap(kind.forward)
+    names = getattr(getattr(forward, "__code__", None), "co_names", ())
+    return [forward.__globals__.get(name) for name in names if name.endswith("eager_attention_forward")]
 
 
 def _attention(

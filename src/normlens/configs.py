@@ -8,6 +8,7 @@ on with the model as it is set.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -33,6 +34,32 @@ def configs_of(model: nn.Module) -> list[PretrainedConfig]:
             parts = (getattr(config, name, None) for name in config.sub_configs)
             waiting.extend(part for part in parts if isinstance(part, PretrainedConfig))
     return list(found.values())
+
+
+def implementation_of(config: PretrainedConfig) -> str | None:
+    """The attention implementation that a model's user chose.
+
+    No matter what this thread reads, or what top-k attention that is in use has put in its place.
+    """
+    chosen: str | None = _REPLACED.get(id(config), vars(config).get(ATTENTION))
+    return chosen
+
+
+def replace_implementation(config: PretrainedConfig, name: str) -> None:
+    """Switch a config for all threads, until :func:`restore_implementation`; what it said stays known."""
+    if id(config) not in _REPLACED:
+        _REPLACED[id(config)] = vars(config).get(ATTENTION)
+        weakref.finalize(config, _REPLACED.pop, id(config), None)
+    vars(config)[ATTENTION] = name
+
+
+def restore_implementation(config: PretrainedConfig) -> None:
+    """Let a config say again what it said."""
+    if id(config) in _REPLACED:
+        vars(config)[ATTENTION] = _REPLACED.pop(id(config))
+
+
+_REPLACED: dict[int, str | None] = {}  # by the config's id
 
 
 class _Seen(threading.local):

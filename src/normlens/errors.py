@@ -29,6 +29,10 @@ class AnotherWay(UnsupportedArchitecture):
     """The model took another way through its modules than in the run that was watched first."""
 
 
+class OtherOutput(UnsupportedArchitecture):
+    """The model gives another output when it is listened to than as it is set; the message says how far off."""
+
+
 class ConservationError(NormLensError):
     """Contributions don't add up to what the module produced; the message names the module and the size of the gap."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -16,28 +17,21 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from normlens.anatomy import Block, BlockAnatomy, describe, require_attention_scope
+from normlens.as_set import run_as_set
 from normlens.batching import pad
-from normlens.capture import asks_for_eager, attention_implementation, has_interface
+from normlens.capture import attention_implementation
 from normlens.checkpoints import check_in_memory
-from normlens.errors import (
-    AnotherWay,
-    ConservationError,
-    InvalidInput,
-    NoAttentionHeard,
-    NormLensError,
-    UnsupportedArchitecture,
-)
+from normlens.errors import AnotherWay, ConservationError, InvalidInput, UnsupportedArchitecture
 from normlens.examples import Example
 from normlens.failures import explained_failure, require_arguments
 from normlens.following.learning import Learner
 from normlens.hooks import as_it_is
 from normlens.input_kinds import kind_of, shortened, side_of
 from normlens.layout import Layout, lay_out
-from normlens.listening import Listening, by_observation, require_no_chance, require_same_output, through_interface
+from normlens.listening import Listening, first_way_that_holds, require_no_chance, require_same_output
 from normlens.measuring import check_conservation, measure
 from normlens.positions import counts_from_padding
 from normlens.precision import full_precision
-from normlens.quantized import quantization_explained
 from normlens.state import state_of
 from normlens.tracing import Tracer, unheard
 from normlens.tracing.layers import LayerFinder
@@ -128,7 +122,8 @@ class Inspector:
             known = self._known.get(kind)
             if known is None:
                 beginning = shortened(example)
-                way, (blocks, error, not_measured) = self._first_way_that_holds(beginning, layers)
+                inspect_by = partial(self._inspect, beginning, layers)
+                way, (blocks, error, not_measured) = first_way_that_holds(self.model, inspect_by)
                 lengths = {len(x) for name, x in beginning.tensors.items() if side_of(name) is not None}
                 watched = {length for block in blocks for length in (block.targets, block.sources)}
                 batchable = watched <= lengths and example.medium == "text" and not example.whole
@@ -202,20 +197,7 @@ class Inspector:
         found: nn.Module = self.body.get_submodule(path)
         return found
 
-    def _first_way_that_holds(self, example: Example, layers: bool) -> tuple[Listening, _Inspected]:
-        """Listen through the interface, or else by observation; if neither holds, the first reason is given."""
-        through = has_interface(self.model) and not asks_for_eager(self.model)
-        ways = [through_interface, by_observation] if through else [by_observation]
-        refusals: list[NormLensError] = []
-        for way in ways:
-            try:
-                with quantization_explained(self.model):
-                    return way, self._inspect(example, way, layers)
-            except (UnsupportedArchitecture, ConservationError) as refusal:
-                refusals.append(refusal)
-        raise next((r for r in refusals if not isinstance(r, NoAttentionHeard)), refusals[0])
-
-    def _inspect(self, example: Example, listening: Listening, layers: bool) -> _Inspected:
+    def _inspect(self, example: Example, layers: bool, listening: Listening) -> _Inspected:
         """Run once untouched and once watched; compare, describe every block, check what it moves against vectors."""
         inputs = self._inputs([example], "right")
         learner = Learner(self.body)
@@ -226,10 +208,11 @@ class Inspector:
         )
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            with attention_implementation(self.model, "eager"), as_it_is(self.model):
+            with exclusive(self.model), as_it_is(self.model):
                 untouched = self._first_forward(inputs)
                 torch.manual_seed(1)
-                require_no_chance(untouched, self._forward(inputs), self.model)
+                again = run_as_set(self.model, lambda: self._forward(inputs))
+                require_no_chance(untouched, again, self.model)
             torch.manual_seed(0)
             with listening(self.model, tracer, None), as_it_is(self.model), tracer.watching():
                 watched = self._forward(inputs)
@@ -268,7 +251,7 @@ class Inspector:
             )
         require_arguments(self.body, inputs)
         with explained_failure(self.body, inputs):
-            return self._forward(inputs)
+            return run_as_set(self.model, lambda: self._forward(inputs))
 
     def _forward(self, inputs: dict[str, Tensor]) -> Any:
         body = self.body

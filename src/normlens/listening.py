@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from normlens.capture import attention_implementation, capturing
-from normlens.errors import UnsupportedArchitecture
+from normlens.as_set import allowance, described, gap, is_foreign, running
+from normlens.capture import asks_for_eager, attention_implementation, capturing, has_interface
+from normlens.errors import ConservationError, NoAttentionHeard, OtherOutput, UnsupportedArchitecture
 from normlens.observing import observing
+from normlens.quantized import quantization_explained
 from normlens.tolerance import tolerance
 from normlens.tracing import Tracer
 
+Result = TypeVar("Result")
 Listening = Callable[[PreTrainedModel, Tracer, int | None], AbstractContextManager[None]]
 """Takes a model, the tracer that listens, and a chunk size."""
 
@@ -39,22 +42,75 @@ def by_observation(model: PreTrainedModel, tracer: Tracer, chunk_size: int | Non
         yield
 
 
+@contextmanager
+def by_observation_as_set(model: PreTrainedModel, tracer: Tracer, chunk_size: int | None) -> Iterator[None]:
+    """Listen by observing the functions of the user's own that the model is set to, and eager attention elsewhere."""
+    if chunk_size is not None:
+        raise UnsupportedArchitecture(
+            f"{type(model).__name__} is set to {described(model, 'own')}, which takes all targets at once; it can't be run "
+            "in chunks. Leave chunk_size out."
+        )
+    with running(model, "own"), observing(model, tracer.hear):
+        yield
+
+
+def first_way_that_holds(model: PreTrainedModel, inspect: Callable[[Listening], Result]) -> tuple[Listening, Result]:
+    """The first way to listen to a model in which it can be inspected, and what is found so.
+
+    Parameters
+    ----------
+    model
+        The model.
+    inspect
+        Looks at the model in a way, or refuses it.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        With the first reason, if the model can't be inspected; and why not as it is set, where that is another model.
+    ConservationError
+        Likewise.
+    """
+    through = has_interface(model) and not asks_for_eager(model)
+    refusals: list[UnsupportedArchitecture | ConservationError] = []
+    for way in [through_interface, by_observation] if through else [by_observation]:
+        try:
+            with quantization_explained(model):
+                return way, inspect(way)
+        except (UnsupportedArchitecture, ConservationError) as refusal:
+            refusals.append(refusal)
+    first = next((refusal for refusal in refusals if not isinstance(refusal, NoAttentionHeard)), refusals[0])
+    if isinstance(refusals[0], OtherOutput) and is_foreign(model):
+        try:
+            return by_observation_as_set, inspect(by_observation_as_set)
+        except (UnsupportedArchitecture, ConservationError) as refusal:
+            raise type(refusal)(f"{refusals[0]} As it is set it can't be followed: {refusal}") from refusal
+    raise first
+
+
 def require_same_output(untouched: Any, watched: Any, model: PreTrainedModel) -> None:
     """Refuse a model that gives something else when it is listened to.
 
     Raises
     ------
-    UnsupportedArchitecture
-        With how far off its first output is.
+    OtherOutput
+        With how far off its first output is, and what the model is set to.
     """
     one, other = _first_tensor(untouched), _first_tensor(watched)
-    gap = float((one - other).norm() / one.norm().clamp_min(torch.finfo(one.dtype).tiny))
-    if not gap <= tolerance(model.dtype):
-        raise UnsupportedArchitecture(
-            f"{type(model).__name__} gives another output when its attention is listened to: off by {gap:.1e} of its "
-            "length (nan: it isn't finite at all). Its code may ask which attention implementation runs, its weights may "
-            "be broken, or it may draw random numbers."
+    off = gap(other, one)
+    if bool(one.isfinite().all()) and off <= allowance(model):
+        return
+    if chosen := described(model):
+        raise OtherOutput(
+            f"{type(model).__name__} is set to {chosen}; listened to in eager attention it gives another output, "
+            f"off by {off:.1e} of its length (inf: it isn't finite at all). If that is what you ask about, call "
+            "model.set_attn_implementation('eager')."
         )
+    raise OtherOutput(
+        f"{type(model).__name__} gives another output when its attention is listened to: off by {off:.1e} of its "
+        "length (inf: it isn't finite at all). Its code may ask which attention implementation runs, its weights may "
+        "be broken, or it may draw random numbers."
+    )
 
 
 def require_no_chance(one: Any, other: Any, model: PreTrainedModel) -> None:
@@ -74,8 +130,8 @@ def require_no_chance(one: Any, other: Any, model: PreTrainedModel) -> None:
     """
     first, second = _first_tensor(one), _first_tensor(other)
     if first.shape == second.shape and torch.isfinite(first).all():
-        gap = float((first - second).norm() / first.norm().clamp_min(torch.finfo(first.dtype).tiny))
-        if gap <= tolerance(model.dtype, "other operations"):
+        off = float((first - second).norm() / first.norm().clamp_min(torch.finfo(first.dtype).tiny))
+        if off <= tolerance(model.dtype, "other operations"):
             return
     elif first.shape == second.shape:
         return  # what isn't finite is refused by the comparison that follows, with a better reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 from transformers import PreTrainedModel
 
+from normlens.capture import attention_functions
 from normlens.configs import configs_of
 from normlens.hooks import is_ours
 
@@ -15,9 +16,14 @@ _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
 def state_of(model: PreTrainedModel) -> object:
-    """Parts, dtype, other people's hooks and forwards, and every plain setting that the code of parts and configs reads."""
+    """What decides what a model gives, except for its weights.
+
+    Parts, dtype, other people's hooks and forwards, the functions that attention goes to, and every plain setting that the
+    code of parts and configs reads.
+    """
     parts = [(id(part), _functions(part), _settings(part)) for part in model.modules()]
-    return parts, model.dtype, [_settings(config) for config in configs_of(model)]
+    configs = configs_of(model)
+    return parts, model.dtype, [_settings(config) for config in configs], attention_functions(model, configs)
 
 
 def made_of(module: nn.Module) -> object:
@@ -32,7 +38,8 @@ def made_of(module: nn.Module) -> object:
 
 def _functions(part: nn.Module) -> list[object]:
     """Functions of others that run with a part, or in its place."""
-    hooks = (*part._forward_hooks.values(), *part._forward_pre_hooks.values(), vars(part).get("forward"))
+    forwards = type(part).forward, vars(part).get("forward")
+    hooks = (*part._forward_hooks.values(), *part._forward_pre_hooks.values(), *forwards)
     return [hook for hook in hooks if not is_ours(hook)]
 
 

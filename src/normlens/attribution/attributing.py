@@ -13,12 +13,14 @@ import torch
 import xarray as xr
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from normlens.as_set import kept_named, settle
 from normlens.attribution.padding import Together
 from normlens.attribution.requests import Question, require_plain_model
 from normlens.attribution.sinks import sink_note
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput
 from normlens.examples import Example
+from normlens.frozen.running import unfrozen
 from normlens.frozen.scalar import require_sources
 from normlens.memory import memory_explained
 from normlens.precision import full_precision
@@ -94,6 +96,7 @@ class Attributor:
     ) -> list[xr.DataArray]:
         """The results of a few batches of texts, in order."""
         done: dict[int, xr.DataArray] = {}
+        settle(self.model, unfrozen(self.model, self._together.inputs([window[0].example])))
         ragged = not any(callable(text.target) for text in window)  # a function of the output reads where it likes
         for part in self._together.batches([text.example for text in window], batch_size, ragged=ragged):
             results = self._run([window[k] for k in part], question)
@@ -107,7 +110,7 @@ class Attributor:
         subject = Subject(self.model, self.tokenizer, batch, self._runner, self._together)
         request = question.of([(text.target, text.position) for text in texts])
         start = time.perf_counter()
-        with exclusive(self.model):
+        with exclusive(self.model), kept_named(self.model):
             results = question.method.run(subject, request)
         for result in results:
             require_sources(self.model, torch.as_tensor(result.values)[None])

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
+from normlens.as_set import require_eager_attention
 from normlens.capture import asks_for_eager, attention_implementation, eager_function, has_interface
 from normlens.errors import UnsupportedArchitecture
 from normlens.frozen.call import map_tensors
@@ -71,6 +72,7 @@ def zeroable(model: PreTrainedModel) -> Iterator[None]:
             f"{type(model).__name__} doesn't take its attention from transformers' interface, where values are set to "
             "zero. Take alti, norm_rollout or decompx."
         )
+    require_eager_attention(model, "only there can values be set to zero. Take alti, norm_rollout or decompx")
     with torch.no_grad(), plain_settings(model), attention_implementation(model, IMPLEMENTATION):
         yield
 

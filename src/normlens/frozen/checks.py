@@ -15,7 +15,6 @@ from normlens.frozen.pullback import split
 from normlens.frozen.running import frozen_run
 from normlens.frozen.scalar import Scalar, plain_value
 from normlens.frozen.sites import Site
-from normlens.frozen.sources import batch_size
 from normlens.precision import double, full_precision
 from normlens.tolerance import tolerance
 from normlens.turns import dual_level
@@ -80,7 +79,7 @@ def check(
     direction = Forward(lambda group, x: x * parts[group].to(x.dtype)[:, None])
     with (
         torch.no_grad(),
-        frozen_run(model, direction, batch=batch_size(inputs), product=product, sources=sources) as run,
+        frozen_run(model, direction, batch=len(back.shares), product=product, sources=sources) as run,
         dual_level(),
     ):
         forward = tangent(run.read(inputs, scalar))

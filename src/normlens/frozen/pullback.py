@@ -15,7 +15,7 @@ from normlens.errors import InvalidInput
 from normlens.frozen.call import Product
 from normlens.frozen.directions import Backward
 from normlens.frozen.pushforward import Push
-from normlens.frozen.running import frozen_run, require_trained_read
+from normlens.frozen.running import frozen_run, require_trained_read, unfrozen
 from normlens.frozen.scalar import Scalar, check_value_once, require, require_sources
 from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
@@ -33,7 +33,7 @@ class PullBack:
     Attributes
     ----------
     value
-        The scalar of every row of the batch, as the model computes it with eager attention, ``(batch,)``, float64.
+        The scalar of every row of the batch, as the model computes it, ``(batch,)``, float64.
     shares
         ⟨∂value/∂x_j, x_j⟩ of every source j, ``(batch, source)``, float64.
     bias_share
@@ -138,7 +138,8 @@ def split(
         )
     batch = batch_size(inputs)
     direction = Backward(batch)
-    with torch.enable_grad(), frozen_run(model, direction, batch=batch, product=product, sources=sources) as run:
+    options: dict[str, Any] = {"product": product, "sources": sources, "unfrozen": unfrozen(model, inputs)}
+    with torch.enable_grad(), frozen_run(model, direction, batch=batch, **options) as run:
         value = run.read(inputs, scalar)
     if not value.requires_grad:
         raise InvalidInput(

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from normlens.errors import InvalidInput
 from normlens.frozen.call import Product
 from normlens.frozen.directions import Forward, tangent
-from normlens.frozen.running import frozen_run, require_trained_read
+from normlens.frozen.running import frozen_run, require_trained_read, unfrozen
 from normlens.frozen.scalar import Scalar, require
 from normlens.frozen.sites import Site
 from normlens.frozen.sources import batch_size
@@ -174,9 +174,10 @@ class Push:
     def _run(self, direction: Forward, copies: int) -> tuple[Tensor, Tensor]:
         rows = self._batch * copies
         inputs = {name: repeated(x, self._batch, copies) for name, x in self._inputs.items()}
+        options: dict[str, Any] = {"product": self._product, "sources": self._sources}
         with (
             torch.no_grad(),
-            frozen_run(self._model, direction, batch=rows, product=self._product, sources=self._sources) as run,
+            frozen_run(self._model, direction, batch=rows, **options, unfrozen=unfrozen(self._model, inputs)) as run,
             dual_level(),
         ):
             value, derivative = _unpacked(run.read(inputs, self._module), direction)
@@ -245,7 +246,7 @@ def _segment_run(
 ) -> tuple[Tensor, Tensor]:
     with (
         torch.no_grad(),
-        frozen_run(model, direction, batch=x.shape[0], product=product, sources=()) as run,
+        frozen_run(model, direction, batch=len(x), product=product, sources=(), unfrozen=lambda: segment(x)) as run,
         dual_level(),
     ):
         with run.mode:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from normlens.as_set import kept_named, real_positions, settle
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.failures import explained_failure
 from normlens.frozen.call import Product
@@ -113,6 +114,7 @@ def frozen_run(
     batch: int,
     product: Product = "half",
     sources: str | Site | tuple[()] | None = None,
+    unfrozen: Callable[[], Any] | None = None,
 ) -> Iterator[FrozenRun]:
     """Prepare ``model`` to run frozen; afterwards everything about it is as it was.
 
@@ -128,6 +130,9 @@ def frozen_run(
         How the derivative of a product of live factors is split.
     sources
         Where sources enter: None for the embeddings, or a site (a path stands for the module's output), or () for none.
+    unfrozen
+        Runs what is to be frozen as it is, and gives its output: to see whether eager code gives what the model gives as
+        it is set, on first use. None where that was seen already.
 
     Raises
     ------
@@ -138,8 +143,10 @@ def frozen_run(
         If a module is compiled.
     """
     _refuse(model, product)
+    if unfrozen is not None:
+        settle(model, unfrozen)
     run = FrozenRun(model, direction, product, batch)
-    with _inputs_blamed(run), ExitStack() as stack:
+    with kept_named(model), _inputs_blamed(run), ExitStack() as stack:
         stack.enter_context(plain_settings(model))
         stack.enter_context(constant_parameters(model))
         stack.enter_context(hidden_activations_shown(run.paths))
@@ -168,6 +175,11 @@ def require_trained_read(
             return seen[-1:]
 
     require_trained(model, read)
+
+
+def unfrozen(model: PreTrainedModel, inputs: Mapping[str, Any]) -> Callable[[], Any]:
+    """A plain run of a model on inputs, whose output is given without padding."""
+    return lambda: real_positions(model(**inputs), inputs.get("attention_mask"))
 
 
 def refuse_inference_mode(model: PreTrainedModel) -> None:

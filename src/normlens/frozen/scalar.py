@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from normlens.as_set import settled_state
 from normlens.errors import ConservationError
 from normlens.frozen.settings import plain_settings
 from normlens.precision import double, full_precision
@@ -18,7 +19,7 @@ from normlens.tolerance import tolerance
 
 Scalar = Callable[[Any], Float[Tensor, " batch"]]
 
-_VALUES_CHECKED: WeakSet[PreTrainedModel] = WeakSet()
+_VALUES_CHECKED: WeakKeyDictionary[PreTrainedModel, object] = WeakKeyDictionary()  # the state they were in
 
 
 def require(model: PreTrainedModel, what: str, error: float) -> None:
@@ -62,7 +63,7 @@ def require_sources(model: PreTrainedModel, shares: Tensor) -> None:
 
 @full_precision()
 def plain_value(model: PreTrainedModel, inputs: Mapping[str, Any], scalar: Scalar) -> Float[Tensor, " batch"]:
-    """The scalar of the model as it is, nothing frozen, with eager attention and experts."""
+    """The scalar of the model as it is, nothing frozen."""
     with torch.no_grad(), plain_settings(model):
         return double(scalar(model(**inputs)))
 
@@ -74,8 +75,9 @@ def check_value_once(
     value: Float[Tensor, " batch"],
     scale: Float[Tensor, " batch"],
 ) -> None:
-    """On first use of ``model``, require that ``value`` is what the unfrozen model gives, relative to ``scale``."""
-    if model not in _VALUES_CHECKED:
+    """Require, on first use of ``model`` and when it has changed, that ``value`` is the unfrozen model's, by ``scale``."""
+    state = settled_state(model)
+    if state is None or _VALUES_CHECKED.get(model) is not state:
         gap = (value - plain_value(model, inputs, scalar)).abs() / scale
         require(model, "the values of the frozen and of the unfrozen model", float(gap.max()))
-        _VALUES_CHECKED.add(model)
+        _VALUES_CHECKED[model] = state

@@ -8,20 +8,14 @@ from contextlib import contextmanager
 from torch import nn
 from transformers import PreTrainedModel
 
-from normlens.capture import attention_implementation
-from normlens.configs import CACHE, EXPERTS, settings_of_this_thread
+from normlens.as_set import kept, running
 from normlens.hooks import attention_types_kept
 
 
 @contextmanager
 def plain_settings(model: PreTrainedModel) -> Iterator[None]:
-    """Eager attention, eager experts, no key/value cache."""
-    settings = {CACHE: False, EXPERTS: "eager"}
-    with (
-        attention_implementation(model, "eager") as configs,
-        attention_types_kept(model),
-        settings_of_this_thread((c, name, x) for c in configs for name, x in settings.items() if hasattr(c, name)),
-    ):
+    """Eager attention and eager experts where these are what the model is set to do (:mod:`normlens.as_set`), no cache."""
+    with running(model, kept(model)), attention_types_kept(model):
         yield
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from normlens.as_set import require_eager_attention, settle
 from normlens.capture import AttentionCall, capturing
 from normlens.errors import InvalidInput
 from normlens.hooks import as_it_is
@@ -89,6 +90,8 @@ def count_sources(
         name = path if calls[path] == 1 else f"{path}, call {calls[path]}"
         found[name] = _counted(call, projections[call.module], within, share, chosen)
 
+    settle(switched, lambda: switched(**short))
+    require_eager_attention(switched, "sources are counted in eager attention")
     with torch.no_grad(), capturing(switched, listen), as_it_is(switched):
         projections = find_projections(switched, short)
         switched(**given)

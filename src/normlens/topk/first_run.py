@@ -1,8 +1,8 @@
-"""The first run of a switched model, and of each part that runs by itself: compared with its eager attention.
+"""The first run of a switched model, and of each part that runs by itself: compared with the attention that it had before.
 
-Just before it, a short run on the beginning of the same input is made with eager attention and with ours keeping every
-source. What differs is refused. The comparison also decides whether causal masks may be left out (transformers' SDPA
-contract, which some models break), and finds the output projections where norms are asked for.
+Just before it, a short run on the beginning of the same input is made with the attention that the model was set to, and
+with ours keeping every source. What differs is refused. The comparison also decides whether causal masks may be left out
+(transformers' SDPA contract, which some models break), and finds the output projections where norms are asked for.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from normlens.as_set import run_as_set
 from normlens.capture import attention_implementation
 from normlens.errors import NormLensError, UnsupportedArchitecture
 from normlens.memory import is_out_of_memory
 from normlens.precision import full_precision
 from normlens.tolerance import tolerance
+from normlens.turns import exclusive
 
 _COMPARED_LENGTH = 16
 _SEQUENCES = {"input_ids", "inputs_embeds", "token_type_ids", "decoder_input_ids", "decoder_inputs_embeds"}
@@ -65,12 +67,16 @@ class FirstRuns:
         for handle in self._handles:
             handle.remove()
 
-    @full_precision()
     def _before(self, part: PreTrainedModel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self.running or part in self._seen or not self._concerned(part):
+        if part in self._seen or not self._concerned(part):
             return
+        with exclusive(part):  # other threads wait: nobody runs a part before it was compared
+            if not self.running and part not in self._seen:
+                self._first(part, shortened(part, args, kwargs))
+
+    @full_precision()
+    def _first(self, part: PreTrainedModel, inputs: dict[str, Any]) -> None:
         self.running = True
-        inputs = shortened(part, args, kwargs)
         try:
             with torch.no_grad(), _random_numbers_kept(part.device), _evaluating(part):
                 self._compared(part, inputs, lambda name: _agrees(part, inputs, name))
@@ -81,7 +87,7 @@ class FirstRuns:
                 raise
             raise UnsupportedArchitecture(
                 f"{type(part).__name__} could not be run with the beginning of {', '.join(inputs)} alone, to be compared "
-                f"with its eager attention: {error}"
+                f"with its own attention: {error}"
             ) from error
         finally:
             self.running = False
@@ -105,13 +111,15 @@ def is_text(inputs: dict[str, Any]) -> bool:
 
 
 def _agrees(part: PreTrainedModel, inputs: dict[str, Any], implementation: str) -> bool:
-    """Whether a part gives under ``implementation`` what it gives under eager attention."""
-    outputs = []
-    for name in ("eager", implementation):
+    """Whether a part gives under ``implementation`` what it gives as it was set before."""
+
+    def run() -> Tensor:
         torch.manual_seed(0)
-        with attention_implementation(part, name):
-            outputs.append(_first_numbers(part(**inputs)))
-    theirs, ours = outputs
+        return _first_numbers(part(**inputs))
+
+    theirs = run_as_set(part, run)
+    with attention_implementation(part, implementation):
+        ours = run()
     gap, size = float((ours - theirs).norm()), float(theirs.norm())
     return gap <= tolerance(part.dtype, "other operations") * size
 
