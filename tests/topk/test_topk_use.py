@@ -190,7 +190,9 @@ def test_every_config_is_restored_also_after_an_exception() -> None:
     configs = (model.config, model.config.text_config, model.config.vision_config)
     before = [copy.deepcopy(config.__dict__) for config in configs]
     with pytest.raises(ZeroDivisionError), use(model, k=2, by="norm"):
-        assert [config._attn_implementation for config in configs] == ["normlens_topk_in_use"] * 3
+        inside = (model.config, model.config.text_config, model.config.vision_config)
+        assert [config._attn_implementation for config in inside] == ["normlens_topk_in_use"] * 3
+        assert [config._attn_implementation for config in configs] == ["eager", "sdpa", "eager"]
         raise ZeroDivisionError
     assert [str(config.__dict__) for config in configs] == [str(x) for x in before]
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())

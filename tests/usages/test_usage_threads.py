@@ -18,6 +18,7 @@ from transformers import LlamaForCausalLM, PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaMLP
 
 import normlens
+from normlens import topk
 from normlens.attribution.registry import registered
 from normlens.errors import ConservationError
 from normlens.frozen import pull_back, push_forward
@@ -173,3 +174,61 @@ def test_shares_that_are_all_zero_are_refused(method: str) -> None:
         normlens.load((model, None)).attribute(IDS, target=1, method=method)
     with pytest.raises(ConservationError, match="exactly zero"):
         pull_back(model, {"input_ids": torch.tensor([IDS])}, lambda output: output.logits[:, -1, 1])
+
+
+def test_top_k_attention_waits_for_an_analysis_and_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = llama()
+    lens, dense = normlens.load((model, None)), run(model)
+    expected = lens.attribute(IDS, target=1).values
+    with topk.use(model, k=2):
+        kept = run(model)
+    started, uses = threading.Event(), []
+
+    def switch() -> None:
+        started.set()
+        uses.append(topk.use(model, k=2))
+
+    thread = threading.Thread(target=switch)
+
+    def meanwhile(output: Any) -> Tensor:
+        if not started.is_set():
+            thread.start()
+            assert started.wait(10)
+            thread.join(0.1)
+            assert not uses
+        logits: Tensor = output.logits[:, -1, 1]
+        return logits
+
+    assert np.array_equal(lens.attribute(IDS, target=meanwhile).values, expected)
+    thread.join(10)
+    assert torch.equal(run(model), kept)
+    assert np.array_equal(lens.attribute(IDS, target=1).values, expected)
+    uses[0].undo()
+    assert torch.equal(run(model), dense)
+
+
+@pytest.mark.parametrize("by", ["weight", "norm"])
+def test_threads_that_run_a_model_with_top_k_attention_first_and_at_once_get_what_each_gets_alone(by: str) -> None:
+    model = llama()
+    prompts = [torch.tensor([IDS]), torch.tensor([IDS[::-1]])]
+
+    def generated(ids: Tensor) -> Tensor:
+        tokens: Tensor = model.generate(ids, max_new_tokens=12, min_new_tokens=12, do_sample=False, pad_token_id=0)
+        return tokens
+
+    with topk.use(model, k=2, by=by):
+        expected = [generated(ids) for ids in prompts]
+    right: list[bool] = []
+    together = threading.Barrier(4)
+
+    def ask(number: int) -> None:
+        together.wait(10)
+        right.append(torch.equal(generated(prompts[number]), expected[number]))
+
+    with topk.use(model, k=2, by=by):
+        threads = [threading.Thread(target=ask, args=(number % 2,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert right == [True] * 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -30,13 +31,13 @@ class _Known:
         return kept is not None and kept is value and kept._version == self.version
 
 
-class CachedNorms:
+class CachedNorms(threading.local):
     """log‖f(x)‖ of the value vectors that one attention module reads, with a memory of one step.
 
     A decoding step puts a few new sources behind those in the cache. The norms of the old ones are used again if the cache
     grows by concatenation, and what it held before the step is the very tensor that they were computed from, unchanged.
     A cache that was cropped, or reordered by a beam search, holds another tensor; static ones are written in place, and
-    sliding ones drop sources: there all norms are computed anew.
+    sliding ones drop sources: there all norms are computed anew. Each thread has a memory of its own.
     """
 
     def __init__(self) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -35,10 +38,6 @@ class Settings:
     ----------
     k, by, renormalise, chunk_size
         As for `normlens.topk.use`.
-    sparing
-        True: no mask means a causal one where the module is causal; False: it means none.
-    all_sources
-        Whether k is ignored, for a run that is compared with eager attention.
     projection
         The output projection, once it is known.
     compared
@@ -51,27 +50,54 @@ class Settings:
     by: str
     renormalise: bool
     chunk_size: int
-    sparing: bool = False
-    all_sources: bool = False
     projection: Projection | None = None
     compared: bool = False
     cached_norms: CachedNorms = field(default_factory=CachedNorms)
 
 
+class _Comparing(threading.local):
+    """Whether this thread ignores every k, for a run that is compared with one without."""
+
+    all_sources = False
+
+
+_COMPARING = _Comparing()
+
 SETTINGS: WeakKeyDictionary[nn.Module, Settings] = WeakKeyDictionary()
 """Of every attention module that has one of these implementations."""
+
+
+@contextmanager
+def all_sources() -> Iterator[None]:
+    """Let this thread run models that are in use as if there were no k."""
+    _COMPARING.all_sources = True
+    try:
+        yield
+    finally:
+        _COMPARING.all_sources = False
 
 
 def _in_use(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **options: Any
 ) -> tuple[Tensor, None]:
     """Attention of a model that `use` was called on."""
+    return _attention(_settings_of(module), False, module, query, key, value, attention_mask, **options), None
+
+
+def _in_use_sparing(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **options: Any
+) -> tuple[Tensor, None]:
+    """The same where no mask means a causal one, if the module is causal."""
+    return _attention(_settings_of(module), True, module, query, key, value, attention_mask, **options), None
+
+
+def _settings_of(module: nn.Module) -> Settings:
     if module not in SETTINGS:
         raise InvalidInput(
-            f"This {type(module).__name__} is a copy, or came to its model after top-k attention did; call "
-            "normlens.topk.use() on the model that runs."
+            f"This {type(module).__name__} is a copy, was built from the config of a model with top-k attention, or came to "
+            "its model after top-k attention did; call normlens.topk.use() on the model that runs, or undo() on the first."
         )
-    return _attention(SETTINGS[module], module, query, key, value, attention_mask, **options), None
+    return SETTINGS[module]
 
 
 def _by_name(
@@ -84,7 +110,7 @@ def _by_name(
             "implementations; under another one it loses them silently. Switch it back: set_attn_implementation('eager')."
         )
     settings = SETTINGS.setdefault(module, Settings(DEFAULT_K, "weight", True, CHUNK_SIZE))
-    return _attention(settings, module, query, key, value, attention_mask, **options), None
+    return _attention(settings, False, module, query, key, value, attention_mask, **options), None
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # raised while code is compiled, an error is swallowed
@@ -97,6 +123,7 @@ def _refuse_compiled(name: str) -> None:
 
 def _attention(
     settings: Settings,
+    sparing: bool,
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -116,7 +143,7 @@ def _attention(
             "Continuous batching pages its cache, which top-k attention doesn't read; generate()."
         )
     targets = query.shape[2]
-    causal = settings.sparing and bool(module.is_causal if is_causal is None else is_causal)
+    causal = sparing and bool(module.is_causal if is_causal is None else is_causal)
     options: dict[str, Any] = {
         "scale": scaling,
         "softcap": softcap,
@@ -130,7 +157,7 @@ def _attention(
     if not settings.compared:
         require_same_attention(module, query, key, value, mask, options, others)
         settings.compared = True
-    k = None if settings.all_sources else settings.k
+    k = None if _COMPARING.all_sources else settings.k
     options["log_norms"] = None
     if settings.by == "norm" and k is not None:
         if torch.compiler.is_compiling():
@@ -165,7 +192,7 @@ def _whole_masks(*arguments: Any, **options: Any) -> Tensor | None:
 for _name, _function, _masks in (
     (IMPLEMENTATION, _by_name, _whole_masks),
     (IN_USE, _in_use, _whole_masks),
-    (IN_USE_SPARING, _in_use, sdpa_mask),
+    (IN_USE_SPARING, _in_use_sparing, sdpa_mask),
 ):
     AttentionInterface.register(_name, _function)
     AttentionMaskInterface.register(_name, _masks)

@@ -10,16 +10,18 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from normlens.as_set import described
 from normlens.capture import asks_for_eager, eager_function, has_interface
-from normlens.configs import configs_of
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.lens import Lens
 from normlens.topk.attention import CHUNK_SIZE
 from normlens.topk.first_run import FirstRuns, is_text
-from normlens.topk.implementation import DEFAULT_K, IN_USE, IN_USE_SPARING, SETTINGS, Settings, note_cache
+from normlens.topk.implementation import DEFAULT_K, IN_USE, IN_USE_SPARING, SETTINGS, Settings, all_sources, note_cache
 from normlens.topk.layers import chosen_paths
+from normlens.topk.own_configs import OwnConfigs
 from normlens.topk.projections import find_projections
 from normlens.topk.selection import check_choice
+from normlens.turns import exclusive
 
 _USES: WeakKeyDictionary[nn.Module, ReferenceType[TopKUse]] = WeakKeyDictionary()  # the model's hooks hold the use
 
@@ -111,6 +113,10 @@ class TopKUse:
         chunk_size: int,
         layers: Iterable[int | str] | None,
     ) -> None:
+        with exclusive(model):
+            self._use(model, Settings(k, by, renormalise, chunk_size), layers)
+
+    def _use(self, model: PreTrainedModel, chosen: Settings, layers: Iterable[int | str] | None) -> None:
         modules = _attention_modules(model)
         self.model, self.paths = model, chosen_paths(list(modules), layers)
         if model in _USES:
@@ -121,29 +127,31 @@ class TopKUse:
         if copied is not None:
             copied.undo()
         for path, module in modules.items():
-            SETTINGS[module] = Settings(k if path in self.paths else None, by, renormalise, chunk_size)
+            kept = chosen.k if path in self.paths else None
+            SETTINGS[module] = Settings(kept, chosen.by, chosen.renormalise, chosen.chunk_size)
         self._modules = modules
-        self._norms_wanted = {modules[path] for path in self.paths} if by == "norm" and k is not None else set()
-        self._before = [(config, config._attn_implementation_internal) for config in configs_of(model)]
+        by_norm = chosen.by == "norm" and chosen.k is not None
+        self._norms_wanted = {modules[path] for path in self.paths} if by_norm else set()
         self._first_runs = FirstRuns(model, _uses_ours, self._compare)
         self._hooks = [model.register_forward_hook(self._require_calls)]
         self._hooks += [model.register_forward_pre_hook(_require_masks_that_fit, with_kwargs=True)]
         self._hooks += [module.register_forward_pre_hook(note_cache, with_kwargs=True) for module in self._norms_wanted]
-        self._switch(IN_USE)
+        self._configs = OwnConfigs(model)
+        self._configs.switch(IN_USE)
         _USES[model] = ref(self)
 
     def undo(self) -> None:
-        """Switch the model back, every config as it was; a second time does nothing."""
-        if _use_of(self.model) is not self:
-            return
-        _USES.pop(self.model, None)
-        for config, implementation in self._before:
-            config._attn_implementation_internal = implementation
-        for module in self._modules.values():
-            SETTINGS.pop(module, None)
-        for hook in self._hooks:
-            hook.remove()
-        self._first_runs.remove()
+        """Switch the model back, its own configs in their places; a second time does nothing."""
+        with exclusive(self.model):
+            if _use_of(self.model) is not self:
+                return
+            _USES.pop(self.model, None)
+            self._configs.give_back()
+            for module in self._modules.values():
+                SETTINGS.pop(module, None)
+            for hook in self._hooks:
+                hook.remove()
+            self._first_runs.remove()
 
     def __enter__(self) -> TopKUse:
         return self
@@ -153,12 +161,6 @@ class TopKUse:
     ) -> None:
         self.undo()
 
-    def _switch(self, name: str) -> None:
-        for config, _ in self._before:
-            config._attn_implementation_internal = name
-        for module in self._modules.values():
-            SETTINGS[module].sparing = name == IN_USE_SPARING
-
     def _compare(self, part: PreTrainedModel, inputs: dict[str, Any], agrees: Callable[[str], bool]) -> None:
         """Before the first run of a part: refuse it if all sources don't give what eager attention gives."""
         inside = set(part.modules())
@@ -167,33 +169,29 @@ class TopKUse:
                 f"This {type(part).__name__} is a copy of a model with top-k attention; call normlens.topk.use() on the "
                 "copy itself, after undo() on the first."
             )
-        own = [SETTINGS[module] for module in self._modules.values() if module in inside]
+        own = [module for module in self._modules.values() if module in inside]
         if not own:
             return
-        try:
-            for settings in own:
-                settings.all_sources, settings.sparing = True, False
+        with all_sources():
             if not agrees(IN_USE):
+                chosen = described(part)
+                own_one = f"as it is set, to {chosen}" if chosen else "under its own eager attention"
                 raise UnsupportedArchitecture(
-                    f"{type(part).__name__} gives another output under top-k attention with all sources than under its own "
-                    "eager attention; its code asks which implementation runs. Top-k attention is refused."
+                    f"{type(part).__name__} gives another output under top-k attention with all sources than {own_one}; "
+                    "top-k attention takes the place of eager attention, under any name. It is refused."
                 )
             self._spare_masks(own, is_text(inputs), agrees)
-        finally:
-            for settings in own:
-                settings.all_sources = False
         if self._norms_wanted & inside:
             for module, projection in find_projections(part, inputs).items():
                 SETTINGS[module].projection = projection
 
-    def _spare_masks(self, own: list[Settings], text: bool, agrees: Callable[[str], bool]) -> None:
+    def _spare_masks(self, own: list[nn.Module], text: bool, agrees: Callable[[str], bool]) -> None:
         """Leave causal masks out from now on, where the whole model was compared without them and agreed."""
         modules = self._modules.values()
         if not text or len(own) < len(modules) or not all(hasattr(module, "is_causal") for module in modules):
             return
-        for settings in own:
-            settings.sparing = True
-        self._switch(IN_USE_SPARING if agrees(IN_USE_SPARING) else IN_USE)
+        if agrees(IN_USE_SPARING):
+            self._configs.switch(IN_USE_SPARING)
 
     def _require_calls(self, model: nn.Module, args: Any, output: Any) -> None:
         """After the first run of the model: refuse one whose attention went elsewhere."""
