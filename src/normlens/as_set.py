@@ -19,7 +19,15 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 from transformers.utils.generic import is_flash_attention_requested
 
-from normlens.configs import ATTENTION, CACHE, EXPERTS, configs_of, implementation_of, settings_of_this_thread
+from normlens.configs import (
+    ATTENTION,
+    CACHE,
+    EXPERTS,
+    NAMED_OUTPUT,
+    configs_of,
+    implementation_of,
+    settings_of_this_thread,
+)
 from normlens.errors import ConservationError, NormLensError, UnsupportedArchitecture
 from normlens.memory import is_out_of_memory
 from normlens.precision import full_precision
@@ -62,13 +70,14 @@ _SETTLED: WeakKeyDictionary[nn.Module, _Settled] = WeakKeyDictionary()
 
 @contextmanager
 def running(model: PreTrainedModel, keep: Kept) -> Iterator[None]:
-    """Let this thread run a model with eager attention and experts, except for what is kept; without a cache."""
+    """Let this thread run a model with eager attention and experts, except for what is kept; no cache, named outputs."""
     with exclusive(model):
         changes: list[tuple[Any, str, Any]] = []
         for config in configs_of(model):
             for setting, name in _implementations(config):
                 changes.append((config, setting, name if _stays(setting, name, keep) else "eager"))
-            changes += [(config, CACHE, False)] if hasattr(config, CACHE) else []
+            plain = {CACHE: False, NAMED_OUTPUT: True}
+            changes += [(config, name, value) for name, value in plain.items() if hasattr(config, name)]
         with settings_of_this_thread(changes):
             yield
 

@@ -19,6 +19,7 @@ from transformers import PretrainedConfig
 ATTENTION = "_attn_implementation_internal"
 EXPERTS = "_experts_implementation_internal"
 CACHE = "use_cache"
+NAMED_OUTPUT = "return_dict"
 
 
 def configs_of(model: nn.Module) -> list[PretrainedConfig]:
@@ -81,7 +82,7 @@ def settings_of_this_thread(changes: Iterable[tuple[PretrainedConfig, str, Any]]
     Parameters
     ----------
     changes
-        Config, name (:data:`ATTENTION`, :data:`EXPERTS` or :data:`CACHE`) and value.
+        Config, name (:data:`ATTENTION`, :data:`EXPERTS`, :data:`CACHE` or :data:`NAMED_OUTPUT`) and value.
     """
     changes = list(changes)  # which keeps the configs, and so their ids
     before = _SEEN.settings

@@ -24,10 +24,13 @@ class Layout:
         Name of each group, and its blocks: the layers.
     numbers
         The model's own numbers of these layers, per group: not all layers of a hybrid attend.
+    paths
+        Each block's path, per group: where a module stands in several layers, its path in that layer.
     """
 
     groups: dict[str, list[BlockAnatomy]]
     numbers: dict[str, list[int]]
+    paths: dict[str, list[str]]
 
     def place(self, path: str, occurrence: int) -> tuple[str, int]:
         """Group of a block, and its place there."""
@@ -81,8 +84,9 @@ def lay_out(blocks: Sequence[BlockAnatomy], model: nn.Module | None = None) -> L
         lengths = list(dict.fromkeys((b.targets, b.sources) for b in alike if towers[b] == towers[block]))
         stage = lengths.index((block.targets, block.sources))
         groups.setdefault(name if not stage else f"{name}_{stage}", []).append(block)
-    paths = _paths_by_layer(blocks, model)
-    return Layout(groups, {name: layer_numbers([paths[b] for b in group]) for name, group in groups.items()})
+    by_block = _paths_by_layer(blocks, model)
+    paths = {name: [by_block[block] for block in group] for name, group in groups.items()}
+    return Layout(groups, {name: layer_numbers(here) for name, here in paths.items()}, paths)
 
 
 def _paths_by_layer(blocks: Sequence[BlockAnatomy], model: nn.Module | None) -> dict[BlockAnatomy, str]:

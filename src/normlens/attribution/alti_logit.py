@@ -23,7 +23,7 @@ from torch import Tensor
 
 from normlens.attribution.alti import add_block, normalised
 from normlens.attribution.blockwise import Collected, last_scope, slices
-from normlens.attribution.layer_paths import layer_path, root_path
+from normlens.attribution.layer_paths import last_layer
 from normlens.attribution.maps import LAYERS, Maps, chain, side_tokens
 from normlens.attribution.registry import Method, Request
 from normlens.attribution.resolving import resolve
@@ -35,7 +35,6 @@ from normlens.attribution.visiting import BlockVectors
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.frozen.directions import Backward
 from normlens.frozen.running import frozen_run
-from normlens.frozen.sites import Site
 from normlens.precision import double
 
 
@@ -153,10 +152,7 @@ def _direction(
     """The target's value, and its derivative by the last layer's output with the final norm's σ held fixed."""
     blocks = list(subject.inspector.blocks(subject.examples[0]))
     group = "decoder" if subject.is_encoder_decoder else blocks[-1][0]
-    paths = [known.path for name, _, known in blocks if name == group]
-    root = root_path(subject.model, paths[-1])
-    last = layer_path(subject.model.get_submodule(root), paths[-1], paths)
-    site = Site(f"{root}.{last}" if root else last)
+    site = last_layer(subject.model, subject.inspector.known(subject.examples[0]).layout, group)
     batch, backward = len(subject), Backward(len(subject))
     with (
         torch.enable_grad(),

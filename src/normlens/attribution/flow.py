@@ -67,7 +67,10 @@ def _graph(maps: Float[Array, "layer token token"]) -> csr_array:
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     """Attention flow of every text; options ``residual``, ``normalised``, ``layers`` and ``group``."""
     residual = residual_share(request.options)
-    return [_of_text(subject, k, weight_maps(tree, residual), request) for k, tree in enumerate(subject.trees)]
+    return [
+        _of_text(subject, k, weight_maps(tree, residual, request.options["group"]), request)
+        for k, tree in enumerate(subject.trees)
+    ]
 
 
 def check(request: Request) -> None:

@@ -8,6 +8,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from normlens.errors import UnsupportedArchitecture
+from normlens.frozen.sites import Site
+from normlens.layout import Layout
 
 
 def root_path(model: PreTrainedModel, path: str) -> str:
@@ -45,6 +47,21 @@ def layer_path(root: nn.Module, path: str, blocks: Sequence[str]) -> str:
     )
 
 
+def last_layer(model: PreTrainedModel, layout: Layout, group: str) -> Site:
+    """What the last layer of a group gives, in its last call where it stands in several places.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        If a block lies in no list of layers.
+    """
+    paths = layout.paths[group]
+    part = model.get_submodule(root_path(model, layout.groups[group][-1].path))
+    layers = [part.get_submodule(layer_path(part, path, paths)) for path in paths]
+    before = sum(layer is layers[-1] for layer in layers[:-1])
+    return Site(next(path for path, module in model.named_modules() if module is layers[-1]), occurrence=before)
+
+
 def without_attention(model: PreTrainedModel, blocks: Sequence[str]) -> list[str]:
     """Paths of the layers, in the lists that hold attention blocks, that hold none themselves (state-space layers, say).
 
@@ -63,5 +80,10 @@ def without_attention(model: PreTrainedModel, blocks: Sequence[str]) -> list[str
             if isinstance(module := root.get_submodule(parent), nn.ModuleList):
                 lists[parent] = module
                 break
-    members = [f"{parent}.{number}" for parent, module in lists.items() for number in range(len(module))]
-    return [at for at in members if not any(path == at or path.startswith(f"{at}.") for path in blocks)]
+    measured = {root.get_submodule(path) for path in blocks}  # a layer may stand in several places
+    return [
+        f"{parent}.{number}"
+        for parent, layers in lists.items()
+        for number, layer in enumerate(layers)
+        if measured.isdisjoint(layer.modules())
+    ]

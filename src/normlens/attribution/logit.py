@@ -16,6 +16,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from normlens.attribution.layer_paths import last_layer
 from normlens.attribution.registry import Method, Request
 from normlens.attribution.resolving import resolve
 from normlens.attribution.result import joined_labels
@@ -29,7 +30,6 @@ from normlens.frozen.directions import Backward
 from normlens.frozen.running import frozen_run
 from normlens.frozen.scalar import require
 from normlens.frozen.sites import Site
-from normlens.layer_numbers import numbered_layer
 from normlens.precision import double
 
 _NAMES = {"cross": "cross-attention"}
@@ -82,16 +82,16 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     """Signed shares, ``(component, source)``; a feed-forward block's and the embedding's are at the target itself."""
     target = resolve(subject, request)
     subject = target.subject
-    last, group = _last_layer(subject)
-    value, direction, end = _gradient(target, Site(last), request.product)
+    site, group = _last_layer(subject)
+    value, direction, end = _gradient(target, site, request.product)
     stream = _Stream(direction, (direction * end).sum(-1), group)
     subject.visit("residual", stream.block)
     stream.add_own(stream.end, None)
     return [_result(target, stream, value, text) for text in range(len(subject))]
 
 
-def _last_layer(subject: Subject) -> tuple[str, str]:
-    """Path of the last layer that the head reads, and the kind of attention in it.
+def _last_layer(subject: Subject) -> tuple[Site, str]:
+    """What the last layer gives that the head reads, and the kind of attention in it.
 
     Raises
     ------
@@ -108,12 +108,8 @@ def _last_layer(subject: Subject) -> tuple[str, str]:
                 f"{known.path} is of the {known.family} family: {after}, so nothing is known to write to the logit. "
                 "Use method='decompx', which follows contributions wherever they go."
             )
-    group, known = read[-1]
-    found = numbered_layer(known.path)
-    if found is None:
-        raise UnsupportedArchitecture(f"{known.path} lies in no numbered layer. Use method='decompx'.")
-    layer = subject.inspector.module(found)
-    return next(path for path, module in subject.model.named_modules() if module is layer), group
+    group, _ = read[-1]
+    return last_layer(subject.model, subject.inspector.known(subject.examples[0]).layout, group), group
 
 
 def _gradient(target: BatchTarget, site: Site, product: Product) -> tuple[Tensor, Tensor, Tensor]:

@@ -125,17 +125,26 @@ def chain(subject: Subject, maps: Maps, options: Mapping[str, Any]) -> str | Non
     UnsupportedArchitecture
         If there is no one chain of layers, or something else than measured attention lies between them.
     """
-    found, group = list(maps.groups), options["group"]
+    found = list(maps.groups)
+    group: str | None = options["group"]
     if group is not None and (group not in found or group == "cross"):
         fit = [name for name in found if name != "cross"]
         raise InvalidInput(f"group is {group!r}; expected one of {', '.join(map(repr, fit))}, or None for the whole.")
     if options["layers"] != "each":
         _require_unbroken(subject, maps)
     square = {name for name, x in maps.groups.items() if x.shape[1] == x.shape[2]}
-    if group is not None or (len(found) == 1 and square):
-        return group or found[0]
+    if group in square or (group is not None and options["layers"] == "each"):
+        return group
+    if len(found) == 1 and square:
+        return found[0]
     if set(found) == PAIR and PAIR - {"cross"} <= square:
         return None
+    if group is not None or len(found) == 1:
+        targets, sources = maps.groups[group or found[0]].shape[1:]
+        raise UnsupportedArchitecture(
+            f"The layers of {group or found[0]!r} have {targets} targets and {sources} sources, so their maps can't be "
+            "multiplied. Ask for layers='each' with group=, or take decompx."
+        )
     raise UnsupportedArchitecture(
         f"The attention blocks of {type(subject.model).__name__} are several groups over different positions "
         f"({', '.join(found)}); there is no one rollout of them. Name one with group=."

@@ -16,7 +16,7 @@ from normlens.attribution.maps import Maps, laid_out, require_layers
 from normlens.attribution.registry import Method, Request
 from normlens.attribution.rolling import with_own, with_residual
 from normlens.attribution.subject import Subject
-from normlens.errors import InvalidInput
+from normlens.errors import InvalidInput, UnsupportedArchitecture
 
 
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
@@ -24,18 +24,30 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     residual = residual_share(request.options)
     rule = f"{1 - residual:g} W + {residual:g} I, mean over heads"
     return [
-        laid_out(subject, k, weight_maps(tree, residual), request.options, {"rule": rule})
+        laid_out(subject, k, weight_maps(tree, residual, request.options["group"]), request.options, {"rule": rule})
         for k, tree in enumerate(subject.trees)
     ]
 
 
-def weight_maps(tree: Mapping[str, xr.Dataset], residual: float) -> Maps:
-    """(1 − r) W̄ + r I of every layer of one text; in cross-attention r goes to the target's own vector."""
+def weight_maps(tree: Mapping[str, xr.Dataset], residual: float, group: str | None) -> Maps:
+    """(1 − r) W̄ + r I of every layer of one text; in cross-attention r goes to the target's own vector.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        If targets are other positions than sources in the group that was asked for (None: any).
+    """
     groups, own = {}, None
     for name, data in tree.items():
         mean = np.nanmean(data["weight"].values.astype(np.float64), axis=1)  # layers may have fewer heads
         if name == "cross":
             groups[name], own = with_own((1 - residual) * mean, np.full(mean.shape[:2], residual))
+        elif mean.shape[1] != mean.shape[2]:
+            if group in (None, name):
+                raise UnsupportedArchitecture(
+                    f"{data['layer_path'].values[0]} has {mean.shape[1]} targets and {mean.shape[2]} sources: no source "
+                    "is the target itself, so the residual stream has no place in its map. Take decompx."
+                )
         else:
             groups[name] = with_residual(mean, residual)
     return Maps(groups, {name: list(data["layer_path"].values) for name, data in tree.items()}, own)

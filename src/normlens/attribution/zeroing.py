@@ -21,10 +21,11 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from normlens.as_set import require_eager_attention
 from normlens.capture import asks_for_eager, attention_implementation, eager_function, has_interface
 from normlens.errors import UnsupportedArchitecture
+from normlens.following.passage import FAILURES
 from normlens.frozen.call import map_tensors
-from normlens.frozen.pushforward import repeated
 from normlens.frozen.settings import plain_settings
 from normlens.frozen.sites import first_tensor
+from normlens.memory import is_out_of_memory
 from normlens.tolerance import tolerance
 
 IMPLEMENTATION = "normlens_value_zeroing"
@@ -118,13 +119,21 @@ class LayerRun:
         """
         batch, copies = len(self.output), len(sources)
 
-        def copy(x: Tensor) -> Tensor:
-            return x if x.ndim < 2 else repeated(x, batch, copies).clone()
+        def copy(x: Tensor) -> Tensor:  # positions, say, have no rows
+            return x.repeat_interleave(copies, 0) if x.ndim > 1 and len(x) == batch else x.clone()
 
         zeroing = _Zeroing(module, sources.repeat(batch))
         token = _ZEROING.set(zeroing)
         try:
             output = first_tensor(self.layer(*map_tensors(self.args, copy), **map_tensors(dict(self.kwargs), copy)))
+        except FAILURES as error:
+            if is_out_of_memory(error):
+                raise
+            raise UnsupportedArchitecture(
+                f"{type(self.layer).__name__} can't be run again by itself on {copies} copies of its input "
+                f"({type(error).__name__}: {error}), so values can't be set to zero one source at a time. Take alti or "
+                "decompx."
+            ) from error
         finally:
             _ZEROING.reset(token)
         if zeroing.calls != 1 or output is None or len(output) != batch * copies:

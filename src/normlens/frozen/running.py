@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -247,22 +248,26 @@ def _require_readable(model: PreTrainedModel, inputs: Mapping[str, Any]) -> None
 def _sources(run: FrozenRun, sources: str | Site | tuple[()] | None) -> Iterator[None]:
     """Let sources in where they enter: at their modules, but not where something live goes in already."""
 
-    def enter(x: Tensor, channel: int) -> Tensor:
-        label = _label(run)
-        return run.admit(label, x, channel)
+    def enter(x: Tensor, channel: int = -1) -> Tensor:
+        return run.admit(_label(run), x, channel)
 
+    change: Callable[[Tensor, int], Tensor | None] = enter
     if sources is None:
         places: list[tuple[nn.Module, Side]] = [(module, "output") for module in source_modules(run.model)]
     elif sources == ():
         places = []
     else:
-        site = sites(sources)
+        site, calls = sites(sources), itertools.count()
         places = [(submodule(run.model, site.path), site.side)]
+
+        def change(x: Tensor, channel: int) -> Tensor | None:
+            return enter(x, channel) if next(calls) >= site.occurrence else None
+
     with ExitStack() as stack:
         for module, side in places:
-            stack.enter_context(hooked(module, side, enter, skip=run.is_live))
+            stack.enter_context(hooked(module, side, change, skip=run.is_live))
         if sources is None:
-            stack.enter_context(embeddings_given(run.model, lambda x: enter(x, -1)))
+            stack.enter_context(embeddings_given(run.model, enter))
         yield
 
 

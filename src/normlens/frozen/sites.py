@@ -27,6 +27,8 @@ class Site:
         Path of the module, as in ``model.get_submodule``; empty for the model itself.
     side
         Its first floating tensor argument ("input"), or the first floating tensor that it returns ("output").
+    occurrence
+        At which of its calls sources enter, counted from 0, where the module runs several times.
 
     Raises
     ------
@@ -36,6 +38,7 @@ class Site:
 
     path: str
     side: Side = "output"
+    occurrence: int = 0
 
     def __post_init__(self) -> None:
         if self.side not in get_args(Side):
