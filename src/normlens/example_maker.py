@@ -77,6 +77,10 @@ class ExampleMaker:
         if kind == "encoding":
             return list(rows_of(given, self._accepted | (_IDS if as_target else frozenset())))
         if kind == "rows":
+            if not len(given):
+                raise InvalidInput(
+                    f"{type(given).__name__} of shape {tuple(given.shape)} has no rows; expected one at least."
+                )
             return list(given)
         return None if kind == "several" else [given]
 

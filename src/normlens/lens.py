@@ -125,7 +125,7 @@ class Lens:
         rows = self._maker.opened(inputs)
         if rows is None or len(rows) > 1:
             return self.stream(inputs if rows is None else rows, target, **options)
-        return next(self.stream(rows, None if target is None else [target], progress=False, **options))
+        return next(self.stream(rows, None if target is None else [target], **{**options, "progress": False}))
 
     def stream(
         self,

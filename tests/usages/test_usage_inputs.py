@@ -114,6 +114,7 @@ def test_a_mask_with_holes_and_another_text_beside_it(tokens: Ids) -> None:
         lens = normlens.load((tiny.build(model_type), None))
         whole, holes = {"input_ids": tokens(7)}, {"input_ids": tokens(5), "attention_mask": [1, 0, 1, 1, 1]}
         for side in ("left", "right"):
+            list(lens.analyze([tokens(7), tokens(5)], padding=side, progress=False))  # padding was tried, and holds
             found = list(lens.analyze([whole, holes, whole], padding=side, progress=False))
             assert all(map(same, found, map(lens.analyze, (whole, holes, whole))))
 
@@ -381,3 +382,10 @@ def test_tokenizer_output_is_continued(tokens: Ids) -> None:
     assert same(lens.analyze({"input_ids": [tokens(4)]}, generate=3), lens.analyze(tokens(4), generate=3))
     with pytest.raises(InvalidInput, match="generate= continues one text"):
         lens.analyze({"input_ids": tokens(4), "attention_mask": [1, 0, 1, 1]}, generate=3)
+
+
+def test_one_input_may_come_with_the_options_of_several(reader: normlens.Lens) -> None:
+    assert same(reader.analyze(TEXTS[0], progress=True, batch_size=2, padding="left"), reader.analyze(TEXTS[0]))
+    assert list(reader.analyze([], progress=False)) == []
+    with pytest.raises(InvalidInput, match="has no rows"):
+        reader.analyze(torch.empty(0, 3, dtype=torch.long), progress=False)
