@@ -31,6 +31,7 @@ from normlens.lengths import check_length
 from normlens.loading import LoadedModel
 from normlens.media_labels import media_labels
 from normlens.positions import UNLIMITED
+from normlens.pretokenized import encode_words, is_list_of_strings
 from normlens.teacher_forcing import shifted
 
 
@@ -95,8 +96,8 @@ class ExampleMaker:
         Parameters
         ----------
         one
-            A text, token ids, chat messages, two texts as ``{"text": …, "text_pair": …}``, an image, or one row of what a
-            tokenizer or processor returned.
+            A text, its words as ``{"words": […]}`` or a list, token ids, chat messages, two texts as ``{"text": …,
+            "text_pair": …}``, an image, or one row of what a tokenizer or processor returned.
         target
             What the decoder of an encoder–decoder reads: a text, ids, or tokenizer output.
         asked
@@ -117,6 +118,8 @@ class ExampleMaker:
             example = Example(tensors, None, None, "an image", label, "image")
         else:
             example = self._text(one, kind, asked.generation_prompt)
+        if asked.generate is not None and (kind == "words" or is_list_of_strings(one)):
+            raise InvalidInput("generate= continues a text, and its words were given. Give the text itself.")
         if asked.generate is not None:
             example = self._continued(example, asked.generate)
         if example.source is not None:
@@ -147,6 +150,9 @@ class ExampleMaker:
             return self._tokens(one, as_target) if kind == "rows" else self._ids(_integers(self._read_ids(one)))
         if isinstance(one, str):
             return self._within_vocabulary(encode_text(self._tokenizer(), one, as_target=as_target))
+        if kind == "words" or is_list_of_strings(one):
+            words = one["words"] if kind == "words" else one
+            return self._within_vocabulary(encode_words(self._tokenizer(), words, as_target=as_target))
         if kind == "ids" or (isinstance(one, (list, tuple)) and not one):
             ids = _integers(one)
             return self._ids(ids[without_padding(ids, self.loaded)])

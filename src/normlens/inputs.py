@@ -13,11 +13,13 @@ from transformers import BatchEncoding, BatchFeature
 
 from normlens.encoding import is_pair
 from normlens.errors import InvalidInput
+from normlens.pretokenized import is_words
 
 Input = str | Sequence[int] | Sequence[Mapping[str, Any]] | Mapping[str, Any] | Any
-"""A text, token ids, chat messages, two texts that are read together, what a tokenizer or processor returned, an image."""
+"""A text, its words, token ids, chat messages, two texts that are read together, what a tokenizer or processor returned, an
+image."""
 
-Kind = Literal["text", "pair", "chat", "ids", "encoding", "medium", "rows", "several"]
+Kind = Literal["text", "words", "pair", "chat", "ids", "encoding", "medium", "rows", "several"]
 """What an input is. A "medium" is what a processor takes (an image); "rows" is an array with one input per row,
 "several" any other iterable of inputs."""
 
@@ -25,8 +27,8 @@ LEADING = ("input_ids", "inputs_embeds", "input_features", "input_values", "pixe
 """What a model reads first of all, by transformers' names; the first of these that is there counts the rows."""
 
 EXPECTED = (
-    "a text, token ids, chat messages, two texts ({'text': …, 'text_pair': …}), what a tokenizer or processor returned, an "
-    "image, or an iterable of these"
+    "a text, its words ({'words': […]}), token ids, chat messages, two texts ({'text': …, 'text_pair': …}), what a "
+    "tokenizer or processor returned, an image, or an iterable of these"
 )
 
 
@@ -49,6 +51,8 @@ def input_kind(given: Any, reads_ids: bool = True) -> Kind:
         return "text"
     if is_pair(given):
         return "pair"
+    if is_words(given):
+        return "words"
     if is_encoding(given):
         return "encoding"
     if isinstance(given, (Mapping, int, float, np.number)) or hasattr(given, "columns"):
@@ -86,7 +90,7 @@ def _kind_of_array(given: Tensor | np.ndarray, reads_ids: bool) -> Kind:
 
 def _kind_of_list(first: Any, reads_ids: bool) -> Kind:
     if isinstance(first, Mapping):
-        return "several" if is_pair(first) or is_encoding(first) else "chat"
+        return "several" if is_pair(first) or is_words(first) or is_encoding(first) else "chat"
     number = isinstance(first, (int, float, np.number)) or (isinstance(first, Tensor) and not first.ndim)
     if number:
         return "ids" if reads_ids else "medium"

@@ -92,10 +92,11 @@ class Lens:
         Parameters
         ----------
         inputs
-            One text, token ids, chat messages, two texts read together (``{"text": …, "text_pair": …}``), an image, or
-            what a tokenizer or processor returned (a mapping of tensors or lists): gives one :class:`Analysis`. An
-            iterable of these gives an iterator, in order; so does tokenizer output or a tensor of ids with several rows.
-            Tokens that an ``attention_mask`` leaves out at the ends are padding, and absent. See :meth:`stream`.
+            One text, its words (``{"words": […]}``; among several inputs, a list of strings), token ids, chat messages, two
+            texts read together (``{"text": …, "text_pair": …}``), an image, or what a tokenizer or processor returned (a
+            mapping of tensors or lists): gives one :class:`Analysis`. An iterable of these gives an iterator, in order; so
+            does tokenizer output or a tensor of ids with several rows. Tokens that an ``attention_mask`` leaves out at the
+            ends are padding, and absent. See :meth:`stream`.
         target
             For encoder–decoder models: the target text (ids, tokenizer output), read teacher-forced; an iterable beside an
             iterable. Tokenizer output with ``labels`` or ``decoder_input_ids`` brings its own.
