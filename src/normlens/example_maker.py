@@ -27,7 +27,7 @@ from normlens.errors import InvalidInput
 from normlens.examples import Example, of_tokens
 from normlens.images import mark_image_tokens, patch_labels, read_image
 from normlens.inputs import Kind, input_kind
-from normlens.lengths import check_length
+from normlens.lengths import check_length, cut, fitting
 from normlens.loading import LoadedModel
 from normlens.media_labels import media_labels
 from normlens.positions import UNLIMITED
@@ -47,11 +47,14 @@ class Asked:
         Whether chat messages end where the model is about to answer.
     target_option
         What the caller names the target, for messages.
+    truncate
+        Whether a text that is longer than the model takes is cut at its end.
     """
 
     generate: int | None = None
     generation_prompt: bool = False
     target_option: str = "target"
+    truncate: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,13 +121,27 @@ class ExampleMaker:
             example = Example(tensors, None, None, "an image", label, "image")
         else:
             example = self._text(one, kind, asked.generation_prompt)
+            if asked.truncate and kind != "chat":
+                example = self._cut(example, asked.generate or 0, len(one["text"]) + 1 if kind == "pair" else 0)
         if asked.generate is not None and (kind == "words" or is_list_of_strings(one)):
             raise InvalidInput("generate= continues a text, and its words were given. Give the text itself.")
         if asked.generate is not None:
             example = self._continued(example, asked.generate)
         if example.source is not None:
             check_length(example.source, self.loaded, "input")
-        return self._with_decoder(example, row, target, asked.target_option)
+        return self._with_decoder(example, row, target, asked)
+
+    def _cut(self, example: Example, beside: int, second: int) -> Example:
+        """The example without the tokens that there is no room for; one of a second text, which begins here, is kept."""
+        assert example.source is not None
+        kept = fitting(example.source, self.loaded, "input", beside)
+        if kept is None:
+            return example
+        source = cut(example.source, kept)
+        if second and not bool((source.offsets[~source.special, 1] > second).any()):
+            raise InvalidInput(f"The first text alone fills the {len(source)} tokens that there is room for; cut it.")
+        further = {name: x[torch.as_tensor(kept)] for name, x in example.tensors.items() if name == "token_type_ids"}
+        return replace(of_tokens(source, further), truncated=len(example.source) - len(source))
 
     def _continued(self, prompt: Example, count: int) -> Example:
         if prompt.source is None or set(prompt.tensors) != set(of_tokens(prompt.source).tensors) or prompt.runs_alone:
@@ -132,7 +149,8 @@ class ExampleMaker:
                 f"generate= continues one text; {', '.join([*prompt.tensors, *prompt.whole])} were given, or a mask that "
                 "leaves out tokens inside. Give a text, chat messages or token ids; join two texts that are read together."
             )
-        return of_tokens(self._ids(continued(prompt.source, count, self.loaded)))
+        whole = of_tokens(self._ids(continued(prompt.source, count, self.loaded)))
+        return replace(whole, truncated=prompt.truncated)
 
     def _text(self, one: Any, kind: Kind, generation_prompt: bool) -> Example:
         if kind == "chat":
@@ -193,8 +211,9 @@ class ExampleMaker:
             )
         return ids if "attention_mask" in row.tensors else ids[without_padding(_integers(ids), self.loaded)]
 
-    def _with_decoder(self, example: Example, row: Encoded | None, target: Any, option: str) -> Example:
+    def _with_decoder(self, example: Example, row: Encoded | None, target: Any, asked: Asked) -> Example:
         """The example with what the decoder reads, if the model has one."""
+        option, left_out = asked.target_option, example.truncated
         given = None if row is None else row.tensors.get("decoder_input_ids")
         labels = None if row is None or not self.has_decoder else labels_of(row)
         if target is not None and not self.has_decoder:
@@ -218,11 +237,14 @@ class ExampleMaker:
             values = _integers(labels)
             tokens = shifted(self._ids(values[without_padding(values, self.loaded)]), self.loaded.model)
         else:
-            tokens = shifted(self._tokens(target, as_target=True), self.loaded.model)
+            read_as = self._tokens(target, as_target=True)
+            kept = fitting(read_as, self.loaded, "target") if asked.truncate else None
+            left_out += 0 if kept is None else len(read_as) - len(kept)
+            tokens = shifted(read_as if kept is None else cut(read_as, kept), self.loaded.model)
         check_length(tokens, self.loaded, "target")
         ids = torch.as_tensor(tokens.ids)
         read: dict[str, Tensor] = {"decoder_input_ids": ids, "decoder_attention_mask": torch.ones_like(ids)}
-        return replace(example, tensors={**example.tensors, **read, **tensors}, target=tokens)
+        return replace(example, tensors={**example.tensors, **read, **tensors}, target=tokens, truncated=left_out)
 
     def _tokenizer(self) -> PreTrainedTokenizerBase:
         if self.loaded.tokenizer is None:

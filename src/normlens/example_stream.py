@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 from normlens.encodings import carries_target
 from normlens.errors import InvalidInput
@@ -13,7 +14,28 @@ from normlens.examples import Example
 from normlens.memory import memory_explained
 
 
-def examples(maker: ExampleMaker, inputs: Iterable[Any], targets: Any, asked: Asked) -> Iterator[Example]:
+class Skipped(NamedTuple):
+    """An input that can't be read.
+
+    Attributes
+    ----------
+    number
+        Which of the inputs it is, from 0.
+    reason
+        Why it can't.
+    """
+
+    number: int
+    reason: str
+
+
+Skip = Callable[[Skipped], object]
+"""Takes an input that is left out, such as the ``append`` of a list."""
+
+
+def examples(
+    maker: ExampleMaker, inputs: Iterable[Any], targets: Any, asked: Asked, skip: Skip | None = None
+) -> Iterator[Example]:
     """Inputs made ready, in order; those that hold several (a padded batch among batches) are opened.
 
     Parameters
@@ -24,6 +46,8 @@ def examples(maker: ExampleMaker, inputs: Iterable[Any], targets: Any, asked: As
         As many targets as inputs; None for no targets.
     asked
         How they are to be read.
+    skip
+        Takes those that can't be read; None: the first of them is raised.
 
     Raises
     ------
@@ -41,10 +65,42 @@ def examples(maker: ExampleMaker, inputs: Iterable[Any], targets: Any, asked: As
             with memory_explained():
                 example = maker.make(one, None if targets is None else target, asked)
         except InvalidInput as reason:
+            if skip is not None:
+                skip(Skipped(number, str(reason)))
+                continue
             if not several:
                 raise
             raise InvalidInput(f"Input {number}, counted from 0: {reason}") from reason
         yield example
+
+
+@dataclass
+class Skips:
+    """Hands on what is left out, and knows its numbers.
+
+    Attributes
+    ----------
+    skip
+        Takes them.
+    """
+
+    skip: Skip
+    numbers: set[int] = field(default_factory=set)
+
+    def __call__(self, skipped: Skipped) -> None:
+        """Hand on one."""
+        self.numbers.add(skipped.number)
+        self.skip(skipped)
+
+    def __contains__(self, number: object) -> bool:
+        """Whether the input of this number is left out."""
+        return number in self.numbers
+
+
+def refuse_skip(skip: object) -> None:
+    """Refuse to leave out the only input that there is."""
+    if skip is not None:
+        raise InvalidInput("skip= leaves inputs out, and there is one only. Give several, or leave it out.")
 
 
 def require_target_text(maker: ExampleMaker, inputs: Any, target_text: Any) -> None:

@@ -33,6 +33,8 @@ class Example:
         Labels any number of positions that are no tokens: patches of an image, frames of a sound.
     medium
         What these positions stand for; "text" if there are none.
+    truncated
+        How many tokens of the text, and of its target, were left out.
     whole
         Model inputs that have no batch axis (patches of all images, end to end); with them it runs alone.
     """
@@ -44,6 +46,7 @@ class Example:
     label: Callable[[int], Tokens] = number_positions
     medium: Medium = "text"
     whole: dict[str, Tensor] = field(default_factory=dict)
+    truncated: int = 0
 
     @property
     def runs_alone(self) -> bool:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
+import numpy as np
+from jaxtyping import Int
+
 from normlens.encoding import Tokens
 from normlens.errors import InvalidInput
 from normlens.loading import LoadedModel
@@ -28,6 +33,45 @@ def check_length(tokens: Tokens, loaded: LoadedModel, side: str) -> None:
         raise InvalidInput(
             f"The {side} has {len(tokens)} tokens; this model takes at most {limit}. Cut the text, or split it into parts."
         )
+
+
+def fitting(tokens: Tokens, loaded: LoadedModel, side: str, beside: int = 0) -> Int[np.ndarray, " kept"] | None:
+    """Which tokens are kept of a sequence that the model has no positions for: the first, and the marks at its end.
+
+    Parameters
+    ----------
+    tokens, loaded, side
+        As in :func:`check_length`.
+    beside
+        How many tokens are still to be added.
+
+    Returns
+    -------
+    array or None, ``(kept,)``
+        Their places; None where nothing has to be cut.
+
+    Raises
+    ------
+    InvalidInput
+        If not one token that is no mark would be left.
+    """
+    limit = _limit(loaded, decoder=side == "target") - beside
+    if len(tokens) <= limit:
+        return None
+    inside = np.flatnonzero(~tokens.special)
+    marks = len(tokens) - 1 - int(inside[-1])
+    if limit - marks <= inside[0]:
+        raise InvalidInput(
+            f"The {side} has {len(tokens)} tokens, and there is room for {max(limit, 0)}, which its marks alone fill; it "
+            "can't be truncated."
+        )
+    return np.concatenate([np.arange(limit - marks), np.arange(len(tokens) - marks, len(tokens))])
+
+
+def cut(tokens: Tokens, kept: Int[np.ndarray, " kept"]) -> Tokens:
+    """The tokens at these places of the same text."""
+    columns = [field.name for field in fields(tokens) if field.name != "text"]
+    return replace(tokens, **{name: getattr(tokens, name)[kept] for name in columns})
 
 
 def check_room(prompt: Tokens, loaded: LoadedModel, generate: int) -> None:

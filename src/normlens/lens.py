@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal, overload
 
-import torch
-import transformers
 import xarray as xr
 from rich.console import Console
 from rich.progress import Progress
@@ -19,18 +18,17 @@ from normlens.attribution.resolving import default_target
 from normlens.batching import batched, check_sizes, length
 from normlens.errors import InvalidInput
 from normlens.example_maker import Asked, ExampleMaker
+from normlens.example_stream import Skip, Skips, refuse_skip, require_target_text
 from normlens.example_stream import examples as made_ready
-from normlens.example_stream import require_target_text
-from normlens.examples import Example
 from normlens.following.pushing import rule_for
 from normlens.frozen.call import Product
 from normlens.inputs import Input
 from normlens.inspection import Inspector
 from normlens.loading import LoadedModel, load_model
+from normlens.provenance import provenance
 from normlens.recording import Reduction
 from normlens.reducing import named_reduction
 from normlens.running import Runner
-from normlens.version import __version__
 
 
 def load(source: Any, **options: Any) -> Lens:
@@ -77,6 +75,7 @@ class Lens:
         self.name, self.revision = loaded.name, loaded.revision
         self._maker, self._inspector = ExampleMaker(loaded), Inspector(loaded.model)
         self._runner = Runner(self._inspector)
+        self._attributes = partial(provenance, loaded=loaded)
         self._attributor = Attributor(self.model, self.tokenizer, self._runner)
 
     def __repr__(self) -> str:
@@ -104,10 +103,9 @@ class Lens:
             what ``model.generate`` returns, leave the start token out.
         **options
             ``generate``: let a decoder continue the prompt by this many tokens (greedily) and analyse both;
-            ``generation_prompt``: of chat messages;
-            ``through`` and ``product``: follow contributions through the feed-forward as well; ``reduce`` and
-            ``chunk_size``: for long inputs; ``batch_size``, ``padding``, ``progress``: for iterables.
-            All are described at :meth:`stream`.
+            ``generation_prompt``: of chat messages; ``through`` and ``product``: follow contributions through the
+            feed-forward as well; ``reduce``, ``chunk_size`` and ``truncate``: for long inputs; ``batch_size``,
+            ``padding``, ``progress`` and ``skip``: for iterables. All are described at :meth:`stream`.
 
         Returns
         -------
@@ -126,6 +124,7 @@ class Lens:
         rows = self._maker.opened(inputs)
         if rows is None or len(rows) > 1:
             return self.stream(inputs if rows is None else rows, target, **options)
+        refuse_skip(options.get("skip"))
         return next(self.stream(rows, None if target is None else [target], **{**options, "progress": False}))
 
     def stream(
@@ -142,6 +141,8 @@ class Lens:
         batch_size: int = 8,
         padding: str = "right",
         progress: bool = True,
+        truncate: bool = False,
+        skip: Skip | None = None,
     ) -> Iterator[Analysis]:
         """Analyse many inputs; memory doesn't grow with their number.
 
@@ -177,23 +178,27 @@ class Lens:
             "right" or "left": on which side a batch is padded. The numbers don't depend on it.
         progress
             Show a progress bar on standard error.
+        truncate
+            Cut texts that are longer than the model takes at their end (``attrs["truncated"]`` says by how many tokens).
+        skip
+            Takes ``(number, reason)`` of inputs that can't be read, such as a list's ``append``. None: the first is raised.
 
         Yields
         ------
         Analysis
-            One per input, in order.
+            One per input, in order; without those that are left out.
         """
         check_sizes(chunk_size, batch_size, padding)
         inputs = self._maker.opened(inputs) or inputs
         reduction, rule = named_reduction(reduce), rule_for(through, product)
         answers = generate is not None if generation_prompt is None else generation_prompt
-        examples = made_ready(self._maker, inputs, targets, Asked(generate, answers))
+        examples = made_ready(self._maker, inputs, targets, Asked(generate, answers, truncate=truncate), skip)
         with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
             task = bar.add_task("analysing", total=len(inputs) if isinstance(inputs, Sequence) else None)
             for window in batched(examples, 8 * batch_size):
                 order = sorted(range(len(window)), key=lambda k: length(window[k]))
                 done: dict[int, Analysis] = {}
-                for part in self._batches(order, window, batch_size):
+                for part in self._runner.batches(order, window, batch_size):
                     batch = [window[k] for k in part]
                     trees = self._runner.run(batch, reduction, chunk_size, padding, rule)
                     for k, example, tree in zip(part, batch, trees, strict=True):
@@ -223,6 +228,8 @@ class Lens:
         target_text: Any = None,
         generation_prompt: bool = True,
         batch_size: int = 8,
+        truncate: bool = False,
+        skip: Skip | None = None,
         **options: Any,
     ) -> Any:
         """Which sources made the model say this.
@@ -249,6 +256,8 @@ class Lens:
             last message open if that is the assistant's. False: as the conversation stands.
         batch_size
             How many texts run together at most.
+        truncate, skip
+            As in :meth:`stream`.
         **options
             ``chunk_size``: how many sources are held in memory at a time; ``product``: how the derivative of a product
             is split ("half", "first", "second", "integrated"); and the method's own, which its page describes.
@@ -275,32 +284,13 @@ class Lens:
         asked = question(how, scope, target, position, options)
         check_sizes(None, batch_size, "right")
         require_target_text(self._maker, inputs, target_text)
-        rows, read = self._maker.opened(inputs), Asked(None, generation_prompt, "target_text")
+        rows, read = self._maker.opened(inputs), Asked(None, generation_prompt, "target_text", truncate)
         if rows is None or len(rows) > 1:
-            examples = made_ready(self._maker, inputs if rows is None else rows, target_text, read)
-            return self._attributor.attribute(examples, asked, batch_size, self._attributes)
+            taken = None if skip is None else Skips(skip)
+            examples = made_ready(self._maker, inputs if rows is None else rows, target_text, read, taken)
+            return self._attributor.attribute(examples, asked, batch_size, self._attributes, taken or ())
+        refuse_skip(skip)
         if isinstance(target, list) or isinstance(position, list):
             raise InvalidInput("One text was given with a list of targets or positions; expected one, without a list.")
         examples = made_ready(self._maker, rows, None if target_text is None else [target_text], read)
         return next(self._attributor.attribute(examples, asked, 1, self._attributes))
-
-    def _batches(self, order: list[int], window: list[Example], size: int) -> Iterator[list[int]]:
-        """Index lists of examples that may run together."""
-        for part in batched(order, size):
-            if window[part[0]].source is not None and self._inspector.known(window[part[0]]).batchable:
-                yield part
-            else:
-                yield from ([k] for k in part)
-
-    def _attributes(self, example: Example) -> dict[str, Any]:
-        return {
-            "text": example.text,
-            "target_text": "" if example.target is None else example.target.text,
-            "model": self.name,
-            "revision": self.revision or "",
-            "model_type": self.model.config.model_type,
-            "dtype": str(self.model.dtype).removeprefix("torch."),
-            "normlens": __version__,
-            "torch": str(torch.__version__),
-            "transformers": transformers.__version__,
-        }

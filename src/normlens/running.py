@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import xarray as xr
 
 from normlens.anatomy import Block, BlockAnatomy, has_sinks
-from normlens.batching import is_ragged, length
+from normlens.batching import batched, is_ragged, length
 from normlens.errors import AnotherWay, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example
 from normlens.following.pushing import pushing
@@ -41,6 +41,14 @@ class Runner:
     def __init__(self, inspector: Inspector) -> None:
         self.inspector = inspector
         self.model = inspector.model
+
+    def batches(self, order: Sequence[int], window: Sequence[Example], size: int) -> Iterator[Sequence[int]]:
+        """Numbers of examples of a window, in this order, that may run together."""
+        for part in batched(order, size):
+            if window[part[0]].source is not None and self.inspector.known(window[part[0]]).batchable:
+                yield part
+            else:
+                yield from ([k] for k in part)
 
     @memory_explained()
     @full_precision()

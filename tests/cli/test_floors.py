@@ -19,7 +19,7 @@ COMMAND_FILES = [
     "aer", "align", "align_options", "aligning", "analyze", "answers", "attribute", "attributing", "cluster", "clustering",
     "compare",
     "corpus", "demo", "files", "highlighted", "models", "opening", "options", "outputs", "points", "report",
-    "requirements", "sparing",
+    "requirements", "skips", "sparing",
     "summary", "tables", "terminal", "texts", "topk",
 ]  # fmt: skip
 

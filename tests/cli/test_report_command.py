@@ -80,7 +80,7 @@ def test_an_encoder_decoder_reads_pairs(marian: Path, run: Run, tmp_path: Path, 
     [
         ("", [], "holds no text"),
         ("the cat\n\n" + "the " * 80, [], "corpus.txt, line 3: The input has"),
-        (CORPUS, ["--group", "cross"], "it has encoder"),
+        (CORPUS, ["--group", "cross"], "expected encoder or decoder"),
         (CORPUS, ["--frequency", "corpus.txt"], "frequency table corpus.txt"),
         (CORPUS, ["--limit", "0"], "--limit"),
         (CORPUS, ["--batch-size", "0"], "--batch-size"),

@@ -19,14 +19,15 @@ ALWAYS = {
     "attribute": "model text file method option text_pair target_text output as_json task device dtype revision "
     "trust_remote_code",
     "compare": "model text file methods text_pair target_text output as_json task device dtype revision trust_remote_code",
-    "report": "model file output overwrite limit frequency batch_size group as_json device dtype revision trust_remote_code",
+    "report": "model file output overwrite limit truncate skip_bad frequency batch_size group as_json device dtype revision "
+    "trust_remote_code",
     "align": "source target model reverse_model measure setting layer head symmetrise threshold balance output form base "
     "view tokenize lowercase source_language target_language source_prefix batch_size device dtype revision "
     "trust_remote_code",
     "aer": "gold hypothesis against gold_base hyp_base as_json",
     "cluster points": "file metric alpha gamma delta seed output figure as_json",
-    "cluster heads": "model file by alpha gamma delta seed limit group output figure as_json batch_size device dtype "
-    "revision trust_remote_code",
+    "cluster heads": "model file by alpha gamma delta seed limit truncate skip_bad group output figure as_json batch_size "
+    "device dtype revision trust_remote_code",
     "topk": "model file k by full_denominator tokens limit within as_json device dtype revision trust_remote_code",
     "models": "as_json architectures",
     "demo": "output overwrite sentences",

@@ -11,7 +11,9 @@ from normlens.attribution.registry import Method, Request, check_method, method_
 from normlens.lazily import attribute_of
 
 if TYPE_CHECKING:
+    from normlens.attribution.classes import class_names
     from normlens.attribution.early import check_targets, head_of_outline
+    from normlens.attribution.outputs import head_of
     from normlens.attribution.requests import question
     from normlens.attribution.targets import LogProbability, Predicted, VectorNorm
 
@@ -23,6 +25,8 @@ __all__ = [
     "VectorNorm",
     "check_method",
     "check_targets",
+    "class_names",
+    "head_of",
     "head_of_outline",
     "method_named",
     "methods",
@@ -31,6 +35,8 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("LogProbability", "Predicted", "VectorNorm"), "normlens.attribution.targets"),
     **dict.fromkeys(("check_targets", "head_of_outline"), "normlens.attribution.early"),
+    "class_names": "normlens.attribution.classes",
+    "head_of": "normlens.attribution.outputs",
     "question": "normlens.attribution.requests",
 }
 __getattr__ = attribute_of(__name__, _HOMES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,7 @@ class Attributor:
         question: Question,
         batch_size: int,
         attributes: Callable[[Example], dict[str, Any]],
+        left_out: Container[int] = (),
     ) -> Iterator[xr.DataArray]:
         """One array per text, in order.
 
@@ -73,6 +74,8 @@ class Attributor:
             How many run together at most.
         attributes
             What else is to be known of a text's result.
+        left_out
+            Numbers of the texts that are left out of the examples, known when the next example is.
 
         Raises
         ------
@@ -82,7 +85,7 @@ class Attributor:
             If the method can't explain this model.
         """
         require_plain_model(self.model)
-        texts = self._texts(examples, question)
+        texts = self._texts(examples, question, left_out)
         while window := list(itertools.islice(texts, _WINDOW * batch_size)):
             yield from self._of_window(window, question, batch_size, attributes)
 
@@ -125,10 +128,11 @@ class Attributor:
             for result, note in zip(results, notes, strict=True)
         ]
 
-    def _texts(self, examples: Iterable[Example], question: Question) -> Iterator[_Text]:
+    def _texts(self, examples: Iterable[Example], question: Question, left_out: Container[int]) -> Iterator[_Text]:
         per_text = isinstance(question.target, list) or isinstance(question.position, list)
         pair_up = itertools.zip_longest if per_text else zip
-        for example, asked in pair_up(examples, question.targets()):
+        targets = (asked for number, asked in enumerate(question.targets()) if number not in left_out)
+        for example, asked in pair_up(examples, targets):
             if example is None or asked is None:
                 raise InvalidInput(
                     "Texts and targets (or positions) are not equally many; a list holds one for each text. For one target "

@@ -304,7 +304,7 @@ def explain_all(lens: Lens, text: str, asked: Asked, methods: Sequence[Method] |
 
 def has_head(lens: Lens) -> bool:
     """Whether the model predicts something: a class, a token, an answer."""
-    from normlens.attribution.outputs import head_of
+    from normlens.attribution import head_of
 
     return head_of(lens.model) != "none"
 
@@ -314,7 +314,7 @@ def _atom(given: str, of_tokens: bool, config: PreTrainedConfig) -> str | int:
     if of_tokens:
         number = given.removeprefix("id:")
         return int(number) if number != given and number.isdecimal() else given
-    from normlens.attribution.classes import class_names
+    from normlens.attribution import class_names
 
     is_number = given.strip().isdecimal() and given.strip() not in class_names(config)
     return int(given) if is_number else given

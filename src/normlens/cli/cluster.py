@@ -14,7 +14,8 @@ from normlens.cli.files import Lines
 from normlens.cli.opening import open_lens, quiet
 from normlens.cli.points import counted_analyses, read_points
 from normlens.cli.requirements import CheckedCommand
-from normlens.cli.texts import check_corpus
+from normlens.cli.skips import Skips
+from normlens.cli.texts import Reading, check_corpus
 
 _SEARCH = "What is a good clustering"
 
@@ -113,6 +114,8 @@ def heads(
     delta: Delta = 0.05,
     seed: Seed = 0,
     limit: given.Limit = None,
+    truncate: given.Truncate = False,
+    skip_bad: given.SkipBad = False,
     group: Annotated[
         str | None, typer.Option(help="Kind of attention: encoder, decoder or cross. Default: the first.")
     ] = None,
@@ -140,18 +143,23 @@ def heads(
     outputs = Outputs(output, figure, as_json)
     outputs.check(model, file, overwrite=overwrite)
     search = Search(alpha, gamma, delta, seed)
-    next(iter(Lines(file)), None)
+    reading = Reading(limit, truncate, Skips() if skip_bad else None)
+    if not skip_bad:
+        next(iter(Lines(file)), None)
     lens = open_lens(
         model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
-        check=lambda outline: check_corpus(outline, file, group),
+        check=lambda outline: check_corpus(outline, file, group, reading),
     )  # fmt: skip
     from normlens.heads import cluster_habits, compare_heads
 
     with quiet():
-        compared = compare_heads(counted_analyses(lens, file, limit, batch_size), map=by.value, group=group)
-    title = f"{lens.name}: heads by {by.value}, {compared.texts} texts"
+        compared = compare_heads(counted_analyses(lens, file, reading, batch_size), map=by.value, group=group)
+    skips = reading.skips or Skips()
+    skips.tell()
+    left_out = f", {len(skips.reasons)} skipped" if skips.reasons else ""
+    title = f"{lens.name}: heads by {by.value}, {compared.texts} texts{left_out}"
     subject = Subject(
         title, "head", compared.names, compared.matrix, "precomputed", "mean √JSD",
-        lambda labels: cluster_habits(compared.habits, labels),
+        lambda labels: cluster_habits(compared.habits, labels), {"skipped": skips.as_data()},
     )  # fmt: skip
     give(search.run(subject), search, subject, outputs)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,8 @@ class Subject:
         What a distance is.
     kinds
         From labels to a few words on each cluster; None where nothing is known of the members.
+    further
+        What else the result says as plain data.
     """
 
     title: str
@@ -56,6 +58,7 @@ class Subject:
     metric: str
     unit: str
     kinds: Callable[[np.ndarray], Sequence[str]] | None = None
+    further: Mapping[str, Any] = field(default_factory=dict)
 
     def kinds_of(self, labels: np.ndarray) -> Sequence[str]:
         """A few words on each cluster; nothing where nothing is known."""
@@ -163,6 +166,7 @@ def as_data(found: SearchResult, search: Search, subject: Subject) -> dict[str, 
         "found": found.certificate.found,
         "none_exists": found.certificate.none_exists,
         **asdict(search),
+        **subject.further,
         f"{subject.noun}s": list(subject.names),
         "clustering": None if best is None else _described(best, search, subject.names),
         "nearest": None if found.nearest is None else _described(found.nearest, search, subject.names),

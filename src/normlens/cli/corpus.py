@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from normlens.cli.files import Lines
 from normlens.cli.opening import quiet
@@ -25,6 +26,7 @@ def measured(
     frequency: Path | None = None,
     group: str | None = None,
     batch_size: int = 8,
+    reading: Mapping[str, Any] = MappingProxyType({}),
 ) -> Measured:
     """Measure a corpus, showing how far it is.
 
@@ -34,6 +36,8 @@ def measured(
         As in :func:`normlens.report.measure`; an error about a text of :class:`Lines` names its line.
     frequency
         A table of token frequencies. Default: counted in the corpus.
+    reading
+        Further options of :func:`normlens.report.measure`.
 
     Raises
     ------
@@ -50,7 +54,9 @@ def measured(
                 progress.advance(progress.task_ids[0])
 
     with quiet():
-        return measure(lens, texts, targets, frequency=ranks, group=group, batch_size=batch_size, progress=shown)
+        return measure(
+            lens, texts, targets, frequency=ranks, group=group, batch_size=batch_size, progress=shown, **reading
+        )
 
 
 def written(found: Measured, folder: Path, title: str, corpus: str) -> dict[str, Estimates]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,8 @@ class Lines:
         How many texts to read at most.
     column
         For lines of several texts between tabs: which of them, 0 or 1. Default: the whole line.
+    skip
+        Takes number and reason of a line that can't be read. Default: such a line is refused.
 
     Attributes
     ----------
@@ -35,8 +37,15 @@ class Lines:
         Number of the line read last, from 1.
     """
 
-    def __init__(self, path: Path, limit: int | None = None, column: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        limit: int | None = None,
+        column: int | None = None,
+        skip: Callable[[int, str], None] | None = None,
+    ) -> None:
         self.path, self.limit, self.column, self.number = path, limit, column, 0
+        self._skip = skip
 
     def __iter__(self) -> Iterator[str]:
         """Read from the start.
@@ -59,12 +68,26 @@ class Lines:
         if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
             raise InvalidInput(f"{self.path} can be read only once; expected a file of texts. Save them in one first.")
         try:
-            with self.path.open(encoding="utf-8-sig") as file:
+            with self.path.open(encoding="utf-8-sig", errors="surrogateescape" if self._skip else "strict") as file:
                 for self.number, line in enumerate(file, start=1):
-                    if line.strip():
-                        yield self._column(line.strip("\r\n"))
+                    text = self._text(line.strip("\r\n")) if line.strip() else None
+                    if text is not None:
+                        yield text
         except (OSError, UnicodeDecodeError) as error:
             raise unreadable(self.path, error) from error
+
+    def _text(self, line: str) -> str | None:
+        """The text of a line; None for one that is left out."""
+        if self._skip is None:
+            return self._column(line)
+        try:
+            line.encode("utf-8")
+            return self._column(line)
+        except UnicodeEncodeError:
+            self._skip(self.number, "it is not text in UTF-8")
+        except InvalidInput:
+            self._skip(self.number, "it doesn't hold a text and its target, with a tab between them")
+        return None
 
     def _column(self, line: str) -> str:
         if self.column is None:

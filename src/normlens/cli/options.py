@@ -132,6 +132,15 @@ Corpus = Annotated[
     ),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Read at most this many texts.")]
+Truncate = Annotated[
+    bool, typer.Option("--truncate", help="Cut texts that are longer than the model takes. Default: they are refused.")
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad", help="Leave out lines that can't be read, and list them. Default: the first is refused."
+    ),
+]
 FrequencyTable = Annotated[
     Path | None,
     typer.Option(metavar="TABLE", help="Lines of rank, count, token id. Default: counted in the corpus."),

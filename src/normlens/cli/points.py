@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from normlens.cli.terminal import counting
-from normlens.cli.texts import texts_of
+from normlens.cli.texts import Reading
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -52,12 +52,13 @@ def read_points(path: Path) -> np.ndarray:
     return np.asarray(table)
 
 
-def counted_analyses(lens: Lens, file: Path, limit: int | None, batch_size: int) -> Iterator[Analysis]:
+def counted_analyses(lens: Lens, file: Path, reading: Reading, batch_size: int) -> Iterator[Analysis]:
     """The analyses of a file's texts, with a bar; an error about a text says in which line it stands."""
-    texts, targets = texts_of(lens, file, limit)
+    texts, targets = reading.texts_of(lens, file)
+    options = reading.options(texts)
     with counting("Analysing", None) as progress:
         try:
-            for analysis in lens.stream(texts, targets, batch_size=batch_size, progress=False):
+            for analysis in lens.stream(texts, targets, batch_size=batch_size, progress=False, **options):
                 yield analysis
                 progress.advance(progress.task_ids[0])
         except InvalidInput as error:

@@ -12,8 +12,9 @@ from normlens.cli import options as given
 from normlens.cli.files import Lines
 from normlens.cli.opening import open_lens
 from normlens.cli.outputs import check_folder
+from normlens.cli.skips import Skips
 from normlens.cli.terminal import results
-from normlens.cli.texts import check_corpus, texts_of
+from normlens.cli.texts import Reading, check_corpus
 
 _HEADLINES = 3
 
@@ -24,6 +25,8 @@ def report(
     output: given.Folder = Path("report"),
     overwrite: given.Overwrite = False,
     limit: given.Limit = None,
+    truncate: given.Truncate = False,
+    skip_bad: given.SkipBad = False,
     frequency: given.FrequencyTable = None,
     batch_size: given.BatchSize = 8,
     group: given.Group = None,
@@ -48,25 +51,38 @@ def report(
     - [cyan]normlens report Helsinki-NLP/opus-mt-de-en pairs.tsv --group cross --json[/cyan]
     """
     check_folder(output, reads=[model, file, frequency], overwrite=overwrite)
-    next(iter(Lines(file)), None)
+    reading = Reading(limit, truncate, Skips() if skip_bad else None)
+    if not skip_bad:
+        next(iter(Lines(file)), None)
     lens = open_lens(
         model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
-        check=lambda outline: check_corpus(outline, file, group),
+        check=lambda outline: check_corpus(outline, file, group, reading),
     )  # fmt: skip
     from normlens.cli.corpus import measured, written
     from normlens.report import findings
 
-    texts, targets = texts_of(lens, file, limit)
-    corpus = measured(lens, texts, targets, frequency=frequency, group=group, batch_size=batch_size)
+    texts, targets = reading.texts_of(lens, file)
+    corpus = measured(
+        lens, texts, targets, frequency=frequency, group=group, batch_size=batch_size, reading=reading.options(texts)
+    )
+    skips = reading.skips or Skips()
+    if skips.reasons:
+        corpus.attributes["skipped lines"] = str(skips)
+    if corpus.truncated:
+        corpus.attributes["truncated texts"] = corpus.truncated
+    skips.tell()
     numbers = written(corpus, output, f"What attention moves in {lens.name}", corpus=file.name)
-    _print(lens.name, len(corpus), {kind: findings(of_kind) for kind, of_kind in numbers.items()}, output, as_json)
+    _print(lens.name, len(corpus), {kind: findings(of_kind) for kind, of_kind in numbers.items()}, output, as_json,
+           {"skipped": skips.as_data(), "truncated": corpus.truncated})  # fmt: skip
 
 
-def _print(name: str, count: int, found: dict[str, list[str]], folder: Path, as_json: bool) -> None:
+def _print(
+    name: str, count: int, found: dict[str, list[str]], folder: Path, as_json: bool, further: dict[str, object]
+) -> None:
     """Say what was found and where the report is."""
     page = folder / "report.html"
     if as_json:
-        answer = {"folder": str(folder), "report": str(page), "texts": count, "findings": found}
+        answer = {"folder": str(folder), "report": str(page), "texts": count, "findings": found, **further}
         typer.echo(json.dumps(answer, ensure_ascii=False))
         return
     console = results()

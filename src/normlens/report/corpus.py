@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from normlens.errors import InvalidInput
 from normlens.statistics import CorpusStatistics, TokenFrequency
@@ -20,7 +20,7 @@ Progress = Callable[[Iterable["Analysis"], int], Iterable["Analysis"]]
 
 _EXAMPLES = 2
 _EXAMPLE_TOKENS = range(6, 33)
-_NOT_OF_THE_MODEL = ("text", "target_text")
+_NOT_OF_THE_MODEL = ("text", "target_text", "truncated")
 
 
 @dataclass
@@ -35,11 +35,14 @@ class Measured:
         A few analysed texts of each kind, short enough for a picture.
     attributes
         Model, revision, dtype, versions.
+    truncated
+        How many texts were cut to the length that the model takes.
     """
 
     statistics: dict[str, CorpusStatistics] = field(default_factory=dict)
     examples: dict[str, list[xr.Dataset]] = field(default_factory=dict)
     attributes: dict[str, object] = field(default_factory=dict)
+    truncated: int = 0
 
     def __len__(self) -> int:
         """Count the texts."""
@@ -72,6 +75,7 @@ class Measured:
             shown = self.examples.setdefault(name, [])
             if len(shown) < _EXAMPLES and {data.sizes["target"], data.sizes["source"]} <= set(_EXAMPLE_TOKENS):
                 shown.append(data)
+        self.truncated += "truncated" in analysis.attrs
         if not self.attributes:
             known = {name: value for name, value in analysis.attrs.items() if value and name not in _NOT_OF_THE_MODEL}
             self.attributes.update(known)
@@ -86,6 +90,8 @@ def measure(
     group: str | None = None,
     batch_size: int = 8,
     progress: Progress | None = None,
+    truncate: bool = False,
+    skip: Callable[[Any], object] | None = None,
 ) -> Measured:
     """Analyse a corpus; memory doesn't grow with its texts, but for a few numbers of each.
 
@@ -103,18 +109,24 @@ def measure(
         Texts that run together.
     progress
         Wraps the stream of analyses, such as ``lambda analyses, total: tqdm(analyses, total=total)``.
+    truncate, skip
+        As in :meth:`normlens.Lens.stream`; frequencies are counted in the whole corpus all the same.
 
     Raises
     ------
     NormLensError
-        If there is no text, or one of them can't be analysed.
+        If there is no text, one of them can't be analysed, or all of them are left out.
     """
     total = _count(texts, targets)
     ranks = token_frequency(lens, texts, targets) if frequency is None else frequency
     measured = Measured()
-    analyses: Iterable[Analysis] = lens.analyze(iter(texts), targets, batch_size=batch_size, progress=False)
+    analyses: Iterable[Analysis] = lens.stream(
+        iter(texts), targets, batch_size=batch_size, progress=False, truncate=truncate, skip=skip
+    )
     for analysis in analyses if progress is None else progress(analyses, total):
         measured.add(analysis, ranks, group)
+    if not len(measured):
+        raise InvalidInput(f"None of the {total} texts can be analysed; all of them were left out.")
     return measured
 
 
