@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from invocation import Run
 
 COMMAND = [sys.executable, "-c", "from normlens.cli import main; main()"]
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
@@ -80,7 +81,7 @@ def test_a_full_device_ends_with_one_message(options: list[str]) -> None:
             [*COMMAND, *options], env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert done.returncode == 2
-    assert "no space is left" in done.stderr
+    assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -121,3 +122,55 @@ def test_what_needs_no_model_is_refused_before_torch_is_imported(
     )
     assert message in done.stderr
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_end_removes_what_is_temporary(number: signal.Signals, bert: Path, tmp_path: Path) -> None:
+    slow = (
+        "import os, time; from normlens.cli import main\n"
+        "os.fsync = lambda _: (print('writing', flush=True), time.sleep(60))\n"
+        "main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", slow, "analyze", str(bert), "the cat", "-o", "out.nc"],
+        env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        assert len(list(tmp_path.iterdir())) == 1
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in errors
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits")
+@pytest.mark.parametrize("ending", ["nc", "pdf", "png", "svg", "html", "parquet", "json"])
+def test_a_full_disk_ends_with_one_message_for_every_format(ending: str, bert: Path, tmp_path: Path, run: Run) -> None:
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        result = run("analyze", bert, "the cat sat.", "-o", f"out.{ending}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert result.exit_code == 2
+    assert f"out.{ending} could not be written: File too large" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits")
+def test_a_full_disk_is_left_in_peace(bert: Path, tmp_path: Path) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+    limited = limit + "from normlens.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", limited, "analyze", str(bert), "the cat sat.", "-o", "out.nc"],
+        env=ENVIRONMENT, capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "out.nc could not be written" in done.stderr
+    assert not list(tmp_path.iterdir())

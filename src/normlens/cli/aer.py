@@ -79,14 +79,18 @@ def aer(
         return
     for name, one in zip(names, found, strict=True):
         if against is not None:
-            typer.echo(f"{name}:")
+            _say(f"{name}:")
         results().print(_table(one))
-        typer.echo(
+        _say(
             f"{one.sentences} sentence pairs, {one.links} links against {one.sure} sure and {one.possible} possible ones"
         )
     if apart is not None:
-        typer.echo(_said(apart, *names))
-    typer.echo(f"Words are counted from {', '.join(f'{file.base} in {file.path}' for file in files)}.")
+        _say(_said(apart, *names))
+    _say(f"Words are counted from {', '.join(f'{file.base} in {file.path}' for file in files)}.")
+
+
+def _say(text: str) -> None:
+    results().print(text, markup=False, soft_wrap=True)
 
 
 def _read(files: Sequence[LinkFile]) -> list[list[LinkSets]]:

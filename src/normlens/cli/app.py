@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -60,11 +62,21 @@ class Commands(TyperGroup):
             show_error(str(error))
             raise typer.Exit(BAD_INPUT) from None
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if error.errno == errno.EPIPE:
                 raise
-            show_error("The results could not be written: no space is left. Nothing more was printed.")
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed is lost
+            _tell(error)
             raise typer.Exit(BAD_INPUT) from None
+
+
+def _tell(error: OSError) -> None:
+    """Say what the operating system refused: a file, or, where none is named, to take what is printed."""
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        show_error(f"{error.filename} can't be used: {reason}. Check the path, and what may be read and written there.")
+        return
+    show_error(f"The results could not be written: {reason}. Nothing more was printed.")
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed is lost
 
 
 def _invoked(invoke: Callable[[Any], Any], ctx: Any) -> Any:
@@ -118,8 +130,18 @@ def _every_command(
     """See what attention really moves: attention weights beside the vectors that they mix."""
 
 
+def _leave(number: int, _: object) -> None:
+    """End as Ctrl-C does, removing what is temporary; a second signal ends at once."""
+    signal.signal(number, signal.SIG_DFL)
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
-    """Run the command line: 0 when all went well, 2 for bad input, 130 after Ctrl-C."""
+    """Run the command line: 0 when all went well, 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, _leave)
     # Threads of torch that wait by spinning take the cores from those that work, where cores are shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):

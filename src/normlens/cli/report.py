@@ -90,4 +90,4 @@ def _print(
         console.print(f"[bold]{escape(name)}[/] · [bold]{kind}[/] · {count} texts")
         for sentence in sentences[:_HEADLINES]:
             console.print(f"  {escape(sentence)}")
-    typer.echo(page)
+    console.print(str(page), markup=False, soft_wrap=True)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -25,9 +26,17 @@ _FILE_WIDTH = 120
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
+class _CleanConsole(Console):
+    """A console on which no name, label or path steers the terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Take characters that would steer out of what is printed, or stands in a table."""
+        return super().render_str(shown(text, lambda letter: letter if letter in "\n\t" else "·"), **options)
+
+
 def results() -> Console:
     """Standard output, for results; wide where it is no terminal, so that tables stay whole."""
-    console = Console(highlight=False)
+    console = _CleanConsole(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _FILE_WIDTH
     return console
@@ -35,7 +44,7 @@ def results() -> Console:
 
 def messages() -> Console:
     """Standard error as it is now, for everything else; nowhere if that is closed."""
-    return Console(file=sys.stderr, stderr=True, highlight=False, quiet=sys.stderr is None)
+    return _CleanConsole(file=sys.stderr, stderr=True, highlight=False, quiet=sys.stderr is None)
 
 
 def show_error(message: str) -> None:
@@ -125,10 +134,10 @@ def waiting(what: str) -> Iterator[None]:
     """
     console = messages()
     if not console.is_terminal:
-        console.print(escape(what), soft_wrap=True)
+        console.print(escape(printable(what)), soft_wrap=True)
         yield
         return
-    with _spinner(console, escape(what)):
+    with _spinner(console, escape(printable(what))):
         yield
 
 
@@ -163,7 +172,7 @@ def counting(what: str, total: int | None) -> Iterator[Progress]:
     console = messages()
     if not console.is_terminal:
         texts = "" if total is None else f" {total} text{'' if total == 1 else 's'}"
-        console.print(escape(f"{what}{texts}"), soft_wrap=True)
+        console.print(escape(printable(f"{what}{texts}")), soft_wrap=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        progress.add_task(escape(what), total=total)
+        progress.add_task(escape(printable(what)), total=total)
         yield progress

@@ -184,9 +184,7 @@ def _frame(axes: Axes, cells: Collection[Cell], line: str | tuple[float, tuple[f
 
 def _label(axes: Axes, source: Sequence[str], target: Sequence[str], *, left: bool) -> None:
     for axis, words in ((axes.xaxis, [*source, _END]), (axes.yaxis, target)):
-        ticks = axis.set_ticks(np.arange(len(words)) + 0.5, [readable(word) for word in words])
-        for tick in ticks:
-            tick.label1.set_parse_math(False)
+        axis.set_ticks(np.arange(len(words)) + 0.5, [readable(word) for word in words])
     axes.tick_params(axis="x", labelrotation=90, labelsize=_LETTERS, length=0, pad=2)
     axes.tick_params(axis="y", labelsize=_LETTERS, length=0, pad=2, labelleft=left)
     axes.set_xlabel("source words")

@@ -15,7 +15,7 @@ from scipy.spatial.distance import squareform
 from sklearn.manifold import smacof
 
 from normlens.errors import InvalidInput
-from normlens.figures.style import FAINT, INK, NORM_COLOUR, WEIGHT_COLOUR, drawing_style, new_figure
+from normlens.figures.style import FAINT, INK, NORM_COLOUR, WEIGHT_COLOUR, drawing_style, new_figure, readable
 
 # Okabe and Ito's palette without its yellow; markers tell further clusters apart.
 _COLOURS = (WEIGHT_COLOUR, NORM_COLOUR, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#555555")
@@ -77,6 +77,7 @@ def cluster_map(
         If the shapes don't fit together, a distance isn't finite, or all are zero.
     """
     matrix, codes = _checked(distances, labels, names)
+    names, kinds = None if names is None else [*map(readable, names)], [*map(readable, kinds)]
     looks = _looks(codes, kinds, aside)
     with drawing_style():
         named = names is not None and len(names) <= _MOST_LEAVES

@@ -106,7 +106,6 @@ def _label_tokens(axes: Axes, data: xr.Dataset, labels: dict[str, dict[int, str]
         ticks = axis.set_ticks([place + 0.5 for place in shown], list(shown.values()))
         special = data[f"{dimension}_category"].values.astype(str) == "special"
         for place, tick in zip(shown, ticks, strict=True):
-            tick.label1.set_parse_math(False)  # a token such as $x_1$ is no formula
             if special[place]:
                 tick.label1.set(color=CATEGORY_COLOURS["special"], fontstyle="italic")
     axes.tick_params(axis="x", labelrotation=90, labelsize=size, length=0, pad=2)

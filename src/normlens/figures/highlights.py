@@ -256,4 +256,4 @@ def _box(axes: Axes, x: float, y: float, width: float, **style: Any) -> None:
 
 
 def _write(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
-    axes.text(x, y, text, va="center_baseline" if style.get("ha") == "center" else "center", parse_math=False, **style)
+    axes.text(x, y, text, va="center_baseline" if style.get("ha") == "center" else "center", **style)

@@ -67,7 +67,7 @@ def _row(text: ScoredText) -> dict[str, Any]:
     starts = [k > 0 and word.side != text.words[k - 1].side for k, word in enumerate(text.words)]
     return {
         "name": text.name,
-        "about": " · ".join(part for part in about if part),
+        "about": " · ".join(readable(part) for part in about if part),
         "advice": text.advice,
         "words": [_word(text, word, start) for word, start in zip(text.words, starts, strict=True)],
         "apart": [(name, text.written(number)) for name, number in text.apart],

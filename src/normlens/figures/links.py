@@ -57,7 +57,7 @@ def links_page(pairs: Sequence[LinkedPair], title: str) -> str:
     key = "Strong lines: high scores. Dashed: only possible."
     key += " Grey: not among the annotated links. Green, dotted: annotated, but not found." if marked else ""
     drawn = "\n".join(_drawn(pair) for pair in pairs)
-    return _PAGE.replace("{title}", html.escape(title)).replace("{key}", key).replace("{pairs}", drawn)
+    return _PAGE.replace("{title}", html.escape(readable(title))).replace("{key}", key).replace("{pairs}", drawn)
 
 
 def _drawn(pair: LinkedPair) -> str:
@@ -76,7 +76,7 @@ def _drawn(pair: LinkedPair) -> str:
     words += [
         _word(x, _HEIGHT - 8, word, f"t{k}") for k, (x, word) in enumerate(zip(tops[1], pair.target, strict=True))
     ]
-    caption = f"<figcaption>{html.escape(pair.title)}</figcaption>" if pair.title else ""
+    caption = f"<figcaption>{html.escape(readable(pair.title))}</figcaption>" if pair.title else ""
     return (
         f'<figure>{caption}<div class="strip"><svg viewBox="0 0 {extent:.0f} {_HEIGHT:.0f}" width="{extent:.0f}" '
         f'height="{_HEIGHT:.0f}" role="img">{"".join(missed + lines + words)}</svg></div></figure>'
@@ -120,6 +120,8 @@ _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <title>{title}</title>
 <style>
 body { font: 15px/1.4 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 75rem; padding: 0 1rem }

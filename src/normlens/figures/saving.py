@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from normlens.errors import InvalidInput
 from normlens.figures.glyphs import missing_told_once
-from normlens.figures.style import drawing_style
+from normlens.figures.style import drawing_style, make_readable
 from normlens.saving import written_whole
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -53,6 +53,7 @@ def save(figure: Figure, path: str | PathLike[str]) -> Path:
 def _drawn(figure: Figure, suffix: str) -> bytes:
     whole = BytesIO()
     metadata = {".png": None, ".svg": {"Date": None}, ".pdf": {"CreationDate": None, "ModDate": None}}[suffix]
+    make_readable(figure)
     with missing_told_once(suffix[1:]), drawing_style():
         figure.savefig(whole, format=suffix[1:], dpi=_DOTS_PER_INCH, metadata=metadata)
     return whole.getvalue()

@@ -13,6 +13,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from normlens.characters import shown
 from normlens.figures.glyphs import missing_told_once
@@ -95,6 +96,7 @@ def drawing_style() -> Iterator[None]:
             "svg.hashsalt": "normlens",  # the same picture gives the same file
             "pdf.fonttype": 42,
             "text.usetex": False,
+            "text.parse_math": False,  # a dollar sign in a token is a dollar sign
         }
     ):
         yield
@@ -104,11 +106,21 @@ class _Picture(Figure):
     """A figure that is saved in the house's style by matplotlib's own method too."""
 
     def savefig(self, fname: Any, **options: Any) -> None:
-        """Save as matplotlib does; letters that no font has are told of in one line."""
+        """Save as matplotlib does; letters that no font has are told of in one line, and none steers what reads the file."""
         suffix = Path(fname).suffix if isinstance(fname, str | PathLike) else ""
         form = options.get("format") or suffix[1:] or str(mpl.rcParams["savefig.format"])
+        make_readable(self)
         with missing_told_once(form.lower()), drawing_style():
             super().savefig(fname, **options)
+
+
+def make_readable(figure: Figure) -> None:
+    """Make control characters in a figure's texts visible; as they are, an SVG file couldn't be read."""
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and not text.get_text().isprintable():
+            text.set_text(
+                "\n".join(shown(line, lambda letter: ascii(letter)[1:-1]) for line in text.get_text().split("\n"))
+            )
 
 
 def new_figure(width: float, height: float, *, square: bool = False) -> Figure:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from normlens.figures.style import readable
 from normlens.report.definitions import DEFINITIONS
 from normlens.report.tables import Table
 
@@ -120,9 +121,9 @@ def render(
     environment.filters["cell"] = lambda text: _one_line(text).replace("|", "\\|")
     for suffix, path in paths.items():
         page = environment.get_template(f"report.{suffix}.jinja").render(
-            title=title,
+            title=readable(title),
             parts=parts,
-            measured=measured,
+            measured={name: readable(value) for name, value in measured.items()},
             n_texts=n_texts,
             confidence=confidence,
             definitions=DEFINITIONS,
@@ -144,5 +145,5 @@ def _caption(name: str, kind: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Keep text from breaking out of its line in Markdown, or from becoming HTML there."""
-    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    """Keep text from breaking out of its line in Markdown, or from becoming HTML, a link or a picture there."""
+    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("[", "\\[")
