@@ -91,8 +91,8 @@ def _texts(content: Any) -> list[str]:
         if not isinstance(part, Mapping) or part.get("type", "text") != "text" or not isinstance(part.get("text"), str):
             kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
             raise InvalidInput(
-                f"A chat message has a part of type {kind!r}; expected {{'type': 'text', 'text': …}}. Of messages with "
-                "images or sounds, pass what the processor's apply_chat_template(…, return_dict=True) returned."
+                f"A chat message has a part of type {kind!r}; expected {{'type': 'text', 'text': …}}. For messages with "
+                "images or sounds, load the model with its processor."
             )
     return [str(part["text"]) for part in content]
 

@@ -188,16 +188,17 @@ def _split(values: Mapping[str, Any], lead: str) -> Iterator[Encoded]:
     """The rows, before anything is removed from them."""
     columns = {name: _column(name, value) for name, value in values.items()}
     first = columns[lead]
-    depth = first.ndim if isinstance(first, Tensor) else 1 + _UNBATCHED.get(lead, 1)
-    if depth == _UNBATCHED.get(lead, 1):
+    unbatched = 2 if "spatial_shapes" in columns and lead == "pixel_values" else _UNBATCHED.get(lead, 1)
+    depth = first.ndim if isinstance(first, Tensor) else 1 + unbatched
+    if depth == unbatched:
         yield Encoded({name: x for name, x in columns.items() if isinstance(x, Tensor)})
         return
-    if lead in ("input_ids", "inputs_embeds", "decoder_input_ids") and depth != 1 + _UNBATCHED.get(lead, 1):
+    if lead in ("input_ids", "inputs_embeds", "decoder_input_ids") and depth != 1 + unbatched:
         raise InvalidInput(
             f"{lead} has {depth} dimensions; expected (token,) or (row, token)"
             f"{' with a vector for each' if lead == 'inputs_embeds' else ''}. Give one text per row."
         )
-    if isinstance(first, Tensor) and depth < 1 + _UNBATCHED.get(lead, 1):  # patches of all images, end to end
+    if isinstance(first, Tensor) and depth < 1 + unbatched:  # patches of all images, end to end
         columns[lead] = first
         yield Encoded({}, {name: x for name, x in columns.items() if isinstance(x, Tensor)})
         return

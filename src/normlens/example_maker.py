@@ -25,13 +25,14 @@ from normlens.encoding import (
 from normlens.encodings import Encoded, labels_of, rows_of
 from normlens.errors import InvalidInput
 from normlens.examples import Example, of_tokens
-from normlens.images import mark_image_tokens, patch_labels, read_image
+from normlens.images import image_example, mark_image_tokens
 from normlens.inputs import Kind, input_kind
 from normlens.lengths import check_length, cut, fitting
 from normlens.loading import LoadedModel
 from normlens.media_labels import media_labels
 from normlens.positions import UNLIMITED
 from normlens.pretokenized import encode_words, is_list_of_strings
+from normlens.processing import holds_media, read_media
 from normlens.teacher_forcing import shifted
 
 
@@ -91,7 +92,10 @@ class ExampleMaker:
     @property
     def has_decoder(self) -> bool:
         """Whether the model reads a target beside its input."""
-        return bool(getattr(self.loaded.model.config, "is_encoder_decoder", False))
+        reads_both = any(
+            name.startswith("decoder_") for name in inspect.signature(self.loaded.model.forward).parameters
+        )
+        return reads_both and bool(getattr(self.loaded.model.config, "is_encoder_decoder", False))
 
     def make(self, one: Any, target: Any = None, asked: Asked = Asked()) -> Example:
         """Tensors and labels of one input.
@@ -100,7 +104,8 @@ class ExampleMaker:
         ----------
         one
             A text, its words as ``{"words": […]}`` or a list, token ids, chat messages, two texts as ``{"text": …,
-            "text_pair": …}``, an image, or one row of what a tokenizer or processor returned.
+            "text_pair": …}``, an image, an image or a sound by name (``{"text": …, "image": …}``), or one row of what a
+            tokenizer or processor returned.
         target
             What the decoder of an encoder–decoder reads: a text, ids, or tokenizer output.
         asked
@@ -112,13 +117,13 @@ class ExampleMaker:
             If the input isn't one that this model takes.
         """
         kind, row = self.kind(one), None
+        if kind == "media" or (kind == "chat" and holds_media(one)):
+            one, kind = read_media(one, self.loaded, asked.generation_prompt), "encoding"
         if kind == "encoding":
             row = self._only_row(one)
             example = self._encoded(row)
         elif kind == "medium":
-            tensors = read_image(one, self.loaded)
-            label = patch_labels(tensors.get("pixel_values"), self.loaded.model)
-            example = Example(tensors, None, None, "an image", label, "image")
+            example = image_example(one, self.loaded)
         else:
             example = self._text(one, kind, asked.generation_prompt)
             if asked.truncate and kind != "chat":
@@ -240,7 +245,8 @@ class ExampleMaker:
             read_as = self._tokens(target, as_target=True)
             kept = fitting(read_as, self.loaded, "target") if asked.truncate else None
             left_out += 0 if kept is None else len(read_as) - len(kept)
-            tokens = shifted(read_as if kept is None else cut(read_as, kept), self.loaded.model)
+            prefix = getattr(self.loaded.tokenizer, "prefix_tokens", ()) if isinstance(target, str) else ()
+            tokens = shifted(read_as if kept is None else cut(read_as, kept), self.loaded.model, prefix)
         check_length(tokens, self.loaded, "target")
         ids = torch.as_tensor(tokens.ids)
         read: dict[str, Tensor] = {"decoder_input_ids": ids, "decoder_attention_mask": torch.ones_like(ids)}

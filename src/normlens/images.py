@@ -12,9 +12,11 @@ import numpy as np
 from torch import Tensor
 from transformers import BatchFeature, PreTrainedModel
 
+from normlens.companions import image_processor_of
 from normlens.configs import configs_of
 from normlens.encoding import Tokens, label_patches, number_positions
 from normlens.errors import InvalidInput
+from normlens.examples import Example
 from normlens.inputs import EXPECTED
 from normlens.loading import LoadedModel
 
@@ -29,16 +31,23 @@ def read_image(image: Any, loaded: LoadedModel) -> dict[str, Tensor]:
     """
     if isinstance(image, Tensor) and image.ndim == 3:
         return {"pixel_values": image}
-    if loaded.processor is None:
+    processor = image_processor_of(loaded.processor)
+    if processor is None:
         raise InvalidInput(
             f"{type(image).__name__} was given; expected {EXPECTED}. For images, load the model with its image processor, "
             "or pass pixel values as a tensor (channel, height, width)."
         )
     try:
-        features: BatchFeature = loaded.processor(images=image, return_tensors="pt")
+        features: BatchFeature = processor(images=image, return_tensors="pt")
     except Exception as error:
         raise InvalidInput(f"The image processor refused the image ({type(image).__name__}): {error}") from error
     return {name: x[0] for name, x in features.items() if isinstance(x, Tensor)}
+
+
+def image_example(image: Any, loaded: LoadedModel) -> Example:
+    """An image by itself, ready for the model; see :func:`read_image`."""
+    tensors = read_image(image, loaded)
+    return Example(tensors, None, None, "an image", patch_labels(tensors.get("pixel_values"), loaded.model), "image")
 
 
 def patch_labels(pixels: Tensor | None, model: PreTrainedModel, grid: Tensor | None = None) -> Callable[[int], Tokens]:

@@ -19,16 +19,19 @@ Input = str | Sequence[int] | Sequence[Mapping[str, Any]] | Mapping[str, Any] | 
 """A text, its words, token ids, chat messages, two texts that are read together, what a tokenizer or processor returned, an
 image."""
 
-Kind = Literal["text", "words", "pair", "chat", "ids", "encoding", "medium", "rows", "several"]
-"""What an input is. A "medium" is what a processor takes (an image); "rows" is an array with one input per row,
-"several" any other iterable of inputs."""
+Kind = Literal["text", "words", "pair", "chat", "ids", "encoding", "media", "medium", "rows", "several"]
+"""What an input is. "media" are images and sounds by name, with or without a text; a "medium" is what a processor takes
+(an image); "rows" is an array with one input per row, "several" any other iterable of inputs."""
 
 LEADING = ("input_ids", "inputs_embeds", "input_features", "input_values", "pixel_values", "pixel_values_videos")
 """What a model reads first of all, by transformers' names; the first of these that is there counts the rows."""
 
+_MEDIA = {"text", "image", "images", "audio", "sampling_rate"}
+
 EXPECTED = (
     "a text, its words ({'words': […]}), token ids, chat messages, two texts ({'text': …, 'text_pair': …}), what a "
-    "tokenizer or processor returned, an image, or an iterable of these"
+    "tokenizer or processor returned, an image, {'text': …, 'image': …}, {'audio': …, 'sampling_rate': …}, or an iterable "
+    "of these"
 )
 
 
@@ -55,6 +58,8 @@ def input_kind(given: Any, reads_ids: bool = True) -> Kind:
         return "words"
     if is_encoding(given):
         return "encoding"
+    if is_media(given):
+        return "media"
     if isinstance(given, (Mapping, int, float, np.number)) or hasattr(given, "columns"):
         keys = f" with {', '.join(map(str, list(given)[:8]))}" if isinstance(given, Mapping) else ""
         raise InvalidInput(
@@ -77,6 +82,11 @@ def is_encoding(given: object) -> bool:
     return isinstance(given, Mapping) and any(name in given for name in (*LEADING, "decoder_input_ids"))
 
 
+def is_media(given: object) -> bool:
+    """Whether this is an image or a sound by name, with or without a text: ``{"text": …, "image": …}``."""
+    return isinstance(given, Mapping) and set(given) <= _MEDIA and bool(_MEDIA & set(given) - {"text", "sampling_rate"})
+
+
 def _kind_of_array(given: Tensor | np.ndarray, reads_ids: bool) -> Kind:
     if isinstance(given, np.ndarray) and given.dtype.kind not in "biuf":
         return "several"  # of strings or objects
@@ -90,7 +100,8 @@ def _kind_of_array(given: Tensor | np.ndarray, reads_ids: bool) -> Kind:
 
 def _kind_of_list(first: Any, reads_ids: bool) -> Kind:
     if isinstance(first, Mapping):
-        return "several" if is_pair(first) or is_words(first) or is_encoding(first) else "chat"
+        by_name = is_pair(first) or is_words(first) or is_encoding(first) or is_media(first)
+        return "several" if by_name else "chat"
     number = isinstance(first, (int, float, np.number)) or (isinstance(first, Tensor) and not first.ndim)
     if number:
         return "ids" if reads_ids else "medium"

@@ -21,7 +21,7 @@ from normlens.as_set import run_as_set
 from normlens.batching import pad
 from normlens.capture import attention_implementation
 from normlens.checkpoints import check_in_memory
-from normlens.errors import AnotherWay, ConservationError, InvalidInput, UnsupportedArchitecture
+from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.examples import Example
 from normlens.failures import explained_failure, require_arguments
 from normlens.following.learning import Learner
@@ -30,6 +30,7 @@ from normlens.input_kinds import kind_of, shortened, side_of
 from normlens.layout import Layout, lay_out
 from normlens.listening import Listening, first_way_that_holds, require_no_chance, require_same_output
 from normlens.measuring import check_conservation, measure
+from normlens.memory import is_out_of_memory
 from normlens.positions import counts_from_padding
 from normlens.precision import full_precision
 from normlens.state import state_of
@@ -165,9 +166,14 @@ class Inspector:
             The side on which shorter inputs are padded.
         """
         tracer.left_out = frozenset(known.not_measured)
-        heard = known.listening(self.model, tracer, chunk_size)
-        with torch.no_grad(), heard, as_it_is(self.model), tracer.watching():
-            self._forward(self._inputs(batch, padding))
+        heard, inputs = known.listening(self.model, tracer, chunk_size), self._inputs(batch, padding)
+        try:
+            with torch.no_grad(), heard, as_it_is(self.model), tracer.watching():
+                self._forward(inputs)
+        except Exception as error:
+            if not isinstance(error, NormLensError) and not is_out_of_memory(error):
+                self._require_readable(inputs)
+            raise
 
     def blocks(self, example: Example) -> Iterator[tuple[str, int, BlockAnatomy]]:
         """Group, layer and anatomy of every attention block."""
@@ -252,6 +258,11 @@ class Inspector:
         require_arguments(self.body, inputs)
         with explained_failure(self.body, inputs):
             return run_as_set(self.model, lambda: self._forward(inputs))
+
+    def _require_readable(self, inputs: dict[str, Tensor]) -> None:
+        """Run the untouched model alone, and say why if it fails."""
+        with torch.no_grad(), attention_implementation(self.model, "eager"), as_it_is(self.model):
+            self._first_forward(inputs)
 
     def _forward(self, inputs: dict[str, Tensor]) -> Any:
         body = self.body

@@ -11,13 +11,12 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import transformers
 from transformers import (
     AutoConfig,
-    BaseImageProcessor,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -25,14 +24,14 @@ from transformers import (
 
 from normlens.adapters import base_of, with_adapter, without_wrapper
 from normlens.checkpoints import check_attention, check_complete, check_tokenizer, check_weights
-from normlens.companions import processor_at, tokenizer_at
+from normlens.companions import Processor, processor_at, tokenizer_at, tokenizer_of
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.gguf_files import as_plain, read_once
 from normlens.outline import Outline
 from normlens.places import Place, explained, find_place, first_line, refuse_revision
 from normlens.sizes import Holdings, bounded, check_settings, held_in_folder, held_in_gguf, settings_in
 
-ModelSource = str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase | BaseImageProcessor | None]
+ModelSource = str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase | Processor | None]
 
 TASKS = {
     "base": "AutoModel",
@@ -58,7 +57,8 @@ class LoadedModel:
     tokenizer
         Its tokenizer; None for a model that reads no text, or whose folder holds none.
     processor
-        Its image processor; None for a model that sees no images, or whose folder holds none.
+        Its image processor, feature extractor, or either with the tokenizer; None for a model that reads text alone, or
+        whose folder holds none.
     name
         How the caller may call it: hub id, bundled name, path, or class.
     revision
@@ -67,7 +67,7 @@ class LoadedModel:
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase | None
-    processor: BaseImageProcessor | None
+    processor: Processor | None
     name: str
     revision: str | None
 
@@ -89,7 +89,7 @@ def load_model(
     source
         A bundled name (``"minilm-l6"``, ``"smollm2-135m"``), a hub id (``"google-bert/bert-base-uncased"``), a folder
         with safetensors weights, a folder with an adapter of the peft library, a GGUF file, or a pair
-        ``(model, tokenizer)``, whose model is put into evaluation mode; it may be a ``PeftModel``.
+        ``(model, tokenizer)`` or ``(model, processor)``, whose model is put into evaluation mode; it may be a ``PeftModel``.
     revision
         Branch, tag or commit on the Hub; the default branch if None. Refused for everything that is not on the Hub.
     device
@@ -190,10 +190,14 @@ def _load_checkpoint(place: Place, asked: _Asked) -> LoadedModel:
     if place.gguf_file is not None:
         as_plain(model)
     inputs = inspect.signature(model.forward).parameters
+    processor = processor_at(place, inputs, options)
+    tokenizer = outline.tokenizer or (
+        tokenizer_at(place, options) if "input_ids" in inputs else tokenizer_of(processor)
+    )
     return LoadedModel(
         model=model.eval(),
-        tokenizer=outline.tokenizer or (tokenizer_at(place, options) if "input_ids" in inputs else None),
-        processor=processor_at(place, options) if "pixel_values" in inputs else None,
+        tokenizer=tokenizer,
+        processor=processor,
         name=place.name,
         revision=getattr(config, "_commit_hash", None),
     )
@@ -238,7 +242,7 @@ def _model_class(config: PreTrainedConfig, task: str | None, is_gguf: bool) -> A
 
 
 def _from_pair(source: Any, dtype: torch.dtype | None) -> LoadedModel:
-    """A model that the caller already has, with the tokenizer or image processor that goes with it."""
+    """A model that the caller already has, with the tokenizer or processor that goes with it."""
     if not isinstance(source, tuple) or len(source) != 2:
         raise InvalidInput(
             f"Can't load a {type(source).__name__}. Pass a name, a path, or a pair (model, tokenizer), in which the "
@@ -253,16 +257,15 @@ def _from_pair(source: Any, dtype: torch.dtype | None) -> LoadedModel:
         )
     if not isinstance(model, PreTrainedModel):
         raise InvalidInput(f"The first of the pair is a {type(model).__name__}; a transformers model was expected.")
-    if companion is not None and not isinstance(companion, PreTrainedTokenizerBase | BaseImageProcessor):
+    if companion is not None and not isinstance(companion, (PreTrainedTokenizerBase, *get_args(Processor))):
         raise InvalidInput(
-            f"The second of the pair is a {type(companion).__name__}; a tokenizer, an image processor or None was "
-            "expected."
+            f"The second of the pair is a {type(companion).__name__}; a tokenizer, a processor, an image processor, a "
+            "feature extractor or None was expected."
         )
-    is_tokenizer = isinstance(companion, PreTrainedTokenizerBase)
     return LoadedModel(
         model=model.eval() if dtype is None else model.eval().to(dtype),
-        tokenizer=companion if is_tokenizer else None,
-        processor=None if is_tokenizer else companion,
+        tokenizer=tokenizer_of(companion),
+        processor=None if isinstance(companion, PreTrainedTokenizerBase) else companion,
         name=model.name_or_path or type(model).__name__,
         revision=getattr(model.config, "_commit_hash", None),
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from normlens.companions import feature_extractor_of
 from normlens.encoding import Tokens, number_positions
 from normlens.images import patch_labels
 from normlens.loading import LoadedModel
@@ -29,6 +30,5 @@ def media_labels(tensors: Mapping[str, Tensor], loaded: LoadedModel) -> tuple[Me
     if "pixel_values" in tensors and sound is None:
         return "image", patch_labels(tensors["pixel_values"], loaded.model, tensors.get("image_grid_thw"))
     if sound is not None and "pixel_values" not in tensors:
-        extractor = getattr(loaded.processor, "feature_extractor", loaded.processor)
-        return "sound", frame_labels(sound, loaded.model, extractor)
+        return "sound", frame_labels(sound, loaded.model, feature_extractor_of(loaded.processor))
     return ("text" if sound is None else "mixed"), number_positions

@@ -173,3 +173,11 @@ def test_sounds_are_measured_as_a_processor_gives_them() -> None:
     waveform = analysed("wav2vec2", input_values=torch.randn(1, 2000))
     assert waveform["encoder"].data.sizes["source"] == 6
     assert max(whisper.conservation_error, waveform.conservation_error) < 1e-5
+
+
+@pytest.mark.parametrize("model_type", ["siglip2_vision_model", "canary_decoder", "pop2piano", "fastspeech2_conformer"])
+def test_a_part_of_a_larger_model_is_an_input_s_reader_too(model_type: str) -> None:
+    """Patches in rows beside their grid; decoders whose config speaks of an encoder that isn't there."""
+    model = tiny.build(model_type)
+    inputs = {name: x for name, x in tiny.inputs(model_type, model, batch=1).items() if isinstance(x, Tensor)}
+    assert normlens.load((model, None)).analyze(inputs).conservation_error < 1e-5
