@@ -115,3 +115,17 @@ def test_maps_without_a_place_for_the_residual_stream_are_refused(method: str) -
     image = torch.randn(tiny.inputs("cvt", model)["pixel_values"].shape[1:], generator=torch.Generator().manual_seed(0))
     with pytest.raises(UnsupportedArchitecture, match="16 targets and 4 sources"):
         normlens.load((model, None)).attribute(image, method=method)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_in_half_precision_attention_may_be_nearly_all_of_the_first_block(dtype: torch.dtype) -> None:
+    half = llama(initializer_range=0.2)
+    half.model.embed_tokens.weight.data.mul_(0.02)  # the residual stream is less than rounding allows
+    half = half.to(dtype)
+    full = copy.deepcopy(half).float()
+    found, expected = (
+        normlens.load((model, None)).analyze(IDS, through="block")["decoder"].data for model in (half, full)
+    )
+    assert "absent" not in found.attrs
+    for name in ("norm_residual", "norm_feedforward", "norm_block"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=5e-2, atol=2e-2 * float(expected[name].max()))

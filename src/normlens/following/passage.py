@@ -196,11 +196,12 @@ def _is_number(x: object) -> bool:
 def find_entry(
     call: LayerCall, known: LayerAnatomy, modules: Mapping[str, nn.Module], vectors: Tensor, tolerance: float
 ) -> int | None:
-    """Which operation of a layer first gives known vectors, ``(batch, target, d)``, by what attention gives.
+    """Which operation of a layer gives known vectors, ``(batch, target, d)``, by what attention gives.
 
     The layer runs twice, once with other numbers from attention: where attention adds little, the vectors in front of it
-    are the same but for rounding, and don't change. Counted are operations that give floating-point tensors, from zero;
-    None if none of them does.
+    are the same but for rounding, and don't change. Where it adds nearly all, what it gives is the same but for rounding
+    in half precision: the nearest counts, and the first of those that are equally near. Counted are operations that give
+    floating-point tensors, from zero; None if none of them does, or none is nearer than what attention's module gives.
     """
     arrangement = Arrangement(vectors.shape[0], vectors.shape[1], slice(None))
     seeking = _Seeking(vectors, tolerance)
@@ -211,7 +212,11 @@ def find_entry(
     other = {**call.held, known.own: swapped(call.held[known.own], given, given + torch.ones_like(given).cumsum(-1))}
     comparing = _Comparing(seeking.found)
     _run(replace(call, held=other), modules, arrangement, comparing, None)
-    return min(comparing.changed, default=None)
+    away = {number: distance(seeking.found[number], vectors) for number in sorted(comparing.changed)}
+    nearest = min(away.values(), default=tolerance) + tolerance / 100
+    if distance(given, vectors) <= nearest:
+        return None
+    return next((number for number, found in away.items() if found <= nearest), None)
 
 
 class _Seeking(_Passage):
@@ -245,7 +250,13 @@ class _Comparing(_Passage):
 
 def same(one: Tensor, other: Tensor, tolerance: float) -> bool:
     """Whether two tensors are equal but for rounding: their difference relative to the length of the second."""
+    return distance(one, other) <= tolerance
+
+
+def distance(one: Tensor, other: Tensor) -> float:
+    """The length of the difference of two tensors, relative to the length of the second; infinite for other shapes."""
     if one.shape != other.shape:
-        return False
+        return float("inf")
     wide = torch.promote_types(one.dtype, torch.float32)
-    return float((one.to(wide) - other.to(wide)).norm()) <= tolerance * float(other.to(wide).norm())
+    gap, length = float((one.to(wide) - other.to(wide)).norm()), float(other.to(wide).norm())
+    return gap / length if length else gap and float("inf")
