@@ -21,6 +21,11 @@ def peak() -> int:
     return _resident("VmHWM")
 
 
+def resident() -> int:
+    """The resident memory of this process now, in bytes."""
+    return _resident("VmRSS")
+
+
 def in_fresh_process(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run ``python -m module arguments``, its memory given back to the system as soon as it is freed."""
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
