@@ -12,7 +12,7 @@ from normlens import cli
 COMMANDS = Path(cli.__file__).parent
 ROOMS = {
     "alignment", "analysis", "attribution", "catalogue", "characters", "clustering", "errors", "figures", "heads", "needs",
-    "layer_numbers", "outline", "scopes",
+    "layer_numbers", "outline", "readable", "scopes",
     "report", "samples", "saving", "statistics", "topk", "words",
 }  # fmt: skip
 COMMAND_FILES = [

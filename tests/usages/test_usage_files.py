@@ -218,3 +218,87 @@ def test_lines_that_a_disk_takes_in_part_are_written_to_the_end(
     with ResumableFile(tmp_path / "links").opened({}) as (_, file):
         file.write(b"0-0 1-1 2-2\n")
     assert (tmp_path / "links").read_text() == "0-0 1-1 2-2\n"
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "links").write_text("1-1\n")
+    os.mkfifo("pipe.npy")
+    for arguments in (
+        ("align", "pipe.csv", "b.en", "-m", LOST), ("align", "pipe.csv", "-m", LOST), ("aer", "pipe.csv", "links"),
+        ("aer", "links", "pipe.csv"), ("analyze", LOST, "-f", "pipe.csv"), ("report", LOST, "pipe.csv", "-o", "page"),
+        ("cluster", "heads", LOST, "pipe.csv"), ("cluster", "points", "pipe.npy"), ("topk", LOST, "pipe.csv"),
+        ("align", "/dev/zero", "b.en", "-m", LOST), ("analyze", LOST, "-f", "/dev/zero"), ("aer", "/dev/zero", "links"),
+        ("aer", "links", "links", "--source", "pipe.csv", "--target", "b.en"), ("report", LOST, "/dev/zero"),
+    ):  # fmt: skip
+        result = run(*arguments)
+        assert (result.exit_code, result.stdout) == (2, ""), arguments
+        assert "pipe" in result.stderr or "a device" in result.stderr, result.stderr
+
+
+def test_what_a_shell_substitutes_is_read_once_or_refused(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    (tmp_path / "links").write_text("0-0\n1-1\n")
+    command = f"{sys.executable} -c 'from normlens.cli import main; main()'"
+    for arguments, code, said in (
+        ("aer <(cat links) <(cat links) --gold-base 0 --hyp-base 0 --json", 0, '"aer": 0.0'),
+        (f"align <(echo das haus) <(echo the house) -m {LOST}", 2, "read only once"),
+    ):
+        done = subprocess.run(
+            ["bash", "-c", f"{command} {arguments}"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == code, done.stderr
+        assert said in done.stdout + done.stderr
+
+
+def test_tables_that_are_none_are_refused_before_they_fill_the_memory(run: Run, tmp_path: Path) -> None:
+    import pandas as pd
+
+    for name, array in {
+        "scalar": np.array(3.0), "row": np.arange(4.0), "cube": np.zeros((2, 2, 2)), "text": np.array([["a"], ["b"]]),
+        "complex": np.zeros((3, 2), complex), "dates": np.zeros((3, 1), "M8[s]"), "records": np.zeros(3, [("a", "f8")]),
+        "nothing": np.zeros((0, 3)), "none": np.zeros((3, 0)), "one": np.zeros((1, 1)),
+    }.items():  # fmt: skip
+        np.save(f"{name}.npy", array)
+    np.savez("archive", np.zeros((3, 2)))
+    Path("archive.npz").rename("archive.npy")
+    np.save("objects.npy", np.array([[{}]], dtype=object), allow_pickle=True)
+    whole = Path("four.npy").read_bytes()
+    Path("huge.npy").write_bytes(whole.replace(b"(4, 1), }" + b" " * 12, b"(400000000000, 1), } "))
+    Path("cut.npy").write_bytes(whole[:-8])
+    Path("header.npy").write_bytes(whole[:40])
+    with Path("sparse.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (1 << 30, 1)})
+        file.truncate(file.tell() + (8 << 30))
+    pd.DataFrame({"a": np.zeros(200_000_000, np.int8)}).to_parquet("packed.parquet")
+    Path("broken.parquet").write_bytes(Path("packed.parquet").read_bytes()[:-30])
+    before = set(tmp_path.iterdir())
+    for path in sorted(before):
+        if path.suffix in (".npy", ".parquet") and path.name not in ("four.npy",):
+            result = run("cluster", "points", path.name)
+            assert (result.exit_code, result.stdout) == (2, ""), path
+            assert "normlens: " in result.stderr
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("cluster", "points", "four.npy", "--seed", "9" * 24), ("topk", LOST, "c.de", "--by", "random", "--seed", "9" * 24),
+        ("attribute", LOST, "the cat", "-m", "integrated_gradients", "--option", "steps=1000000000"),
+        ("attribute", LOST, "the cat", "-m", "decompx", "--option", "steps=1000000000"),
+        ("attribute", LOST, "the cat", "-m", "integrated_gradients", "--option", "steps=1e400"),
+        ("attribute", LOST, "the cat", "-m", "integrated_gradients", "--option", "tolerance=NaN"),
+        ("attribute", LOST, "the cat", "-m", "integrated_gradients", "--option", "steps=" + "[" * 100_000),
+        ("attribute", LOST, "the cat", "-m", "integrated_gradients", "--option", "steps=" + "9" * 5000),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_all_proportion_are_refused(arguments: tuple[str, ...], run: Run, bert: Path) -> None:
+    result = run(*(str(bert) if a == LOST else a for a in arguments))
+    assert (result.exit_code, result.stdout) == (2, ""), result.output

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from normlens.errors import InvalidInput
+from normlens.readable import refuse_unreadable
+from normlens.saving import reason
 
 _CHUNK = 1 << 20
 _BARS = b"|||"
@@ -152,11 +154,12 @@ def _counted(path: Path) -> tuple[int, str]:
     """Number of lines and checksum of a file."""
     digest, lines, last = hashlib.sha256(), 0, b"\n"
     try:
+        refuse_unreadable(path, again=True)
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
                 lines += chunk.count(b"\n")
                 last = chunk[-1:]
-    except OSError as error:
-        raise InvalidInput(f"{path} can't be read: {error.strerror or error}. Check the path.") from error
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path} can't be read: {reason(error)}. Check the path.") from error
     return lines + (last != b"\n"), digest.hexdigest()[:16]

@@ -10,6 +10,8 @@ from pathlib import Path
 from normlens.alignment.formats import cell, parse_links
 from normlens.alignment.links import Cell, LinkSets
 from normlens.errors import InvalidInput
+from normlens.readable import refuse_unreadable
+from normlens.saving import reason
 
 _NAACL = re.compile(r"(\d{1,9})[ \t]+(\d{1,9})[ \t]+(\d{1,9})(?:[ \t]+([SP]))?(?:[ \t]+[0-9.eE+-]+)?", re.ASCII)
 _NUMBERED = re.compile(r"(\d{1,9})[:.)]?(?:[ \t]+(.*))?", re.ASCII)
@@ -42,7 +44,8 @@ class LinkFile:
 
     def __init__(self, path: str | Path, base: int | None = None) -> None:
         self.path, self._is_sure_of_base = Path(path), base is not None
-        first = next((line for _, line in self._lines() if line.strip()), "")
+        self._lines = list(_lines_of(self.path))  # read once, since it may be a pipe
+        first = next((line for _, line in self._lines if line.strip()), "")
         self.names_pairs = _NAACL.fullmatch(first.strip()) is not None
         self._ahead = None if self.names_pairs else self._ahead_of_lines()
         self.base = base if base is not None else int(self.names_pairs)
@@ -69,7 +72,7 @@ class LinkFile:
         return found
 
     def _read_lines(self) -> Iterator[LinkSets]:
-        for number, line in self._lines():
+        for number, line in self._lines:
             where = f"{self.path}, line {number}"
             yield parse_links(line if self._ahead is None else self._unnumbered(line, number), self.base, where)
 
@@ -86,14 +89,14 @@ class LinkFile:
 
     def _ahead_of_lines(self) -> int | None:
         """How far the numbers of its lines are ahead of the lines, 0 or -1; None if they aren't numbered."""
-        line = next((line for _, line in self._lines()), "")
+        line = next((line for _, line in self._lines), "")
         found = _numbered(line)
         return None if found is None else 0 if int(found[1]) else -1
 
     def _read_naacl(self) -> list[LinkSets]:
         sure: dict[int, list[Cell]] = {}
         possible: dict[int, list[Cell]] = {}
-        for number, line in self._lines():
+        for number, line in self._lines:
             if not line.strip():
                 continue
             where, token = f"{self.path}, line {number}", line.strip()
@@ -126,17 +129,6 @@ class LinkFile:
                 "1. Say from what: --hyp-base 1, or --hyp-base 0 if that is right (base= in Python)."
             )
 
-    def _lines(self) -> Iterator[tuple[int, str]]:
-        try:
-            with self.path.open(encoding="utf-8-sig") as file:
-                yield from enumerate(file, start=1)
-        except UnicodeDecodeError as error:
-            raise InvalidInput(
-                f"{self.path} is not text in UTF-8 ({error.reason} at byte {error.start}). Expected lines such as 0-0 1p2."
-            ) from error
-        except OSError as error:
-            raise InvalidInput(f"{self.path} can't be read: {error.strerror or error}. Check the path.") from error
-
 
 def read_links(path: str | Path, base: int | None = None) -> Iterator[LinkSets]:
     """Read a file of links; see :class:`LinkFile`.
@@ -167,3 +159,16 @@ def _numbered(line: str) -> re.Match[str] | None:
 def _most_pairs(*links: dict[int, list[Cell]]) -> int:
     """How many pairs a file may name: far more than it has links of, but not so many that only a slip explains them."""
     return 1000 + 100 * len({pair for of in links for pair in of})
+
+
+def _lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        refuse_unreadable(path)
+        with path.open(encoding="utf-8-sig") as file:
+            yield from enumerate(file, start=1)
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}). Expected lines such as 0-0 1p2."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path} can't be read: {reason(error)}. Check the path.") from error

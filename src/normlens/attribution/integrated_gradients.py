@@ -18,6 +18,7 @@ from normlens.attribution.subject import Subject
 from normlens.errors import ConservationError, InvalidInput, UnsupportedArchitecture
 from normlens.precision import double
 
+_MOST_STEPS = 2000  # the points of a Gauss–Legendre rule are the eigenvalues of a matrix of this size
 BASELINES = ("zero", "mean", "mask", "pad", "unknown")
 
 
@@ -55,8 +56,10 @@ def check(request: Request) -> None:
 
 def check_steps(steps: object) -> None:
     """Refuse what is no number of points on the path from the baseline."""
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise InvalidInput(f"steps is {steps!r}; expected a whole number of points on the path, at least 1.")
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= _MOST_STEPS:
+        raise InvalidInput(
+            f"steps is {steps!r}; expected a whole number of points on the path, at least 1 and at most {_MOST_STEPS}."
+        )
 
 
 def check_baseline(name: object) -> None:

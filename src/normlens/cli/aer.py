@@ -15,6 +15,7 @@ from normlens.cli.files import unreadable
 from normlens.cli.options import Json
 from normlens.cli.terminal import messages, results
 from normlens.errors import InvalidInput
+from normlens.readable import refuse_unreadable
 
 if TYPE_CHECKING:
     from normlens.alignment import Difference, Evaluation, LinkFile, LinkSets
@@ -144,10 +145,11 @@ def _word_counts(path: Path) -> Iterator[int]:
     from normlens.alignment import split_words
 
     try:
+        refuse_unreadable(path)
         with path.open(encoding="utf-8-sig", newline="\n") as file:
             for line in file:
                 yield len(split_words(line))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
 
 

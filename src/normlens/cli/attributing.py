@@ -235,6 +235,10 @@ def own_options(given: Sequence[str], method: Method) -> dict[str, Any]:
             found[name] = json.loads(value)
         except json.JSONDecodeError:
             found[name] = value
+        except (ValueError, RecursionError) as error:
+            raise InvalidInput(
+                f"--option {name} has a value of {len(value)} characters that can't be read; expected a number or a word."
+            ) from error
     return found
 
 

@@ -63,7 +63,7 @@ Gamma = Annotated[
     float, typer.Option(help="Share of all that each cluster holds at least; at most 1/2.", rich_help_panel=_SEARCH)
 ]
 Delta = Annotated[float, typer.Option(help="Where a sample is used: probability to miss one.", rich_help_panel=_SEARCH)]
-Seed = Annotated[int, typer.Option(min=0, help="Of what is drawn.", rich_help_panel=_SEARCH)]
+Seed = Annotated[int, typer.Option(min=0, max=given.LARGEST_SEED, help="Of what is drawn.", rich_help_panel=_SEARCH)]
 Labels = Annotated[Path | None, typer.Option("-o", "--output", help="Write who is in which cluster as .csv or .json.")]
 Figure = Annotated[Path | None, typer.Option(help="Draw a map beside the tree: .png, .svg or .pdf.")]
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from normlens.cli.outputs import PICTURES
 from normlens.cli.terminal import messages
 from normlens.errors import InvalidInput
+from normlens.readable import refuse_unreadable
+from normlens.saving import reason
 
 if TYPE_CHECKING:
     from normlens import Analysis
@@ -65,15 +67,14 @@ class Lines:
         return InvalidInput(f"{self.path}, line {self.number}: {reason}")
 
     def _texts(self) -> Iterator[str]:
-        if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
-            raise InvalidInput(f"{self.path} can be read only once; expected a file of texts. Save them in one first.")
         try:
+            refuse_unreadable(self.path, again=True)
             with self.path.open(encoding="utf-8-sig", errors="surrogateescape" if self._skip else "strict") as file:
                 for self.number, line in enumerate(file, start=1):
                     text = self._text(line.strip("\r\n")) if line.strip() else None
                     if text is not None:
                         yield text
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise unreadable(self.path, error) from error
 
     def _text(self, line: str) -> str | None:
@@ -121,7 +122,7 @@ def read_text(text: str | None, file: Path | None) -> str:
     where = "The argument TEXT" if text not in (None, "-") else str(file or "standard input")
     try:
         read = _read(text, file)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise unreadable(where, error) from error
     if not read.strip():
         raise InvalidInput(f"{where} holds no text; expected at least one word.")
@@ -130,6 +131,7 @@ def read_text(text: str | None, file: Path | None) -> str:
 
 def _read(text: str | None, file: Path | None) -> str:
     if file is not None:
+        refuse_unreadable(file)
         return file.read_text(encoding="utf-8-sig").strip()
     if text is not None and text != "-":
         return text
@@ -140,13 +142,13 @@ def _read(text: str | None, file: Path | None) -> str:
     return sys.stdin.read().strip()
 
 
-def unreadable(path: Path | str, error: OSError | UnicodeDecodeError) -> InvalidInput:
+def unreadable(path: Path | str, error: OSError | ValueError) -> InvalidInput:
     """An error that says why a file can't be read as text."""
     if isinstance(error, UnicodeDecodeError):
         return InvalidInput(
             f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}). Convert it, or choose another file."
         )
-    return InvalidInput(f"{path} can't be read: {error.strerror or error}. Check the path.")
+    return InvalidInput(f"{path} can't be read: {reason(error)}. Check the path.")
 
 
 def write(analysis: Analysis, path: Path, *, layer: int, head: int | None, group: str, scope: Scope) -> None:

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 _MODEL = "The model"
+LARGEST_SEED = 2**32 - 1
+"""The largest that NumPy takes."""
 
 
 class AttentionScope(StrEnum):

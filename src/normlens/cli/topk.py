@@ -51,7 +51,7 @@ def topk(
     within: Annotated[
         float, typer.Option(help="How near a head's kept vector must come to the whole one, as a part of its length.")
     ] = 0.1,
-    seed: Annotated[int, typer.Option(min=0, help="Of --by random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=given.LARGEST_SEED, help="Of --by random.")] = 0,
     as_json: given.Json = False,
     device: given.Device = None,
     dtype: given.Dtype = None,

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Int
+from numpy.random import RandomState
 from numpy.typing import NDArray
 from scipy.stats import hypergeom
 
 from normlens.clustering.distances import Distances
 from normlens.clustering.enumeration import Groups, PartitionWalk
 from normlens.clustering.lemmas import kappa
+from normlens.errors import InvalidInput
 
 
 def points_per_cluster(alpha: float, delta: float, points: int, clusters: int) -> int:
@@ -112,3 +114,19 @@ class SampleWalk:
             if np.bincount(labels, minlength=clusters.shape[1]).min() >= self._least:
                 yield labels
         self.complete = self._walk.complete
+
+
+def random_of(state: int | RandomState | None) -> RandomState:
+    """A source of random numbers, from a seed or as it is.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no seed.
+    """
+    if isinstance(state, RandomState):
+        return state
+    try:
+        return RandomState(state)
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(f"random_state is {state!r}; expected a whole number from 0 to {2**32 - 1}.") from error

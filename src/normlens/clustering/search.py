@@ -34,7 +34,7 @@ from normlens.clustering.lemmas import (
     crowding_reach,
     inseparable_groups,
 )
-from normlens.clustering.sampling import SampleWalk, sample_size
+from normlens.clustering.sampling import SampleWalk, random_of, sample_size
 from normlens.clustering.tree import LinkageMethod, good_cuts
 
 MATRIX_UP_TO = 5000
@@ -166,7 +166,7 @@ def find_good_clusterings(
     check_parameters(alpha, gamma, delta, budget)
     check_convention(convention)
     distances = data if isinstance(data, Distances) else read_distances(data, metric)
-    random = random_state if isinstance(random_state, RandomState) else RandomState(random_state)
+    random = random_of(random_state)
     matrix = distances.matrix() if len(distances) <= MATRIX_UP_TO else None
     held = distances if matrix is None else Distances(matrix, "matrix")
     search = _Search(held, float(alpha), float(gamma), float(delta), convention, budget, random)

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from normlens.errors import InvalidInput
+from normlens.readable import refuse_unreadable
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class TokenFrequency:
             If the file can't be read or is not such a table.
         """
         try:
+            refuse_unreadable(Path(path))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # an empty file is refused below, with a better message
                 table = np.loadtxt(path, dtype=np.int64, ndmin=2)
