@@ -73,20 +73,28 @@ def lay_out(blocks: Sequence[BlockAnatomy], model: nn.Module | None = None) -> L
     model
         What paths start from: says which layers share a module.
     """
-    towers = {block: tower(block.path) for block in blocks}
+    names = _names(blocks)
     groups: dict[str, list[BlockAnatomy]] = {}
     for block in blocks:
-        alike = [b for b in blocks if b.group == block.group]
-        several = len({towers[b] for b in alike}) > 1
-        name = (towers[block].split(".")[0] or block.group) if several else block.group
-        if several and any(b.group != block.group and towers[b].split(".")[0] == name for b in blocks):
-            name = f"{name}_{block.group}"
-        lengths = list(dict.fromkeys((b.targets, b.sources) for b in alike if towers[b] == towers[block]))
-        stage = lengths.index((block.targets, block.sources))
-        groups.setdefault(name if not stage else f"{name}_{stage}", []).append(block)
+        alike = [b for b in blocks if names[b] == names[block]]
+        stage = list(dict.fromkeys((b.targets, b.sources) for b in alike)).index((block.targets, block.sources))
+        groups.setdefault(names[block] if not stage else f"{names[block]}_{stage}", []).append(block)
     by_block = _paths_by_layer(blocks, model)
     paths = {name: [by_block[block] for block in group] for name, group in groups.items()}
     return Layout(groups, {name: layer_numbers(here) for name, here in paths.items()}, paths)
+
+
+def _names(blocks: Sequence[BlockAnatomy]) -> dict[BlockAnatomy, str]:
+    """What each block's group is called: by its kind, or by its tower where several have blocks of the kind."""
+    towers = {block: tower(block.path) for block in blocks}
+    names: dict[BlockAnatomy, str] = {}
+    for block in blocks:
+        several = len({towers[b] for b in blocks if b.group == block.group}) > 1
+        name = (towers[block].split(".")[0] or block.group) if several else block.group
+        if several and any(b.group != block.group and towers[b].split(".")[0] == name for b in blocks):
+            name = f"{name}_{block.group}"
+        names[block] = name
+    return names
 
 
 def _paths_by_layer(blocks: Sequence[BlockAnatomy], model: nn.Module | None) -> dict[BlockAnatomy, str]:

@@ -23,7 +23,6 @@ MROPE_TYPES = (
 MROPE_IN_TEXT = (
     "qwen2_vl",
     "qwen2_5_vl",
-    "qwen2_5_omni_thinker",
     "paddleocr_vl",
     "glm4v",
     "glm46v",
@@ -31,6 +30,9 @@ MROPE_IN_TEXT = (
     "glm_image",
     "glm_ocr",
 )
+
+OMNI_MARKS = {"vision_start_token_id": 7, "audio_start_token_id": 8}
+"""Checkpoints have them, the classes of their configurations don't."""
 
 ERNIE_VL = {
     "moe_k": 2,
@@ -52,6 +54,8 @@ CODEBOOK = {"base_channels": 32, "latent_channels": 32, "num_embeddings": 16, "c
 SIZES: dict[str, dict[str, Any]] = {
     **{name: {"rope_parameters": MROPE} for name in MROPE_TYPES},
     **{name: {"text_config": {"rope_parameters": MROPE}} for name in MROPE_IN_TEXT},
+    "qwen2_5_omni_thinker": {"text_config": {"rope_parameters": MROPE}} | OMNI_MARKS,
+    "qwen3_omni_moe_thinker": OMNI_MARKS,
     "glm4v_moe": {"text_config": {"rope_parameters": MROPE_HALF}},
     "glm4v_moe_text": {"rope_parameters": MROPE_HALF},
     "colqwen2": {"vlm_config": {"text_config": {"rope_parameters": MROPE}}},
