@@ -181,10 +181,12 @@ def test_a_result_does_not_replace_the_text_it_is_of(bert: Path, run: Run, tmp_p
     assert (tmp_path / "text.json").read_text() == "the cat sat"
 
 
-def test_a_scope_that_a_reduction_drops_is_said_so(bert: Path, run: Run) -> None:
-    result = run("analyze", bert, TEXT, "--reduce", "edges", "--scope", "residual")
-    assert result.exit_code == 2
-    assert "Leave out --scope" in result.stderr
+def test_kept_edges_are_shown_at_the_scope_that_is_asked_for(bert: Path, run: Run) -> None:
+    edges = run("analyze", bert, TEXT, "--layer", 1, "--reduce", "edges", "--scope", "residual").stdout
+    data = normlens.load(str(bert)).analyze(TEXT)["encoder"].data["norm_residual"].sel(layer=1)
+    for target, cells in zip(data["target_token"].values.tolist(), data.values, strict=True):
+        if target == "cat":
+            assert f"cat {cells.max():.2f}" in " ".join(row(edges, "Strongest sources", "cat"))
 
 
 def test_text_that_is_not_utf_8_is_refused(bert: Path, run: Run, tmp_path: Path) -> None:

@@ -127,12 +127,18 @@ def test_a_config_that_says_nothing_refuses_nothing(config: object) -> None:
         ["attribute", "{}", TEXT, "-m", "rollout", "--row", "1"],
         ["compare", "{}", TEXT, "-m", "decompx"],
         ["analyze", "{}", TEXT],
+        ["report", "{}", "corpus.txt"],
+        ["cluster", "heads", "{}", "corpus.txt"],
+        ["align", "pairs.tsv", "-m", "{}"],
+        ["topk", "{}", "corpus.txt"],
     ],
 )
 def test_a_terminal_shows_a_sign_of_life_before_torch_is_imported(
     arguments: list[str], folders: dict[str, Path], tmp_path: Path
 ) -> None:
     """The first bytes come while torch isn't imported yet, which no clock has to tell."""
+    (tmp_path / "corpus.txt").write_text("the cat\n")
+    (tmp_path / "pairs.tsv").write_text("the cat\ta dog\n")
     main, other = pty.openpty()
     script = (
         "import sys\n"

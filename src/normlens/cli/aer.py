@@ -13,7 +13,7 @@ from rich.table import Table
 
 from normlens.cli.files import unreadable
 from normlens.cli.options import Json
-from normlens.cli.terminal import messages, results
+from normlens.cli.terminal import messages, results, starting
 from normlens.errors import InvalidInput
 from normlens.readable import refuse_unreadable
 
@@ -65,7 +65,8 @@ def aer(
 
     - [cyan]normlens aer gold.talp links.txt --gold-base 0 --json | jq .aer[/cyan]
     """
-    from normlens.alignment import LinkFile, difference, evaluate
+    with starting():
+        from normlens.alignment import LinkFile, difference, evaluate
 
     names = [hypothesis] if against is None else [hypothesis, against]
     files = [LinkFile(gold, gold_base), *(LinkFile(name, hyp_base) for name in names)]

@@ -15,6 +15,7 @@ from normlens.cli.opening import open_lens, quiet
 from normlens.cli.points import counted_analyses, read_points
 from normlens.cli.requirements import CheckedCommand
 from normlens.cli.skips import Skips
+from normlens.cli.terminal import starting
 from normlens.cli.texts import Reading, check_corpus
 
 _SEARCH = "What is a good clustering"
@@ -98,7 +99,8 @@ def points(
     """
     outputs = Outputs(output, figure, as_json)
     outputs.check(file, overwrite=overwrite)
-    search = Search(alpha, gamma, delta, seed)
+    with starting():
+        search = Search(alpha, gamma, delta, seed)
     table = read_points(file)
     subject = Subject(file.name, "point", [str(row) for row in range(len(table))], table, metric.value, _UNITS[metric])
     give(search.run(subject), search, subject, outputs)
@@ -142,7 +144,8 @@ def heads(
     """
     outputs = Outputs(output, figure, as_json)
     outputs.check(model, file, overwrite=overwrite)
-    search = Search(alpha, gamma, delta, seed)
+    with starting():
+        search = Search(alpha, gamma, delta, seed)
     reading = Reading(limit, truncate, Skips() if skip_bad else None)
     if not skip_bad:
         next(iter(Lines(file)), None)

@@ -13,7 +13,7 @@ from normlens.cli.files import Lines
 from normlens.cli.opening import open_lens
 from normlens.cli.outputs import check_folder
 from normlens.cli.skips import Skips
-from normlens.cli.terminal import results
+from normlens.cli.terminal import results, starting
 from normlens.cli.texts import Reading, check_corpus
 
 _HEADLINES = 3
@@ -50,7 +50,8 @@ def report(
 
     - [cyan]normlens report Helsinki-NLP/opus-mt-de-en pairs.tsv --group cross --json[/cyan]
     """
-    check_folder(output, reads=[model, file, frequency], overwrite=overwrite)
+    with starting():
+        check_folder(output, reads=[model, file, frequency], overwrite=overwrite)
     reading = Reading(limit, truncate, Skips() if skip_bad else None)
     if not skip_bad:
         next(iter(Lines(file)), None)

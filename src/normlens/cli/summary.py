@@ -147,7 +147,7 @@ def strongest(
     targets = _readable(data["target_token"])
     tokens = _readable(data["source_token"]) if "source_token" in data.coords else targets
     if "norm_edge" in data:
-        ranked = _kept_edges(data.sel(layer=layer))
+        ranked = _kept_edges(data.sel(layer=layer), norm_variable(scope))
     elif {"target", "source"} <= set(data[norm_variable(scope)].dims if norm_variable(scope) in data else ()):
         ranked = _ranked(group, layer, scope, head)
     else:
@@ -167,9 +167,9 @@ def _readable(tokens: xr.DataArray) -> list[str]:
     return [printable(str(token).strip()) or "␣" for token in tokens.values]
 
 
-def _kept_edges(edges: xr.Dataset) -> list[Ranked]:
-    """What the reduction "edges" kept; the norms are in the model's units, since their totals are gone."""
-    written: dict[str, Callable[[float], str]] = {"weight": percent, "norm": "{:.2f}".format}
+def _kept_edges(edges: xr.Dataset, norm: str) -> list[Ranked]:
+    """What the reduction "edges" kept; this norm is in the model's units, since its totals are gone."""
+    written: dict[str, Callable[[float], str]] = {"weight": percent, norm: "{:.2f}".format}
     return [
         (edges[f"{name}_edge_source"].values.astype(int), edges[f"{name}_edge"].values, write)
         for name, write in written.items()
