@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from normlens.encoding import Tokens, encode_text
 from normlens.errors import InvalidInput
-from normlens.words import SPECIAL
+from normlens.words import SPECIAL, joined_words
 
 
 def is_words(given: object) -> bool:
@@ -23,25 +23,6 @@ def is_words(given: object) -> bool:
 def is_list_of_strings(given: object) -> bool:
     """Whether this is a list of strings: several texts by itself, the words of one text inside a list of inputs."""
     return isinstance(given, (list, tuple)) and bool(given) and all(isinstance(word, str) for word in given)
-
-
-def joined_words(words: Sequence[str]) -> str:
-    """The text that a model reads: the words with a space between them.
-
-    Raises
-    ------
-    InvalidInput
-        If there is no word, or one of them is none.
-    """
-    if not isinstance(words, (list, tuple)) or not words:
-        raise InvalidInput(f"words is {words!r:.60}; expected a list of words, at least one.")
-    for number, word in enumerate(words):
-        if not isinstance(word, str) or not word.strip() or word != word.strip():
-            raise InvalidInput(
-                f"Word {number}, counted from 0, is {word!r:.60}; expected a string without spaces around it. Leave empty "
-                "words out."
-            )
-    return " ".join(words)
 
 
 def encode_words(tokenizer: PreTrainedTokenizerBase, words: Sequence[str], *, as_target: bool = False) -> Tokens:

@@ -13,7 +13,7 @@ COMMANDS = Path(cli.__file__).parent
 ROOMS = {
     "alignment", "analysis", "attribution", "catalogue", "characters", "clustering", "errors", "figures", "heads", "needs",
     "layer_numbers", "outline", "readable", "scopes",
-    "report", "samples", "saving", "statistics", "topk", "words",
+    "report", "samples", "saving", "statistics", "topk", "treebanks", "words",
 }  # fmt: skip
 COMMAND_FILES = [
     "aer", "align", "align_options", "aligning", "analyze", "answers", "attribute", "attributing", "cluster", "clustering",

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from normlens.errors import InvalidInput
 from normlens.readable import refuse_unreadable
 from normlens.saving import reason
+from normlens.treebanks import SUFFIX as TREEBANK
 
 _CHUNK = 1 << 20
 _BARS = b"|||"
@@ -59,6 +60,12 @@ class ParallelFiles:
 
     def __init__(self, source: Path, target: Path | None = None) -> None:
         self._paths = [source] if target is None else [source, target]
+        for path in self._paths:
+            if path.suffix.lower() == TREEBANK:
+                raise InvalidInput(
+                    f"{path} is a treebank; expected one sentence per line. normlens.treebanks.read_conllu gives the words "
+                    "of each sentence: write them to a file, with spaces between."
+                )
         self._counted = [_counted(path) for path in self._paths]
         counts = [count for count, _ in self._counted]
         if len(set(counts)) > 1:

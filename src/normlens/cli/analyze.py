@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from normlens.cli import options as given
-from normlens.cli.files import read_text, write
+from normlens.cli.files import read_input, write
 from normlens.cli.opening import open_lens, quiet
 from normlens.cli.outputs import SUFFIXES, check_ending, check_files
 from normlens.cli.terminal import messages, waiting
@@ -84,7 +84,7 @@ def analyze(
     """
     check_ending(output, SUFFIXES, reduced=reduce is not None)
     check_files(output, reads=[model, file], overwrite=overwrite)
-    read = read_text(text, file)
+    read = read_input(text, file)
 
     def check(outline: Outline) -> None:
         outline.check_second_text(target is not None, "--target")

@@ -9,7 +9,7 @@ import typer
 from normlens.cli import options as given
 from normlens.cli.answers import RESULT_SUFFIXES, give
 from normlens.cli.attributing import Asked, check_question, explain, has_head, methods_asked, own_options
-from normlens.cli.files import read_text
+from normlens.cli.files import read_input
 from normlens.cli.opening import open_lens
 from normlens.cli.outputs import check_ending, check_files
 from normlens.cli.requirements import refuse_ignored
@@ -70,7 +70,7 @@ def attribute(
     asked.check()
     check_ending(output, RESULT_SUFFIXES)
     check_files(output, reads=[model, file], overwrite=overwrite)
-    read = read_text(text, file)
+    read = read_input(text, file)
     (chosen,) = methods_asked(ctx.params)
     own = own_options(option or [], chosen)
     check_question(chosen, scope, own)

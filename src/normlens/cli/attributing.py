@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from normlens.figures import Row
     from normlens.outline import Outline
 
+Read = str | dict[str, list[str]]
+"""A text, or its words."""
+
 _TELLING = ("decompx", "gradient_input", "norm_rollout", "alti", "rollout")
 _SHAPES = ("layers", "at", "vectors")  # options that ask for something else than shares of words
 _TELLING_PAIRS = ("decompx", "gradient_input", "alti_plus")
@@ -54,8 +57,8 @@ class Asked:
     target_text: str | None = None
     text_pair: str | None = None
 
-    def reads(self, text: str) -> str | dict[str, str]:
-        """What the model reads: a text, or two together."""
+    def reads(self, text: Read) -> Any:
+        """What the model reads: a text, its words, or two texts together."""
         return text if self.text_pair is None else {"text": text, "text_pair": self.text_pair}
 
     def check(self) -> None:
@@ -68,7 +71,7 @@ class Asked:
         """
         self._row()
 
-    def check_outline(self, outline: Outline, text: str, methods: Sequence[Method] | None) -> None:
+    def check_outline(self, outline: Outline, text: Read, methods: Sequence[Method] | None) -> None:
         """Refuse what a model can't be asked, before its weights are read.
 
         Parameters
@@ -88,15 +91,22 @@ class Asked:
         from normlens.attribution import check_targets, head_of_outline
 
         outline.check_second_text(self.target_text is not None, "--target-text")
+        if self.text_pair is not None and not isinstance(text, str):
+            raise InvalidInput(
+                "--text-pair reads two texts together, and the file holds one as its words. Give the text itself."
+            )
         if methods is None or any(method.targets != "none" for method in methods):
             of_tokens = head_of_outline(outline) in ("next", "masked")
             named = [name for name in (self.target, self.against) if name is not None]
             check_targets(outline, [_atom(name, of_tokens, outline.config) for name in named], self.position)
         self._check_places(outline, text)
 
-    def _check_places(self, outline: Outline, text: str) -> None:
+    def _check_places(self, outline: Outline, text: Read) -> None:
         """Refuse a position or a row behind the last token of the text."""
+        from normlens.words import joined_words
+
         row = self._row()
+        text = text if isinstance(text, str) else joined_words(text["words"])
         places = {"--position": self.position, "--row": None if self.row is None or row == "mean" else row}
         asked = {name: place for name, place in places.items() if isinstance(place, int)}
         if not asked or outline.tokenizer is None or outline.is_encoder_decoder:
@@ -162,7 +172,7 @@ class Asked:
 
 def explain(
     lens: Lens,
-    text: str,
+    text: Read,
     asked: Asked,
     method: Method,
     scope: str | None = None,
@@ -191,7 +201,7 @@ def explain(
     if layer is not None:
         options["layers"] = "rolled" if method.targets == "none" else "each"
     with waiting(f"Asking {method.name}"), quiet():
-        result = lens.attribute(asked.reads(text), method=method.name, scope=scope, **options)
+        result: xr.DataArray = lens.attribute(asked.reads(text), method=method.name, scope=scope, **options)
     if layer is None:
         return result
     numbers = result["layer"].values.tolist()
@@ -282,7 +292,7 @@ def _imported(names: Sequence[str]) -> list[Method]:
         return [method_named(name) for name in names]
 
 
-def explain_all(lens: Lens, text: str, asked: Asked, methods: Sequence[Method] | None) -> list[xr.DataArray]:
+def explain_all(lens: Lens, text: Read, asked: Asked, methods: Sequence[Method] | None) -> list[xr.DataArray]:
     """Several methods' answers for a text; without names, a telling few, less those that can't explain this model.
 
     Raises

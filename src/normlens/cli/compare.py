@@ -9,7 +9,7 @@ import typer
 from normlens.cli import options as given
 from normlens.cli.answers import RESULT_SUFFIXES, give
 from normlens.cli.attributing import Asked, explain_all, has_head, methods_named
-from normlens.cli.files import read_text
+from normlens.cli.files import read_input
 from normlens.cli.opening import open_lens
 from normlens.cli.outputs import check_ending, check_files
 from normlens.cli.requirements import refuse_ignored
@@ -52,7 +52,7 @@ def compare(
     asked.check()
     check_ending(output, RESULT_SUFFIXES)
     check_files(output, reads=[model, file], overwrite=overwrite)
-    read = read_text(text, file)
+    read = read_input(text, file)
     chosen = methods_named(methods)
     lens = open_lens(
         model, task=task, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,

@@ -11,7 +11,7 @@ from normlens.cli.files import Lines
 from normlens.cli.opening import quiet
 from normlens.cli.terminal import counting, waiting
 from normlens.errors import InvalidInput
-from normlens.report import Estimates, Measured, measure, read_estimates, token_frequency, write_report
+from normlens.report import Estimates, Measured, Text, measure, read_estimates, token_frequency, write_report
 from normlens.statistics import TokenFrequency
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 def measured(
     lens: Lens,
-    texts: Iterable[str],
-    targets: Iterable[str] | None = None,
+    texts: Iterable[Text],
+    targets: Iterable[Text] | None = None,
     *,
     frequency: Path | None = None,
     group: str | None = None,
@@ -87,7 +87,7 @@ def written(found: Measured, folder: Path, title: str, corpus: str) -> dict[str,
     return read_estimates(folder)
 
 
-def _located(analyses: Iterable[Analysis], texts: Iterable[str]) -> Iterator[Analysis]:
+def _located(analyses: Iterable[Analysis], texts: Iterable[Text]) -> Iterator[Analysis]:
     """The same analyses; an error about a text of a file names its line."""
     try:
         yield from analyses

@@ -13,6 +13,8 @@ from normlens.cli.terminal import messages
 from normlens.errors import InvalidInput
 from normlens.readable import refuse_unreadable
 from normlens.saving import reason
+from normlens.treebanks import SUFFIX as TREEBANK
+from normlens.treebanks import numbered_sentences
 
 if TYPE_CHECKING:
     from normlens import Analysis
@@ -25,7 +27,7 @@ class Lines:
     Parameters
     ----------
     path
-        A text file in UTF-8.
+        A text file in UTF-8, or a treebank (``.conllu``), whose sentences are given as their words.
     limit
         How many texts to read at most.
     column
@@ -49,7 +51,7 @@ class Lines:
         self.path, self.limit, self.column, self.number = path, limit, column, 0
         self._skip = skip
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[str | list[str]]:
         """Read from the start.
 
         Raises
@@ -66,16 +68,34 @@ class Lines:
         reason = error.__cause__ if isinstance(error.__cause__, InvalidInput) else error  # without an input's number
         return InvalidInput(f"{self.path}, line {self.number}: {reason}")
 
-    def _texts(self) -> Iterator[str]:
+    def _texts(self) -> Iterator[str | list[str]]:
         try:
             refuse_unreadable(self.path, again=True)
-            with self.path.open(encoding="utf-8-sig", errors="surrogateescape" if self._skip else "strict") as file:
+            with self.path.open(encoding="utf-8-sig", errors=self._errors()) as file:
+                if is_treebank(self.path):
+                    yield from self._sentences(file)
+                    return
                 for self.number, line in enumerate(file, start=1):
                     text = self._text(line.strip("\r\n")) if line.strip() else None
                     if text is not None:
                         yield text
         except (OSError, ValueError) as error:
             raise unreadable(self.path, error) from error
+
+    def _errors(self) -> str:
+        """How bytes that are no text are taken: a line of its own can be left out, a part of a treebank can't."""
+        return "strict" if self._skip is None or is_treebank(self.path) else "surrogateescape"
+
+    def _sentences(self, lines: Iterator[str]) -> Iterator[list[str]]:
+        """The sentences of a treebank."""
+        if self.column is not None:
+            raise InvalidInput(
+                f"{self.path} is a treebank of one language; this model is an encoder–decoder, and expects a text and its "
+                "target on each line, with a tab between them."
+            )
+        for number, words in numbered_sentences(lines, self.path):
+            self.number = number
+            yield words
 
     def _text(self, line: str) -> str | None:
         """The text of a line; None for one that is left out."""
@@ -100,6 +120,25 @@ class Lines:
                 "text and its target on each line, with a tab between them."
             )
         return parts[self.column].strip()
+
+
+def read_input(text: str | None, file: Path | None) -> str | dict[str, list[str]]:
+    """The text to analyse, as :func:`read_text`; of a treebank, its only sentence as words.
+
+    Raises
+    ------
+    InvalidInput
+        As :func:`read_text`; if a treebank holds another number of sentences.
+    """
+    if file is None or text is not None or not is_treebank(file):
+        return read_text(text, file)
+    found = [one for one in islice(Lines(file), 2) if isinstance(one, list)]
+    if len(found) != 1:
+        raise InvalidInput(
+            f"{file} holds {'several sentences' if found else 'no sentence'}; expected one here. Take one out of it, or "
+            "give the file to a command that reads many texts, such as normlens report."
+        )
+    return {"words": found[0]}
 
 
 def read_text(text: str | None, file: Path | None) -> str:
@@ -130,6 +169,10 @@ def read_text(text: str | None, file: Path | None) -> str:
 
 
 def _read(text: str | None, file: Path | None) -> str:
+    if file is not None and is_treebank(file):
+        from normlens.words import joined_words
+
+        return "\n".join(one if isinstance(one, str) else joined_words(one) for one in Lines(file))
     if file is not None:
         refuse_unreadable(file)
         return file.read_text(encoding="utf-8-sig").strip()
@@ -140,6 +183,11 @@ def _read(text: str | None, file: Path | None) -> str:
     if sys.stdin.isatty():
         messages().print("Type the text; Ctrl-D on an empty line ends it.")
     return sys.stdin.read().strip()
+
+
+def is_treebank(path: Path) -> bool:
+    """Whether a file is named as one in CoNLL-U."""
+    return path.suffix.lower() == TREEBANK
 
 
 def unreadable(path: Path | str, error: OSError | ValueError) -> InvalidInput:

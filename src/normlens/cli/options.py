@@ -129,7 +129,7 @@ Corpus = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
-        help="One text per line; blank lines are skipped. For encoder-decoders: text, tab, target.",
+        help="One text per line; blank lines are skipped. For encoder-decoders: text, tab, target. Or .conllu.",
         show_default=False,
     ),
 ]

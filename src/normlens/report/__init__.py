@@ -4,7 +4,7 @@
 reads the numbers of a report back.
 """
 
-from normlens.report.corpus import Measured, measure, token_frequency
+from normlens.report.corpus import Measured, Text, measure, token_frequency
 from normlens.report.estimates import Estimate, Estimates, read_estimates
 from normlens.report.findings import findings
 from normlens.report.placing import HTML, files_of_report, refuse_to_overwrite
@@ -15,6 +15,7 @@ __all__ = [
     "Estimate",
     "Estimates",
     "Measured",
+    "Text",
     "files_of_report",
     "findings",
     "measure",

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from normlens.errors import InvalidInput
 from normlens.statistics import CorpusStatistics, TokenFrequency
+from normlens.words import joined_words
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from normlens import Analysis, Lens
+
+Text = str | list[str]
+"""A text, or its words."""
 
 Progress = Callable[[Iterable["Analysis"], int], Iterable["Analysis"]]
 """Gives the analyses that it is given, and how many they will be, on; and shows how far they are."""
@@ -83,8 +87,8 @@ class Measured:
 
 def measure(
     lens: Lens,
-    texts: Iterable[str],
-    targets: Iterable[str] | None = None,
+    texts: Iterable[Text],
+    targets: Iterable[Text] | None = None,
     *,
     frequency: TokenFrequency | None = None,
     group: str | None = None,
@@ -100,7 +104,8 @@ def measure(
     lens
         The model.
     texts, targets
-        Read several times, so not a generator. Targets are for encoder–decoders, one for each text.
+        Read several times, so not a generator; a text may be a list of its words. Targets are for encoder–decoders, one
+        for each text.
     frequency
         Ranks of token frequency. Default: :func:`token_frequency` of this corpus.
     group
@@ -130,7 +135,7 @@ def measure(
     return measured
 
 
-def token_frequency(lens: Lens, texts: Iterable[str], targets: Iterable[str] | None = None) -> TokenFrequency:
+def token_frequency(lens: Lens, texts: Iterable[Text], targets: Iterable[Text] | None = None) -> TokenFrequency:
     """Count how often each token occurs in a corpus.
 
     Parameters
@@ -147,7 +152,7 @@ def token_frequency(lens: Lens, texts: Iterable[str], targets: Iterable[str] | N
     return TokenFrequency.counted(_ids(lens, texts, targets))
 
 
-def _count(texts: Iterable[str], targets: Iterable[str] | None) -> int:
+def _count(texts: Iterable[Text], targets: Iterable[Text] | None) -> int:
     """How many texts there are, each with its target if there are targets."""
     if any(corpus is not None and iter(corpus) is corpus for corpus in (texts, targets)):
         raise InvalidInput(
@@ -162,11 +167,15 @@ def _count(texts: Iterable[str], targets: Iterable[str] | None) -> int:
     return total
 
 
-def _ids(lens: Lens, texts: Iterable[str], targets: Iterable[str] | None) -> Iterator[list[int]]:
+def _ids(lens: Lens, texts: Iterable[Text], targets: Iterable[Text] | None) -> Iterator[list[int]]:
     """Token ids of every text, and of its target."""
     if lens.tokenizer is None:
         raise InvalidInput(f"{lens.name} has no tokenizer, and a corpus is text. Choose a model that reads text.")
     for text, target in zip(texts, repeat(None) if targets is None else targets, strict=targets is not None):
-        yield lens.tokenizer(text, verbose=False)["input_ids"]
+        yield lens.tokenizer(_joined(text), verbose=False)["input_ids"]
         if target is not None:
-            yield lens.tokenizer(text_target=target, verbose=False)["input_ids"]
+            yield lens.tokenizer(text_target=_joined(target), verbose=False)["input_ids"]
+
+
+def _joined(text: Text) -> str:
+    return text if isinstance(text, str) else joined_words(text)

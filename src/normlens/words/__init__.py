@@ -5,6 +5,7 @@ own (as in BERT's pre-tokenisation). Nothing here reads the tokenizer's own spel
 every tokenizer with offsets is treated alike. A number of -1 stands for a special token throughout.
 """
 
+from normlens.words.given import joined_words
 from normlens.words.labels import merge_shares, merged_labels, text_of
 from normlens.words.merging import groups, merge_map, merge_sources, merge_spans, merge_targets
 from normlens.words.numbering import SPECIAL, whitespace_words, word_numbers
@@ -27,6 +28,7 @@ __all__ = [
     "groups",
     "is_punctuation",
     "joined_tokens",
+    "joined_words",
     "merge_map",
     "merge_shares",
     "merge_sources",
