@@ -12,6 +12,7 @@ from normlens.figures.highlights_page import highlights_page
 from normlens.figures.layers import mixing_ratios, share_curves
 from normlens.figures.links import LinkedPair, links_page
 from normlens.figures.overview import head_overview
+from normlens.figures.patches import patch_maps
 from normlens.figures.report import report_figures
 from normlens.figures.saving import save
 from normlens.figures.scatter import alpha_against_norm
@@ -35,6 +36,7 @@ __all__ = [
     "html_view",
     "links_page",
     "mixing_ratios",
+    "patch_maps",
     "report_figures",
     "save",
     "scored_text",

@@ -64,8 +64,8 @@ def heat_maps(
         If the layer, head or scope isn't in the data.
     """
     panels = {
-        "weight": _weight(data, layer, head),
-        "norm": _norm(data, layer, head, scope),
+        "weight": weight_panel(data, layer, head),
+        "norm": norm_panel(data, layer, head, scope),
     }
     if row_normalised:
         panels = {name: panel / panel.sum("source").where(lambda total: total > 0) for name, panel in panels.items()}
@@ -82,7 +82,7 @@ def heat_maps(
         for axes, (measure, panel) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
             mesh = _draw_panel(axes, panel.values, measure)
             _label_tokens(axes, data, labels, size, left=measure == "weight")
-            axes.set_title(_title(measure, head, scope, "" if "own_residual" in data else _OWN), pad=8)
+            axes.set_title(panel_title(measure, head, scope, "" if "own_residual" in data else _OWN), pad=8)
             colour_bar(figure, mesh, axes)
         where = (
             f"layer {layer}" + ("" if head is None else f", head {head}") + (", shares of each row" * row_normalised)
@@ -133,13 +133,15 @@ def _draw_panel(axes: Axes, values: np.ndarray, measure: str) -> QuadMesh:
     return mesh
 
 
-def _weight(data: xr.Dataset, layer: int, head: int | None) -> xr.DataArray:
+def weight_panel(data: xr.Dataset, layer: int, head: int | None) -> xr.DataArray:
+    """α of a layer, ``(target, source)``: of a head, or the mean over heads."""
     require(data, "weight")
     weight = _choose(data["weight"], "layer", layer)
     return weight.mean("head") if head is None else _choose(weight, "head", head)
 
 
-def _norm(data: xr.Dataset, layer: int, head: int | None, scope: str) -> xr.DataArray:
+def norm_panel(data: xr.Dataset, layer: int, head: int | None, scope: str) -> xr.DataArray:
+    """Norms of a layer, ``(target, source)``: of a head, or of the sum over heads at a scope."""
     if head is not None:
         if scope != "attention":
             raise InvalidInput(
@@ -150,7 +152,7 @@ def _norm(data: xr.Dataset, layer: int, head: int | None, scope: str) -> xr.Data
             return _choose(_choose(data["weighted_norm"], "layer", layer), "head", head)
         require(data, "vector_norm")
         vector_norm = _choose(_choose(data["vector_norm"], "layer", layer), "head", head)
-        return _weight(data, layer, head) * vector_norm
+        return weight_panel(data, layer, head) * vector_norm
     variable = norm_variable(scope) if scope in SCOPES else None
     if variable is None or variable not in data:
         present = [name for name in SCOPES if norm_variable(name) in data]
@@ -167,7 +169,7 @@ def _choose(array: xr.DataArray, dimension: str, number: int) -> xr.DataArray:
     return array.sel({dimension: number})
 
 
-def _title(measure: str, head: int | None, scope: str, own: str) -> str:
+def panel_title(measure: str, head: int | None, scope: str, own: str) -> str:
     """What a panel shows, and its formula; `own` is the residual's part, unless that is no source of the map."""
     if measure == "weight":
         return MEASURE_TITLES["weight"] + "\n" + ("mean of α over heads" if head is None else "α")

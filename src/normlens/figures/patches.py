@@ -1,0 +1,137 @@
+"""What one position takes from the patches of an image, drawn over the picture: the weights beside the norms."""
+
+import re
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from normlens.errors import InvalidInput
+from normlens.figures.groups import require
+from normlens.figures.heatmaps import norm_panel, panel_title, weight_panel
+from normlens.figures.style import colour_bar, colour_map, drawing_style, new_figure, readable
+from normlens.scopes import Scope
+
+_LABEL = re.compile(r"(?:image (?:(\d+): )?)?(\d+),(\d+)")
+_SIDE = 3.2
+_MOST_TICKS = 12
+
+
+def patch_maps(
+    data: xr.Dataset,
+    layer: int,
+    target: int,
+    head: int | None = None,
+    *,
+    scope: Scope = "attention",
+    picture: ArrayLike | None = None,
+    image: int = 1,
+) -> Figure:
+    """Draw what a target takes from each patch of an image over the picture: its weights beside its norms.
+
+    Parameters
+    ----------
+    data
+        One group of an analysis whose sources are patches, alone or among the tokens of a text: variables as for
+        :func:`heat_maps`, and `source_token` with labels such as "3,4" or "image 3,4" (row and column).
+    layer
+        Layer number, as in ``data.layer``.
+    target
+        Number of the target, counted from 0.
+    head, scope
+        As for :func:`heat_maps`.
+    picture
+        What the model saw, ``(height, width)`` or ``(height, width, colour)``: after the processor's crop. Default: none.
+    image
+        Which image, counted from 1, where a text holds several.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two panels, each from zero to its own largest value; the title says how much of the target's whole weight, and
+        of all norms, the patches have.
+
+    Raises
+    ------
+    InvalidInput
+        If the layer, head, scope, target or image isn't in the data.
+    """
+    require(data, "source_token")
+    if isinstance(target, bool) or not isinstance(target, (int, np.integer)) or not 0 <= target < data.sizes["target"]:
+        raise InvalidInput(f"target is {target!r}; expected a number from 0 to {data.sizes['target'] - 1}.")
+    panels = {"weight": weight_panel(data, layer, head), "norm": norm_panel(data, layer, head, scope)}
+    label = readable(str(data["target_token"].values[target])) if "target_token" in data else str(target)
+    with drawing_style():
+        figure = new_figure(2 * _SIDE + 2.2, _SIDE + 1.4, square=True)
+        for axes, (measure, panel) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+            row = panel.isel(target=target)
+            grid = patch_grid(row, data["source_token"].values, image)
+            _draw(figure, axes, grid, measure, picture)
+            share = float(np.nansum(grid) / row.sum()) if float(row.sum()) else 0.0
+            axes.set_title(f"{panel_title(measure, head, scope, '')}\n{share:.0%} of all sources", pad=8)
+        where = f"layer {layer}" + ("" if head is None else f", head {head}")
+        figure.suptitle(f"{where}, target {target} ({label})", fontsize=11, fontweight="bold")
+    return figure
+
+
+def patch_grid(row: xr.DataArray, labels: NDArray[np.str_], image: int = 1) -> NDArray[np.float64]:
+    """Numbers of patches by row and column; NaN where there is no such patch.
+
+    Parameters
+    ----------
+    row
+        One number per source, ``(source,)``.
+    labels
+        What the sources are called.
+    image
+        Which image, counted from 1.
+
+    Raises
+    ------
+    InvalidInput
+        If no source is a patch of it.
+    """
+    places: dict[int, tuple[int, int]] = {}
+    for number, label in enumerate(labels):
+        found = _LABEL.fullmatch(str(label))
+        if found is not None and int(found[1] or 1) == image:
+            places[number] = int(found[2]), int(found[3])
+    if not places:
+        raise InvalidInput(
+            f"No source is a patch of image {image}; expected labels such as '3,4' or 'image 3,4'. Give the group that "
+            "holds the image."
+        )
+    rows, columns = (max(place[k] for place in places.values()) + 1 for k in (0, 1))
+    grid = np.full((rows, columns), np.nan)
+    for number, place in places.items():
+        grid[place] = row.values[number]
+    return grid
+
+
+def _draw(figure: Figure, axes: Axes, grid: NDArray[np.float64], measure: str, picture: ArrayLike | None) -> None:
+    rows, columns = grid.shape
+    if picture is not None:  # in grey, so that the colours are those of the map
+        grey = np.asarray(picture, dtype=float)
+        grey = grey if grey.ndim == 2 else grey.mean(-1)
+        axes.imshow(grey, extent=(0, columns, rows, 0), cmap="gray", aspect="auto")
+    largest = float(np.nanmax(grid)) if np.isfinite(grid).any() else 1.0
+    mesh = axes.pcolormesh(
+        np.ma.masked_invalid(grid),
+        cmap=colour_map(measure),
+        vmin=0.0,
+        vmax=largest or 1.0,
+        alpha=None if picture is None else 0.7,
+    )
+    height, width = np.shape(picture)[:2] if picture is not None else (rows, columns)
+    axes.set_box_aspect(height / width)
+    axes.set_ylim(rows, 0)
+    axes.set_xlim(0, columns)
+    for axis, count in ((axes.xaxis, columns), (axes.yaxis, rows)):
+        shown = range(0, count, -(-count // _MOST_TICKS))
+        axis.set_ticks([place + 0.5 for place in shown], [str(place) for place in shown])
+    axes.tick_params(length=0)
+    axes.set_xlabel("column")
+    axes.set_ylabel("row")
+    colour_bar(figure, mesh, axes)
