@@ -1,8 +1,12 @@
-"""Token ids that come without a mask: where their padding is, if that is certain."""
+"""Token ids as numbers: whether they are such, and where the padding of those without a mask is, if that is certain."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
 
 from normlens.errors import InvalidInput
 from normlens.loading import LoadedModel
@@ -81,3 +85,16 @@ def _written(padding: int, loaded: LoadedModel) -> tuple[int, int]:
     ids = list(loaded.tokenizer("a", verbose=False)["input_ids"])
     real = [k for k, i in enumerate(ids) if i != padding]
     return (real[0], len(ids) - 1 - real[-1]) if real else (0, 0)
+
+
+def integers(ids: Any) -> list[int]:
+    """Token ids as they were given, if they are whole numbers that a model can take."""
+    values = ids.tolist() if isinstance(ids, (Tensor, np.ndarray)) else list(ids)
+    values = [value.item() if isinstance(value, Tensor) and not value.ndim else value for value in values]
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not -(2**63) <= value < 2**63:
+            raise InvalidInput(
+                f"{value!r} ({type(value).__name__}) is among the token ids; expected whole numbers. Pass a text as a "
+                "string, and several inputs as an iterable of texts or of lists of ids."
+            )
+    return [int(value) for value in values]

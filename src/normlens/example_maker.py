@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from normlens.bare_ids import without_padding
+from normlens.bare_ids import integers, without_padding
 from normlens.chats import encode_chat
 from normlens.continuing import continued
 from normlens.encoding import (
@@ -170,14 +169,14 @@ class ExampleMaker:
         kind = self.kind(one, as_target=as_target)
         if kind in ("encoding", "rows"):
             one = self._only_row(one, as_target)
-            return self._tokens(one, as_target) if kind == "rows" else self._ids(_integers(self._read_ids(one)))
+            return self._tokens(one, as_target) if kind == "rows" else self._ids(integers(self._read_ids(one)))
         if isinstance(one, str):
             return self._within_vocabulary(encode_text(self._tokenizer(), one, as_target=as_target))
         if kind == "words" or is_list_of_strings(one):
             words = one["words"] if kind == "words" else one
             return self._within_vocabulary(encode_words(self._tokenizer(), words, as_target=as_target))
         if kind == "ids" or (isinstance(one, (list, tuple)) and not one):
-            ids = _integers(one)
+            ids = integers(one)
             return self._ids(ids[without_padding(ids, self.loaded)])
         raise InvalidInput(f"{type(one).__name__} was given; expected a text, token ids or chat messages.")
 
@@ -195,8 +194,8 @@ class ExampleMaker:
         source = None
         if "input_ids" in row.tensors:
             if "attention_mask" not in row.tensors:
-                row = row.cut(without_padding(_integers(row.tensors["input_ids"]), self.loaded))
-            source = self._ids(_integers(row.tensors["input_ids"]))
+                row = row.cut(without_padding(integers(row.tensors["input_ids"]), self.loaded))
+            source = self._ids(integers(row.tensors["input_ids"]))
         elif "inputs_embeds" in row.tensors:
             source = number_positions(len(row.tensors["inputs_embeds"]))
         tensors = {name: x for name, x in row.tensors.items() if name != "labels" and not name.startswith("decoder_")}
@@ -214,7 +213,7 @@ class ExampleMaker:
             raise InvalidInput(
                 "The target holds no input_ids, or its mask leaves out tokens inside; expected plain ids."
             )
-        return ids if "attention_mask" in row.tensors else ids[without_padding(_integers(ids), self.loaded)]
+        return ids if "attention_mask" in row.tensors else ids[without_padding(integers(ids), self.loaded)]
 
     def _with_decoder(self, example: Example, row: Encoded | None, target: Any, asked: Asked) -> Example:
         """The example with what the decoder reads, if the model has one."""
@@ -236,10 +235,10 @@ class ExampleMaker:
             )
         tensors: dict[str, Tensor] = {}
         if given is not None and row is not None:
-            tokens = self._ids(_integers(given), marks_only=True)
+            tokens = self._ids(integers(given), marks_only=True)
             tensors = {name: x for name, x in row.tensors.items() if name.startswith("decoder_")}
         elif labels is not None:
-            values = _integers(labels)
+            values = integers(labels)
             tokens = shifted(self._ids(values[without_padding(values, self.loaded)]), self.loaded.model)
         else:
             read_as = self._tokens(target, as_target=True)
@@ -287,16 +286,3 @@ class ExampleMaker:
 
 
 _IDS = frozenset({"input_ids", "attention_mask"})
-
-
-def _integers(ids: Any) -> list[int]:
-    """Token ids as they were given, if they are whole numbers that a model can take."""
-    values = ids.tolist() if isinstance(ids, (Tensor, np.ndarray)) else list(ids)
-    values = [value.item() if isinstance(value, Tensor) and not value.ndim else value for value in values]
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not -(2**63) <= value < 2**63:
-            raise InvalidInput(
-                f"{value!r} ({type(value).__name__}) is among the token ids; expected whole numbers. Pass a text as a "
-                "string, and several inputs as an iterable of texts or of lists of ids."
-            )
-    return [int(value) for value in values]

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from normlens.anatomy import BlockAnatomy
 from normlens.batching import is_ragged
-from normlens.encoding import Tokens, number_positions
+from normlens.encoding import Tokens
 from normlens.errors import AnotherWay, InvalidInput, UnsupportedArchitecture
 from normlens.examples import Example
 from normlens.layout import Layout
 from normlens.measuring import Measures
-from normlens.media import Medium
+from normlens.position_labels import columns_of, labelled, source_medium
 from normlens.scopes import ATTENTION_SCOPES, NORM_VARIABLES, OWN_VARIABLES, SCOPES, Scope, norm_variable, own_variable
 
 Reduction = Callable[[xr.Dataset], xr.Dataset]
@@ -92,8 +92,8 @@ class Recorder:
             if group is None:
                 n, m = target_rows.stop - target_rows.start, source_rows.stop - source_rows.start
                 group = _GroupArrays(
-                    _labelled(self._target_tokens(example, block), n, example, block.medium),
-                    _labelled(self._source_tokens(example, block), m, example, _source_medium(example, block)),
+                    labelled(self._target_tokens(example, block), n, example, block.medium),
+                    labelled(self._source_tokens(example, block), m, example, source_medium(example, block)),
                 )
                 self._groups[k][name] = group
             start = max(measures.start, target_rows.start)
@@ -226,7 +226,7 @@ class Recorder:
         data = xr.Dataset(plain, coords={"scope": list(self._scopes), **coordinates})
         heads = {"head": np.arange(data.sizes["head"])} if "head" in data.sizes else {}
         return data.assign_coords(
-            {**heads, **_labels("target", target, rows), **_labels("source", source, np.arange(len(source)))}
+            {**heads, **columns_of("target", target, rows), **columns_of("source", source, np.arange(len(source)))}
         )
 
     def _target_tokens(self, example: Example, block: BlockAnatomy) -> Tokens | None:
@@ -277,28 +277,6 @@ def _cut(measures: Measures, text: int, targets: slice, sources: slice) -> dict[
     if measures.sink_weight is not None:
         found["sink_weight"] = measures.sink_weight[text, :, targets]
     return {name: (_DIMS[name.partition("/")[0]], x) for name, x in found.items()}
-
-
-def _labels(side: str, tokens: Tokens, rows: NDArray[np.int64]) -> dict[str, Any]:
-    columns = {
-        "": rows, "_token": tokens.labels[rows], "_id": tokens.ids[rows], "_word": tokens.words[rows],
-        "_category": tokens.categories[rows], "_start": tokens.offsets[rows, 0], "_end": tokens.offsets[rows, 1],
-    }  # fmt: skip
-    return {side + suffix: (side, column) for suffix, column in columns.items()}
-
-
-def _source_medium(example: Example, block: BlockAnatomy) -> Medium:
-    """What the sources stand for: beside a text that isn't theirs, whatever else was read."""
-    if block.group != "cross" or block.medium != "text":
-        return block.medium
-    return "text" if example.target is not None and example.source is not None else example.medium
-
-
-def _labelled(tokens: Tokens | None, length: int, example: Example, medium: Medium) -> Tokens:
-    """The tokens themselves, labels of patches or frames, or numbers where it isn't known which positions these are."""
-    if medium == "text":
-        return tokens if tokens is not None and len(tokens) == length else number_positions(length)
-    return example.label(length) if medium == example.medium else number_positions(length)
 
 
 def _numpy_dtype(x: Tensor) -> type[np.floating[Any]]:
