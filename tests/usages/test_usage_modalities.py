@@ -124,6 +124,7 @@ def test_images_with_texts_of_different_lengths_give_what_each_gives_alone() -> 
         {"input_ids": torch.arange(11, 11 + n)[None], "pixel_values": torch.randn(1, 3, 16, 16, generator=generator)}
         for n in (17, 5, 16)
     ]
+    lens.analyze(inputs[0])  # the first look is at a text as long as the image
     for together, one in zip(lens.analyze(inputs, progress=False), inputs, strict=True):
         alone = lens.analyze(one)
         for group in alone.groups:
