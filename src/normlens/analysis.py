@@ -18,8 +18,8 @@ from normlens.saving import written_whole
 from normlens.schema import check_analysis, require_maps
 from normlens.scopes import Scope
 from normlens.stored import read_tree
-from normlens.words import groups as word_groups
-from normlens.words import merge_map, merge_sources, merge_targets, merged_labels, text_of, whitespace_words
+from normlens.words import text_of
+from normlens.words.datasets import merged_dataset, numbered_by_whitespace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -135,8 +135,8 @@ class Analysis:
         for name in self.groups:
             require_maps(self[name].data, "analyse without reduce=")
             texts = {side: text_of(self.attrs, name, side) for side in sides}
-            group = self[name] if split_punctuation else Group(_by_whitespace(self[name].data, texts))
-            merged[name] = _merge_words(group, texts)
+            group = self[name] if split_punctuation else Group(numbered_by_whitespace(self[name].data, texts))
+            merged[name] = merged_dataset(group.data.assign(weighted_norm=group.weighted_norm), texts)
         return Analysis.of(merged, self.attrs)
 
     def to_dataframe(self, level: str = "layer") -> pd.DataFrame:
@@ -219,7 +219,7 @@ class Analysis:
     def to_json(self, path: str | Path | None = None) -> str:
         """The whole analysis as JSON text, NaN as null; also written to ``path`` if one is given."""
         groups = {name: _plain(self.data[name].to_dataset().to_dict()) for name in self.groups}
-        text = json.dumps({"attrs": self.attrs, "groups": groups}, ensure_ascii=False, allow_nan=False)
+        text = json.dumps({"attrs": _plain(self.attrs), "groups": groups}, ensure_ascii=False, allow_nan=False)
         if path is not None:
             written_whole(path, text)
         return text
@@ -262,49 +262,12 @@ class Analysis:
         return (self.data[name].to_dataset() for name in self.groups)
 
 
-def _by_whitespace(data: xr.Dataset, texts: Mapping[str, str]) -> xr.Dataset:
-    """The same with words numbered by the whitespace between them."""
-    for side in ("target", "source"):
-        columns = [data[f"{side}_{name}"].values for name in ("word", "start", "end", "category")]
-        words, starts, ends, categories = columns
-        spans = np.stack([starts, ends], axis=1)
-        numbers = whitespace_words(words, spans, categories == "special", texts[side])
-        data = data.assign_coords({f"{side}_word": (side, numbers)})
-    return data
-
-
-def _merge_words(group: Group, texts: Mapping[str, str]) -> xr.Dataset:
-    data = group.data
-    targets, sources = data["target_word"].values, data["source_word"].values
-    merged: dict[str, tuple[tuple[Any, ...], Any]] = {}
-    for name, x in {**data.data_vars, "weighted_norm": group.weighted_norm}.items():
-        if {"target", "source"} <= set(x.dims):
-            x = x.transpose(..., "target", "source")
-            merged[str(name)] = (x.dims, merge_map(x.values, targets, sources))
-        elif "source" in x.dims:
-            x, pieces = x.transpose(..., "source"), merge_sources(np.ones(len(sources)), sources)
-            merged[str(name)] = (x.dims, merge_sources(x.values, sources) / pieces)
-        elif name == "conservation_error":
-            x = x.transpose(..., "target")
-            merged[str(name)] = (x.dims, np.stack([x.values[..., m].max(-1) for m in _members(targets)], axis=-1))
-        elif "target" in x.dims:
-            x = x.transpose(..., "target")
-            merged[str(name)] = (x.dims, merge_targets(x.values, targets))
-    kept = {c: v for c, v in data.coords.items() if not {"target", "source"} & set(v.dims)}
-    labels: dict[str, Any] = {}
-    for side in ("target", "source"):
-        labels |= merged_labels(data, side, [texts[side]] * data.sizes[side])
-    return xr.Dataset(merged, coords={**kept, **labels}, attrs=data.attrs)
-
-
-def _members(words: Any) -> list[Any]:
-    return [np.flatnonzero(word_groups(words) == k) for k in range(int(word_groups(words).max()) + 1)]
-
-
 def _plain(value: Any) -> Any:
     """Nested lists and dictionaries with NaN as None, ready for JSON."""
     if isinstance(value, dict):
         return {key: _plain(x) for key, x in value.items()}
     if isinstance(value, list):
         return [_plain(x) for x in value]
+    if isinstance(value, np.generic):
+        value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -47,7 +47,7 @@ def check_analysis(tree: xr.DataTree) -> None:
     if not tree.children:
         raise InvalidInput("it holds no analysis, which has a group for each kind of attention.")
     for attribute, value in tree.attrs.items():
-        if not isinstance(value, str | Real | np.generic):
+        if not isinstance(value, str | Real):  # NumPy's numbers are real numbers too
             raise InvalidInput(f"its attribute {attribute} is no text and no number.")
     for name in ("text", "target_text", "model"):
         if not isinstance(tree.attrs.get(name, ""), str):

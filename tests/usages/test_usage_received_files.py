@@ -375,3 +375,11 @@ def test_flipped_bytes_end_in_an_analysis_or_in_our_error(received: Path, tmp_pa
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert 0 < int(done.stdout) < 25
+
+
+@pytest.mark.parametrize("value", [3, 2.5, float("nan"), np.float32(1), np.int8(4), "text"])
+def test_attributes_of_a_file_can_be_written_again(value: object, received: Path, tmp_path: Path) -> None:
+    with h5py.File(received, "r+") as file:
+        file.attrs["further"] = value
+    again = Analysis.load(received)
+    assert '"further": ' in again.to_json(tmp_path / "again.json")

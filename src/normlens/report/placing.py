@@ -80,9 +80,12 @@ def taking_its_place(folder: Path) -> Iterator[Path]:
         with temporary_folder(folder if folder.is_dir() else folder.parent) as partial:
             yield partial
             _put_in_place(partial, folder)
-    except OSError as error:
+    except (OSError, NormLensError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__  # of a file under a temporary name
+        if not isinstance(cause, OSError):
+            raise
         raise NormLensError(
-            f"The report could not be written to '{folder}': {reason(error)}. Check that the place may be "
+            f"The report could not be written to '{folder}': {reason(cause)}. Check that the place may be "
             "written to and has space left, or choose another folder."
         ) from error
 
