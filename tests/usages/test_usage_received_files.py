@@ -49,8 +49,15 @@ def use(analysis: Analysis) -> None:
 
 
 def replaced(file: h5py.File, name: str, *arguments: object, **options: object) -> h5py.Dataset:
+    """Another array of that name, over the same dimensions as far as it has their sizes."""
+    before = file["encoder"][name]
+    dimensions = [before.dims[k][0] for k in range(before.ndim)] if not before.is_scale else []
     del file["encoder"][name]
-    return file["encoder"].create_dataset(name, *arguments, **options)
+    after = file["encoder"].create_dataset(name, *arguments, **options)
+    if after.shape == tuple(len(dimension) for dimension in dimensions):
+        for k, dimension in enumerate(dimensions):
+            after.dims[k].attach_scale(dimension)
+    return after
 
 
 def external(file: h5py.File, name: str = "vector_norm") -> None:
@@ -71,8 +78,11 @@ def virtual(file: h5py.File) -> None:
         source["x"] = np.resize(np.frombuffer(SECRET, "<f4"), shape)
     layout = h5py.VirtualLayout(shape, "f4")
     layout[...] = h5py.VirtualSource(str(other), "x", shape)
+    dimensions = [file["encoder/vector_norm"].dims[k][0] for k in range(3)]
     del file["encoder/vector_norm"]
-    file["encoder"].create_virtual_dataset("vector_norm", layout)
+    after = file["encoder"].create_virtual_dataset("vector_norm", layout)
+    for k, dimension in enumerate(dimensions):
+        after.dims[k].attach_scale(dimension)
 
 
 def external_link(file: h5py.File) -> None:
@@ -275,6 +285,25 @@ def test_what_an_analysis_is_not_made_of_is_refused_at_load(
     with h5py.File(received, "r+") as file:
         change(file)
     with pytest.raises(NormLensError, match=r"received\.nc can't be read as an analysis"):
+        Analysis.load(received)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (external, "vector_norm lie in another file"), (external_elsewhere, "further lie in another file"),
+        (virtual, "vector_norm lie in another file"), (external_link, "further is a link to another place or file"),
+        (external_group, "/encoder is a link"), (soft_link, "further is a link"), (cycle, "under another name too"),
+        (second_name, "under another name too"), (huge, "describes more than"), (huge_compressed, "describes more than"),
+        (much_text, "bytes of text"), (many_objects, "more parts than"), (plug_in, "packed by a plug-in"),
+        (compound, "expected numbers or text"), (many_attributes, "more parts than"), (wrong_category, "'unheard of'"),
+    ],
+    ids=lambda one: getattr(one, "__name__", "says"),
+)  # fmt: skip
+def test_the_reason_is_told(change: Callable[[h5py.File], None], message: str, received: Path) -> None:
+    with h5py.File(received, "r+") as file:
+        change(file)
+    with pytest.raises(NormLensError, match=message):
         Analysis.load(received)
 
 
