@@ -19,7 +19,7 @@ import torch
 import normlens
 from normlens import Lens
 from normlens.attribution import VectorNorm
-from normlens.frozen import Push, pull_back, push_forward
+from normlens.engine.frozen import Push, pull_back, push_forward
 
 from .machine import Page, machine
 from .processes import in_fresh_process, last_line, peak, start_peak

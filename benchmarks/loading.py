@@ -23,8 +23,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 from transformers.integrations.gguf import GgufHeader
 from transformers.utils import logging
 
-from normlens.catalogue import BUNDLED
-from normlens.loading import load_model
+from normlens.loading.catalogue import BUNDLED
+from normlens.loading.load import load_model
 
 from .machine import Page, machine
 from .processes import in_fresh_process, last_line

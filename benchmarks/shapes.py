@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PreTrainedModel
 
+from normlens.engine.tracing.scopes import ATTENTION_SCOPES, AttentionScope
 from normlens.lens import Lens
-from normlens.loading import LoadedModel
-from normlens.scopes import ATTENTION_SCOPES, AttentionScope
+from normlens.loading.load import LoadedModel
 
 _VOCABULARY = 1000
 

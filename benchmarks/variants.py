@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from normlens.analysis import Analysis
-from normlens.anatomy import Block
-from normlens.capture import attention_implementation, capturing
+from normlens.analysis.result import Analysis
+from normlens.engine.capture.attention import attention_implementation, capturing
+from normlens.engine.contributions.measure import check_conservation, measure
+from normlens.engine.tracing import Tracer
+from normlens.engine.tracing.block import Block
 from normlens.lens import Lens
-from normlens.measuring import check_conservation, measure
-from normlens.tracing import Tracer
 
 from .shapes import Shape
 

@@ -29,7 +29,7 @@ import normlens
 from normlens import Lens, topk
 from normlens.alignment import Extractor, Reading
 from normlens.attribution import VectorNorm
-from normlens.frozen import pull_back
+from normlens.engine.frozen import pull_back
 
 NAME = "elsewhere"
 DEVICE = f"{NAME}:0"

@@ -10,7 +10,7 @@ import torch
 from architectures import tiny
 
 import normlens
-from normlens.frozen import pull_back
+from normlens.engine.frozen import pull_back
 
 pytestmark = pytest.mark.skipif(not torch.accelerator.is_available(), reason="needs an accelerator")
 

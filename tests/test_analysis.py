@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 import normlens
-from normlens.analysis import Analysis
+from normlens.analysis.result import Analysis
 from normlens.errors import InvalidInput
 
 TEXT = "the unhappiness, here."

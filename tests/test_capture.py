@@ -10,9 +10,15 @@ import torch
 from architectures import tiny
 from torch import Tensor, nn
 
-from normlens.capture import AttentionCall, attention_implementation, capturing, eager_function, has_interface
+from normlens.engine.capture.attention import (
+    AttentionCall,
+    attention_implementation,
+    capturing,
+    eager_function,
+    has_interface,
+)
+from normlens.engine.capture.softmax import observing
 from normlens.errors import UnsupportedArchitecture
-from normlens.observing import observing
 
 Ids = Callable[..., list[int]]
 INTERFACE = ["bert", "gpt2", "llama", "gemma2", "gpt_oss", "opt", "mistral"]

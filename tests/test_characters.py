@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from normlens.characters import shown
 from normlens.cli.terminal import printable
 from normlens.figures.style import readable
+from normlens.words.characters import shown
 
 FAMILY = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
 ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"

@@ -13,10 +13,10 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, ViTConfig, ViTModel
 
 import normlens
-from normlens.catalogue import BUNDLED
-from normlens.chats import encode_chat
-from normlens.encoding import encode_ids, encode_pair, encode_text, label_patches
 from normlens.errors import InvalidInput
+from normlens.inputs.chats import encode_chat
+from normlens.inputs.tokens import encode_ids, encode_pair, encode_text, label_patches
+from normlens.loading.catalogue import BUNDLED
 
 TEXT = "the unhappiness, here."
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 import normlens
-from normlens.contributions import Contributions
+from normlens.engine.contributions.vectors import Contributions
+from normlens.engine.feedforward import push as pushing
 from normlens.errors import ConservationError, InvalidInput
-from normlens.following import pushing
 
 MakeLens = Callable[..., normlens.Lens]
 Ids = Callable[..., list[int]]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from normlens.analysis import Group
-from normlens.heads import HABITS, cluster_habits, head_habits
+from normlens.analysis.result import Group
+from normlens.clustering.model_heads import HABITS, cluster_habits, head_habits
 
 
 def group(kind: str = "encoder") -> Group:

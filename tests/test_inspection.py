@@ -14,8 +14,8 @@ from architectures import tiny
 from transformers import LlamaForCausalLM, PreTrainedModel
 
 import normlens
-from normlens.examples import Example
-from normlens.input_kinds import shortened
+from normlens.analysis.input_kinds import shortened
+from normlens.inputs.example import Example
 
 IDS = [5, 7, 9, 11, 13, 6, 8]
 
@@ -154,7 +154,7 @@ def test_what_was_not_measured_belongs_to_the_kind_of_input(monkeypatch: pytest.
     before = lens.analyze(IDS).attrs["not_measured"]
     assert before == "layers.0.self_attn, layers.2.self_attn"
     vectors = Example({"inputs_embeds": torch.randn(7, lens.model.config.hidden_size)}, None, None, "vectors")
-    monkeypatch.setattr("normlens.inspection.unheard", lambda ran, heard: ["another"])
+    monkeypatch.setattr("normlens.analysis.inspector.unheard", lambda ran, heard: ["another"])
     assert lens._inspector.known(vectors).not_measured == ("another",)
     assert lens.analyze(IDS).attrs["not_measured"] == before
 

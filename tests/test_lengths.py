@@ -17,11 +17,11 @@ from transformers import (
 )
 
 import normlens
-from normlens.encoding import number_positions
 from normlens.errors import InvalidInput
-from normlens.lengths import check_length
-from normlens.loading import LoadedModel
-from normlens.positions import UNLIMITED, position_limit
+from normlens.inputs.lengths import check_length
+from normlens.inputs.tokens import number_positions
+from normlens.loading.load import LoadedModel
+from normlens.loading.positions import UNLIMITED, position_limit
 
 
 @pytest.fixture

@@ -30,9 +30,9 @@ from transformers import (
 )
 
 import normlens
-from normlens.catalogue import BUNDLED
 from normlens.errors import InvalidInput, ModelNotFound, UnsupportedArchitecture
-from normlens.loading import load_model
+from normlens.loading.catalogue import BUNDLED
+from normlens.loading.load import load_model
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 

@@ -12,9 +12,9 @@ from transformers import PreTrainedTokenizerFast
 
 import normlens
 from normlens.errors import InvalidInput
-from normlens.report import measure, read_estimates, refuse_to_overwrite, token_frequency, write_report
-from normlens.report import writing as report_writing
 from normlens.statistics import CorpusStatistics
+from normlens.statistics.report import measure, read_estimates, refuse_to_overwrite, token_frequency, write_report
+from normlens.statistics.report import writing as report_writing
 
 TEXTS = ["the cat sat here.", "the dog ran.", "a cat is a cat.", "the dogs sat here, a dog ran here."]
 

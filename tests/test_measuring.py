@@ -9,12 +9,12 @@ import pytest
 import torch
 from architectures import tiny
 
-from normlens.anatomy import AppliedNorm, Block
-from normlens.capture import AttentionCall
+from normlens.engine.capture.attention import AttentionCall
+from normlens.engine.contributions.measure import Measures, check_conservation, measure
+from normlens.engine.tolerance import TOLERANCES
+from normlens.engine.tracing.block import AppliedNorm, Block
+from normlens.engine.tracing.norms import NormForm
 from normlens.errors import ConservationError
-from normlens.measuring import Measures, check_conservation, measure
-from normlens.normform import NormForm
-from normlens.tolerance import TOLERANCES
 
 Ids = Callable[..., list[int]]
 SCOPES = ("attention", "residual", "layernorm")

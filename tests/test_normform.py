@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from normlens.normform import NormForm
+from normlens.engine.tracing.norms import NormForm
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

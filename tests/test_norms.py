@@ -9,9 +9,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 from weighted_vectors import gram_matrices, head_vectors, own_contribution, summed_norms
 
-from normlens.normform import NormForm
-from normlens.norms import conservation_error, gated_norms, mixing_ratio, split_projection, vector_norms
-from normlens.quadratic import quadratic_norms, source_forms
+from normlens.engine.contributions.gram import quadratic_norms, source_forms
+from normlens.engine.contributions.norms import (
+    conservation_error,
+    gated_norms,
+    mixing_ratio,
+    split_projection,
+    vector_norms,
+)
+from normlens.engine.tracing.norms import NormForm
 
 EXACT = 1e-10
 quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -103,7 +109,7 @@ def test_gated_norms_are_the_same_a_few_targets_at_a_time(monkeypatch: pytest.Mo
     weights, value = attention(2, 7, 6), normal(2, 2, 6, 4, seed=1)
     gate, projection = normal(2, 7, 8, seed=2), normal(8, 5, seed=3)
     (at_once,) = gated_norms(weights, value, gate, [projection])
-    monkeypatch.setattr("normlens.norms._GATED_NUMBERS", 2 * 6 * 8)
+    monkeypatch.setattr("normlens.engine.contributions.norms._GATED_NUMBERS", 2 * 6 * 8)
     (in_parts,) = gated_norms(weights, value, gate, [projection])
     assert torch.allclose(at_once, in_parts, rtol=1e-12, atol=0)
 
@@ -121,9 +127,9 @@ def test_own_contribution_is_the_diagonal_of_the_contributions() -> None:
 @pytest.fixture(params=["blocks larger than the input", "blocks of three"])
 def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "blocks of three":
-        monkeypatch.setattr("normlens.quadratic._SOURCES", 3)
-        monkeypatch.setattr("normlens.quadratic._FEWEST_TARGETS", 3)
-        monkeypatch.setattr("normlens.quadratic._NUMBERS", 1)
+        monkeypatch.setattr("normlens.engine.contributions.gram._SOURCES", 3)
+        monkeypatch.setattr("normlens.engine.contributions.gram._FEWEST_TARGETS", 3)
+        monkeypatch.setattr("normlens.engine.contributions.gram._NUMBERS", 1)
 
 
 @pytest.mark.usefixtures("blocks")

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 import normlens
+from normlens.engine.capture.products import product_of
 from normlens.errors import UnsupportedArchitecture
-from normlens.products import product_of
 
 SCOPES = ("residual", "layernorm")
 IDS, TARGET = [11, 12, 13, 14, 15], [21, 22, 23]

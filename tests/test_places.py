@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from normlens.errors import InvalidInput, ModelNotFound
-from normlens.loading import load_model
-from normlens.places import Place, find_place
+from normlens.loading.load import load_model
+from normlens.loading.locate import Place, find_place
 
 
 def test_each_kind_of_place(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from fewer_digits import FewerDigits, fast_products
 from transformers import LlamaForCausalLM, PreTrainedModel
 
 import normlens
-from normlens import frozen, topk
+from normlens import topk
 from normlens.attribution import VectorNorm
-from normlens.needs import count_sources, quality_of
-from normlens.precision import full_precision
+from normlens.engine import frozen
+from normlens.engine.precision import full_precision
+from normlens.topk.needs import count_sources, quality_of
 
 MakeLens = Callable[..., normlens.Lens]
 Tokens = Callable[[int, int], list[int]]

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 import normlens
 from normlens.errors import InvalidInput
-from normlens.pretokenized import encode_words
+from normlens.inputs.pretokenized import encode_words
 from normlens.words import merge_shares
 
 WORDS = ["x", "sufficient", "f.", "ofx.", "東京", "กำน้ำ", "x"]

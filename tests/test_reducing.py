@@ -12,9 +12,9 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 import normlens
-from normlens.analysis import Group
+from normlens.analysis.reductions import REDUCTIONS, named_reduction
+from normlens.analysis.result import Group
 from normlens.errors import InvalidInput
-from normlens.reducing import REDUCTIONS, named_reduction
 
 TEXT = "the unhappiness, here. the cat sat, the dog ran"
 LONG = ("weight", "norm", "norm_residual", "norm_layernorm")

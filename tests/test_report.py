@@ -9,11 +9,11 @@ import pytest
 import xarray as xr
 
 from normlens.errors import InvalidInput, NormLensError
-from normlens.report import write_report, writing
-from normlens.report.estimates import Estimate, Estimates
-from normlens.report.findings import findings, widest_gap
-from normlens.report.tables import tables
 from normlens.statistics import COLUMNS, CorpusStatistics
+from normlens.statistics.report import write_report, writing
+from normlens.statistics.report.estimates import Estimate, Estimates
+from normlens.statistics.report.findings import findings, widest_gap
+from normlens.statistics.report.tables import tables
 
 ATTRIBUTES = {"model": "a|b <tiny>", "dtype": "float32"}
 
@@ -165,7 +165,7 @@ def test_a_full_disk_leaves_the_older_report_and_nothing_half_written(tmp_path, 
     def fill(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"normlens.report.{stage}", fill)
+    monkeypatch.setattr(f"normlens.statistics.report.{stage}", fill)
     with pytest.raises(NormLensError, match="No space left on device"):
         write_report(statistics, tmp_path / "report", title="new", attributes={})
     assert [path.name for path in tmp_path.iterdir()] == ["report"]

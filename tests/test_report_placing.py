@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from normlens.errors import InvalidInput
-from normlens.report import files_of_report, read_estimates, refuse_to_overwrite
-from normlens.report.placing import taking_its_place
+from normlens.statistics.report import files_of_report, read_estimates, refuse_to_overwrite
+from normlens.statistics.report.placing import taking_its_place
 
 _STEPS = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "open")
 _KILLED = 77

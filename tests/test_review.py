@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from transformers import BigBirdConfig, BigBirdModel
 
 import normlens
+from normlens.engine.frozen import pull_back
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
-from normlens.frozen import pull_back
 from normlens.words import merged_labels
 
 IDS = [11, 12, 13, 14]

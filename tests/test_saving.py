@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from normlens.errors import NormLensError
-from normlens.saving import remove_leftovers, temporary_folder, written_whole
+from normlens.files.writing import remove_leftovers, temporary_folder, written_whole
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX files")
 
 
 def test_a_file_written_in_parts_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
-    monkeypatch.setattr("normlens.saving.os.write", lambda descriptor, data: write(descriptor, data[:3]))
+    monkeypatch.setattr("normlens.files.writing.os.write", lambda descriptor, data: write(descriptor, data[:3]))
     assert written_whole(tmp_path / "file", "Dies ist ganz.").read_text() == "Dies ist ganz."
 
 
@@ -73,7 +73,7 @@ def test_a_name_may_be_whatever_the_file_system_takes(name: str, tmp_path: Path)
 
 def test_leftovers_of_killed_runs_go_and_those_of_running_ones_stay(tmp_path: Path) -> None:
     script = (
-        "import os, sys, time, pathlib, normlens.saving as saving\n"
+        "import os, sys, time, pathlib, normlens.files.writing as saving\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "with saving.temporary_folder(folder) as partial:\n"
         "    (partial / 'file').write_text('half')\n"
@@ -105,7 +105,7 @@ def test_only_what_was_temporary_is_removed(tmp_path: Path) -> None:
 @posix
 def test_whoever_removes_leftovers_never_takes_a_new_file(tmp_path: Path) -> None:
     script = (
-        "import sys, pathlib, normlens.saving as saving\n"
+        "import sys, pathlib, normlens.files.writing as saving\n"
         "print('on', flush=True)\n"
         "while True: saving.remove_leftovers(pathlib.Path(sys.argv[1]))\n"
     )

@@ -13,9 +13,9 @@ import pytest
 import xarray as xr
 
 import normlens
-from normlens.analysis import Analysis
+from normlens.analysis.result import Analysis
 from normlens.errors import NormLensError
-from normlens.saving import written_whole
+from normlens.files.writing import written_whole
 
 WAYS = {
     "netCDF": lambda a, path: a.save(path),
@@ -67,7 +67,7 @@ def test_a_full_disk_leaves_nothing_and_keeps_what_was_there(
     def full(*_: Any) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("normlens.saving.os.write", full)
+    monkeypatch.setattr("normlens.files.writing.os.write", full)
     (tmp_path / "before").write_bytes(b"as it was")
     for path in (tmp_path / "new", tmp_path / "before"):
         with pytest.raises(NormLensError, match=r"No space left on device.*space left, or choose another place"):
@@ -83,7 +83,7 @@ def test_whatever_interrupts_writing_nothing_is_left(
     def interrupted(*_: Any) -> int:
         raise error
 
-    monkeypatch.setattr("normlens.saving.os.fsync", interrupted)
+    monkeypatch.setattr("normlens.files.writing.os.fsync", interrupted)
     with pytest.raises(type(error)):
         written_whole(tmp_path / "file", b"half")
     assert not list(tmp_path.iterdir())

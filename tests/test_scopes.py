@@ -11,14 +11,14 @@ import xarray as xr
 from matplotlib import pyplot
 
 import normlens
-from normlens.attribution.norm_rollout import METHOD
+from normlens.analysis.recorder import _DIMS
+from normlens.analysis.reductions import REDUCTIONS
+from normlens.attribution.methods.norm_rollout import METHOD
 from normlens.cli.options import AttentionScope, Scope
+from normlens.engine.tracing.scopes import ATTENTION_SCOPES, NORM_VARIABLES, OWN_VARIABLES, SCOPES, TEXTS, norm_variable
 from normlens.figures import heat_maps, html_view
-from normlens.recording import _DIMS
-from normlens.reducing import REDUCTIONS
-from normlens.report.definitions import DEFINITIONS
-from normlens.scopes import ATTENTION_SCOPES, NORM_VARIABLES, OWN_VARIABLES, SCOPES, TEXTS, norm_variable
 from normlens.statistics import text_numbers
+from normlens.statistics.report.definitions import DEFINITIONS
 
 
 @pytest.fixture(scope="module")

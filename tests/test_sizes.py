@@ -26,8 +26,8 @@ from transformers import (
 )
 
 from normlens.errors import InvalidInput, NormLensError
-from normlens.loading import load_model
-from normlens.sizes import Holdings, bounded, check_settings, held_in_folder, held_in_gguf
+from normlens.loading.load import load_model
+from normlens.loading.sizes import Holdings, bounded, check_settings, held_in_folder, held_in_gguf
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50}
 WINDOWS = {"image_size": 32, "patch_size": 4, "embed_dim": 16, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4}

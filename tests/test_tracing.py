@@ -9,11 +9,12 @@ import torch
 from architectures import tiny
 from torch import Tensor, nn
 
-from normlens.anatomy import AppliedNorm, Block, describe, require_attention_scope
-from normlens.capture import AttentionCall, attention_implementation, capturing, has_interface
+from normlens.engine.capture.attention import AttentionCall, attention_implementation, capturing, has_interface
+from normlens.engine.capture.softmax import observing
+from normlens.engine.tracing import Tracer, unheard
+from normlens.engine.tracing.anatomy import describe, require_attention_scope
+from normlens.engine.tracing.block import AppliedNorm, Block
 from normlens.errors import UnsupportedArchitecture
-from normlens.observing import observing
-from normlens.tracing import Tracer, unheard
 
 Ids = Callable[..., list[int]]
 

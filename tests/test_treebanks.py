@@ -15,7 +15,7 @@ import normlens
 from normlens.alignment.corpora import ParallelFiles
 from normlens.cli.app import app
 from normlens.errors import InvalidInput
-from normlens.treebanks import read_conllu
+from normlens.inputs.treebanks import read_conllu
 
 
 def row(number: str, form: str) -> str:

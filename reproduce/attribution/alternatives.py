@@ -22,10 +22,10 @@ from torch import Tensor
 
 import normlens
 from normlens import Lens, NormLensError
+from normlens.engine.frozen import operations, rules
+from normlens.engine.frozen.directions import Backward
+from normlens.engine.frozen.run import frozen_run
 from normlens.faithfulness import MEASURES, Design, LensClassifier, difference, evaluate, summary
-from normlens.frozen import operations, rules
-from normlens.frozen.directions import Backward
-from normlens.frozen.running import frozen_run
 from reproduce.attribution.biases import logits_by_source
 from reproduce.attribution.candidates import LAYER, Predictions, Way, scores, targets
 from reproduce.attribution.page import aopc_cell

@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from normlens.capture import attention_implementation
-from normlens.frozen import push_through
+from normlens.engine.capture.attention import attention_implementation
+from normlens.engine.frozen import push_through
 
 
 @dataclass

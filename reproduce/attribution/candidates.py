@@ -14,9 +14,9 @@ from jaxtyping import Float
 
 from normlens import Lens
 from normlens.attribution.registry import Method, registered
+from normlens.engine.frozen import pull_back
 from normlens.errors import NormLensError
 from normlens.faithfulness import LensClassifier
-from normlens.frozen import pull_back
 
 Predictions = Float[np.ndarray, "text class"]
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 
 from normlens.faithfulness import BASELINES
 from normlens.figures.style import FAINT, INK, NORM_COLOUR, WEIGHT_COLOUR, drawing_style, new_figure
-from normlens.report.estimates import Estimate
+from normlens.statistics.report.estimates import Estimate
 from reproduce.attribution.page import COMPARED, TASKS, shown, sorted_rows
 from reproduce.study.figures import estimates_beside_published
 from reproduce.study.published_attribution import DECOMPX_SST2, GLOBENC_SST2

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from normlens import figures
+from normlens.clustering.model_heads import HABITS, MAPS
 from normlens.figures.style import drawing_style, new_figure
-from normlens.heads import HABITS, MAPS
 from reproduce.clustering.planted import ALPHAS, NEED_K, SAMPLED
 
 _METHODS = {

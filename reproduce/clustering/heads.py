@@ -12,7 +12,7 @@ from scipy.spatial.distance import squareform
 
 import normlens
 from normlens.clustering import HeadDistances, find_good_clusterings, goodness
-from normlens.heads import MAPS, cluster_habits, head_habits, head_maps
+from normlens.clustering.model_heads import MAPS, cluster_habits, head_habits, head_maps
 
 ALPHA, GAMMA = 1.05, 0.02
 SHARES = (1.05, 1.1, 1.2, 1.5)

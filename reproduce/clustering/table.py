@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from normlens import samples
-from normlens.catalogue import BUNDLED
+from normlens.loading import sentences
+from normlens.loading.catalogue import BUNDLED
 from reproduce.clustering.figures import draw
 from reproduce.clustering.heads import heads
 from reproduce.clustering.page import page
@@ -60,7 +60,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _measures(options: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
     """What measures each part."""
-    texts, seed = samples.sentences()[: options.sentences], options.seed
+    texts, seed = sentences()[: options.sentences], options.seed
 
     def of_model(model: str) -> Callable[[], dict[str, Any]]:
         return lambda: heads(model, texts, options.resamples, seed)

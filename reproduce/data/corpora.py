@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool
 
-from normlens import samples
 from normlens.errors import InvalidInput
+from normlens.loading import sentences
 
 TREEBANK = Path("ud_pud") / "en_pud-ud-test.conllu"
 """Where English PUD lies in a data folder."""
@@ -77,7 +77,7 @@ def read_corpus(file: Path | None = None, folder: Path | None = None, limit: int
     """
     path = file or (folder and folder / TREEBANK)
     if path is None:
-        return _limited(Corpus("the bundled sample of English PUD", samples.sentences()), limit)
+        return _limited(Corpus("the bundled sample of English PUD", sentences()), limit)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -86,8 +86,8 @@ def read_corpus(file: Path | None = None, folder: Path | None = None, limit: int
             "https://github.com/UniversalDependencies/UD_English-PUD."
         ) from error
     if path.suffix == ".conllu":
-        sentences = list(_treebank(text))
-        corpus = Corpus(path.stem, [words for words, _ in sentences], [spans for _, spans in sentences])
+        tagged = list(_treebank(text))
+        corpus = Corpus(path.stem, [words for words, _ in tagged], [spans for _, spans in tagged])
     else:
         corpus = Corpus(path.name, [line.strip() for line in text.splitlines() if line.strip()])
     if not corpus.texts:

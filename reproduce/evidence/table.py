@@ -25,10 +25,10 @@ from scipy.stats import rankdata
 
 import normlens
 from normlens import Lens
-from normlens.encoding import Tokens, encode_text
 from normlens.errors import NormLensError
 from normlens.faithfulness import Units, words_of
-from normlens.faithfulness.baselines import first, last, length
+from normlens.faithfulness.erasure.baselines import first, last, length
+from normlens.inputs.tokens import Tokens, encode_text
 from reproduce.attribution.candidates import MAPS, Way, method_of
 from reproduce.evidence.page import LEAVE_ONE_OUT, drawn, page
 from reproduce.evidence.prompts import KINDS, Prompt, prompts

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from normlens.errors import InvalidInput
-from normlens.report.estimates import Estimate
 from normlens.statistics import ALL, TokenFrequency, mean_of_present, mean_over_seeing_targets
+from normlens.statistics.report.estimates import Estimate
 from reproduce.norms.dispersion import ORDINARY, ordinary_sources
 from reproduce.norms.mixing_ratio import PLACES
 from reproduce.study.estimates import pooled_correlation, table

@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from normlens import figures
-from normlens.report.estimates import Estimate
 from normlens.statistics import CorpusStatistics
+from normlens.statistics.report.estimates import Estimate
 from reproduce.study.figures import estimates_beside_published
 from reproduce.study.page import markdown_table
 from reproduce.study.published import (

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from normlens.figures.style import NORM_COLOUR, WEIGHT_COLOUR, drawing_style, new_figure
 from normlens.figures.tables import LayerCurve
-from normlens.report.estimates import Estimate
+from normlens.statistics.report.estimates import Estimate
 
 COLOURS = {"weight": WEIGHT_COLOUR, "norm": NORM_COLOUR, "other": "#8C8C8C"}
 MODEL_COLOURS = ("#009E73", "#AA3377", "#E69F00", "#56B4E9")

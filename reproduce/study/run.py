@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 
 import normlens
 from normlens import Lens, NormLensError
-from normlens.catalogue import BUNDLED, available_models
-from normlens.report.estimates import Estimates
+from normlens.loading.catalogue import BUNDLED, available_models
 from normlens.statistics import COLUMNS
+from normlens.statistics.report.estimates import Estimates
 from reproduce.data.corpora import Corpus, read_corpus
 from reproduce.study.estimates import table
 from reproduce.study.kept import kept, numbers_of, printed, replace, write

@@ -1,4 +1,4 @@
-"""How many sources a target needs, by layer and head: counted by `normlens.needs` for `reproduce.topk.table`."""
+"""How many sources a target needs, by layer and head: counted by `normlens.topk.needs` for `reproduce.topk.table`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from normlens import Lens
-from normlens.needs import COUNTS, Passages, count_sources, predicts_tokens
 from normlens.statistics import bootstrap_interval
+from normlens.topk.needs import COUNTS, Passages, count_sources, predicts_tokens
 
 WITHIN, SHARE, TARGETS = 0.1, 0.9, 32
 """A head's vector within 10 % of its length, or 90 % of the weight or norm; so many targets of each passage."""

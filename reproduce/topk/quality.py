@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from normlens import Lens, samples, topk
+from normlens import Lens, topk
 from normlens.errors import InvalidInput
-from normlens.needs import Passages, cut_into_passages, quality_of
+from normlens.loading import sentences
+from normlens.topk.needs import Passages, cut_into_passages, quality_of
 from reproduce.data.classified_texts import Part
 
 CHOICES = ("weight", "norm", "random", "recent")
@@ -89,7 +90,7 @@ def read_text(file: Path | None) -> str:
         If the file can't be read.
     """
     if file is None:
-        return " ".join(samples.sentences())
+        return " ".join(sentences())
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -7,7 +7,7 @@ from normlens.lazily import attribute_of
 
 if TYPE_CHECKING:
     from normlens.alignment import align
-    from normlens.analysis import Analysis
+    from normlens.analysis.result import Analysis
     from normlens.attribution import methods
     from normlens.lens import Lens, load
     from normlens.version import __version__
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Analysis", "Lens", "NormLensError", "__version__", "align", "load", "methods"]
 _HOMES = {
     "align": "normlens.alignment",
-    "Analysis": "normlens.analysis",
+    "Analysis": "normlens.analysis.result",
     "Lens": "normlens.lens",
     "__version__": "normlens.version",
     "load": "normlens.lens",

@@ -10,25 +10,26 @@ import xarray as xr
 from rich.console import Console
 from rich.progress import Progress
 
-from normlens.analysis import Analysis
-from normlens.attribution.attributing import Attributor
+from normlens.analysis.generate import continued
+from normlens.analysis.inspector import Inspector
+from normlens.analysis.provenance import provenance
+from normlens.analysis.recorder import Reduction
+from normlens.analysis.reductions import named_reduction
+from normlens.analysis.result import Analysis
+from normlens.analysis.runner import Runner
+from normlens.attribution.attributor import Attributor
 from normlens.attribution.registry import method_named
-from normlens.attribution.requests import question
-from normlens.attribution.resolving import default_target
-from normlens.batching import batched, check_sizes, length
+from normlens.attribution.request import question
+from normlens.attribution.targets.resolve import default_target
+from normlens.engine.feedforward.push import rule_for
+from normlens.engine.frozen.call import Product
 from normlens.errors import InvalidInput
-from normlens.example_maker import Asked, ExampleMaker
-from normlens.example_stream import Skip, Skips, refuse_skip, require_target_text
-from normlens.example_stream import examples as made_ready
-from normlens.following.pushing import rule_for
-from normlens.frozen.call import Product
-from normlens.inputs import Input
-from normlens.inspection import Inspector
-from normlens.loading import LoadedModel, load_model
-from normlens.provenance import provenance
-from normlens.recording import Reduction
-from normlens.reducing import named_reduction
-from normlens.running import Runner
+from normlens.inputs.batch import batched, check_sizes, length
+from normlens.inputs.example_maker import Asked, ExampleMaker
+from normlens.inputs.example_stream import Skip, Skips, refuse_skip, require_target_text
+from normlens.inputs.example_stream import examples as made_ready
+from normlens.inputs.kinds import Input
+from normlens.loading.load import LoadedModel, load_model
 
 
 def load(source: Any, **options: Any) -> Lens:
@@ -40,7 +41,7 @@ def load(source: Any, **options: Any) -> Lens:
         A hub id, a local folder with safetensors, a GGUF file, a bundled name ("minilm-l6", "smollm2-135m"), or a
         ``(model, tokenizer)`` pair.
     **options
-        As in :func:`normlens.loading.load_model`: ``revision``, ``device``, ``dtype``, ``task``, ``trust_remote_code``,
+        As in :func:`normlens.loading.load.load_model`: ``revision``, ``device``, ``dtype``, ``task``, ``trust_remote_code``,
         ``check``.
 
     Raises
@@ -62,7 +63,7 @@ class Lens:
     Parameters
     ----------
     loaded
-        What :func:`normlens.loading.load_model` returns.
+        What :func:`normlens.loading.load.load_model` returns.
 
     Attributes
     ----------
@@ -73,7 +74,7 @@ class Lens:
     def __init__(self, loaded: LoadedModel) -> None:
         self.model, self.tokenizer, self.processor = loaded.model, loaded.tokenizer, loaded.processor
         self.name, self.revision = loaded.name, loaded.revision
-        self._maker, self._inspector = ExampleMaker(loaded), Inspector(loaded.model)
+        self._maker, self._inspector = ExampleMaker(loaded, continued), Inspector(loaded.model)
         self._runner = Runner(self._inspector)
         self._attributes = partial(provenance, loaded=loaded)
         self._attributor = Attributor(self.model, self.tokenizer, self._runner)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sentences import SOURCES, TARGETS
 
 from normlens.alignment import RULES, Evidence, Extractor, Reading, choose_layer, gather
-from normlens.alignment.layer import MovedMaps
+from normlens.alignment.layer_rules import MovedMaps
 from normlens.errors import InvalidInput
 
 WORDS = 8

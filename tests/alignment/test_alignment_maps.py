@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from normlens.alignment.maps import word_map
-from normlens.alignment.pieces import Pieces
+from normlens.alignment.subwords import Pieces
+from normlens.alignment.word_maps import word_map
 
 # Source: word 0 in two pieces, word 1, end. Target: word 0, word 1 in two pieces, end; the decoder reads start + 3 pieces.
 SOURCE = Pieces(np.array([5, 6, 7, 0]), np.array([0, 0, 1, -1]), 2)

@@ -4,15 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from normlens.alignment import (
-    Aligner,
-    Extractor,
-    Line,
-    LinkSets,
-    Reading,
-    draw_matrices,
-    write_links_page,
-)
+from normlens.alignment import Aligner, Extractor, Line, LinkSets, Reading, draw_matrices, write_links_page
 from normlens.alignment.symmetrisation import shares
 
 

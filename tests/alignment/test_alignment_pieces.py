@@ -15,7 +15,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import ByT5Tokenizer, M2M100Tokenizer, MarianTokenizer, PreTrainedTokenizerFast
 
 from normlens.alignment import split_words
-from normlens.alignment.pieces import NO_WORD, Cutter, set_languages
+from normlens.alignment.subwords import NO_WORD, Cutter, set_languages
 from normlens.errors import InvalidInput
 
 SENTENCE = "wir glauben nicht , daß"

@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from architectures import tiny
+from normlens.engine.capture.trees import first_tensor
+from normlens.engine.frozen import check, pull_back
+from normlens.engine.frozen.pullback import split
+from normlens.engine.frozen.settings import plain_settings
 from normlens.errors import ConservationError, UnknownOperation
-from normlens.frozen import check, pull_back
-from normlens.frozen.pullback import split
-from normlens.frozen.settings import plain_settings
-from normlens.frozen.sites import first_tensor
 
 TABLE = Path(__file__).parent / "results" / "frozen.tsv"
 EXACT = 1e-9

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 import normlens
+from normlens.engine.tolerance import TOLERANCES
+from normlens.engine.tracing.scopes import ATTENTION_SCOPES
 from normlens.errors import NormLensError
-from normlens.scopes import ATTENTION_SCOPES
-from normlens.tolerance import TOLERANCES
 
 from . import tiny
 

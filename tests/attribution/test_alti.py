@@ -10,9 +10,9 @@ from direct_formula import Attention
 from slow_formulas import TEXT, blocks_of, chained, divided, float64_lens, texts_of, vectors_of
 
 import normlens
-from normlens.attribution.alti import closeness, normalised
-from normlens.attribution.maps import Maps
-from normlens.contributions import Contributions
+from normlens.attribution.maps.layer_maps import Maps
+from normlens.attribution.methods.alti import closeness, normalised
+from normlens.engine.contributions.vectors import Contributions
 from normlens.errors import ConservationError, InvalidInput
 
 

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrained
 
 import normlens
 from normlens.attribution import VectorNorm
-from normlens.attribution.alti_logit import tracked_back, tracked_back_pair
+from normlens.attribution.methods.alti_logit import tracked_back, tracked_back_pair
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 
 PAIR = (7, 8)

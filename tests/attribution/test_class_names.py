@@ -10,7 +10,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertForToken
 
 import normlens
 from normlens.attribution import Predicted
-from normlens.attribution.classes import class_names, class_number
+from normlens.attribution.targets.classes import class_names, class_number
 from normlens.errors import InvalidInput
 from normlens.faithfulness import LensClassifier
 

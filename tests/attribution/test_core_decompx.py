@@ -223,7 +223,7 @@ def test_a_decoder_with_a_table_of_its_own_has_sources(method: str) -> None:
 
 
 def test_a_target_whose_tokens_enter_nowhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("normlens.frozen.sources._tables_of_plain_decoders", lambda model: [])
+    monkeypatch.setattr("normlens.engine.frozen.sources._tables_of_plain_decoders", lambda model: [])
     lens = normlens.load((FSMTForConditionalGeneration(tiny.configuration("fsmt")).eval(), None))
     with pytest.raises(UnsupportedArchitecture, match="alti_plus"):
         lens.attribute(list(range(11, 19)), target=7, target_text=[21, 22, 23, 24, 25])

@@ -12,7 +12,7 @@ from attribution_models import gauss_legendre, lens_on
 from torch import Tensor
 
 import normlens
-from normlens.attribution import embedded
+from normlens.attribution.methods import embedding_function as embedded
 from normlens.errors import ConservationError, InvalidInput
 
 IDS = [11, 12, 13, 14, 15]

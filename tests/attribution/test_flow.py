@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from slow_formulas import TEXT, blocks_of, divided, float64_lens, texts_of
 
-from normlens.attribution.flow import UNITS, maximum_flows, scaling_error
+from normlens.attribution.methods.flow import UNITS, maximum_flows, scaling_error
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 
 

@@ -7,7 +7,7 @@ import pytest
 from slow_formulas import TARGET_TEXT, TEXT, blocks_of, chained, chained_pair, float64_lens, texts_of
 
 import normlens
-from normlens.attribution.rolling import rolled_out, rolled_out_pair, rows_to_one, with_own, with_residual
+from normlens.attribution.maps.rollout_algebra import rolled_out, rolled_out_pair, rows_to_one, with_own, with_residual
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 
 
@@ -95,7 +95,7 @@ def test_towers_have_no_rollout_together(lens_of) -> None:
 
 def test_layers_between_that_are_not_measured_stop_a_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
     lens = normlens.load((float64_lens("bert").model, None))
-    monkeypatch.setattr("normlens.inspection.unheard", lambda ran, heard: ["encoder.layer.1.linear_attention"])
+    monkeypatch.setattr("normlens.analysis.inspector.unheard", lambda ran, heard: ["encoder.layer.1.linear_attention"])
     with pytest.raises(UnsupportedArchitecture, match=r"layer\.1\.linear_attention"):
         lens.attribute(TEXT, method="rollout")
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 import normlens
-from normlens.attribution.value_zeroing import cosine_distance
+from normlens.attribution.methods.value_zeroing import cosine_distance
+from normlens.engine.capture.fingerprint import state_of
 from normlens.errors import InvalidInput, UnsupportedArchitecture
-from normlens.state import state_of
 
 PLACES = {
     "bert": ("encoder.layer.{}", "encoder.layer.{}.attention.self.value"),

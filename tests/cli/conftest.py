@@ -49,5 +49,5 @@ def marian(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPath
 @pytest.fixture
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports whose numbers alone are looked at, and which are written in no time."""
-    monkeypatch.setattr("normlens.report.writing.report_figures", lambda table: {})
-    monkeypatch.setattr("normlens.report.writing._example_figures", lambda numbers, examples: {})
+    monkeypatch.setattr("normlens.statistics.report.writing.report_figures", lambda table: {})
+    monkeypatch.setattr("normlens.statistics.report.writing._example_figures", lambda numbers, examples: {})

@@ -25,7 +25,7 @@ from transformers import (
 
 import normlens
 from normlens.attribution import Predicted, method_named
-from normlens.cli.highlighted import highlighted
+from normlens.cli.output.highlighted import highlighted
 from normlens.figures import scored_text
 from normlens.words import merge_shares
 

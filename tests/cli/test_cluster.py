@@ -13,7 +13,7 @@ from invocation import Run
 
 import normlens
 from normlens.clustering import HeadDistances, goodness
-from normlens.heads import head_distances
+from normlens.clustering.model_heads import head_distances
 
 FOUR = np.array([[0.0], [1.0], [10.0], [11.0]])
 LINE = np.arange(5.0)[:, None]

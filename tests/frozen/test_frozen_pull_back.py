@@ -11,8 +11,8 @@ from architectures import tiny
 from torch import Tensor
 
 import normlens
+from normlens.engine.frozen import Site, pull_back
 from normlens.errors import ConservationError, InvalidInput, UnknownOperation, UnsupportedArchitecture
-from normlens.frozen import Site, pull_back
 
 
 def setting(model_type: str, dtype: torch.dtype = torch.float64, batch: int = 2) -> tuple[Any, dict[str, Tensor]]:

@@ -10,8 +10,8 @@ from architectures import tiny
 from architectures.test_frozen_matrix import DoublePrecision
 from torch import Tensor
 
+from normlens.engine.frozen import Push, Site, pull_back, push_forward, push_through
 from normlens.errors import InvalidInput
-from normlens.frozen import Push, Site, pull_back, push_forward, push_through
 
 TYPES = ["bert", "llama", "t5", "mixtral", "vit", "whisper", "gemma2", "gpt_oss", "wav2vec2-bert", "bloom", "qwen2_vl"]
 

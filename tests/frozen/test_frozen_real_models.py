@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-from normlens.frozen import check, pull_back
+from normlens.engine.frozen import check, pull_back
 
 pytestmark = pytest.mark.real_model
 TEXT = "The capital of France is Paris, and the capital of Germany is"

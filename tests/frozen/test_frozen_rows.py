@@ -9,10 +9,10 @@ import torch
 from architectures import tiny
 from torch import Tensor
 
+from normlens.engine.frozen import pull_back, pullback
+from normlens.engine.frozen.operations import RULES
+from normlens.engine.frozen.pullback import split
 from normlens.errors import ConservationError
-from normlens.frozen import pull_back, pullback
-from normlens.frozen.operations import RULES
-from normlens.frozen.pullback import split
 
 
 def setting(model_type: str, dtype: torch.dtype = torch.float64, batch: int = 2) -> tuple[Any, dict[str, Tensor]]:

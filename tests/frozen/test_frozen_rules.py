@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from normlens.engine.frozen.directions import Backward, Forward, tangent
+from normlens.engine.frozen.mode import FrozenMode
 from normlens.errors import UnknownOperation
-from normlens.frozen.directions import Backward, Forward, tangent
-from normlens.frozen.mode import FrozenMode
 
 Function = Callable[[Tensor], Tensor]
 

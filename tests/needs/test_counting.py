@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import normlens
 from normlens.errors import InvalidInput, UnsupportedArchitecture
-from normlens.needs import COUNTS, count_sources, sources_for_share, sources_for_vector
+from normlens.topk.needs import COUNTS, count_sources, sources_for_share, sources_for_vector
 
 MakeLens = Callable[..., normlens.Lens]
 

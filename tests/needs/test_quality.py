@@ -13,7 +13,7 @@ from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerF
 import normlens
 from normlens import topk
 from normlens.errors import InvalidInput, UnsupportedArchitecture
-from normlens.needs import EmbeddingQuality, PredictionQuality, cut_into_passages, next_token_numbers, quality_of
+from normlens.topk.needs import EmbeddingQuality, PredictionQuality, cut_into_passages, next_token_numbers, quality_of
 
 MakeLens = Callable[..., normlens.Lens]
 TEXT = "the cat sat here . a dog ran here . the dog is here ."  # 15 tokens of its own

@@ -12,9 +12,9 @@ import xarray as xr
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 import normlens
+from normlens.engine.frozen import operations, pull_back
 from normlens.errors import InvalidInput
 from normlens.faithfulness import MEASURES, LensClassifier
-from normlens.frozen import operations, pull_back
 from reproduce.attribution import table as attribution_table
 from reproduce.attribution.alternatives import ALTERNATIVES, EVERYTHING, at_one_point, summarised, with_bias_spread
 from reproduce.attribution.biases import handed_out, logits_by_source

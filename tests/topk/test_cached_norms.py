@@ -13,8 +13,9 @@ from architectures import tiny
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from normlens.topk import cached_norms, use
-from normlens.topk.cached_norms import CachedNorms
+from normlens.topk import norm_cache as cached_norms
+from normlens.topk import use
+from normlens.topk.norm_cache import CachedNorms
 
 Ids = Callable[..., list[int]]
 

@@ -13,8 +13,8 @@ from tokenizers.processors import TemplateProcessing
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 import normlens
-from normlens.encoding import encode_text
 from normlens.errors import InvalidInput
+from normlens.inputs.tokens import encode_text
 
 ASKED = [{"role": "user", "content": "the cat"}]
 ANSWERED = [*ASKED, {"role": "assistant", "content": "sat here"}]

@@ -17,11 +17,11 @@ from transformers import AutoConfig, BertForSequenceClassification, GPT2LMHeadMo
 from typer.testing import CliRunner
 
 import normlens
+from normlens.analysis.reductions import REDUCTIONS
 from normlens.cli import app
 from normlens.cli.options import LoadedAs, Reduction, Split
-from normlens.loading import TASKS
-from normlens.outline import Outline
-from normlens.reducing import REDUCTIONS
+from normlens.loading.load import TASKS
+from normlens.loading.outline import Outline
 
 TEXT = "the cat sat here."
 

@@ -11,7 +11,7 @@ from architectures import tiny
 from transformers import BertForMaskedLM, PreTrainedModel
 
 import normlens
-from normlens import frozen
+from normlens.engine import frozen
 from normlens.errors import InvalidInput, ModelError, OutOfMemory
 
 IDS = [5, 7, 9, 11]

@@ -141,8 +141,8 @@ def test_analyses_and_attributions_follow_the_rule(
 def test_a_report_is_replaced_with_overwrite_alone(
     run: Run, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("normlens.report.writing.report_figures", lambda table: {})
-    monkeypatch.setattr("normlens.report.writing._example_figures", lambda numbers, examples: {})
+    monkeypatch.setattr("normlens.statistics.report.writing.report_figures", lambda table: {})
+    monkeypatch.setattr("normlens.statistics.report.writing._example_figures", lambda numbers, examples: {})
     (tmp_path / "corpus.txt").write_text("the cat sat.\na dog ran here.\n")
     ask = ("report", bert, "corpus.txt", "-o", "page")
     assert run(*ask).exit_code == 0
@@ -205,7 +205,8 @@ def test_a_result_is_not_gone_on_with_under_two_names(tmp_path: Path) -> None:
 def test_lines_that_a_disk_takes_in_part_are_written_to_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from normlens.alignment import ResumableFile, resuming
+    from normlens.alignment import ResumableFile
+    from normlens.alignment import resumable as resuming
 
     class Slow(io.FileIO):
         def write(self, data: bytes) -> int:

@@ -12,9 +12,9 @@ from transformers import JambaConfig, JambaForCausalLM, LlamaConfig, LlamaModel
 
 import normlens
 from normlens import topk
+from normlens.clustering.model_heads import compare_heads
+from normlens.engine.tracing.layer_numbers import layer_numbers, listed
 from normlens.errors import InvalidInput, UnsupportedArchitecture
-from normlens.heads import compare_heads
-from normlens.layer_numbers import layer_numbers, listed
 from normlens.statistics import CorpusStatistics
 
 IDS = [3, 14, 15, 9, 26]

@@ -103,7 +103,7 @@ def test_a_report_lists_what_was_left_out_and_cut(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("normlens.report.writing.report_figures", lambda table: {})
+    monkeypatch.setattr("normlens.statistics.report.writing.report_figures", lambda table: {})
     Path("corpus.txt").write_bytes(f"the cat\n{LONG}\n\n\xff\na dog sat\n".encode("latin-1"))
     refused = command("report", folder, "corpus.txt", "--truncate")
     assert refused.exit_code == 2 and not Path("report").exists()

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 import normlens
 from normlens.attribution import VectorNorm
 from normlens.errors import UnsupportedArchitecture
-from normlens.media import medium_of
+from normlens.inputs.media import medium_of
 
 IMAGE_TOKEN = 50
 ROWS, COLUMNS = 4, 6

@@ -86,7 +86,11 @@ def test_pages_forbid_themselves_to_load_anything(tmp_path: Path) -> None:
     page = write_links_page([pair], tmp_path / "links.html", "\x1b<i>").read_text(encoding="utf-8")
     assert clean(page)
     assert "<b>" not in page and "<i>" not in page
-    report = resources.files("normlens.report").joinpath("templates", "report.html.jinja").read_text(encoding="utf-8")
+    report = (
+        resources.files("normlens.statistics.report")
+        .joinpath("templates", "report.html.jinja")
+        .read_text(encoding="utf-8")
+    )
     for one in (page, report):
         head = one[: one.index("<title>")]
         assert "Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'" in " ".join(

@@ -20,9 +20,9 @@ from transformers.models.marian import modeling_marian
 
 import normlens
 from normlens import topk
+from normlens.engine.frozen import pull_back, push_forward
 from normlens.errors import NormLensError, UnsupportedArchitecture
-from normlens.frozen import pull_back, push_forward
-from normlens.needs import count_sources
+from normlens.topk.needs import count_sources
 
 IDS = [5, 6, 7, 8, 9]
 EAGER = modeling_llama.eager_attention_forward

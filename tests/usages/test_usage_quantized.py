@@ -14,9 +14,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 import normlens
 import normlens.topk
 from normlens.attribution.registry import registered
+from normlens.engine.frozen import pull_back
 from normlens.errors import InvalidInput, UnsupportedArchitecture
-from normlens.frozen import pull_back
-from normlens.quantized import quantization_of
+from normlens.loading.quantized import quantization_of
 
 IDS = [1, 2, 3]
 METHODS = {name: {} if method.targets != "required" else {"target": 7} for name, method in registered().items()}

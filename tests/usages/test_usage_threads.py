@@ -20,9 +20,9 @@ from transformers.models.llama.modeling_llama import LlamaAttention, LlamaMLP
 import normlens
 from normlens import topk
 from normlens.attribution.registry import registered
+from normlens.engine.frozen import pull_back, push_forward
+from normlens.engine.locks import dual_level
 from normlens.errors import ConservationError
-from normlens.frozen import pull_back, push_forward
-from normlens.turns import dual_level
 
 IDS = [5, 6, 7, 8, 9]
 METHODS = ["decompx", "rollout", "norm_rollout", "alti", "alti_logit", "logit", "value_zeroing", "gradient_input"]

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizer_kinds import KINDS, lens_on, tokenizer_of
 
-from normlens.alignment.pieces import Cutter, split_words
+from normlens.alignment.subwords import Cutter, split_words
 from normlens.attribution.result import labels
-from normlens.encoding import encode_text
 from normlens.figures import scored_text
+from normlens.inputs.tokens import encode_text
 from normlens.words import merge_shares, merged_labels, whitespace_words
 
 TEXTS = {

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
 
 import normlens
-from normlens.attribution.value_zeroing import cosine_distance
+from normlens.attribution.methods.value_zeroing import cosine_distance
 from normlens.errors import UnsupportedArchitecture
 
 IDS = [3, 14, 15, 9, 26]

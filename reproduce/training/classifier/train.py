@@ -32,8 +32,8 @@ from transformers import (
     set_seed,
 )
 
-from normlens.catalogue import BUNDLED
 from normlens.errors import NormLensError
+from normlens.loading.catalogue import BUNDLED
 from reproduce.data.classified_texts import ClassifiedTexts, Part, read_classified
 from reproduce.study.training import hardware, keep_settings, last_checkpoint
 from reproduce.training.classifier.settings import Settings, read_arguments

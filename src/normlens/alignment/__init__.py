@@ -7,33 +7,27 @@ links with annotated ones, and `difference` two alignments.
 
 from typing import TYPE_CHECKING
 
+from normlens.alignment.aligner import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL
 from normlens.alignment.corpora import Line, ParallelFiles, joined_stream, skip
-from normlens.alignment.defaults import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL
 from normlens.alignment.evaluation import Difference, Evaluation, difference, evaluate
-from normlens.alignment.formats import (
-    check_ranges,
-    json_line,
-    parse_links,
-    pharaoh_line,
-    talp_line,
-)
+from normlens.alignment.formats import check_ranges, json_line, parse_links, pharaoh_line, talp_line
 from normlens.alignment.link_files import LinkFile, read_links
 from normlens.alignment.links import Cell, Link, LinkSets
 from normlens.alignment.raw_text import Tokenized
-from normlens.alignment.resuming import ResumableFile
+from normlens.alignment.resumable import ResumableFile
 from normlens.alignment.soft import SoftAlignment, averaged, joint_links, two_way
 from normlens.alignment.symmetrisation import SYMMETRISATIONS, agreement, grow_diag, symmetrise
 from normlens.lazily import attribute_of
 
 if TYPE_CHECKING:
-    from normlens.alignment.aligning import FORMATS, WAYS, Aligner, Alignment, with_layers
+    from normlens.alignment.aligner import FORMATS, WAYS, Aligner, Alignment, with_layers
     from normlens.alignment.calling import align
-    from normlens.alignment.extraction import Extractor, Pair, every_reading
-    from normlens.alignment.layer import DEFAULT_RULES, RULES, Evidence, LayerChoice, choose_layer, gather
+    from normlens.alignment.cross_attention import check_translator
+    from normlens.alignment.extractor import Extractor, Pair, every_reading
+    from normlens.alignment.layer_rules import DEFAULT_RULES, RULES, Evidence, LayerChoice, choose_layer, gather
     from normlens.alignment.pictures import draw_matrices, write_links_page
-    from normlens.alignment.pieces import set_languages, split_words
-    from normlens.alignment.reading import check_translator
-    from normlens.alignment.ways import Reading
+    from normlens.alignment.readings import Reading
+    from normlens.alignment.subwords import set_languages, split_words
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -90,25 +84,25 @@ __all__ = [
 ]
 _HOMES = {
     "align": "normlens.alignment.calling",
-    "FORMATS": "normlens.alignment.aligning",
-    "WAYS": "normlens.alignment.aligning",
-    "Aligner": "normlens.alignment.aligning",
-    "Alignment": "normlens.alignment.aligning",
-    "with_layers": "normlens.alignment.aligning",
-    "Extractor": "normlens.alignment.extraction",
-    "Pair": "normlens.alignment.extraction",
-    "every_reading": "normlens.alignment.extraction",
-    "DEFAULT_RULES": "normlens.alignment.layer",
-    "RULES": "normlens.alignment.layer",
-    "Evidence": "normlens.alignment.layer",
-    "LayerChoice": "normlens.alignment.layer",
-    "choose_layer": "normlens.alignment.layer",
-    "gather": "normlens.alignment.layer",
+    "FORMATS": "normlens.alignment.aligner",
+    "WAYS": "normlens.alignment.aligner",
+    "Aligner": "normlens.alignment.aligner",
+    "Alignment": "normlens.alignment.aligner",
+    "with_layers": "normlens.alignment.aligner",
+    "Extractor": "normlens.alignment.extractor",
+    "Pair": "normlens.alignment.extractor",
+    "every_reading": "normlens.alignment.extractor",
+    "DEFAULT_RULES": "normlens.alignment.layer_rules",
+    "RULES": "normlens.alignment.layer_rules",
+    "Evidence": "normlens.alignment.layer_rules",
+    "LayerChoice": "normlens.alignment.layer_rules",
+    "choose_layer": "normlens.alignment.layer_rules",
+    "gather": "normlens.alignment.layer_rules",
     "draw_matrices": "normlens.alignment.pictures",
     "write_links_page": "normlens.alignment.pictures",
-    "check_translator": "normlens.alignment.reading",
-    "set_languages": "normlens.alignment.pieces",
-    "split_words": "normlens.alignment.pieces",
-    "Reading": "normlens.alignment.ways",
+    "check_translator": "normlens.alignment.cross_attention",
+    "set_languages": "normlens.alignment.subwords",
+    "split_words": "normlens.alignment.subwords",
+    "Reading": "normlens.alignment.readings",
 }
 __getattr__ = attribute_of(__name__, _HOMES)

@@ -7,16 +7,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any, overload
 
-from normlens.alignment.aligning import Aligner, Alignment, with_layers
+from normlens.alignment.aligner import (
+    DEFAULT_MODEL,
+    DEFAULT_REVERSE_MODEL,
+    GUIDED_LAYER,
+    Aligner,
+    Alignment,
+    with_layers,
+)
 from normlens.alignment.corpora import Line
-from normlens.alignment.defaults import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL, GUIDED_LAYER
-from normlens.alignment.extraction import Extractor
-from normlens.alignment.pieces import split_words
+from normlens.alignment.extractor import Extractor
 from normlens.alignment.raw_text import Tokenized
-from normlens.alignment.ways import Measure, Reading
+from normlens.alignment.readings import Measure, Reading
+from normlens.alignment.subwords import split_words
+from normlens.engine.tracing.scopes import AttentionScope
 from normlens.errors import InvalidInput
 from normlens.lens import Lens, load
-from normlens.scopes import AttentionScope
 
 Sentence = str | Sequence[str]
 """A sentence whose words stand between spaces, or its words."""

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from normlens.errors import InvalidInput
-from normlens.readable import refuse_unreadable
-from normlens.saving import reason
-from normlens.treebanks import SUFFIX as TREEBANK
+from normlens.files.reading import refuse_unreadable
+from normlens.files.writing import reason
+from normlens.inputs.treebanks import SUFFIX as TREEBANK
 
 _CHUNK = 1 << 20
 _BARS = b"|||"
@@ -63,7 +63,7 @@ class ParallelFiles:
         for path in self._paths:
             if path.suffix.lower() == TREEBANK:
                 raise InvalidInput(
-                    f"{path} is a treebank; expected one sentence per line. normlens.treebanks.read_conllu gives the words "
+                    f"{path} is a treebank; expected one sentence per line. normlens.inputs.read_conllu gives the words "
                     "of each sentence: write them to a file, with spaces between."
                 )
         self._counted = [_counted(path) for path in self._paths]

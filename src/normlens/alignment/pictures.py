@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normlens.alignment.aligning import Alignment
-from normlens.alignment.extraction import Extractor, Pair
+from normlens.alignment.aligner import Alignment
+from normlens.alignment.extractor import Extractor, Pair
 from normlens.alignment.links import LinkSets
-from normlens.alignment.ways import Reading
-from normlens.saving import written_whole
+from normlens.alignment.readings import Reading
+from normlens.files.writing import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,11 +11,11 @@ from normlens.attribution.registry import Method, Request, check_method, method_
 from normlens.lazily import attribute_of
 
 if TYPE_CHECKING:
-    from normlens.attribution.classes import class_names
-    from normlens.attribution.early import check_targets, head_of_outline
-    from normlens.attribution.outputs import head_of
-    from normlens.attribution.requests import question
-    from normlens.attribution.targets import LogProbability, Predicted, VectorNorm
+    from normlens.attribution.request import question
+    from normlens.attribution.targets.classes import class_names
+    from normlens.attribution.targets.early import check_targets, head_of_outline
+    from normlens.attribution.targets.heads import head_of
+    from normlens.attribution.targets.scalars import LogProbability, Predicted, VectorNorm
 
 __all__ = [
     "LogProbability",
@@ -33,10 +33,10 @@ __all__ = [
     "question",
 ]
 _HOMES = {
-    **dict.fromkeys(("LogProbability", "Predicted", "VectorNorm"), "normlens.attribution.targets"),
-    **dict.fromkeys(("check_targets", "head_of_outline"), "normlens.attribution.early"),
-    "class_names": "normlens.attribution.classes",
-    "head_of": "normlens.attribution.outputs",
-    "question": "normlens.attribution.requests",
+    **dict.fromkeys(("LogProbability", "Predicted", "VectorNorm"), "normlens.attribution.targets.scalars"),
+    **dict.fromkeys(("check_targets", "head_of_outline"), "normlens.attribution.targets.early"),
+    "class_names": "normlens.attribution.targets.classes",
+    "head_of": "normlens.attribution.targets.heads",
+    "question": "normlens.attribution.request",
 }
 __getattr__ = attribute_of(__name__, _HOMES)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from normlens.attribution.subject import Subject
-    from normlens.frozen.call import Product
+    from normlens.engine.frozen.call import Product
 
 Needs = Literal["none", "optional", "required"]
 HOMES: tuple[str, ...] = (
@@ -37,13 +37,13 @@ class Request:
         One of the method's scopes; None where it has none.
     targets
         What is to be explained, one per text, as the caller gave it; None where nothing was named. See
-        :func:`normlens.attribution.targets.resolve`.
+        :func:`normlens.attribution.targets.scalars.resolve`.
     positions
         Where the target is read, one per text; None for the usual place.
     chunk_size
         How many sources (or targets) are held in memory at a time.
     product
-        How the derivative of a product of two live factors is split, as in :func:`normlens.frozen.pull_back`.
+        How the derivative of a product of two live factors is split, as in :func:`normlens.engine.frozen.pull_back`.
     options
         All of the method's options, by name.
     """
@@ -107,7 +107,7 @@ def registered() -> Mapping[str, Method]:
 
 
 def _imported(name: str) -> Method:
-    method: Method = import_module(f"normlens.attribution.{name}").METHOD
+    method: Method = import_module(f"normlens.attribution.methods.{name}").METHOD
     return method
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from normlens.encoding import Tokens
+from normlens.inputs.tokens import Tokens
 
 
 def labels(side: str, tokens: Tokens) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import xarray as xr
 from transformers import PreTrainedModel
 from transformers.models.auto import modeling_auto
 
-from normlens.attribution.outputs import head_of
-from normlens.attribution.targets import LogProbability, VectorNorm
+from normlens.attribution.targets.heads import head_of
+from normlens.attribution.targets.scalars import LogProbability, VectorNorm
 
 
 def sink_note(model: PreTrainedModel, target: Any, result: xr.DataArray) -> str:

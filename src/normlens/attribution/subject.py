@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
-from normlens.attribution.padding import Together
-from normlens.attribution.visiting import Visit, visit_blocks
-from normlens.encoding import Tokens
+from normlens.analysis.inspector import Inspector
+from normlens.analysis.padding import Together
+from normlens.analysis.runner import Runner
+from normlens.analysis.visit import Visit, visit_blocks
+from normlens.engine.capture.hooks import entered_and_left
+from normlens.engine.failures import explained_failure
+from normlens.engine.frozen.settings import plain_settings
+from normlens.engine.tracing.scopes import AttentionScope
 from normlens.errors import InvalidInput, UnsupportedArchitecture
-from normlens.examples import Example
-from normlens.failures import explained_failure
-from normlens.frozen.settings import plain_settings
-from normlens.hooks import entered_and_left
-from normlens.inspection import Inspector
-from normlens.running import Runner
-from normlens.scopes import AttentionScope
+from normlens.inputs.example import Example
+from normlens.inputs.tokens import Tokens
 
 _PARTS = {"image": "vis|image|pixel", "sound": "audio|speech|sound"}
 """How parts of a model are called that read what stands beside a text."""
@@ -149,7 +149,7 @@ class Subject:
     def visit(self, scope: AttentionScope, visit: Visit) -> None:
         """Show every attention block's contribution vectors at a scope, one block at a time.
 
-        See :func:`normlens.attribution.visiting.visit_blocks`.
+        See :func:`normlens.analysis.visit.visit_blocks`.
         """
         visit_blocks(self.inspector, self.examples, scope, visit)
 

@@ -14,18 +14,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from normlens.cli.aer import aer
-from normlens.cli.align import align
-from normlens.cli.analyze import analyze
-from normlens.cli.attribute import attribute
-from normlens.cli.cluster import cluster
-from normlens.cli.compare import compare
-from normlens.cli.demo import demo
-from normlens.cli.models import models
-from normlens.cli.report import report
+from normlens.cli.commands.aer import aer
+from normlens.cli.commands.align import align
+from normlens.cli.commands.analyze import analyze
+from normlens.cli.commands.attribute import attribute
+from normlens.cli.commands.cluster import cluster
+from normlens.cli.commands.compare import compare
+from normlens.cli.commands.demo import demo
+from normlens.cli.commands.models import models
+from normlens.cli.commands.report import report
+from normlens.cli.commands.topk import topk
 from normlens.cli.requirements import CheckedCommand
 from normlens.cli.terminal import show_error
-from normlens.cli.topk import topk
 from normlens.errors import NormLensError
 
 BAD_INPUT = 2

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from normlens.cli.outputs import PICTURES
 from normlens.cli.terminal import messages
 from normlens.errors import InvalidInput
-from normlens.readable import refuse_unreadable
-from normlens.saving import reason
-from normlens.treebanks import SUFFIX as TREEBANK
-from normlens.treebanks import numbered_sentences
+from normlens.files.reading import refuse_unreadable
+from normlens.files.writing import reason
+from normlens.inputs.treebanks import SUFFIX as TREEBANK
+from normlens.inputs.treebanks import numbered_sentences
 
 if TYPE_CHECKING:
     from normlens import Analysis

@@ -13,7 +13,7 @@ from normlens.cli.terminal import waiting
 
 if TYPE_CHECKING:
     from normlens import Lens
-    from normlens.outline import Outline
+    from normlens.loading.outline import Outline
 
 
 def open_lens(
@@ -82,6 +82,6 @@ def _quiet_loading(may_download: bool) -> Iterator[None]:
 
 
 def _is_here(model: str) -> bool:
-    from normlens.catalogue import NAMED
+    from normlens.loading.catalogue import NAMED
 
     return model in NAMED or Path(model).exists()

@@ -12,7 +12,7 @@ from itertools import combinations
 from pathlib import Path
 
 from normlens.errors import InvalidInput, NormLensError
-from normlens.saving import reason, refuse_special
+from normlens.files.writing import reason, refuse_special
 
 PICTURES = (".png", ".svg", ".pdf")
 REDUCED_SUFFIXES = (".nc", ".json")
@@ -101,7 +101,7 @@ def check_folder(folder: Path, *, reads: Iterable[Path | str | None] = (), overw
         If something other than a report is there already, or a report that may not be replaced, or the place may not be
         written to; if a file that is read is one of the report's.
     """
-    from normlens.report import files_of_report, refuse_to_overwrite
+    from normlens.statistics.report import files_of_report, refuse_to_overwrite
 
     _refuse_dash(folder)
     refuse_to_overwrite(folder, overwrite=overwrite)

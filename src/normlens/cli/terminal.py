@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from normlens.characters import shown
+from normlens.words.characters import shown
 
 WEIGHT = "#2e8bcc"
 """Blue is what the weights say, as in the pictures; a tone that dark and light terminals both show well."""

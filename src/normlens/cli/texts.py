@@ -11,7 +11,7 @@ from normlens.cli.skips import Skips
 
 if TYPE_CHECKING:
     from normlens import Lens
-    from normlens.outline import Outline
+    from normlens.loading.outline import Outline
 
 
 def check_corpus(outline: Outline, file: Path, group: str | None, reading: Reading) -> None:

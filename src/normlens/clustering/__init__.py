@@ -8,7 +8,7 @@ from normlens.clustering.certificate import Certificate, Clustering, SearchResul
 from normlens.clustering.clusterer import GoodClustering
 from normlens.clustering.distances import METRICS, Distances, read_distances
 from normlens.clustering.goodness import Goodness, Witness, goodness
-from normlens.clustering.heads import HeadDistances
+from normlens.clustering.head_distances import HeadDistances
 from normlens.clustering.planted import planted_points
 from normlens.clustering.search import find_good_clusterings
 from normlens.clustering.triangle import InvalidDistances, check_distance_matrix

@@ -20,13 +20,7 @@ from normlens.clustering.certificate import (
 )
 from normlens.clustering.distances import Distances, read_distances
 from normlens.clustering.enumeration import Groups, PartitionWalk
-from normlens.clustering.goodness import (
-    Convention,
-    check_convention,
-    goodness,
-    point_ratios,
-    smallest_size,
-)
+from normlens.clustering.goodness import Convention, check_convention, goodness, point_ratios, smallest_size
 from normlens.clustering.lemmas import (
     AVERAGE_LINKAGE_ABOVE,
     SINGLE_LINKAGE_ABOVE,

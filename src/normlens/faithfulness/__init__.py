@@ -3,13 +3,13 @@
 `evaluate` measures scores of any method beside baselines, `summary` and `difference` average over texts with intervals.
 """
 
-from normlens.faithfulness.baselines import BASELINES
-from normlens.faithfulness.classifying import Classifier, LensClassifier
-from normlens.faithfulness.design import Design
-from normlens.faithfulness.erasing import DECILES, ERASER_BINS, ERASURES, Replacement, replacement_of
-from normlens.faithfulness.evaluation import evaluate, leave_one_out
-from normlens.faithfulness.results import MEASURES, difference, summary
-from normlens.faithfulness.units import UNITS, Units, tokens_of, words_of
+from normlens.faithfulness.erasure.baselines import BASELINES
+from normlens.faithfulness.erasure.classifying import Classifier, LensClassifier
+from normlens.faithfulness.erasure.design import Design
+from normlens.faithfulness.erasure.erasing import DECILES, ERASER_BINS, ERASURES, Replacement, replacement_of
+from normlens.faithfulness.erasure.evaluation import evaluate, leave_one_out
+from normlens.faithfulness.erasure.results import MEASURES, difference, summary
+from normlens.faithfulness.erasure.units import UNITS, Units, tokens_of, words_of
 
 __all__ = [
     "BASELINES",

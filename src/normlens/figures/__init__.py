@@ -15,7 +15,6 @@ from normlens.figures.overview import head_overview
 from normlens.figures.patches import patch_maps
 from normlens.figures.report import report_figures
 from normlens.figures.saving import save
-from normlens.figures.scatter import alpha_against_norm
 from normlens.figures.scored_text import Row, ScoredText, ScoredWord, scored_text, scored_texts
 from normlens.figures.view import html_view
 
@@ -26,7 +25,6 @@ __all__ = [
     "ScoredWord",
     "aer_curves",
     "alignment_matrices",
-    "alpha_against_norm",
     "cluster_map",
     "head_overview",
     "heat_maps",

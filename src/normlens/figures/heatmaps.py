@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
+from normlens.engine.tracing.scopes import SCOPES, TEXTS, Scope, norm_variable
 from normlens.errors import InvalidInput
 from normlens.figures.groups import require
 from normlens.figures.style import (
@@ -19,7 +20,6 @@ from normlens.figures.style import (
     shortened,
 )
 from normlens.figures.wrapping import text_width
-from normlens.scopes import SCOPES, TEXTS, Scope, norm_variable
 
 _OWN = " + x for j = i"
 _MOST_LABELS = 64

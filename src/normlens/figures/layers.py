@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from normlens.engine.tracing.scopes import SCOPES
 from normlens.errors import InvalidInput
 from normlens.figures.style import CATEGORY_TITLES, MEASURE_COLOURS, drawing_style, new_figure
 from normlens.figures.tables import LayerCurve, layer_curves
-from normlens.scopes import SCOPES
 
 _RATIOS = {"weight": "mixing_ratio_weight", "norm": "mixing_ratio"}
 _MEASURE_MARKERS = {"weight": "o", "norm": "s"}

@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from normlens.engine.tracing.scopes import Scope
 from normlens.errors import InvalidInput
 from normlens.figures.groups import require
 from normlens.figures.heatmaps import norm_panel, panel_title, weight_panel
 from normlens.figures.style import colour_bar, colour_map, drawing_style, new_figure, readable
-from normlens.scopes import Scope
 
 _LABEL = re.compile(r"(?:image (?:(\d+): )?)?(\d+),(\d+)")
 _SIDE = 3.2

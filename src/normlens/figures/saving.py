@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from normlens.errors import InvalidInput
 from normlens.figures.glyphs import missing_told_once
 from normlens.figures.style import drawing_style, make_readable
-from normlens.saving import written_whole
+from normlens.files.writing import written_whole
 
 SUFFIXES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 200

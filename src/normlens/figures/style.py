@@ -15,8 +15,8 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from normlens.characters import shown
 from normlens.figures.glyphs import missing_told_once
+from normlens.words.characters import shown
 
 # Okabe and Ito's palette, which people with any of the common colour deficiencies can tell apart.
 WEIGHT_COLOUR = "#0072B2"

@@ -10,10 +10,10 @@ import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from normlens.engine.tracing.scopes import NORM_VARIABLES, OWN_VARIABLES, SCOPES, TEXTS, norm_variable
 from normlens.errors import InvalidInput
 from normlens.figures.groups import require
 from normlens.figures.style import readable
-from normlens.scopes import NORM_VARIABLES, OWN_VARIABLES, SCOPES, TEXTS, norm_variable
 from normlens.words import joined_tokens, text_of
 
 MOST_NUMBERS = 24_000_000
@@ -42,7 +42,8 @@ def html_view(tree: xr.DataTree, title: str) -> str:
     tree
         An analysis: one group per attention kind, each with `weight` ``(layer, head, target, source)``, `vector_norm`
         ``(layer, head, source)``, `norm` ``(layer, target, source)``, and any of `weighted_norm`, the norms of further
-        scopes (:mod:`normlens.scopes`), `own_…` beside these, `sink_weight`; tokens and categories as coordinates.
+        scopes (:mod:`normlens.engine.tracing.scopes`), `own_…` beside these, `sink_weight`; tokens and categories as
+        coordinates.
     title
         Heading of the page.
 

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from normlens.errors import InvalidInput
-from normlens.readable import refuse_unreadable
+from normlens.files.reading import refuse_unreadable
 
 
 @dataclass(frozen=True)

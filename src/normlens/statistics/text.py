@@ -9,8 +9,8 @@ import xarray as xr
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from normlens.engine.tracing.scopes import NORM_VARIABLES
 from normlens.errors import InvalidInput
-from normlens.scopes import NORM_VARIABLES
 from normlens.statistics.frequency import TokenFrequency
 from normlens.statistics.measures import (
     coefficient_of_variation,

@@ -8,7 +8,7 @@ from normlens.topk.attention import CHUNK_SIZE, topk_attention
 from normlens.topk.feedforward import FeedForwardUse, kept_units, topk_feedforward, use_feedforward
 from normlens.topk.implementation import DEFAULT_K, IMPLEMENTATION
 from normlens.topk.selection import CHOICES, log_vector_norms, projection_factors
-from normlens.topk.using import TopKUse, undo, use
+from normlens.topk.use import TopKUse, undo, use
 
 __all__ = [
     "CHOICES",

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from normlens.errors import InvalidInput
-from normlens.topk.function import Plan, TopKAttention
+from normlens.topk.autograd import Plan, TopKAttention
 from normlens.topk.scores import ScoreRule
 from normlens.topk.selection import check_choice
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from normlens.capture import eager_function
+from normlens.engine.capture.attention import eager_function
+from normlens.engine.precision import full_precision
+from normlens.engine.tolerance import tolerance
 from normlens.errors import UnsupportedArchitecture
-from normlens.precision import full_precision
-from normlens.tolerance import tolerance
 from normlens.topk.attention import topk_attention
 
 _COMPARED_TARGETS = 8

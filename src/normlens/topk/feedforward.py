@@ -22,9 +22,9 @@ from transformers.pytorch_utils import Conv1D
 
 from normlens.errors import InvalidInput
 from normlens.lens import Lens
-from normlens.topk.layers import chosen_paths
+from normlens.topk.feedforward_layers import output_projections
+from normlens.topk.layer_selection import chosen_paths
 from normlens.topk.selection import check_choice
-from normlens.topk.units import output_projections
 
 _IN_USE: WeakSet[nn.Module] = WeakSet()
 

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from normlens.as_set import run_as_set
-from normlens.capture import attention_implementation
+from normlens.engine.capture.as_set import run_as_set
+from normlens.engine.capture.attention import attention_implementation
+from normlens.engine.locks import exclusive
+from normlens.engine.precision import full_precision
+from normlens.engine.tolerance import tolerance
 from normlens.errors import NormLensError, UnsupportedArchitecture
 from normlens.memory import is_out_of_memory
-from normlens.precision import full_precision
-from normlens.tolerance import tolerance
-from normlens.turns import exclusive
 
 _COMPARED_LENGTH = 16
 _SEQUENCES = {"input_ids", "inputs_embeds", "token_type_ids", "decoder_input_ids", "decoder_inputs_embeds"}

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from normlens.capture import asks_for_eager
+from normlens.engine.capture.attention import asks_for_eager
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.topk.attention import CHUNK_SIZE, topk_attention
-from normlens.topk.cached_norms import CachedNorms
 from normlens.topk.comparison import require_same_attention
+from normlens.topk.norm_cache import CachedNorms
 from normlens.topk.projections import Projection
 
 IMPLEMENTATION = "normlens_topk"

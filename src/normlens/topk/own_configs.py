@@ -8,8 +8,14 @@ from typing import Any
 from torch import nn
 from transformers import PretrainedConfig
 
-from normlens.configs import ATTENTION, configs_of, implementation_of, replace_implementation, restore_implementation
-from normlens.turns import share_lock
+from normlens.engine.locks import share_lock
+from normlens.loading.configs import (
+    ATTENTION,
+    configs_of,
+    implementation_of,
+    replace_implementation,
+    restore_implementation,
+)
 
 
 class OwnConfigs:

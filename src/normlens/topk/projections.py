@@ -11,15 +11,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from normlens.anatomy import Block, working_precision
-from normlens.capture import capturing
+from normlens.engine.capture.attention import capturing
+from normlens.engine.capture.fingerprint import made_of
+from normlens.engine.precision import full_precision, working_precision
+from normlens.engine.tracing import Tracer
+from normlens.engine.tracing.block import Block
+from normlens.engine.tracing.follower import Followed, Follower
+from normlens.engine.tracing.steps import Call, Constants
 from normlens.errors import UnsupportedArchitecture
-from normlens.precision import full_precision
-from normlens.state import made_of
 from normlens.topk.selection import log_vector_norms, projection_factors
-from normlens.tracing import Tracer
-from normlens.tracing.follower import Followed, Follower
-from normlens.tracing.steps import Call, Constants
 
 
 class Projection:

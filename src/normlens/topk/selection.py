@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from normlens.engine.contributions.norms import split_projection
+from normlens.engine.precision import without_autocast
 from normlens.errors import InvalidInput
-from normlens.norms import split_projection
-from normlens.precision import without_autocast
 
 CHOICES = ("weight", "norm", "random", "recent")
 """By what sources can be chosen: α; α‖f(x)‖; by chance; those nearest to the target."""

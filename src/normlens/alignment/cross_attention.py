@@ -1,0 +1,183 @@
+"""Cross-attention of chosen layers, batch after batch, with nothing computed that isn't asked for.
+
+An analysis measures every block and labels everything; word alignment wants one kind of block, a layer or two of it, and
+thousands of sentences a minute. Here only the chosen blocks are heard and measured, the model stops behind the last of
+them, and no label is made. Anatomy and verification are the engine's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from normlens.analysis.inspector import Inspector
+from normlens.analysis.runner import Runner
+from normlens.engine.capture.attention import AttentionCall
+from normlens.engine.contributions.measure import Measures, check_conservation, measure
+from normlens.engine.precision import full_precision
+from normlens.engine.tracing import Tracer
+from normlens.engine.tracing.anatomy import BlockAnatomy
+from normlens.engine.tracing.block import Block
+from normlens.engine.tracing.layout import Layout
+from normlens.engine.tracing.scopes import ATTENTION_SCOPES, AttentionScope
+from normlens.errors import AnotherWay, InvalidInput, UnsupportedArchitecture
+from normlens.inputs.example import Example
+
+
+class _Enough(Exception):
+    """Everything that was asked for has been measured; the rest of the model needn't run."""
+
+
+def check_translator(name: str, config: PreTrainedConfig) -> None:
+    """Refuse a model that is no encoder–decoder.
+
+    Parameters
+    ----------
+    name
+        What to call it.
+    config
+        Its configuration.
+
+    Raises
+    ------
+    InvalidInput
+        With models that would do.
+    """
+    if not getattr(config, "is_encoder_decoder", False):
+        raise InvalidInput(
+            f"{name} ({config.model_type}) is no encoder–decoder; words are aligned by the attention from a decoder to an "
+            "encoder. Choose a translation model, such as Marian, M2M-100, NLLB, mBART, T5 or BART."
+        )
+
+
+class CrossReader:
+    """An encoder–decoder whose cross-attention can be measured alone.
+
+    Parameters
+    ----------
+    model
+        The model.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no encoder–decoder.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        check_translator(type(model).__name__, model.config)
+        self.model = model
+        self._inspector = Inspector(model)
+        self._runner = Runner(self._inspector)
+
+    def layers(self, example: Example) -> list[int]:
+        """The numbers of the layers with cross-attention, for inputs like this one.
+
+        Raises
+        ------
+        UnsupportedArchitecture
+            If it has none that can be measured.
+        """
+        layout = self._inspector.known(example).layout
+        return layout.numbers[self._name(layout)]
+
+    def scopes(self, example: Example, layer: int) -> tuple[AttentionScope, ...]:
+        """The scopes that a layer's cross-attention has."""
+        layout = self._inspector.known(example).layout
+        return self._cross(layout)[layer].scopes
+
+    @full_precision()
+    def measured(
+        self, batch: Sequence[Example], layers: Sequence[int], scope: AttentionScope = "attention"
+    ) -> list[tuple[Measures, ...]]:
+        """Weights and norms of some layers, for a batch of sentence pairs.
+
+        Parameters
+        ----------
+        batch
+            Padded on the right where lengths differ, if the model's numbers don't depend on it; else run one by one.
+        layers
+            Numbers of the layers.
+        scope
+            How far norms are measured: this scope and those before it.
+
+        Returns
+        -------
+        list of tuple of Measures
+            For each run of the model, one entry per layer, in the order of ``layers``: a single run with the whole batch,
+            or a run for each pair.
+        """
+        if len(batch) > 1 and not self._runner.may_pad(batch):
+            return [run for example in batch for run in self.measured([example], layers, scope)]
+        return [self._inspector.again_if_changed(lambda: self._measured(batch, layers, scope))]
+
+    def _measured(self, batch: Sequence[Example], layers: Sequence[int], scope: AttentionScope) -> tuple[Measures, ...]:
+        known = self._inspector.known(batch[0])
+        blocks = self._cross(known.layout)
+        wanted = {(blocks[layer].path, blocks[layer].occurrence): layer for layer in layers}
+        scopes = {key: blocks[layer].scopes[: ATTENTION_SCOPES.index(scope) + 1] for key, layer in wanted.items()}
+        found: dict[int, Measures] = {}
+        valid = self._valid(batch)
+
+        def record(block: Block) -> None:
+            key = block.path, block.occurrence
+            if key not in wanted:
+                return
+            (found[wanted[key]],) = measure(block, scopes[key])
+            check_conservation(found[wanted[key]], block.path, self.model.dtype, valid)
+            if len(found) == len(wanted):
+                raise _Enough
+
+        def complete(block: Block) -> bool:
+            needed = scopes.get((block.path, block.occurrence), ())
+            reached: bool = block.reached()[: len(needed)] == needed
+            return reached
+
+        tracer = _Listening(self._inspector.body, record, complete, {path for path, _ in wanted})
+        try:
+            self._inspector.watch(known, batch, tracer)
+        except _Enough:
+            return tuple(found[layer] for layer in layers)
+        raise AnotherWay(
+            f"{type(self.model).__name__} ran without the cross-attention that it was seen to have; nothing was returned."
+        )
+
+    def _valid(self, batch: Sequence[Example]) -> Tensor:
+        lengths = torch.tensor([len(example.tensors["decoder_input_ids"]) for example in batch])
+        return (torch.arange(int(lengths.max())) < lengths[:, None]).to(self.model.device)
+
+    def _name(self, layout: Layout) -> str:
+        names = [name for name, blocks in layout.groups.items() if blocks[0].group == "cross"]
+        if len(names) != 1:
+            raise UnsupportedArchitecture(
+                f"{type(self.model).__name__} has {len(names)} kinds of cross-attention that can be measured; exactly one "
+                "was expected. Its word alignment can't be read."
+            )
+        return names[0]
+
+    def _cross(self, layout: Layout) -> dict[int, BlockAnatomy]:
+        """The blocks of cross-attention by the number of their layer."""
+        name = self._name(layout)
+        return dict(zip(layout.numbers[name], layout.groups[name], strict=True))
+
+
+class _Listening(Tracer):
+    """A tracer that follows the attention calls of a few modules and lets the others pass."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        on_block: Callable[[Block], None],
+        complete: Callable[[Block], bool],
+        paths: set[str],
+    ) -> None:
+        super().__init__(model, on_block, complete)
+        self._wanted = paths
+
+    def hear(self, call: AttentionCall) -> None:
+        """Follow a call of one of the modules."""
+        if self._paths.get(call.module) in self._wanted:
+            super().hear(call)

@@ -1,0 +1,277 @@
+"""Word alignment out of an encoder–decoder that reads a sentence and its translation, teacher-forced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from normlens.alignment.cross_attention import CrossReader
+from normlens.alignment.readings import Reading
+from normlens.alignment.soft import SoftAlignment, averaged
+from normlens.alignment.subwords import Cutter, Pieces, set_languages, split_words
+from normlens.alignment.word_maps import SETTINGS, word_map
+from normlens.engine.precision import double
+from normlens.engine.tracing.layer_numbers import listed
+from normlens.engine.tracing.scopes import ATTENTION_SCOPES, AttentionScope
+from normlens.errors import InvalidInput
+from normlens.inputs.example import Example
+from normlens.inputs.example_maker import ExampleMaker
+from normlens.inputs.lengths import check_length
+from normlens.inputs.tokens import Tokens
+from normlens.lens import Lens
+from normlens.loading.load import LoadedModel
+
+_BATCHES_AT_ONCE = 16  # sorted by length together
+_NUMBERS_AT_ONCE = 8_000_000  # of weights of one batch and layer: 32 MB
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A sentence pair, ready for the model.
+
+    Attributes
+    ----------
+    source, target
+        Their words.
+    example
+        What the model reads.
+    source_pieces, target_pieces
+        Which word each token is of.
+    """
+
+    source: list[str]
+    target: list[str]
+    example: Example
+    source_pieces: Pieces
+    target_pieces: Pieces
+
+
+class Extractor:
+    """Reads word alignments from one translation model.
+
+    Parameters
+    ----------
+    lens
+        A lens on an encoder–decoder with its tokenizer.
+    source_language, target_language
+        For models of many languages, as their tokenizer spells them.
+    source_prefix
+        Words before each source sentence that are no part of it, such as T5's "translate German to English:".
+    lowercase
+        Whether the model is to read lowercased words.
+    batch_size
+        Pairs that run together at most.
+
+    Raises
+    ------
+    InvalidInput
+        If the model is no encoder–decoder, or has no tokenizer that reads both sides.
+    """
+
+    def __init__(
+        self,
+        lens: Lens,
+        *,
+        source_language: str | None = None,
+        target_language: str | None = None,
+        source_prefix: str = "",
+        lowercase: bool = False,
+        batch_size: int = 32,
+    ) -> None:
+        self.lens, self.batch_size = lens, batch_size
+        self._reader = CrossReader(lens.model)
+        if lens.tokenizer is None:
+            raise InvalidInput(f"{lens.name} was loaded without a tokenizer; words can't be aligned without one.")
+        self._loaded = LoadedModel(lens.model, lens.tokenizer, None, lens.name, lens.revision)
+        set_languages(lens.tokenizer, source_language, target_language)
+        self._source = Cutter(lens.tokenizer, prefix=source_prefix, lowercase=lowercase)
+        self._target = Cutter(lens.tokenizer, as_target=True, lowercase=lowercase)
+        self._probe = self._first_pair()
+
+    @property
+    def layers(self) -> list[int]:
+        """The numbers of the model's layers with cross-attention."""
+        return self._reader.layers(self._probe)
+
+    def heads(self, layer: int) -> int:
+        """How many heads a layer has."""
+        ((measures,),) = self._reader.measured([self._probe], [layer])
+        return measures.weight.shape[1]
+
+    def check(self, readings: Sequence[Reading]) -> None:
+        """Refuse readings that the model doesn't have.
+
+        Raises
+        ------
+        InvalidInput
+            Naming the layer, head or scope that is missing, and those that are there.
+        """
+        for reading in (part for given in readings for part in given.parts):
+            if reading.layer not in self.layers:
+                raise InvalidInput(
+                    f"There is no layer {reading.layer} of cross-attention in {self.lens.name}; it has layers "
+                    f"{listed(self.layers)}. Choose one of these, or auto."
+                )
+            if reading.head is not None and not 0 <= reading.head < (heads := self.heads(reading.layer)):
+                raise InvalidInput(
+                    f"There is no head {reading.head} in layer {reading.layer} of {self.lens.name}; it has heads 0 to "
+                    f"{heads - 1}. Choose one of these."
+                )
+            scopes = self._reader.scopes(self._probe, reading.layer)
+            if reading.reach not in scopes:
+                raise InvalidInput(
+                    f"The cross-attention of {self.lens.name} has no scope {reading.reach!r} in layer {reading.layer}; it "
+                    f"has {', '.join(scopes)}. Choose one of these."
+                )
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this model from others: its name, its revision, and the sum of its weights' lengths."""
+        total = sum(float(double(x.detach()).abs().sum()) for x in self.lens.model.parameters())
+        return f"{self.lens.name} {self.lens.revision or ''} {total:.9e}"
+
+    def pair(self, source: str | Sequence[str], target: str | Sequence[str]) -> Pair:
+        """Make a sentence pair ready.
+
+        Parameters
+        ----------
+        source, target
+            Sentences, whose words stand between spaces, or lists of words.
+
+        Raises
+        ------
+        InvalidInput
+            Saying of which side what is wrong: it is empty, or too long for the model.
+        """
+        words, pieces = [], []
+        for side, given, cutter in (("source", source, self._source), ("target", target, self._target)):
+            words.append(split_words(given) if isinstance(given, str) else list(given))
+            try:
+                pieces.append(cutter.cut(words[-1]))
+            except InvalidInput as error:
+                raise InvalidInput(f"{side}: {error}") from error
+        example = self._example(*pieces)
+        assert example.source is not None and example.target is not None
+        check_length(example.source, self._loaded, "source")
+        check_length(example.target, self._loaded, "target")
+        return Pair(words[0], words[1], example, pieces[0], pieces[1])
+
+    def maps(self, pairs: Iterable[Pair], readings: Sequence[Reading]) -> Iterator[tuple[SoftAlignment, ...]]:
+        """Read pairs in several ways in one run of the model; memory doesn't grow with their number.
+
+        Parameters
+        ----------
+        pairs
+            From :meth:`pair`.
+        readings
+            One or more.
+
+        Yields
+        ------
+        tuple of SoftAlignment
+            One per reading, for each pair in order.
+
+        Raises
+        ------
+        InvalidInput
+            If the model lacks a layer, head or scope.
+        """
+        self.check(readings)
+        iterator = iter(pairs)
+        while window := list(islice(iterator, _BATCHES_AT_ONCE * self.batch_size)):
+            done: dict[int, tuple[SoftAlignment, ...]] = {}
+            for batch in self._batches(window):
+                found = self._read([window[k] for k in batch], readings)
+                done.update(zip(batch, found, strict=True))
+            yield from (done[k] for k in range(len(window)))
+
+    def soft(self, pairs: Iterable[Pair], reading: Reading) -> Iterator[SoftAlignment]:
+        """Read pairs in one way; see :meth:`maps`."""
+        return (found for (found,) in self.maps(pairs, [reading]))
+
+    def _read(self, batch: Sequence[Pair], readings: Sequence[Reading]) -> list[tuple[SoftAlignment, ...]]:
+        parts = list(dict.fromkeys(part for reading in readings for part in reading.parts))
+        layers = sorted({part.layer for part in parts})
+        reach = max((part.reach for part in parts), key=ATTENTION_SCOPES.index)
+        runs = self._reader.measured([pair.example for pair in batch], layers, reach)
+        values = [[part.of(run[layers.index(part.layer)]).float().cpu().numpy() for part in parts] for run in runs]
+        rows = [[x[0] for x in run] for run in values] if len(runs) > 1 else list(zip(*values[0], strict=True))
+        found = []
+        for row, pair in zip(rows, batch, strict=True):
+            by = {part: self._words(x, pair, part) for x, part in zip(row, parts, strict=True)}
+            found.append(tuple(averaged([by[part] for part in reading.parts]) for reading in readings))
+        return found
+
+    def _words(self, values: NDArray[np.float32], pair: Pair, reading: Reading) -> SoftAlignment:
+        source, target = pair.source_pieces, pair.target_pieces
+        cut = values[: len(pair.example.tensors["decoder_input_ids"]), : len(source.ids)]
+        return SoftAlignment(pair.source, pair.target, word_map(cut, source, target, reading.setting))
+
+    def _batches(self, window: Sequence[Pair]) -> Iterator[list[int]]:
+        """Numbers of pairs of similar length, few enough for memory."""
+        lengths = [(len(pair.target_pieces.ids), len(pair.source_pieces.ids)) for pair in window]
+        heads = getattr(self.lens.model.config, "num_attention_heads", None) or 16
+        batch: list[int] = []
+        for k in sorted(range(len(window)), key=lambda k: (sum(lengths[k]), lengths[k])):
+            longest = [max(lengths[m][side] for m in (*batch, k)) + 1 for side in (0, 1)]
+            numbers = heads * (len(batch) + 1) * max(longest) ** 2
+            if batch and (len(batch) == self.batch_size or numbers > _NUMBERS_AT_ONCE):
+                yield batch
+                batch = []
+            batch.append(k)
+        if batch:
+            yield batch
+
+    def _example(self, source: Pieces, target: Pieces) -> Example:
+        """Model inputs: the start token and the whole target, so that its last word has a row where it is the input."""
+        ends = len(target.ids) - 1 if target.words[-1] < 0 else len(target.ids)
+        decoder = np.concatenate([[self._start], target.ids[:ends]])
+        tensors = {"input_ids": torch.as_tensor(source.ids), "decoder_input_ids": torch.as_tensor(decoder)}
+        masks = {name.replace("input_ids", "attention_mask"): torch.ones_like(x) for name, x in tensors.items()}
+        return Example({**tensors, **masks}, _bare(source.ids), _bare(decoder), "")
+
+    def _first_pair(self) -> Example:
+        """A pair of two words, read by the engine's own door, which knows how each model's decoder starts."""
+        source, target = self._source.cut(["a", "b"]), self._target.cut(["a", "b"])
+        made = ExampleMaker(self._loaded).make(source.ids.tolist(), target.ids.tolist())
+        assert made.target is not None
+        self._start = int(made.target.ids[0])
+        return self._example(source, target)
+
+
+def every_reading(
+    extractor: Extractor, *, heads: bool = False, scopes: Sequence[AttentionScope] = ("attention",)
+) -> list[Reading]:
+    """All ways to read a model: each layer, by weight and by norm, AWI and AWO.
+
+    Parameters
+    ----------
+    extractor
+        Of the model.
+    heads
+        Whether each head alone is read too.
+    scopes
+        At which scopes norms are read.
+    """
+    found = []
+    for layer in extractor.layers:
+        for setting in SETTINGS:
+            first = Reading(layer, "weight", setting=setting)
+            found += [first, *(replace(first, measure="norm", scope=scope) for scope in scopes)]
+            if heads:
+                for head in range(extractor.heads(layer)):
+                    found += [replace(first, head=head), replace(first, measure="norm", head=head)]
+    return found
+
+
+def _bare(ids: NDArray[np.int64]) -> Tokens:
+    """Tokens of which nothing but their number is needed."""
+    number, nothing = len(ids), np.zeros(len(ids), dtype=np.int64)
+    names = np.full(number, "", dtype=np.str_)
+    flags = np.zeros(number, dtype=bool)
+    return Tokens(np.asarray(ids), "", names, flags, np.zeros((number, 2), dtype=np.int64), nothing, names)

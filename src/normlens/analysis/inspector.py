@@ -1,0 +1,282 @@
+"""What is known of a model: its attention blocks, how to listen to them, and whether inputs can be padded.
+
+Found by running the model once for every kind of input, untouched and watched, and found anew when the model is no
+longer what it was.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from normlens.analysis.input_kinds import kind_of, shortened, side_of
+from normlens.engine.capture.as_set import run_as_set
+from normlens.engine.capture.attention import attention_implementation
+from normlens.engine.capture.fingerprint import state_of
+from normlens.engine.capture.hooks import as_it_is
+from normlens.engine.capture.listen import Listening, first_way_that_holds, require_no_chance, require_same_output
+from normlens.engine.contributions.measure import check_conservation, measure
+from normlens.engine.contributions.verify import verify_pairs
+from normlens.engine.failures import explained_failure, require_arguments
+from normlens.engine.feedforward.entry import Learner
+from normlens.engine.locks import exclusive
+from normlens.engine.precision import full_precision
+from normlens.engine.tracing import Tracer, unheard
+from normlens.engine.tracing.anatomy import BlockAnatomy, describe, require_attention_scope
+from normlens.engine.tracing.block import Block
+from normlens.engine.tracing.layer_tracer import LayerFinder
+from normlens.engine.tracing.layout import Layout, lay_out
+from normlens.engine.trained import require_trained_at
+from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
+from normlens.inputs.batch import pad
+from normlens.inputs.example import Example
+from normlens.loading.checks import check_in_memory
+from normlens.loading.positions import counts_from_padding
+from normlens.memory import is_out_of_memory
+
+Result = TypeVar("Result")
+_Inspected = tuple[list[BlockAnatomy], float, tuple[str, ...]]
+"""The blocks, the largest difference from explicit vectors, and the attention modules that weren't heard."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a model for inputs of a kind.
+
+    Attributes
+    ----------
+    layout
+        Its attention blocks, in groups and layers.
+    listening
+        How their calls are heard.
+    batchable
+        Whether such inputs can be padded: every attention call is as long as the tokens it reads.
+    vector_error
+        The largest difference between norms and explicit vectors (:mod:`normlens.engine.contributions.verify`).
+    not_measured
+        Attention modules that ran without being heard (attention without a softmax, say), by path.
+    padding_holds
+        Whether padded batches gave the numbers of one text at a time, by side and length, where it was tried.
+    """
+
+    layout: Layout
+    listening: Listening
+    batchable: bool
+    vector_error: float
+    not_measured: tuple[str, ...] = ()
+    padding_holds: dict[tuple[str, int], bool] = field(default_factory=dict)
+
+
+class Inspector:
+    """Finds out what a model is made of, remembers it, and lets the model be watched.
+
+    Parameters
+    ----------
+    model
+        The model; its head is left out of the runs, since no attention happens there.
+
+    Attributes
+    ----------
+    model
+        The model.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+        self._known: dict[tuple[tuple[str, ...], bool], Known] = {}
+        self._state: object = None
+
+    @property
+    def body(self) -> PreTrainedModel:
+        """The part of the model that attends and takes the same input, as it is now; else the model."""
+        body: PreTrainedModel = self.model.base_model
+        return body if self.model.main_input_name in inspect.signature(body.forward).parameters else self.model
+
+    @full_precision()
+    def known(self, example: Example, layers: bool = False) -> Known:
+        """What is known of the model for inputs like this one, with the blocks' layers if asked.
+
+        Raises
+        ------
+        UnsupportedArchitecture
+            If the model can't be measured.
+        ConservationError
+            If contributions don't add up.
+        InvalidInput
+            If the model can't read the input.
+        ModelError
+            If it fails for another reason.
+        """
+        check_in_memory(self.body)
+        with exclusive(self.model):
+            state = state_of(self.body)
+            if state != self._state:  # another part took a part's place, or a setting was changed: look anew
+                self._state = state
+                self._known.clear()
+            kind = kind_of(example), layers
+            known = self._known.get(kind)
+            if known is None:
+                beginning = shortened(example)
+                inspect_by = partial(self._inspect, beginning, layers)
+                way, (blocks, error, not_measured) = first_way_that_holds(self.model, inspect_by)
+                lengths = {len(x) for name, x in beginning.tensors.items() if side_of(name) is not None}
+                watched = {length for block in blocks for length in (block.targets, block.sources)}
+                batchable = watched <= lengths and example.medium == "text" and not example.whole
+                known = self._known[kind] = Known(lay_out(blocks, self.body), way, batchable, error, not_measured)
+            return known
+
+    def again_if_changed(self, work: Callable[[], Result]) -> Result:
+        """Do ``work``; if the model isn't, or doesn't go, as it is known to, forget that and do it once more.
+
+        Some models switch their attention once, by length; others are changed from outside.
+        """
+        try:
+            return work()
+        except (AnotherWay, ConservationError):
+            self._known.clear()
+            return work()
+
+    def watch(
+        self,
+        known: Known,
+        batch: Sequence[Example],
+        tracer: Tracer,
+        chunk_size: int | None = None,
+        padding: str = "right",
+    ) -> None:
+        """Run the model on a batch, and let ``tracer`` hear every attention call.
+
+        Parameters
+        ----------
+        known
+            What is known of the model for these inputs.
+        batch
+            Inputs of one kind.
+        tracer
+            What hears and follows.
+        chunk_size
+            Number of targets whose weights exist at a time; None for all.
+        padding
+            The side on which shorter inputs are padded.
+        """
+        tracer.left_out = frozenset(known.not_measured)
+        heard, inputs = known.listening(self.model, tracer, chunk_size), self._inputs(batch, padding)
+        try:
+            with torch.no_grad(), heard, as_it_is(self.model), tracer.watching():
+                self._forward(inputs)
+        except Exception as error:
+            if not isinstance(error, NormLensError) and not is_out_of_memory(error):
+                self._require_readable(inputs)
+            raise
+
+    def blocks(self, example: Example) -> Iterator[tuple[str, int, BlockAnatomy]]:
+        """Group, layer and anatomy of every attention block."""
+        layout = self.known(example).layout
+        numbered = ((name, zip(layout.numbers[name], blocks, strict=True)) for name, blocks in layout.groups.items())
+        return ((name, layer, block) for name, group in numbered for layer, block in group)
+
+    def require_scope(self, example: Example, scope: str) -> None:
+        """Refuse a scope that some block doesn't have.
+
+        Raises
+        ------
+        UnsupportedArchitecture
+            Naming the block, why, and the scopes that all blocks have.
+        """
+        blocks = [block for _, _, block in self.blocks(example)]
+        shared = [s for s in blocks[0].scopes if all(s in known.scopes for known in blocks)]
+        for known in blocks:
+            if scope not in known.scopes:
+                raise UnsupportedArchitecture(
+                    f"{known.path} ({known.family} family) has no scope {scope!r}: {known.obstacle}. "
+                    f"All blocks of {type(self.model).__name__} have {', '.join(map(repr, shared))}; choose one of these."
+                )
+
+    def module(self, path: str) -> nn.Module:
+        """The module at a path as an anatomy gives it."""
+        found: nn.Module = self.body.get_submodule(path)
+        return found
+
+    def _inspect(self, example: Example, layers: bool, listening: Listening) -> _Inspected:
+        """Run once untouched and once watched; compare, describe every block, check what it moves against vectors."""
+        inputs = self._inputs([example], "right")
+        learner = Learner(self.body)
+        tracer = (
+            LayerFinder(self.body, learner.learn)
+            if layers
+            else Tracer(self.body, lambda block: None, lambda block: False)
+        )
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            with exclusive(self.model), as_it_is(self.model):
+                untouched = self._first_forward(inputs)
+                torch.manual_seed(1)
+                again = run_as_set(self.model, lambda: self._forward(inputs))
+                require_no_chance(untouched, again, self.model)
+            torch.manual_seed(0)
+            with listening(self.model, tracer, None), as_it_is(self.model), tracer.watching():
+                watched = self._forward(inputs)
+            require_same_output(untouched, watched, self.model)
+            left_out = _left_out(tracer.open_blocks)
+            tracer.open_blocks = [block for block in tracer.open_blocks if block.path not in left_out]
+            anatomy = [describe(block) for block in tracer.open_blocks]
+            require_attention_scope(anatomy, self.model, tracer.missed)
+            error = 0.0
+            for block, known in zip(tracer.open_blocks, anatomy, strict=True):
+                error = max(error, verify_pairs(block, known.scopes, self.model.dtype))
+                for measures in measure(block, ("attention",)):
+                    check_conservation(measures, block.path, self.model.dtype, None)
+        with attention_implementation(self.model, "eager"):
+            heard = [self.module(block.path) for block in anatomy]
+            require_trained_at(self.body, heard, lambda: self._forward({n: x.clone() for n, x in inputs.items()}))
+        ran = tracer.ran_attention | left_out
+        not_measured = tuple(unheard(ran, [block.path for block in anatomy]))
+        return list(map(learner.described, tracer.open_blocks, anatomy)) if layers else anatomy, error, not_measured
+
+    def _inputs(self, batch: Sequence[Example], padding: str) -> dict[str, Tensor]:
+        padding_id = getattr(self.model.config, "pad_token_id", None)
+        inputs = pad(batch, 0 if padding_id is None else padding_id, self.model.device, padding)
+        accepted = inspect.signature(self.body.forward).parameters
+        counts = "position_ids" in accepted and not counts_from_padding(self.model) and "position_ids" not in inputs
+        if padding == "left" and len(batch) > 1 and "attention_mask" in inputs and counts:
+            inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp_min(0)
+        return inputs
+
+    def _first_forward(self, inputs: dict[str, Tensor]) -> Any:
+        """Run the untouched model for the first time, and tell whose fault it is if it fails."""
+        accepted = inspect.signature(self.body.forward).parameters
+        if not any(name in accepted for name in inputs):
+            raise InvalidInput(
+                f"{type(self.body).__name__} takes no {' or '.join(inputs)}; expected {self.body.main_input_name} at least."
+            )
+        require_arguments(self.body, inputs)
+        with explained_failure(self.body, inputs):
+            return run_as_set(self.model, lambda: self._forward(inputs))
+
+    def _require_readable(self, inputs: dict[str, Tensor]) -> None:
+        """Run the untouched model alone, and say why if it fails."""
+        with torch.no_grad(), attention_implementation(self.model, "eager"), as_it_is(self.model):
+            self._first_forward(inputs)
+
+    def _forward(self, inputs: dict[str, Tensor]) -> Any:
+        body = self.body
+        accepted = inspect.signature(body.forward).parameters
+        chosen = {name: x for name, x in inputs.items() if name in accepted}
+        return body(**chosen, use_cache=False) if "use_cache" in accepted else body(**chosen)
+
+
+def _left_out(blocks: Sequence[Block]) -> set[str]:
+    """Attention over an image or a sound that is taken apart, in a model that goes on with a text: not measured.
+
+    Windows, crops and several images attend each by itself; what comes of them among the tokens is measured.
+    """
+    apart = {block.path for block in blocks if not block.reached() or block.call.output.shape[0] > 1}
+    of_text = {block.path for block in blocks if block.medium == "text"}
+    return set() if apart & of_text or not of_text else apart

@@ -1,0 +1,36 @@
+"""What the positions of an attention block are called: tokens, patches, frames, or numbers where nothing is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normlens.engine.tracing.anatomy import BlockAnatomy
+from normlens.inputs.example import Example
+from normlens.inputs.media import Medium
+from normlens.inputs.tokens import Tokens, number_positions
+
+
+def columns_of(side: str, tokens: Tokens, rows: NDArray[np.int64]) -> dict[str, Any]:
+    """Coordinates of the positions ``rows`` of a side, "source" or "target"."""
+    columns = {
+        "": rows, "_token": tokens.labels[rows], "_id": tokens.ids[rows], "_word": tokens.words[rows],
+        "_category": tokens.categories[rows], "_start": tokens.offsets[rows, 0], "_end": tokens.offsets[rows, 1],
+    }  # fmt: skip
+    return {side + suffix: (side, column) for suffix, column in columns.items()}
+
+
+def source_medium(example: Example, block: BlockAnatomy) -> Medium:
+    """What the sources stand for: beside a text that isn't theirs, whatever else was read."""
+    if block.group != "cross" or block.medium != "text":
+        return block.medium
+    return "text" if example.target is not None and example.source is not None else example.medium
+
+
+def labelled(tokens: Tokens | None, length: int, example: Example, medium: Medium) -> Tokens:
+    """The tokens themselves, labels of patches or frames, or numbers where it isn't known which positions these are."""
+    if medium == "text":
+        return tokens if tokens is not None and len(tokens) == length else number_positions(length)
+    return example.label(length) if medium == example.medium else number_positions(length)

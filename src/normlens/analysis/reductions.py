@@ -1,0 +1,106 @@
+"""Reductions for long inputs: what is kept of a layer's maps when the maps themselves are too large to keep.
+
+Each takes one layer's maps for some targets, in the layout of the analysis without the layer, and gives a smaller
+dataset that still has the dimension ``target``; the slices are put together along it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+
+from normlens.engine.tracing.scopes import NORM_VARIABLES
+from normlens.errors import InvalidInput
+from normlens.words import sources_by_category
+
+_MAPS = ("weight", *NORM_VARIABLES)
+_EDGES = 10
+
+
+def named_reduction(
+    reduce: str | Callable[[xr.Dataset], xr.Dataset] | None,
+) -> Callable[[xr.Dataset], xr.Dataset] | None:
+    """The reduction of that name, or the caller's own function, checked as it runs.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no reduction of that name.
+    """
+    if reduce is None or callable(reduce):
+        return reduce if reduce is None else _checked(reduce)
+    if not isinstance(reduce, str) or reduce not in REDUCTIONS:
+        raise InvalidInput(
+            f"reduce={reduce!r} is no reduction; expected one of {', '.join(REDUCTIONS)}, or a function."
+        )
+    return REDUCTIONS[reduce]
+
+
+def category_sums(data: xr.Dataset) -> xr.Dataset:
+    """Weight and norm that each target takes from each of `SOURCE_CATEGORIES`, ``(..., target, category)``, and in all.
+
+    A special first token counts in both of its categories, so that these may sum to more than the total.
+    """
+    members, maps = sources_by_category(data["source_category"]), data[_present(data)]
+    parts = [maps.isel(source=np.flatnonzero(chosen)).sum("source") for chosen in members.values()]
+    summed = xr.concat(parts, dim=xr.Variable("category", list(members)))
+    return _per_target(data).assign({f"{name}_sum": summed[name] for name in summed.data_vars} | _totals(maps))
+
+
+def first_token(data: xr.Dataset) -> xr.Dataset:
+    """Weight and norm that each target takes from the first token (attention sinks), with the row's total."""
+    maps = data[_present(data)]
+    first = maps.isel(source=0, drop=True)
+    return _per_target(data).assign({f"{name}_first": first[name] for name in maps.data_vars} | _totals(maps))
+
+
+def strongest_edges(data: xr.Dataset) -> xr.Dataset:
+    """The ten strongest sources of each target by mean weight and by every norm, ``(target, rank)``: position and size."""
+    result = _per_target(data)
+    norms = {name: data[name] for name in NORM_VARIABLES if name in data}
+    for name, values in {"weight": data["weight"].mean("head"), **norms}.items():
+        order = np.argsort(-values.values, axis=-1, kind="stable")[:, :_EDGES]
+        result[f"{name}_edge_source"] = (("target", "rank"), order)
+        result[f"{name}_edge"] = (("target", "rank"), np.take_along_axis(values.values, order, axis=-1))
+    return result
+
+
+def mean_maps(data: xr.Dataset) -> xr.Dataset:
+    """The mean of α over heads beside the norms of the sum over heads, ``(target, source)``."""
+    return data.drop_vars("weight").assign(weight_mean=data["weight"].mean("head")).drop_dims("head", errors="ignore")
+
+
+def _totals(maps: xr.Dataset) -> dict[str, xr.DataArray]:
+    return {f"{name}_total": x.sum("source") for name, x in maps.data_vars.items()}
+
+
+def _present(data: xr.Dataset) -> list[str]:
+    return [name for name in _MAPS if name in data]
+
+
+def _per_target(data: xr.Dataset) -> xr.Dataset:
+    """What the analysis holds per target anyway: mixing ratios, conservation errors, sinks."""
+    return data.drop_vars([name for name, x in data.variables.items() if "source" in x.dims])
+
+
+def _checked(reduce: Callable[[xr.Dataset], xr.Dataset]) -> Callable[[xr.Dataset], xr.Dataset]:
+    def checked(data: xr.Dataset) -> xr.Dataset:
+        result = reduce(data)
+        if not isinstance(result, xr.Dataset) or result.sizes.get("target") != data.sizes["target"]:
+            raise InvalidInput(
+                f"The reduce function gave {type(result).__name__} with dimensions {dict(getattr(result, 'sizes', {}))}; "
+                f"expected an xarray.Dataset that keeps the {data.sizes['target']} targets it was given."
+            )
+        return result
+
+    return checked
+
+
+REDUCTIONS: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
+    "categories": category_sums,
+    "sinks": first_token,
+    "edges": strongest_edges,
+    "mean": mean_maps,
+}

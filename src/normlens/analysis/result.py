@@ -1,0 +1,273 @@
+"""What ``analyze`` returns: labelled arrays that can be saved, tabulated, merged into words and drawn."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from normlens.analysis.schema import check_analysis, require_maps
+from normlens.analysis.stored import read_tree
+from normlens.engine.tracing.scopes import Scope
+from normlens.errors import InvalidInput, NormLensError
+from normlens.files.writing import written_whole
+from normlens.words import text_of
+from normlens.words.datasets import merged_dataset, numbered_by_whitespace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Group:
+    """The attention of one kind in one analysis: its arrays by name, as attributes.
+
+    ``weight``, ``vector_norm``, ``norm``, ``norm_residual``, ``norm_layernorm``, ``mixing_ratio`` and the others of
+    :attr:`Analysis.data` (with ``through="block"`` also ``norm_feedforward``, ``norm_feedforward_residual`` and
+    ``norm_block``), and ``weighted_norm``, the product of the first two.
+
+    Parameters
+    ----------
+    data
+        The dataset of the group.
+    """
+
+    def __init__(self, data: xr.Dataset) -> None:
+        self.data = data
+
+    def __getattr__(self, name: str) -> xr.DataArray:
+        data: xr.Dataset | None = self.__dict__.get("data")  # none yet while a copy is made
+        if data is None or name.startswith("__"):
+            raise AttributeError(name)
+        if name in data.variables:
+            return data[name]
+        if hasattr(xr.Dataset, name):
+            raise AttributeError(f"{name!r} is a method of xarray: call it on the arrays, as in .data.{name}(...).")
+        raise AttributeError(
+            f"{name!r} is not in this analysis, which has {', '.join(map(str, data.data_vars))}. A scope that the model's "
+            "family doesn't have is absent."
+        )
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *map(str, self.data.variables)]
+
+    def __repr__(self) -> str:
+        return repr(self.data)
+
+    @property
+    def weighted_norm(self) -> xr.DataArray:
+        """‖α f(x)‖ = α ‖f(x)‖, ``(layer, head, target, source)`` (Kobayashi et al. 2020)."""
+        if "weighted_norm" in self.data:
+            return self.data["weighted_norm"]
+        return (self.data["weight"] * self.data["vector_norm"]).rename("weighted_norm")
+
+
+class Analysis:
+    """One input, analysed.
+
+    Parameters
+    ----------
+    data
+        One group of arrays per kind of attention. Dimensions are layer, head, target, source and scope; coordinates
+        hold tokens, word numbers, categories and character offsets of every position, and each layer's module path and the
+        number that the model gives it (3, 7, 11 where others lie between). Norms are Euclidean; absent heads and scopes
+        are NaN.
+    """
+
+    def __init__(self, data: xr.DataTree) -> None:
+        self.data = data
+
+    @classmethod
+    def of(cls, groups: Mapping[str, xr.Dataset], attributes: Mapping[str, Any]) -> Analysis:
+        """Put groups and attributes together."""
+        tree = xr.DataTree.from_dict({f"/{name}": data for name, data in groups.items()})
+        tree.attrs.update(attributes)
+        return cls(tree)
+
+    @property
+    def groups(self) -> list[str]:
+        """Names of the groups: "encoder", "decoder", "cross", or the model's towers."""
+        return list(self.data.children)
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """Text, model, revision, dtype, versions, and ``vector_error``, how far norms were from vectors at first use."""
+        return {str(name): value for name, value in self.data.attrs.items()}
+
+    @property
+    def conservation_error(self) -> float:
+        """The largest conservation error over scopes, layers and targets (relative, see ``norms.conservation_error``)."""
+        errors = [float(d["conservation_error"].max()) for d in self._datasets() if "conservation_error" in d]
+        return max((e for e in errors if not math.isnan(e)), default=math.nan)
+
+    def __getitem__(self, name: str) -> Group:
+        if name not in self.data.children:
+            raise KeyError(f"There is no group {name!r} in this analysis; it has {', '.join(self.groups)}.")
+        return Group(self.data[name].to_dataset())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.groups)
+
+    def __repr__(self) -> str:
+        sizes = "; ".join(f"{name}: {dict(self.data[name].to_dataset().sizes)}" for name in self.groups)
+        return f"<Analysis of {self.attrs.get('text', '')[:60]!r} by {self.attrs.get('model', '?')}; {sizes}>"
+
+    def words(self, *, split_punctuation: bool = True) -> Analysis:
+        """Merge sub-words into words: summed over a source word's pieces, averaged over a target word's (2020, section 4).
+
+        Special tokens stay as they are. ``weighted_norm`` is stored, since it is no longer a product; ``vector_norm``
+        and ratios are averaged over the pieces, conservation errors are the largest of them.
+
+        Parameters
+        ----------
+        split_punctuation
+            Whether punctuation, symbols and CJK ideographs are words of their own. Otherwise words are what stands
+            between whitespace, such as ``don't`` or ``(here),``.
+        """
+        sides = ("target", "source")
+        merged = {}
+        for name in self.groups:
+            require_maps(self[name].data, "analyse without reduce=")
+            texts = {side: text_of(self.attrs, name, side) for side in sides}
+            group = self[name] if split_punctuation else Group(numbered_by_whitespace(self[name].data, texts))
+            merged[name] = merged_dataset(group.data.assign(weighted_norm=group.weighted_norm), texts)
+        return Analysis.of(merged, self.attrs)
+
+    def to_dataframe(self, level: str = "layer") -> pd.DataFrame:
+        """A tidy table, one row per group, layer, target and source (and head).
+
+        Parameters
+        ----------
+        level
+            "layer": norms of the sum over heads, with the mean weight; "head": weight, vector norm and weighted norm.
+
+        Raises
+        ------
+        InvalidInput
+            If the level is neither, or the analysis holds no maps.
+        """
+        if level not in ("layer", "head"):
+            raise InvalidInput(f"level={level!r}; expected 'layer' or 'head'.")
+        frames = []
+        for name in self.groups:
+            group = self[name]
+            require_maps(group.data, "read `.data` instead")
+            if level == "head":
+                frame = xr.Dataset(
+                    {"weight": group.weight, "vector_norm": group.vector_norm, "weighted_norm": group.weighted_norm}
+                )
+            else:
+                norms = [v for v in group.data.data_vars if str(v).startswith("norm")]
+                frame = group.data[norms].assign(weight_mean=group.weight.mean("head"))
+            keep = ["target_token", "source_token", "target_category", "source_category"]
+            frame = frame.drop_vars([c for c in frame.coords if c not in frame.dims and c not in keep])
+            frames.append(frame.to_dataframe().reset_index().assign(group=name))
+        table = pd.concat(frames, ignore_index=True)
+        first = [
+            "group",
+            "layer",
+            *(["head"] if level == "head" else []),
+            "target",
+            "source",
+            "target_token",
+            "source_token",
+        ]
+        return table[[*first, *(c for c in table.columns if c not in first)]]
+
+    def save(self, path: str | Path) -> Path:
+        """Write the whole analysis as netCDF; the file appears complete or not at all. An existing file is replaced.
+
+        Raises
+        ------
+        NormLensError
+            If the file can't be written.
+        """
+        try:
+            whole = self.data.to_netcdf(engine="h5netcdf")
+        except ValueError as error:
+            raise NormLensError(f"{path} can't hold this analysis: {error}. Try to_json() or to_parquet().") from error
+        return written_whole(path, whole)
+
+    @staticmethod
+    def load(path: str | Path) -> Analysis:
+        """Read an analysis that :meth:`save` wrote. The file may come from anywhere: nothing outside of it is read.
+
+        Raises
+        ------
+        NormLensError
+            If there is no such file, or it holds no analysis, or one that lacks something.
+        """
+        tree = read_tree(path)
+        try:
+            check_analysis(tree)
+        except InvalidInput as error:
+            raise InvalidInput(
+                f"{path} can't be read as an analysis: {error} Expected a file of Analysis.save()."
+            ) from error
+        return Analysis(tree)
+
+    def to_parquet(self, path: str | Path, level: str = "layer") -> Path:
+        """Write :meth:`to_dataframe` as Parquet; complete or not at all."""
+        return written_whole(path, self.to_dataframe(level).to_parquet(index=False))
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The whole analysis as JSON text, NaN as null; also written to ``path`` if one is given."""
+        groups = {name: _plain(self.data[name].to_dataset().to_dict()) for name in self.groups}
+        text = json.dumps({"attrs": _plain(self.attrs), "groups": groups}, ensure_ascii=False, allow_nan=False)
+        if path is not None:
+            written_whole(path, text)
+        return text
+
+    def plot(
+        self,
+        layer: int | None = None,
+        head: int | None = None,
+        *,
+        group: str | None = None,
+        scope: Scope = "attention",
+    ) -> Figure:
+        """Heat maps side by side: what the weights say, what attention moves.
+
+        Parameters
+        ----------
+        layer, head
+            Which map: by the model's number of the layer, the first that was measured by default; without a head, the
+            mean weight and the norm of the sum.
+        group
+            Which group; the first by default.
+        scope
+            AttentionScope of the norm.
+        """
+        from normlens.figures import heat_maps
+
+        data = self[group or self.groups[0]].data
+        return heat_maps(data, int(data["layer"][0]) if layer is None else layer, head, scope=scope)
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """A self-contained page to look at the analysis in a browser; also written to ``path`` if one is given."""
+        from normlens.figures import html_view
+
+        page = html_view(self.data, textwrap.shorten(self.attrs.get("text", ""), 100, placeholder=" …"))
+        if path is not None:
+            written_whole(path, page)
+        return page
+
+    def _datasets(self) -> Iterator[xr.Dataset]:
+        return (self.data[name].to_dataset() for name in self.groups)
+
+
+def _plain(value: Any) -> Any:
+    """Nested lists and dictionaries with NaN as None, ready for JSON."""
+    if isinstance(value, dict):
+        return {key: _plain(x) for key, x in value.items()}
+    if isinstance(value, list):
+        return [_plain(x) for x in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,186 @@
+"""Measures a model, batch after batch: what every attention block moves, checked and labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import xarray as xr
+
+from normlens.analysis.input_kinds import kind_of
+from normlens.analysis.inspector import Inspector
+from normlens.analysis.padding import reads_padding
+from normlens.analysis.recorder import Recorder, Reduction
+from normlens.analysis.reductions import first_token
+from normlens.engine.contributions.measure import Push, check_conservation, measure
+from normlens.engine.feedforward.push import pushing
+from normlens.engine.frozen.call import Product
+from normlens.engine.locks import exclusive
+from normlens.engine.precision import full_precision
+from normlens.engine.tolerance import tolerance
+from normlens.engine.tracing import Tracer, unfinished
+from normlens.engine.tracing.anatomy import BlockAnatomy, has_sinks
+from normlens.engine.tracing.block import Block
+from normlens.engine.tracing.layer_tracer import LayerTracer
+from normlens.engine.tracing.scopes import ATTENTION_SCOPES, SCOPES
+from normlens.errors import AnotherWay, NormLensError, UnsupportedArchitecture
+from normlens.inputs.batch import batched, is_ragged, length
+from normlens.inputs.example import Example
+from normlens.memory import memory_explained
+
+
+class Runner:
+    """Measures a model, batch after batch.
+
+    Parameters
+    ----------
+    inspector
+        What is known of the model.
+    """
+
+    def __init__(self, inspector: Inspector) -> None:
+        self.inspector = inspector
+        self.model = inspector.model
+
+    def batches(self, order: Sequence[int], window: Sequence[Example], size: int) -> Iterator[Sequence[int]]:
+        """Numbers of examples of a window, in this order, that may run together."""
+        for part in batched(order, size):
+            if window[part[0]].source is not None and self.inspector.known(window[part[0]]).batchable:
+                yield part
+            else:
+                yield from ([k] for k in part)
+
+    @memory_explained()
+    @full_precision()
+    def run(
+        self,
+        batch: Sequence[Example],
+        reduction: Reduction | None = None,
+        chunk_size: int | None = None,
+        padding: str = "right",
+        product: Product | None = None,
+    ) -> list[dict[str, xr.Dataset]]:
+        """Measure a batch: one dictionary of group name to labelled arrays per example.
+
+        With a ``product`` rule, contributions are followed through the whole block, not the attention block alone.
+
+        Raises
+        ------
+        UnsupportedArchitecture
+            If the model can't be measured, or takes another way than in the run that was watched first.
+        ConservationError
+            If contributions don't add up.
+        """
+        kinds = [kind_of(example) for example in batch]
+        with exclusive(self.model):
+            if len(set(kinds)) > 1:
+                return self._run_by_kind(batch, kinds, reduction, chunk_size, padding, product)
+            alone = len(batch) > 1 and any(example.runs_alone for example in batch)
+            if alone or (len(batch) > 1 and not self.may_pad(batch, chunk_size, padding)):
+                return [tree for one in batch for tree in self.run([one], reduction, chunk_size, product=product)]
+            measure = partial(self._measure, batch, reduction, chunk_size, padding, product)
+            return self.inspector.again_if_changed(measure)
+
+    def _run_by_kind(
+        self, batch: Sequence[Example], kinds: Sequence[tuple[str, ...]], *asked: Any
+    ) -> list[dict[str, xr.Dataset]]:
+        """Measure a batch in which some inputs have tensors that others lack (token types), each kind by itself."""
+        found: dict[int, dict[str, xr.Dataset]] = {}
+        for kind in dict.fromkeys(kinds):
+            places = [k for k, other in enumerate(kinds) if other == kind]
+            found.update(zip(places, self.run([batch[k] for k in places], *asked), strict=True))
+        return [found[k] for k in range(len(batch))]
+
+    def may_pad(self, batch: Sequence[Example], chunk_size: int | None = None, padding: str = "right") -> bool:
+        """Whether a padded batch gives this model's numbers for one text at a time: tried out.
+
+        Tried once for each side, with the shortest and the longest text; again for texts twice as long.
+        """
+        if not is_ragged(batch):
+            return True
+        if reads_padding(self.model):
+            return False
+        ordered = sorted(batch, key=length)
+        holds = self.inspector.known(batch[0]).padding_holds
+        key = padding, length(ordered[-1]).bit_length()
+        if key not in holds:
+            pair = [ordered[0], next(example for example in reversed(ordered) if is_ragged([ordered[0], example]))]
+            try:
+                together = self._measure(pair, first_token, chunk_size, padding)
+            except (NormLensError, IndexError):
+                holds[key] = False
+                return False
+            alone = [self.run([example], first_token, chunk_size)[0] for example in pair]
+            allowed = tolerance(self.model.dtype, "other shapes")
+            holds[key] = all(map(partial(_agree, allowed), together, alone))
+        return holds[key]
+
+    def _measure(
+        self,
+        batch: Sequence[Example],
+        reduction: Reduction | None,
+        chunk_size: int | None,
+        padding: str,
+        product: Product | None = None,
+    ) -> list[dict[str, xr.Dataset]]:
+        inspected = self.inspector.known(batch[0], layers=product is not None)
+        body, layout = self.inspector.body, inspected.layout
+        recorder = Recorder(layout, batch, padding, reduction, SCOPES if product else ATTENTION_SCOPES)
+
+        def known(block: Block) -> BlockAnatomy:
+            return layout.anatomy(block.path, block.occurrence)
+
+        def record(block: Block) -> None:
+            with pushing(body, block, known(block).layer, product) as pusher:
+                push = None if pusher is None else pusher.push
+                self._record(block, known(block), recorder, len(batch), chunk_size, push)
+
+        tracer = Tracer(body, record, layout.is_complete)
+        if product is not None:
+            tracer = LayerTracer(body, record, layout.is_complete, lambda block: known(block).layer, layout.layers())
+        self.inspector.watch(inspected, batch, tracer, chunk_size, padding)
+        recorder.require_all()
+        if tracer.open_blocks:
+            raise AnotherWay(
+                f"{unfinished(tracer.open_blocks)}: this run went another way than the first one that was watched "
+                f"({tracer.open_blocks[0].obstacle}). Nothing was returned."
+            )
+        return recorder.trees()
+
+    def _record(
+        self,
+        block: Block,
+        known: BlockAnatomy,
+        recorder: Recorder,
+        size: int,
+        chunk_size: int | None,
+        push: Push | None,
+    ) -> None:
+        """Measure one block and store what was measured, if it adds up."""
+        batch, targets = block.call.output.shape[:2]
+        if batch != size:
+            raise UnsupportedArchitecture(
+                f"{block.path} attends within {batch} windows of {size} input(s); analyze() lays out attention over whole "
+                "sequences only."
+            )
+        valid = recorder.valid_targets(known, batch, targets, block.call.output.device)
+        for measures in measure(block, known.scopes, chunk_size, known.sinks, push):
+            part = None if valid is None else valid[:, measures.start : measures.start + measures.weight.shape[2]]
+            check_conservation(measures, block.path, self.model.dtype, part)
+            if not known.sinks and has_sinks(measures.weight, self.model.dtype, part):
+                raise AnotherWay(
+                    f"{block.path}: rows of its weights sum to less than one, as if there were an attention sink; in the "
+                    "first run that was watched there was none. Nothing was returned."
+                )
+            recorder.add(known, measures, targets)
+
+
+def _agree(tolerance: float, one: dict[str, xr.Dataset], other: dict[str, xr.Dataset]) -> bool:
+    """Whether two measurements of a text are the same numbers, to ``tolerance`` of each variable's largest."""
+    if {name: dict(data.sizes) for name, data in one.items()} != {
+        name: dict(data.sizes) for name, data in other.items()
+    }:
+        return False
+    pairs = ((one[g][v], other[g][v]) for g in one for v in one[g].data_vars if v != "conservation_error")
+    return all(float(abs(a - b).max()) <= tolerance * float(abs(b).max()) or bool(b.isnull().all()) for a, b in pairs)

@@ -1,0 +1,67 @@
+"""Shows attention blocks, one at a time as the model runs, to whoever needs the contribution vectors themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from normlens.analysis.inspector import Inspector
+from normlens.engine.contributions.vectors import Contributions
+from normlens.engine.tracing import Tracer
+from normlens.engine.tracing.anatomy import BlockAnatomy
+from normlens.engine.tracing.block import Block
+from normlens.engine.tracing.scopes import AttentionScope
+from normlens.inputs.example import Example
+
+
+@dataclass(frozen=True)
+class BlockVectors(Contributions):
+    """The contribution vectors of one attention block, and where in the model it is.
+
+    Attributes
+    ----------
+    group, layer
+        "encoder", "decoder", "cross", ..., and the number of the layer.
+    known
+        The block's anatomy.
+    """
+
+    group: str
+    layer: int
+    known: BlockAnatomy
+
+
+Visit = Callable[[BlockVectors], None]
+
+
+def visit_blocks(inspector: Inspector, batch: Sequence[Example], scope: AttentionScope, visit: Visit) -> None:
+    """Run a batch, padded on the right, and call ``visit`` for every attention block when it has ended.
+
+    Parameters
+    ----------
+    inspector
+        What is known of the model.
+    batch
+        Texts that may be padded together; see :meth:`normlens.analysis.runner.Runner.may_pad`.
+    scope
+        The scope of the vectors.
+    visit
+        Called in the order in which blocks end; what it is given is dropped when it returns.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        If some block has no such scope, with those that it has.
+    """
+    inspector.again_if_changed(lambda: _visit(inspector, batch, scope, visit))
+
+
+def _visit(inspector: Inspector, batch: Sequence[Example], scope: AttentionScope, visit: Visit) -> None:
+    inspector.require_scope(batch[0], scope)
+    known = inspector.known(batch[0])
+
+    def show(block: Block) -> None:
+        name, layer = known.layout.numbered(block.path, block.occurrence)
+        visit(BlockVectors(block, scope, name, layer, known.layout.anatomy(block.path, block.occurrence)))
+
+    inspector.watch(known, batch, Tracer(inspector.body, show, known.layout.is_complete))

@@ -1,0 +1,142 @@
+"""Runs a method over texts, batch by batch, in order."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import xarray as xr
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from normlens.analysis.padding import Together
+from normlens.analysis.runner import Runner
+from normlens.attribution.request import Question
+from normlens.attribution.sinks import sink_note
+from normlens.attribution.subject import Subject
+from normlens.engine.capture.as_set import kept_named, settle
+from normlens.engine.frozen.run import unfrozen
+from normlens.engine.frozen.scalar import require_sources
+from normlens.engine.locks import exclusive
+from normlens.engine.precision import full_precision
+from normlens.errors import InvalidInput
+from normlens.inputs.example import Example
+from normlens.loading.checks import require_plain_model
+from normlens.memory import memory_explained
+
+_WINDOW = 8  # batches whose texts are sorted by length together
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text with what is to be explained in it."""
+
+    example: Example
+    target: Any
+    position: int | None
+
+
+class Attributor:
+    """A model ready for attributions.
+
+    Parameters
+    ----------
+    model, tokenizer
+        As loaded.
+    runner
+        Measures weights and norms of its attention.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, runner: Runner) -> None:
+        self.model, self.tokenizer, self._runner = model, tokenizer, runner
+        self._together = Together(model, frozenset(inspect.signature(model.forward).parameters))
+
+    def attribute(
+        self,
+        examples: Iterable[Example],
+        question: Question,
+        batch_size: int,
+        attributes: Callable[[Example], dict[str, Any]],
+        left_out: Container[int] = (),
+    ) -> Iterator[xr.DataArray]:
+        """One array per text, in order.
+
+        Parameters
+        ----------
+        examples
+            The texts.
+        question
+            What is asked.
+        batch_size
+            How many run together at most.
+        attributes
+            What else is to be known of a text's result.
+        left_out
+            Numbers of the texts that are left out of the examples, known when the next example is.
+
+        Raises
+        ------
+        InvalidInput
+            If texts and targets are not equally many, or a target doesn't exist.
+        NormLensError
+            If the method can't explain this model.
+        """
+        require_plain_model(self.model)
+        texts = self._texts(examples, question, left_out)
+        while window := list(itertools.islice(texts, _WINDOW * batch_size)):
+            yield from self._of_window(window, question, batch_size, attributes)
+
+    @memory_explained()
+    def _of_window(
+        self,
+        window: Sequence[_Text],
+        question: Question,
+        batch_size: int,
+        attributes: Callable[[Example], dict[str, Any]],
+    ) -> list[xr.DataArray]:
+        """The results of a few batches of texts, in order."""
+        done: dict[int, xr.DataArray] = {}
+        settle(self.model, unfrozen(self.model, self._together.inputs([window[0].example])))
+        ragged = not any(callable(text.target) for text in window)  # a function of the output reads where it likes
+        for part in self._together.batches([text.example for text in window], batch_size, ragged=ragged):
+            results = self._run([window[k] for k in part], question)
+            for k, result in zip(part, results, strict=True):
+                done[k] = result.assign_attrs({**attributes(window[k].example), **result.attrs})
+        return [done[k] for k in range(len(window))]
+
+    @full_precision()
+    def _run(self, texts: Sequence[_Text], question: Question) -> list[xr.DataArray]:
+        batch = tuple(text.example for text in texts)
+        subject = Subject(self.model, self.tokenizer, batch, self._runner, self._together)
+        request = question.of([(text.target, text.position) for text in texts])
+        start = time.perf_counter()
+        with exclusive(self.model), kept_named(self.model):
+            results = question.method.run(subject, request)
+        for result in results:
+            require_sources(self.model, torch.as_tensor(result.values)[None])
+        seconds = (time.perf_counter() - start) / len(batch)
+        known = {"method": question.method.name, "scope": request.scope or "", "target": ""}
+        notes = [
+            {"note": note} if (note := sink_note(self.model, text.target, result)) else {}
+            for text, result in zip(texts, results, strict=True)
+        ]
+        return [
+            result.assign_attrs({**known, **result.attrs, **note, "seconds": seconds})
+            for result, note in zip(results, notes, strict=True)
+        ]
+
+    def _texts(self, examples: Iterable[Example], question: Question, left_out: Container[int]) -> Iterator[_Text]:
+        per_text = isinstance(question.target, list) or isinstance(question.position, list)
+        pair_up = itertools.zip_longest if per_text else zip
+        targets = (asked for number, asked in enumerate(question.targets()) if number not in left_out)
+        for example, asked in pair_up(examples, targets):
+            if example is None or asked is None:
+                raise InvalidInput(
+                    "Texts and targets (or positions) are not equally many; a list holds one for each text. For one target "
+                    "that all texts share, give it without a list; a pair of tokens is a tuple."
+                )
+            yield _Text(example, *asked)

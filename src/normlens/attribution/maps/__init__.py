@@ -1,0 +1,1 @@
+"""Maps of every layer, and the algebra that rolls them out."""

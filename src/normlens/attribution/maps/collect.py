@@ -1,0 +1,140 @@
+"""Maps that are made block by block while the model runs, from the contribution vectors themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from normlens.analysis.visit import BlockVectors
+from normlens.attribution.maps.layer_maps import Maps
+from normlens.attribution.subject import Subject
+from normlens.engine.contributions.norms import conservation_error
+from normlens.engine.tolerance import tolerance
+from normlens.engine.tracing.scopes import AttentionScope
+from normlens.errors import ConservationError, UnsupportedArchitecture
+
+Measure = Callable[[Tensor, Tensor, Tensor, slice], tuple[Tensor, Tensor]]
+"""Takes contributions ``(batch, target, source, d)``, own vectors and the block's output ``(batch, target, d)`` of some
+targets, and which; gives what counts of each source ``(batch, target, source)`` and of own vectors ``(batch, target)``."""
+
+
+def last_scope(subject: Subject) -> AttentionScope:
+    """The last scope of all attention blocks: behind the residual sum, and behind its norm where one follows.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        If some block's contributions can't be followed to the residual stream.
+    """
+    example = subject.examples[0]
+    if all("layernorm" in known.scopes for _, _, known in subject.inspector.blocks(example)):
+        return "layernorm"
+    subject.inspector.require_scope(example, "residual")
+    return "residual"
+
+
+def slices(vectors: BlockVectors, chunk_size: int) -> Iterator[slice]:
+    """The block's targets, ``chunk_size`` at a time."""
+    targets = vectors.block.call.output.shape[1]
+    for start in range(0, targets, chunk_size):
+        yield slice(start, min(start + chunk_size, targets))
+
+
+class Collected:
+    """The maps of a batch, taken layer by layer while the model runs, and cut to each text's own positions.
+
+    Parameters
+    ----------
+    subject
+        The batch, padded on the right.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._maps: dict[str, dict[int, tuple[str, Tensor, Tensor | None]]] = {}
+        self._errors: dict[int, list[float]] = {text: [] for text in range(len(subject))}
+
+    def measure(self, vectors: BlockVectors, chunk_size: int, measure: Measure) -> None:
+        """Take a block's map from its contribution vectors, ``chunk_size`` targets at a time, if these add up.
+
+        Raises
+        ------
+        ConservationError
+            If they don't.
+        """
+        parts, errors = [], []
+        for part in slices(vectors, chunk_size):
+            contributions, own, output = vectors.vectors(part), vectors.own(part), vectors.output(part)
+            assert own is not None
+            total = contributions.sum(2) + vectors.bias(part)
+            errors.append(conservation_error(total + own if vectors.block.cross else total, output))
+            parts.append(measure(contributions, own, output, part))
+        maps, owns = (torch.cat(x, dim=1) for x in zip(*parts, strict=True))
+        path = vectors.block.path
+        self.add(vectors.group, vectors.layer, path, maps, owns if vectors.block.cross else None)
+        self._require_conserved(vectors, torch.cat(errors, dim=1))
+
+    def add(
+        self,
+        group: str,
+        layer: int,
+        path: str,
+        maps: Float[Tensor, "batch target source"],
+        own: Float[Tensor, "batch target"] | None = None,
+    ) -> None:
+        """Take one block's map, and in cross-attention what its targets keep of their own vector.
+
+        Raises
+        ------
+        UnsupportedArchitecture
+            If the block attends within parts of a text.
+        """
+        if len(maps) != len(self._subject):
+            raise UnsupportedArchitecture(
+                f"{path} attends within {len(maps)} windows of {len(self._subject)} input(s); maps are rolled out over "
+                "whole sequences only."
+            )
+        self._maps.setdefault(group, {})[layer] = path, maps.cpu().double(), None if own is None else own.cpu().double()
+
+    def _require_conserved(self, vectors: BlockVectors, errors: Float[Tensor, "batch target"]) -> None:
+        dtype = vectors.block.call.value.dtype
+        limit = tolerance(dtype, "other operations")
+        side, _ = _sides(vectors.group, self._subject.is_encoder_decoder)
+        for text, found in self._errors.items():
+            largest = float(errors[text, : self._length(text, side)].max())
+            if not largest <= limit:
+                raise ConservationError(
+                    f"{vectors.block.path}: at scope {vectors.scope!r} the contributions miss the module's output by "
+                    f"{largest:.1e} of its length; at most {limit:.0e} is accepted for a {dtype} model. The numbers are "
+                    "withheld; please report the model type."
+                )
+            found.append(largest)
+
+    def of_text(self, text: int) -> Maps:
+        """The maps of one text, without its padding."""
+        groups, paths, owns = {}, {}, None
+        for group, layers in self._maps.items():
+            blocks = [layers[layer] for layer in sorted(layers)]
+            targets, sources = (self._length(text, side) for side in _sides(group, self._subject.is_encoder_decoder))
+            groups[group] = np.stack([maps[text, :targets, :sources].numpy() for _, maps, _ in blocks])
+            paths[group] = [path for path, _, _ in blocks]
+            if group == "cross":
+                owns = np.stack([own[text, :targets].numpy() for _, _, own in blocks if own is not None])
+        return Maps(groups, paths, owns, max(self._errors[text], default=math.nan))
+
+    def _length(self, text: int, side: str) -> int | None:
+        example = self._subject.examples[text]
+        tokens = example.target if side == "target" else example.source
+        return None if tokens is None else len(tokens)
+
+
+def _sides(group: str, is_encoder_decoder: bool) -> tuple[str, str]:
+    """Whose positions the targets and the sources of a group's blocks are."""
+    if not is_encoder_decoder or group.startswith("encoder"):
+        return "source", "source"
+    return "target", "target" if group.startswith("decoder") else "source"

@@ -1,0 +1,42 @@
+"""ALTI+: ALTI for encoder–decoders; each target token divides between the source text and the target prefix.
+
+Ferrando et al. 2022b: in cross-attention the target's own vector is one more source beside the encoder's
+outputs. With its share o_i, a decoder layer takes cross-attention's part from the rolled-out encoder and o_i of what its
+self-attention gave; the decoder's layers are rolled out on top.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import xarray as xr
+
+from normlens.attribution.maps.layer_maps import require_layers
+from normlens.attribution.methods import alti
+from normlens.attribution.registry import Method, Request
+from normlens.attribution.subject import Subject
+from normlens.errors import InvalidInput
+
+
+def run(subject: Subject, request: Request) -> list[xr.DataArray]:
+    """ALTI+ of every text; sources are the source text's tokens, then the decoder's input tokens; option ``layers``."""
+    if not subject.is_encoder_decoder:
+        raise InvalidInput(
+            f"{type(subject.model).__name__} reads one text; alti_plus divides between the two of an encoder–decoder. "
+            "Take method='alti'."
+        )
+    return alti.rolled(subject, request)
+
+
+METHOD = Method(
+    name="alti_plus",
+    meaning="ALTI for encoder–decoders: what each target token takes from the source text and from the target prefix.",
+    source="Ferrando et al. 2022b (ALTI+)",
+    scopes=(),
+    targets="none",
+    signed=False,
+    exact=False,
+    run=run,
+    options=MappingProxyType({"layers": "model", "group": None}),
+    check=lambda request: require_layers(request.options),
+)

@@ -1,0 +1,203 @@
+"""DecompX: contributions carried through all layers, feed-forward blocks and the classifier included (Modarressi 2023).
+
+With a target, every source gets a signed share of it: one backward pass through the frozen model, exact; or, with steps=,
+its share on the average of several frozen models. Without a target, the contribution vectors of every source at the model's
+last hidden state, or at any module, by forward differentiation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from normlens.attribution.methods.decompx_averaged import averaged_shares
+from normlens.attribution.methods.integrated_gradients import check_baseline, check_steps
+from normlens.attribution.registry import Method, Request
+from normlens.attribution.result import flow_map, shares
+from normlens.attribution.subject import Subject
+from normlens.attribution.targets.resolve import resolve
+from normlens.engine.frozen import Push, Site, pull_back
+from normlens.engine.precision import working_precision
+from normlens.errors import InvalidInput
+from normlens.inputs.tokens import Tokens
+
+BIAS_RULE = "biases, position embeddings and literals belong to no source"
+
+
+def run(subject: Subject, request: Request) -> list[xr.DataArray]:
+    """Signed shares of the target, ``(source,)``; without one, vectors or their norms, ``(target, source)``."""
+    steps = request.options["steps"]
+    if request.targets is None and steps is None:
+        return _vectors(subject, request)
+    if steps is not None and (request.targets is None or request.options["sources"] is not None):
+        raise InvalidInput(
+            "steps= averages the shares of the token embeddings in a target. Name the target and leave out sources=, or "
+            "leave out steps=."
+        )
+    if request.options["at"] is not None or request.options["vectors"]:
+        raise InvalidInput(
+            "at= and vectors= are about contribution vectors, but a target was given, whose shares are numbers. Leave out "
+            "the target, or these."
+        )
+    return _shares(subject, request) if steps is None else averaged_shares(resolve(subject, request), request)
+
+
+def check(request: Request) -> None:
+    """Refuse a number of steps or a baseline that can't be, and a baseline without steps."""
+    steps, baseline = request.options["steps"], request.options["baseline"]
+    if steps is not None:
+        check_steps(steps)
+        check_baseline(baseline)
+    elif baseline != OPTIONS["baseline"]:
+        raise InvalidInput(
+            "baseline= is where the way of steps= begins, and no steps were given. Give steps=, or leave it out."
+        )
+
+
+def _shares(subject: Subject, request: Request) -> list[xr.DataArray]:
+    target = resolve(subject, request)
+    subject = target.subject
+    split = pull_back(
+        subject.model,
+        subject.inputs,
+        target.linear,
+        product=request.product,
+        sources=_entry(request.options["sources"]),
+    )
+    remainder = target.remainder
+    results = []
+    for text in range(len(subject)):
+        parts = subject.sources(text, split.groups)
+        kept = torch.cat([split.shares[text, where] for _, _, where in parts])
+        attrs = {
+            "target": target.names[text],
+            "value": float(split.value[text] + remainder[text]),
+            "bias_share": float(split.value[text] - kept.sum()),
+            "conservation_error": float(split.conservation_error[text]),
+            "rule": f"product: {request.product}; {BIAS_RULE}",
+            "linear_form": "exact" if target.is_linear_for(text) else "local, at the output",
+            "remainder": float(remainder[text]),
+        }
+        results.append(shares(kept.cpu(), [(side, tokens) for side, tokens, _ in parts], attrs))
+    return results
+
+
+def _vectors(subject: Subject, request: Request) -> list[xr.DataArray]:
+    place, side = _place(subject, request.options["at"])
+    push = Push(
+        subject.model,
+        subject.inputs,
+        place,
+        chunk_size=request.chunk_size,
+        product=request.product,
+        sources=_entry(request.options["sources"]),
+    )
+    _require_positions(push, place)
+    whole = bool(request.options["vectors"])
+    output, bias = working_precision(push.output), working_precision(push.bias)
+    total, sizes, kept = torch.zeros_like(output), bias.norm(dim=-1), []
+    for chunk in push:
+        vectors = working_precision(chunk.vectors)
+        total += vectors.sum(2)
+        norms = vectors.norm(dim=-1)
+        sizes = sizes + norms.sum(-1)
+        kept.append(vectors if whole else norms)
+    found = torch.cat(kept, dim=2)
+    tiny = torch.finfo(sizes.dtype).tiny
+    errors = (total + bias - output).norm(dim=-1) / sizes.clamp_min(tiny)
+    return [_one_map(subject, text, push, found, errors, (side, request.product)) for text in range(len(subject))]
+
+
+def _one_map(
+    subject: Subject,
+    text: int,
+    push: Push,
+    found: Float[Tensor, "batch target source *feature"],
+    errors: Float[Tensor, "batch target"],
+    settings: tuple[str, str],
+) -> xr.DataArray:
+    """The contributions within one text, padding left out."""
+    side, product = settings
+    example = subject.examples[text]
+    tokens: Tokens | None = example.source if side == "source" else subject.read(text)
+    tokens = tokens if tokens is not None and len(tokens) <= found.shape[1] else example.label(found.shape[1])
+    parts = subject.sources(text, push.groups)
+    values = torch.cat([found[text, : len(tokens), where] for _, _, where in parts], dim=1)
+    output, bias = (working_precision(x)[text, : len(tokens)] for x in (push.output, push.bias))
+    attrs = {
+        "target": "hidden states",
+        "value": float(output.norm()),
+        "bias_share": float(bias.norm()),
+        "conservation_error": float(errors[text, : len(tokens)].max()),
+        "rule": f"product: {product}; {BIAS_RULE}",
+    }
+    result = flow_map(values.cpu(), tokens, [(s, t) for s, t, _ in parts], attrs)
+    return result.assign_coords(
+        target_norm=("target", _numpy(output.norm(dim=-1))), target_bias_norm=("target", _numpy(bias.norm(dim=-1)))
+    )
+
+
+def _place(subject: Subject, at: Any) -> tuple[str | Site, str]:
+    """The site whose vectors are split, and whose tokens lie there: the source's or the target's."""
+    if at is None:
+        return subject.path_of_hidden_states(), "target"
+    site = at if isinstance(at, Site) else Site(at) if isinstance(at, str) else None
+    if site is None:
+        raise InvalidInput(
+            f"at={at!r}; expected the path of a module, such as 'encoder.layer.0', or a normlens.engine.frozen.Site. "
+            "Without it, "
+            "the model's last hidden states are split."
+        )
+    in_encoder = subject.is_encoder_decoder and "encoder" in site.path.split(".")
+    return site, "source" if in_encoder else "target"
+
+
+def _entry(sources: Any) -> str | Site | None:
+    """Where the sources enter: at the token embeddings, or where the caller says."""
+    if sources is None or isinstance(sources, str | Site):
+        return sources
+    raise InvalidInput(
+        f"sources={sources!r}; expected the path of a module, such as 'embeddings', or a normlens.engine.frozen.Site. "
+        "Without it, "
+        "the token embeddings are the sources."
+    )
+
+
+def _require_positions(push: Push, place: str | Site) -> None:
+    if push.output.ndim != 3:
+        raise InvalidInput(
+            f"{place!r} gives a tensor of shape {tuple(push.output.shape)}; hidden states (batch, position, d) were "
+            "expected. Name a layer, or give a target for a scalar."
+        )
+
+
+def _numpy(x: Tensor) -> NDArray[np.floating[Any]]:
+    array: NDArray[np.floating[Any]] = x.cpu().double().numpy()
+    return array
+
+
+OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {"at": None, "vectors": False, "sources": None, "steps": None, "baseline": "mask"}
+)
+
+METHOD = Method(
+    name="decompx",
+    meaning="Signed share of each source in a class, a token's logit or any other scalar, through the whole model, exactly; "
+    "without a target, its contribution vectors at the last hidden states.",
+    source="Modarressi et al. 2023, DecompX",
+    scopes=(),
+    targets="optional",
+    signed=True,
+    exact=True,
+    run=run,
+    options=OPTIONS,
+    check=check,
+)

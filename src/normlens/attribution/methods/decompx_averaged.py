@@ -1,0 +1,112 @@
+"""DecompX averaged: frozen gradients at several points on the way from a text that says nothing to the text itself.
+
+DecompX holds attention weights, σ and gains as they are in the whole text. Here they are taken at several points of the
+straight way x′ + t (x − x′) of the embeddings, and the gradients of these frozen models are averaged:
+
+    share_j = ⟨x_j − x′_j, Σ_k w_k ∂s/∂x_j (frozen at t_k)⟩,
+
+with t_k and w_k of Gauss–Legendre on [0, 1]. Special tokens stay as they are on the whole way and get no share.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from normlens.attribution.methods.embedding_function import Embedded, entering
+from normlens.attribution.methods.integrated_gradients import baseline_of
+from normlens.attribution.registry import Request
+from normlens.attribution.result import shares
+from normlens.attribution.subject import Subject
+from normlens.attribution.targets.scalars import BatchTarget
+from normlens.engine.frozen import pull_back
+from normlens.engine.precision import double
+
+
+def averaged_shares(target: BatchTarget, request: Request) -> list[xr.DataArray]:
+    """Signed shares, ``(source,)``, of every text.
+
+    Parameters
+    ----------
+    target
+        What is explained.
+    request
+        With the options ``steps``, the number of points, and ``baseline``, where the way begins, as for integrated
+        gradients.
+
+    Raises
+    ------
+    InvalidInput
+        If the tokenizer has no such token for a baseline.
+    """
+    steps, baseline = request.options["steps"], request.options["baseline"]
+    subject, function = target.subject, Embedded.of(target)
+    distances = [
+        x - _kept_where_special(subject, function.groups, place, baseline_of(subject, x, baseline, table), x)
+        for place, (x, table) in enumerate(zip(function.vectors, function.tables, strict=True))
+    ]
+    found, errors = torch.zeros(()), torch.zeros(())
+    for point, weight in zip(*_gauss_legendre(steps), strict=True):
+        there = [x - (1 - point) * away for x, away in zip(function.vectors, distances, strict=True)]
+        with entering(subject.model, there):
+            linear = target.linear if target.whole is None else target.linear_at(_plain_output(subject))
+            frozen = pull_back(subject.model, subject.inputs, linear, product=request.product)
+        parts = [double(g * away).sum(-1) for g, away in zip(frozen.gradients, distances, strict=True)]
+        found = found + weight * torch.cat(parts, dim=1)
+        errors = torch.maximum(errors, frozen.conservation_error)
+    values = double(target.value(subject.output))
+    rule = f"product: {request.product}; averaged over {steps} frozen models on the way from the baseline {baseline!r}"
+    return [
+        _one(target, text, function.groups, found[text], (float(values[text]), rule, float(errors[text])))
+        for text in range(len(subject))
+    ]
+
+
+def _plain_output(subject: Subject) -> Any:
+    with torch.no_grad():
+        return subject.run(subject.inputs)
+
+
+def _one(
+    target: BatchTarget,
+    text: int,
+    groups: tuple[tuple[str, int], ...],
+    found: Float[Tensor, " source"],
+    known: tuple[float, str, float],
+) -> xr.DataArray:
+    """The shares of one text."""
+    value, rule, error = known
+    parts = target.subject.sources(text, groups)
+    kept = torch.cat([found[where] for _, _, where in parts])
+    attrs = {
+        "target": target.names[text],
+        "value": value,
+        "bias_share": value - float(kept.sum()),
+        "conservation_error": error,
+        "rule": rule,
+        "linear_form": "averaged",
+    }
+    return shares(kept.cpu(), [(side, tokens) for side, tokens, _ in parts], attrs)
+
+
+def _kept_where_special(
+    subject: Subject, groups: tuple[tuple[str, int], ...], place: int, start: Tensor, x: Tensor
+) -> Float[Tensor, "batch source d"]:
+    """Where the way begins: ``start``, but ``x`` itself at special tokens."""
+    kept = start.clone()
+    for text in range(len(subject)):
+        _, tokens, _ = subject.sources(text, groups)[place]
+        special = torch.tensor(np.flatnonzero(tokens.special), device=x.device)
+        kept[text, special] = x[text, special]
+    return kept
+
+
+def _gauss_legendre(steps: int) -> tuple[list[float], list[float]]:
+    """Points in (0, 1) and their weights."""
+    points, weights = np.polynomial.legendre.leggauss(steps)
+    return ((points + 1) / 2).tolist(), (weights / 2).tolist()

@@ -1,0 +1,197 @@
+"""The unfrozen model as a plain function of its sources' vectors, as captum wants it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from normlens.attribution.result import shares
+from normlens.attribution.targets.scalars import BatchTarget
+from normlens.engine.capture.hooks import entered_and_left
+from normlens.engine.frozen.run import refuse_inference_mode
+from normlens.engine.frozen.sites import hooked
+from normlens.engine.frozen.sources import embeddings_given, is_part, source_modules
+from normlens.engine.precision import double
+from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
+from normlens.memory import is_out_of_memory
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A target as a function of the vectors that enter the model: its token embeddings, before positions are added.
+
+    Attributes
+    ----------
+    target
+        What is explained.
+    vectors
+        The vectors of each place where sources enter, ``(batch, source, d)``.
+    groups
+        Label and number of sources of each place.
+    tables
+        The module whose output enters at each place.
+    """
+
+    target: BatchTarget
+    vectors: tuple[Float[Tensor, "batch source d"], ...]
+    groups: tuple[tuple[str, int], ...]
+    tables: tuple[nn.Module, ...]
+
+    @classmethod
+    def of(cls, target: BatchTarget) -> Embedded:
+        """Run the model once to see what enters where."""
+        subject = target.subject
+        seen: list[tuple[str, Tensor]] = []
+        tables: list[nn.Module] = []
+
+        def note(label: str, x: Tensor, table: nn.Module) -> None:
+            seen.append((label, x.detach()))
+            tables.append(table)
+
+        with torch.no_grad(), _entered(subject.model, note):
+            subject.run(subject.inputs)
+        if not seen or any(x.ndim != 3 or x.shape[0] != len(subject) for _, x in seen):
+            raise UnsupportedArchitecture(
+                f"{type(subject.model).__name__}: what enters is not one vector per position, but "
+                f"{[tuple(x.shape) for _, x in seen]}. Gradients need embeddings; use method='decompx'."
+            )
+        groups = tuple((label, x.shape[1]) for label, x in seen)
+        return cls(target, tuple(x for _, x in seen), groups, tuple(tables))
+
+    def __call__(self, *vectors: Float[Tensor, "rows source d"]) -> Float[Tensor, " rows"]:
+        """The target where these vectors enter instead; rows are the batch, repeated any number of times, or its begin."""
+        subject, batch, rows = self.target.subject, len(self.target.subject), vectors[0].shape[0]
+        texts = [row % batch for row in range(rows)]
+        inputs = {name: x[torch.tensor(texts, device=x.device)] for name, x in subject.inputs.items()}
+        with entering(subject.model, vectors):
+            output = subject.run(inputs)
+        return self.target.value(output, texts)
+
+    def explained_by(self, explainer: str, /, **options: Any) -> list[Float[Tensor, "batch source d"]]:
+        """What a class of ``captum.attr`` gives, per place where sources enter.
+
+        Parameters
+        ----------
+        explainer
+            Name of the class.
+        **options
+            For its ``attribute``.
+
+        Raises
+        ------
+        InvalidInput
+            If captum is not installed, or in inference mode.
+        UnsupportedArchitecture
+            If the target can't be differentiated at the embeddings.
+        """
+        refuse_inference_mode(self.target.subject.model)
+        captum = captum_class(explainer)(self)
+        vectors = tuple(x.clone().requires_grad_() for x in self.vectors)
+        try:
+            with torch.enable_grad():
+                return [x.detach() for x in captum.attribute(vectors, **options)]
+        except NormLensError:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise UnsupportedArchitecture(
+                f"{type(self.target.subject.model).__name__}: the target has no gradient at the embeddings: {error}. "
+                "Use method='decompx'."
+            ) from error
+
+    def results(self, products: Sequence[Float[Tensor, "batch source d"]], rule: str, base: Tensor | None) -> list[Any]:
+        """One array of signed shares per text: the sum over dimensions of what captum gives.
+
+        Parameters
+        ----------
+        products
+            Per place where sources enter.
+        rule
+            How the numbers came about, for ``attrs``.
+        base
+            The target's value with nothing entering, ``(batch,)``, where shares are to add up to the rest; else None.
+        """
+        subject, found = self.target.subject, torch.cat([double(x).sum(-1) for x in products], dim=1)
+        values = double(self.target.value(subject.output))
+        results = []
+        for text in range(len(subject)):
+            parts = subject.sources(text, self.groups)
+            kept = torch.cat([found[text, where] for _, _, where in parts])
+            bias = float(values[text] - kept.sum() if base is None else base[text])
+            gap = abs(float(values[text] - kept.sum()) - bias)
+            scale = float(kept.abs().sum()) + abs(bias)
+            attrs = {
+                "target": self.target.names[text],
+                "value": float(values[text]),
+                "bias_share": bias,
+                "conservation_error": float("nan") if base is None else gap / scale if scale else 0.0,
+                "rule": rule,
+            }
+            results.append(shares(kept.cpu(), [(side, tokens) for side, tokens, _ in parts], attrs))
+        return results
+
+
+def captum_class(name: str) -> Any:
+    """A class of ``captum.attr``.
+
+    Raises
+    ------
+    InvalidInput
+        If captum is not installed.
+    """
+    try:
+        return getattr(importlib.import_module("captum.attr"), name)
+    except ImportError as error:
+        raise InvalidInput(
+            f"This method needs captum, not installed here ({error}). Run `pip install normlens[compare]`, or use "
+            "method='decompx', which needs nothing further."
+        ) from error
+
+
+@contextmanager
+def entering(model: PreTrainedModel, vectors: Sequence[Float[Tensor, "batch source d"]]) -> Iterator[None]:
+    """Let these vectors enter instead of the model's own, in the order of their places, at every run."""
+    upcoming = cycle(vectors)
+    with _entered(model, lambda label, x, table: next(upcoming).clone()):  # the model may write into it
+        yield
+
+
+@contextmanager
+def _entered(model: PreTrainedModel, change: Any) -> Iterator[None]:
+    """Show what enters at the sources to ``change``: the innermost part of the model that is running, vectors, whose."""
+    running: list[str] = []
+    parts = {module: path for path, module in model.named_modules() if is_part(path, module)}
+
+    def enter(module: nn.Module, *given: Any) -> None:
+        running.append(parts[module])
+
+    def leave(module: nn.Module, *given: Any) -> None:
+        running.pop()
+
+    with ExitStack() as stack:
+        stack.enter_context(entered_and_left(parts, enter, leave))
+        for module in source_modules(model):
+            at = partial(_shown, change, running, module)
+            stack.enter_context(hooked(module, "output", at))
+        table = model.get_input_embeddings
+        stack.enter_context(embeddings_given(model, lambda x: _kept(change("", x, table()), x)))
+        yield
+
+
+def _kept(changed: Tensor | None, x: Tensor) -> Tensor:
+    return x if changed is None else changed
+
+
+def _shown(change: Any, running: Sequence[str], table: nn.Module, x: Tensor, channel: int) -> Any:
+    return change(running[-1] if running else "", x, table)

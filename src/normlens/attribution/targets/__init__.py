@@ -1,0 +1,1 @@
+"""What is explained: a scalar of the model's output, by class, token, position or function."""

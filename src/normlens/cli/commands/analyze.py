@@ -1,0 +1,130 @@
+"""``normlens analyze``: one text through one model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from normlens.cli import options as given
+from normlens.cli.files import read_input, write
+from normlens.cli.opening import open_lens, quiet
+from normlens.cli.outputs import SUFFIXES, check_ending, check_files
+from normlens.cli.terminal import messages, waiting
+from normlens.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from normlens import Analysis
+    from normlens.loading.outline import Outline
+
+ATTENTION_SCOPES = tuple(given.AttentionScope)
+
+
+@dataclass(frozen=True)
+class View:
+    """What of an analysis is shown.
+
+    Attributes
+    ----------
+    group
+        One kind of attention; None for all.
+    layer
+        None for the layer where weight and norm differ most.
+    head
+        None for all heads together.
+    scope
+        Of the norm.
+    """
+
+    group: str | None
+    layer: int | None
+    head: int | None
+    scope: given.Scope
+
+
+def analyze(
+    model: given.Model,
+    text: given.Text = None,
+    file: given.TextFile = None,
+    target: given.Target = None,
+    layer: given.Layer = None,
+    head: given.Head = None,
+    scope: given.NormScope = given.Scope.attention,
+    product: given.Product = given.Split.half,
+    group: given.Group = None,
+    words: given.Words = False,
+    generate: given.Generate = None,
+    reduce: given.Reduce = None,
+    chunk_size: given.ChunkSize = None,
+    output: given.ResultFile = None,
+    overwrite: given.Overwrite = False,
+    as_json: given.Json = False,
+    device: given.Device = None,
+    dtype: given.Dtype = None,
+    revision: given.Revision = None,
+    trust_remote_code: given.TrustRemoteCode = False,
+) -> None:
+    """Analyse one text: what attention weights say, and what attention moves.
+
+    [bold]Examples[/bold]
+
+    - [cyan]normlens analyze minilm-l6 "The capital of France is Paris."[/cyan]
+
+    - [cyan]normlens analyze minilm-l6 "Unbelievably, it worked." --words -o view.html[/cyan]
+
+    - [cyan]normlens analyze minilm-l6 "Unbelievably, it worked." --scope block[/cyan]
+
+    - [cyan]normlens analyze smollm2-135m "Once upon a time" --generate 20 --layer 5[/cyan]
+
+    - [cyan]normlens analyze Helsinki-NLP/opus-mt-de-en "Das ist gut." -t "That is good." --group cross[/cyan]
+
+    - [cyan]normlens analyze smollm2-135m -f page.txt --reduce categories --chunk-size 64 --json | jq .attrs[/cyan]
+    """
+    check_ending(output, SUFFIXES, reduced=reduce is not None)
+    check_files(output, reads=[model, file], overwrite=overwrite)
+    read = read_input(text, file)
+
+    def check(outline: Outline) -> None:
+        outline.check_second_text(target is not None, "--target")
+        outline.check_view(group, layer, head)
+
+    lens = open_lens(
+        model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code, check=check
+    )
+    with waiting("Analysing"), quiet():
+        analysis = lens.analyze(
+            read, target, generate=generate, reduce=reduce, chunk_size=chunk_size, product=product.value,
+            through="attention" if scope.value in ATTENTION_SCOPES else "block",
+        )  # fmt: skip
+    _give(analysis.words() if words else analysis, View(group, layer, head, scope), output, as_json)
+
+
+def _give(analysis: Analysis, view: View, output: Path | None, as_json: bool) -> None:
+    """Write or print what was asked for."""
+    layers = _layers(analysis, view)
+    if output is not None:
+        group, layer = next(iter(layers.items()))
+        write(analysis, output, layer=layer, head=view.head, group=group, scope=view.scope)
+        messages().print(f"Wrote {output}", markup=False, soft_wrap=True)
+    if as_json:
+        typer.echo(analysis.to_json())
+    elif output is None:
+        from normlens.cli.output.tables import show
+
+        show(analysis, layers, view.head, view.scope.value, was_chosen=view.layer is not None)
+
+
+def _layers(analysis: Analysis, view: View) -> dict[str, int]:
+    """The groups to show and the layer of each, once the choice was found to be possible."""
+    from normlens.cli.output.summary import check_choice, shares, widest_gap
+
+    if view.group is not None and view.group not in analysis.groups:
+        raise InvalidInput(f"There is no group {view.group} in this analysis; it has {', '.join(analysis.groups)}.")
+    layers = {}
+    for name in analysis.groups if view.group is None else [view.group]:
+        check_choice(analysis[name], view.layer, view.head, view.scope)
+        gap = shares(analysis[name], view.scope, view.head) if view.layer is None else None
+        layers[name] = widest_gap(gap) if view.layer is None else view.layer
+    return layers

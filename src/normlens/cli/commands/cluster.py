@@ -1,0 +1,168 @@
+"""``normlens cluster``: points, or a model's attention heads, into clusters that come with a certificate."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from normlens.cli import options as given
+from normlens.cli.files import Lines
+from normlens.cli.opening import open_lens, quiet
+from normlens.cli.output.cluster import Outputs, Search, Subject, give
+from normlens.cli.output.points import counted_analyses, read_points
+from normlens.cli.requirements import CheckedCommand
+from normlens.cli.skips import Skips
+from normlens.cli.terminal import starting
+from normlens.cli.texts import Reading, check_corpus
+
+_SEARCH = "What is a good clustering"
+
+cluster = typer.Typer(
+    name="cluster",
+    help="Find clusters and say what is proved about them; their number is found, not given.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Metric(StrEnum):
+    """How far apart two rows are."""
+
+    euclidean = "euclidean"
+    sqrt_jsd = "sqrt_jsd"
+    hellinger = "hellinger"
+    precomputed = "precomputed"
+
+
+_UNITS = {
+    Metric.euclidean: "Euclidean distance",
+    Metric.sqrt_jsd: "√JSD",
+    Metric.hellinger: "Hellinger distance",
+    Metric.precomputed: "distance",
+}
+
+
+class Map(StrEnum):
+    """What of a head is compared."""
+
+    norm = "norm"
+    weight = "weight"
+
+
+Alpha = Annotated[
+    float,
+    typer.Option(
+        help="How many times nearer, in mean distance, each is to its own cluster than to any other; above 1.",
+        rich_help_panel=_SEARCH,
+    ),
+]
+Gamma = Annotated[
+    float, typer.Option(help="Share of all that each cluster holds at least; at most 1/2.", rich_help_panel=_SEARCH)
+]
+Delta = Annotated[float, typer.Option(help="Where a sample is used: probability to miss one.", rich_help_panel=_SEARCH)]
+Seed = Annotated[int, typer.Option(min=0, max=given.LARGEST_SEED, help="Of what is drawn.", rich_help_panel=_SEARCH)]
+Labels = Annotated[Path | None, typer.Option("-o", "--output", help="Write who is in which cluster as .csv or .json.")]
+Figure = Annotated[Path | None, typer.Option(help="Draw a map beside the tree: .png, .svg or .pdf.")]
+
+
+@cluster.command(cls=CheckedCommand)
+def points(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A table of numbers, .npy or .parquet, one point per row.", show_default=False
+        ),
+    ],
+    metric: Annotated[
+        Metric, typer.Option(help="precomputed: the table holds distances.", rich_help_panel=_SEARCH)
+    ] = Metric.euclidean,
+    alpha: Alpha = 2.0,
+    gamma: Gamma = 0.1,
+    delta: Delta = 0.05,
+    seed: Seed = 0,
+    output: Labels = None,
+    figure: Figure = None,
+    overwrite: given.Overwrite = False,
+    as_json: given.Json = False,
+) -> None:
+    """Cluster points, and say what is proved about it; or that there is no good clustering.
+
+    [bold]Examples[/bold]
+
+    - [cyan]normlens cluster points vectors.npy --alpha 1.5[/cyan]
+
+    - [cyan]normlens cluster points distances.npy --metric precomputed -o labels.csv --figure map.png[/cyan]
+    """
+    outputs = Outputs(output, figure, as_json)
+    outputs.check(file, overwrite=overwrite)
+    with starting():
+        search = Search(alpha, gamma, delta, seed)
+    table = read_points(file)
+    subject = Subject(file.name, "point", [str(row) for row in range(len(table))], table, metric.value, _UNITS[metric])
+    give(search.run(subject), search, subject, outputs)
+
+
+@cluster.command(cls=CheckedCommand)
+def heads(
+    model: given.Model,
+    file: given.Corpus,
+    by: Annotated[Map, typer.Option("--map", help="Compare what heads move, or what their weights say.")] = Map.norm,
+    alpha: Alpha = 1.1,
+    gamma: Gamma = 0.02,
+    delta: Delta = 0.05,
+    seed: Seed = 0,
+    limit: given.Limit = None,
+    truncate: given.Truncate = False,
+    skip_bad: given.SkipBad = False,
+    group: Annotated[
+        str | None, typer.Option(help="Kind of attention: encoder, decoder or cross. Default: the first.")
+    ] = None,
+    output: Labels = None,
+    figure: Figure = None,
+    overwrite: given.Overwrite = False,
+    as_json: given.Json = False,
+    batch_size: given.BatchSize = 8,
+    device: given.Device = None,
+    dtype: given.Dtype = None,
+    revision: given.Revision = None,
+    trust_remote_code: given.TrustRemoteCode = False,
+) -> None:
+    """Cluster the attention heads of a model by what they move over a corpus.
+
+    The distance of two heads is the mean √JSD between the rows of their maps. Heads are written as layer.head, from 0.
+    Real heads are seldom far apart; the default α is therefore small.
+
+    [bold]Examples[/bold]
+
+    - [cyan]normlens cluster heads minilm-l6 sentences.txt --limit 40 --figure heads.png[/cyan]
+
+    - [cyan]normlens cluster heads minilm-l6 sentences.txt --map weight --alpha 1.05 --json[/cyan]
+    """
+    outputs = Outputs(output, figure, as_json)
+    outputs.check(model, file, overwrite=overwrite)
+    with starting():
+        search = Search(alpha, gamma, delta, seed)
+    reading = Reading(limit, truncate, Skips() if skip_bad else None)
+    if not skip_bad:
+        next(iter(Lines(file)), None)
+    lens = open_lens(
+        model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
+        check=lambda outline: check_corpus(outline, file, group, reading),
+    )  # fmt: skip
+    from normlens.clustering.model_heads import cluster_habits, compare_heads
+
+    with quiet():
+        compared = compare_heads(counted_analyses(lens, file, reading, batch_size), map=by.value, group=group)
+    skips = reading.skips or Skips()
+    skips.tell()
+    left_out = f", {len(skips.reasons)} skipped" if skips.reasons else ""
+    title = f"{lens.name}: heads by {by.value}, {compared.texts} texts{left_out}"
+    subject = Subject(
+        title, "head", compared.names, compared.matrix, "precomputed", "mean √JSD",
+        lambda labels: cluster_habits(compared.habits, labels), {"skipped": skips.as_data()},
+    )  # fmt: skip
+    give(search.run(subject), search, subject, outputs)

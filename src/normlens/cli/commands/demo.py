@@ -1,0 +1,136 @@
+"""``normlens demo``: the bundled sentences through both bundled models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from normlens.cli.opening import open_lens, quiet
+from normlens.cli.options import Folder, Overwrite
+from normlens.cli.outputs import check_files, check_folder
+from normlens.cli.terminal import NORM, WEIGHT, bar, messages, percent, results, waiting
+from normlens.loading.sentences import sentences as bundled_sentences
+
+if TYPE_CHECKING:
+    from normlens.statistics.report import Estimates
+
+_INTRODUCTION = f"""\
+[bold]What attention weights say, and what attention moves[/bold]
+A [bold {WEIGHT}]weight[/] is the share of a vector that is mixed in, a [bold {NORM}]norm[/] the length of what arrives.
+{{}} sentences of news and Wikipedia (Universal Dependencies English PUD, CC BY-SA 3.0)
+"""
+_BAR_WIDTH = 24
+_SHOWN_TEXT = "The capital of France is Paris, and the capital of Germany is Berlin."
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the demonstration asks one model.
+
+    Attributes
+    ----------
+    model
+        Bundled name.
+    about
+        What kind of model it is.
+    category
+        Category of source that is asked about.
+    sources
+        The same in words.
+    """
+
+    model: str
+    about: str
+    category: str
+    sources: str
+
+
+QUESTIONS = (
+    Question("minilm-l6", "an encoder (BERT, 6 layers)", "special", "the special tokens [CLS] and [SEP]"),
+    Question("smollm2-135m", "a decoder (Llama, 30 layers)", "first token", "the first token of the sentence"),
+)
+
+
+def demo(
+    output: Folder = Path("demo-report"),
+    sentences: Annotated[int, typer.Option(min=2, max=100, help="How many of the bundled sentences to analyse.")] = 100,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show in a minute that attention weights and what attention moves are different things.
+
+    Analyses bundled sentences of news and Wikipedia with two real models, prints what weights and norms say, and writes
+    a report with pictures for each.
+
+    [bold]Examples[/bold]
+
+    - [cyan]normlens demo[/cyan]
+
+    - [cyan]normlens demo --sentences 20 -o my-demo[/cyan]
+    """
+    for question in QUESTIONS:
+        check_folder(output / question.model, overwrite=overwrite)
+    if output.is_dir():
+        check_files(*(_view(output, question) for question in QUESTIONS), overwrite=overwrite)
+    texts = bundled_sentences()[:sentences]
+    console = results()
+    console.print(_INTRODUCTION.format(len(texts)), soft_wrap=True)
+    for question in QUESTIONS:
+        numbers = _asked(question, texts, output)
+        _answer(console, question, numbers)
+    console.print("[bold]Look at it[/] in a browser:")
+    for question in QUESTIONS:
+        console.print(f"  {escape(str(output / question.model / 'report.html'))}", soft_wrap=True)
+    for question in QUESTIONS:
+        console.print(f"  {escape(str(_view(output, question)))}   one sentence, token by token", soft_wrap=True)
+
+
+def _asked(question: Question, texts: list[str], output: Path) -> Estimates:
+    """Measure the sentences with one model, and write its report and the view of one sentence."""
+    lens = open_lens(question.model)
+    from normlens.cli.output.report import measured, written
+
+    title = f"What attention moves in {question.model}"
+    about = f"{len(texts)} sentences, UD English PUD"
+    numbers = written(measured(lens, texts), output / question.model, title, corpus=about)
+    with waiting("Drawing one sentence"), quiet():
+        lens.analyze(_SHOWN_TEXT).to_html(_view(output, question))
+    messages().print(f"Analysed {len(texts)} sentences with {question.model}", style="dim")
+    return next(iter(numbers.values()))
+
+
+def _view(output: Path, question: Question) -> Path:
+    return output / f"{question.model}-sentence.html"
+
+
+def _answer(console: Console, question: Question, numbers: Estimates) -> None:
+    """Print the answer in a sentence, then layer by layer."""
+    weight, norm = _share(numbers, question, "weight"), _share(numbers, question, "norm")
+    console.print(f"[bold]{question.model}[/], {question.about}")
+    console.print(
+        Text.assemble(
+            "How much comes from ", question.sources, "?\nWeights say ", (percent(weight), f"bold {WEIGHT}"),
+            ", norms say ", (percent(norm), f"bold {NORM}"), ".",
+        )
+    )  # fmt: skip
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("layer", justify="right")
+    table.add_column("attention weights say", header_style=WEIGHT, min_width=_BAR_WIDTH + 7)
+    table.add_column("attention moves (norm)", header_style=NORM, min_width=_BAR_WIDTH + 7)
+    for layer in numbers.layers:
+        shares = {measure: _share(numbers, question, measure, layer) for measure in ("weight", "norm")}
+        table.add_row(str(layer), *(bar(share, measure, _BAR_WIDTH) for measure, share in shares.items()))
+    console.print(table)
+    console.print()
+
+
+def _share(numbers: Estimates, question: Question, measure: str, layer: int | None = None) -> float:
+    """Share of one measure that goes to the sources that were asked about."""
+    found = numbers.get("weight_share" if measure == "weight" else numbers.norm_share, question.category, layer)
+    return float("nan") if found is None else found.value

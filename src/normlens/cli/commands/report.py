@@ -1,0 +1,94 @@
+"""``normlens report``: a corpus through one model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+from rich.markup import escape
+
+from normlens.cli import options as given
+from normlens.cli.files import Lines
+from normlens.cli.opening import open_lens
+from normlens.cli.outputs import check_folder
+from normlens.cli.skips import Skips
+from normlens.cli.terminal import results, starting
+from normlens.cli.texts import Reading, check_corpus
+
+_HEADLINES = 3
+
+
+def report(
+    model: given.Model,
+    file: given.Corpus,
+    output: given.Folder = Path("report"),
+    overwrite: given.Overwrite = False,
+    limit: given.Limit = None,
+    truncate: given.Truncate = False,
+    skip_bad: given.SkipBad = False,
+    frequency: given.FrequencyTable = None,
+    batch_size: given.BatchSize = 8,
+    group: given.Group = None,
+    as_json: given.Json = False,
+    device: given.Device = None,
+    dtype: given.Dtype = None,
+    revision: given.Revision = None,
+    trust_remote_code: given.TrustRemoteCode = False,
+) -> None:
+    """Analyse a corpus and write a page with findings, figures and tables, and every number as Parquet.
+
+    The corpus is streamed: memory doesn't grow with its texts, but for a few numbers of each.
+
+    [bold]Examples[/bold]
+
+    - [cyan]normlens report minilm-l6 sentences.txt[/cyan]
+
+    - [cyan]normlens report smollm2-135m wiki.txt --limit 500 -o wiki-report[/cyan]
+
+    - [cyan]normlens report google-bert/bert-base-uncased wiki.txt --frequency rank_count_id.txt[/cyan]
+
+    - [cyan]normlens report Helsinki-NLP/opus-mt-de-en pairs.tsv --group cross --json[/cyan]
+    """
+    with starting():
+        check_folder(output, reads=[model, file, frequency], overwrite=overwrite)
+    reading = Reading(limit, truncate, Skips() if skip_bad else None)
+    if not skip_bad:
+        next(iter(Lines(file)), None)
+    lens = open_lens(
+        model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
+        check=lambda outline: check_corpus(outline, file, group, reading),
+    )  # fmt: skip
+    from normlens.cli.output.report import measured, written
+    from normlens.statistics.report import findings
+
+    texts, targets = reading.texts_of(lens, file)
+    corpus = measured(
+        lens, texts, targets, frequency=frequency, group=group, batch_size=batch_size, reading=reading.options(texts)
+    )
+    skips = reading.skips or Skips()
+    if skips.reasons:
+        corpus.attributes["skipped lines"] = str(skips)
+    if corpus.truncated:
+        corpus.attributes["truncated texts"] = corpus.truncated
+    skips.tell()
+    numbers = written(corpus, output, f"What attention moves in {lens.name}", corpus=file.name)
+    _print(lens.name, len(corpus), {kind: findings(of_kind) for kind, of_kind in numbers.items()}, output, as_json,
+           {"skipped": skips.as_data(), "truncated": corpus.truncated})  # fmt: skip
+
+
+def _print(
+    name: str, count: int, found: dict[str, list[str]], folder: Path, as_json: bool, further: dict[str, object]
+) -> None:
+    """Say what was found and where the report is."""
+    page = folder / "report.html"
+    if as_json:
+        answer = {"folder": str(folder), "report": str(page), "texts": count, "findings": found, **further}
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    console = results()
+    for kind, sentences in found.items():
+        console.print(f"[bold]{escape(name)}[/] · [bold]{kind}[/] · {count} texts")
+        for sentence in sentences[:_HEADLINES]:
+            console.print(f"  {escape(sentence)}")
+    console.print(str(page), markup=False, soft_wrap=True)

@@ -1,0 +1,97 @@
+"""What ``normlens cluster`` reads: tables of points, and analyses of a corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from normlens.cli.terminal import counting
+from normlens.cli.texts import Reading
+from normlens.errors import InvalidInput
+from normlens.files.reading import refuse_unreadable
+from normlens.files.writing import reason
+
+if TYPE_CHECKING:
+    from normlens import Analysis, Lens
+
+_MOST_NUMBERS = 1 << 27  # 1 GB
+
+
+def read_points(path: Path) -> np.ndarray:
+    """Read a table of numbers from a .npy or .parquet file.
+
+    Raises
+    ------
+    InvalidInput
+        If it can't be read, or holds something other than numbers.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".npy", ".parquet"):
+        raise InvalidInput(
+            f"{path} ends in {path.suffix or 'nothing'}; expected .npy or .parquet. Save the points as one of these."
+        )
+    try:
+        refuse_unreadable(path, again=True)
+        table = _array(path) if suffix == ".npy" else _columns(path)
+    except InvalidInput:
+        raise
+    except OSError as error:
+        raise InvalidInput(f"{path} can't be read: {reason(error)}. Check the path.") from error
+    except Exception as error:  # whatever NumPy, pandas and pyarrow make of a file that may come from anywhere
+        raise InvalidInput(
+            f"{path} is no table of numbers: {error}. Expected an array (n, d), one point per row."
+        ) from error
+    if table.ndim != 2 or table.dtype.kind not in "biuf":
+        raise InvalidInput(
+            f"{path} holds an array of shape {table.shape} and {table.dtype}; expected numbers (n, d), one point per row."
+        )
+    return table
+
+
+def _array(path: Path) -> np.ndarray:
+    """A .npy file's array; none of it is in memory before its size is known, and pickled objects are refused."""
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise ValueError("it is an archive of several arrays")
+    _require_room(path, array.size)
+    return np.array(array)
+
+
+def _columns(path: Path) -> np.ndarray:
+    """A Parquet file's columns, all of which are numbers."""
+    import pandas as pd
+    from pyarrow.parquet import read_metadata
+
+    described = read_metadata(path)
+    _require_room(path, described.num_rows * described.num_columns)
+    frame = pd.read_parquet(path)
+    other = [str(name) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+    if other:
+        raise InvalidInput(
+            f"{path} has columns without numbers: {', '.join(other[:5])}. Expected one number per column; leave "
+            "these out."
+        )
+    return frame.to_numpy(dtype=float, na_value=np.nan)
+
+
+def _require_room(path: Path, numbers: int) -> None:
+    if numbers > _MOST_NUMBERS:
+        raise InvalidInput(
+            f"{path} holds {numbers:,} numbers; expected at most {_MOST_NUMBERS:,}. Take some of the rows."
+        )
+
+
+def counted_analyses(lens: Lens, file: Path, reading: Reading, batch_size: int) -> Iterator[Analysis]:
+    """The analyses of a file's texts, with a bar; an error about a text says in which line it stands."""
+    texts, targets = reading.texts_of(lens, file)
+    options = reading.options(texts)
+    with counting("Analysing", None) as progress:
+        try:
+            for analysis in lens.stream(texts, targets, batch_size=batch_size, progress=False, **options):
+                yield analysis
+                progress.advance(progress.task_ids[0])
+        except InvalidInput as error:
+            raise texts.located(error) from error

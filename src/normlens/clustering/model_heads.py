@@ -1,0 +1,214 @@
+"""How differently a model's attention heads attend, text by text: from a lens to distances that can be clustered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from normlens.clustering import HeadDistances
+from normlens.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from normlens.analysis.result import Analysis, Group
+    from normlens.lens import Lens
+
+MAPS = ("norm", "weight")
+"""What heads can be compared by: what they move, ‖α f(x)‖, or what their weights α say."""
+
+HABITS = ("the first token", "special tokens", "itself", "the one before", "the one after", "elsewhere")
+"""Where a head can look; a source that is more than one of these counts as the first of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedHeads:
+    """Distances between the heads of a model.
+
+    Attributes
+    ----------
+    matrix
+        ``(head, head)`` mean √JSD between rows of the heads' maps, between 0 and 1; a metric.
+    names
+        Each head as ``"layer.head"``: the model's number of the layer, and the head in it, from 0.
+    map, group
+        By which of `MAPS`, and in which kind of attention.
+    habits
+        ``(head, habit)`` mean share of a row that goes to each of `HABITS`; rows add up to one.
+    texts, targets
+        How many texts, and how many rows of their maps, the mean is over.
+    """
+
+    matrix: Float[np.ndarray, "head head"]
+    names: tuple[str, ...]
+    habits: Float[np.ndarray, "head habit"]
+    map: str
+    group: str
+    texts: int
+    targets: int
+
+
+def head_distances(
+    lens: Lens,
+    texts: Iterable[Any],
+    targets: Iterable[Any] | None = None,
+    *,
+    map: str = "norm",
+    group: str | None = None,
+    batch_size: int = 8,
+    progress: bool = False,
+) -> ComparedHeads:
+    """Compare all heads of a model on a corpus; memory doesn't grow with the number of texts.
+
+    Parameters
+    ----------
+    lens
+        The model.
+    texts, targets
+        As for :meth:`normlens.Lens.stream`.
+    map
+        ``"norm"``: compare the norms ‖α f(x)‖; ``"weight"``: the weights α. Each target's row is divided by its sum.
+    group
+        Which kind of attention, such as ``"encoder"``. Default: the model's first.
+    batch_size, progress
+        As for :meth:`normlens.Lens.stream`.
+
+    Returns
+    -------
+    ComparedHeads
+        Ready for :func:`normlens.clustering.find_good_clusterings` with ``metric="precomputed"``.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no text, no such map or group, or a head moves nothing to some target.
+
+    References
+    ----------
+    Endres and Schindelin 2003, "A new metric for probability distributions": √JSD is a metric.
+    """
+    check_map(map)
+    return compare_heads(lens.stream(texts, targets, batch_size=batch_size, progress=progress), map=map, group=group)
+
+
+def compare_heads(analyses: Iterable[Analysis], *, map: str = "norm", group: str | None = None) -> ComparedHeads:
+    """Compare heads on analyses that are there already, such as those of :meth:`normlens.Lens.stream`.
+
+    Parameters
+    ----------
+    analyses
+        Of one model, with whole maps.
+    map, group
+        As for `head_distances`.
+
+    Returns
+    -------
+    ComparedHeads
+
+    Raises
+    ------
+    InvalidInput
+        As `head_distances`.
+    """
+    check_map(map)
+    every = iter(analyses)
+    first = next(every, None)
+    if first is None:
+        raise InvalidInput("There are no texts to compare heads on. Give one at least.")
+    kind = group or first.groups[0]
+    if kind not in first.groups:
+        raise InvalidInput(f"There is no group {kind} in this analysis; it has {', '.join(first.groups)}.")
+    names, maps = head_maps(first[kind], map)
+    distances, texts = HeadDistances(len(names)), 1
+    distances.add(maps)
+    habits = head_habits(first[kind], maps) * maps.shape[1]
+    for analysis in every:
+        maps = head_maps(analysis[kind], map)[1]
+        distances.add(maps)
+        habits += head_habits(analysis[kind], maps) * maps.shape[1]
+        texts += 1
+    return ComparedHeads(distances.matrix(), names, habits / distances.targets, map, kind, texts, distances.targets)
+
+
+def head_maps(group: Group, map: str = "norm") -> tuple[tuple[str, ...], Float[np.ndarray, "head target source"]]:
+    """Put the maps of all layers' heads one after the other.
+
+    Parameters
+    ----------
+    group
+        One kind of attention of an analysis.
+    map
+        One of `MAPS`.
+
+    Returns
+    -------
+    names, maps
+        Heads as ``"layer.head"``, and their maps ``(head, target, source)``; heads that a layer doesn't have are left out.
+
+    Raises
+    ------
+    InvalidInput
+        If the analysis was reduced and keeps no maps, or there is no such map.
+    """
+    check_map(map)
+    if "weight" not in group.data:
+        raise InvalidInput("This analysis was reduced and holds no maps of heads; analyse without reduce=.")
+    data = (group.weight if map == "weight" else group.weighted_norm).transpose("layer", "head", "target", "source")
+    places = [(layer, head) for layer in range(data.sizes["layer"]) for head in range(data.sizes["head"])]
+    present = [place for place in places if not np.isnan(data.values[place]).all()]
+    names = tuple(f"{data['layer'].values[layer]}.{data['head'].values[head]}" for layer, head in present)
+    return names, np.stack([data.values[place] for place in present])
+
+
+def head_habits(group: Group, maps: Float[np.ndarray, "head target source"]) -> Float[np.ndarray, "head habit"]:
+    """Where heads look: the mean share of their rows that goes to each of `HABITS`.
+
+    Parameters
+    ----------
+    group
+        One kind of attention of an analysis.
+    maps
+        From `head_maps`.
+    """
+    data = group.data
+    shares = maps / maps.sum(axis=-1, keepdims=True)
+    target, source = np.arange(maps.shape[1])[:, None], np.arange(maps.shape[2])
+    away = np.full(maps.shape[1:], maps.shape[2]) if data.attrs["kind"] == "cross" else source - target
+    special = np.broadcast_to(data["source_category"].values == "special", away.shape)
+    first = np.broadcast_to(source == 0, away.shape)
+    place = np.select([first, special, away == 0, away == -1, away == 1], range(5), default=5)
+    return np.stack([(shares * (place == habit)).sum(axis=-1).mean(axis=-1) for habit in range(len(HABITS))], axis=-1)
+
+
+def cluster_habits(habits: Float[np.ndarray, "head habit"], labels: Sequence[int] | NDArray[np.intp]) -> list[str]:
+    """Say where the heads of each cluster look most, "elsewhere" only where nothing else gets a sixth.
+
+    Parameters
+    ----------
+    habits
+        From `ComparedHeads`.
+    labels
+        ``(head,)`` clusters, from 0.
+
+    Examples
+    --------
+    >>> cluster_habits(np.array([[0.1, 0, 0.7, 0, 0, 0.2], [0.1, 0.1, 0, 0, 0, 0.8]]), [0, 1])
+    ['itself 70 %', 'elsewhere 80 %']
+    """
+    found = []
+    codes = np.asarray(labels)
+    for code in range(int(codes.max(initial=-1)) + 1):
+        mean = habits[codes == code].mean(axis=0)
+        place = int(mean[:-1].argmax())
+        place = place if mean[place] >= 1 / 6 else len(HABITS) - 1
+        found.append(f"{HABITS[place]} {mean[place]:.0%}".replace("%", " %"))
+    return found
+
+
+def check_map(map: str) -> None:
+    """Raise `InvalidInput` unless it is one of `MAPS`."""
+    if map not in MAPS:
+        raise InvalidInput(f"There is no map {map!r} to compare heads by; expected one of {', '.join(MAPS)}.")

@@ -1,0 +1,215 @@
+"""Attention weights and values out of a running model.
+
+transformers lets a model be switched to another attention function by name. Ours calls the model file's *own* eager
+function and hands what it saw to whoever listens, so nothing is re-implemented: grouped queries, softcaps, sinks,
+sliding windows and position biases are whatever the model does. The switch is a context manager, and seen by the thread
+that analyses alone: the model's configs stay as they are.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
+from transformers.masking_utils import AttentionMaskInterface, eager_mask
+
+from normlens.engine.locks import exclusive
+from normlens.errors import UnsupportedArchitecture
+from normlens.loading.configs import ATTENTION, configs_of, implementation_of, settings_of_this_thread
+
+IMPLEMENTATION = "normlens"
+_FUNCTIONS, _MASKS = AttentionInterface(), AttentionMaskInterface()
+
+EagerFunction = Callable[..., tuple[Tensor, Tensor | None]]
+
+
+@dataclass(frozen=True)
+class AttentionCall:
+    """One call of attention, as the model made it.
+
+    Attributes
+    ----------
+    module
+        The attention module.
+    value
+        Value vectors, value bias included, ``(batch, kv_head, source, head_dim)``.
+    output
+        What the eager function returned, Σ_j α_ij v_j, ``(batch, target, head, head_dim)``.
+    weights
+        α, ``(batch, head, target, source)``; None when the call ran in chunks.
+    recompute
+        Gives α of the targets ``start:stop`` again, ``(batch, head, stop - start, source)``; never more is made.
+    produced
+        The very tensor that the model goes on with, in whatever layout.
+    arranged
+        Brings that layout to ``(batch, target, head * head_dim)``.
+    """
+
+    module: nn.Module
+    value: Float[Tensor, "batch kv_head source head_dim"]
+    output: Float[Tensor, "batch target head head_dim"]
+    weights: Float[Tensor, "batch head target source"] | None
+    recompute: Callable[[int, int], Float[Tensor, "batch head rows source"]]
+    produced: Tensor
+    arranged: Callable[[Tensor], Tensor]
+
+    def rows(self, start: int, stop: int) -> Float[Tensor, "batch head rows source"]:
+        """Attention weights of the targets ``start:stop``, ``(batch, head, stop - start, source)``."""
+        return self.recompute(start, stop) if self.weights is None else self.weights[:, :, start:stop]
+
+
+Listener = Callable[[AttentionCall], None]
+
+
+@dataclass(frozen=True)
+class _Listening:
+    listener: Listener
+    chunk_size: int | None
+
+
+_LISTENING: ContextVar[_Listening | None] = ContextVar("normlens_listening", default=None)
+
+
+@contextmanager
+def capturing(model: PreTrainedModel, listener: Listener, chunk_size: int | None = None) -> Iterator[None]:
+    """Hand every attention call of ``model`` to ``listener`` while the context lasts.
+
+    Parameters
+    ----------
+    model
+        A model whose attention goes through transformers' attention interface.
+    listener
+        Called with an :class:`AttentionCall` right after each call of attention.
+    chunk_size
+        Run attention on this many targets at a time and keep no weights; None runs each call at once.
+    """
+    token = _LISTENING.set(_Listening(listener, chunk_size))
+    try:
+        with attention_implementation(model, IMPLEMENTATION):
+            yield
+    finally:
+        _LISTENING.reset(token)
+
+
+def has_interface(model: PreTrainedModel) -> bool:
+    """Whether the model's attention goes through transformers' attention interface."""
+    return bool(model._can_set_attn_implementation())
+
+
+def asks_for_eager(model: nn.Module) -> bool:
+    """Whether code of a model, or of a part of one, does something of its own under implementations that name "eager".
+
+    Such files (DeepSeek V3.2 and its kin) build their sparse masks only under these names, and lose them silently under
+    any other.
+    """
+    names = {type(module).__module__ for module in model.modules()}
+    return any(_asks_for_eager(sys.modules[name]) for name in names if name in sys.modules)
+
+
+@cache
+def _asks_for_eager(file: ModuleType) -> bool:
+    try:
+        source = inspect.getsource(file)
+    except (OSError, TypeError):
+        return False
+    return re.search(r"_attn_implementation\s+(not\s+)?in\s*[(\[{][^)\]}]*[\"']eager", source) is not None
+
+
+@contextmanager
+def attention_implementation(model: PreTrainedModel, name: str) -> Iterator[list[PretrainedConfig]]:
+    """Run ``model``, whose configs are given, with an attention implementation, in this thread alone.
+
+    The configs stay as they are: other threads go on with what they say. One analysis of a model runs at a time.
+    """
+    with exclusive(model):
+        configs = configs_of(model)
+        with settings_of_this_thread((config, ATTENTION, name) for config in configs):
+            yield configs
+
+
+def eager_function(module: nn.Module) -> EagerFunction:
+    """The eager attention function that the file of ``module`` falls back to.
+
+    Found through the names that the module's own forward uses: a file may hold several eager functions.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        If the forward names none, or several.
+    """
+    forward = inspect.unwrap(type(module).forward)
+    names = [name for name in forward.__code__.co_names if name.endswith("eager_attention_forward")]
+    if len(names) != 1 or names[0] not in forward.__globals__:
+        raise UnsupportedArchitecture(
+            f"{type(module).__name__}.forward names {names or 'no'} eager attention function; exactly one was expected. "
+            "normlens can't tell which function computes this model's attention."
+        )
+    function: EagerFunction = forward.__globals__[names[0]]
+    return function
+
+
+def attention_functions(model: nn.Module, configs: Iterable[PretrainedConfig]) -> list[object]:
+    """The functions that a model's attention goes to: those that its configs name, and the eager ones of its files."""
+    names = [implementation_of(config) for config in configs]
+    files = {type(module) for module in model.modules()}
+    chosen = [(_FUNCTIONS.get(name), _MASKS.get(name)) for name in names if name is not None]
+    return [names, chosen, [function for kind in files for function in _eager_functions(kind)]]
+
+
+def _eager_functions(kind: type[nn.Module]) -> list[object]:
+    forward = inspect.unwrap(kind.forward)
+    names = getattr(getattr(forward, "__code__", None), "co_names", ())
+    return [forward.__globals__.get(name) for name in names if name.endswith("eager_attention_forward")]
+
+
+def _attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+) -> tuple[Tensor, Tensor | None]:
+    """Attention as the model's own eager function computes it, reported to the listener (if any)."""
+    eager = eager_function(module)
+    listening = _LISTENING.get()
+    if listening is None:
+        return eager(module, query, key, value, attention_mask, **kwargs)
+
+    def rows(start: int, stop: int) -> tuple[Tensor, Tensor]:
+        part = {name: _target_slice(x, query.shape[2], start, stop) for name, x in kwargs.items()}
+        mask = _target_slice(attention_mask, query.shape[2], start, stop)
+        output, weights = eager(module, query[:, :, start:stop], key, value, mask, **part)
+        if weights is None:
+            raise UnsupportedArchitecture(f"The eager attention of {type(module).__name__} returns no weights.")
+        return output, weights
+
+    targets, chunk = query.shape[2], listening.chunk_size
+    weights: Tensor | None = None
+    if chunk is None or chunk >= targets:
+        output, weights = rows(0, targets)
+    else:
+        output = torch.cat([rows(i, min(i + chunk, targets))[0] for i in range(0, targets, chunk)], dim=1)
+    call = AttentionCall(
+        module, value, output, weights, lambda start, stop: rows(start, stop)[1], output, lambda y: y.flatten(2)
+    )
+    listening.listener(call)
+    return output, weights
+
+
+def _target_slice(x: Any, targets: int, start: int, stop: int) -> Any:
+    """Masks and position biases ``(..., target, source)`` cut along the targets; everything else as it is."""
+    if isinstance(x, Tensor) and x.ndim == 4 and x.shape[-2] == targets > 1:
+        return x[:, :, start:stop]
+    return x
+
+
+AttentionInterface.register(IMPLEMENTATION, _attention)
+AttentionMaskInterface.register(IMPLEMENTATION, eager_mask)

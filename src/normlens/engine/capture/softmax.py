@@ -1,0 +1,124 @@
+"""Attention of models that compute it inside their own modules, observed as it happens.
+
+About a hundred model files of transformers (DeBERTa, BLOOM, Falcon, MPNet, …) don't go through the attention interface.
+Their attention is still a softmax whose result is multiplied with value vectors, and both are visible from outside: a
+torch function mode sees the softmax, follows its result through dropout and reshaping, and takes the product as one
+attention call, in whatever order of axes it was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from normlens.engine.capture.attention import AttentionCall, Listener
+from normlens.engine.capture.hooks import entered_and_left
+from normlens.engine.capture.products import Product, product_of
+
+_SOFTMAX = {"softmax", "_softmax", "masked_softmax"}
+_SAME_WEIGHTS = {"dropout", "to", "type", "type_as", "float", "contiguous", "clone", "view", "reshape", "masked_fill"}
+
+
+@contextmanager
+def observing(
+    model: nn.Module, listener: Listener, missed: Callable[[nn.Module], None] = lambda module: None
+) -> Iterator[None]:
+    """Hand every product of softmax weights and value vectors inside ``model`` to ``listener``, as attention calls.
+
+    Parameters
+    ----------
+    model
+        A model that runs eager attention in its own modules.
+    listener
+        Called right after each product.
+    missed
+        Told each module that took a softmax over more than a vector, and no such product.
+    """
+    observer = _Observer(listener)
+    composed = [module for module in model.modules() if next(module.children(), None) is not None]
+    with entered_and_left(composed, observer.enter, observer.leave), observer:
+        yield
+    for module in observer.missed():
+        missed(module)
+
+
+@dataclass
+class _Softmax:
+    """A softmax that was taken: the module that ran, how deep it lies among those running, and whether values were met."""
+
+    module: nn.Module
+    depth: int
+    met_values: bool = False
+
+
+class _Observer(TorchFunctionMode):
+    """Sees softmax, what keeps its result as it is, and the product with the values."""
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__()
+        self._listener = listener
+        self._weights: dict[int, tuple[Tensor, _Softmax]] = {}
+        self._taken: list[_Softmax] = []
+        self._running: list[tuple[nn.Module, Tensor | None]] = []  # modules and their first tensors
+
+    def missed(self) -> list[nn.Module]:
+        """Modules that took a softmax which met no values."""
+        return [taken.module for taken in self._taken if not taken.met_values]
+
+    def enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        first = next((x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)), None)
+        outer = self._running[-1][1] if self._running else None
+        self._running.append((module, outer if first is None or first.ndim < 2 else first))
+
+    def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+        """Let go of weights made further inside: a module of its own may take the softmax, no more."""
+        if self._running and self._running[-1][0] is module:
+            depth = len(self._running)
+            self._running.pop()
+            self._weights = {key: x for key, x in self._weights.items() if x[1].depth <= depth}
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = getattr(func, "__name__", "")
+        if name in _SOFTMAX and isinstance(result, Tensor) and result.ndim > 2 and self._running:
+            taken = _Softmax(self._running[-1][0], len(self._running))
+            self._weights[id(result)] = result, taken
+            self._taken.append(taken)
+        elif self._weights and args and isinstance(result, Tensor):
+            before = self._weights.get(id(args[0]))
+            if before is not None and name in _SAME_WEIGHTS and result.shape[-2:] == args[0].shape[-2:]:
+                self._weights[id(result)] = result, before[1]
+            elif (product := product_of(name, args, lambda x: id(x) in self._weights)) is not None:
+                self._hear(product, result)
+        return result
+
+    def _hear(self, product: Product, result: Tensor) -> None:
+        """Report a product as an attention call, if its shapes are those of attention."""
+        module, first = self._running[-1]
+        laid_out = product.laid_out(result, _batch(product, first))
+        if laid_out is None:
+            return
+        weights, value, arranged = laid_out
+        output = arranged(result).unflatten(-1, (weights.shape[1], -1))
+        rows = lambda start, stop: weights[:, :, start:stop]  # noqa: E731
+        self._weights[id(product.weights)][1].met_values = True
+        self._listener(AttentionCall(module, value, output, weights, rows, result, arranged))
+
+
+def _batch(product: Product, first: Tensor | None) -> int:
+    """How many texts run, by the first tensor of the attention module: ``(batch, target, …)`` or ``(target, batch, …)``."""
+    if first is None:
+        return 1
+    time_first = first.ndim == 3 and first.shape[0] == product.targets != first.shape[1]
+    return first.shape[1] if time_first else first.shape[0]

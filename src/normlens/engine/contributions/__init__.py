@@ -1,0 +1,1 @@
+"""The algebra of weighted vectors: affine maps, Gram matrices, norms, conservation, pairs verified."""

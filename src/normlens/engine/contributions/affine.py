@@ -1,0 +1,161 @@
+"""Contributions on their way: the affine map from a head's value vectors to each scope, and what the heads move there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from normlens.engine.contributions.gram import quadratic_norms, source_forms
+from normlens.engine.contributions.norms import gated_norms, split_projection, vector_norms
+from normlens.engine.precision import working_precision
+from normlens.engine.tracing.block import AppliedNorm, Block, Step
+from normlens.engine.tracing.scopes import AttentionScope
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Contributions carried to some point behind attention: head vectors, what scales row i, and the bias there."""
+
+    projection: Float[Tensor, "inner d"]
+    scale: Tensor  # (batch, target, 1), or one number
+    bias: Tensor  # broadcasts to (batch, target, d)
+    unscaled: bool = False  # whether the scale is one everywhere
+
+    def through(self, step: Step) -> Carried:
+        """The same contributions behind a multiplier or a norm."""
+        if isinstance(step, AppliedNorm):
+            form = step.form
+            bias = form.linear(self.bias) * step.scale + form.shift
+            return Carried(form.fold_after(self.projection), self.scale * step.scale, bias)
+        return Carried(self.projection * step, self.scale, self.bias * step)
+
+
+def carried_to(block: Block, scopes: tuple[AttentionScope, ...]) -> dict[AttentionScope, Carried]:
+    """The contributions of a block at each of the scopes."""
+    assert block.projection is not None
+    bias = block.bias if block.bias is not None else block.projection.new_zeros(block.projection.shape[-1])
+    at = Carried(block.projection, block.projection.new_ones(()), bias, unscaled=True)
+    if block.head_norm is not None:
+        form = block.head_norm.form
+        shift = form.shift @ block.projection
+        at = Carried(form.fold_before(block.projection), block.head_norm.scale, bias + shift)
+    carried: dict[AttentionScope, Carried] = {"attention": at}
+    if "residual" in scopes:
+        for step in block.steps:
+            at = at.through(step)
+        carried["residual"] = at
+    if "layernorm" in scopes:
+        assert block.outer_norm is not None
+        carried["layernorm"] = at.through(block.outer_norm)
+    return carried
+
+
+def heads_of(block: Block, carried: dict[AttentionScope, Carried]) -> Heads:
+    """What the heads of a block move, with or without a gate behind them."""
+    return Heads.of(block, carried) if block.gate is None else GatedHeads.of(block, carried)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What the heads move, at every scope: the Gram matrices of f(x), one set per distinct projection."""
+
+    value: Float[Tensor, "batch kv_head source head_dim"]
+    projections: list[Float[Tensor, "inner d"]]
+    which: dict[AttentionScope, int]
+    grams: list[Float[Tensor, "batch source head head2"]]
+    whole_own: Float[Tensor, "batch target d"] | None = None
+    normed_heads: bool = False
+
+    @classmethod
+    def of(cls, block: Block, carried: dict[AttentionScope, Carried]) -> Heads:
+        """Gram matrices of a block's head vectors, for every projection among its scopes."""
+        value, heads = working_precision(block.call.value), block.call.output.shape[2]
+        projections, which = _distinct(carried)
+        weights = None if block.cross or block.call.weights is None else working_precision(block.call.weights)
+        diagonal = None if weights is None else weights.diagonal(dim1=-2, dim2=-1).transpose(1, 2)
+        outer = block.outer_norm.form if "layernorm" in carried and block.outer_norm is not None else None
+        before = projections if outer is None else projections[:-1]  # the outer norm's come with those before it
+        forms = [
+            source_forms(
+                value,
+                split_projection(projection, heads),
+                outer if i == len(before) - 1 else None,
+                diagonal if i == 0 else None,
+            )
+            for i, projection in enumerate(before)
+        ]
+        normed = forms[-1].normed
+        grams = [f.gram for f in forms] + ([] if normed is None else [normed])
+        return cls(value, projections, which, grams, forms[0].own, block.head_norm is not None)
+
+    def lengths(self) -> Float[Tensor, "batch head source"]:
+        """‖f(x)‖ of every head and source; NaN behind a norm of all heads together, whose 1/σ_i depends on the target."""
+        found = vector_norms(self.grams[0])
+        return torch.full_like(found, torch.nan) if self.normed_heads else found
+
+    def norms(self, weights: Tensor, part: slice) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
+        """‖Σ_h α f(x)‖ for the targets of ``part``, but for what scales row i."""
+
+        def vectors_of(batch: int, source: int, which: int) -> Float[Tensor, "head d"]:
+            value = self.value[batch, :, source].repeat_interleave(weights.shape[1] // self.value.shape[1], dim=0)
+            return (value.unsqueeze(1) @ split_projection(self.projections[which], weights.shape[1])).squeeze(1)
+
+        norms = quadratic_norms(weights, self.grams, vectors_of)
+        return {scope: norms[i] for scope, i in self.which.items()}
+
+    def own(self, diagonal: Float[Tensor, "batch target head"], part: slice) -> Float[Tensor, "batch target d"]:
+        """Σ_h α_ii f(x_i) at scope ``attention`` for the targets of ``part``, but for what scales row i."""
+        if self.whole_own is not None:
+            return self.whole_own[:, part]
+        value = self.value[:, :, part].repeat_interleave(diagonal.shape[-1] // self.value.shape[1], dim=1)
+        return (diagonal.unsqueeze(-1) * value.transpose(1, 2)).flatten(2) @ self.projections[0]
+
+    def mixed(self, weights: Tensor, part: slice) -> Float[Tensor, "batch target inner"]:
+        """Σ_j α v_j of all heads, side by side, as it goes into the projection."""
+        groups = weights.shape[1] // self.value.shape[1]
+        value = self.value if groups == 1 else self.value.repeat_interleave(groups, dim=1)
+        return (weights @ value).transpose(1, 2).flatten(2)
+
+
+@dataclass(frozen=True)
+class GatedHeads(Heads):
+    """The same behind a gate, which makes f depend on the target: vectors are made one by one."""
+
+    gate: Float[Tensor, "batch target inner"] = field(kw_only=True)
+
+    @classmethod
+    def of(cls, block: Block, carried: dict[AttentionScope, Carried]) -> GatedHeads:
+        """The value vectors of a block, one per query head, with its gate."""
+        assert block.gate is not None
+        value, heads = working_precision(block.call.value), block.call.output.shape[2]
+        return cls(value.repeat_interleave(heads // value.shape[1], dim=1), *_distinct(carried), [], gate=block.gate)
+
+    def lengths(self) -> Float[Tensor, "batch head source"]:
+        """NaN: behind a gate there is no f that belongs to the source alone."""
+        return self.value.new_full(self.value.shape[:3], torch.nan)
+
+    def norms(self, weights: Tensor, part: slice) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
+        """The same norms as without a gate, from the vectors themselves."""
+        norms = gated_norms(weights, self.value, self.gate[:, part], self.projections)
+        return {scope: norms[i].clone() for scope, i in self.which.items()}
+
+    def own(self, diagonal: Float[Tensor, "batch target head"], part: slice) -> Float[Tensor, "batch target d"]:
+        """Σ_h α_ii (g_i ⊙ v_i) W_O for the targets of ``part``."""
+        mixed = (diagonal.unsqueeze(-1) * self.value[:, :, part].transpose(1, 2)).flatten(2)
+        return (mixed * self.gate[:, part]) @ self.projections[0]
+
+    def mixed(self, weights: Tensor, part: slice) -> Float[Tensor, "batch target inner"]:
+        """Gated Σ_j α v_j of all heads, as it goes into the projection."""
+        return super().mixed(weights, part) * self.gate[:, part]
+
+
+def _distinct(carried: dict[AttentionScope, Carried]) -> tuple[list[Tensor], dict[AttentionScope, int]]:
+    """The different projections among the scopes, and which one each scope uses."""
+    distinct: list[Tensor] = []
+    for at in carried.values():
+        if not any(at.projection is known for known in distinct):
+            distinct.append(at.projection)
+    return distinct, {s: next(i for i, p in enumerate(distinct) if p is at.projection) for s, at in carried.items()}

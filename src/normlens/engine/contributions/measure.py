@@ -1,0 +1,209 @@
+"""From a traced block to numbers: weights, norms at every scope, mixing ratios, conservation errors.
+
+One block at a time, and with chunks one slice of its targets at a time, so that nothing of size head × target × source
+outlives its block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from normlens.engine.contributions.affine import Carried, Heads, carried_to, heads_of
+from normlens.engine.contributions.rows import measure_rows
+from normlens.engine.precision import working_precision
+from normlens.engine.tolerance import tolerance
+from normlens.engine.tracing.block import Block
+from normlens.engine.tracing.scopes import AttentionScope, BlockScope, Scope
+from normlens.errors import ConservationError
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What became of the contributions to some targets, per scope behind the attention block.
+
+    Attributes
+    ----------
+    norm
+        ‖c_ij‖, ``(batch, target, source)``.
+    own
+        Norm of what a target gets from its own vector, ``(batch, target)``.
+    mixing_ratio, conservation_error
+        As in :mod:`normlens.engine.contributions.norms`, ``(batch, target)``.
+    """
+
+    norm: dict[BlockScope, Float[Tensor, "batch target source"]]
+    own: dict[BlockScope, Float[Tensor, "batch target"]]
+    mixing_ratio: dict[BlockScope, Float[Tensor, "batch target"]]
+    conservation_error: dict[BlockScope, Float[Tensor, "batch target"]]
+
+
+Push = Callable[[Float[Tensor, "batch head target source"], slice, int | None], Pushed]
+"""Takes α of some targets, which ones they are, and the chunk size; see
+:meth:`normlens.engine.feedforward.push.Pusher.push`."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What was measured on the targets ``start:stop`` of one attention call.
+
+    Attributes
+    ----------
+    start
+        First target.
+    weight
+        α, ``(batch, head, target, source)``.
+    vector_norm
+        ‖f(x)‖, ``(batch, head, source)``.
+    norm
+        ‖Σ_h α f(x)‖ per scope, ``(batch, target, source)``.
+    own
+        Norm of the extra source ``own`` per scope, ``(batch, target)``; empty where sources are targets.
+    mixing_ratio, mixing_ratio_weight
+        Per scope, ``(batch, target)``.
+    conservation_error
+        Per scope, ``(batch, target)``.
+    sink_weight
+        1 − Σ_j α, ``(batch, head, target)``, or None where the rows of α sum to one.
+    """
+
+    start: int
+    weight: Float[Tensor, "batch head target source"]
+    vector_norm: Float[Tensor, "batch head source"]
+    norm: dict[Scope, Float[Tensor, "batch target source"]]
+    own: dict[Scope, Float[Tensor, "batch target"]] = field(default_factory=dict)
+    mixing_ratio: dict[Scope, Float[Tensor, "batch target"]] = field(default_factory=dict)
+    mixing_ratio_weight: dict[Scope, Float[Tensor, "batch target"]] = field(default_factory=dict)
+    conservation_error: dict[Scope, Float[Tensor, "batch target"]] = field(default_factory=dict)
+    sink_weight: Float[Tensor, "batch head target"] | None = None
+
+
+def measure(
+    block: Block,
+    scopes: tuple[AttentionScope, ...],
+    chunk_size: int | None = None,
+    sinks: bool = False,
+    push: Push | None = None,
+) -> Iterator[Measures]:
+    """Measure a block, ``chunk_size`` targets at a time (None: all at once).
+
+    Parameters
+    ----------
+    block
+        A block traced as far as ``scopes`` need.
+    scopes
+        Which scopes to measure.
+    chunk_size
+        Number of targets.
+    sinks
+        Whether what the rows of α miss went to a sink.
+    push
+        Follows contributions through the rest of the layer; None for the attention block alone.
+
+    Yields
+    ------
+    Measures
+        For consecutive slices of the targets.
+    """
+    targets = block.call.output.shape[1]
+    carried = carried_to(block, scopes)
+    moved = heads_of(block, carried)
+    size = chunk_size or targets
+    for start in range(0, targets, size):
+        rows = _Rows(block, carried, moved, slice(start, min(start + size, targets)))
+        measures = rows.measures(sinks)
+        yield measures if push is None else _further(measures, push(measures.weight, rows.part, chunk_size), block)
+
+
+def _further(measures: Measures, pushed: Pushed, block: Block) -> Measures:
+    """The measures of an attention block, with those of the scopes behind it."""
+    return replace(
+        measures,
+        norm=_joined(measures.norm, pushed.norm),
+        own=_joined(measures.own, pushed.own) if block.cross else {},
+        mixing_ratio=_joined(measures.mixing_ratio, pushed.mixing_ratio),
+        conservation_error=_joined(measures.conservation_error, pushed.conservation_error),
+    )
+
+
+def _joined(*parts: Mapping[Any, Tensor]) -> dict[Scope, Tensor]:
+    """What is known per scope, in one dictionary."""
+    return {scope: x for part in parts for scope, x in part.items()}
+
+
+def check_conservation(measures: Measures, path: str, dtype: torch.dtype, valid: Tensor | None) -> None:
+    """Refuse results whose contributions don't add up.
+
+    Parameters
+    ----------
+    measures
+        What was measured.
+    path
+        The attention module, for the message.
+    dtype
+        The model's dtype, which sets the tolerance.
+    valid
+        Targets that are no padding, ``(batch, target)``; None if all are.
+
+    Raises
+    ------
+    ConservationError
+        If some error is above ten times the tolerance, or is not a number.
+    """
+    limit = tolerance(dtype, "other operations")
+    for scope, errors in measures.conservation_error.items():
+        seen = errors if valid is None else errors[valid]
+        if seen.numel() and not bool((seen <= limit).all()):
+            raise ConservationError(
+                f"{path}: at scope {scope!r} the contributions miss the module's output by {float(seen.max()):.1e} of its "
+                f"length; at most {limit:.0e} is accepted for a {dtype} model. The numbers are withheld; please report "
+                "the model type."
+            )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Some targets of a block, with everything needed to measure them."""
+
+    block: Block
+    carried: dict[AttentionScope, Carried]
+    moved: Heads
+    part: slice
+
+    def measures(self, sinks: bool) -> Measures:
+        block, part = self.block, self.part
+        weights = working_precision(block.call.rows(part.start, part.stop))
+        norm: dict[Scope, Tensor] = _joined(self._norms(weights))
+        missing = 1 - weights.sum(-1)
+        diagonal = None if block.cross else weights.diagonal(offset=part.start, dim1=-2, dim2=-1)
+        kept = None if diagonal is None else self.moved.own(diagonal.transpose(1, 2), part)
+        rows = measure_rows(block, self.carried, self.moved.mixed(weights, part), kept, part)
+        own: dict[Scope, Tensor] = {scope: x for scope, x in rows.own.items() if scope != "attention"}
+        away: dict[Scope, Tensor] = {}
+        if diagonal is not None:
+            for scope, x in own.items():
+                norm[scope].diagonal(offset=part.start, dim1=-2, dim2=-1).copy_(x)
+            away["attention"] = (1 - missing - diagonal).mean(1)
+            if "residual" in self.carried:
+                away["residual"] = away["attention"] / 2
+        return Measures(
+            part.start, weights, self.moved.lengths(), norm, own if block.cross else {},
+            _joined(rows.mixing_ratio), away, _joined(rows.conservation_error), missing if sinks else None,
+        )  # fmt: skip
+
+    def _norms(self, weights: Tensor) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
+        """The norms with what scales row i; scopes with the same projection get a tensor each."""
+        norms = self.moved.norms(weights, self.part)
+        of = {scope: id(x) for scope, x in norms.items()}
+        for scope, at in reversed(self.carried.items()):
+            scale = at.scale[:, self.part] if at.scale.ndim == 3 else at.scale
+            if list(of.values()).count(of[scope]) > 1 and scope != "attention":
+                norms[scope] = norms[scope] * scale
+            elif not at.unscaled:
+                norms[scope].mul_(scale)
+        return norms

@@ -1,0 +1,97 @@
+"""Trust nothing: random pairs of target and source, measured again with the vectors themselves.
+
+Sums over sources can't see every mistake (σ of the wrong row cancels out of none of them, two heads exchanged cancel
+out of all). So at first use of a model, the norms of random pairs are compared with the explicit vectors
+Σ_h α_ij^h v_j^h W_O^h, carried step by step behind attention.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from normlens.engine.contributions.measure import measure
+from normlens.engine.precision import working_precision
+from normlens.engine.tolerance import tolerance
+from normlens.engine.tracing.block import AppliedNorm, Block
+from normlens.engine.tracing.scopes import AttentionScope
+from normlens.errors import ConservationError
+
+
+def verify_pairs(block: Block, scopes: tuple[AttentionScope, ...], dtype: torch.dtype, pairs: int = 8) -> float:
+    """Compare measured norms with explicit vectors on random pairs of one block.
+
+    Parameters
+    ----------
+    block
+        A traced block.
+    scopes
+        Scopes to verify.
+    dtype
+        The model's dtype, which sets the tolerance.
+    pairs
+        Number of pairs per scope; drawn with a fixed seed.
+
+    Returns
+    -------
+    float
+        The largest difference, relative to the row's largest contribution.
+
+    Raises
+    ------
+    ConservationError
+        If it is more than ten times the tolerance.
+    """
+    (measures,) = measure(block, scopes)
+    batch, targets, sources = measures.norm["attention"].shape
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.stack([torch.randint(n, (pairs,), generator=generator) for n in (batch, targets, sources)], 1)
+    if not block.cross:
+        draws[0, 2] = draws[0, 1]  # one on the diagonal, where the own vector sits
+    worst = 0.0
+    for scope in scopes:
+        for b, i, j in draws.tolist():
+            exact = explicit_vector(block, scope, b, i, j).norm()
+            largest = measures.norm[scope][b, i].max().clamp_min(torch.finfo(exact.dtype).tiny)
+            worst = max(worst, float((measures.norm[scope][b, i, j] - exact).abs() / largest))
+    allowed = tolerance(dtype, "other operations")
+    if not worst <= allowed:
+        raise ConservationError(
+            f"{block.path}: norms differ from explicit vectors by {worst:.1e} of the row's largest contribution; at most "
+            f"{tolerance(dtype, 'other operations'):.0e} is accepted for a {dtype} model. The numbers are withheld."
+        )
+    return worst
+
+
+def explicit_vector(block: Block, scope: AttentionScope, batch: int, target: int, source: int) -> Tensor:
+    """The contribution c_ij itself, ``(d,)``, head by head and step by step."""
+    assert block.projection is not None
+    value = working_precision(block.call.value)[batch, :, source]
+    weights = working_precision(block.call.rows(target, target + 1))[batch, :, 0, source]
+    value = value.repeat_interleave(len(weights) // len(value), dim=0)
+    mixed = (weights[:, None] * value).flatten()
+    if block.gate is not None:
+        mixed = mixed * block.gate[batch, target]
+    if block.head_norm is not None:
+        mixed = _linear_part(block.head_norm, mixed, batch, target)
+    vector = mixed @ block.projection
+    if scope == "attention":
+        return vector
+    for step in block.steps:
+        vector = _linear_part(step, vector, batch, target) if isinstance(step, AppliedNorm) else vector * step
+    if target == source and not block.cross:
+        assert block.own is not None
+        vector = vector + block.own[batch, target]
+    if scope == "layernorm":
+        assert block.outer_norm is not None
+        vector = _linear_part(block.outer_norm, vector, batch, target)
+    return vector
+
+
+def _linear_part(norm: AppliedNorm, vector: Tensor, batch: int, target: int) -> Tensor:
+    """A norm's linear part at one target, with σ from the row that it normalised (not from a formula with ε)."""
+    before, after = norm.before[batch, target], norm.after[batch, target] - norm.form.shift
+    centre = norm.form.centred
+    direction = (before - before.mean() if centre else before) * norm.form.gain
+    scale = (after @ direction) / (direction @ direction)
+    return (vector - vector.mean() if centre else vector) * norm.form.gain * scale

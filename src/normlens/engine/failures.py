@@ -1,0 +1,137 @@
+"""Why a model failed on an input although nothing had been changed: what the input lacks, or an error of the model's own.
+
+The input is named only where that can be known: by the signature of the model's forward, by its positions, or by what
+transformers' own code says.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from normlens.errors import InvalidInput, ModelError, NormLensError
+from normlens.loading.positions import position_limit
+from normlens.memory import is_out_of_memory
+
+_SEQUENCES = ("input_ids", "inputs_embeds", "decoder_input_ids", "decoder_inputs_embeds")
+
+
+def require_arguments(model: PreTrainedModel, inputs: Mapping[str, Any]) -> None:
+    """Refuse inputs that lack an argument without which the model can't be called.
+
+    Raises
+    ------
+    InvalidInput
+        Naming what is missing.
+    """
+    parameters = inspect.signature(model.forward).parameters.values()
+    required = [
+        p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    missing = [name for name in required if name not in inputs]
+    if missing:
+        raise InvalidInput(_needs(model, inputs, missing))
+
+
+@contextmanager
+def explained_failure(model: PreTrainedModel, inputs: Mapping[str, Any], advice: str = "") -> Iterator[None]:
+    """Say why an unchanged model failed; errors of ours and a full memory pass as they are.
+
+    Parameters
+    ----------
+    model, inputs
+        What runs, and on what.
+    advice
+        What else might help, as a sentence.
+
+    Raises
+    ------
+    InvalidInput
+        Where the input is known to be unfit.
+    ModelError
+        Where nothing is known but that the model failed.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, NormLensError) or is_out_of_memory(error):
+            raise
+        raise _reason(model, inputs, error, f" {advice}" if advice else "") from error
+
+
+def _reason(model: PreTrainedModel, inputs: Mapping[str, Any], error: Exception, advice: str) -> NormLensError:
+    given, name = described(inputs), type(model).__name__
+    said = f"{type(error).__name__}: {str(error).strip() or 'no message'}".rstrip(".") + "."
+    if unknown := _unknown(model, inputs):
+        return InvalidInput(
+            f"{name} can't read the inputs {given}: it takes no {' or '.join(unknown)}. Leave it out.{advice}"
+        )
+    if lacking := _named(error, model, inputs) or _left_none(error, model, inputs):
+        return InvalidInput(f"{_needs(model, inputs, lacking)} It said: {said}{advice}")
+    longest = max((x.shape[1] for n in _SEQUENCES if isinstance(x := inputs.get(n), Tensor) and x.ndim > 1), default=0)
+    if longest > position_limit(model):
+        return InvalidInput(
+            f"{name} can't read the inputs {given}: it has {position_limit(model)} positions. Cut the text, or split "
+            f"it.{advice}"
+        )
+    if isinstance(error, ValueError) and _raised_in(error).startswith("transformers."):
+        return InvalidInput(f"{name} refuses the inputs {given}: {said}{advice}")
+    return ModelError(
+        f"{name} itself fails on {given}: {said} It was run as it is, before anything was measured. Call the model on the "
+        f"same tensors to see why.{advice}"
+    )
+
+
+def described(inputs: Mapping[str, Any]) -> str:
+    """Names of the inputs with their shapes, for a message."""
+    return ", ".join(f"{n} {tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}" for n, x in inputs.items())
+
+
+def _needs(model: PreTrainedModel, inputs: Mapping[str, Any], missing: list[str]) -> str:
+    return (
+        f"{type(model).__name__} can't read the inputs {described(inputs)} without {', '.join(missing)}. Pass all that "
+        "its processor or tokenizer returns."
+    )
+
+
+def _unknown(model: PreTrainedModel, inputs: Mapping[str, Any]) -> list[str]:
+    """Inputs that the model has no argument for."""
+    parameters = inspect.signature(model.forward).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return [] if takes_all else [name for name in inputs if name not in parameters]
+
+
+def _absent(model: PreTrainedModel, inputs: Mapping[str, Any]) -> list[str]:
+    """What the model could be given, and wasn't."""
+    return [name for name in inspect.signature(model.forward).parameters if inputs.get(name) is None]
+
+
+def _named(error: Exception, model: PreTrainedModel, inputs: Mapping[str, Any]) -> list[str]:
+    """Arguments that weren't given and that the model's own complaint names."""
+    if not isinstance(error, (ValueError, TypeError)) or not _raised_in(error).startswith("transformers."):
+        return []
+    words = set(re.findall(r"\w+", str(error)))
+    return [name for name in _absent(model, inputs) if name in words]
+
+
+def _left_none(error: Exception, model: PreTrainedModel, inputs: Mapping[str, Any]) -> list[str]:
+    """Arguments that weren't given, where the model's code took None for a tensor."""
+    if "NoneType" not in str(error) or not _raised_in(error).startswith("transformers."):
+        return []
+    frame = list(traceback.walk_tb(error.__traceback__))[-1][0]
+    absent = [name for name in _absent(model, inputs) if frame.f_locals.get(name, 0) is None]
+    line = "".join(traceback.extract_tb(error.__traceback__)[-1].line or "")
+    return [name for name in absent if re.search(rf"\b{name}\b", line)]
+
+
+def _raised_in(error: Exception) -> str:
+    """The Python module whose code raised an error."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__", "")) if frames else ""

@@ -1,0 +1,200 @@
+"""Pull back: one backward pass splits a scalar into one signed share per source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from normlens.engine.frozen.call import Product
+from normlens.engine.frozen.directions import Backward
+from normlens.engine.frozen.pushforward import Push
+from normlens.engine.frozen.run import frozen_run, require_trained_read, unfrozen
+from normlens.engine.frozen.scalar import Scalar, check_value_once, require, require_sources
+from normlens.engine.frozen.sites import Site
+from normlens.engine.frozen.sources import batch_size
+from normlens.engine.precision import double, full_precision
+from normlens.engine.tolerance import tolerance
+from normlens.errors import InvalidInput
+
+SMALL = 2**16
+"""Constants of up to so many numbers are accounted for together, larger ones by themselves: that bounds memory."""
+
+
+@dataclass(frozen=True)
+class PullBack:
+    """A scalar, split over the sources.
+
+    Attributes
+    ----------
+    value
+        The scalar of every row of the batch, as the model computes it, ``(batch,)``, float64.
+    shares
+        ⟨∂value/∂x_j, x_j⟩ of every source j, ``(batch, source)``, float64.
+    bias_share
+        What belongs to no source: value − Σ_j shares, ``(batch,)``.
+    groups
+        Label and number of sources of each place where sources enter, in the order of ``shares``; an encoder-decoder
+        has two.
+    conservation_error
+        |Σ_j shares + Σ_b ⟨∂value/∂b, b⟩ − value| / (Σ_j |shares| + |bias share|) of every row, ``(batch,)``, where b runs
+        over all constants that are added on the way (biases, position embeddings, literals): here the bias share is
+        measured as a derivative, not taken as the remainder.
+    gradients
+        ∂value/∂x_j of the frozen model, ``(batch, source, d)`` for each group.
+    """
+
+    value: Float[Tensor, " batch"]
+    shares: Float[Tensor, "batch source"]
+    bias_share: Float[Tensor, " batch"]
+    groups: tuple[tuple[str, int], ...]
+    conservation_error: Float[Tensor, " batch"]
+    gradients: tuple[Float[Tensor, "batch source d"], ...] = field(repr=False)
+
+    @property
+    def largest_conservation_error(self) -> float:
+        """The conservation error of the row that has the largest."""
+        return float(self.conservation_error.max())
+
+    @property
+    def scale(self) -> Float[Tensor, " batch"]:
+        """Σ_j |shares| + |bias share|, what errors are relative to, ``(batch,)``."""
+        return self.shares.abs().sum(1) + self.bias_share.abs()
+
+    def by_group(self) -> dict[str, Float[Tensor, "batch source"]]:
+        """The shares of each group of sources, by its label."""
+        parts = self.shares.split([count for _, count in self.groups], dim=1)
+        return {label: part for (label, _), part in zip(self.groups, parts, strict=True)}
+
+
+def pull_back(
+    model: PreTrainedModel,
+    inputs: Mapping[str, Any],
+    scalar: Scalar,
+    *,
+    product: Product = "half",
+    sources: str | Site | None = None,
+) -> PullBack:
+    """Split a scalar of the model's output exactly into one signed share per source.
+
+    The model runs once with the data-dependent factors of its non-linear operations held fixed, and one backward pass
+    gives every source's share.
+
+    Parameters
+    ----------
+    model
+        Any transformers model, in evaluation mode. It is put back as it was, also after an error.
+    inputs
+        What its forward takes, tensors of ``batch`` rows.
+    scalar
+        From the model's output to one number per row, a tensor ``(batch,)``: linear functions, such as a difference of
+        two logits. It runs under the same rules as the model.
+    product
+        The derivative of a product of two live factors: half to each, or all to the first or the second.
+    sources
+        None for the embeddings (patches, audio frames); or a module path, whose output is then the source, or a
+        :class:`Site`.
+
+    Raises
+    ------
+    UnknownOperation
+        If the model does something to a live tensor that is not on the closed list.
+    ConservationError
+        If shares and biases don't add up to the value, all shares are zero, or (on first use of a model) the value isn't
+        the unfrozen model's.
+    InvalidInput
+        If the model trains or can't read the inputs (the wrong names, ids outside an embedding, too many positions), the
+        scalar isn't one number per row or depends on no source, or ``product`` or ``sources`` are unknown.
+
+    Notes
+    -----
+    The frozen model is affine in its sources, value = Σ_j ⟨∂value/∂x_j, x_j⟩ + bias share; see
+    :mod:`normlens.engine.frozen.operations` for what is held fixed. The backward pass gives every row's bias share as well,
+    where rows lie along the first axis of what constants are added to. Where they don't (axes permuted, tokens routed to
+    experts), or where a row's error is above the tolerance, the biases are pushed forward in one more run, which tells
+    rows apart whatever the layout, and its errors stand.
+    """
+    result = split(model, inputs, scalar, product=product, sources=sources)
+    require(model, "the shares with the biases' and the value", result.largest_conservation_error)
+    require_sources(model, result.shares)
+    check_value_once(model, inputs, scalar, result.value, result.scale)
+    return result
+
+
+@full_precision()
+def split(
+    model: PreTrainedModel, inputs: Mapping[str, Any], scalar: Scalar, *, product: Product, sources: str | Site | None
+) -> PullBack:
+    """:func:`pull_back` without its checks."""
+    if not callable(scalar):
+        raise InvalidInput(
+            f"{type(scalar).__name__} was given as the scalar; expected a function from the model's output to one number "
+            "per row, such as lambda output: output.last_hidden_state[:, -1, 0]."
+        )
+    batch = batch_size(inputs)
+    direction = Backward(batch)
+    options: dict[str, Any] = {"product": product, "sources": sources, "unfrozen": unfrozen(model, inputs)}
+    with torch.enable_grad(), frozen_run(model, direction, batch=batch, **options) as run:
+        value = run.read(inputs, scalar)
+    if not value.requires_grad:
+        raise InvalidInput(
+            f"The scalar depends on none of the sources; those that entered are {direction.sizes()}. "
+            "Name the module whose output is the source with sources=, and let the scalar be linear in the output."
+        )
+    require_trained_read(model, inputs, scalar)
+    leaves = [*direction.leaves, *(leaf for leaf, _ in direction.constants)]
+    found = torch.autograd.grad(value, leaves, torch.ones_like(value), allow_unused=True)
+    groups, vectors = len(direction.groups), [group.value for group in direction.groups]
+    gradients = tuple(torch.zeros_like(x) if g is None else g for g, x in zip(found[:groups], vectors, strict=True))
+    shares = torch.cat([_inner(g, x).sum(-1) for g, x in zip(gradients, vectors, strict=True)], dim=1)
+    contributions = [x for _, x in direction.constants]
+    measured = _bias_share(found[groups:], contributions, batch).to(shares.device)
+    result = _accounted(double(value.detach()), shares, measured, direction.sizes(), gradients)
+    if batch == 1 or result.largest_conservation_error <= tolerance(model.dtype):
+        return result
+    pushed = double(Push(model, inputs, scalar, product=product, sources=sources).bias)
+    return _accounted(result.value, shares, pushed, direction.sizes(), gradients)
+
+
+def _bias_share(gradients: Sequence[Tensor | None], constants: Sequence[Tensor], batch: int) -> Float[Tensor, " batch"]:
+    """Σ_b ⟨∂value/∂b, b⟩ of every row, where rows, or rows by positions, lie along the first axis; NaN where they don't."""
+    total = double(torch.zeros(batch))
+    small: list[tuple[Tensor, Tensor]] = []
+    for gradient, x in zip(gradients, constants, strict=True):
+        if gradient is None or not gradient.numel():
+            continue
+        if batch > 1 and (not gradient.ndim or len(gradient) % batch):
+            total = total if not _inner(gradient, x).any() else torch.full_like(total, torch.nan)
+        elif gradient.numel() > SMALL:
+            total = total + _inner(gradient, x).reshape(batch, -1).sum(1).to(total)
+        else:
+            small.append((gradient.reshape(batch, -1), x.expand_as(gradient).reshape(batch, -1)))
+    if not small:
+        return total
+    along, vectors = (torch.cat(parts, dim=1) for parts in zip(*small, strict=True))
+    return total + _inner(along, vectors).sum(1).to(total)
+
+
+def _inner(gradient: Tensor, x: Tensor) -> Tensor:
+    """``gradient · x`` element by element in float64; where there is no gradient, nothing, even if x is infinite."""
+    gradient = double(gradient)
+    return torch.where(gradient == 0, 0, gradient.conj() * double(x)).real
+
+
+def _accounted(
+    value: Float[Tensor, " batch"],
+    shares: Float[Tensor, "batch source"],
+    measured: Float[Tensor, " batch"],
+    groups: tuple[tuple[str, int], ...],
+    gradients: tuple[Tensor, ...],
+) -> PullBack:
+    """Put shares and value together, and hold the measured bias share against what they leave."""
+    bias_share = value - shares.sum(1)
+    gap = (measured - bias_share).abs()
+    scale = shares.abs().sum(1) + bias_share.abs()
+    return PullBack(value, shares, bias_share, groups, torch.where(scale == 0, 0.0, gap / scale), gradients)

@@ -1,0 +1,83 @@
+"""A scalar of the model's output, as the unfrozen model gives it, and what its shares are held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from normlens.engine.capture.as_set import settled_state
+from normlens.engine.frozen.settings import plain_settings
+from normlens.engine.precision import double, full_precision
+from normlens.engine.tolerance import tolerance
+from normlens.errors import ConservationError
+
+Scalar = Callable[[Any], Float[Tensor, " batch"]]
+
+_VALUES_CHECKED: WeakKeyDictionary[PreTrainedModel, object] = WeakKeyDictionary()  # the state they were in
+
+
+def require(model: PreTrainedModel, what: str, error: float) -> None:
+    """Raise if ``error`` is ten times the tolerance, or not a number.
+
+    Raises
+    ------
+    ConservationError
+        Naming the model, what was compared, and the gap.
+    """
+    allowed = tolerance(model.dtype, "other operations")
+    if not error <= allowed:
+        raise ConservationError(
+            f"{type(model).__name__}: {what} differ by {error:.1e} of their size; at most {allowed:.0e} is rounding in "
+            f"{model.dtype}. Don't use these numbers: check that the model is in evaluation mode and has no random or "
+            "custom operations, or load it in float32."
+        )
+
+
+def require_sources(model: PreTrainedModel, shares: Tensor) -> None:
+    """Raise where all shares of a text are zero: no chain of operations led from its sources to what is explained.
+
+    Parameters
+    ----------
+    model
+        The model.
+    shares
+        Of every text, or their lengths, ``(batch, ...)``.
+
+    Raises
+    ------
+    ConservationError
+        Since everything would be said to come from biases.
+    """
+    if not bool(shares.flatten(1).any(1).all()):
+        raise ConservationError(
+            f"{type(model).__name__}: every source has a share of exactly zero, so that all would come from biases. "
+            "Nothing that enters reaches what is asked about, or its weights are all zero; ask about another output."
+        )
+
+
+@full_precision()
+def plain_value(model: PreTrainedModel, inputs: Mapping[str, Any], scalar: Scalar) -> Float[Tensor, " batch"]:
+    """The scalar of the model as it is, nothing frozen."""
+    with torch.no_grad(), plain_settings(model):
+        return double(scalar(model(**inputs)))
+
+
+def check_value_once(
+    model: PreTrainedModel,
+    inputs: Mapping[str, Any],
+    scalar: Scalar,
+    value: Float[Tensor, " batch"],
+    scale: Float[Tensor, " batch"],
+) -> None:
+    """Require, on first use of ``model`` and when it has changed, that ``value`` is the unfrozen model's, by ``scale``."""
+    state = settled_state(model)
+    if state is None or _VALUES_CHECKED.get(model) is not state:
+        gap = (value - plain_value(model, inputs, scalar)).abs() / scale
+        require(model, "the values of the frozen and of the unfrozen model", float(gap.max()))
+        _VALUES_CHECKED[model] = state

@@ -1,0 +1,152 @@
+"""Who may analyse when: one analysis of a model at a time, one forward-mode derivative in the process, no fork meanwhile.
+
+An analysis puts hooks on a model, takes its dropout and its gradients off, and puts everything back. Plain runs in other
+threads don't mind; another analysis would. Locks are taken in one order, so that nobody waits in a circle: the model's,
+then that of forward-mode differentiation.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from torch import nn
+from torch.autograd import forward_ad
+from transformers import PretrainedConfig
+
+from normlens.errors import InvalidInput
+from normlens.loading.configs import configs_of
+
+_LOCKS: dict[int, threading.RLock] = {}  # by id of the config
+_GUARD = threading.Lock()
+_DUAL = threading.RLock()
+
+
+class _Forks:
+    """Threads that analyse; a fork waits for the others, and new ones for the fork."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running: Counter[int] = Counter()
+        self._forking = 0
+
+    @contextmanager
+    def wait(self) -> Iterator[None]:
+        """Let forks of other threads wait while this lasts."""
+        thread = threading.get_ident()
+        with self._changed:
+            if thread not in self._running:
+                self._changed.wait_for(lambda: not self._forking)
+            self._running[thread] += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running[thread] -= 1
+                if not self._running[thread]:
+                    del self._running[thread]
+                self._changed.notify_all()
+
+    def before(self) -> None:
+        """Wait until no other thread analyses; who forks inside an analysis of its own doesn't wait."""
+        thread = threading.get_ident()
+        with self._changed:
+            self._forking += 1
+            if thread not in self._running:
+                self._changed.wait_for(lambda: not self._running)
+
+    def after_in_parent(self) -> None:
+        """Let the analyses that wait begin."""
+        with self._changed:
+            self._forking -= 1
+            self._changed.notify_all()
+
+    def after_in_child(self) -> None:
+        """The thread that forked is alone here."""
+        thread = threading.get_ident()
+        self._changed, self._forking = threading.Condition(), 0
+        self._running = Counter({thread: self._running[thread]} if thread in self._running else {})
+
+
+_FORKS = _Forks()
+
+
+@contextmanager
+def no_fork() -> Iterator[None]:
+    """Let other threads fork the process before this or after it, not meanwhile.
+
+    A fork copies one thread alone: what others had switched, hooked or locked would stay so in the new process for good.
+    """
+    with _FORKS.wait():
+        yield
+
+
+@contextmanager
+def exclusive(model: nn.Module) -> Iterator[None]:
+    """Be the only one who analyses a model, its parts, or another model with the same config; others wait.
+
+    A thread that has a model already may enter again.
+    """
+    with no_fork(), ExitStack() as stack:
+        locks = {id(lock): lock for lock in map(_lock_of, configs_of(model))}
+        for key in sorted(locks):
+            stack.enter_context(locks[key])
+        yield
+
+
+@contextmanager
+def dual_level() -> Iterator[None]:
+    """Torch's level of forward-mode differentiation, of which a process has one: threads take turns.
+
+    To be entered when the model is had already; see the module's first lines.
+
+    Raises
+    ------
+    InvalidInput
+        If somebody else has entered it, in whatever thread.
+    """
+    with _DUAL:
+        if forward_ad._current_level >= 0:
+            raise InvalidInput(
+                "Nothing can be pushed forward inside torch.autograd.forward_ad.dual_level(), which torch doesn't nest and "
+                "has only once for all threads. Leave it first."
+            )
+        with forward_ad.dual_level():
+            yield
+
+
+def share_lock(config: PretrainedConfig, original: PretrainedConfig) -> None:
+    """Let a config that takes another's place in its model be locked with it."""
+    lock = _lock_of(original)
+    with _GUARD:
+        _LOCKS[id(config)] = lock
+        weakref.finalize(config, _LOCKS.pop, id(config), None)
+
+
+def _lock_of(config: PretrainedConfig) -> threading.RLock:
+    with _GUARD:
+        if id(config) not in _LOCKS:
+            _LOCKS[id(config)] = threading.RLock()
+            weakref.finalize(config, _LOCKS.pop, id(config), None)
+        return _LOCKS[id(config)]
+
+
+def _forget_other_threads() -> None:
+    """In a new process, drop the locks of threads that don't exist there."""
+    global _GUARD, _DUAL
+    _FORKS.after_in_child()
+    _GUARD = threading.Lock()
+    for key, lock in list(_LOCKS.items()):
+        if not lock._is_owned():  # type: ignore[attr-defined]
+            del _LOCKS[key]
+    _DUAL = _DUAL if _DUAL._is_owned() else threading.RLock()  # type: ignore[attr-defined]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_FORKS.before, after_in_parent=_FORKS.after_in_parent, after_in_child=_forget_other_threads
+    )

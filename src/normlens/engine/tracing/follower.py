@@ -1,0 +1,213 @@
+"""The follower: tensors on the way from attention to the residual stream, each with its role and its way back."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from normlens.engine.precision import working_precision
+from normlens.engine.tracing.block import AppliedNorm, Block
+from normlens.engine.tracing.layer_numbers import same_layer
+from normlens.engine.tracing.norms import NormForm, identify_norm
+from normlens.engine.tracing.steps import ADD, DIVIDE, MULTIPLY, Call, Constants, Restore, layout_of, way_back
+from normlens.errors import UnsupportedArchitecture
+
+Role = Literal["heads", "projected", "summed", "normed"]
+"""Attention's output; behind its projection; the sum with the residual stream; behind the norm of that sum."""
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A tensor on its way.
+
+    Attributes
+    ----------
+    tensor
+        Held, so that its identity stays its own.
+    block
+        Whose attention it comes from.
+    role
+        How far it has come.
+    restore
+        Brings its layout back to ``(batch, target, dimension)``.
+    """
+
+    tensor: Tensor
+    block: Block
+    role: Role
+    restore: Restore
+
+
+class Follower:
+    """Fills in blocks, one step at a time.
+
+    Parameters
+    ----------
+    constants
+        The model's parameters.
+    reached
+        Called with a block each time it has come to another scope.
+    """
+
+    def __init__(self, constants: Constants, reached: Callable[[Block], None]) -> None:
+        self._constants, self._reached = constants, reached
+        self._followed: dict[int, Followed] = {}
+        self._forms: dict[nn.Module, NormForm] = {}
+        self.streams: deque[Tensor] = deque(maxlen=6)
+        """Sums and norms of the last blocks: where the next residual may start."""
+
+    def __bool__(self) -> bool:
+        return bool(self._followed)
+
+    def get(self, x: object) -> Followed | None:
+        """What is known of a tensor, if it is followed."""
+        return self._followed.get(id(x))
+
+    def follow(self, tensor: Tensor, block: Block, role: Role, restore: Restore) -> None:
+        """Follow a tensor from here on."""
+        self._followed[id(tensor)] = Followed(tensor, block, role, restore)
+
+    def forget(self, block: Block | None = None) -> None:
+        """Let go of a block's tensors; without a block, of all."""
+        self._followed = {} if block is None else {k: f for k, f in self._followed.items() if f.block is not block}
+
+    def step(self, at: Followed, call: Call) -> None:
+        """Understand what a function did to a followed tensor."""
+        restore = way_back(call, at.tensor, at.restore)
+        if restore is not None:
+            self.follow(call.result, at.block, at.role, restore)
+        elif at.role == "heads":
+            self._step_heads(at, call)
+        elif at.role == "projected" and at.block.summed is None:
+            self._step_projected(at, call)
+        elif at.role == "summed":
+            at.block.sum_used_elsewhere = True
+            self._reached(at.block)
+
+    def step_norm(self, at: Followed, path: str, module: nn.Module, before: Tensor, after: Tensor) -> None:
+        """Understand what a norm module did to a followed tensor."""
+        block = at.block
+        if at.role == "normed" or (at.role == "projected" and block.summed is not None):
+            return
+        obstacle = _norm_obstacle(at, path, before)
+        if obstacle is not None:
+            block.obstacle = obstacle
+            return
+        try:
+            norm = self._applied(path, module, at.restore(before), at.restore(after))
+        except UnsupportedArchitecture as error:
+            block.obstacle = str(error)
+            return
+        if at.role == "heads":
+            block.head_norm = norm
+            self.follow(after, block, "heads", at.restore)
+        elif at.role == "projected":
+            block.steps.append(norm)
+            self.follow(after, block, "projected", at.restore)
+        elif block.outer_norm is None and block.left_out is None and same_layer(path, block.path):
+            block.outer_norm = norm
+            self.streams.append(after)
+            self.follow(after, block, "normed", at.restore)
+            self._reached(block)
+
+    def _applied(self, path: str, module: nn.Module, before: Tensor, after: Tensor) -> AppliedNorm:
+        u, z = working_precision(before), working_precision(after)
+        if module not in self._forms:
+            self._forms[module] = identify_norm(module, u, z, after.dtype)
+        form = self._forms[module]
+        return AppliedNorm(path, form, form.row_scale(u, z), u, z)
+
+    def _step_heads(self, at: Followed, call: Call) -> None:
+        """Attention's output meets a gate or its projection."""
+        block = at.block
+        if block.projected is not None:
+            block.projected = None
+            block.obstacle = (
+                "its output goes into several linear layers (unmerged adapters? merge_adapter() merges them)"
+            )
+            self.forget(block)
+            return
+        if call.name in MULTIPLY and self._take_gate(at, call):
+            return
+        found = self._constants.linear_map(call, at.tensor)
+        if found is None:
+            block.obstacle = f"`{call.name}` comes between attention and its output projection"
+            return
+        plain = block.head_norm is None and block.gate is None
+        layout = layout_of(found.operand, block.call.output.flatten(2) if plain else at.restore(at.tensor))
+        if layout is None:
+            block.obstacle = "the output projection takes attention's output in another order than heads by dimensions"
+            return
+        block.projection = working_precision(found.weight)
+        block.bias = None if found.bias is None else working_precision(found.bias)
+        block.projected = working_precision(layout(call.result))
+        block.obstacle = "the projected output meets no residual stream"
+        self.follow(call.result, block, "projected", layout)
+        self._reached(block)
+
+    def _take_gate(self, at: Followed, call: Call) -> bool:
+        """Note what attention's output is multiplied with; True if it is a gate that can be measured."""
+        block, (_, other) = at.block, call.other(at.tensor)
+        if not isinstance(other, Tensor) or block.head_norm is not None or call.result.shape != at.tensor.shape:
+            return False
+        gate = working_precision(at.restore(other.expand(call.result.shape)))
+        block.gate = gate if block.gate is None else block.gate * gate
+        self.follow(call.result, block, "heads", at.restore)
+        return True
+
+    def _step_projected(self, at: Followed, call: Call) -> None:
+        """The projected output meets a multiplier, a bias, or something to be added to."""
+        block, (_, other) = at.block, call.other(at.tensor)
+        if call.result is at.tensor and not block.steps:
+            block.projected = working_precision(at.restore(call.before[0]))  # its own memory is about to be lost
+        scales = call.name in MULTIPLY | DIVIDE and call.result.shape == at.tensor.shape
+        if scales and (factor := self._constants.factor(other, at.restore(call.result).shape[-1])) is not None:
+            factor = working_precision(1 / factor if call.name in DIVIDE else factor)
+            block.steps.append(factor)
+            block.left_out = None if block.left_out is None else block.left_out * factor
+        elif call.name in ADD and isinstance(other, Tensor) and not call.kwargs and other.shape == call.result.shape:
+            self._add(at, call)
+            return
+        elif call.name in ADD and not block.steps and other in self._constants and other.ndim == 1:
+            block.bias = working_precision(other if block.bias is None else block.bias + other)
+            block.projected = working_precision(at.restore(call.result))
+        else:
+            block.obstacle = f"`{call.name}` takes the projected output before it meets the residual stream"
+            block.projected_used_elsewhere = True
+            return
+        self.follow(call.result, block, "projected", at.restore)
+
+    def _add(self, at: Followed, call: Call) -> None:
+        """The projected output is added to the residual stream, or to something that shares the block with it."""
+        block, (original, other) = at.block, call.other(at.tensor)
+        result = working_precision(at.restore(call.result))
+        if id(original) in block.candidates:
+            block.own = working_precision(at.restore(other))
+            block.summed = result
+            block.obstacle = "no norm takes the sum alone"
+            self.streams.append(call.result)
+            self.follow(call.result, block, "summed", at.restore)
+            self._reached(block)
+        elif block.projected_used_elsewhere:
+            block.obstacle = "what is added to the projected output may be made from it (an adapter? Merge it)"
+        elif block.left_out is not None:
+            block.obstacle = "several sums before the residual stream"
+        else:
+            block.left_out = working_precision(at.restore(other))
+            self.follow(call.result, block, "projected", at.restore)
+
+
+def _norm_obstacle(at: Followed, path: str, before: Tensor) -> str | None:
+    """Why a norm can't be followed at this point, or None."""
+    heads, head_dim = at.block.call.output.shape[2:]
+    if at.role == "heads" and at.block.gate is not None:
+        return f"{path} normalises gated heads"
+    if at.role == "heads" and before.shape[-1] != heads * head_dim:
+        return f"{path} normalises each head by itself"
+    if at.role == "projected" and at.block.left_out is not None:
+        return f"{path} normalises a sum with something else than the residual stream"
+    return None

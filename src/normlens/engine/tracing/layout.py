@@ -1,0 +1,108 @@
+"""Which attention blocks form which group of an analysis, and which layer of it each one is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from normlens.engine.tracing.anatomy import BlockAnatomy, LayerAnatomy
+from normlens.engine.tracing.block import Block
+from normlens.engine.tracing.layer_numbers import layer_numbers, tower
+from normlens.errors import AnotherWay
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which blocks form which group, in the order of the model.
+
+    Attributes
+    ----------
+    groups
+        Name of each group, and its blocks: the layers.
+    numbers
+        The model's own numbers of these layers, per group: not all layers of a hybrid attend.
+    paths
+        Each block's path, per group: where a module stands in several layers, its path in that layer.
+    """
+
+    groups: dict[str, list[BlockAnatomy]]
+    numbers: dict[str, list[int]]
+    paths: dict[str, list[str]]
+
+    def place(self, path: str, occurrence: int) -> tuple[str, int]:
+        """Group of a block, and its place there."""
+        for name, blocks in self.groups.items():
+            for place, block in enumerate(blocks):
+                if (block.path, block.occurrence) == (path, occurrence):
+                    return name, place
+        raise AnotherWay(
+            f"{path} was called a {occurrence + 1}. time in this run, but not in the first run that was watched: the model "
+            "takes another way for this input. Nothing was returned."
+        )
+
+    def anatomy(self, path: str, occurrence: int) -> BlockAnatomy:
+        """The anatomy of a block."""
+        name, place = self.place(path, occurrence)
+        return self.groups[name][place]
+
+    def numbered(self, path: str, occurrence: int) -> tuple[str, int]:
+        """Group of a block, and the number of its layer."""
+        name, place = self.place(path, occurrence)
+        return name, self.numbers[name][place]
+
+    def is_complete(self, block: Block) -> bool:
+        """Whether the trace of a block has come as far as its anatomy goes."""
+        scopes = self.anatomy(block.path, block.occurrence).scopes
+        return block.reached()[: len(scopes)] == scopes
+
+    def layers(self) -> list[LayerAnatomy]:
+        """The layers of all blocks that have one to go on in."""
+        return [block.layer for blocks in self.groups.values() for block in blocks if block.layer is not None]
+
+
+def lay_out(blocks: Sequence[BlockAnatomy], model: nn.Module | None = None) -> Layout:
+    """Group the blocks of a model: by kind; by tower where a model has several; by length where layers differ in it.
+
+    Parameters
+    ----------
+    blocks
+        In the order in which they run.
+    model
+        What paths start from: says which layers share a module.
+    """
+    names = _names(blocks)
+    groups: dict[str, list[BlockAnatomy]] = {}
+    for block in blocks:
+        alike = [b for b in blocks if names[b] == names[block]]
+        stage = list(dict.fromkeys((b.targets, b.sources) for b in alike)).index((block.targets, block.sources))
+        groups.setdefault(names[block] if not stage else f"{names[block]}_{stage}", []).append(block)
+    by_block = _paths_by_layer(blocks, model)
+    paths = {name: [by_block[block] for block in group] for name, group in groups.items()}
+    return Layout(groups, {name: layer_numbers(here) for name, here in paths.items()}, paths)
+
+
+def _names(blocks: Sequence[BlockAnatomy]) -> dict[BlockAnatomy, str]:
+    """What each block's group is called: by its kind, or by its tower where several have blocks of the kind."""
+    towers = {block: tower(block.path) for block in blocks}
+    names: dict[BlockAnatomy, str] = {}
+    for block in blocks:
+        several = len({towers[b] for b in blocks if b.group == block.group}) > 1
+        name = (towers[block].split(".")[0] or block.group) if several else block.group
+        if several and any(b.group != block.group and towers[b].split(".")[0] == name for b in blocks):
+            name = f"{name}_{block.group}"
+        names[block] = name
+    return names
+
+
+def _paths_by_layer(blocks: Sequence[BlockAnatomy], model: nn.Module | None) -> dict[BlockAnatomy, str]:
+    """Each block's path; where a module stands in several layers, and runs once for each, its path in that layer."""
+    modules = {} if model is None else dict(model.named_modules())
+    paths: dict[nn.Module, list[str]] = {}
+    for path, module in [] if model is None else model.named_modules(remove_duplicate=False):
+        paths.setdefault(module, []).append(path)
+    runs = Counter(block.path for block in blocks)
+    here = {block: paths.get(modules[block.path], []) if block.path in modules else [] for block in blocks}
+    return {b: here[b][b.occurrence] if len(here[b]) == runs[b.path] else b.path for b in blocks}

@@ -1,0 +1,69 @@
+"""The layer that an attention block is in, and where it goes on behind the block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+AttentionScope = Literal["attention", "residual", "layernorm"]
+"""Within the attention block: its output, the sum with the residual stream, the norm behind that sum."""
+
+BlockScope = Literal["feedforward", "feedforward_residual", "block"]
+"""Behind the attention block: the feed-forward's output, its sum with the residual stream, the whole block's output."""
+
+Scope = Literal[AttentionScope, BlockScope]
+
+ATTENTION_SCOPES: tuple[AttentionScope, ...] = get_args(AttentionScope)
+BLOCK_SCOPES: tuple[BlockScope, ...] = get_args(BlockScope)
+SCOPES: tuple[Scope, ...] = (*ATTENTION_SCOPES, *BLOCK_SCOPES)
+"""All scopes, from the first to the last that a contribution reaches."""
+
+
+@dataclass(frozen=True)
+class ScopeText:
+    """What people read about a scope.
+
+    Attributes
+    ----------
+    title
+        What its norm measures, to stand above a picture.
+    formula
+        The norm of target i and source j; ``{own}`` is where the target's own vector is added.
+    label
+        Its name where there is little room.
+    """
+
+    title: str
+    formula: str
+    label: str
+
+
+TEXTS: dict[str, ScopeText] = {
+    "attention": ScopeText("what attention moves", "‖Σₕ α f(x)‖", "attention"),
+    "residual": ScopeText("what attention and residual bring", "‖Σₕ α f(x){own}‖", "residual"),
+    "layernorm": ScopeText("what the LayerNorm leaves of them", "‖LN(Σₕ α f(x){own})‖", "LayerNorm"),
+    "feedforward": ScopeText("what the feed-forward passes on", "norm through the feed-forward", "feed-forward"),
+    "feedforward_residual": ScopeText(
+        "what feed-forward and residual bring",
+        "norm through the feed-forward, with its residual",
+        "feed-forward + residual",
+    ),
+    "block": ScopeText("what leaves the block", "norm through the whole block", "block"),
+}
+
+
+def norm_variable(scope: str) -> str:
+    """The variable of an analysis that holds the norm at a scope, ``(layer, target, source)``."""
+    return "norm" if scope == "attention" else f"norm_{scope}"
+
+
+def own_variable(scope: str) -> str:
+    """The variable that holds the norm of the target's own vector in cross-attention, ``(layer, target)``.
+
+    Attention alone doesn't add that vector, so the scope "attention" has no such variable.
+    """
+    return f"own_{scope}"
+
+
+NORM_VARIABLES = tuple(map(norm_variable, SCOPES))
+OWN_VARIABLES = tuple(own_variable(scope) for scope in SCOPES if scope != "attention")

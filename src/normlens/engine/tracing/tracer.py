@@ -1,0 +1,247 @@
+"""The tracer: watches one run of an unmodified model and reports each attention block as soon as it is complete."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from normlens.engine.capture.attention import AttentionCall
+from normlens.engine.capture.hooks import entered_and_left
+from normlens.engine.tracing.block import Block
+from normlens.engine.tracing.follower import Followed, Follower
+from normlens.engine.tracing.steps import MULTIPLY, Call, Constants, overwrites
+from normlens.inputs.media import medium_of
+
+_OTHER_SEQUENCE = re.compile(
+    r"^(key_value_states?|encoder_hidden_states|encoder_states|encoder_outputs?|cross_attention_states|memory|context"
+    r"|kv_states|vision_\w+|image_\w+|media|inputs|current_states|key|keys|key_states|value_states|reference_\w+)$"
+)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A module that is running, the hidden states that came in, by parameter name, and the names of all its tensors."""
+
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    names: list[str]
+
+
+class Tracer(TorchFunctionMode):
+    """Watches one run of a model.
+
+    Parameters
+    ----------
+    model
+        The model that will run.
+    on_block
+        Called with each block when ``complete`` says so.
+    complete
+        Whether a block has reached all the scopes that it will reach.
+
+    Attributes
+    ----------
+    open_blocks
+        Blocks that have not been reported.
+    ran_attention
+        Paths of the modules called attention that ran, whether or not any attention was heard in them.
+    left_out
+        Paths of attention modules that aren't measured, whose calls aren't followed.
+    missed
+        Attention modules that took a softmax whose product with values wasn't recognised, for messages.
+    """
+
+    def __init__(self, model: nn.Module, on_block: Callable[[Block], None], complete: Callable[[Block], bool]) -> None:
+        super().__init__()
+        self._on_block, self._complete = on_block, complete
+        self._paths = {module: path for path, module in model.named_modules()}
+        self._constants = Constants(model)
+        self._follower = Follower(self._constants, self._report_complete)
+        self._frames: list[_Frame] = []
+        self._norms: deque[tuple[Tensor, Tensor]] = deque(maxlen=6)  # output and input of the last norms
+        self._occurrences: Counter[str] = Counter()
+        self._paused = 0
+        self.open_blocks: list[Block] = []
+        self.ran_attention: set[str] = set()
+        self.missed: list[str] = []
+        self.left_out: frozenset[str] = frozenset()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Hooks and function mode on, and off again afterwards."""
+        norms = [module for module in self._paths if _is_norm(module)]
+        composed = [module for module in self._paths if next(module.children(), None) is not None]
+        try:
+            with (
+                entered_and_left(norms, self._enter_norm, self._leave_norm),
+                entered_and_left(composed, self._enter, self._leave),
+                self,
+            ):
+                yield
+        finally:
+            self._follower.forget()
+
+    def hear(self, call: AttentionCall) -> None:
+        """Start following an attention call; the listener for capturing and observing."""
+        path = self._paths.get(call.module, type(call.module).__name__)
+        if path in self.left_out:
+            return
+        medium = medium_of(frame.names for frame in reversed(self._frames))
+        other = self._reads_another(call)
+        lengths_differ = call.output.shape[1] != call.value.shape[2]
+        block = Block(path, self._occurrences[path], call, lengths_differ or other, other, medium)
+        self._occurrences[path] += 1
+        block.candidates.update((id(x), x) for x in self._residual_candidates())
+        self.open_blocks.append(block)
+        self._follower.follow(call.produced, block, "heads", call.arranged)
+
+    def miss(self, module: nn.Module) -> None:
+        """Note an attention module that took a softmax without a product that was recognised; told by observing."""
+        if "attention" in type(module).__name__.lower():
+            self.missed.append(f"{self._paths.get(module, '')} ({type(module).__name__})".lstrip())
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run the function, and note what it did if a followed tensor went in."""
+        kwargs = kwargs or {}
+        if self._paused or not self._follower:
+            return func(*args, **kwargs)
+        hits = self._hits(args, kwargs)
+        name = getattr(func, "__name__", str(func))
+        if not hits:
+            result = func(*args, **kwargs)
+            if name in MULTIPLY and len(args) == 2 and isinstance(result, Tensor):
+                self._note_scaled_stream(args, result)
+            return result
+        first = args[0] if args else None
+        saved = (first.clone(), *args[1:]) if overwrites(name) and isinstance(first, Tensor) else tuple(args)
+        result = func(*args, **kwargs)
+        if isinstance(result, Tensor) and result.is_floating_point():
+            call = Call(name, tuple(args), kwargs, saved, result)
+            for at in sorted(hits, key=lambda followed: followed.role != "summed"):
+                self._follower.step(at, call)
+        return result
+
+    def _hits(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Followed]:
+        """The followed tensors among the arguments, also inside a first argument that is a list (cat, stack)."""
+        flat = [*args, *kwargs.values()]
+        if args and isinstance(args[0], (list, tuple)):
+            flat.extend(args[0])
+        return [at for x in flat if isinstance(x, Tensor) and (at := self._follower.get(x)) is not None]
+
+    def _report_complete(self, block: Block) -> None:
+        """Report a block that has come as far as it will, and let go of it."""
+        if block in self.open_blocks and self._complete(block):
+            self.open_blocks.remove(block)
+            self._follower.forget(block)
+            self._paused += 1
+            try:
+                with torch._C.DisableTorchFunction():
+                    self._on_block(block)
+            finally:
+                self._paused -= 1
+
+    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        if "attention" in type(module).__name__.lower():
+            self.ran_attention.add(self._paths[module])
+        named = _named_tensors(module, args, kwargs)
+        hidden = {name: x for name, x in named.items() if x.is_floating_point() and x.ndim >= 2}
+        self._frames.append(_Frame(module, hidden, list(named)))
+
+    def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+        if self._frames and self._frames[-1].module is module:
+            self._frames.pop()
+
+    def _enter_norm(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        self._paused += 1
+
+    def _leave_norm(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+        self._paused -= 1
+        tensors = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
+        if self._paused or not isinstance(output, Tensor) or not tensors:
+            return
+        self._norms.append((output, tensors[0]))
+        at = self._follower.get(tensors[0])
+        if at is None:
+            return
+        if len(tensors) != 1:
+            at.block.obstacle = f"{self._paths[module]} takes {len(tensors)} tensors"
+            return
+        self._paused += 1
+        try:
+            self._follower.step_norm(at, self._paths[module], module, tensors[0], output)
+        finally:
+            self._paused -= 1
+
+    def _residual_candidates(self) -> Iterator[Tensor]:
+        """Tensors that may be the residual stream of the attention call being heard.
+
+        What came into the modules that are running, what the norms before those inputs took, and the sums of the
+        blocks before.
+        """
+        inputs = {id(output): before for output, before in self._norms}
+        found = [x for frame in self._frames for x in frame.inputs.values()] + list(self._follower.streams)
+        for x in found:
+            yield x
+            if id(x) in inputs:
+                yield inputs[id(x)]
+
+    def _note_scaled_stream(self, args: Sequence[Any], result: Tensor) -> None:
+        """A residual stream times a constant stays a residual stream."""
+        for block in self.open_blocks[-2:]:
+            for x, factor in (args, tuple(reversed(args))):
+                if id(x) in block.candidates and self._constants.factor(factor, result.shape[-1]) is not None:
+                    block.candidates[id(result)] = result
+
+    def _reads_another(self, call: AttentionCall) -> bool:
+        """Whether the attention module was given another sequence to take its sources from."""
+        frame = next((f for f in reversed(self._frames) if f.module is call.module), None)
+        if frame is None:
+            return call.output.shape[1] != call.value.shape[2]
+        hidden = next(iter(frame.inputs.values()), None)
+        return any(_OTHER_SEQUENCE.match(name) and x is not hidden for name, x in frame.inputs.items())
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return "norm" in type(module).__name__.lower() and next(module.children(), None) is None
+
+
+_NAMES: dict[type, list[str]] = {}
+
+
+def _named_tensors(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors that a module was given, by parameter name."""
+    kind = type(module)
+    if kind not in _NAMES:
+        _NAMES[kind] = list(inspect.signature(kind.forward).parameters)[1:]
+    named = {**dict(zip(_NAMES[kind], args, strict=False)), **kwargs}
+    return {name: x for name, x in named.items() if isinstance(x, Tensor)}
+
+
+def unheard(ran: Iterable[str], heard: Iterable[str]) -> list[str]:
+    """Attention modules that ran without any attention being heard in, around or inside them."""
+    known = list(heard)
+    return sorted(path for path in ran if not any(_nested(path, other) for other in known))
+
+
+def _nested(one: str, other: str) -> bool:
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+
+
+def unfinished(blocks: Iterable[Block]) -> str:
+    """Paths of blocks that never got as far as their anatomy says, for an error message."""
+    return ", ".join(block.path for block in blocks)

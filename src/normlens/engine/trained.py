@@ -1,0 +1,79 @@
+"""Numbers that depend on parameters which a checkpoint lacks are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from normlens.engine.capture.hooks import entered_and_left
+from normlens.errors import InvalidInput
+from normlens.loading.untrained import untrained
+
+
+def require_trained(model: nn.Module, read: Callable[[], Any]) -> None:
+    """Refuse to read a number that depends on parameters which the checkpoint lacked.
+
+    Parameters
+    ----------
+    model
+        The model.
+    read
+        Runs it and gives what is read, a tensor or a sequence of tensors; called only if such parameters exist. Which of
+        them the tensors depend on is told by automatic differentiation.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the parameters.
+    """
+    random = untrained(model)
+    if not random:
+        return
+    with torch.inference_mode(False), torch.enable_grad(), _differentiable(random.values()):
+        tensors = read()
+        tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+        total = sum((x.float().sum() for x in tensors if x.requires_grad), start=torch.zeros(()))
+        gradients: Iterable[Tensor | None] = (
+            torch.autograd.grad(total, list(random.values()), allow_unused=True) if total.requires_grad else ()
+        )
+        touched = [name for name, gradient in zip(random, gradients, strict=False) if gradient is not None]
+    if touched:
+        more = f" and {len(touched) - 1} more" if len(touched) > 1 else ""
+        raise InvalidInput(
+            f"The checkpoint of {type(model).__name__} has no {touched[0]}{more}: transformers filled in random numbers, "
+            "and what is asked depends on them. Load a checkpoint that was trained for this task, or train these weights "
+            "first."
+        )
+
+
+def require_trained_at(model: nn.Module, modules: Iterable[nn.Module], run: Callable[[], Any]) -> None:
+    """Refuse as :func:`require_trained` does what these modules return while ``run`` runs the model."""
+
+    def read() -> list[Tensor]:
+        seen: list[Tensor] = []
+
+        def keep(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            tree = output if isinstance(output, tuple | list) else [output]
+            seen.extend(x for x in tree if isinstance(x, Tensor) and x.is_floating_point())
+
+        with entered_and_left(modules, lambda *_: None, keep):
+            run()
+        return seen
+
+    require_trained(model, read)
+
+
+@contextmanager
+def _differentiable(tensors: Iterable[Tensor]) -> Iterator[None]:
+    before = [(x, x.requires_grad) for x in tensors]
+    try:
+        for x, _ in before:
+            x.requires_grad_(True)
+        yield
+    finally:
+        for x, requires_grad in before:
+            x.requires_grad_(requires_grad)

@@ -1,0 +1,1 @@
+"""What happens to a prediction when words are erased: comprehensiveness, sufficiency, AOPC."""

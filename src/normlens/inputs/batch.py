@@ -1,0 +1,76 @@
+"""Many inputs: checking what is asked of them, taking them batch by batch, side by side."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from normlens.errors import InvalidInput
+from normlens.inputs.encodings import PER_TOKEN
+from normlens.inputs.example import Example
+
+
+def check_sizes(chunk_size: Any, batch_size: Any, padding: Any) -> None:
+    """Refuse options that are not what they should be.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the option and what it was.
+    """
+    for name, value in (("chunk_size", chunk_size), ("batch_size", batch_size)):
+        if not (value is None and name == "chunk_size") and (
+            isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1
+        ):
+            raise InvalidInput(f"{name} is {value!r}; expected a whole number, at least 1.")
+    if padding not in ("right", "left"):
+        raise InvalidInput(f"padding is {padding!r}; expected 'right' or 'left'.")
+
+
+def length(example: Example) -> int:
+    """How many positions an example has, over all its tensors."""
+    return sum(x.shape[0] for x in example.tensors.values())
+
+
+def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of ``size`` items in order; the last may be shorter."""
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch
+
+
+def is_ragged(examples: Sequence[Example]) -> bool:
+    """Whether a batch of these has any padding."""
+    return len({tuple(x.shape for x in example.tensors.values()) for example in examples}) > 1
+
+
+def pad(examples: Sequence[Example], padding_id: int, device: torch.device, side: str = "right") -> dict[str, Tensor]:
+    """Stack examples into one batch, padding token sequences on one side.
+
+    Parameters
+    ----------
+    examples
+        With the same model inputs each; one alone if it has any without a batch axis.
+    padding_id
+        Fills the ids; every mask is zero there.
+    side
+        "right" or "left".
+    """
+    batch: dict[str, Tensor] = {}
+    for name in examples[0].tensors:
+        columns = [example.tensors[name] for example in examples]
+        if name not in PER_TOKEN or not columns[0].ndim:
+            batch[name] = torch.stack(columns).to(device)
+            continue
+        longest = max(len(c) for c in columns)
+        fill = padding_id if name.endswith("input_ids") else 0
+        padded = columns[0].new_full((len(columns), longest, *columns[0].shape[1:]), fill)
+        for row, column in zip(padded, columns, strict=True):
+            row[slice(0, len(column)) if side == "right" else slice(longest - len(column), longest)] = column
+        batch[name] = padded.to(device)
+    return {**batch, **{name: x.to(device) for name, x in examples[0].whole.items()}}

@@ -1,0 +1,21 @@
+"""Models and tokenizers from the Hub, a folder, a GGUF file, a package or memory."""
+
+from typing import TYPE_CHECKING
+
+from normlens.lazily import attribute_of
+
+if TYPE_CHECKING:
+    from normlens.loading.catalogue import BUNDLED, available_models
+    from normlens.loading.load import TASKS, LoadedModel, load_model
+    from normlens.loading.sentences import sentences
+
+__all__ = ["BUNDLED", "TASKS", "LoadedModel", "available_models", "load_model", "sentences"]
+_HOMES = {
+    "BUNDLED": "normlens.loading.catalogue",
+    "available_models": "normlens.loading.catalogue",
+    "TASKS": "normlens.loading.load",
+    "LoadedModel": "normlens.loading.load",
+    "load_model": "normlens.loading.load",
+    "sentences": "normlens.loading.sentences",
+}
+__getattr__ = attribute_of(__name__, _HOMES)

@@ -1,0 +1,185 @@
+"""What makes a checkpoint unfit: weights missing, broken or left over, no attention, a tokenizer of another model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.loading.quantized import refuse_quantized
+from normlens.loading.untrained import mark_untrained
+
+_LAYER_OR_EMBEDDING = re.compile(r"\.\d+\.|(embed\w*\.(.+\.)?|\bw[tp]e\.|\bshared\.)weight$")
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
+
+
+def check_complete(name: str, model: PreTrainedModel, info: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that doesn't fit its config: weights that are missing, of another shape, or left over.
+
+    A missing head or pooler touches no attention: it is marked, and refused where it is read; see
+    :mod:`normlens.loading.untrained`.
+
+    Parameters
+    ----------
+    name
+        How the caller named the model.
+    model
+        The model as it was loaded.
+    info
+        What transformers says about the loading.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the first such weight.
+    """
+    for key, seen, expected in sorted(info["mismatched_keys"]):
+        raise InvalidInput(
+            f"{name} holds {key} with shape {tuple(seen)}, but its config makes a model where it has shape "
+            f"{tuple(expected)}. The config belongs to another checkpoint; get both again."
+        )
+    missing = info["missing_keys"]
+    needed = sorted(key for key in missing if _LAYER_OR_EMBEDDING.search(key) and _in_body(model, key))
+    if needed:
+        raise InvalidInput(
+            f"{name} lacks {len(needed)} of its weights, {needed[0]} first, and they would be random. Check that every "
+            "part of the checkpoint was copied."
+        )
+    _check_leftovers(name, model, info["unexpected_keys"])
+    mark_untrained(model, missing)
+
+
+def _in_body(model: PreTrainedModel, key: str) -> bool:
+    """Whether a weight belongs to the model without its head."""
+    return model.base_model is model or key.startswith(f"{model.base_model_prefix}.")
+
+
+def _check_leftovers(name: str, model: PreTrainedModel, unexpected: Iterable[str]) -> None:
+    """Refuse weights of layers that the config doesn't count, and weights within layers that it leaves out."""
+    prefix = f"{model.base_model_prefix}."
+    modules = {path.removeprefix(prefix): module for path, module in model.named_modules()}
+    own = {key.removeprefix(prefix) for key in model.state_dict()}
+    patterns = {_NUMBER.sub("*", key) for key in own}
+    extra = int(getattr(model.config, "num_nextn_predict_layers", 0) or 0)  # heads that predict further tokens
+    for full in sorted(unexpected):
+        key = full.removeprefix(prefix)
+        path, _, leaf = key.rpartition(".")
+        layers_beyond = _NUMBER.sub("*", key) in patterns and key not in own and _beyond(key, own) >= extra
+        if layers_beyond or modules.get(path, model)._parameters.get(leaf, model) is None:
+            reason = "with fewer layers, in which it has no place" if layers_beyond else "without it"
+            raise InvalidInput(
+                f"{name} holds {full}, but its config makes a model {reason}. The config belongs to another checkpoint; get "
+                "both again."
+            )
+
+
+def _beyond(key: str, own: set[str]) -> int:
+    """How far the first number of ``key`` that has no place lies beyond the largest that has one, counted from 0."""
+    for number in _NUMBER.finditer(key):
+        start = key[: number.start()]
+        inside = [
+            int(other[len(start) :].partition(".")[0]) for other in own if re.match(rf"{re.escape(start)}\d+\.", other)
+        ]
+        if inside and int(number[0]) > max(inside):
+            return int(number[0]) - max(inside) - 1
+    return 0
+
+
+def check_weights(model: PreTrainedModel) -> None:
+    """Refuse weights that are not in memory, or not finite."""
+    check_in_memory(model)
+    for name, parameter in model.named_parameters():
+        if (
+            not parameter.is_floating_point()
+            or parameter.itemsize == 1
+            or is_traceable_wrapper_subclass(parameter.data)
+        ):
+            continue  # quantized
+        with torch.no_grad():  # also for parameters that were made in inference mode
+            finite = parameter.isfinite()
+        if not finite.all():
+            count = int((~finite).sum())
+            raise InvalidInput(
+                f"The weights of {name} hold {count} values that are not finite (of {parameter.numel()}). The file is "
+                "broken, or the training diverged; get the checkpoint again."
+            )
+
+
+def check_in_memory(model: PreTrainedModel) -> None:
+    """Refuse weights that wait on a disk, or in another memory, until they are used."""
+    for name, parameter in model.named_parameters():
+        if parameter.is_meta:
+            raise InvalidInput(f"The weights of {name} are not in memory. Load the model without offloading.")
+
+
+def check_attention(model: PreTrainedModel) -> None:
+    """Refuse a model without attention, as its modules' paths and classes are named."""
+    names = (f"{path} {type(module).__name__}" for path, module in model.named_modules())
+    if not any(re.search("attention|attn", name, re.IGNORECASE) for name in names):
+        raise UnsupportedArchitecture(
+            f"{type(model).__name__} ({model.config.model_type}) has no attention module, and attention is what is "
+            "measured here. Choose a Transformer."
+        )
+
+
+def check_tokenizer(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
+    """Refuse a tokenizer whose vocabulary, or whose frame of special tokens, reaches beyond the embedding.
+
+    Other added tokens may lie beyond it: some checkpoints ship a mask or image token that the model never sees.
+    """
+    embedding = _embedding(model)
+    if tokenizer is None or embedding is None:
+        return
+    frame = [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id]
+    added = tokenizer.added_tokens_encoder  # a property that is made anew at every look
+    plain = [number for token, number in tokenizer.get_vocab().items() if token not in added]
+    largest = max(plain + [number for number in frame if number is not None])
+    if largest >= embedding.num_embeddings:
+        raise InvalidInput(
+            f"The tokenizer of {name} gives ids up to {largest}, but the model embeds only "
+            f"{embedding.num_embeddings} (0 to {embedding.num_embeddings - 1}). Pass the model's own tokenizer."
+        )
+
+
+def _embedding(model: PreTrainedModel) -> torch.nn.Embedding | None:
+    """The table of token embeddings, if the model has just one."""
+    try:
+        embedding = model.get_input_embeddings()
+    except NotImplementedError:
+        return None
+    return embedding if isinstance(embedding, torch.nn.Embedding) else None
+
+
+def require_plain_model(model: PreTrainedModel) -> None:
+    """Refuse a model that trains, or whose weights are not plain numbers.
+
+    Raises
+    ------
+    InvalidInput
+        If it is in training mode.
+    UnsupportedArchitecture
+        If its weights are quantized.
+    """
+    require_evaluation(model)
+    refuse_quantized(model)
+
+
+def require_evaluation(model: PreTrainedModel) -> None:
+    """Refuse a model that trains.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the first module in training mode.
+    """
+    training = next((path for path, module in model.named_modules() if module.training), None)
+    if training is not None:
+        raise InvalidInput(
+            f"{type(model).__name__} is in training mode ({training or 'the whole model'}): its dropout would change the "
+            "numbers from run to run. Call model.eval() first."
+        )

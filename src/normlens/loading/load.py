@@ -1,0 +1,290 @@
+"""Models and their tokenizers from wherever they are: the Hub, a folder, a GGUF file, a package, or memory.
+
+Nothing here runs foreign code: weights come from safetensors or GGUF files, never from pickles, and a repository's own
+Python is executed only when the caller says so. What comes out is checked once, at this door: the model attends, its
+weights are finite and complete, and its tokenizer fits.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+import transformers
+from transformers import (
+    AutoConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.loading.adapters import base_of, with_adapter, without_wrapper
+from normlens.loading.checks import check_attention, check_complete, check_tokenizer, check_weights
+from normlens.loading.companions import Processor, processor_at, tokenizer_at, tokenizer_of
+from normlens.loading.gguf_files import as_plain, read_once
+from normlens.loading.locate import Place, explained, find_place, first_line, refuse_revision
+from normlens.loading.outline import Outline
+from normlens.loading.sizes import Holdings, bounded, check_settings, held_in_folder, held_in_gguf, settings_in
+
+ModelSource = str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase | Processor | None]
+
+TASKS = {
+    "base": "AutoModel",
+    "causal-lm": "AutoModelForCausalLM",
+    "masked-lm": "AutoModelForMaskedLM",
+    "seq2seq-lm": "AutoModelForSeq2SeqLM",
+    "sequence-classification": "AutoModelForSequenceClassification",
+    "token-classification": "AutoModelForTokenClassification",
+    "question-answering": "AutoModelForQuestionAnswering",
+    "image-classification": "AutoModelForImageClassification",
+}
+"""What a model can be loaded as, and the transformers class that does it."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to be measured, with what turns its input into tensors.
+
+    Attributes
+    ----------
+    model
+        The model, in evaluation mode.
+    tokenizer
+        Its tokenizer; None for a model that reads no text, or whose folder holds none.
+    processor
+        Its image processor, feature extractor, or either with the tokenizer; None for a model that reads text alone, or
+        whose folder holds none.
+    name
+        How the caller may call it: hub id, bundled name, path, or class.
+    revision
+        The commit on the Hub; None for everything else.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase | None
+    processor: Processor | None
+    name: str
+    revision: str | None
+
+
+def load_model(
+    source: ModelSource,
+    *,
+    revision: str | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    trust_remote_code: bool = False,
+    task: str | None = None,
+    check: Callable[[Outline], None] | None = None,
+) -> LoadedModel:
+    """Load a model and its tokenizer.
+
+    Parameters
+    ----------
+    source
+        A bundled name (``"minilm-l6"``, ``"smollm2-135m"``), a hub id (``"google-bert/bert-base-uncased"``), a folder
+        with safetensors weights, a folder with an adapter of the peft library, a GGUF file, or a pair
+        ``(model, tokenizer)`` or ``(model, processor)``, whose model is put into evaluation mode; it may be a ``PeftModel``.
+    revision
+        Branch, tag or commit on the Hub; the default branch if None. Refused for everything that is not on the Hub.
+    device
+        Where to put the model, such as ``"cuda"``; None means the CPU.
+    dtype
+        Floating-point type, such as ``"float32"`` or ``torch.bfloat16``. None keeps the checkpoint's own; a GGUF file
+        is dequantised to float32.
+    trust_remote_code
+        Whether Python code that a repository brings along may be executed.
+    task
+        What to load it as, one of :data:`TASKS`. None takes the class that the checkpoint names, so that a classifier
+        keeps its classes and a language model its head.
+    check
+        Called with the model's config and tokenizer before its weights are read; what it raises ends the loading.
+        Not called for a pair.
+
+    Raises
+    ------
+    ModelNotFound
+        If there is no such model, or none that can be loaded safely.
+    InvalidInput
+        If an option is unknown, a file is broken or incomplete, weights are not finite, or the tokenizer doesn't fit.
+    UnsupportedArchitecture
+        If the model has no attention or was compiled.
+    """
+    device, dtype = _device(device), _dtype(dtype)
+    if task is not None and task not in TASKS:
+        raise InvalidInput(f"Unknown task {task!r}. Choose one of {', '.join(TASKS)}.")
+    if isinstance(source, str | Path):
+        place = find_place(source, revision)
+        loaded = _load(place, _Asked(dtype, trust_remote_code, task, check))
+    else:
+        refuse_revision("A pair (model, tokenizer)", revision)
+        loaded = _from_pair(source, dtype)
+    check_weights(loaded.model)
+    check_attention(loaded.model)
+    check_tokenizer(loaded.name, loaded.model, loaded.tokenizer)
+    if device is not None:
+        loaded.model.to(device)
+    return loaded
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """How a model is to be loaded: parameters of :func:`load_model`."""
+
+    dtype: torch.dtype | None
+    trust_remote_code: bool
+    task: str | None
+    check: Callable[[Outline], None] | None
+
+
+def _load(place: Place, asked: _Asked) -> LoadedModel:
+    if place.is_adapter:
+        return _load_adapter(place, asked)
+    with explained(place, asked.trust_remote_code), read_once(place.gguf_file):
+        return _load_checkpoint(place, asked)
+
+
+def _load_adapter(place: Place, asked: _Asked) -> LoadedModel:
+    """The adapter's model with the adapter put on; the tokenizer is the adapter's own, where its folder has one."""
+    folder = Path(place.location)
+    base = base_of(folder)
+    loaded = _load(find_place(base.name, base.revision), replace(asked, task=asked.task or base.task))
+    with explained(place, asked.trust_remote_code):
+        own = (
+            tokenizer_at(place, {"trust_remote_code": asked.trust_remote_code})
+            if loaded.tokenizer is not None
+            else None
+        )
+        model = with_adapter(loaded.model, folder)
+    return replace(loaded, model=model, tokenizer=own or loaded.tokenizer, name=place.name)
+
+
+def _load_checkpoint(place: Place, asked: _Asked) -> LoadedModel:
+    options: dict[str, Any] = {"trust_remote_code": asked.trust_remote_code}
+    if place.revision is not None:
+        options["revision"] = place.revision
+    if place.gguf_file is not None:
+        options["gguf_file"] = place.gguf_file
+    held = _held(place)
+    config = AutoConfig.from_pretrained(place.location, **options)
+    model_class = _model_class(config, asked.task, place.gguf_file is not None)
+    outline = _outline(place, config, model_class, options)
+    if asked.check is not None:
+        asked.check(outline)
+    with bounded(place.name, held):
+        model, info = model_class.from_pretrained(
+            place.location,
+            config=config,
+            dtype=asked.dtype or (torch.float32 if place.gguf_file else "auto"),
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told by check_complete, which names them
+            **options,
+        )
+    check_complete(place.name, model, info)
+    if place.gguf_file is not None:
+        as_plain(model)
+    inputs = inspect.signature(model.forward).parameters
+    processor = processor_at(place, inputs, options)
+    tokenizer = outline.tokenizer or (
+        tokenizer_at(place, options) if "input_ids" in inputs else tokenizer_of(processor)
+    )
+    return LoadedModel(
+        model=model.eval(),
+        tokenizer=tokenizer,
+        processor=processor,
+        name=place.name,
+        revision=getattr(config, "_commit_hash", None),
+    )
+
+
+def _held(place: Place) -> Holdings | None:
+    """What the checkpoint's files hold, once its settings were held against that; None for what is on the Hub."""
+    if place.is_hub:
+        return None
+    if place.gguf_file is not None:
+        return held_in_gguf(place.name, Path(place.location) / place.gguf_file)
+    held = held_in_folder(Path(place.location))
+    check_settings(place.name, settings_in(Path(place.location) / "config.json"), held)
+    return held
+
+
+def _outline(place: Place, config: PreTrainedConfig, model_class: Any, options: dict[str, Any]) -> Outline:
+    """What is known before the weights are read; an automatic class is looked up by the config."""
+    if hasattr(model_class, "_model_mapping"):
+        found = model_class._model_mapping.get(type(config), None)
+        model_class = found[0] if isinstance(found, tuple) else found
+    reads_text = model_class is not None and "input_ids" in inspect.signature(model_class.forward).parameters
+    return Outline(place.name, config, model_class, tokenizer_at(place, options) if reads_text else None)
+
+
+def _model_class(config: PreTrainedConfig, task: str | None, is_gguf: bool) -> Any:
+    """The class to load: the task's, else the one that the checkpoint names, else the plain model."""
+    if task is not None:
+        return getattr(transformers, TASKS[task])
+    architectures = config.architectures or []
+    own_code = type(config).__module__.startswith("transformers_modules.")
+    for auto_class, path in (getattr(config, "auto_map", None) or {}).items() if own_code else ():
+        if auto_class.startswith("AutoModel") and str(path).rpartition(".")[2] in architectures:
+            return getattr(transformers, auto_class)
+    for name in architectures:
+        found = getattr(transformers, name, None)
+        if isinstance(found, type) and issubclass(found, PreTrainedModel):
+            return found
+    if is_gguf:
+        return getattr(transformers, TASKS["seq2seq-lm" if config.is_encoder_decoder else "causal-lm"])
+    return transformers.AutoModel
+
+
+def _from_pair(source: Any, dtype: torch.dtype | None) -> LoadedModel:
+    """A model that the caller already has, with the tokenizer or processor that goes with it."""
+    if not isinstance(source, tuple) or len(source) != 2:
+        raise InvalidInput(
+            f"Can't load a {type(source).__name__}. Pass a name, a path, or a pair (model, tokenizer), in which the "
+            "tokenizer may be None."
+        )
+    model, companion = source
+    model = without_wrapper(model)
+    parts = model.modules() if isinstance(model, torch.nn.Module) else ()
+    if any(hasattr(part, "_orig_mod") or part._compiled_call_impl is not None for part in parts):
+        raise UnsupportedArchitecture(
+            "The model went through torch.compile, which hides its operations. Pass the model as it was before."
+        )
+    if not isinstance(model, PreTrainedModel):
+        raise InvalidInput(f"The first of the pair is a {type(model).__name__}; a transformers model was expected.")
+    if companion is not None and not isinstance(companion, (PreTrainedTokenizerBase, *get_args(Processor))):
+        raise InvalidInput(
+            f"The second of the pair is a {type(companion).__name__}; a tokenizer, a processor, an image processor, a "
+            "feature extractor or None was expected."
+        )
+    return LoadedModel(
+        model=model.eval() if dtype is None else model.eval().to(dtype),
+        tokenizer=tokenizer_of(companion),
+        processor=None if isinstance(companion, PreTrainedTokenizerBase) else companion,
+        name=model.name_or_path or type(model).__name__,
+        revision=getattr(model.config, "_commit_hash", None),
+    )
+
+
+def _device(device: str | torch.device | None) -> torch.device | None:
+    """The device, once something could be put there and taken back."""
+    if device is None:
+        return None
+    try:
+        return torch.zeros(1, device=device).cpu().to(device).device
+    except (RuntimeError, AssertionError, ImportError, NotImplementedError) as error:
+        raise InvalidInput(f"Device {device} can't be used: {first_line(error).rstrip('.!')}. Use 'cpu'.") from error
+
+
+def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if found is None and dtype is None:
+        return None
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise InvalidInput(f"Unknown dtype {dtype!r}. Use float32, float64, float16 or bfloat16.")
+    return found

@@ -1,0 +1,185 @@
+"""Where a model's files are: what a name, a path or a hub id means, and why it can't be used if it can't.
+
+Decided before anything is opened, so that a pickle is refused, not read.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import transformers
+from huggingface_hub import constants
+
+from normlens.errors import InvalidInput, ModelNotFound, NormLensError
+from normlens.loading import adapters
+from normlens.loading.catalogue import HUB_EXAMPLES, NAMED
+
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_TO_SAFETENSORS = (
+    "If you trust these weights, convert them once where it is safe to open them: "
+    "AutoModel.from_pretrained(..., use_safetensors=False).save_pretrained('safe-folder')."
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the files are.
+
+    Attributes
+    ----------
+    name
+        How the caller named it.
+    location
+        A folder, or a hub id.
+    gguf_file
+        Name of the GGUF file in that folder; None if the weights are safetensors.
+    revision
+        Branch, tag or commit on the Hub; None for the default branch, and for everything that is not on the Hub.
+    is_adapter
+        Whether the folder holds an adapter of a model, without that model.
+    """
+
+    name: str
+    location: str
+    gguf_file: str | None = None
+    revision: str | None = None
+    is_adapter: bool = False
+
+    @property
+    def is_hub(self) -> bool:
+        """Whether the files have to come from the Hub or its local cache."""
+        return not Path(self.location).is_dir()
+
+
+def find_place(source: str | Path, revision: str | None) -> Place:
+    """Tell what ``source`` means, from the most specific reading to the least.
+
+    Raises
+    ------
+    ModelNotFound
+        If nothing is there, or nothing that can be loaded safely.
+    InvalidInput
+        If a revision is asked of what is not on the Hub.
+    """
+    text = str(source)
+    if text in NAMED and not isinstance(source, Path):
+        refuse_revision(f"The bundled model {text}", revision)
+        path = NAMED[text].require()
+        return Place(text, str(path)) if path.is_dir() else Place(text, str(path.parent), path.name)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        refuse_revision(f"The folder {text}", revision)
+        if (path / adapters.CONFIG).is_file():
+            return Place(text, str(path), is_adapter=True)
+        _check_folder(path)
+        return Place(text, str(path))
+    if path.is_file():
+        if path.suffix.lower() == ".gguf":
+            refuse_revision(f"The file {text}", revision)
+            return Place(text, str(path.parent), path.name)
+        advice = _TO_SAFETENSORS if path.suffix in _PICKLES else "Pass the folder that holds its config.json."
+        raise ModelNotFound(f"{text} is not a GGUF file, the only kind that is loaded by itself. {advice}")
+    if isinstance(source, Path) or text.startswith((".", "/", "~")) or text.endswith(".gguf") or text.count("/") > 1:
+        raise ModelNotFound(f"There is no file or folder {text} (looked for {path.absolute()}). Check the path.")
+    if "/" not in text:
+        raise ModelNotFound(_unknown_name(text))
+    return Place(text, text, revision=revision)
+
+
+def refuse_revision(what: str, revision: str | None) -> None:
+    """Refuse a revision of something that has none: ``what`` is not on the Hub.
+
+    Raises
+    ------
+    InvalidInput
+        If there is a revision.
+    """
+    if revision is not None:
+        raise InvalidInput(
+            f"{what} has no revisions, but {revision!r} was asked for; expected a hub id, such as "
+            "google-bert/bert-base-uncased. Leave the revision out."
+        )
+
+
+def _unknown_name(name: str) -> str:
+    known = {known.rpartition("/")[2]: known for known in (*NAMED, *HUB_EXAMPLES)}
+    near = [known[match] for match in difflib.get_close_matches(name, known, n=3, cutoff=0.5)]
+    guess = f" Did you mean {' or '.join(near)}?" if near else ""
+    return (
+        f"There is no bundled model {name!r} and no such folder.{guess} Bundled are {', '.join(NAMED)}; a model on "
+        "the Hub is named with its owner, as in google-bert/bert-base-uncased."
+    )
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that holds no model, or one that only a pickle would bring back."""
+    names = sorted(path.name for path in folder.iterdir())
+    if any(name.endswith(".safetensors") for name in names) and "config.json" in names:
+        return
+    ggufs = [name for name in names if name.endswith(".gguf")]
+    pickles = [name for name in names if name.endswith(_PICKLES)]
+    if ggufs:
+        raise ModelNotFound(f"{folder} holds GGUF files; pass the one you mean, for example {folder / ggufs[0]}.")
+    if pickles and not any(name.endswith(".safetensors") for name in names):
+        raise ModelNotFound(
+            f"{folder} has its weights only as pickle ({', '.join(pickles[:3])}), and opening a pickle can run any "
+            f"code; safetensors was expected. {_TO_SAFETENSORS}"
+        )
+    missing = "config.json" if "config.json" not in names else "*.safetensors"
+    raise ModelNotFound(
+        f"{folder} holds no {missing}; a folder written by save_pretrained was expected. Found: "
+        f"{', '.join(names[:6]) or 'nothing'}."
+    )
+
+
+@contextmanager
+def explained(place: Place, trust_remote_code: bool) -> Iterator[None]:
+    """Turn whatever goes wrong inside transformers into an error that says what was tried and what to do."""
+    try:
+        yield
+    except NormLensError:
+        raise
+    except Exception as error:
+        raise _error(place, trust_remote_code, error) from error
+
+
+def _error(place: Place, trust_remote_code: bool, error: Exception) -> NormLensError:
+    reason = first_line(error)
+    if isinstance(error, ImportError):
+        return InvalidInput(f"{place.name} needs a package that is not installed: {reason}")
+    if "trust_remote_code" in str(error) and not trust_remote_code:
+        return ModelNotFound(
+            f"{place.name} can only be loaded by running Python code from its own repository. If you have read that "
+            "code and trust it, pass trust_remote_code=True."
+        )
+    if "use_safetensors" in str(error):
+        return ModelNotFound(
+            f"{place.name} offers no safetensors weights, and a pickle is never opened. A conversion may be among its "
+            f"pull requests: revision='refs/pr/1', and so on. {_TO_SAFETENSORS}"
+        )
+    if place.is_hub:
+        return ModelNotFound(_not_on_hub(place, reason))
+    return InvalidInput(
+        f"{place.name} could not be loaded ({reason}). Check that the download is complete and that the model type is "
+        f"known to transformers {transformers.__version__}."
+    )
+
+
+def _not_on_hub(place: Place, reason: str) -> str:
+    remote = "no network (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else constants.ENDPOINT
+    hub_id = place.location
+    return (
+        f"Could not load {hub_id} (revision {place.revision or 'main'}). Tried: the local cache "
+        f"{constants.HF_HUB_CACHE}, then {remote}. {reason} If this machine has no network, run `hf download {hub_id} "
+        f"--local-dir {hub_id.rpartition('/')[2]}` on one that has, copy the folder here, and pass its path."
+    )
+
+
+def first_line(error: Exception) -> str:
+    """First line of an error's message; the name of its class if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,21 @@
+"""A hundred real English sentences that ship with the package, under CC BY-SA 3.0 (see ``NOTICE.md``)."""
+
+from importlib.resources import files
+
+__all__ = ["sentences"]
+
+
+def sentences() -> list[str]:
+    """Read the bundled sentences: news and Wikipedia, 8 to 38 words each.
+
+    Returns
+    -------
+    list of str
+        100 sentences of the Universal Dependencies treebank English PUD (CC BY-SA 3.0), always in the same order.
+
+    Examples
+    --------
+    >>> len(sentences())
+    100
+    """
+    return files("normlens.loading").joinpath("samples", "sentences.txt").read_text(encoding="utf-8").splitlines()

@@ -1,0 +1,138 @@
+"""Write the report: everything into a temporary folder, which takes its real name when it is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isnan
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from normlens.errors import InvalidInput
+from normlens.figures import heat_maps, report_figures, save
+from normlens.files.writing import written_whole
+from normlens.statistics import CorpusStatistics
+from normlens.statistics.report.estimates import Estimates
+from normlens.statistics.report.findings import findings, widest_gap
+from normlens.statistics.report.pages import Part, Picture, render
+from normlens.statistics.report.placing import FIGURES, HTML, MARKDOWN, NUMBERS, refuse_to_overwrite, taking_its_place
+from normlens.statistics.report.scatter import alpha_against_norm
+from normlens.statistics.report.tables import tables
+
+_CONFIDENCE = 0.95
+
+
+def write_report(
+    statistics: Mapping[str, CorpusStatistics],
+    folder: str | Path,
+    *,
+    title: str,
+    attributes: Mapping[str, object],
+    examples: Mapping[str, Sequence[xr.Dataset]] | None = None,
+) -> Path:
+    """Write a page that says what weights and norms say about a corpus, in Markdown and HTML, with all the numbers.
+
+    Parameters
+    ----------
+    statistics
+        Statistics of each attention kind ("encoder", "decoder", "cross"), in the order of the page.
+    folder
+        Where to write. A report that is already there is replaced, other files beside it stay; any other folder that isn't
+        empty is refused.
+    title, attributes
+        The page's first line; and how it was measured (model, revision, versions), in the order in which it is shown.
+    examples
+        For each attention kind, a few analysed texts to show in pictures.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder, with ``report.html`` (complete in itself), ``report.md``, ``figures/*.svg`` and ``numbers.parquet``.
+
+    Raises
+    ------
+    NormLensError
+        If statistics are missing or empty, or the folder can't be written or holds something else. An older report stays.
+    """
+    folder = Path(folder)
+    refuse_to_overwrite(folder)
+    if not statistics or not all(map(len, statistics.values())):
+        raise InvalidInput(
+            "There are no statistics to report; expected those of one text or more, for each attention kind."
+        )
+    with taking_its_place(folder) as partial:
+        _fill(partial, statistics, title, attributes, examples or {})
+    return folder
+
+
+def _fill(
+    folder: Path,
+    statistics: Mapping[str, CorpusStatistics],
+    title: str,
+    attributes: Mapping[str, object],
+    examples: Mapping[str, Sequence[xr.Dataset]],
+) -> None:
+    """Write the page, its figures and the numbers into an empty folder."""
+    numbers = {kind: collected.table(confidence=_CONFIDENCE) for kind, collected in statistics.items()}
+    measured = _measured(statistics, attributes)
+    render(
+        {"md": folder / MARKDOWN, "html": folder / HTML},
+        title=title,
+        parts=[_part(kind, table, folder, examples.get(kind, ())) for kind, table in numbers.items()],
+        measured=measured,
+        n_texts=max(map(len, statistics.values())),
+        confidence=round(100 * _CONFIDENCE),
+    )
+    _write_numbers(numbers, folder / NUMBERS, measured)
+
+
+def _part(kind: str, table: pd.DataFrame, folder: Path, examples: Sequence[xr.Dataset]) -> Part:
+    """Put together what the page says about one attention kind, and save its figures."""
+    numbers = Estimates(table)
+    (folder / FIGURES).mkdir(exist_ok=True)
+    pictures = []
+    figures = report_figures(table) | _example_figures(numbers, examples)
+    for name, figure in figures.items():
+        path = save(figure, folder / FIGURES / f"{kind}_{name}.svg")
+        pictures.append(Picture.of(path, folder, kind, name))
+    return Part(kind, findings(numbers), tables(numbers), pictures)
+
+
+def _example_figures(numbers: Estimates, examples: Sequence[xr.Dataset]) -> dict[str, Figure]:
+    """Draw each example: the layer where weights and norms differ most, and α against ‖f(x)‖ of the first."""
+    special = numbers.get("weight_share", "special")
+    category = "special" if special is not None and special.value > 0 else "first token"
+    layer = widest_gap(numbers, category)
+    figures = {}
+    for count, example in enumerate(examples, start=1):
+        if layer is not None and "norm" in example:
+            figures[f"example_{count}_layer_{layer}"] = heat_maps(example, layer, row_normalised=True)
+    if examples:
+        figures["example_1_alpha_against_norm"] = alpha_against_norm(examples[0])
+    return figures
+
+
+def _measured(statistics: Mapping[str, CorpusStatistics], attributes: Mapping[str, object]) -> dict[str, str]:
+    """Say how the numbers were made, in the order of the page."""
+    measured = {name: str(value) for name, value in attributes.items()}
+    for kind, collected in statistics.items():
+        measured[f"texts, {kind}"] = str(len(collected))
+        error = collected.largest_conservation_error
+        measured[f"largest conservation error, {kind}"] = "not measured" if isnan(error) else f"{error:.1e}"
+        frequency = collected.frequency
+        measured[f"token frequency, {kind}"] = frequency.source if frequency else "counted in the corpus"
+    measured["intervals"] = f"{round(100 * _CONFIDENCE)} % bootstrap percentile, 1000 draws of texts, seed 0"
+    return measured
+
+
+def _write_numbers(numbers: Mapping[str, pd.DataFrame], path: Path, measured: dict[str, str]) -> None:
+    """Write the tables of all attention kinds as one Parquet file, with how they were measured in its metadata."""
+    tables = []
+    for kind, table in numbers.items():
+        tables.append(table.copy())
+        tables[-1].insert(0, "attention", kind)
+    joined = pd.concat(tables, ignore_index=True)
+    joined.attrs.update(measured)
+    written_whole(path, joined.to_parquet(index=False))

@@ -1,0 +1,207 @@
+"""How many sources a target needs: counted in the weights and vectors of a model that runs with its ordinary attention."""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from normlens.engine.capture.as_set import require_eager_attention, settle
+from normlens.engine.capture.attention import AttentionCall, capturing
+from normlens.engine.capture.hooks import as_it_is
+from normlens.engine.precision import double, full_precision
+from normlens.errors import InvalidInput
+from normlens.lens import Lens
+from normlens.topk.projections import Projection, find_projections
+
+COUNTS = ("weight share", "norm share", "weight", "norm", "weight renormalised", "norm renormalised")
+"""What `count_sources` counts, for each head and target:
+
+* ``weight share``, ``norm share``: the fewest sources that hold ``share`` of Σα, or of Σα‖f(x)‖;
+* ``weight``, ``norm``: how many of the largest α, or of the largest α‖f(x)‖, it takes until Σ αf(x) over them lies within
+  ``within`` of the head's whole output vector, and stays there however many more are added;
+* the same ``renormalised``: with the kept weights scaled up to sum to one again.
+"""
+
+
+@full_precision()
+def count_sources(
+    model: PreTrainedModel | Lens,
+    inputs: Mapping[str, Tensor],
+    *,
+    within: float = 0.1,
+    share: float = 0.9,
+    targets: Iterable[int] | None = None,
+) -> dict[str, dict[str, Int[Tensor, "text head target"]]]:
+    """Count the sources that each target needs, in every attention module of a model that runs once.
+
+    Nothing is approximated and nothing is switched: each head's counts are about its own output vector in the ordinary
+    run, without dropout. How errors of many heads add up is another question; `quality_of` answers that.
+
+    Parameters
+    ----------
+    model
+        A model whose attention goes through transformers' attention interface, or a lens on one.
+    inputs
+        Its keyword arguments, such as ``{"input_ids": …}``; texts of one length, without padding.
+    within
+        How far from the whole output vector is near enough, as a part of its length.
+    share
+        How much of all weight, or norm, is enough, from 0 to 1.
+    targets
+        Positions of the targets that are counted, in every module; None: all. Under a causal mask the first ones can't
+        need many.
+
+    Returns
+    -------
+    dict
+        From the path of each attention module to the numbers by what is counted (`COUNTS`), ``(text, head, target)``. Later
+        calls of a module that layers share have entries of their own: ``"path, call 2"``, and so on.
+
+    Raises
+    ------
+    InvalidInput
+        If ``within`` or ``share`` is out of range, a target doesn't exist, or a text is padded.
+    UnsupportedArchitecture
+        If a gate or a norm stands between attention and its projection, or there are unmerged adapters beside that, so
+        that a source has no single vector f(x); or if a layer carries somebody's hook.
+    """
+    switched = model.model if isinstance(model, Lens) else model
+    if not within > 0 or not 0 < share <= 1:
+        raise InvalidInput(f"within is {within} and share {share}; expected a number above 0, and one from 0 to 1.")
+    _require_no_padding(inputs)
+    chosen = None if targets is None else _positions(targets)
+    given = dict(inputs) | ({"use_cache": False} if _has_cache(switched) else {})
+    short = {name: x[:1] for name, x in given.items() if isinstance(x, Tensor)} | {
+        name: x for name, x in given.items() if not isinstance(x, Tensor)
+    }
+    paths = {module: path for path, module in switched.named_modules()}
+    calls: Counter[str] = Counter()
+    found: dict[str, dict[str, Tensor]] = {}
+
+    def listen(call: AttentionCall) -> None:
+        path = paths[call.module]
+        calls[path] += 1
+        name = path if calls[path] == 1 else f"{path}, call {calls[path]}"
+        found[name] = _counted(call, projections[call.module], within, share, chosen)
+
+    settle(switched, lambda: switched(**short))
+    require_eager_attention(switched, "sources are counted in eager attention")
+    with torch.no_grad(), capturing(switched, listen), as_it_is(switched):
+        projections = find_projections(switched, short)
+        switched(**given)
+    return found
+
+
+def sources_for_share(parts: Float[Tensor, "*rows source"], share: float) -> Int[Tensor, "*rows"]:
+    """The fewest sources that hold a share of the sum; one where the sum is zero.
+
+    Parameters
+    ----------
+    parts
+        Non-negative numbers, such as α or α‖f(x)‖.
+    share
+        From 0 to 1.
+    """
+    held = double(parts.sort(dim=-1, descending=True).values).cumsum(-1)
+    enough: Tensor = held >= share * held[..., -1:]
+    return enough.int().argmax(dim=-1) + 1
+
+
+def sources_for_vector(
+    weights: Float[Tensor, "target source"],
+    vectors: Float[Tensor, "source d"],
+    ranking: Float[Tensor, "target source"],
+    *,
+    within: float,
+    renormalise: bool = False,
+) -> Int[Tensor, " target"]:
+    """How many sources, the highest ranked first, it takes to come near Σ_j α_j f(x_j) and to stay there.
+
+    Parameters
+    ----------
+    weights
+        α of one head.
+    vectors
+        f(x), or anything with the same inner products.
+    ranking
+        What the sources are ranked by.
+    within
+        How far from the whole vector is near enough, as a part of its length.
+    renormalise
+        Whether the kept weights are divided by 1 − (what was dropped), as `normlens.topk.use` does by default.
+    """
+    order = ranking.argsort(dim=-1, descending=True)
+    kept = weights.gather(-1, order)
+    sums = (kept.unsqueeze(-1) * vectors[order]).cumsum(-2)
+    whole = sums[:, -1:, :].clone()
+    if renormalise:
+        dropped = kept.flip(-1).cumsum(-1).flip(-1) - kept
+        sums /= (1 - dropped).clamp_min(torch.finfo(kept.dtype).eps).unsqueeze(-1)
+    gaps = torch.linalg.vector_norm(sums - whole, dim=-1)
+    far = gaps[:, :-1] > within * torch.linalg.vector_norm(whole, dim=-1)
+    places = torch.arange(1, kept.shape[-1], device=far.device)
+    # far[:, i] says that i + 1 sources are too few; the first count that is enough for good follows the last such.
+    return torch.where(far, places, 0).amax(-1) + 1 if kept.shape[-1] > 1 else torch.ones_like(order[:, 0])
+
+
+def _counted(
+    call: AttentionCall, projection: Projection, within: float, share: float, targets: Int[Tensor, " target"] | None
+) -> dict[str, Int[Tensor, "text head target"]]:
+    """All counts of one attention call."""
+    weights = call.weights
+    assert weights is not None
+    if targets is not None:
+        if int(targets.max()) >= weights.shape[2]:
+            raise InvalidInput(
+                f"There is no target {int(targets.max())}; this {type(call.module).__name__} has {weights.shape[2]} targets."
+            )
+        weights = weights[:, :, targets.to(weights.device)]
+    weights = weights.to(projection.factors().dtype)
+    norms = weights * projection.log_norms(call.value).exp().unsqueeze(-2)
+    counts = {name: weights.new_ones(weights.shape[:3], dtype=torch.long) for name in COUNTS}
+    counts["weight share"], counts["norm share"] = sources_for_share(weights, share), sources_for_share(norms, share)
+    factors = projection.factors()
+    group = weights.shape[1] // call.value.shape[1]
+    for text in range(weights.shape[0]):
+        for head, factor in enumerate(factors):
+            vectors = call.value[text, head // group].to(factor.dtype) @ factor.T
+            for name, ranking in (("weight", weights), ("norm", norms)):
+                for renormalise in (False, True):
+                    counts[name + " renormalised" * renormalise][text, head] = sources_for_vector(
+                        weights[text, head], vectors, ranking[text, head], within=within, renormalise=renormalise
+                    )
+    return counts
+
+
+def _require_no_padding(inputs: Mapping[str, Tensor]) -> None:
+    for name in ("attention_mask", "decoder_attention_mask"):
+        mask = inputs.get(name)
+        if mask is not None and mask.ndim == 2 and not bool(mask.all()):
+            raise InvalidInput(
+                f"{name} hides {int((mask == 0).sum())} of {mask.numel()} tokens; padding would be counted among the "
+                "targets. Expected texts of one length: give those of other lengths one by one."
+            )
+
+
+def _positions(targets: Iterable[int]) -> Int[Tensor, " target"]:
+    """Targets as a tensor.
+
+    Raises
+    ------
+    InvalidInput
+        If there are none, or one is no whole number from 0.
+    """
+    positions = list(targets) if isinstance(targets, Iterable) else []
+    if not positions or any(isinstance(x, bool) or not hasattr(x, "__index__") or x < 0 for x in positions):
+        raise InvalidInput(f"targets are {targets!r}; expected whole numbers from 0, at least one, or None for all.")
+    return torch.tensor([operator.index(x) for x in positions])
+
+
+def _has_cache(model: PreTrainedModel) -> bool:
+    return hasattr(model.config, "use_cache")

@@ -1,0 +1,279 @@
+"""Switch a model's attention to top-k attention, and back: one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+from weakref import ReferenceType, WeakKeyDictionary, ref
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from normlens.engine.capture.as_set import described
+from normlens.engine.capture.attention import asks_for_eager, eager_function, has_interface
+from normlens.engine.locks import exclusive
+from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.lens import Lens
+from normlens.topk.attention import CHUNK_SIZE
+from normlens.topk.first_run import FirstRuns, is_text
+from normlens.topk.implementation import DEFAULT_K, IN_USE, IN_USE_SPARING, SETTINGS, Settings, all_sources, note_cache
+from normlens.topk.layer_selection import chosen_paths
+from normlens.topk.own_configs import OwnConfigs
+from normlens.topk.projections import find_projections
+from normlens.topk.selection import check_choice
+
+_USES: WeakKeyDictionary[nn.Module, ReferenceType[TopKUse]] = WeakKeyDictionary()  # the model's hooks hold the use
+
+
+def use(
+    model: PreTrainedModel | Lens,
+    k: int | None = DEFAULT_K,
+    by: str = "weight",
+    *,
+    renormalise: bool = True,
+    chunk_size: int = CHUNK_SIZE,
+    layers: Iterable[int | str] | None = None,
+) -> TopKUse:
+    """Let every target of a model's attention keep k sources, from now on or while a ``with`` block lasts.
+
+    At its first call every attention module is compared, on a few targets and with all sources, with the model's own
+    eager attention. With ``by="norm"`` the first run is preceded by a short one that is watched to find the output
+    projections. Generation with a cache of keys and values works as ever.
+
+    Parameters
+    ----------
+    model
+        A model whose attention goes through transformers' attention interface, or a lens on one.
+    k
+        Sources per target and head; None: all, in chunks.
+    by
+        ``"weight"``: those of the largest α; ``"norm"``: of the largest α‖f(x)‖; ``"random"`` and ``"recent"`` (nearest to
+        the target) to compare with.
+    renormalise
+        Whether the kept weights sum to one again, or keep the denominator of all sources.
+    chunk_size
+        Targets at a time.
+    layers
+        Numbers of layers, or patterns of module paths (``"*.encoder_attn"``); the others keep all sources. None: all.
+
+    Returns
+    -------
+    TopKUse
+        Its ``undo()`` switches back; so does leaving its ``with`` block.
+
+    Raises
+    ------
+    InvalidInput
+        If k is no whole number from 1, a layer doesn't exist, or the model is in use already.
+    UnsupportedArchitecture
+        If the model's attention can't be switched; at its first run, if it isn't what ours computes.
+
+    Examples
+    --------
+    >>> with normlens.topk.use(model, k=8, by="norm"):  # doctest: +SKIP
+    ...     output = model(**inputs)
+    """
+    switched = model.model if isinstance(model, Lens) else model
+    return TopKUse(switched, check_choice(k, by, chunk_size), by, renormalise, chunk_size, layers)
+
+
+def undo(model: PreTrainedModel | Lens) -> None:
+    """Switch a model back to the attention that it had before `use`; also a copy that was made of it meanwhile.
+
+    Raises
+    ------
+    InvalidInput
+        If it isn't in use.
+    """
+    switched = model.model if isinstance(model, Lens) else model
+    current = _use_of(switched)
+    if current is None:
+        raise InvalidInput(f"This {type(switched).__name__} doesn't use top-k attention; there is nothing to undo.")
+    current.undo()
+
+
+class TopKUse:
+    """A model that uses top-k attention, until `undo`; made by `use`.
+
+    Attributes
+    ----------
+    model
+        The model.
+    paths
+        Paths of the attention modules that keep k sources.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        k: int | None,
+        by: str,
+        renormalise: bool,
+        chunk_size: int,
+        layers: Iterable[int | str] | None,
+    ) -> None:
+        with exclusive(model):
+            self._use(model, Settings(k, by, renormalise, chunk_size), layers)
+
+    def _use(self, model: PreTrainedModel, chosen: Settings, layers: Iterable[int | str] | None) -> None:
+        modules = _attention_modules(model)
+        self.model, self.paths = model, chosen_paths(list(modules), layers)
+        if model in _USES:
+            raise InvalidInput(
+                f"This {type(model).__name__} uses top-k attention already; call normlens.topk.undo(model) first."
+            )
+        copied = _use_of(model)
+        if copied is not None:
+            copied.undo()
+        for path, module in modules.items():
+            kept = chosen.k if path in self.paths else None
+            SETTINGS[module] = Settings(kept, chosen.by, chosen.renormalise, chosen.chunk_size)
+        self._modules = modules
+        by_norm = chosen.by == "norm" and chosen.k is not None
+        self._norms_wanted = {modules[path] for path in self.paths} if by_norm else set()
+        self._first_runs = FirstRuns(model, _uses_ours, self._compare)
+        self._hooks = [model.register_forward_hook(self._require_calls)]
+        self._hooks += [model.register_forward_pre_hook(_require_masks_that_fit, with_kwargs=True)]
+        self._hooks += [module.register_forward_pre_hook(note_cache, with_kwargs=True) for module in self._norms_wanted]
+        self._configs = OwnConfigs(model)
+        self._configs.switch(IN_USE)
+        _USES[model] = ref(self)
+
+    def undo(self) -> None:
+        """Switch the model back, its own configs in their places; a second time does nothing."""
+        with exclusive(self.model):
+            if _use_of(self.model) is not self:
+                return
+            _USES.pop(self.model, None)
+            self._configs.give_back()
+            for module in self._modules.values():
+                SETTINGS.pop(module, None)
+            for hook in self._hooks:
+                hook.remove()
+            self._first_runs.remove()
+
+    def __enter__(self) -> TopKUse:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.undo()
+
+    def _compare(self, part: PreTrainedModel, inputs: dict[str, Any], agrees: Callable[[str], bool]) -> None:
+        """Before the first run of a part: refuse it if all sources don't give what eager attention gives."""
+        inside = set(part.modules())
+        if any(module not in SETTINGS for module in self._modules.values()):
+            raise InvalidInput(
+                f"This {type(part).__name__} is a copy of a model with top-k attention; call normlens.topk.use() on the "
+                "copy itself, after undo() on the first."
+            )
+        own = [module for module in self._modules.values() if module in inside]
+        if not own:
+            return
+        with all_sources():
+            if not agrees(IN_USE):
+                chosen = described(part)
+                own_one = f"as it is set, to {chosen}" if chosen else "under its own eager attention"
+                raise UnsupportedArchitecture(
+                    f"{type(part).__name__} gives another output under top-k attention with all sources than {own_one}; "
+                    "top-k attention takes the place of eager attention, under any name. It is refused."
+                )
+            self._spare_masks(own, is_text(inputs), agrees)
+        if self._norms_wanted & inside:
+            for module, projection in find_projections(part, inputs).items():
+                SETTINGS[module].projection = projection
+
+    def _spare_masks(self, own: list[nn.Module], text: bool, agrees: Callable[[str], bool]) -> None:
+        """Leave causal masks out from now on, where the whole model was compared without them and agreed."""
+        modules = self._modules.values()
+        if not text or len(own) < len(modules) or not all(hasattr(module, "is_causal") for module in modules):
+            return
+        if agrees(IN_USE_SPARING):
+            self._configs.switch(IN_USE_SPARING)
+
+    def _require_calls(self, model: nn.Module, args: Any, output: Any) -> None:
+        """After the first run of the model: refuse one whose attention went elsewhere."""
+        if self._first_runs.running or not _uses_ours(self.model):
+            return
+        if not any(SETTINGS[module].compared for module in self._modules.values()):
+            raise UnsupportedArchitecture(
+                f"{type(model).__name__} ran without calling the attention function that it was switched to; it computes "
+                "attention elsewhere, and top-k attention would have no effect. Its output is withheld."
+            )
+
+
+def _use_of(model: nn.Module) -> TopKUse | None:
+    """The use that a model is in; of a copy, that which was copied with it and hangs on its hooks."""
+    own = _USES[model]() if model in _USES else None
+    hung = (getattr(hook, "__self__", None) for hook in getattr(model, "_forward_hooks", {}).values())
+    return own or next((owner for owner in hung if isinstance(owner, TopKUse)), None)
+
+
+def _require_masks_that_fit(model: nn.Module, args: tuple[Any, ...], given: dict[str, Any]) -> None:
+    """Before each run: refuse a padding mask that is no mask of these inputs, which transformers would stretch or cut.
+
+    Raises
+    ------
+    InvalidInput
+        With both shapes.
+    """
+    for side in ("", "decoder_"):
+        mask, ids = given.get(f"{side}attention_mask"), given.get(f"{side}input_ids")
+        if not (isinstance(mask, Tensor) and isinstance(ids, Tensor) and mask.ndim == ids.ndim == 2):
+            continue
+        cached = given.get("past_key_values") is not None
+        fits = mask.shape[1] >= ids.shape[1] if cached else mask.shape[1] == ids.shape[1]
+        if mask.shape[0] != ids.shape[0] or not fits:
+            raise InvalidInput(
+                f"{side}attention_mask has shape {tuple(mask.shape)} for {side}input_ids of shape {tuple(ids.shape)}; "
+                "expected one entry for each token of each text, those in the cache before them."
+            )
+
+
+def _uses_ours(part: PreTrainedModel) -> bool:
+    """Whether a part is switched to our attention at the moment: an analysis switches it to another for a while."""
+    return part.config._attn_implementation_internal in (IN_USE, IN_USE_SPARING)
+
+
+def _attention_modules(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """The modules whose attention can be switched, by path.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no model of transformers.
+    UnsupportedArchitecture
+        If some part's attention can't be switched, or no module has an eager function to be compared with.
+    """
+    if not isinstance(model, PreTrainedModel):
+        raise InvalidInput(
+            f"Got a {type(model).__name__}; expected a model of transformers or a lens on one. A compiled model can't be "
+            "switched: use top-k attention first, compile then."
+        )
+    for part in model.modules():
+        if isinstance(part, PreTrainedModel) and not has_interface(part):
+            raise UnsupportedArchitecture(
+                f"{type(part).__name__} computes attention inside its own modules instead of calling transformers' "
+                "attention interface, so it can't be switched. Models such as BERT, GPT-2, Llama or Marian can."
+            )
+    if asks_for_eager(model):
+        raise UnsupportedArchitecture(
+            f"{type(model).__name__} builds its own masks only under the names of certain attention implementations; under "
+            "another one it would lose them silently. It can't be switched."
+        )
+    found = {path: module for path, module in model.named_modules() if _has_eager_function(module)}
+    if not found:
+        raise UnsupportedArchitecture(
+            f"{type(model).__name__} has no attention with an eager function (perhaps it runs in fused kernels only, or "
+            "has no softmax attention); there is nothing that top-k attention could be compared with, or replace."
+        )
+    return found
+
+
+def _has_eager_function(module: nn.Module) -> bool:
+    try:
+        return eager_function(module) is not None
+    except (UnsupportedArchitecture, AttributeError):
+        return False
