@@ -13,8 +13,8 @@ from normlens.cli.terminal import messages
 from normlens.errors import InvalidInput
 from normlens.files.reading import refuse_unreadable
 from normlens.files.writing import reason
-from normlens.inputs.treebanks import SUFFIX as TREEBANK
-from normlens.inputs.treebanks import numbered_sentences
+from normlens.inputs import SUFFIX as TREEBANK
+from normlens.inputs import numbered_sentences
 
 if TYPE_CHECKING:
     from normlens import Analysis

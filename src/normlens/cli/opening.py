@@ -82,6 +82,6 @@ def _quiet_loading(may_download: bool) -> Iterator[None]:
 
 
 def _is_here(model: str) -> bool:
-    from normlens.loading.catalogue import NAMED
+    from normlens.loading import NAMED
 
     return model in NAMED or Path(model).exists()

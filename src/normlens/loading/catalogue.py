@@ -104,10 +104,10 @@ BUNDLED = {
 
 SHIPPED = {
     "de-en": BundledModel(
-        "normlens", "normlens", "models/de-en", "Marian, 3 + 3 layers, German to English, for alignment"
+        "normlens", "normlens", "loading/models/de-en", "Marian, 3 + 3 layers, German to English, for alignment"
     ),
     "en-de": BundledModel(
-        "normlens", "normlens", "models/en-de", "Marian, 3 + 3 layers, English to German, for alignment"
+        "normlens", "normlens", "loading/models/en-de", "Marian, 3 + 3 layers, English to German, for alignment"
     ),
 }
 """Models inside this package, by the name that :func:`normlens.load` takes; their cards say how they came about."""

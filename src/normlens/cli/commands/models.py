@@ -13,7 +13,7 @@ from normlens.cli.options import Json
 from normlens.cli.terminal import results
 
 if TYPE_CHECKING:
-    from normlens.loading.catalogue import AvailableModel
+    from normlens.loading import AvailableModel
 
 _ARCHITECTURES = """\
 Any Transformer of the transformers library whose attention can be followed exactly: encoders, decoders and
@@ -48,7 +48,7 @@ def models(
     if architectures:
         typer.echo(json.dumps({"architectures": _ARCHITECTURES}) if as_json else _ARCHITECTURES, nl=as_json)
         return
-    from normlens.loading.catalogue import available_models
+    from normlens.loading import available_models
 
     rows = available_models()
     if as_json:

@@ -16,7 +16,7 @@ from normlens.engine.tracing.scopes import SCOPES, norm_variable
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from normlens.analysis.result import Group
+    from normlens.analysis import Group
 
 Ranked = tuple[NDArray[np.integer], NDArray[np.floating], Callable[[float], str]]
 """Positions of the sources of each target, the strongest first; how strong; and how that is written."""

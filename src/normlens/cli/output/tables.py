@@ -14,7 +14,7 @@ from normlens.cli.terminal import NORM, WEIGHT, percent, printable, results
 
 if TYPE_CHECKING:
     from normlens import Analysis
-    from normlens.analysis.result import Group
+    from normlens.analysis import Group
 
 _MOST_TARGETS = 40
 _WHOLE = 1.0001  # shares that sum to more count something twice
