@@ -1,49 +1,49 @@
-"""What can go wrong, said so that the reader knows the next step.
+"""The exceptions of normlens.
 
-Every message carries three things: what was seen, what was expected, and what to do. The command line prints the
-message alone and leaves with exit code 2.
+Every message says what was seen, what was expected and what to do next. The command line prints the message alone and
+exits with code 2.
 """
 
 
 class NormLensError(Exception):
-    """Anything that normlens refuses: bad input, an unreadable file, a model that it cannot measure exactly."""
+    """Base class of all errors of normlens: bad input, an unreadable file, a model that cannot be measured exactly."""
 
 
 class InvalidInput(NormLensError):
-    """The text, ids, image, file or option is not one that can be analysed."""
+    """The text, ids, image, file or option cannot be used; the message says what was expected."""
 
 
 class ModelNotFound(NormLensError):
-    """No model at the given hub id, folder, file or bundled name, or one that may not be loaded safely."""
+    """No model has this hub id, path or bundled name, or it cannot be loaded safely."""
 
 
 class UnsupportedArchitecture(NormLensError):
     """The model does something that no exact path covers; the message names the module and the reason."""
 
 
-class NoAttentionHeard(UnsupportedArchitecture):
-    """The model ran, and nothing in it was recognised as attention."""
+class NoAttentionCaptured(UnsupportedArchitecture):
+    """The model ran, but no attention was captured."""
 
 
-class AnotherWay(UnsupportedArchitecture):
-    """The model took another way through its modules than in the run that was watched first."""
+class ExecutionPathChanged(UnsupportedArchitecture):
+    """The model's execution path differs from the one seen at inspection."""
 
 
-class OtherOutput(UnsupportedArchitecture):
-    """The model gives another output when it is listened to than as it is set; the message says how far off."""
+class OutputMismatch(UnsupportedArchitecture):
+    """The model's output changes when its attention is captured; the message says by how much."""
 
 
 class ConservationError(NormLensError):
-    """Contributions don't add up to what the module produced; the message names the module and the size of the gap."""
+    """Contributions do not add up to the module's output; the message names the module and the size of the gap."""
 
 
 class ModelError(NormLensError):
-    """The model fails by itself, although nothing was changed; the message carries its own error."""
+    """The model fails even without normlens; the message includes the model's own error."""
 
 
 class OutOfMemory(NormLensError, MemoryError):
-    """Memory is full; the message says how much was asked for and what to reduce."""
+    """Out of memory; the message says how much could not be allocated and what to reduce."""
 
 
 class UnknownOperation(UnsupportedArchitecture):
-    """The frozen model met an operation outside the closed list of design rules; the message names it."""
+    """The frozen model ran an operation that is not on its list of allowed operations; the message names it."""

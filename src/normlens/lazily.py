@@ -1,4 +1,4 @@
-"""Names of a package whose modules are imported when they are first asked for."""
+"""Packages whose modules are imported on first use."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 
 def attribute_of(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Make the ``__getattr__`` of a package: torch and transformers are not imported for what doesn't need them.
+    """Return a ``__getattr__`` for a package, so that torch and transformers are imported only when they are needed.
 
     Parameters
     ----------
     package
-        Its name.
+        Name of the package.
     homes
-        From each name to the module that has it.
+        Maps each public name to the module that defines it.
     """
 
-    def found(name: str) -> Any:
+    def attribute(name: str) -> Any:
         """The attribute of that name."""
         if name in homes:
             return getattr(import_module(homes[name]), name)
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
-    return found
+    return attribute

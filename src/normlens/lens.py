@@ -25,9 +25,8 @@ from normlens.engine.feedforward.push import rule_for
 from normlens.engine.frozen.call import Product
 from normlens.errors import InvalidInput
 from normlens.inputs.batch import batched, check_sizes, length
-from normlens.inputs.example_maker import Asked, ExampleMaker
-from normlens.inputs.example_stream import Skip, Skips, refuse_skip, require_target_text
-from normlens.inputs.example_stream import examples as made_ready
+from normlens.inputs.example_maker import ExampleMaker, ReadingOptions
+from normlens.inputs.example_stream import Skip, SkipLog, examples_of, refuse_skip, require_target_text
 from normlens.inputs.kinds import Input
 from normlens.loading.load import LoadedModel, load_model
 
@@ -193,7 +192,7 @@ class Lens:
         inputs = self._maker.opened(inputs) or inputs
         reduction, rule = named_reduction(reduce), rule_for(through, product)
         answers = generate is not None if generation_prompt is None else generation_prompt
-        examples = made_ready(self._maker, inputs, targets, Asked(generate, answers, truncate=truncate), skip)
+        examples = examples_of(self._maker, inputs, targets, ReadingOptions(generate, answers, truncate=truncate), skip)
         with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
             task = bar.add_task("analysing", total=len(inputs) if isinstance(inputs, Sequence) else None)
             for window in batched(examples, 8 * batch_size):
@@ -285,13 +284,13 @@ class Lens:
         asked = question(how, scope, target, position, options)
         check_sizes(None, batch_size, "right")
         require_target_text(self._maker, inputs, target_text)
-        rows, read = self._maker.opened(inputs), Asked(None, generation_prompt, "target_text", truncate)
+        rows, read = self._maker.opened(inputs), ReadingOptions(None, generation_prompt, "target_text", truncate)
         if rows is None or len(rows) > 1:
-            taken = None if skip is None else Skips(skip)
-            examples = made_ready(self._maker, inputs if rows is None else rows, target_text, read, taken)
+            taken = None if skip is None else SkipLog(skip)
+            examples = examples_of(self._maker, inputs if rows is None else rows, target_text, read, taken)
             return self._attributor.attribute(examples, asked, batch_size, self._attributes, taken or ())
         refuse_skip(skip)
         if isinstance(target, list) or isinstance(position, list):
             raise InvalidInput("One text was given with a list of targets or positions; expected one, without a list.")
-        examples = made_ready(self._maker, rows, None if target_text is None else [target_text], read)
+        examples = examples_of(self._maker, rows, None if target_text is None else [target_text], read)
         return next(self._attributor.attribute(examples, asked, 1, self._attributes))

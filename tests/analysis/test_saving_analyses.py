@@ -15,7 +15,7 @@ import xarray as xr
 import normlens
 from normlens.analysis.result import Analysis
 from normlens.errors import NormLensError
-from normlens.files.writing import written_whole
+from normlens.files.atomic import write_atomically
 
 WAYS = {
     "netCDF": lambda a, path: a.save(path),
@@ -67,7 +67,7 @@ def test_a_full_disk_leaves_nothing_and_keeps_what_was_there(
     def full(*_: Any) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("normlens.files.writing.os.write", full)
+    monkeypatch.setattr("normlens.files.atomic.os.write", full)
     (tmp_path / "before").write_bytes(b"as it was")
     for path in (tmp_path / "new", tmp_path / "before"):
         with pytest.raises(NormLensError, match=r"No space left on device.*space left, or choose another place"):
@@ -83,9 +83,9 @@ def test_whatever_interrupts_writing_nothing_is_left(
     def interrupted(*_: Any) -> int:
         raise error
 
-    monkeypatch.setattr("normlens.files.writing.os.fsync", interrupted)
+    monkeypatch.setattr("normlens.files.atomic.os.fsync", interrupted)
     with pytest.raises(type(error)):
-        written_whole(tmp_path / "file", b"half")
+        write_atomically(tmp_path / "file", b"half")
     assert not list(tmp_path.iterdir())
 
 
@@ -97,7 +97,7 @@ def test_a_missing_folder_is_named(analysis: Analysis, tmp_path: Path) -> None:
 def test_a_file_is_readable_by_others_and_replaces_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    assert written_whole(path, "new") == path
+    assert write_atomically(path, "new") == path
     assert path.read_text() == "new"
     assert path.stat().st_mode & 0o777 == 0o644
 

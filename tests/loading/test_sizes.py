@@ -27,7 +27,7 @@ from transformers import (
 
 from normlens.errors import InvalidInput, NormLensError
 from normlens.loading.load import load_model
-from normlens.loading.sizes import Holdings, bounded, check_settings, held_in_folder, held_in_gguf
+from normlens.loading.sizes import CheckpointSize, bounded, check_settings, size_of_folder, size_of_gguf
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50}
 WINDOWS = {"image_size": 32, "patch_size": 4, "embed_dim": 16, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4}
@@ -139,27 +139,30 @@ def test_an_index_of_several_files(folders: dict[str, Path], tmp_path: Path) -> 
     model.save_pretrained(tmp_path, max_shard_size="5KB")
     index = tmp_path / "model.safetensors.index.json"
     count = sum(x.numel() for x in model.state_dict().values())
-    assert held_in_folder(tmp_path) == Holdings(len(model.state_dict()), count, 50)
+    assert size_of_folder(tmp_path) == CheckpointSize(len(model.state_dict()), count, 50)
     load_model(tmp_path)
     index.write_text("{}")
     with pytest.raises(InvalidInput, match="no weight_map"):
         load_model(tmp_path)
-    assert held_in_folder(tmp_path / "nowhere") is None
+    assert size_of_folder(tmp_path / "nowhere") is None
 
 
 def test_large_settings_that_need_no_room_are_read(folders: dict[str, Path], tmp_path: Path) -> None:
     changed(folders["llama"], tmp_path, max_position_embeddings=10**7, rope_theta=1e9, eos_token_id=10**6)
     load_model(tmp_path)
-    check_settings("many labels", {"num_labels": 200_000}, Holdings(10, 10**8, 200_000))
+    check_settings("many labels", {"num_labels": 200_000}, CheckpointSize(10, 10**8, 200_000))
     check_settings("small", {"num_labels": 10_000, "text_config": {"num_hidden_layers": 80}}, None)
     with pytest.raises(InvalidInput, match="num_hidden_layers = 10001"):
         check_settings("nested", {"text_config": {"num_hidden_layers": 10_001}}, None)
 
 
 def test_counting_ends_with_the_building() -> None:
-    with bounded("tiny", Holdings(1, 10, 10)), pytest.raises(InvalidInput, match=r"a weight of shape \(1000000, 100\)"):
+    with (
+        bounded("tiny", CheckpointSize(1, 10, 10)),
+        pytest.raises(InvalidInput, match=r"a weight of shape \(1000000, 100\)"),
+    ):
         torch.nn.Linear(100, 10**6, device="meta")
-    with bounded("tiny", Holdings(1, 10, 10)), pytest.raises(InvalidInput, match="more than 5,020 modules"):
+    with bounded("tiny", CheckpointSize(1, 10, 10)), pytest.raises(InvalidInput, match="more than 5,020 modules"):
         torch.nn.ModuleList(torch.nn.Identity() for _ in range(10**9))
     torch.nn.Linear(100, 10**6, device="meta")
     torch.nn.ModuleList(torch.nn.Identity() for _ in range(5_100))
@@ -171,7 +174,7 @@ def test_counting_ends_with_the_building() -> None:
 def test_a_gguf_file_holds_what_its_header_lists(tmp_path: Path) -> None:
     weights = tensors()
     file = write(tmp_path / "tiny.gguf", weights)
-    assert held_in_gguf("tiny", file) == Holdings(20, sum(x.size for x in weights.values()), 32)
+    assert size_of_gguf("tiny", file) == CheckpointSize(20, sum(x.size for x in weights.values()), 32)
 
 
 @pytest.mark.parametrize(

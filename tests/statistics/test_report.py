@@ -156,7 +156,7 @@ def test_an_older_report_is_replaced_and_anything_else_is_refused(tmp_path, monk
         write_report({}, tmp_path / "other", title="new", attributes={})
 
 
-@pytest.mark.parametrize("stage", ["writing.written_whole", "placing.os.rename"])
+@pytest.mark.parametrize("stage", ["writing.write_atomically", "placing.os.rename"])
 def test_a_full_disk_leaves_the_older_report_and_nothing_half_written(tmp_path, monkeypatch, stage):
     without_figures(monkeypatch)
     statistics = {"encoder": collected()[0]}

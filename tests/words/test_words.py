@@ -14,6 +14,7 @@ from normlens.errors import InvalidInput
 from normlens.words import (
     SOURCE_CATEGORIES,
     categories,
+    corrected_offsets,
     groups,
     joined_tokens,
     merge_map,
@@ -21,7 +22,6 @@ from normlens.words import (
     merge_spans,
     merge_targets,
     merged_labels,
-    placed_pieces,
     readable_tokens,
     sources_by_category,
     whitespace_words,
@@ -123,7 +123,7 @@ def test_a_special_token_in_a_text_divides_words():
 
 def test_pieces_of_spaces_get_the_place_of_their_space():
     def placed(tokens, offsets, text, special=None):
-        return [tuple(o) for o in placed_pieces(tokens, offsets, special or [False] * len(tokens), text).tolist()]
+        return [tuple(o) for o in corrected_offsets(tokens, offsets, special or [False] * len(tokens), text).tolist()]
 
     assert placed(["▁is", "▁", "su"], [(0, 2), (3, 4), (3, 5)], "is su") == [(0, 2), (2, 3), (3, 5)]
     assert placed(["▁", "su"], [(0, 1), (0, 2)], "su") == [(0, 0), (0, 2)]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from normlens.errors import InvalidInput
+from normlens.files.atomic import reason
 from normlens.files.reading import refuse_unreadable
-from normlens.files.writing import reason
 from normlens.inputs.treebanks import SUFFIX as TREEBANK
 
 _CHUNK = 1 << 20

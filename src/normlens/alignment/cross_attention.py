@@ -23,7 +23,7 @@ from normlens.engine.tracing.anatomy import BlockAnatomy
 from normlens.engine.tracing.block import Block
 from normlens.engine.tracing.layout import Layout
 from normlens.engine.tracing.scopes import ATTENTION_SCOPES, AttentionScope
-from normlens.errors import AnotherWay, InvalidInput, UnsupportedArchitecture
+from normlens.errors import ExecutionPathChanged, InvalidInput, UnsupportedArchitecture
 from normlens.inputs.example import Example
 
 
@@ -141,7 +141,7 @@ class CrossReader:
             self._inspector.watch(known, batch, tracer)
         except _Enough:
             return tuple(found[layer] for layer in layers)
-        raise AnotherWay(
+        raise ExecutionPathChanged(
             f"{type(self.model).__name__} ran without the cross-attention that it was seen to have; nothing was returned."
         )
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from normlens.alignment.formats import cell, parse_links
 from normlens.alignment.links import Cell, LinkSets
 from normlens.errors import InvalidInput
+from normlens.files.atomic import reason
 from normlens.files.reading import refuse_unreadable
-from normlens.files.writing import reason
 
 _NAACL = re.compile(r"(\d{1,9})[ \t]+(\d{1,9})[ \t]+(\d{1,9})(?:[ \t]+([SP]))?(?:[ \t]+[0-9.eE+-]+)?", re.ASCII)
 _NUMBERED = re.compile(r"(\d{1,9})[:.)]?(?:[ \t]+(.*))?", re.ASCII)

@@ -10,7 +10,7 @@ from normlens.alignment.aligner import Alignment
 from normlens.alignment.extractor import Extractor, Pair
 from normlens.alignment.links import LinkSets
 from normlens.alignment.readings import Reading
-from normlens.files.writing import written_whole
+from normlens.files.atomic import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,4 +80,4 @@ def write_links_page(
         for found in alignments
         if found.skipped is None
     ]
-    return written_whole(path, links_page(pairs, title))
+    return write_atomically(path, links_page(pairs, title))

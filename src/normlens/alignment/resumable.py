@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from normlens.errors import InvalidInput, NormLensError
-from normlens.files.writing import reason, refuse_special, written_whole
+from normlens.files.atomic import reason, refuse_special, write_atomically
 
 _CHUNK = 1 << 20
 
@@ -126,7 +126,7 @@ class ResumableFile:
             self._note.unlink(missing_ok=True)
             if self._resumable:
                 text = json.dumps(settings, ensure_ascii=False, indent=1)
-                written_whole(self._note, text)
+                write_atomically(self._note, text)
             self.path.touch()
         return _Whole(self.path, "r+b")
 

@@ -34,10 +34,16 @@ from normlens.engine.tracing.block import Block
 from normlens.engine.tracing.layer_tracer import LayerFinder
 from normlens.engine.tracing.layout import Layout, lay_out
 from normlens.engine.trained import require_trained_at
-from normlens.errors import AnotherWay, ConservationError, InvalidInput, NormLensError, UnsupportedArchitecture
+from normlens.errors import (
+    ConservationError,
+    ExecutionPathChanged,
+    InvalidInput,
+    NormLensError,
+    UnsupportedArchitecture,
+)
 from normlens.inputs.batch import pad
 from normlens.inputs.example import Example
-from normlens.loading.checks import check_in_memory
+from normlens.loading.checkpoint_checks import check_in_memory
 from normlens.loading.positions import counts_from_padding
 from normlens.memory import is_out_of_memory
 
@@ -139,7 +145,7 @@ class Inspector:
         """
         try:
             return work()
-        except (AnotherWay, ConservationError):
+        except (ExecutionPathChanged, ConservationError):
             self._known.clear()
             return work()
 

@@ -25,7 +25,7 @@ from normlens.engine.tracing.scopes import (
     norm_variable,
     own_variable,
 )
-from normlens.errors import AnotherWay, InvalidInput, UnsupportedArchitecture
+from normlens.errors import ExecutionPathChanged, InvalidInput, UnsupportedArchitecture
 from normlens.inputs.batch import is_ragged
 from normlens.inputs.example import Example
 from normlens.inputs.tokens import Tokens
@@ -121,13 +121,15 @@ class Recorder:
 
         Raises
         ------
-        AnotherWay
+        ExecutionPathChanged
             Naming the first one.
         """
         for blocks in self._layout.groups.values():
             for block in blocks:
                 if (block.path, block.occurrence) not in self._seen:
-                    raise AnotherWay(f"{block.path} was watched at first use, but was not measured in this run.")
+                    raise ExecutionPathChanged(
+                        f"{block.path} was watched at first use, but was not measured in this run."
+                    )
 
     def _store(
         self,

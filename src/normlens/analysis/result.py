@@ -17,7 +17,7 @@ from normlens.analysis.schema import check_analysis, require_maps
 from normlens.analysis.stored import read_tree
 from normlens.engine.tracing.scopes import Scope
 from normlens.errors import InvalidInput, NormLensError
-from normlens.files.writing import written_whole
+from normlens.files.atomic import write_atomically
 from normlens.words import text_of
 from normlens.words.datasets import merged_dataset, numbered_by_whitespace
 
@@ -192,7 +192,7 @@ class Analysis:
             whole = self.data.to_netcdf(engine="h5netcdf")
         except ValueError as error:
             raise NormLensError(f"{path} can't hold this analysis: {error}. Try to_json() or to_parquet().") from error
-        return written_whole(path, whole)
+        return write_atomically(path, whole)
 
     @staticmethod
     def load(path: str | Path) -> Analysis:
@@ -214,14 +214,14 @@ class Analysis:
 
     def to_parquet(self, path: str | Path, level: str = "layer") -> Path:
         """Write :meth:`to_dataframe` as Parquet; complete or not at all."""
-        return written_whole(path, self.to_dataframe(level).to_parquet(index=False))
+        return write_atomically(path, self.to_dataframe(level).to_parquet(index=False))
 
     def to_json(self, path: str | Path | None = None) -> str:
         """The whole analysis as JSON text, NaN as null; also written to ``path`` if one is given."""
         groups = {name: _plain(self.data[name].to_dataset().to_dict()) for name in self.groups}
         text = json.dumps({"attrs": _plain(self.attrs), "groups": groups}, ensure_ascii=False, allow_nan=False)
         if path is not None:
-            written_whole(path, text)
+            write_atomically(path, text)
         return text
 
     def plot(
@@ -255,7 +255,7 @@ class Analysis:
 
         page = html_view(self.data, textwrap.shorten(self.attrs.get("text", ""), 100, placeholder=" …"))
         if path is not None:
-            written_whole(path, page)
+            write_atomically(path, page)
         return page
 
     def _datasets(self) -> Iterator[xr.Dataset]:

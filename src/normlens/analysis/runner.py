@@ -24,7 +24,7 @@ from normlens.engine.tracing.anatomy import BlockAnatomy, has_sinks
 from normlens.engine.tracing.block import Block
 from normlens.engine.tracing.layer_tracer import LayerTracer
 from normlens.engine.tracing.scopes import ATTENTION_SCOPES, SCOPES
-from normlens.errors import AnotherWay, NormLensError, UnsupportedArchitecture
+from normlens.errors import ExecutionPathChanged, NormLensError, UnsupportedArchitecture
 from normlens.inputs.batch import batched, is_ragged, length
 from normlens.inputs.example import Example
 from normlens.memory import memory_explained
@@ -142,7 +142,7 @@ class Runner:
         self.inspector.watch(inspected, batch, tracer, chunk_size, padding)
         recorder.require_all()
         if tracer.open_blocks:
-            raise AnotherWay(
+            raise ExecutionPathChanged(
                 f"{unfinished(tracer.open_blocks)}: this run went another way than the first one that was watched "
                 f"({tracer.open_blocks[0].obstacle}). Nothing was returned."
             )
@@ -169,7 +169,7 @@ class Runner:
             part = None if valid is None else valid[:, measures.start : measures.start + measures.weight.shape[2]]
             check_conservation(measures, block.path, self.model.dtype, part)
             if not known.sinks and has_sinks(measures.weight, self.model.dtype, part):
-                raise AnotherWay(
+                raise ExecutionPathChanged(
                     f"{block.path}: rows of its weights sum to less than one, as if there were an attention sink; in the "
                     "first run that was watched there was none. Nothing was returned."
                 )

@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from normlens.errors import InvalidInput, NormLensError
-from normlens.files.writing import reason
+from normlens.files.atomic import reason
 
 _MOST_OBJECTS, _MOST_ATTRIBUTES = 10_000, 1_000
 _MOST_BYTES, _MOST_TIMES = 1 << 26, 32  # beyond what the file holds: compressed, repeated, or left out

@@ -25,7 +25,7 @@ from normlens.engine.locks import exclusive
 from normlens.engine.precision import full_precision
 from normlens.errors import InvalidInput
 from normlens.inputs.example import Example
-from normlens.loading.checks import require_plain_model
+from normlens.loading.checkpoint_checks import require_plain_model
 from normlens.memory import memory_explained
 
 _WINDOW = 8  # batches whose texts are sorted by length together

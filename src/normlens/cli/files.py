@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from normlens.cli.outputs import PICTURES
 from normlens.cli.terminal import messages
 from normlens.errors import InvalidInput
+from normlens.files.atomic import reason
 from normlens.files.reading import refuse_unreadable
-from normlens.files.writing import reason
 from normlens.inputs import SUFFIX as TREEBANK
 from normlens.inputs import numbered_sentences
 

@@ -12,7 +12,7 @@ from itertools import combinations
 from pathlib import Path
 
 from normlens.errors import InvalidInput, NormLensError
-from normlens.files.writing import reason, refuse_special
+from normlens.files.atomic import reason, refuse_special
 
 PICTURES = (".png", ".svg", ".pdf")
 REDUCED_SUFFIXES = (".nc", ".json")

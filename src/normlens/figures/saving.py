@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from normlens.errors import InvalidInput
 from normlens.figures.glyphs import missing_told_once
 from normlens.figures.style import drawing_style, make_readable
-from normlens.files.writing import written_whole
+from normlens.files.atomic import write_atomically
 
 SUFFIXES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 200
@@ -47,7 +47,7 @@ def save(figure: Figure, path: str | PathLike[str]) -> Path:
             f"A figure can't be saved as '{path.name}': its suffix is '{path.suffix}', expected one of "
             f"{', '.join(SUFFIXES)}. Rename it, for instance to '{path.stem or 'figure'}.svg'."
         )
-    return written_whole(path, _drawn(figure, suffix))
+    return write_atomically(path, _drawn(figure, suffix))
 
 
 def _drawn(figure: Figure, suffix: str) -> bytes:

@@ -17,7 +17,7 @@ _ADVICE = (
 )
 
 
-def without_padding(ids: Sequence[int], loaded: LoadedModel) -> slice:
+def unpadded(ids: Sequence[int], loaded: LoadedModel) -> slice:
     """Which of the ids are text.
 
     Padding at the ends is left out where the tokenizer's padding token has no other use. A token that also ends or

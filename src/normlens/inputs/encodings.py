@@ -32,7 +32,7 @@ _IGNORED_LABEL = -100
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedRow:
     """One row of what a tokenizer or processor returned.
 
     Attributes
@@ -46,7 +46,7 @@ class Encoded:
     tensors: dict[str, Tensor]
     whole: dict[str, Tensor] = field(default_factory=dict)
 
-    def cut(self, kept: slice, side: str = "") -> Encoded:
+    def cut(self, kept: slice, side: str = "") -> EncodedRow:
         """The same row with some of its tokens.
 
         Raises
@@ -73,7 +73,7 @@ def is_medium(name: str) -> bool:
     return name.startswith(_MEDIA)
 
 
-def rows_of(given: Any, accepted: Collection[str]) -> list[Encoded]:
+def encoded_rows(given: Any, accepted: Collection[str]) -> list[EncodedRow]:
     """The rows of what a tokenizer or processor returned, each without its padding.
 
     Parameters
@@ -89,7 +89,7 @@ def rows_of(given: Any, accepted: Collection[str]) -> list[Encoded]:
         If its parts don't belong together, or hold what can't be honoured: masks that aren't of one number per token,
         packed sequences, cached states, tensors that this model doesn't take.
     """
-    if isinstance(given, Encoded):
+    if isinstance(given, EncodedRow):
         return [given]
     values = _values(given, accepted)
     lead = next((name for name in (*LEADING, "decoder_input_ids") if name in values), None)
@@ -103,7 +103,7 @@ def rows_of(given: Any, accepted: Collection[str]) -> list[Encoded]:
     return [_read(row, accepted, number, len(rows)) for number, row in enumerate(rows)]
 
 
-def _read(row: Encoded, accepted: Collection[str], number: int, rows: int) -> Encoded:
+def _read(row: EncodedRow, accepted: Collection[str], number: int, rows: int) -> EncodedRow:
     try:
         return _taken(_stripped(row), accepted)
     except InvalidInput as reason:
@@ -116,12 +116,12 @@ def carries_target(given: Any) -> bool:
     """Whether this is tokenizer output that says what a decoder reads, or a list of such."""
     if isinstance(given, (list, tuple)):
         return bool(given) and all(map(carries_target, given))
-    if isinstance(given, Encoded):
+    if isinstance(given, EncodedRow):
         return "labels" in given.tensors or "decoder_input_ids" in given.tensors
     return isinstance(given, Mapping) and any(given.get(name) is not None for name in ("labels", "decoder_input_ids"))
 
 
-def labels_of(row: Encoded) -> Tensor | None:
+def labels_of(row: EncodedRow) -> Tensor | None:
     """The target's ids among a row's labels, None without labels.
 
     Raises
@@ -154,7 +154,7 @@ def _values(given: Any, accepted: Collection[str]) -> dict[str, Any]:
     return values
 
 
-def _taken(row: Encoded, accepted: Collection[str]) -> Encoded:
+def _taken(row: EncodedRow, accepted: Collection[str]) -> EncodedRow:
     """A row without what the model doesn't take and wouldn't miss."""
     for name, x in {**row.tensors, **row.whole}.items():
         if name in accepted or name == "labels" or name.endswith("token_type_ids"):
@@ -163,7 +163,7 @@ def _taken(row: Encoded, accepted: Collection[str]) -> Encoded:
         if not name.endswith(("position_ids", "attention_mask")) or not torch.equal(x, plain.to(x)):
             raise InvalidInput(f"The input holds {name}, which this model doesn't take; it takes {_listed(accepted)}.")
     kept = {name: x for name, x in row.tensors.items() if name in accepted or name == "labels"}
-    return Encoded(kept, {name: x for name, x in row.whole.items() if name in accepted})
+    return EncodedRow(kept, {name: x for name, x in row.whole.items() if name in accepted})
 
 
 def _listed(accepted: Collection[str]) -> str:
@@ -184,14 +184,14 @@ def _refuse_what_is_not_honoured(name: str, value: Any) -> None:
         )
 
 
-def _split(values: Mapping[str, Any], lead: str) -> Iterator[Encoded]:
+def _split(values: Mapping[str, Any], lead: str) -> Iterator[EncodedRow]:
     """The rows, before anything is removed from them."""
     columns = {name: _column(name, value) for name, value in values.items()}
     first = columns[lead]
     unbatched = 2 if "spatial_shapes" in columns and lead == "pixel_values" else _UNBATCHED.get(lead, 1)
     depth = first.ndim if isinstance(first, Tensor) else 1 + unbatched
     if depth == unbatched:
-        yield Encoded({name: x for name, x in columns.items() if isinstance(x, Tensor)})
+        yield EncodedRow({name: x for name, x in columns.items() if isinstance(x, Tensor)})
         return
     if lead in ("input_ids", "inputs_embeds", "decoder_input_ids") and depth != 1 + unbatched:
         raise InvalidInput(
@@ -200,13 +200,13 @@ def _split(values: Mapping[str, Any], lead: str) -> Iterator[Encoded]:
         )
     if isinstance(first, Tensor) and depth < 1 + unbatched:  # patches of all images, end to end
         columns[lead] = first
-        yield Encoded({}, {name: x for name, x in columns.items() if isinstance(x, Tensor)})
+        yield EncodedRow({}, {name: x for name, x in columns.items() if isinstance(x, Tensor)})
         return
     for k in range(len(first)):
         yield _row(columns, lead, k, len(first))
 
 
-def _row(columns: Mapping[str, Tensor | list[Tensor]], lead: str, k: int, rows: int) -> Encoded:
+def _row(columns: Mapping[str, Tensor | list[Tensor]], lead: str, k: int, rows: int) -> EncodedRow:
     tensors: dict[str, Tensor] = {}
     whole: dict[str, Tensor] = {}
     for name, x in columns.items():
@@ -220,7 +220,7 @@ def _row(columns: Mapping[str, Tensor | list[Tensor]], lead: str, k: int, rows: 
             raise InvalidInput(
                 f"{name} has {len(x)} rows and {lead} has {rows}; expected one for each. Give the inputs one by one."
             )
-    return Encoded(tensors, whole)
+    return EncodedRow(tensors, whole)
 
 
 def _column(name: str, value: Any) -> Tensor | list[Tensor]:
@@ -237,7 +237,7 @@ def _column(name: str, value: Any) -> Tensor | list[Tensor]:
     return array
 
 
-def _stripped(row: Encoded) -> Encoded:
+def _stripped(row: EncodedRow) -> EncodedRow:
     """A row without its padding; where its mask leaves out tokens in the middle, with its mask."""
     for side in ("", "decoder_"):
         mask = row.tensors.get(f"{side}attention_mask", row.whole.get(f"{side}attention_mask"))
@@ -249,7 +249,7 @@ def _stripped(row: Encoded) -> Encoded:
     return row
 
 
-def _check_per_token(row: Encoded, side: str, count: int) -> None:
+def _check_per_token(row: EncodedRow, side: str, count: int) -> None:
     """Refuse masks, types and positions that don't say one number per token."""
     if not count:
         return

@@ -55,7 +55,7 @@ class Example:
         return bool(self.whole) or any(not bool(x.all()) for x in masks)
 
 
-def of_tokens(tokens: Tokens, further: Mapping[str, Any] = MappingProxyType({})) -> Example:
+def token_example(tokens: Tokens, further: Mapping[str, Any] = MappingProxyType({})) -> Example:
     """The example of a text's tokens, with further inputs that have an entry for each of them."""
     ids = torch.as_tensor(tokens.ids)
     tensors = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}

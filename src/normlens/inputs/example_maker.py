@@ -13,10 +13,10 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from normlens.errors import InvalidInput
-from normlens.inputs.bare_ids import integers, without_padding
+from normlens.inputs.bare_ids import integers, unpadded
 from normlens.inputs.chats import encode_chat
-from normlens.inputs.encodings import Encoded, labels_of, rows_of
-from normlens.inputs.example import Example, of_tokens
+from normlens.inputs.encodings import EncodedRow, encoded_rows, labels_of
+from normlens.inputs.example import Example, token_example
 from normlens.inputs.images import image_example, mark_image_tokens
 from normlens.inputs.kinds import Kind, input_kind
 from normlens.inputs.lengths import check_length, cut, fitting
@@ -30,7 +30,7 @@ from normlens.loading.positions import UNLIMITED
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReadingOptions:
     """How an input is to be read.
 
     Attributes
@@ -68,7 +68,7 @@ class ExampleMaker:
 
     def kind(self, given: Any, *, as_target: bool = False) -> Kind:
         """Which kind of input this is, for this model or its decoder."""
-        if isinstance(given, Encoded):
+        if isinstance(given, EncodedRow):
             return "encoding"
         return input_kind(given, as_target or self.loaded.model.main_input_name == "input_ids")
 
@@ -76,7 +76,7 @@ class ExampleMaker:
         """The inputs that one object holds: the rows of tokenizer output or of an array; None for other iterables."""
         kind = self.kind(given, as_target=as_target)
         if kind == "encoding":
-            return list(rows_of(given, self._accepted | (_IDS if as_target else frozenset())))
+            return list(encoded_rows(given, self._accepted | (_IDS if as_target else frozenset())))
         if kind == "rows":
             if not len(given):
                 raise InvalidInput(
@@ -93,7 +93,7 @@ class ExampleMaker:
         )
         return reads_both and bool(getattr(self.loaded.model.config, "is_encoder_decoder", False))
 
-    def make(self, one: Any, target: Any = None, asked: Asked = Asked()) -> Example:
+    def make(self, one: Any, target: Any = None, options: ReadingOptions = ReadingOptions()) -> Example:
         """Tensors and labels of one input.
 
         Parameters
@@ -104,7 +104,7 @@ class ExampleMaker:
             tokenizer or processor returned.
         target
             What the decoder of an encoder–decoder reads: a text, ids, or tokenizer output.
-        asked
+        options
             How it is to be read.
 
         Raises
@@ -114,23 +114,23 @@ class ExampleMaker:
         """
         kind, row = self.kind(one), None
         if kind == "media" or (kind == "chat" and holds_media(one)):
-            one, kind = read_media(one, self.loaded, asked.generation_prompt), "encoding"
+            one, kind = read_media(one, self.loaded, options.generation_prompt), "encoding"
         if kind == "encoding":
             row = self._only_row(one)
             example = self._encoded(row)
         elif kind == "medium":
             example = image_example(one, self.loaded)
         else:
-            example = self._text(one, kind, asked.generation_prompt)
-            if asked.truncate and kind != "chat":
-                example = self._cut(example, asked.generate or 0, len(one["text"]) + 1 if kind == "pair" else 0)
-        if asked.generate is not None and (kind == "words" or is_list_of_strings(one)):
+            example = self._text(one, kind, options.generation_prompt)
+            if options.truncate and kind != "chat":
+                example = self._cut(example, options.generate or 0, len(one["text"]) + 1 if kind == "pair" else 0)
+        if options.generate is not None and (kind == "words" or is_list_of_strings(one)):
             raise InvalidInput("generate= continues a text, and its words were given. Give the text itself.")
-        if asked.generate is not None:
-            example = self._continued(example, asked.generate)
+        if options.generate is not None:
+            example = self._continued(example, options.generate)
         if example.source is not None:
             check_length(example.source, self.loaded, "input")
-        return self._with_decoder(example, row, target, asked)
+        return self._with_decoder(example, row, target, options)
 
     def _cut(self, example: Example, beside: int, second: int) -> Example:
         """The example without the tokens that there is no room for; one of a second text, which begins here, is kept."""
@@ -142,27 +142,31 @@ class ExampleMaker:
         if second and not bool((source.offsets[~source.special, 1] > second).any()):
             raise InvalidInput(f"The first text alone fills the {len(source)} tokens that there is room for; cut it.")
         further = {name: x[torch.as_tensor(kept)] for name, x in example.tensors.items() if name == "token_type_ids"}
-        return replace(of_tokens(source, further), truncated=len(example.source) - len(source))
+        return replace(token_example(source, further), truncated=len(example.source) - len(source))
 
     def _continued(self, prompt: Example, count: int) -> Example:
-        if prompt.source is None or set(prompt.tensors) != set(of_tokens(prompt.source).tensors) or prompt.runs_alone:
+        if (
+            prompt.source is None
+            or set(prompt.tensors) != set(token_example(prompt.source).tensors)
+            or prompt.runs_alone
+        ):
             raise InvalidInput(
                 f"generate= continues one text; {', '.join([*prompt.tensors, *prompt.whole])} were given, or a mask that "
                 "leaves out tokens inside. Give a text, chat messages or token ids; join two texts that are read together."
             )
         if self.continued is None:
             raise InvalidInput("generate= isn't taken here. Pass the whole text.")
-        whole = of_tokens(self._ids(self.continued(prompt.source, count, self.loaded)))
+        whole = token_example(self._ids(self.continued(prompt.source, count, self.loaded)))
         return replace(whole, truncated=prompt.truncated)
 
     def _text(self, one: Any, kind: Kind, generation_prompt: bool) -> Example:
         if kind == "chat":
             chat = encode_chat(self._tokenizer(), list(one), self._vocabulary(), generation_prompt=generation_prompt)
-            return of_tokens(self._within_vocabulary(chat))
+            return token_example(self._within_vocabulary(chat))
         if kind != "pair":
-            return of_tokens(self._tokens(one))
+            return token_example(self._tokens(one))
         tokens, types = encode_pair(self._tokenizer(), one)
-        return of_tokens(self._within_vocabulary(tokens), {} if types is None else {"token_type_ids": types})
+        return token_example(self._within_vocabulary(tokens), {} if types is None else {"token_type_ids": types})
 
     def _tokens(self, one: Any, as_target: bool = False) -> Tokens:
         kind = self.kind(one, as_target=as_target)
@@ -176,7 +180,7 @@ class ExampleMaker:
             return self._within_vocabulary(encode_words(self._tokenizer(), words, as_target=as_target))
         if kind == "ids" or (isinstance(one, (list, tuple)) and not one):
             ids = integers(one)
-            return self._ids(ids[without_padding(ids, self.loaded)])
+            return self._ids(ids[unpadded(ids, self.loaded)])
         raise InvalidInput(f"{type(one).__name__} was given; expected a text, token ids or chat messages.")
 
     def _only_row(self, given: Any, as_target: bool = False) -> Any:
@@ -188,12 +192,12 @@ class ExampleMaker:
     def _ids(self, ids: list[int], *, marks_only: bool = False) -> Tokens:
         return encode_ids(self.loaded.tokenizer, ids, self._vocabulary(), marks_only=marks_only)
 
-    def _encoded(self, row: Encoded) -> Example:
+    def _encoded(self, row: EncodedRow) -> Example:
         """What a tokenizer or processor returned, as it is: its tokens labelled, everything else passed on."""
         source = None
         if "input_ids" in row.tensors:
             if "attention_mask" not in row.tensors:
-                row = row.cut(without_padding(integers(row.tensors["input_ids"]), self.loaded))
+                row = row.cut(unpadded(integers(row.tensors["input_ids"]), self.loaded))
             source = self._ids(integers(row.tensors["input_ids"]))
         elif "inputs_embeds" in row.tensors:
             source = number_positions(len(row.tensors["inputs_embeds"]))
@@ -205,18 +209,18 @@ class ExampleMaker:
         text = source.text if source is not None else "an image" if medium == "image" else "a sound"
         return Example(tensors, source, None, text, label, medium, row.whole)
 
-    def _read_ids(self, row: Encoded) -> Tensor:
+    def _read_ids(self, row: EncodedRow) -> Tensor:
         """The ids of a row that is read as a target."""
         ids = row.tensors.get("input_ids")
         if ids is None or not bool(row.tensors.get("attention_mask", torch.ones(1)).all()):
             raise InvalidInput(
                 "The target holds no input_ids, or its mask leaves out tokens inside; expected plain ids."
             )
-        return ids if "attention_mask" in row.tensors else ids[without_padding(integers(ids), self.loaded)]
+        return ids if "attention_mask" in row.tensors else ids[unpadded(integers(ids), self.loaded)]
 
-    def _with_decoder(self, example: Example, row: Encoded | None, target: Any, asked: Asked) -> Example:
+    def _with_decoder(self, example: Example, row: EncodedRow | None, target: Any, options: ReadingOptions) -> Example:
         """The example with what the decoder reads, if the model has one."""
-        option, left_out = asked.target_option, example.truncated
+        option, left_out = options.target_option, example.truncated
         given = None if row is None else row.tensors.get("decoder_input_ids")
         labels = None if row is None or not self.has_decoder else labels_of(row)
         if target is not None and not self.has_decoder:
@@ -238,10 +242,10 @@ class ExampleMaker:
             tensors = {name: x for name, x in row.tensors.items() if name.startswith("decoder_")}
         elif labels is not None:
             values = integers(labels)
-            tokens = shifted(self._ids(values[without_padding(values, self.loaded)]), self.loaded.model)
+            tokens = shifted(self._ids(values[unpadded(values, self.loaded)]), self.loaded.model)
         else:
             read_as = self._tokens(target, as_target=True)
-            kept = fitting(read_as, self.loaded, "target") if asked.truncate else None
+            kept = fitting(read_as, self.loaded, "target") if options.truncate else None
             left_out += 0 if kept is None else len(read_as) - len(kept)
             prefix = getattr(self.loaded.tokenizer, "prefix_tokens", ()) if isinstance(target, str) else ()
             tokens = shifted(read_as if kept is None else cut(read_as, kept), self.loaded.model, prefix)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from normlens.errors import InvalidInput
 from normlens.inputs.encodings import carries_target
 from normlens.inputs.example import Example
-from normlens.inputs.example_maker import Asked, ExampleMaker
+from normlens.inputs.example_maker import ExampleMaker, ReadingOptions
 from normlens.memory import memory_explained
 
 
@@ -33,8 +33,8 @@ Skip = Callable[[Skipped], object]
 """Takes an input that is left out, such as the ``append`` of a list."""
 
 
-def examples(
-    maker: ExampleMaker, inputs: Iterable[Any], targets: Any, asked: Asked, skip: Skip | None = None
+def examples_of(
+    maker: ExampleMaker, inputs: Iterable[Any], targets: Any, options: ReadingOptions, skip: Skip | None = None
 ) -> Iterator[Example]:
     """Inputs made ready, in order; those that hold several (a padded batch among batches) are opened.
 
@@ -44,7 +44,7 @@ def examples(
         Makes one ready.
     inputs, targets
         As many targets as inputs; None for no targets.
-    asked
+    options
         How they are to be read.
     skip
         Takes those that can't be read; None: the first of them is raised.
@@ -63,7 +63,7 @@ def examples(
             raise InvalidInput("Inputs and targets are not equally many; expected one target for each input.")
         try:
             with memory_explained():
-                example = maker.make(one, None if targets is None else target, asked)
+                example = maker.make(one, None if targets is None else target, options)
         except InvalidInput as reason:
             if skip is not None:
                 skip(Skipped(number, str(reason)))
@@ -75,7 +75,7 @@ def examples(
 
 
 @dataclass
-class Skips:
+class SkipLog:
     """Hands on what is left out, and knows its numbers.
 
     Attributes

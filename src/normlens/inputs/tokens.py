@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from normlens.errors import InvalidInput
 from normlens.inputs.offsets import spans_of_ids
-from normlens.words import SPECIAL, categories, placed_pieces, readable_tokens, word_numbers
+from normlens.words import SPECIAL, categories, corrected_offsets, readable_tokens, word_numbers
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def _tokens(
             f"The input holds {len(ids)} special tokens and nothing else ({text!r}); expected at least one other token."
         )
     spelled = [str(t) for t in tokenizer.convert_ids_to_tokens(ids.tolist())]
-    offsets = placed_pieces(spelled, offsets, special, text)
+    offsets = corrected_offsets(spelled, offsets, special, text)
     return Tokens(
         ids, text, readable_tokens(spelled, offsets, special, text, tokenizer.unk_token), special, offsets,
         word_numbers(offsets, special, text), categories(offsets, special, text),

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from normlens.errors import InvalidInput
+from normlens.files.atomic import reason
 from normlens.files.reading import refuse_unreadable
-from normlens.files.writing import reason
 
 SUFFIX = ".conllu"
 _COLUMNS = 10

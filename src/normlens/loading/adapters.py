@@ -42,7 +42,7 @@ def without_wrapper(model: object) -> object:
 
 
 @dataclass(frozen=True)
-class Base:
+class AdapterBase:
     """The model that an adapter was trained on: its name or path, its revision on the Hub, and its task."""
 
     name: str
@@ -50,7 +50,7 @@ class Base:
     task: str | None
 
 
-def base_of(folder: Path) -> Base:
+def adapter_base(folder: Path) -> AdapterBase:
     """The model that the adapter in a folder was trained on.
 
     Raises
@@ -82,7 +82,7 @@ def base_of(folder: Path) -> Base:
         )
     if Path(base).is_dir() and Path(base).samefile(folder):
         raise InvalidInput(f"The {CONFIG} of {folder} names the folder itself as its model. Name the model there.")
-    return Base(base, revision, _TASKS.get(str(config.get("task_type"))))
+    return AdapterBase(base, revision, _TASKS.get(str(config.get("task_type"))))
 
 
 def with_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:

@@ -19,7 +19,7 @@ from transformers import (
     ProcessorMixin,
 )
 
-from normlens.loading.locate import Place
+from normlens.loading.locate import ModelLocation
 
 Processor: TypeAlias = BaseImageProcessor | FeatureExtractionMixin | ProcessorMixin
 """An image processor, a feature extractor of sounds, or either with a tokenizer."""
@@ -29,21 +29,25 @@ _TOKENIZER_FILE = re.compile(r".*token|vocab|merges|dict\.txt|tekken|.*\.(model|
 """How the files that a tokenizer is made of are named."""
 
 
-def tokenizer_at(place: Place, options: dict[str, Any]) -> PreTrainedTokenizerBase | None:
+def tokenizer_at(location: ModelLocation, options: dict[str, Any]) -> PreTrainedTokenizerBase | None:
     """The tokenizer; None where transformers, finding no tokenizer files, would make up an empty one."""
-    if not place.is_hub and place.gguf_file is None and not any(map(_TOKENIZER_FILE.match, os.listdir(place.location))):
+    if (
+        not location.is_hub
+        and location.gguf_file is None
+        and not any(map(_TOKENIZER_FILE.match, os.listdir(location.path_or_id)))
+    ):
         return None
-    tokenizer = AutoTokenizer.from_pretrained(place.location, **options)
+    tokenizer = AutoTokenizer.from_pretrained(location.path_or_id, **options)
     is_empty = set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens)
     return None if is_empty else tokenizer
 
 
-def processor_at(place: Place, inputs: Collection[str], options: dict[str, Any]) -> Processor | None:
+def processor_at(location: ModelLocation, inputs: Collection[str], options: dict[str, Any]) -> Processor | None:
     """The processor of a checkpoint; None if its model reads text alone, or its folder has no settings for one.
 
     Parameters
     ----------
-    place, options
+    location, options
         Where it is, and what else transformers is told.
     inputs
         What the model's forward takes.
@@ -51,16 +55,18 @@ def processor_at(place: Place, inputs: Collection[str], options: dict[str, Any])
     sees = "pixel_values" in inputs
     if not sees and not {"input_features", "input_values"} & set(inputs):
         return None
-    if not place.is_hub and not any((Path(place.location) / name).is_file() for name in _PROCESSOR_FILES):
+    if not location.is_hub and not any((Path(location.path_or_id) / name).is_file() for name in _PROCESSOR_FILES):
         return None
     if {"input_ids", "decoder_input_ids"} & set(inputs):
         try:
-            whole = AutoProcessor.from_pretrained(place.location, **options)
+            whole = AutoProcessor.from_pretrained(location.path_or_id, **options)
         except (OSError, ValueError, ImportError):  # one part of it is missing here: the other still serves
             whole = None
         if isinstance(whole, (ProcessorMixin, FeatureExtractionMixin, BaseImageProcessor)):
             return whole
-    made: Processor = (AutoImageProcessor if sees else AutoFeatureExtractor).from_pretrained(place.location, **options)
+    made: Processor = (AutoImageProcessor if sees else AutoFeatureExtractor).from_pretrained(
+        location.path_or_id, **options
+    )
     return made
 
 

@@ -63,13 +63,13 @@ def restore_implementation(config: PretrainedConfig) -> None:
 _REPLACED: dict[int, str | None] = {}  # by the config's id
 
 
-class _Seen(threading.local):
+class _ThreadSettings(threading.local):
     """What this thread reads instead of a config's own settings, by the config's id and the setting's name."""
 
     settings: Mapping[tuple[int, str], Any] = {}
 
 
-_SEEN = _Seen()
+_THREAD = _ThreadSettings()
 _GUARD = threading.Lock()
 _OPEN = 0  # contexts that lay settings over configs at the moment, in any thread
 _OWN: Callable[[PretrainedConfig, str], Any] = PretrainedConfig.__getattribute__
@@ -85,25 +85,25 @@ def settings_of_this_thread(changes: Iterable[tuple[PretrainedConfig, str, Any]]
         Config, name (:data:`ATTENTION`, :data:`EXPERTS`, :data:`CACHE` or :data:`NAMED_OUTPUT`) and value.
     """
     changes = list(changes)  # which keeps the configs, and so their ids
-    before = _SEEN.settings
+    before = _THREAD.settings
     _count(1)
     try:
-        _SEEN.settings = {**before, **{(id(config), name): value for config, name, value in changes}}
+        _THREAD.settings = {**before, **{(id(config), name): value for config, name, value in changes}}
         yield
     finally:
-        _SEEN.settings = before
+        _THREAD.settings = before
         _count(-1)
 
 
 def _count(step: int) -> None:
-    """Read configs through :func:`_seen` while any thread has settings of its own."""
+    """Read configs through :func:`_thread_setting` while any thread has settings of its own."""
     global _OPEN
     with _GUARD:
         _OPEN += step
-        PretrainedConfig.__getattribute__ = _seen if _OPEN else _OWN
+        PretrainedConfig.__getattribute__ = _thread_setting if _OPEN else _OWN
 
 
-def _seen(config: PretrainedConfig, name: str) -> Any:
+def _thread_setting(config: PretrainedConfig, name: str) -> Any:
     """What this thread reads in a config: its own setting if it has one."""
-    settings = _SEEN.settings
+    settings = _THREAD.settings
     return settings[id(config), name] if settings and (id(config), name) in settings else _OWN(config, name)

@@ -23,13 +23,13 @@ from transformers import (
 )
 
 from normlens.errors import InvalidInput, UnsupportedArchitecture
-from normlens.loading.adapters import base_of, with_adapter, without_wrapper
-from normlens.loading.checks import check_attention, check_complete, check_tokenizer, check_weights
+from normlens.loading.adapters import adapter_base, with_adapter, without_wrapper
+from normlens.loading.checkpoint_checks import check_attention, check_complete, check_tokenizer, check_weights
 from normlens.loading.companions import Processor, processor_at, tokenizer_at, tokenizer_of
 from normlens.loading.gguf_files import as_plain, read_once
-from normlens.loading.locate import Place, explained, find_place, first_line, refuse_revision
+from normlens.loading.locate import ModelLocation, explained, first_line, locate_model, refuse_revision
 from normlens.loading.outline import Outline
-from normlens.loading.sizes import Holdings, bounded, check_settings, held_in_folder, held_in_gguf, settings_in
+from normlens.loading.sizes import CheckpointSize, bounded, check_settings, read_settings, size_of_folder, size_of_gguf
 
 ModelSource = str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase | Processor | None]
 
@@ -119,8 +119,8 @@ def load_model(
     if task is not None and task not in TASKS:
         raise InvalidInput(f"Unknown task {task!r}. Choose one of {', '.join(TASKS)}.")
     if isinstance(source, str | Path):
-        place = find_place(source, revision)
-        loaded = _load(place, _Asked(dtype, trust_remote_code, task, check))
+        location = locate_model(source, revision)
+        loaded = _load(location, LoadingOptions(dtype, trust_remote_code, task, check))
     else:
         refuse_revision("A pair (model, tokenizer)", revision)
         loaded = _from_pair(source, dtype)
@@ -133,7 +133,7 @@ def load_model(
 
 
 @dataclass(frozen=True)
-class _Asked:
+class LoadingOptions:
     """How a model is to be loaded: parameters of :func:`load_model`."""
 
     dtype: torch.dtype | None
@@ -142,85 +142,87 @@ class _Asked:
     check: Callable[[Outline], None] | None
 
 
-def _load(place: Place, asked: _Asked) -> LoadedModel:
-    if place.is_adapter:
-        return _load_adapter(place, asked)
-    with explained(place, asked.trust_remote_code), read_once(place.gguf_file):
-        return _load_checkpoint(place, asked)
+def _load(location: ModelLocation, options: LoadingOptions) -> LoadedModel:
+    if location.is_adapter:
+        return _load_adapter(location, options)
+    with explained(location, options.trust_remote_code), read_once(location.gguf_file):
+        return _load_checkpoint(location, options)
 
 
-def _load_adapter(place: Place, asked: _Asked) -> LoadedModel:
+def _load_adapter(location: ModelLocation, options: LoadingOptions) -> LoadedModel:
     """The adapter's model with the adapter put on; the tokenizer is the adapter's own, where its folder has one."""
-    folder = Path(place.location)
-    base = base_of(folder)
-    loaded = _load(find_place(base.name, base.revision), replace(asked, task=asked.task or base.task))
-    with explained(place, asked.trust_remote_code):
+    folder = Path(location.path_or_id)
+    base = adapter_base(folder)
+    loaded = _load(locate_model(base.name, base.revision), replace(options, task=options.task or base.task))
+    with explained(location, options.trust_remote_code):
         own = (
-            tokenizer_at(place, {"trust_remote_code": asked.trust_remote_code})
+            tokenizer_at(location, {"trust_remote_code": options.trust_remote_code})
             if loaded.tokenizer is not None
             else None
         )
         model = with_adapter(loaded.model, folder)
-    return replace(loaded, model=model, tokenizer=own or loaded.tokenizer, name=place.name)
+    return replace(loaded, model=model, tokenizer=own or loaded.tokenizer, name=location.name)
 
 
-def _load_checkpoint(place: Place, asked: _Asked) -> LoadedModel:
-    options: dict[str, Any] = {"trust_remote_code": asked.trust_remote_code}
-    if place.revision is not None:
-        options["revision"] = place.revision
-    if place.gguf_file is not None:
-        options["gguf_file"] = place.gguf_file
-    held = _held(place)
-    config = AutoConfig.from_pretrained(place.location, **options)
-    model_class = _model_class(config, asked.task, place.gguf_file is not None)
-    outline = _outline(place, config, model_class, options)
-    if asked.check is not None:
-        asked.check(outline)
-    with bounded(place.name, held):
+def _load_checkpoint(location: ModelLocation, options: LoadingOptions) -> LoadedModel:
+    hub_options: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
+    if location.revision is not None:
+        hub_options["revision"] = location.revision
+    if location.gguf_file is not None:
+        hub_options["gguf_file"] = location.gguf_file
+    size = _checked_size(location)
+    config = AutoConfig.from_pretrained(location.path_or_id, **hub_options)
+    model_class = _model_class(config, options.task, location.gguf_file is not None)
+    outline = _outline(location, config, model_class, hub_options)
+    if options.check is not None:
+        options.check(outline)
+    with bounded(location.name, size):
         model, info = model_class.from_pretrained(
-            place.location,
+            location.path_or_id,
             config=config,
-            dtype=asked.dtype or (torch.float32 if place.gguf_file else "auto"),
+            dtype=options.dtype or (torch.float32 if location.gguf_file else "auto"),
             use_safetensors=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # told by check_complete, which names them
-            **options,
+            **hub_options,
         )
-    check_complete(place.name, model, info)
-    if place.gguf_file is not None:
+    check_complete(location.name, model, info)
+    if location.gguf_file is not None:
         as_plain(model)
     inputs = inspect.signature(model.forward).parameters
-    processor = processor_at(place, inputs, options)
+    processor = processor_at(location, inputs, hub_options)
     tokenizer = outline.tokenizer or (
-        tokenizer_at(place, options) if "input_ids" in inputs else tokenizer_of(processor)
+        tokenizer_at(location, hub_options) if "input_ids" in inputs else tokenizer_of(processor)
     )
     return LoadedModel(
         model=model.eval(),
         tokenizer=tokenizer,
         processor=processor,
-        name=place.name,
+        name=location.name,
         revision=getattr(config, "_commit_hash", None),
     )
 
 
-def _held(place: Place) -> Holdings | None:
+def _checked_size(location: ModelLocation) -> CheckpointSize | None:
     """What the checkpoint's files hold, once its settings were held against that; None for what is on the Hub."""
-    if place.is_hub:
+    if location.is_hub:
         return None
-    if place.gguf_file is not None:
-        return held_in_gguf(place.name, Path(place.location) / place.gguf_file)
-    held = held_in_folder(Path(place.location))
-    check_settings(place.name, settings_in(Path(place.location) / "config.json"), held)
-    return held
+    if location.gguf_file is not None:
+        return size_of_gguf(location.name, Path(location.path_or_id) / location.gguf_file)
+    size = size_of_folder(Path(location.path_or_id))
+    check_settings(location.name, read_settings(Path(location.path_or_id) / "config.json"), size)
+    return size
 
 
-def _outline(place: Place, config: PreTrainedConfig, model_class: Any, options: dict[str, Any]) -> Outline:
+def _outline(
+    location: ModelLocation, config: PreTrainedConfig, model_class: Any, hub_options: dict[str, Any]
+) -> Outline:
     """What is known before the weights are read; an automatic class is looked up by the config."""
     if hasattr(model_class, "_model_mapping"):
-        found = model_class._model_mapping.get(type(config), None)
-        model_class = found[0] if isinstance(found, tuple) else found
+        mapped = model_class._model_mapping.get(type(config), None)
+        model_class = mapped[0] if isinstance(mapped, tuple) else mapped
     reads_text = model_class is not None and "input_ids" in inspect.signature(model_class.forward).parameters
-    return Outline(place.name, config, model_class, tokenizer_at(place, options) if reads_text else None)
+    return Outline(location.name, config, model_class, tokenizer_at(location, hub_options) if reads_text else None)
 
 
 def _model_class(config: PreTrainedConfig, task: str | None, is_gguf: bool) -> Any:
@@ -233,9 +235,9 @@ def _model_class(config: PreTrainedConfig, task: str | None, is_gguf: bool) -> A
         if auto_class.startswith("AutoModel") and str(path).rpartition(".")[2] in architectures:
             return getattr(transformers, auto_class)
     for name in architectures:
-        found = getattr(transformers, name, None)
-        if isinstance(found, type) and issubclass(found, PreTrainedModel):
-            return found
+        named_class = getattr(transformers, name, None)
+        if isinstance(named_class, type) and issubclass(named_class, PreTrainedModel):
+            return named_class
     if is_gguf:
         return getattr(transformers, TASKS["seq2seq-lm" if config.is_encoder_decoder else "causal-lm"])
     return transformers.AutoModel
@@ -250,8 +252,8 @@ def _from_pair(source: Any, dtype: torch.dtype | None) -> LoadedModel:
         )
     model, companion = source
     model = without_wrapper(model)
-    parts = model.modules() if isinstance(model, torch.nn.Module) else ()
-    if any(hasattr(part, "_orig_mod") or part._compiled_call_impl is not None for part in parts):
+    modules = model.modules() if isinstance(model, torch.nn.Module) else ()
+    if any(hasattr(module, "_orig_mod") or module._compiled_call_impl is not None for module in modules):
         raise UnsupportedArchitecture(
             "The model went through torch.compile, which hides its operations. Pass the model as it was before."
         )
@@ -282,9 +284,9 @@ def _device(device: str | torch.device | None) -> torch.device | None:
 
 
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if found is None and dtype is None:
+    if dtype is None:
         return None
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+    torch_dtype = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(torch_dtype, torch.dtype) or not torch_dtype.is_floating_point:
         raise InvalidInput(f"Unknown dtype {dtype!r}. Use float32, float64, float16 or bfloat16.")
-    return found
+    return torch_dtype

@@ -26,7 +26,7 @@ _TO_SAFETENSORS = (
 
 
 @dataclass(frozen=True)
-class Place:
+class ModelLocation:
     """Where the files are.
 
     Attributes
@@ -44,7 +44,7 @@ class Place:
     """
 
     name: str
-    location: str
+    path_or_id: str
     gguf_file: str | None = None
     revision: str | None = None
     is_adapter: bool = False
@@ -52,10 +52,10 @@ class Place:
     @property
     def is_hub(self) -> bool:
         """Whether the files have to come from the Hub or its local cache."""
-        return not Path(self.location).is_dir()
+        return not Path(self.path_or_id).is_dir()
 
 
-def find_place(source: str | Path, revision: str | None) -> Place:
+def locate_model(source: str | Path, revision: str | None) -> ModelLocation:
     """Tell what ``source`` means, from the most specific reading to the least.
 
     Raises
@@ -69,25 +69,25 @@ def find_place(source: str | Path, revision: str | None) -> Place:
     if text in NAMED and not isinstance(source, Path):
         refuse_revision(f"The bundled model {text}", revision)
         path = NAMED[text].require()
-        return Place(text, str(path)) if path.is_dir() else Place(text, str(path.parent), path.name)
+        return ModelLocation(text, str(path)) if path.is_dir() else ModelLocation(text, str(path.parent), path.name)
     path = Path(source).expanduser()
     if path.is_dir():
         refuse_revision(f"The folder {text}", revision)
         if (path / adapters.CONFIG).is_file():
-            return Place(text, str(path), is_adapter=True)
+            return ModelLocation(text, str(path), is_adapter=True)
         _check_folder(path)
-        return Place(text, str(path))
+        return ModelLocation(text, str(path))
     if path.is_file():
         if path.suffix.lower() == ".gguf":
             refuse_revision(f"The file {text}", revision)
-            return Place(text, str(path.parent), path.name)
+            return ModelLocation(text, str(path.parent), path.name)
         advice = _TO_SAFETENSORS if path.suffix in _PICKLES else "Pass the folder that holds its config.json."
         raise ModelNotFound(f"{text} is not a GGUF file, the only kind that is loaded by itself. {advice}")
     if isinstance(source, Path) or text.startswith((".", "/", "~")) or text.endswith(".gguf") or text.count("/") > 1:
         raise ModelNotFound(f"There is no file or folder {text} (looked for {path.absolute()}). Check the path.")
     if "/" not in text:
         raise ModelNotFound(_unknown_name(text))
-    return Place(text, text, revision=revision)
+    return ModelLocation(text, text, revision=revision)
 
 
 def refuse_revision(what: str, revision: str | None) -> None:
@@ -137,43 +137,43 @@ def _check_folder(folder: Path) -> None:
 
 
 @contextmanager
-def explained(place: Place, trust_remote_code: bool) -> Iterator[None]:
+def explained(location: ModelLocation, trust_remote_code: bool) -> Iterator[None]:
     """Turn whatever goes wrong inside transformers into an error that says what was tried and what to do."""
     try:
         yield
     except NormLensError:
         raise
     except Exception as error:
-        raise _error(place, trust_remote_code, error) from error
+        raise _error(location, trust_remote_code, error) from error
 
 
-def _error(place: Place, trust_remote_code: bool, error: Exception) -> NormLensError:
+def _error(location: ModelLocation, trust_remote_code: bool, error: Exception) -> NormLensError:
     reason = first_line(error)
     if isinstance(error, ImportError):
-        return InvalidInput(f"{place.name} needs a package that is not installed: {reason}")
+        return InvalidInput(f"{location.name} needs a package that is not installed: {reason}")
     if "trust_remote_code" in str(error) and not trust_remote_code:
         return ModelNotFound(
-            f"{place.name} can only be loaded by running Python code from its own repository. If you have read that "
+            f"{location.name} can only be loaded by running Python code from its own repository. If you have read that "
             "code and trust it, pass trust_remote_code=True."
         )
     if "use_safetensors" in str(error):
         return ModelNotFound(
-            f"{place.name} offers no safetensors weights, and a pickle is never opened. A conversion may be among its "
+            f"{location.name} offers no safetensors weights, and a pickle is never opened. A conversion may be among its "
             f"pull requests: revision='refs/pr/1', and so on. {_TO_SAFETENSORS}"
         )
-    if place.is_hub:
-        return ModelNotFound(_not_on_hub(place, reason))
+    if location.is_hub:
+        return ModelNotFound(_not_on_hub(location, reason))
     return InvalidInput(
-        f"{place.name} could not be loaded ({reason}). Check that the download is complete and that the model type is "
+        f"{location.name} could not be loaded ({reason}). Check that the download is complete and that the model type is "
         f"known to transformers {transformers.__version__}."
     )
 
 
-def _not_on_hub(place: Place, reason: str) -> str:
+def _not_on_hub(location: ModelLocation, reason: str) -> str:
     remote = "no network (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else constants.ENDPOINT
-    hub_id = place.location
+    hub_id = location.path_or_id
     return (
-        f"Could not load {hub_id} (revision {place.revision or 'main'}). Tried: the local cache "
+        f"Could not load {hub_id} (revision {location.revision or 'main'}). Tried: the local cache "
         f"{constants.HF_HUB_CACHE}, then {remote}. {reason} If this machine has no network, run `hf download {hub_id} "
         f"--local-dir {hub_id.rpartition('/')[2]}` on one that has, copy the folder here, and pass its path."
     )

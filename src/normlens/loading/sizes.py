@@ -35,17 +35,17 @@ _PACKED = 16  # numbers that a quantized checkpoint may hold in one integer
 
 
 @dataclass(frozen=True)
-class Holdings:
-    """What the files of a checkpoint hold.
+class CheckpointSize:
+    """How much the files of a checkpoint hold.
 
     Attributes
     ----------
     tensors
-        How many tensors.
+        Number of tensors.
     numbers
-        How many numbers these can be at most, all together.
+        Upper bound on the number of values in all of them.
     longest
-        The largest dimension of any.
+        The largest dimension of any tensor.
     """
 
     tensors: int
@@ -53,7 +53,7 @@ class Holdings:
     longest: int
 
 
-def held_in_folder(folder: Path) -> Holdings | None:
+def size_of_folder(folder: Path) -> CheckpointSize | None:
     """What the safetensors files that transformers would take hold; None if it would find none.
 
     Raises
@@ -65,7 +65,7 @@ def held_in_folder(folder: Path) -> Holdings | None:
     if whole.is_file():
         files = [whole]
     elif index.is_file():
-        weight_map = settings_in(index).get("weight_map")
+        weight_map = read_settings(index).get("weight_map")
         if not isinstance(weight_map, dict):
             raise InvalidInput(f"{index} has no weight_map, which says where each weight is. Download it again.")
         files = [folder / str(name) for name in sorted(set(map(str, weight_map.values())))]
@@ -75,12 +75,12 @@ def held_in_folder(folder: Path) -> Holdings | None:
     for file in files:
         with safe_open(file, framework="pt") as opened:
             for key in list(opened.keys()):
-                part = opened.get_slice(key)
-                shapes.append((_PACKED if part.get_dtype()[0] in "IU" else 1, tuple(part.get_shape())))
-    return _holdings(shapes)
+                tensor = opened.get_slice(key)
+                shapes.append((_PACKED if tensor.get_dtype()[0] in "IU" else 1, tuple(tensor.get_shape())))
+    return _size_of(shapes)
 
 
-def held_in_gguf(name: str, path: Path) -> Holdings:
+def size_of_gguf(name: str, path: Path) -> CheckpointSize:
     """What a GGUF file holds, by its header.
 
     Raises
@@ -92,19 +92,19 @@ def held_in_gguf(name: str, path: Path) -> Holdings:
 
     header = GgufHeader.from_file(str(path))
     settings, _ = read_gguf_metadata(str(path))
-    held = _holdings([(1, info.shape) for info in header.tensors])
-    check_settings(name, settings, held)
-    blocks = [int(found[1]) for info in header.tensors if (found := re.match(r"blk\.(\d+)\.", info.name))]
+    size = _size_of([(1, info.shape) for info in header.tensors])
+    check_settings(name, settings, size)
+    blocks = [int(match[1]) for info in header.tensors if (match := re.match(r"blk\.(\d+)\.", info.name))]
     counted = settings.get(f"{header.architecture}.block_count")
     if blocks and isinstance(counted, int) and max(blocks) >= counted:
         raise InvalidInput(
             f"{name} holds blk.{max(blocks)}, but its header counts {counted} layers, in which it has no place. Get the "
             "file again."
         )
-    return held
+    return size
 
 
-def settings_in(file: Path) -> dict[str, Any]:
+def read_settings(file: Path) -> dict[str, Any]:
     """The settings in a JSON file.
 
     Raises
@@ -115,15 +115,15 @@ def settings_in(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > _LARGEST_CONFIG:
             raise InvalidInput(f"{file} has {file.stat().st_size:,} bytes, more than any configuration. Get it again.")
-        found = json.loads(file.read_text(encoding="utf-8"))
+        settings = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{file} can't be read ({type(error).__name__}: {error}). Get it again.") from error
-    if not isinstance(found, dict):
-        raise InvalidInput(f"{file} holds a {type(found).__name__}; a JSON object was expected. Get it again.")
-    return found
+    if not isinstance(settings, dict):
+        raise InvalidInput(f"{file} holds a {type(settings).__name__}; a JSON object was expected. Get it again.")
+    return settings
 
 
-def check_settings(name: str, settings: Mapping[str, Any], held: Holdings | None) -> None:
+def check_settings(name: str, settings: Mapping[str, Any], size: CheckpointSize | None) -> None:
     """Refuse settings that count more parts than the files can hold.
 
     Raises
@@ -131,7 +131,7 @@ def check_settings(name: str, settings: Mapping[str, Any], held: Holdings | None
     InvalidInput
         Naming the setting.
     """
-    limit = _FEW if held is None else max(_FEW, held.tensors, held.longest)
+    limit = _FEW if size is None else max(_FEW, size.tensors, size.longest)
     waiting = [settings]
     while waiting:
         for key, value in waiting.pop().items():
@@ -144,12 +144,12 @@ def check_settings(name: str, settings: Mapping[str, Any], held: Holdings | None
                 if isinstance(number, int | float) and number > limit:
                     raise InvalidInput(
                         f"{name} says {key} = {str(number)[:20]}, more than its weights can be made of"
-                        f"{'' if held is None else f' ({held.tensors} tensors)'}. Its configuration is broken; get it again."
+                        f"{'' if size is None else f' ({size.tensors} tensors)'}. Its configuration is broken; get it again."
                     )
 
 
 @contextmanager
-def bounded(name: str, held: Holdings | None) -> Iterator[None]:
+def bounded(name: str, size: CheckpointSize | None) -> Iterator[None]:
     """Stop the building of a model that needs more parts or parameters than its files can fill.
 
     Raises
@@ -157,30 +157,30 @@ def bounded(name: str, held: Holdings | None) -> Iterator[None]:
     InvalidInput
         As soon as it does.
     """
-    if held is None:
+    if size is None:
         yield
         return
-    parts, numbers, thread = 0, 0, threading.get_ident()
-    most_parts = _PARTS_PER_TENSOR * held.tensors + _MORE_PARTS
-    most_numbers = _COPIES * held.numbers + _MORE_NUMBERS
+    modules, numbers, thread = 0, 0, threading.get_ident()
+    most_modules = _PARTS_PER_TENSOR * size.tensors + _MORE_PARTS
+    most_numbers = _COPIES * size.numbers + _MORE_NUMBERS
 
-    def part(module: nn.Module, child_name: str, child: Any) -> None:
-        nonlocal parts
-        parts += threading.get_ident() == thread
-        if parts > most_parts:
-            raise _too_large(name, f"more than {most_parts:,} modules", held)
+    def count_module(module: nn.Module, child_name: str, child: Any) -> None:
+        nonlocal modules
+        modules += threading.get_ident() == thread
+        if modules > most_modules:
+            raise _too_large(name, f"more than {most_modules:,} modules", size)
 
-    def tensor(module: nn.Module, tensor_name: str, x: Any) -> None:
+    def count_tensor(module: nn.Module, tensor_name: str, x: Any) -> None:
         nonlocal numbers
         if isinstance(x, Tensor) and x.is_meta and threading.get_ident() == thread:
             numbers += x.numel()
         if numbers > most_numbers:
-            raise _too_large(name, f"a {tensor_name} of shape {tuple(x.shape)} and more", held)
+            raise _too_large(name, f"a {tensor_name} of shape {tuple(x.shape)} and more", size)
 
     handles = [
-        registration.register_module_module_registration_hook(part),
-        registration.register_module_parameter_registration_hook(tensor),
-        registration.register_module_buffer_registration_hook(tensor),
+        registration.register_module_module_registration_hook(count_module),
+        registration.register_module_parameter_registration_hook(count_tensor),
+        registration.register_module_buffer_registration_hook(count_tensor),
     ]
     try:
         yield
@@ -189,13 +189,13 @@ def bounded(name: str, held: Holdings | None) -> Iterator[None]:
             handle.remove()
 
 
-def _holdings(shapes: list[tuple[int, tuple[int, ...]]]) -> Holdings:
+def _size_of(shapes: list[tuple[int, tuple[int, ...]]]) -> CheckpointSize:
     numbers = sum(packed * prod(shape) for packed, shape in shapes)
-    return Holdings(len(shapes), numbers, max((n for _, shape in shapes for n in shape), default=0))
+    return CheckpointSize(len(shapes), numbers, max((n for _, shape in shapes for n in shape), default=0))
 
 
-def _too_large(name: str, needed: str, held: Holdings) -> InvalidInput:
+def _too_large(name: str, needed: str, size: CheckpointSize) -> InvalidInput:
     return InvalidInput(
-        f"The configuration of {name} makes a model with {needed}, but its files hold {held.tensors} tensors of "
-        f"{held.numbers:,} numbers at most. The configuration is broken or belongs to another checkpoint; get both again."
+        f"The configuration of {name} makes a model with {needed}, but its files hold {size.tensors} tensors of "
+        f"{size.numbers:,} numbers at most. The configuration is broken or belongs to another checkpoint; get both again."
     )

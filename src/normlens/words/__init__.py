@@ -5,11 +5,10 @@ own (as in BERT's pre-tokenisation). Nothing here reads the tokenizer's own spel
 every tokenizer with offsets is treated alike. A number of -1 stands for a special token throughout.
 """
 
-from normlens.words.given import joined_words
 from normlens.words.labels import merge_shares, merged_labels, text_of
 from normlens.words.merging import groups, merge_map, merge_sources, merge_spans, merge_targets
 from normlens.words.numbering import SPECIAL, whitespace_words, word_numbers
-from normlens.words.placing import placed_pieces
+from normlens.words.piece_offsets import corrected_offsets
 from normlens.words.surface import (
     CATEGORIES,
     SOURCE_CATEGORIES,
@@ -19,12 +18,14 @@ from normlens.words.surface import (
     readable_tokens,
     sources_by_category,
 )
+from normlens.words.word_lists import joined_words
 
 __all__ = [
     "CATEGORIES",
     "SOURCE_CATEGORIES",
     "SPECIAL",
     "categories",
+    "corrected_offsets",
     "groups",
     "is_punctuation",
     "joined_tokens",
@@ -35,7 +36,6 @@ __all__ = [
     "merge_spans",
     "merge_targets",
     "merged_labels",
-    "placed_pieces",
     "readable_tokens",
     "sources_by_category",
     "text_of",

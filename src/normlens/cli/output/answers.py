@@ -58,7 +58,7 @@ def give(results: Answers, row: Row, output: Path | None, as_json: bool) -> None
 
 def _write(results: Answers, texts: Sequence[ScoredText], row: Row, path: Path) -> None:
     from normlens import figures
-    from normlens.files.writing import written_whole
+    from normlens.files.atomic import write_atomically
 
     suffix = path.suffix.lower()
     if suffix in PICTURES:
@@ -68,7 +68,7 @@ def _write(results: Answers, texts: Sequence[ScoredText], row: Row, path: Path) 
         whole = figures.highlights_page(results, row=row)
     else:
         whole = _as_json(results, texts) if suffix == ".json" else _as_csv(_several(results), texts)
-    written_whole(path, whole)
+    write_atomically(path, whole)
 
 
 def _as_json(results: Answers, texts: Sequence[ScoredText]) -> str:

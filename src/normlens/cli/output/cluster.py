@@ -198,10 +198,10 @@ def _number(value: float) -> float | str:
 
 def _write(path: Path, answer: dict[str, Any], subject: Subject) -> None:
     """Write who is in which cluster; the file appears whole or not at all."""
-    from normlens.files.writing import written_whole
+    from normlens.files.atomic import write_atomically
 
     if path.suffix.lower() == ".json":
-        written_whole(path, json.dumps(answer, ensure_ascii=False, allow_nan=False))
+        write_atomically(path, json.dumps(answer, ensure_ascii=False, allow_nan=False))
         return
     nothing = [""] * len(subject.names)
     best, nearest = ((answer[key] or {"labels": nothing, "ratios": nothing}) for key in ("clustering", "nearest"))
@@ -209,7 +209,7 @@ def _write(path: Path, answer: dict[str, Any], subject: Subject) -> None:
     rows = csv.writer(whole)
     rows.writerow([subject.noun, "cluster", "nearest_cluster", "nearest_ratio"])
     rows.writerows(zip(subject.names, best["labels"], nearest["labels"], nearest["ratios"], strict=True))
-    written_whole(path, whole.getvalue())
+    write_atomically(path, whole.getvalue())
 
 
 def _print(found: SearchResult, search: Search, subject: Subject) -> None:

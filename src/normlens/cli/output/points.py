@@ -11,8 +11,8 @@ import numpy as np
 from normlens.cli.terminal import counting
 from normlens.cli.texts import Reading
 from normlens.errors import InvalidInput
+from normlens.files.atomic import reason
 from normlens.files.reading import refuse_unreadable
-from normlens.files.writing import reason
 
 if TYPE_CHECKING:
     from normlens import Analysis, Lens

@@ -20,7 +20,7 @@ from normlens.engine.capture.attention import (
 )
 from normlens.engine.capture.softmax import observing
 from normlens.engine.tolerance import tolerance
-from normlens.errors import ConservationError, NoAttentionHeard, OtherOutput, UnsupportedArchitecture
+from normlens.errors import ConservationError, NoAttentionCaptured, OutputMismatch, UnsupportedArchitecture
 from normlens.loading.quantized import quantization_explained
 
 Result = TypeVar("Result")
@@ -96,8 +96,8 @@ def first_way_that_holds(model: PreTrainedModel, inspect: Callable[[Listening], 
                 return way, inspect(way)
         except (UnsupportedArchitecture, ConservationError) as refusal:
             refusals.append(refusal)
-    first = next((refusal for refusal in refusals if not isinstance(refusal, NoAttentionHeard)), refusals[0])
-    if isinstance(refusals[0], OtherOutput) and is_foreign(model):
+    first = next((refusal for refusal in refusals if not isinstance(refusal, NoAttentionCaptured)), refusals[0])
+    if isinstance(refusals[0], OutputMismatch) and is_foreign(model):
         try:
             return by_observation_as_set, inspect(by_observation_as_set)
         except (UnsupportedArchitecture, ConservationError) as refusal:
@@ -110,7 +110,7 @@ def require_same_output(untouched: Any, watched: Any, model: PreTrainedModel) ->
 
     Raises
     ------
-    OtherOutput
+    OutputMismatch
         With how far off its first output is, and what the model is set to.
     """
     one, other = _first_tensor(untouched), _first_tensor(watched)
@@ -118,12 +118,12 @@ def require_same_output(untouched: Any, watched: Any, model: PreTrainedModel) ->
     if bool(one.isfinite().all()) and off <= allowance(model):
         return
     if chosen := described(model):
-        raise OtherOutput(
+        raise OutputMismatch(
             f"{type(model).__name__} is set to {chosen}; listened to in eager attention it gives another output, "
             f"off by {off:.1e} of its length (inf: it isn't finite at all). If that is what you ask about, call "
             "model.set_attn_implementation('eager')."
         )
-    raise OtherOutput(
+    raise OutputMismatch(
         f"{type(model).__name__} gives another output when its attention is listened to: off by {off:.1e} of its "
         "length (inf: it isn't finite at all). Its code may ask which attention implementation runs, its weights may "
         "be broken, or it may draw random numbers."

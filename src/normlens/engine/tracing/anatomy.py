@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from normlens.engine.precision import working_precision
 from normlens.engine.tracing.block import AppliedNorm, Block
 from normlens.engine.tracing.scopes import AttentionScope, BlockScope
-from normlens.errors import NoAttentionHeard, UnsupportedArchitecture
+from normlens.errors import NoAttentionCaptured, UnsupportedArchitecture
 from normlens.inputs.media import Medium
 
 
@@ -128,7 +128,7 @@ def require_attention_scope(blocks: Sequence[BlockAnatomy], model: nn.Module, mi
             f"attention in blocks, windows or low rank isn't measured. {type(model).__name__} has no other attention."
         )
     if not blocks:
-        raise NoAttentionHeard(
+        raise NoAttentionCaptured(
             f"No attention was heard while {type(model).__name__} ran: no softmax of its own was seen, so it has no softmax "
             "attention, or computes it in a fused kernel. Choose a Transformer whose eager attention takes a softmax."
         )

@@ -11,7 +11,7 @@ from torch import nn
 from normlens.engine.tracing.anatomy import BlockAnatomy, LayerAnatomy
 from normlens.engine.tracing.block import Block
 from normlens.engine.tracing.layer_numbers import layer_numbers, tower
-from normlens.errors import AnotherWay
+from normlens.errors import ExecutionPathChanged
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Layout:
             for place, block in enumerate(blocks):
                 if (block.path, block.occurrence) == (path, occurrence):
                     return name, place
-        raise AnotherWay(
+        raise ExecutionPathChanged(
             f"{path} was called a {occurrence + 1}. time in this run, but not in the first run that was watched: the model "
             "takes another way for this input. Nothing was returned."
         )

@@ -20,7 +20,7 @@ from normlens.inputs.example import Example
 from normlens.inputs.example_maker import ExampleMaker
 from normlens.inputs.tokens import Tokens, is_pair
 from normlens.lens import Lens
-from normlens.loading.checks import require_evaluation
+from normlens.loading.checkpoint_checks import require_evaluation
 from normlens.loading.load import LoadedModel
 
 Ids = Int[np.ndarray, " token"]

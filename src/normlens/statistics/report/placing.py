@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from normlens.errors import InvalidInput, NormLensError
-from normlens.files.writing import is_temporary, reason, remove_leftovers, temporary_folder
+from normlens.files.atomic import is_temporary, reason, remove_leftovers, temporary_folder
 
 MARKDOWN, HTML, FIGURES = "report.md", "report.html", "figures"
 NUMBERS = "numbers.parquet"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from normlens.errors import InvalidInput
 from normlens.figures import heat_maps, report_figures, save
-from normlens.files.writing import written_whole
+from normlens.files.atomic import write_atomically
 from normlens.statistics import CorpusStatistics
 from normlens.statistics.report.estimates import Estimates
 from normlens.statistics.report.findings import findings, widest_gap
@@ -135,4 +135,4 @@ def _write_numbers(numbers: Mapping[str, pd.DataFrame], path: Path, measured: di
         tables[-1].insert(0, "attention", kind)
     joined = pd.concat(tables, ignore_index=True)
     joined.attrs.update(measured)
-    written_whole(path, joined.to_parquet(index=False))
+    write_atomically(path, joined.to_parquet(index=False))

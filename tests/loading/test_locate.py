@@ -6,7 +6,7 @@ import pytest
 
 from normlens.errors import InvalidInput, ModelNotFound
 from normlens.loading.load import load_model
-from normlens.loading.locate import Place, find_place
+from normlens.loading.locate import ModelLocation, locate_model
 
 
 def test_each_kind_of_place(tmp_path: Path) -> None:
@@ -14,11 +14,11 @@ def test_each_kind_of_place(tmp_path: Path) -> None:
     (tmp_path / "config.json").touch()
     (tmp_path / "tiny.gguf").touch()
     folder = str(tmp_path)
-    assert find_place(folder, None) == Place(folder, folder)
-    assert find_place(tmp_path / "tiny.gguf", None) == Place(f"{folder}/tiny.gguf", folder, "tiny.gguf")
-    assert find_place("owner/model", "v1") == Place("owner/model", "owner/model", revision="v1")
-    assert find_place("owner/model", None).is_hub
-    assert not find_place(folder, None).is_hub
+    assert locate_model(folder, None) == ModelLocation(folder, folder)
+    assert locate_model(tmp_path / "tiny.gguf", None) == ModelLocation(f"{folder}/tiny.gguf", folder, "tiny.gguf")
+    assert locate_model("owner/model", "v1") == ModelLocation("owner/model", "owner/model", revision="v1")
+    assert locate_model("owner/model", None).is_hub
+    assert not locate_model(folder, None).is_hub
 
 
 def test_missing_path_is_named() -> None:

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from normlens.errors import NormLensError
-from normlens.files.writing import remove_leftovers, temporary_folder, written_whole
+from normlens.files.atomic import remove_leftovers, temporary_folder, write_atomically
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX files")
 
 
 def test_a_file_written_in_parts_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
-    monkeypatch.setattr("normlens.files.writing.os.write", lambda descriptor, data: write(descriptor, data[:3]))
-    assert written_whole(tmp_path / "file", "Dies ist ganz.").read_text() == "Dies ist ganz."
+    monkeypatch.setattr("normlens.files.atomic.os.write", lambda descriptor, data: write(descriptor, data[:3]))
+    assert write_atomically(tmp_path / "file", "Dies ist ganz.").read_text() == "Dies ist ganz."
 
 
 @posix
@@ -31,7 +31,7 @@ def test_a_limit_on_file_size_leaves_nothing(tmp_path: Path) -> None:
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # Python ignores SIGXFSZ
         with pytest.raises(NormLensError, match="File too large"):
-            written_whole(tmp_path / "before", bytes(2000))
+            write_atomically(tmp_path / "before", bytes(2000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"before": "as it was"}
@@ -43,10 +43,10 @@ def test_a_hard_link_keeps_what_was_there_and_a_symbolic_link_is_refused(tmp_pat
     precious.write_text("mine")
     os.link(precious, name)
     link.symlink_to(precious)
-    written_whole(name, "new")
+    write_atomically(name, "new")
     assert (precious.read_text(), name.read_text()) == ("mine", "new")
     with pytest.raises(NormLensError, match="is a symbolic link"):
-        written_whole(link, "new")
+        write_atomically(link, "new")
     assert (precious.read_text(), link.is_symlink()) == ("mine", True)
 
 
@@ -58,37 +58,37 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         ("nowhere/file", "No such file"), ("pipe/file", "Not a directory"),
     ):  # fmt: skip
         with pytest.raises(NormLensError, match=message):
-            written_whole(tmp_path / name, "new")
+            write_atomically(tmp_path / name, "new")
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
     with pytest.raises(NormLensError, match="a pipe or a device"):
-        written_whole("/dev/null", "new")
+        write_atomically("/dev/null", "new")
 
 
 @posix
 @pytest.mark.parametrize("name", ["a" * 255, "ä" * 127, os.fsdecode(b"\xff\xfe.txt"), "with\nnew lines\x1b[31m"])
 def test_a_name_may_be_whatever_the_file_system_takes(name: str, tmp_path: Path) -> None:
-    assert written_whole(tmp_path / name, name).exists()
+    assert write_atomically(tmp_path / name, name).exists()
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_leftovers_of_killed_runs_go_and_those_of_running_ones_stay(tmp_path: Path) -> None:
     script = (
-        "import os, sys, time, pathlib, normlens.files.writing as saving\n"
+        "import os, sys, time, pathlib, normlens.files.atomic as saving\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "with saving.temporary_folder(folder) as partial:\n"
         "    (partial / 'file').write_text('half')\n"
         "    os.fsync = lambda _: (print('writing', flush=True), time.sleep(60))\n"
-        "    saving.written_whole(folder / 'file', 'new')\n"
+        "    saving.write_atomically(folder / 'file', 'new')\n"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "writing\n"
         running = set(tmp_path.iterdir())
-        written_whole(tmp_path / "other", "whole")
+        write_atomically(tmp_path / "other", "whole")
         assert set(tmp_path.iterdir()) == running | {tmp_path / "other"}
         assert len(running) == 2
         process.kill()
-    written_whole(tmp_path / "other", "whole")
+    write_atomically(tmp_path / "other", "whole")
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
@@ -105,7 +105,7 @@ def test_only_what_was_temporary_is_removed(tmp_path: Path) -> None:
 @posix
 def test_whoever_removes_leftovers_never_takes_a_new_file(tmp_path: Path) -> None:
     script = (
-        "import sys, pathlib, normlens.files.writing as saving\n"
+        "import sys, pathlib, normlens.files.atomic as saving\n"
         "print('on', flush=True)\n"
         "while True: saving.remove_leftovers(pathlib.Path(sys.argv[1]))\n"
     )
@@ -116,7 +116,7 @@ def test_whoever_removes_leftovers_never_takes_a_new_file(tmp_path: Path) -> Non
         end = time.monotonic() + 1.0
         count = 0
         while time.monotonic() < end:
-            written_whole(tmp_path / "file", str(count))
+            write_atomically(tmp_path / "file", str(count))
             with temporary_folder(tmp_path) as partial:
                 (partial / "inside").touch()
                 (partial / "inside").rename(tmp_path / "moved")

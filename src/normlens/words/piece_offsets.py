@@ -14,7 +14,7 @@ _SPACES = "▁Ġ "
 """How tokenizers spell a space: SentencePiece, byte-level BPE, and as it is."""
 
 
-def placed_pieces(
+def corrected_offsets(
     tokens: Sequence[str], offsets: ArrayLike, special: ArrayLike, text: str
 ) -> Int[np.ndarray, "token 2"]:
     """Give pieces of spaces alone the place of their space, and letters the accents that belong to them.

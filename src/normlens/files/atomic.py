@@ -24,7 +24,7 @@ if sys.platform != "win32":
 _PREFIX, _SUFFIX = ".normlens-", ".tmp"
 
 
-def written_whole(path: str | Path, content: bytes | memoryview | str) -> Path:
+def write_atomically(path: str | Path, content: bytes | memoryview | str) -> Path:
     """Write a file under a temporary name in its own folder, then rename it; nothing is left behind on failure.
 
     Parameters
