@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 from normlens.lazily import attribute_of
 
 if TYPE_CHECKING:
-    from normlens.loading.catalogue import BUNDLED, available_models
+    from normlens.loading.catalogue import BUNDLED, NAMED, AvailableModel, available_models
     from normlens.loading.load import TASKS, LoadedModel, load_model
     from normlens.loading.sentences import sentences
 
-__all__ = ["BUNDLED", "TASKS", "LoadedModel", "available_models", "load_model", "sentences"]
+__all__ = ["BUNDLED", "NAMED", "TASKS", "AvailableModel", "LoadedModel", "available_models", "load_model", "sentences"]
 _HOMES = {
     "BUNDLED": "normlens.loading.catalogue",
+    "NAMED": "normlens.loading.catalogue",
+    "AvailableModel": "normlens.loading.catalogue",
     "available_models": "normlens.loading.catalogue",
     "TASKS": "normlens.loading.load",
     "LoadedModel": "normlens.loading.load",
