@@ -15,7 +15,7 @@ from normlens.figures.style import FAINT, INK, NORM_COLOUR, WEIGHT_COLOUR, drawi
 from normlens.statistics.report.estimates import Estimate
 from reproduce.attribution.page import COMPARED, TASKS, shown, sorted_rows
 from reproduce.study.figures import estimates_beside_published
-from reproduce.study.published_attribution import DECOMPX_SST2, GLOBENC_SST2
+from reproduce.study.published import DECOMPX_SST2, GLOBENC_SST2
 
 Entry = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 from normlens.faithfulness import BASELINES, MEASURES
 from reproduce.attribution.candidates import method_of, ways
 from reproduce.study.page import markdown_table
-from reproduce.study.published_attribution import (
+from reproduce.study.published import (
     ALTI_RUN,
     ALTI_SST2,
     DECOMPX_SST2,
