@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from normlens.analysis.result import Analysis
-from normlens.engine.capture.attention import attention_implementation, capturing
+from normlens.engine.capture.interface import attention_implementation, capturing
 from normlens.engine.contributions.measure import check_conservation, measure
 from normlens.engine.tracing import Tracer
 from normlens.engine.tracing.block import Block
@@ -40,7 +40,7 @@ def measured(model: PreTrainedModel, shape: Shape, ids: Tensor) -> None:
         return block.reached()[: len(shape.scopes)] == shape.scopes
 
     tracer = Tracer(model, record, complete)
-    with torch.no_grad(), capturing(model, tracer.hear), tracer.watching():
+    with torch.no_grad(), capturing(model, tracer.capture), tracer.watching():
         _run(model, ids)
     assert not tracer.open_blocks
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from normlens.engine.capture.attention import attention_implementation
+from normlens.engine.capture.interface import attention_implementation
 from normlens.engine.frozen import push_through
 
 

@@ -95,7 +95,9 @@ def test_towers_have_no_rollout_together(lens_of) -> None:
 
 def test_layers_between_that_are_not_measured_stop_a_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
     lens = normlens.load((float64_lens("bert").model, None))
-    monkeypatch.setattr("normlens.analysis.inspector.unheard", lambda ran, heard: ["encoder.layer.1.linear_attention"])
+    monkeypatch.setattr(
+        "normlens.analysis.inspector.uncaptured", lambda ran, captured: ["encoder.layer.1.linear_attention"]
+    )
     with pytest.raises(UnsupportedArchitecture, match=r"layer\.1\.linear_attention"):
         lens.attribute(TEXT, method="rollout")
 

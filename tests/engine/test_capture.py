@@ -1,4 +1,4 @@
-"""Listening to attention: what is heard is what the model computes, and the model is left as it was."""
+"""Captured attention is what the model computes, and the model is restored afterwards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from architectures import tiny
 from torch import Tensor, nn
 
-from normlens.engine.capture.attention import (
+from normlens.engine.capture.interface import (
     AttentionCall,
     attention_implementation,
     capturing,
@@ -25,7 +25,7 @@ INTERFACE = ["bert", "gpt2", "llama", "gemma2", "gpt_oss", "opt", "mistral"]
 OWN = ["bloom", "falcon", "mpnet", "deberta-v2", "gpt_neo"]
 
 
-def heard_from(model_type: str, ids: list[int], chunk_size: int | None = None) -> tuple[list[AttentionCall], Tensor]:
+def captured_from(model_type: str, ids: list[int], chunk_size: int | None = None) -> tuple[list[AttentionCall], Tensor]:
     model, calls = tiny.build(model_type), []
     with torch.no_grad():
         if has_interface(model):
@@ -39,7 +39,7 @@ def heard_from(model_type: str, ids: list[int], chunk_size: int | None = None) -
 
 @pytest.mark.parametrize("model_type", INTERFACE)
 def test_weights_and_output_are_those_of_the_untouched_model(model_type: str, tokens: Ids) -> None:
-    calls, output = heard_from(model_type, tokens(8))
+    calls, output = captured_from(model_type, tokens(8))
     model = tiny.build(model_type)
     with torch.no_grad():
         untouched = model(input_ids=torch.tensor([tokens(8)]), output_attentions=True)
@@ -51,7 +51,7 @@ def test_weights_and_output_are_those_of_the_untouched_model(model_type: str, to
 
 @pytest.mark.parametrize("model_type", [*INTERFACE, *OWN])
 def test_the_output_is_the_weighted_sum_of_the_values(model_type: str, tokens: Ids) -> None:
-    calls, _ = heard_from(model_type, tokens(8))
+    calls, _ = captured_from(model_type, tokens(8))
     assert len(calls) == 3
     for call in calls:
         weights = call.rows(0, 8)
@@ -62,15 +62,15 @@ def test_the_output_is_the_weighted_sum_of_the_values(model_type: str, tokens: I
 
 @pytest.mark.parametrize("model_type", OWN)
 def test_observing_changes_nothing(model_type: str, tokens: Ids) -> None:
-    _, output = heard_from(model_type, tokens(8))
+    _, output = captured_from(model_type, tokens(8))
     with torch.no_grad():
         assert torch.equal(output, tiny.build(model_type)(input_ids=torch.tensor([tokens(8)]))[0])
 
 
 @pytest.mark.parametrize("model_type", INTERFACE)
 def test_chunks_keep_no_weights_and_give_every_row_again(model_type: str, tokens: Ids) -> None:
-    whole, output = heard_from(model_type, tokens(8))
-    calls, in_chunks = heard_from(model_type, tokens(8), chunk_size=3)
+    whole, output = captured_from(model_type, tokens(8))
+    calls, in_chunks = captured_from(model_type, tokens(8), chunk_size=3)
     assert torch.allclose(output, in_chunks, atol=1e-5)
     for call, other in zip(calls, whole, strict=True):
         assert call.weights is None
@@ -88,7 +88,7 @@ def test_chunks_never_hold_more_rows_than_asked_for(tokens: Ids, monkeypatch: py
         return right(module, query, *arguments, **options)
 
     monkeypatch.setattr(modeling_llama, "eager_attention_forward", counted)
-    heard_from("llama", tokens(8), chunk_size=3)
+    captured_from("llama", tokens(8), chunk_size=3)
     assert rows == [3, 3, 2] * 3
 
 
@@ -108,7 +108,7 @@ def test_every_config_is_restored_also_after_an_exception() -> None:
     assert names() == before
 
 
-def test_a_listener_hears_its_own_context_only(tokens: Ids) -> None:
+def test_a_capture_sees_its_own_context_only(tokens: Ids) -> None:
     inner, outer = [], []
     model = tiny.build("gpt2")
     ids = torch.tensor([tokens(4)])
@@ -147,7 +147,7 @@ def test_the_eager_function_is_the_one_that_the_module_s_forward_names() -> None
 
     attention = tiny.build("bert").encoder.layer[0].attention.self
     assert eager_function(attention) is modeling_bert.eager_attention_forward
-    with pytest.raises(UnsupportedArchitecture, match="names no eager attention function"):
+    with pytest.raises(UnsupportedArchitecture, match="refers to no eager attention function"):
         eager_function(nn.Linear(2, 2))
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from architectures import tiny
 
-from normlens.engine.capture.attention import AttentionCall
+from normlens.engine.capture.interface import AttentionCall
 from normlens.engine.contributions.measure import Measures, check_conservation, measure
 from normlens.engine.tolerance import TOLERANCES
 from normlens.engine.tracing.block import AppliedNorm, Block

@@ -10,7 +10,7 @@ from torch import Tensor
 from weighted_vectors import gram_matrices, head_vectors, own_contribution, summed_norms
 
 from normlens.engine.contributions.gram import quadratic_norms, source_forms
-from normlens.engine.contributions.norms import (
+from normlens.engine.contributions.vector_norms import (
     conservation_error,
     gated_norms,
     mixing_ratio,
@@ -109,7 +109,7 @@ def test_gated_norms_are_the_same_a_few_targets_at_a_time(monkeypatch: pytest.Mo
     weights, value = attention(2, 7, 6), normal(2, 2, 6, 4, seed=1)
     gate, projection = normal(2, 7, 8, seed=2), normal(8, 5, seed=3)
     (at_once,) = gated_norms(weights, value, gate, [projection])
-    monkeypatch.setattr("normlens.engine.contributions.norms._GATED_NUMBERS", 2 * 6 * 8)
+    monkeypatch.setattr("normlens.engine.contributions.vector_norms._GATED_NUMBERS", 2 * 6 * 8)
     (in_parts,) = gated_norms(weights, value, gate, [projection])
     assert torch.allclose(at_once, in_parts, rtol=1e-12, atol=0)
 

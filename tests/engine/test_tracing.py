@@ -9,9 +9,9 @@ import torch
 from architectures import tiny
 from torch import Tensor, nn
 
-from normlens.engine.capture.attention import AttentionCall, attention_implementation, capturing, has_interface
+from normlens.engine.capture.interface import AttentionCall, attention_implementation, capturing, has_interface
 from normlens.engine.capture.softmax import observing
-from normlens.engine.tracing import Tracer, unheard
+from normlens.engine.tracing import Tracer, uncaptured
 from normlens.engine.tracing.anatomy import describe, require_attention_scope
 from normlens.engine.tracing.block import AppliedNorm, Block
 from normlens.errors import UnsupportedArchitecture
@@ -22,8 +22,8 @@ Ids = Callable[..., list[int]]
 def trace(model_type: str, dtype: torch.dtype = torch.float64) -> list[Block]:
     model = tiny.build(model_type, dtype=dtype)
     tracer = Tracer(model, lambda block: None, lambda block: False)
-    listening = capturing(model, tracer.hear) if has_interface(model) else observing(model, tracer.hear)
-    with torch.no_grad(), attention_implementation(model, "eager"), listening, tracer.watching():
+    capture = capturing(model, tracer.capture) if has_interface(model) else observing(model, tracer.capture)
+    with torch.no_grad(), attention_implementation(model, "eager"), capture, tracer.watching():
         model(**tiny.inputs(model_type, model))
     return tracer.open_blocks
 
@@ -86,7 +86,7 @@ def test_a_residual_multiplier_is_a_step() -> None:
     for layer in model.layers:
         layer.residual_multiplier = 0.37
     tracer = Tracer(model, lambda block: None, lambda block: False)
-    with torch.no_grad(), capturing(model, tracer.hear), tracer.watching():
+    with torch.no_grad(), capturing(model, tracer.capture), tracer.watching():
         model(**tiny.inputs("granite", model))
     for block in tracer.open_blocks:
         (step,) = block.steps
@@ -106,7 +106,7 @@ def test_blocks_are_reported_as_soon_as_they_are_complete(tokens: Ids) -> None:
         reported.append((block.path, len(tracer.open_blocks)))
 
     tracer = Tracer(model, report, lambda block: len(block.reached()) == 3)
-    with torch.no_grad(), capturing(model, tracer.hear), tracer.watching():
+    with torch.no_grad(), capturing(model, tracer.capture), tracer.watching():
         model(input_ids=torch.tensor([tokens(5)]))
     assert reported == [(f"encoder.layer.{k}.attention.self", 0) for k in range(3)]
     assert not tracer.open_blocks
@@ -130,7 +130,7 @@ def trace_toy(before: Callable[[Tensor], Tensor], after: Callable[[Tensor, Tenso
     model = Toy(before, after)
     wrapper = nn.Sequential(model)
     tracer = Tracer(wrapper, lambda block: None, lambda block: False)
-    with torch.no_grad(), observing(wrapper, tracer.hear), tracer.watching():
+    with torch.no_grad(), observing(wrapper, tracer.capture), tracer.watching():
         wrapper(torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0)))
     (block,) = tracer.open_blocks
     return block
@@ -176,14 +176,14 @@ def test_a_sum_with_something_that_is_no_residual_stream_is_none() -> None:
 
 
 def test_no_attention_at_all_is_refused() -> None:
-    with pytest.raises(UnsupportedArchitecture, match="No attention was heard"):
+    with pytest.raises(UnsupportedArchitecture, match="No attention was captured"):
         require_attention_scope([], nn.Linear(1, 1))
 
 
-def test_attention_that_ran_unheard_is_listed() -> None:
+def test_attention_that_ran_uncaptured_is_listed() -> None:
     ran = ["layers.0.attention", "layers.0.attention.self", "layers.1.attention", "layers.10.attention"]
-    assert unheard(ran, ["layers.0.attention.self"]) == ["layers.1.attention", "layers.10.attention"]
-    assert unheard(ran, [*ran[2:], "layers.0"]) == []
+    assert uncaptured(ran, ["layers.0.attention.self"]) == ["layers.1.attention", "layers.10.attention"]
+    assert uncaptured(ran, [*ran[2:], "layers.0"]) == []
 
 
 def test_hooks_are_gone_after_watching() -> None:

@@ -15,10 +15,10 @@ from transformers import PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface
 
 import normlens
-from normlens.engine.capture.attention import AttentionCall, capturing
+from normlens.engine.capture.interface import AttentionCall, capturing
 from normlens.engine.contributions import affine as carrying
 from normlens.engine.contributions import gram as quadratic
-from normlens.engine.contributions import norms
+from normlens.engine.contributions import vector_norms
 from normlens.engine.contributions.verify import explicit_vector, verify_pairs
 from normlens.engine.tracing import Tracer
 from normlens.engine.tracing.block import AppliedNorm, Block
@@ -45,7 +45,7 @@ def analyze(model: PreTrainedModel, tokens: Ids) -> normlens.Analysis:
 
 def blocks_of(model: PreTrainedModel, ids: list[int]) -> list[Block]:
     tracer = Tracer(model, lambda block: None, lambda block: False)
-    with torch.no_grad(), capturing(model, tracer.hear), tracer.watching():
+    with torch.no_grad(), capturing(model, tracer.capture), tracer.watching():
         model(input_ids=torch.tensor([ids]), use_cache=False)
     return tracer.open_blocks
 
@@ -168,7 +168,9 @@ def test_a_missing_residual_multiplier_is_caught(monkeypatch: pytest.MonkeyPatch
 def test_heads_swapped_in_the_projection_are_caught(
     model_type: str, monkeypatch: pytest.MonkeyPatch, tokens: Ids
 ) -> None:
-    monkeypatch.setattr(carrying, "split_projection", lambda p, heads: norms.split_projection(p, heads).roll(1, 0))
+    monkeypatch.setattr(
+        carrying, "split_projection", lambda p, heads: vector_norms.split_projection(p, heads).roll(1, 0)
+    )
     with pytest.raises(ConservationError, match="explicit vectors"):
         analyze(tiny.build(model_type), tokens)
 
@@ -207,12 +209,14 @@ def test_norms_of_the_heads_summed_instead_of_the_norm_of_the_sum_are_caught(
         analyze(tiny.build("bert"), tokens)
 
 
-# What was heard isn't what the model did
+# What was captured isn't what the model did
 
 
 @pytest.mark.parametrize("mistake", ["weights of another head", "value without its bias", "weights of another row"])
-def test_attention_that_was_heard_wrongly_is_caught(mistake: str, monkeypatch: pytest.MonkeyPatch, tokens: Ids) -> None:
-    right = Tracer.hear
+def test_attention_that_was_captured_wrongly_is_caught(
+    mistake: str, monkeypatch: pytest.MonkeyPatch, tokens: Ids
+) -> None:
+    right = Tracer.capture
 
     def wrong(tracer: Tracer, call: AttentionCall) -> None:
         assert call.weights is not None
@@ -223,7 +227,7 @@ def test_attention_that_was_heard_wrongly_is_caught(mistake: str, monkeypatch: p
         }
         right(tracer, replace(call, **changed[mistake]))
 
-    monkeypatch.setattr(Tracer, "hear", wrong)
+    monkeypatch.setattr(Tracer, "capture", wrong)
     with pytest.raises(ConservationError):
         analyze(tiny.build("bert"), tokens)
 

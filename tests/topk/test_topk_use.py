@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 import normlens
-from normlens.engine.capture.attention import attention_implementation, capturing
+from normlens.engine.capture.interface import attention_implementation, capturing
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.topk import IMPLEMENTATION, undo, use
 

@@ -1,7 +1,7 @@
 """Cross-attention of chosen layers, batch after batch, with nothing computed that isn't asked for.
 
 An analysis measures every block and labels everything; word alignment wants one kind of block, a layer or two of it, and
-thousands of sentences a minute. Here only the chosen blocks are heard and measured, the model stops behind the last of
+thousands of sentences a minute. Here only the chosen blocks are captured and measured, the model stops behind the last of
 them, and no label is made. Anatomy and verification are the engine's own.
 """
 
@@ -15,7 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from normlens.analysis.inspector import Inspector
 from normlens.analysis.runner import Runner
-from normlens.engine.capture.attention import AttentionCall
+from normlens.engine.capture.interface import AttentionCall
 from normlens.engine.contributions.measure import Measures, check_conservation, measure
 from normlens.engine.precision import full_precision
 from normlens.engine.tracing import Tracer
@@ -177,7 +177,7 @@ class _Listening(Tracer):
         super().__init__(model, on_block, complete)
         self._wanted = paths
 
-    def hear(self, call: AttentionCall) -> None:
+    def capture(self, call: AttentionCall) -> None:
         """Follow a call of one of the modules."""
         if self._paths.get(call.module) in self._wanted:
-            super().hear(call)
+            super().capture(call)

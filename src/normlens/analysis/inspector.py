@@ -1,4 +1,4 @@
-"""What is known of a model: its attention blocks, how to listen to them, and whether inputs can be padded.
+"""What is known of a model: its attention blocks, how to capture them, and whether inputs can be padded.
 
 Found by running the model once for every kind of input, untouched and watched, and found anew when the model is no
 longer what it was.
@@ -18,17 +18,22 @@ from transformers import PreTrainedModel
 
 from normlens.analysis.input_kinds import kind_of, shortened, side_of
 from normlens.engine.capture.as_set import run_as_set
-from normlens.engine.capture.attention import attention_implementation
+from normlens.engine.capture.capture_method import (
+    CaptureMethod,
+    first_working_method,
+    require_no_chance,
+    require_same_output,
+)
 from normlens.engine.capture.fingerprint import state_of
 from normlens.engine.capture.hooks import as_it_is
-from normlens.engine.capture.listen import Listening, first_way_that_holds, require_no_chance, require_same_output
+from normlens.engine.capture.interface import attention_implementation
 from normlens.engine.contributions.measure import check_conservation, measure
 from normlens.engine.contributions.verify import verify_pairs
 from normlens.engine.failures import explained_failure, require_arguments
 from normlens.engine.feedforward.entry import Learner
 from normlens.engine.locks import exclusive
 from normlens.engine.precision import full_precision
-from normlens.engine.tracing import Tracer, unheard
+from normlens.engine.tracing import Tracer, uncaptured
 from normlens.engine.tracing.anatomy import BlockAnatomy, describe, require_attention_scope
 from normlens.engine.tracing.block import Block
 from normlens.engine.tracing.layer_tracer import LayerFinder
@@ -49,7 +54,7 @@ from normlens.memory import is_out_of_memory
 
 Result = TypeVar("Result")
 _Inspected = tuple[list[BlockAnatomy], float, tuple[str, ...]]
-"""The blocks, the largest difference from explicit vectors, and the attention modules that weren't heard."""
+"""The blocks, the largest difference from explicit vectors, and the attention modules that weren't captured."""
 
 
 @dataclass(frozen=True)
@@ -60,20 +65,20 @@ class Known:
     ----------
     layout
         Its attention blocks, in groups and layers.
-    listening
-        How their calls are heard.
+    capture_method
+        How their attention calls are captured.
     batchable
         Whether such inputs can be padded: every attention call is as long as the tokens it reads.
     vector_error
         The largest difference between norms and explicit vectors (:mod:`normlens.engine.contributions.verify`).
     not_measured
-        Attention modules that ran without being heard (attention without a softmax, say), by path.
+        Attention modules that ran without being captured (attention without a softmax, say), by path.
     padding_holds
         Whether padded batches gave the numbers of one text at a time, by side and length, where it was tried.
     """
 
     layout: Layout
-    listening: Listening
+    capture_method: CaptureMethod
     batchable: bool
     vector_error: float
     not_measured: tuple[str, ...] = ()
@@ -131,7 +136,7 @@ class Inspector:
             if known is None:
                 beginning = shortened(example)
                 inspect_by = partial(self._inspect, beginning, layers)
-                way, (blocks, error, not_measured) = first_way_that_holds(self.model, inspect_by)
+                way, (blocks, error, not_measured) = first_working_method(self.model, inspect_by)
                 lengths = {len(x) for name, x in beginning.tensors.items() if side_of(name) is not None}
                 watched = {length for block in blocks for length in (block.targets, block.sources)}
                 batchable = watched <= lengths and example.medium == "text" and not example.whole
@@ -157,7 +162,7 @@ class Inspector:
         chunk_size: int | None = None,
         padding: str = "right",
     ) -> None:
-        """Run the model on a batch, and let ``tracer`` hear every attention call.
+        """Run the model on a batch, and let ``tracer`` capture every attention call.
 
         Parameters
         ----------
@@ -166,16 +171,16 @@ class Inspector:
         batch
             Inputs of one kind.
         tracer
-            What hears and follows.
+            Captures attention calls and follows them.
         chunk_size
             Number of targets whose weights exist at a time; None for all.
         padding
             The side on which shorter inputs are padded.
         """
         tracer.left_out = frozenset(known.not_measured)
-        heard, inputs = known.listening(self.model, tracer, chunk_size), self._inputs(batch, padding)
+        capturing, inputs = known.capture_method(self.model, tracer, chunk_size), self._inputs(batch, padding)
         try:
-            with torch.no_grad(), heard, as_it_is(self.model), tracer.watching():
+            with torch.no_grad(), capturing, as_it_is(self.model), tracer.watching():
                 self._forward(inputs)
         except Exception as error:
             if not isinstance(error, NormLensError) and not is_out_of_memory(error):
@@ -210,7 +215,7 @@ class Inspector:
         found: nn.Module = self.body.get_submodule(path)
         return found
 
-    def _inspect(self, example: Example, layers: bool, listening: Listening) -> _Inspected:
+    def _inspect(self, example: Example, layers: bool, capture_method: CaptureMethod) -> _Inspected:
         """Run once untouched and once watched; compare, describe every block, check what it moves against vectors."""
         inputs = self._inputs([example], "right")
         learner = Learner(self.body)
@@ -227,7 +232,7 @@ class Inspector:
                 again = run_as_set(self.model, lambda: self._forward(inputs))
                 require_no_chance(untouched, again, self.model)
             torch.manual_seed(0)
-            with listening(self.model, tracer, None), as_it_is(self.model), tracer.watching():
+            with capture_method(self.model, tracer, None), as_it_is(self.model), tracer.watching():
                 watched = self._forward(inputs)
             require_same_output(untouched, watched, self.model)
             left_out = _left_out(tracer.open_blocks)
@@ -240,10 +245,10 @@ class Inspector:
                 for measures in measure(block, ("attention",)):
                     check_conservation(measures, block.path, self.model.dtype, None)
         with attention_implementation(self.model, "eager"):
-            heard = [self.module(block.path) for block in anatomy]
-            require_trained_at(self.body, heard, lambda: self._forward({n: x.clone() for n, x in inputs.items()}))
+            attending = [self.module(block.path) for block in anatomy]
+            require_trained_at(self.body, attending, lambda: self._forward({n: x.clone() for n, x in inputs.items()}))
         ran = tracer.ran_attention | left_out
-        not_measured = tuple(unheard(ran, [block.path for block in anatomy]))
+        not_measured = tuple(uncaptured(ran, [block.path for block in anatomy]))
         return list(map(learner.described, tracer.open_blocks, anatomy)) if layers else anatomy, error, not_measured
 
     def _inputs(self, batch: Sequence[Example], padding: str) -> dict[str, Tensor]:

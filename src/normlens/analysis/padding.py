@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from normlens.engine.capture.attention import asks_for_eager
 from normlens.engine.capture.fingerprint import state_of
+from normlens.engine.capture.interface import asks_for_eager
 from normlens.engine.frozen.settings import plain_settings
 from normlens.engine.tolerance import tolerance
 from normlens.inputs.batch import is_ragged, length, pad

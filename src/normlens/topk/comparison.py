@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from normlens.engine.capture.attention import eager_function
+from normlens.engine.capture.interface import eager_function
 from normlens.engine.precision import full_precision
 from normlens.engine.tolerance import tolerance
 from normlens.errors import UnsupportedArchitecture

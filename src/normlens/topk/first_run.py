@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from normlens.engine.capture.as_set import run_as_set
-from normlens.engine.capture.attention import attention_implementation
+from normlens.engine.capture.interface import attention_implementation
 from normlens.engine.locks import exclusive
 from normlens.engine.precision import full_precision
 from normlens.engine.tolerance import tolerance

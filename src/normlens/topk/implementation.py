@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from normlens.engine.capture.attention import asks_for_eager
+from normlens.engine.capture.interface import asks_for_eager
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.topk.attention import CHUNK_SIZE, topk_attention
 from normlens.topk.comparison import require_same_attention

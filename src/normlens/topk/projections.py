@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from normlens.engine.capture.attention import capturing
 from normlens.engine.capture.fingerprint import made_of
+from normlens.engine.capture.interface import capturing
 from normlens.engine.precision import full_precision, working_precision
 from normlens.engine.tracing import Tracer
 from normlens.engine.tracing.block import Block
@@ -95,7 +95,7 @@ def find_projections(part: PreTrainedModel, inputs: dict[str, Any]) -> dict[nn.M
         layers, or if attention is called again with another projection.
     """
     finder = _Finder(part)
-    with torch.no_grad(), capturing(part, finder.hear), finder.watching():
+    with torch.no_grad(), capturing(part, finder.capture), finder.watching():
         part(**inputs)
     weights: dict[nn.Module, Tensor] = {}
     found: dict[nn.Module, Projection] = {}

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from normlens.engine.contributions.norms import split_projection
+from normlens.engine.contributions.vector_norms import split_projection
 from normlens.engine.precision import without_autocast
 from normlens.errors import InvalidInput
 

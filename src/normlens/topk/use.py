@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from normlens.engine.capture.as_set import described
-from normlens.engine.capture.attention import asks_for_eager, eager_function, has_interface
+from normlens.engine.capture.interface import asks_for_eager, eager_function, has_interface
 from normlens.engine.locks import exclusive
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.lens import Lens

@@ -13,7 +13,7 @@ from torch import Tensor
 from normlens.analysis.visit import BlockVectors
 from normlens.attribution.maps.layer_maps import Maps
 from normlens.attribution.subject import Subject
-from normlens.engine.contributions.norms import conservation_error
+from normlens.engine.contributions.vector_norms import conservation_error
 from normlens.engine.tolerance import tolerance
 from normlens.engine.tracing.scopes import AttentionScope
 from normlens.errors import ConservationError, UnsupportedArchitecture

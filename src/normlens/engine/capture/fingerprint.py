@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 from transformers import PreTrainedModel
 
-from normlens.engine.capture.attention import attention_functions
 from normlens.engine.capture.hooks import is_ours
+from normlens.engine.capture.interface import attention_functions
 from normlens.loading.configs import configs_of
 
 _VALUES = (bool, int, float, str, type(None))

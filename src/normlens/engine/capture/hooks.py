@@ -1,6 +1,6 @@
-"""Hooks on modules: ours, on while a context lasts and gone afterwards, and those of others, which are refused.
+"""Hooks on modules: ours, which last as long as a context, and those of others, which are refused.
 
-A hook hears every thread that runs its module. Ours act in the thread that put them on, and let others pass.
+A hook is called in every thread that runs its module. Ours act only in the thread that registered them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Leave = Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any], Any], None]
 
 @contextmanager
 def entered_and_left(modules: Iterable[nn.Module], enter: Enter, leave: Leave) -> Iterator[None]:
-    """Tell when each of ``modules`` starts and ends a run, while the context lasts.
+    """Report when each of ``modules`` starts and ends a run, while the context lasts.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def entered_and_left(modules: Iterable[nn.Module], enter: Enter, leave: Leave) -
     enter
         Called before each run with the module, its arguments and its keyword arguments.
     leave
-        Called after each run with the same and what the module returned: None if it raised.
+        Called after each run with the same arguments and the module's output: None if it raised.
     """
     handles = []
     before, after = in_this_thread(enter), in_this_thread(leave)
@@ -47,34 +47,34 @@ def entered_and_left(modules: Iterable[nn.Module], enter: Enter, leave: Leave) -
 
 
 def in_this_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
-    """A hook that acts in the thread that makes it, and changes nothing in others.
+    """A hook that acts in the thread that creates it, and does nothing in others.
 
-    Others may call it with fewer arguments: torch reads how a hook wants to be called from elsewhere, while it comes and
-    goes.
+    Other threads may call it with fewer arguments: while a hook is registered or removed, torch may not yet know its calling
+    convention.
     """
     thread = threading.get_ident()
 
     @functools.wraps(hook)
-    def own(*given: Any) -> Any:
-        return hook(*given) if threading.get_ident() == thread else None
+    def own(*args: Any) -> Any:
+        return hook(*args) if threading.get_ident() == thread else None
 
     return own
 
 
 @contextmanager
 def as_it_is(model: nn.Module) -> Iterator[None]:
-    """The model's own function: dropout off, nobody's hooks on its layers. To be entered while the model is locked.
+    """Run the model's own function: dropout off, no foreign hooks on its layers. Enter it while the model is locked.
 
     Raises
     ------
     UnsupportedArchitecture
-        Naming the first layer with a hook that isn't ours: it may change what the layer gives, unseen.
+        Naming the first layer with a foreign hook, which may change the layer's output unseen.
     """
     for path, module in model.named_modules():
         hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
         if next(module.children(), None) is None and not all(map(is_ours, hooks)):
             raise UnsupportedArchitecture(
-                f"{path} carries a forward hook that isn't ours; it may change what the layer gives, unseen by normlens. "
+                f"{path} has a forward hook that normlens did not register; it may change the layer's output unseen. "
                 "Remove the hook before the analysis."
             )
     training = [module for module in model.modules() if module.training]
@@ -88,7 +88,7 @@ def as_it_is(model: nn.Module) -> Iterator[None]:
 
 
 def switches_attention(model: nn.Module) -> Any:
-    """The module with sparse attention that gives it up for good when a text is short (BigBird); None if there is none."""
+    """The module with sparse attention that a short text switches off permanently (BigBird); None if there is none."""
     if getattr(getattr(model, "config", None), "attention_type", None) != "block_sparse":
         return None
     switching: Any = (m for m in model.modules() if hasattr(m, "set_attention_type"))
@@ -97,7 +97,7 @@ def switches_attention(model: nn.Module) -> Any:
 
 @contextmanager
 def attention_types_kept(model: nn.Module) -> Iterator[None]:
-    """Let a model that switches its attention by the length of a text be afterwards as it was."""
+    """Restore the model's attention type afterwards, which some models switch by text length."""
     switching = switches_attention(model)
     try:
         yield
@@ -107,9 +107,9 @@ def attention_types_kept(model: nn.Module) -> Iterator[None]:
 
 
 def is_ours(hook: Any) -> bool:
-    """Whether a hook is part of normlens (the analysed model is then the one with k units, as was asked for).
+    """Whether a hook is part of normlens, such as one that restricts a model to its top k units.
 
-    So are transformers' own, which change no number: for gradient checkpointing, and for outputs that were asked for once.
+    Hooks of transformers that change no number count too: for gradient checkpointing, and for collecting outputs.
     """
     module = str(getattr(hook, "__module__", ""))
     harmless = getattr(hook, "__name__", "") == "make_inputs_require_grads" or module == _CAPTURING
@@ -118,7 +118,7 @@ def is_ours(hook: Any) -> bool:
 
 @contextmanager
 def other_forwards(changes: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
-    """Let modules run other functions than their own, in this thread; put back after."""
+    """Replace the forward functions of modules in this thread; they are restored afterwards."""
     before: list[tuple[nn.Module, Any]] = []
     try:
         for module, forward in changes:

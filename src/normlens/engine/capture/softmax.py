@@ -16,8 +16,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from normlens.engine.capture.attention import AttentionCall, Listener
 from normlens.engine.capture.hooks import entered_and_left
+from normlens.engine.capture.interface import AttentionCall, OnAttention
 from normlens.engine.capture.products import Product, product_of
 
 _SOFTMAX = {"softmax", "_softmax", "masked_softmax"}
@@ -26,20 +26,20 @@ _SAME_WEIGHTS = {"dropout", "to", "type", "type_as", "float", "contiguous", "clo
 
 @contextmanager
 def observing(
-    model: nn.Module, listener: Listener, missed: Callable[[nn.Module], None] = lambda module: None
+    model: nn.Module, on_call: OnAttention, missed: Callable[[nn.Module], None] = lambda module: None
 ) -> Iterator[None]:
-    """Hand every product of softmax weights and value vectors inside ``model`` to ``listener``, as attention calls.
+    """Hand every product of softmax weights and value vectors inside ``model`` to ``on_call``, as attention calls.
 
     Parameters
     ----------
     model
         A model that runs eager attention in its own modules.
-    listener
+    on_call
         Called right after each product.
     missed
-        Told each module that took a softmax over more than a vector, and no such product.
+        Called with each module that took a softmax of more than a vector without such a product.
     """
-    observer = _Observer(listener)
+    observer = _Observer(on_call)
     composed = [module for module in model.modules() if next(module.children(), None) is not None]
     with entered_and_left(composed, observer.enter, observer.leave), observer:
         yield
@@ -49,7 +49,7 @@ def observing(
 
 @dataclass
 class _Softmax:
-    """A softmax that was taken: the module that ran, how deep it lies among those running, and whether values were met."""
+    """A softmax: the module that took it, its depth among the running modules, and whether its result met values."""
 
     module: nn.Module
     depth: int
@@ -57,17 +57,17 @@ class _Softmax:
 
 
 class _Observer(TorchFunctionMode):
-    """Sees softmax, what keeps its result as it is, and the product with the values."""
+    """Sees the softmax, operations that leave its result unchanged, and the product with the values."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, on_call: OnAttention) -> None:
         super().__init__()
-        self._listener = listener
+        self._on_call = on_call
         self._weights: dict[int, tuple[Tensor, _Softmax]] = {}
         self._taken: list[_Softmax] = []
         self._running: list[tuple[nn.Module, Tensor | None]] = []  # modules and their first tensors
 
     def missed(self) -> list[nn.Module]:
-        """Modules that took a softmax which met no values."""
+        """Modules that took a softmax whose result met no values."""
         return [taken.module for taken in self._taken if not taken.met_values]
 
     def enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -76,7 +76,7 @@ class _Observer(TorchFunctionMode):
         self._running.append((module, outer if first is None or first.ndim < 2 else first))
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
-        """Let go of weights made further inside: a module of its own may take the softmax, no more."""
+        """Forget weights from deeper modules: a submodule may take the softmax, but not one further inside."""
         if self._running and self._running[-1][0] is module:
             depth = len(self._running)
             self._running.pop()
@@ -100,10 +100,10 @@ class _Observer(TorchFunctionMode):
             if before is not None and name in _SAME_WEIGHTS and result.shape[-2:] == args[0].shape[-2:]:
                 self._weights[id(result)] = result, before[1]
             elif (product := product_of(name, args, lambda x: id(x) in self._weights)) is not None:
-                self._hear(product, result)
+                self._report(product, result)
         return result
 
-    def _hear(self, product: Product, result: Tensor) -> None:
+    def _report(self, product: Product, result: Tensor) -> None:
         """Report a product as an attention call, if its shapes are those of attention."""
         module, first = self._running[-1]
         laid_out = product.laid_out(result, _batch(product, first))
@@ -111,13 +111,13 @@ class _Observer(TorchFunctionMode):
             return
         weights, value, arranged = laid_out
         output = arranged(result).unflatten(-1, (weights.shape[1], -1))
-        rows = lambda start, stop: weights[:, :, start:stop]  # noqa: E731
+        recompute = lambda start, stop: weights[:, :, start:stop]  # noqa: E731
         self._weights[id(product.weights)][1].met_values = True
-        self._listener(AttentionCall(module, value, output, weights, rows, result, arranged))
+        self._on_call(AttentionCall(module, value, output, weights, recompute, result, arranged))
 
 
 def _batch(product: Product, first: Tensor | None) -> int:
-    """How many texts run, by the first tensor of the attention module: ``(batch, target, …)`` or ``(target, batch, …)``."""
+    """The batch size, by the first tensor of the attention module: ``(batch, target, …)`` or ``(target, batch, …)``."""
     if first is None:
         return 1
     time_first = first.ndim == 3 and first.shape[0] == product.targets != first.shape[1]

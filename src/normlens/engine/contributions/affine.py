@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from normlens.engine.contributions.gram import quadratic_norms, source_forms
-from normlens.engine.contributions.norms import gated_norms, split_projection, vector_norms
+from normlens.engine.contributions.vector_norms import gated_norms, split_projection, vector_norms
 from normlens.engine.precision import working_precision
 from normlens.engine.tracing.block import AppliedNorm, Block, Step
 from normlens.engine.tracing.scopes import AttentionScope

@@ -34,7 +34,7 @@ class Pushed:
     own
         Norm of what a target gets from its own vector, ``(batch, target)``.
     mixing_ratio, conservation_error
-        As in :mod:`normlens.engine.contributions.norms`, ``(batch, target)``.
+        As in :mod:`normlens.engine.contributions.vector_norms`, ``(batch, target)``.
     """
 
     norm: dict[BlockScope, Float[Tensor, "batch target source"]]

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from normlens.engine.contributions.affine import Carried
-from normlens.engine.contributions.norms import conservation_error, mixing_ratio
+from normlens.engine.contributions.vector_norms import conservation_error, mixing_ratio
 from normlens.engine.tracing.block import AppliedNorm, Block, Step
 from normlens.engine.tracing.scopes import AttentionScope
 
@@ -30,7 +30,7 @@ class RowMeasures:
     own
         Norm of what a target gets from its own vector.
     mixing_ratio, conservation_error
-        As in :mod:`normlens.engine.contributions.norms`.
+        As in :mod:`normlens.engine.contributions.vector_norms`.
     """
 
     own: dict[AttentionScope, Float[Tensor, "batch target"]]

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from normlens.engine.contributions.affine import Carried, carried_to
-from normlens.engine.contributions.norms import split_projection
+from normlens.engine.contributions.vector_norms import split_projection
 from normlens.engine.precision import working_precision
 from normlens.engine.tracing.block import AppliedNorm, Block
 from normlens.engine.tracing.scopes import ATTENTION_SCOPES, AttentionScope

@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from normlens.engine.capture.trees import first_tensor
 from normlens.engine.contributions.measure import Pushed
-from normlens.engine.contributions.norms import conservation_error, mixing_ratio
+from normlens.engine.contributions.vector_norms import conservation_error, mixing_ratio
 from normlens.engine.contributions.vectors import Contributions
 from normlens.engine.feedforward.replay import FAILURES, Arrangement, run_rest
 from normlens.engine.frozen.call import Product

@@ -119,7 +119,7 @@ def _run(
         return lambda *args, **kwargs: swapped(given, first, computed)
 
     with other_forwards((modules[path], give(path)) for path in call.held), passage:
-        # an empty context: what listens to the model's own run (to record hidden states, say) is not to hear this one
+        # an empty context: whatever observes the model's own run (to record hidden states, say) must not see this one
         return first_tensor(Context().run(call.module, *args, **kwargs))
 
 

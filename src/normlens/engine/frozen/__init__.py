@@ -5,9 +5,9 @@ source, :func:`push_forward` splits a module's output into one vector per source
 of the operations that are known at all, is :data:`normlens.engine.frozen.operations.RULES`.
 """
 
-from normlens.engine.frozen.checks import Check, check
 from normlens.engine.frozen.pullback import PullBack, pull_back
 from normlens.engine.frozen.pushforward import Chunk, Push, PushForward, push_forward, push_through
+from normlens.engine.frozen.self_check import Check, check
 from normlens.engine.frozen.sites import Site
 
 __all__ = [

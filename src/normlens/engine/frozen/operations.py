@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from normlens.engine.frozen import hidden
-from normlens.engine.frozen.integrated import gated_product_of
-from normlens.engine.frozen.layer_rules import (
+from normlens.engine.frozen.fused_rules import (
     attention,
     batch_norm,
     gated_linear_unit,
@@ -22,6 +21,7 @@ from normlens.engine.frozen.layer_rules import (
     sampled,
     spread_and_mean,
 )
+from normlens.engine.frozen.integrated import gated_product_of
 from normlens.engine.frozen.rules import (
     Rule,
     activation,

@@ -1,5 +1,5 @@
 """Follows attention's output through a running model: what the model does, and what it means for a block."""
 
-from normlens.engine.tracing.tracer import Tracer, unfinished, unheard
+from normlens.engine.tracing.tracer import Tracer, uncaptured, unfinished
 
-__all__ = ["Tracer", "unfinished", "unheard"]
+__all__ = ["Tracer", "uncaptured", "unfinished"]

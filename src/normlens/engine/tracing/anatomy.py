@@ -111,32 +111,32 @@ def require_attention_scope(blocks: Sequence[BlockAnatomy], model: nn.Module, mi
     Parameters
     ----------
     blocks
-        What was heard.
+        The blocks whose attention was captured.
     model
         The model, for the message.
     missed
-        Modules that took a softmax whose product with values wasn't recognised.
+        Modules that took a softmax whose product with values wasn't recognized.
 
     Raises
     ------
     UnsupportedArchitecture
-        Naming the first such module and what stands in the way; also when no attention was heard at all.
+        Naming the first such module and what stands in the way; also if no attention was captured at all.
     """
     if not blocks and missed:
         raise UnsupportedArchitecture(
-            f"{missed[0]} takes a softmax, but doesn't multiply it with value vectors as a map of target by source; "
-            f"attention in blocks, windows or low rank isn't measured. {type(model).__name__} has no other attention."
+            f"{missed[0]} takes a softmax, but doesn't multiply it with value vectors as a target-by-source map; "
+            f"blockwise, windowed and low-rank attention can't be measured. {type(model).__name__} has no other attention."
         )
     if not blocks:
         raise NoAttentionCaptured(
-            f"No attention was heard while {type(model).__name__} ran: no softmax of its own was seen, so it has no softmax "
-            "attention, or computes it in a fused kernel. Choose a Transformer whose eager attention takes a softmax."
+            f"No attention was captured while {type(model).__name__} ran: no softmax of its own was seen, so it has no "
+            "softmax attention, or computes it in a fused kernel. Choose a Transformer whose eager attention uses softmax."
         )
     for block in blocks:
         if not block.scopes:
             raise UnsupportedArchitecture(
                 f"{block.path} ({type(model).__name__}): {block.obstacle}; expected a linear output projection. "
-                "Its contributions can't be measured exactly by the fast path."
+                "Its contributions can't be measured exactly."
             )
 
 

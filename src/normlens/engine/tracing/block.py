@@ -9,7 +9,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from normlens.engine.capture.attention import AttentionCall
+from normlens.engine.capture.interface import AttentionCall
 from normlens.engine.tracing.norms import NormForm
 from normlens.engine.tracing.scopes import ATTENTION_SCOPES, AttentionScope
 from normlens.inputs.media import Medium

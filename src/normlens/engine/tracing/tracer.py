@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from normlens.engine.capture.attention import AttentionCall
 from normlens.engine.capture.hooks import entered_and_left
+from normlens.engine.capture.interface import AttentionCall
 from normlens.engine.tracing.block import Block
 from normlens.engine.tracing.follower import Followed, Follower
 from normlens.engine.tracing.steps import MULTIPLY, Call, Constants, overwrites
@@ -53,11 +53,11 @@ class Tracer(TorchFunctionMode):
     open_blocks
         Blocks that have not been reported.
     ran_attention
-        Paths of the modules called attention that ran, whether or not any attention was heard in them.
+        Paths of the modules called attention that ran, whether or not any attention was captured in them.
     left_out
         Paths of attention modules that aren't measured, whose calls aren't followed.
     missed
-        Attention modules that took a softmax whose product with values wasn't recognised, for messages.
+        Attention modules that took a softmax whose product with values wasn't recognized, for messages.
     """
 
     def __init__(self, model: nn.Module, on_block: Callable[[Block], None], complete: Callable[[Block], bool]) -> None:
@@ -90,8 +90,8 @@ class Tracer(TorchFunctionMode):
         finally:
             self._follower.forget()
 
-    def hear(self, call: AttentionCall) -> None:
-        """Start following an attention call; the listener for capturing and observing."""
+    def capture(self, call: AttentionCall) -> None:
+        """Start following an attention call; receives the calls of capturing and observing."""
         path = self._paths.get(call.module, type(call.module).__name__)
         if path in self.left_out:
             return
@@ -105,7 +105,7 @@ class Tracer(TorchFunctionMode):
         self._follower.follow(call.produced, block, "heads", call.arranged)
 
     def miss(self, module: nn.Module) -> None:
-        """Note an attention module that took a softmax without a product that was recognised; told by observing."""
+        """Note an attention module that took a softmax without a product that was recognized; reported by observing."""
         if "attention" in type(module).__name__.lower():
             self.missed.append(f"{self._paths.get(module, '')} ({type(module).__name__})".lstrip())
 
@@ -188,7 +188,7 @@ class Tracer(TorchFunctionMode):
             self._paused -= 1
 
     def _residual_candidates(self) -> Iterator[Tensor]:
-        """Tensors that may be the residual stream of the attention call being heard.
+        """Tensors that may be the residual stream of the attention call being captured.
 
         What came into the modules that are running, what the norms before those inputs took, and the sums of the
         blocks before.
@@ -232,10 +232,10 @@ def _named_tensors(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str
     return {name: x for name, x in named.items() if isinstance(x, Tensor)}
 
 
-def unheard(ran: Iterable[str], heard: Iterable[str]) -> list[str]:
-    """Attention modules that ran without any attention being heard in, around or inside them."""
-    known = list(heard)
-    return sorted(path for path in ran if not any(_nested(path, other) for other in known))
+def uncaptured(ran: Iterable[str], captured: Iterable[str]) -> list[str]:
+    """Attention modules that ran without any attention being captured in, around or inside them."""
+    measured = list(captured)
+    return sorted(path for path in ran if not any(_nested(path, other) for other in measured))
 
 
 def _nested(one: str, other: str) -> bool:

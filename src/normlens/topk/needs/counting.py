@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from normlens.engine.capture.as_set import require_eager_attention, settle
-from normlens.engine.capture.attention import AttentionCall, capturing
 from normlens.engine.capture.hooks import as_it_is
+from normlens.engine.capture.interface import AttentionCall, capturing
 from normlens.engine.precision import double, full_precision
 from normlens.errors import InvalidInput
 from normlens.lens import Lens
@@ -84,7 +84,7 @@ def count_sources(
     calls: Counter[str] = Counter()
     found: dict[str, dict[str, Tensor]] = {}
 
-    def listen(call: AttentionCall) -> None:
+    def count(call: AttentionCall) -> None:
         path = paths[call.module]
         calls[path] += 1
         name = path if calls[path] == 1 else f"{path}, call {calls[path]}"
@@ -92,7 +92,7 @@ def count_sources(
 
     settle(switched, lambda: switched(**short))
     require_eager_attention(switched, "sources are counted in eager attention")
-    with torch.no_grad(), capturing(switched, listen), as_it_is(switched):
+    with torch.no_grad(), capturing(switched, count), as_it_is(switched):
         projections = find_projections(switched, short)
         switched(**given)
     return found

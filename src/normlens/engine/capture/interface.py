@@ -1,9 +1,9 @@
-"""Attention weights and values out of a running model.
+"""Attention weights and values, captured from a running model through transformers' attention interface.
 
 transformers lets a model be switched to another attention function by name. Ours calls the model file's *own* eager
-function and hands what it saw to whoever listens, so nothing is re-implemented: grouped queries, softcaps, sinks,
-sliding windows and position biases are whatever the model does. The switch is a context manager, and seen by the thread
-that analyses alone: the model's configs stay as they are.
+function and reports what it saw, so nothing is re-implemented: grouped queries, softcaps, sinks, sliding windows and
+position biases are whatever the model does. The switch is a context manager, visible only to the thread that analyzes:
+the model's configs are not modified.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class AttentionCall:
     output
         What the eager function returned, Σ_j α_ij v_j, ``(batch, target, head, head_dim)``.
     weights
-        α, ``(batch, head, target, source)``; None when the call ran in chunks.
+        α, ``(batch, head, target, source)``; None if the call ran in chunks.
     recompute
-        Gives α of the targets ``start:stop`` again, ``(batch, head, stop - start, source)``; never more is made.
+        Recomputes α of the targets ``start:stop`` only, ``(batch, head, stop - start, source)``.
     produced
-        The very tensor that the model goes on with, in whatever layout.
+        The tensor object that the model continues with, in any layout.
     arranged
         Brings that layout to ``(batch, target, head * head_dim)``.
     """
@@ -70,37 +70,37 @@ class AttentionCall:
         return self.recompute(start, stop) if self.weights is None else self.weights[:, :, start:stop]
 
 
-Listener = Callable[[AttentionCall], None]
+OnAttention = Callable[[AttentionCall], None]
 
 
 @dataclass(frozen=True)
-class _Listening:
-    listener: Listener
+class _Capture:
+    on_call: OnAttention
     chunk_size: int | None
 
 
-_LISTENING: ContextVar[_Listening | None] = ContextVar("normlens_listening", default=None)
+_CAPTURE: ContextVar[_Capture | None] = ContextVar("normlens_capture", default=None)
 
 
 @contextmanager
-def capturing(model: PreTrainedModel, listener: Listener, chunk_size: int | None = None) -> Iterator[None]:
-    """Hand every attention call of ``model`` to ``listener`` while the context lasts.
+def capturing(model: PreTrainedModel, on_call: OnAttention, chunk_size: int | None = None) -> Iterator[None]:
+    """Hand every attention call of ``model`` to ``on_call`` while the context lasts.
 
     Parameters
     ----------
     model
         A model whose attention goes through transformers' attention interface.
-    listener
+    on_call
         Called with an :class:`AttentionCall` right after each call of attention.
     chunk_size
-        Run attention on this many targets at a time and keep no weights; None runs each call at once.
+        Run attention on this many targets at a time and keep no weights; None runs all targets of a call together.
     """
-    token = _LISTENING.set(_Listening(listener, chunk_size))
+    token = _CAPTURE.set(_Capture(on_call, chunk_size))
     try:
         with attention_implementation(model, IMPLEMENTATION):
             yield
     finally:
-        _LISTENING.reset(token)
+        _CAPTURE.reset(token)
 
 
 def has_interface(model: PreTrainedModel) -> bool:
@@ -109,10 +109,10 @@ def has_interface(model: PreTrainedModel) -> bool:
 
 
 def asks_for_eager(model: nn.Module) -> bool:
-    """Whether code of a model, or of a part of one, does something of its own under implementations that name "eager".
+    """Whether a model's code behaves differently under implementations named "eager".
 
-    Such files (DeepSeek V3.2 and its kin) build their sparse masks only under these names, and lose them silently under
-    any other.
+    Such files (DeepSeek V3.2 and its relatives) build their sparse masks only under these names, and silently omit them
+    under any other.
     """
     names = {type(module).__module__ for module in model.modules()}
     return any(_asks_for_eager(sys.modules[name]) for name in names if name in sys.modules)
@@ -129,9 +129,10 @@ def _asks_for_eager(file: ModuleType) -> bool:
 
 @contextmanager
 def attention_implementation(model: PreTrainedModel, name: str) -> Iterator[list[PretrainedConfig]]:
-    """Run ``model``, whose configs are given, with an attention implementation, in this thread alone.
+    """Run ``model`` with an attention implementation, in this thread only; yields the model's configs.
 
-    The configs stay as they are: other threads go on with what they say. One analysis of a model runs at a time.
+    The configs are not modified, so other threads keep the implementation that these name. One analysis of a model runs at
+    a time.
     """
     with exclusive(model):
         configs = configs_of(model)
@@ -153,15 +154,15 @@ def eager_function(module: nn.Module) -> EagerFunction:
     names = [name for name in forward.__code__.co_names if name.endswith("eager_attention_forward")]
     if len(names) != 1 or names[0] not in forward.__globals__:
         raise UnsupportedArchitecture(
-            f"{type(module).__name__}.forward names {names or 'no'} eager attention function; exactly one was expected. "
-            "normlens can't tell which function computes this model's attention."
+            f"{type(module).__name__}.forward refers to {names or 'no eager attention function'}; exactly one eager "
+            "attention function was expected, so normlens can't tell which one computes this model's attention."
         )
     function: EagerFunction = forward.__globals__[names[0]]
     return function
 
 
 def attention_functions(model: nn.Module, configs: Iterable[PretrainedConfig]) -> list[object]:
-    """The functions that a model's attention goes to: those that its configs name, and the eager ones of its files."""
+    """The functions that compute a model's attention: those that its configs name, and the eager ones of its files."""
     names = [implementation_of(config) for config in configs]
     files = {type(module) for module in model.modules()}
     chosen = [(_FUNCTIONS.get(name), _MASKS.get(name)) for name in names if name is not None]
@@ -177,21 +178,21 @@ def _eager_functions(kind: type[nn.Module]) -> list[object]:
 def _attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, Tensor | None]:
-    """Attention as the model's own eager function computes it, reported to the listener (if any)."""
+    """Attention as the model's own eager function computes it, reported to the active capture (if any)."""
     eager = eager_function(module)
-    listening = _LISTENING.get()
-    if listening is None:
+    capture = _CAPTURE.get()
+    if capture is None:
         return eager(module, query, key, value, attention_mask, **kwargs)
 
     def rows(start: int, stop: int) -> tuple[Tensor, Tensor]:
-        part = {name: _target_slice(x, query.shape[2], start, stop) for name, x in kwargs.items()}
+        sliced = {name: _target_slice(x, query.shape[2], start, stop) for name, x in kwargs.items()}
         mask = _target_slice(attention_mask, query.shape[2], start, stop)
-        output, weights = eager(module, query[:, :, start:stop], key, value, mask, **part)
+        output, weights = eager(module, query[:, :, start:stop], key, value, mask, **sliced)
         if weights is None:
             raise UnsupportedArchitecture(f"The eager attention of {type(module).__name__} returns no weights.")
         return output, weights
 
-    targets, chunk = query.shape[2], listening.chunk_size
+    targets, chunk = query.shape[2], capture.chunk_size
     weights: Tensor | None = None
     if chunk is None or chunk >= targets:
         output, weights = rows(0, targets)
@@ -200,12 +201,12 @@ def _attention(
     call = AttentionCall(
         module, value, output, weights, lambda start, stop: rows(start, stop)[1], output, lambda y: y.flatten(2)
     )
-    listening.listener(call)
+    capture.on_call(call)
     return output, weights
 
 
 def _target_slice(x: Any, targets: int, start: int, stop: int) -> Any:
-    """Masks and position biases ``(..., target, source)`` cut along the targets; everything else as it is."""
+    """Masks and position biases ``(..., target, source)`` sliced along the targets; everything else unchanged."""
     if isinstance(x, Tensor) and x.ndim == 4 and x.shape[-2] == targets > 1:
         return x[:, :, start:stop]
     return x

@@ -1,0 +1,170 @@
+"""How a model's attention is captured: through transformers' interface, or by observing eager attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from normlens.engine.capture.as_set import allowance, described, gap, is_foreign, running
+from normlens.engine.capture.interface import (
+    AttentionCall,
+    asks_for_eager,
+    attention_implementation,
+    capturing,
+    has_interface,
+)
+from normlens.engine.capture.softmax import observing
+from normlens.engine.tolerance import tolerance
+from normlens.errors import ConservationError, NoAttentionCaptured, OutputMismatch, UnsupportedArchitecture
+from normlens.loading.quantized import quantization_explained
+
+Result = TypeVar("Result")
+
+
+class AttentionObserver(Protocol):
+    """Receives attention calls as a model runs."""
+
+    def capture(self, call: AttentionCall) -> None:
+        """Receive an attention call."""
+
+    def miss(self, module: nn.Module) -> None:
+        """Note an attention module whose softmax led to no recognized product with value vectors."""
+
+
+CaptureMethod = Callable[[PreTrainedModel, AttentionObserver, int | None], AbstractContextManager[None]]
+"""Takes a model, the observer of its attention calls, and a chunk size; captures while its context lasts."""
+
+
+@contextmanager
+def through_interface(model: PreTrainedModel, observer: AttentionObserver, chunk_size: int | None) -> Iterator[None]:
+    """Capture through transformers' attention interface."""
+    with capturing(model, observer.capture, chunk_size):
+        yield
+
+
+@contextmanager
+def by_observation(model: PreTrainedModel, observer: AttentionObserver, chunk_size: int | None) -> Iterator[None]:
+    """Capture by observing the model's own eager attention."""
+    if chunk_size is not None:
+        raise UnsupportedArchitecture(
+            f"{type(model).__name__} computes attention inside its own modules, for all targets at once; it can't run "
+            "in chunks. Omit chunk_size."
+        )
+    with attention_implementation(model, "eager"), observing(model, observer.capture, observer.miss):
+        yield
+
+
+@contextmanager
+def by_observation_as_set(
+    model: PreTrainedModel, observer: AttentionObserver, chunk_size: int | None
+) -> Iterator[None]:
+    """Capture by observing the user's own functions where the model is set to them, and eager attention elsewhere."""
+    if chunk_size is not None:
+        raise UnsupportedArchitecture(
+            f"{type(model).__name__} is set to {described(model, 'own')}, which takes all targets at once; it can't run "
+            "in chunks. Omit chunk_size."
+        )
+    with running(model, "own"), observing(model, observer.capture):
+        yield
+
+
+def first_working_method(
+    model: PreTrainedModel, inspect: Callable[[CaptureMethod], Result]
+) -> tuple[CaptureMethod, Result]:
+    """The first capture method with which a model can be inspected, and the result of that inspection.
+
+    Parameters
+    ----------
+    model
+        The model.
+    inspect
+        Inspects the model with a capture method, or refuses it.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        With the first reason, if no method works; also with the reason for the attention that the model is set to, where
+        its eager attention gives a different output.
+    ConservationError
+        Likewise.
+    """
+    through = has_interface(model) and not asks_for_eager(model)
+    refusals: list[UnsupportedArchitecture | ConservationError] = []
+    for method in [through_interface, by_observation] if through else [by_observation]:
+        try:
+            with quantization_explained(model):
+                return method, inspect(method)
+        except (UnsupportedArchitecture, ConservationError) as refusal:
+            refusals.append(refusal)
+    first = next((refusal for refusal in refusals if not isinstance(refusal, NoAttentionCaptured)), refusals[0])
+    if isinstance(refusals[0], OutputMismatch) and is_foreign(model):
+        try:
+            return by_observation_as_set, inspect(by_observation_as_set)
+        except (UnsupportedArchitecture, ConservationError) as refusal:
+            raise type(refusal)(f"{refusals[0]} Nor can it be followed as it is set: {refusal}") from refusal
+    raise first
+
+
+def require_same_output(untouched: Any, watched: Any, model: PreTrainedModel) -> None:
+    """Refuse a model whose output changes when its attention is captured.
+
+    Raises
+    ------
+    OutputMismatch
+        With the relative difference of its first output, and the attention that the model is set to.
+    """
+    one, other = _first_tensor(untouched), _first_tensor(watched)
+    off = gap(other, one)
+    if bool(one.isfinite().all()) and off <= allowance(model):
+        return
+    if chosen := described(model):
+        raise OutputMismatch(
+            f"{type(model).__name__} is set to {chosen}. With eager attention, which can be captured, its output differs by "
+            f"{off:.1e} of its norm (inf: it isn't finite). To analyze the eager model, call "
+            "model.set_attn_implementation('eager')."
+        )
+    raise OutputMismatch(
+        f"{type(model).__name__} gives a different output when its attention is captured: it differs by {off:.1e} of "
+        "its norm (inf: it isn't finite). Its code may depend on the name of the attention implementation, its weights may "
+        "be broken, or it may draw random numbers."
+    )
+
+
+def require_no_chance(one: Any, other: Any, model: PreTrainedModel) -> None:
+    """Refuse a model whose output depends on the random seed.
+
+    Parameters
+    ----------
+    one, other
+        Its outputs with two different seeds.
+    model
+        The model, in evaluation mode.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        Because no result could be tied to one of its runs.
+    """
+    first, second = _first_tensor(one), _first_tensor(other)
+    if first.shape == second.shape and torch.isfinite(first).all():
+        off = float((first - second).norm() / first.norm().clamp_min(torch.finfo(first.dtype).tiny))
+        if off <= tolerance(model.dtype, "other operations"):
+            return
+    elif first.shape == second.shape:
+        return  # non-finite outputs are refused by the comparison that follows, with a better reason
+    raise UnsupportedArchitecture(
+        f"{type(model).__name__} draws random numbers that change its output (such as a random mask), so a result would "
+        "hold for one draw only. Pass what it draws as an input, or switch it off in its config (for example mask_ratio)."
+    )
+
+
+def _first_tensor(output: Any) -> Tensor:
+    values = output.to_tuple() if hasattr(output, "to_tuple") else output
+    while not isinstance(values, Tensor):
+        values = values[0]
+    return values if values.dtype == torch.float64 else values.float()
