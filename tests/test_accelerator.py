@@ -22,7 +22,7 @@ def test_analyses_on_an_accelerator_equal_those_on_the_cpu(
     model = tiny.build(model_type)
     elsewhere = copy.deepcopy(model).to(torch.accelerator.current_accelerator())
     target = tokens(7, 1) if model.config.is_encoder_decoder else None
-    ours, theirs = (normlens.load((m, None)).analyze(tokens(12, 0), target=target) for m in (model, elsewhere))
+    ours, theirs = (normlens.load((m, None)).analyze(tokens(12, 0), target_text=target) for m in (model, elsewhere))
     for name, group in ours.data.children.items():
         for variable in group.data_vars:
             if variable == "conservation_error":

@@ -27,7 +27,7 @@ Ids = Callable[..., list[int]]
         ([3, 99], {}, "vocabulary has 99"),
         ([3, -1], {}, "vocabulary has 99"),
         ([{"role": "user", "content": "the cat"}], {}, "no chat template"),
-        ("the cat", {"target": "the dog"}, "no decoder"),
+        ("the cat", {"target_text": "the dog"}, "no decoder"),
         ("the cat", {"generate": 3}, "generates"),
         ("the cat", {"chunk_size": 0}, "chunk_size"),
         ("the cat", {"batch_size": 0}, "batch_size"),
@@ -49,7 +49,7 @@ def test_bad_input_is_refused_with_the_next_step(
 def test_a_text_without_a_tokenizer_and_a_pair_without_a_target_are_refused(lens_of: MakeLens, tokens: Ids) -> None:
     with pytest.raises(InvalidInput, match="without a tokenizer"):
         lens_of("bert").analyze("the cat")
-    with pytest.raises(InvalidInput, match="target="):
+    with pytest.raises(InvalidInput, match="target_text="):
         lens_of("marian").analyze(tokens(4))
 
 

@@ -18,8 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lens = normlens.load("smollm2-135m")
     knows_targets = normlens.methods().set_index("name")["target"] != "none"
     results = [
-        lens.attribute(TEXT, method=method, **({"target": TARGET} if knows_targets[method] else {}))
-        for method in METHODS
+        lens.attribute(TEXT, method=method, target=TARGET if knows_targets[method] else None) for method in METHODS
     ]
     folder = Path(__file__).parents[2] / "docs" / "images"
     for suffix in ("png", "svg"):

@@ -4,6 +4,13 @@ Every message says what was seen, what was expected and what to do next. The com
 exits with code 2.
 """
 
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
 
 class NormLensError(Exception):
     """Base class of all errors of normlens: bad input, an unreadable file, a model that cannot be measured exactly."""
@@ -47,3 +54,43 @@ class OutOfMemory(NormLensError, MemoryError):
 
 class UnknownOperation(UnsupportedArchitecture):
     """The frozen model ran an operation that is not on its list of allowed operations; the message names it."""
+
+
+def did_you_mean(name: object, names: Iterable[str], count: int = 1) -> str:
+    """The ending of a message: " Did you mean …?" with the names most like a wrong one; empty where none is alike.
+
+    Parameters
+    ----------
+    name
+        The wrong one.
+    names
+        The right ones.
+    count
+        How many to suggest at most.
+    """
+    matches = difflib.get_close_matches(str(name).replace("-", "_").lower(), list(names), n=count, cutoff=0.6)
+    return f" Did you mean {' or '.join(map(repr, matches))}?" if matches else ""
+
+
+def refuse_unknown_options(function: Callable[..., Any], unknown: Iterable[str]) -> None:
+    """Refuse options that a function doesn't have.
+
+    Parameters
+    ----------
+    function
+        Its keyword parameters are the options.
+    unknown
+        Names of what was given beside them.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the first one and the option most like it.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    options = [p.name for p in parameters if p.default is not p.empty]
+    for name in unknown:
+        raise InvalidInput(
+            f"{function.__name__} has no option {name!r}; expected one of {', '.join(options)}."
+            f"{did_you_mean(name, options)}"
+        )

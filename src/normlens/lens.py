@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Literal, overload
+from typing import Any, Never, Unpack, overload
 
+import torch
 import xarray as xr
-from rich.console import Console
-from rich.progress import Progress
 
+from normlens.analysis.analyze_options import AnalyzeOptions, Through
 from normlens.analysis.generate import continued
 from normlens.analysis.inspector import Inspector
 from normlens.analysis.provenance import provenance
@@ -17,21 +17,35 @@ from normlens.analysis.recorder import Reduction
 from normlens.analysis.reductions import named_reduction
 from normlens.analysis.result import Analysis
 from normlens.analysis.runner import Runner
+from normlens.analysis.stream import Measurement, stream_analyses
 from normlens.attribution.attributor import Attributor
+from normlens.attribution.method_options import AttributeOptions, MethodOptions
 from normlens.attribution.registry import method_named
 from normlens.attribution.request import question
 from normlens.attribution.targets.resolve import default_target
 from normlens.engine.feedforward.push import rule_for
 from normlens.engine.frozen.call import Product
-from normlens.errors import InvalidInput
-from normlens.inputs.batch import batched, check_sizes, length
+from normlens.engine.frozen.pushforward import DEFAULT_CHUNK
+from normlens.errors import InvalidInput, refuse_unknown_options
+from normlens.inputs.batch import check_sizes
 from normlens.inputs.example_maker import ExampleMaker, ReadingOptions
 from normlens.inputs.example_stream import Skip, SkipLog, examples_of, refuse_skip, require_target_text
 from normlens.inputs.kinds import Input
-from normlens.loading.load import LoadedModel, load_model
+from normlens.loading.load import LoadedModel, ModelSource, load_model
+from normlens.loading.outline import Outline
 
 
-def load(source: Any, **options: Any) -> Lens:
+def load(
+    source: ModelSource,
+    *,
+    revision: str | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    task: str | None = None,
+    trust_remote_code: bool = False,
+    check: Callable[[Outline], None] | None = None,
+    **unknown: Never,
+) -> Lens:
     """Load a model and look at it through a lens.
 
     Parameters
@@ -39,9 +53,10 @@ def load(source: Any, **options: Any) -> Lens:
     source
         A hub id, a local folder with safetensors, a GGUF file, a bundled name ("minilm-l6", "smollm2-135m"), or a
         ``(model, tokenizer)`` pair.
-    **options
-        As in :func:`normlens.loading.load.load_model`: ``revision``, ``device``, ``dtype``, ``task``, ``trust_remote_code``,
-        ``check``.
+    revision, device, dtype, task, trust_remote_code, check
+        As in :func:`normlens.loading.load.load_model`.
+    **unknown
+        Refused, with the option most like it.
 
     Raises
     ------
@@ -50,7 +65,13 @@ def load(source: Any, **options: Any) -> Lens:
     UnsupportedArchitecture
         If the model has no attention.
     """
-    return Lens(load_model(source, **options))
+    refuse_unknown_options(load, unknown)
+    return Lens(
+        load_model(
+            source, revision=revision, device=device, dtype=dtype, task=task, trust_remote_code=trust_remote_code,
+            check=check,
+        )
+    )  # fmt: skip
 
 
 class Lens:
@@ -82,10 +103,27 @@ class Lens:
         return f"Lens({self.name!r}, {type(self.model).__name__})"
 
     @overload
-    def analyze(self, inputs: str, target: str | None = None, **options: Any) -> Analysis: ...
+    def analyze(self, inputs: str, target_text: str | None = None, **options: Unpack[AnalyzeOptions]) -> Analysis: ...
     @overload
-    def analyze(self, inputs: Any, target: Any = None, **options: Any) -> Any: ...
-    def analyze(self, inputs: Input | Iterable[Input], target: Any = None, **options: Any) -> Any:
+    def analyze(self, inputs: Any, target_text: Any = None, **options: Unpack[AnalyzeOptions]) -> Any: ...
+    def analyze(
+        self,
+        inputs: Input | Iterable[Input],
+        target_text: Any = None,
+        *,
+        generate: int | None = None,
+        generation_prompt: bool | None = None,
+        through: Through = "attention",
+        product: Product = "half",
+        reduce: str | Reduction | None = None,
+        chunk_size: int | None = None,
+        batch_size: int = 8,
+        padding: str = "right",
+        progress: bool = True,
+        truncate: bool = False,
+        skip: Skip | None = None,
+        **unknown: Any,
+    ) -> Any:
         """Measure what attention moves: weights, vector norms, norms at every scope, mixing ratios.
 
         Parameters
@@ -96,16 +134,15 @@ class Lens:
             mapping of tensors or lists): gives one :class:`Analysis`. An iterable of these gives an iterator, in order; so
             does tokenizer output or a tensor of ids with several rows. Tokens that an ``attention_mask`` leaves out at the
             ends are padding, and absent. See :meth:`stream`.
-        target
-            For encoder–decoder models: the target text (ids, tokenizer output), read teacher-forced; an iterable beside an
+        target_text
+            For encoder–decoder models: the second text (ids, tokenizer output), read teacher-forced; an iterable beside an
             iterable. Tokenizer output with ``labels`` or ``decoder_input_ids`` brings its own.
             The decoder reads its start token and then the target without its last token, which it would only predict: of
             what ``model.generate`` returns, leave the start token out.
-        **options
-            ``generate``: let a decoder continue the prompt by this many tokens (greedily) and analyse both;
-            ``generation_prompt``: of chat messages; ``through`` and ``product``: follow contributions through the
-            feed-forward as well; ``reduce``, ``chunk_size`` and ``truncate``: for long inputs; ``batch_size``,
-            ``padding``, ``progress`` and ``skip``: for iterables. All are described at :meth:`stream`.
+        generate, generation_prompt, through, product, reduce, chunk_size, batch_size, padding, progress, truncate, skip
+            As in :meth:`stream`; the last five matter for iterables, and ``skip`` is refused elsewhere.
+        **unknown
+            Refused, with the option most like it.
 
         Returns
         -------
@@ -121,20 +158,26 @@ class Lens:
         ConservationError
             If contributions don't add up to what the model produced; then nothing is returned.
         """
+        refuse_unknown_options(Lens.analyze, unknown)
+        options = AnalyzeOptions(
+            generate=generate, generation_prompt=generation_prompt, through=through, product=product, reduce=reduce,
+            chunk_size=chunk_size, batch_size=batch_size, padding=padding, progress=progress, truncate=truncate, skip=skip,
+        )  # fmt: skip
         rows = self._maker.opened(inputs)
         if rows is None or len(rows) > 1:
-            return self.stream(inputs if rows is None else rows, target, **options)
-        refuse_skip(options.get("skip"))
-        return next(self.stream(rows, None if target is None else [target], **{**options, "progress": False}))
+            return self.stream(inputs if rows is None else rows, target_text, **options)
+        refuse_skip(skip)
+        options["progress"] = False
+        return next(self.stream(rows, None if target_text is None else [target_text], **options))
 
     def stream(
         self,
         inputs: Iterable[Input],
-        targets: Iterable[Any] | None = None,
+        target_text: Iterable[Any] | None = None,
         *,
         generate: int | None = None,
         generation_prompt: bool | None = None,
-        through: Literal["attention", "block"] = "attention",
+        through: Through = "attention",
         product: Product = "half",
         reduce: str | Reduction | None = None,
         chunk_size: int | None = None,
@@ -143,12 +186,13 @@ class Lens:
         progress: bool = True,
         truncate: bool = False,
         skip: Skip | None = None,
+        **unknown: Never,
     ) -> Iterator[Analysis]:
         """Analyse many inputs; memory doesn't grow with their number.
 
         Parameters
         ----------
-        inputs, targets
+        inputs, target_text
             As in :meth:`analyze`.
         generate
             Number of tokens that a decoder adds to each prompt before the analysis. Prompt and continuation together
@@ -182,41 +226,28 @@ class Lens:
             Cut texts that are longer than the model takes at their end (``attrs["truncated"]`` says by how many tokens).
         skip
             Takes ``(number, reason)`` of inputs that can't be read, such as a list's ``append``. None: the first is raised.
+        **unknown
+            Refused, with the option most like it.
 
         Yields
         ------
         Analysis
             One per input, in order; without those that are left out.
         """
+        refuse_unknown_options(Lens.stream, unknown)
         check_sizes(chunk_size, batch_size, padding)
+        named_reduction(reduce)
+        measurement = Measurement(reduce, rule_for(through, product), chunk_size, batch_size, padding)
         inputs = self._maker.opened(inputs) or inputs
-        reduction, rule = named_reduction(reduce), rule_for(through, product)
         answers = generate is not None if generation_prompt is None else generation_prompt
-        examples = examples_of(self._maker, inputs, targets, ReadingOptions(generate, answers, truncate=truncate), skip)
-        with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
-            task = bar.add_task("analysing", total=len(inputs) if isinstance(inputs, Sequence) else None)
-            for window in batched(examples, 8 * batch_size):
-                order = sorted(range(len(window)), key=lambda k: length(window[k]))
-                done: dict[int, Analysis] = {}
-                for part in self._runner.batches(order, window, batch_size):
-                    batch = [window[k] for k in part]
-                    trees = self._runner.run(batch, reduction, chunk_size, padding, rule)
-                    for k, example, tree in zip(part, batch, trees, strict=True):
-                        known = self._inspector.known(example, layers=rule is not None)
-                        also = {
-                            "vector_error": known.vector_error,
-                            "not_measured": ", ".join(known.not_measured),
-                            **({"product": rule} if rule else {}),
-                            **({"reduce": reduce if isinstance(reduce, str) else "function"} if reduce else {}),
-                        }
-                        done[k] = Analysis.of(tree, self._attributes(example) | also)
-                    bar.advance(task, len(part))
-                yield from (done[k] for k in range(len(window)))
+        examples = examples_of(self._maker, inputs, target_text, ReadingOptions(generate, answers, truncate), skip)
+        total = len(inputs) if isinstance(inputs, Sequence) else None
+        return stream_analyses(self._runner, examples, measurement, self._attributes, total, progress=progress)
 
     @overload
-    def attribute(self, inputs: str, **options: Any) -> xr.DataArray: ...
+    def attribute(self, inputs: str, **options: Unpack[AttributeOptions]) -> xr.DataArray: ...
     @overload
-    def attribute(self, inputs: Any, **options: Any) -> Any: ...
+    def attribute(self, inputs: Any, **options: Unpack[AttributeOptions]) -> Any: ...
     def attribute(
         self,
         inputs: Input | Iterable[Input],
@@ -230,7 +261,9 @@ class Lens:
         batch_size: int = 8,
         truncate: bool = False,
         skip: Skip | None = None,
-        **options: Any,
+        chunk_size: int = DEFAULT_CHUNK,
+        product: Product = "half",
+        **method_options: Unpack[MethodOptions],
     ) -> Any:
         """Which sources made the model say this.
 
@@ -258,9 +291,12 @@ class Lens:
             How many texts run together at most.
         truncate, skip
             As in :meth:`stream`.
-        **options
-            ``chunk_size``: how many sources are held in memory at a time; ``product``: how the derivative of a product
-            is split ("half", "first", "second", "integrated"); and the method's own, which its page describes.
+        chunk_size
+            How many sources are held in memory at a time.
+        product
+            How the derivative of a product is split: "half", "first", "second" or "integrated".
+        **method_options
+            The method's own, which its page describes; see :class:`normlens.attribution.MethodOptions`.
 
         Returns
         -------
@@ -280,11 +316,11 @@ class Lens:
             If shares don't add up to the target; then nothing is returned.
         """
         how = method_named(method)
-        target = default_target(self.model, how, options) if target is None else target
-        asked = question(how, scope, target, position, options)
+        target = default_target(self.model, how, method_options) if target is None else target
+        asked = question(how, scope, target, position, {"chunk_size": chunk_size, "product": product, **method_options})
         check_sizes(None, batch_size, "right")
         require_target_text(self._maker, inputs, target_text)
-        rows, read = self._maker.opened(inputs), ReadingOptions(None, generation_prompt, "target_text", truncate)
+        rows, read = self._maker.opened(inputs), ReadingOptions(None, generation_prompt, truncate)
         if rows is None or len(rows) > 1:
             taken = None if skip is None else SkipLog(skip)
             examples = examples_of(self._maker, inputs if rows is None else rows, target_text, read, taken)

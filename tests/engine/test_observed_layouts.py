@@ -60,7 +60,7 @@ def assert_layer(data: Any, layer: int, block: Attention, scopes: tuple[str, ...
 @pytest.mark.parametrize("layer", [0, 2])
 @pytest.mark.parametrize("group", ["encoder", "decoder", "cross"])
 def test_fsmt_is_time_first(group: str, layer: int) -> None:
-    model, analysis, seen = analysed("fsmt", target=TARGET)
+    model, analysis, seen = analysed("fsmt", target_text=TARGET)
     side = "encoder" if group == "encoder" else "decoder"
     attention, norm = ("encoder_attn",) * 2 if group == "cross" else ("self_attn",) * 2
     path = f"{side}.layers.{layer}"
@@ -102,7 +102,7 @@ def test_xlnet_writes_all_as_einsum(layer: int) -> None:
 
 
 def test_prophetnet_has_a_main_stream_and_one_for_each_token_ahead() -> None:
-    model, analysis, seen = analysed("prophetnet", target=TARGET)
+    model, analysis, seen = analysed("prophetnet", target_text=TARGET)
     module = model.decoder.layers[1].self_attn
     (hidden, *_), (_, main, ahead) = seen["decoder.layers.1.self_attn"]
     hidden, main, ahead, ngram, n = hidden[0], main[0], ahead[0], module.ngram, len(TARGET)

@@ -270,7 +270,7 @@ def test_patches_of_an_image_that_is_no_square() -> None:
     ],
 )
 def test_a_tokenizer_without_offsets_finds_its_pieces(text: str, words: list[str]) -> None:
-    merged = normlens.load("de-en").analyze(text, target="x y").words()["encoder"].data
+    merged = normlens.load("de-en").analyze(text, target_text="x y").words()["encoder"].data
     assert merged["source_token"].values.tolist() == words
 
 

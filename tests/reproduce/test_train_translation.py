@@ -297,7 +297,7 @@ def test_interrupted_training_ends_with_the_same_weights(
 
 def test_model_loads_and_is_described_by_its_own_numbers(settings: Settings, straight: Path) -> None:
     folder = straight / "model"
-    analysis = normlens.load(folder).analyze("eins zwei drei .", target="one two three .")
+    analysis = normlens.load(folder).analyze("eins zwei drei .", target_text="one two three .")
     assert "cross" in analysis.groups
     training = json.loads((folder / "training.json").read_text())
     assert training["settings"] == asdict(settings)

@@ -91,7 +91,7 @@ def test_what_is_kept_is_what_the_analysis_finds_largest(
 ) -> None:
     model, ids = tiny.build(model_type), tokens(9)
     target = tokens(6) if group == "cross" else None
-    found = normlens.load((model, None)).analyze(ids, target=target)[group]
+    found = normlens.load((model, None)).analyze(ids, target_text=target)[group]
     weights = torch.from_numpy(found.weight.sel(layer=1).values).double()[None]
     norms = torch.from_numpy(found.vector_norm.sel(layer=1).values).double()[None]
     inputs = {"input_ids": torch.tensor([ids])} | (

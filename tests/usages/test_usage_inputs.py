@@ -195,10 +195,12 @@ def test_positions_that_a_model_does_not_take_are_refused_unless_they_are_the_us
     lens_of: MakeLens, tokens: Ids
 ) -> None:
     lens, ids = lens_of("t5"), tokens(4)
-    usual = lens.analyze({"input_ids": ids, "position_ids": [0, 1, 2, 3], "token_type_ids": [0, 0, 1, 1]}, target=ids)
-    assert same(usual, lens.analyze(ids, target=ids))
+    usual = lens.analyze(
+        {"input_ids": ids, "position_ids": [0, 1, 2, 3], "token_type_ids": [0, 0, 1, 1]}, target_text=ids
+    )
+    assert same(usual, lens.analyze(ids, target_text=ids))
     with pytest.raises(InvalidInput, match="holds position_ids, which this model doesn't take"):
-        lens.analyze({"input_ids": ids, "position_ids": [2, 3, 4, 5]}, target=ids)
+        lens.analyze({"input_ids": ids, "position_ids": [2, 3, 4, 5]}, target_text=ids)
 
 
 def test_a_row_of_a_dataset_is_an_input(lens_of: MakeLens, tokens: Ids) -> None:
@@ -306,9 +308,9 @@ def test_a_target_may_be_tokenizer_output(tokens: Ids) -> None:
                 for group in ("encoder", "decoder", "cross"):
                     np.testing.assert_allclose(one[group].norm, other[group].norm, rtol=1e-3, atol=1e-5)
         assert same(lens.analyze({"input_ids": [sources[0]]}, {"input_ids": [targets[0]]}), expected[0])
-        with pytest.raises(InvalidInput, match="holds its target already, and target= was given"):
+        with pytest.raises(InvalidInput, match="holds its target text already, and target_text= was given"):
             lens.analyze({"input_ids": sources[0], "labels": targets[0]}, targets[0])
-        with pytest.raises(InvalidInput, match="expected target="):
+        with pytest.raises(InvalidInput, match="expected target_text="):
             lens.analyze({"input_ids": sources[0]})
         with pytest.raises(InvalidInput, match="-100 in the middle"):
             lens.analyze({"input_ids": sources[0], "labels": [5, -100, 6]})

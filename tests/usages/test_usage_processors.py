@@ -65,7 +65,7 @@ def test_frames_carry_their_time(hearing: normlens.Lens) -> None:
     assert list(analysis["encoder"].data.source_token.values) == [f"{k * 320 / RATE:.2f}s" for k in range(6)]
     extractor = WhisperFeatureExtractor(feature_size=16, chunk_length=1, hop_length=500)
     whisper = normlens.load((tiny.build("whisper"), extractor))
-    analysis = whisper.analyze({"audio": WAVE, "sampling_rate": RATE}, target=[11, 12, 13])
+    analysis = whisper.analyze({"audio": WAVE, "sampling_rate": RATE}, target_text=[11, 12, 13])
     expected = [f"{k * 1000 / RATE:.4f}s" for k in range(16)]
     assert list(analysis["encoder"].data.source_token.values) == expected
     assert list(analysis["cross"].data.source_token.values) == expected
@@ -160,11 +160,11 @@ def test_a_start_that_the_tokenizer_puts_itself_is_not_doubled(tokenizer: PreTra
     """Whisper's tokenizer begins each text with the decoder's start token; BART's begins with another."""
     model = tiny.build("bart")
     model.config.decoder_start_token_id = tokenizer.cls_token_id
-    doubled = normlens.load((model, tokenizer)).analyze("the cat", target="a dog")["decoder"].data.target_id
+    doubled = normlens.load((model, tokenizer)).analyze("the cat", target_text="a dog")["decoder"].data.target_id
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer.backend_tokenizer, pad_token="[PAD]", cls_token="[CLS]"
     )
     tokenizer.prefix_tokens = [tokenizer.cls_token_id]
-    once = normlens.load((model, tokenizer)).analyze("the cat", target="a dog")["decoder"].data.target_id
+    once = normlens.load((model, tokenizer)).analyze("the cat", target_text="a dog")["decoder"].data.target_id
     assert list(doubled.values) == [tokenizer.cls_token_id, *once.values]
     assert list(once.values).count(tokenizer.cls_token_id) == 1

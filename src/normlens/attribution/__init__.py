@@ -7,6 +7,7 @@ in the registry.
 
 from typing import TYPE_CHECKING
 
+from normlens.attribution.method_options import MethodOptions
 from normlens.attribution.registry import Method, Request, check_method, method_named, methods
 from normlens.lazily import attribute_of
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LogProbability",
     "Method",
+    "MethodOptions",
     "Predicted",
     "Request",
     "VectorNorm",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -10,7 +9,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from normlens.errors import InvalidInput
+from normlens.errors import InvalidInput, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,9 +132,9 @@ def check_method(name: object) -> None:
     """
     if isinstance(name, str) and name in HOMES:
         return
-    near = difflib.get_close_matches(str(name).replace("-", "_").lower(), HOMES, n=2, cutoff=0.6)
-    guess = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    raise InvalidInput(f"There is no method {name!r}; expected one of {', '.join(HOMES)}.{guess}")
+    raise InvalidInput(
+        f"There is no method {name!r}; expected one of {', '.join(HOMES)}.{did_you_mean(name, HOMES, 2)}"
+    )
 
 
 def methods() -> pd.DataFrame:

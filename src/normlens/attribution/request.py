@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any, get_args
 
+from normlens.attribution.method_options import AttributeOptions, MethodOptions
 from normlens.attribution.registry import Method, Request, registered
 from normlens.engine.frozen.call import Product
 from normlens.engine.frozen.pushforward import DEFAULT_CHUNK
-from normlens.errors import InvalidInput
+from normlens.errors import InvalidInput, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,10 @@ def question(method: Method, scope: str | None, target: Any, position: Any, opti
     known = {"chunk_size": DEFAULT_CHUNK, "product": "half", **method.options}
     unknown = [name for name in options if name not in known]
     if unknown:
+        names = [*known, *AttributeOptions.__annotations__.keys() - MethodOptions.__annotations__.keys()]
         raise InvalidInput(
             f"{method.name} has no option {unknown[0]!r}; expected one of {', '.join(known)}, batch_size, scope, target and "
-            "position."
+            f"position.{did_you_mean(unknown[0], names)}"
         )
     chosen = {**known, **options}
     _require_count("chunk_size", chosen["chunk_size"])

@@ -39,15 +39,12 @@ class ReadingOptions:
         How many tokens a decoder adds first; None for none.
     generation_prompt
         Whether chat messages end where the model is about to answer.
-    target_option
-        What the caller names the target, for messages.
     truncate
         Whether a text that is longer than the model takes is cut at its end.
     """
 
     generate: int | None = None
     generation_prompt: bool = False
-    target_option: str = "target"
     truncate: bool = False
 
 
@@ -220,21 +217,23 @@ class ExampleMaker:
 
     def _with_decoder(self, example: Example, row: EncodedRow | None, target: Any, options: ReadingOptions) -> Example:
         """The example with what the decoder reads, if the model has one."""
-        option, left_out = options.target_option, example.truncated
+        left_out = example.truncated
         given = None if row is None else row.tensors.get("decoder_input_ids")
         labels = None if row is None or not self.has_decoder else labels_of(row)
         if target is not None and not self.has_decoder:
             raise InvalidInput(
-                f"A target was given, but {type(self.loaded.model).__name__} has no decoder that reads one."
+                f"target_text= was given, but {type(self.loaded.model).__name__} has no decoder that reads one."
             )
         if target is not None and (given is not None or labels is not None):
-            raise InvalidInput(f"The input holds its target already, and {option}= was given; expected one of them.")
+            raise InvalidInput(
+                "The input holds its target text already, and target_text= was given; expected one of them."
+            )
         if target is None and given is None and labels is None:
             if not self.has_decoder or (example.source is None and "decoder_input_ids" not in self._accepted):
                 return example
             raise InvalidInput(
-                f"{type(self.loaded.model).__name__} is an encoder–decoder: expected {option}=, the text to read "
-                "teacher-forced."
+                f"{type(self.loaded.model).__name__} is an encoder–decoder: expected target_text=, the second text, "
+                "which is read teacher-forced."
             )
         tensors: dict[str, Tensor] = {}
         if given is not None and row is not None:

@@ -1,0 +1,101 @@
+"""Examples measured batch by batch, in order: what ``Lens.stream`` runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from normlens.analysis.recorder import Reduction
+from normlens.analysis.reductions import named_reduction
+from normlens.analysis.result import Analysis
+from normlens.analysis.runner import Runner
+from normlens.engine.frozen.call import Product
+from normlens.inputs.batch import batched, length
+from normlens.inputs.example import Example
+
+_WINDOW = 8  # batches whose examples are sorted by length together
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is measured of every example, and how.
+
+    Attributes
+    ----------
+    reduce
+        What to keep of the maps; None for all.
+    product
+        How products are split where contributions are followed through the block; None where they aren't.
+    chunk_size
+        How many targets at a time; None for all.
+    batch_size
+        How many examples run together at most.
+    padding
+        "right" or "left".
+    """
+
+    reduce: str | Reduction | None
+    product: Product | None
+    chunk_size: int | None
+    batch_size: int
+    padding: str
+
+    def attributes(self) -> dict[str, str]:
+        """What an analysis says about how it was measured."""
+        reduction = self.reduce if isinstance(self.reduce, str) else "function" if self.reduce else None
+        options = {"product": self.product, "reduce": reduction}
+        return {name: value for name, value in options.items() if value}
+
+
+def stream_analyses(
+    runner: Runner,
+    examples: Iterable[Example],
+    measurement: Measurement,
+    attributes: Callable[[Example], dict[str, Any]],
+    total: int | None,
+    *,
+    progress: bool,
+) -> Iterator[Analysis]:
+    """One analysis for each example, in order.
+
+    Parameters
+    ----------
+    runner
+        Runs batches of the model.
+    examples
+        As they come.
+    measurement
+        What to measure.
+    attributes
+        What else is to be said of an example's analysis.
+    total
+        How many examples there are, for the bar; None where that isn't known.
+    progress
+        Whether to show a progress bar on standard error.
+    """
+    with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
+        task = bar.add_task("analyzing", total=total)
+        for window in batched(examples, _WINDOW * measurement.batch_size):
+            done: dict[int, Analysis] = {}
+            order = sorted(range(len(window)), key=lambda k: length(window[k]))
+            for numbers in runner.batches(order, window, measurement.batch_size):
+                analyses = _measured(runner, [window[k] for k in numbers], measurement, attributes)
+                done.update(zip(numbers, analyses, strict=True))
+                bar.advance(task, len(numbers))
+            yield from (done[k] for k in range(len(window)))
+
+
+def _measured(
+    runner: Runner, batch: list[Example], measurement: Measurement, attributes: Callable[[Example], dict[str, Any]]
+) -> Iterator[Analysis]:
+    """The analyses of one batch."""
+    reduction = named_reduction(measurement.reduce)
+    trees = runner.run(batch, reduction, measurement.chunk_size, measurement.padding, measurement.product)
+    for example, tree in zip(batch, trees, strict=True):
+        inspection = runner.inspector.known(example, layers=measurement.product is not None)
+        also = {"vector_error": inspection.vector_error, "not_measured": ", ".join(inspection.not_measured)}
+        yield Analysis.of(tree, {**attributes(example), **also, **measurement.attributes()})

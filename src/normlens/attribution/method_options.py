@@ -1,0 +1,64 @@
+"""The methods' own options, typed for :meth:`normlens.Lens.attribute`; which method takes which is in the registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from normlens.engine.frozen.call import Product
+    from normlens.inputs.example_stream import Skip
+
+
+class MethodOptions(TypedDict, total=False):
+    """What only some methods take; each is described on its method's page.
+
+    Attributes
+    ----------
+    at, sources
+        Paths of modules: where contribution vectors are read, and which module's output counts as the sources
+        (decompx).
+    vectors
+        Whether to give contribution vectors instead of shares (decompx).
+    steps, baseline
+        Number of points between a baseline and the input, and the baseline (decompx, integrated_gradients).
+    tolerance
+        How far shares may be from adding up (integrated_gradients).
+    layers
+        "model" for the whole model, or "each" layer by itself (methods by maps).
+    group
+        Which kind of attention, such as "encoder" (methods by maps).
+    residual
+        The share that the residual stream gets (rollout, flow, norm_rollout).
+    normalised
+        Whether rows sum to one (flow, norm_rollout).
+    rolled
+        Whether each layer's updates are rolled back to the input tokens (alti_logit).
+    """
+
+    at: str | None
+    sources: str | None
+    vectors: bool
+    steps: int | None
+    baseline: Any
+    tolerance: float
+    layers: str
+    group: str | None
+    residual: float
+    normalised: bool
+    rolled: bool
+
+
+class AttributeOptions(MethodOptions, total=False):
+    """The keyword-only parameters of :meth:`normlens.Lens.attribute`, described there."""
+
+    method: str
+    scope: str | None
+    target: Any
+    position: Any
+    target_text: Any
+    generation_prompt: bool
+    batch_size: int
+    truncate: bool
+    skip: Skip | None
+    chunk_size: int
+    product: Product
