@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "normlens"
@@ -27,3 +30,30 @@ def test_every_room_is_on_the_map() -> None:
 def test_few_modules_stand_outside_of_rooms() -> None:
     loose = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__", "lazily", "version"}
     assert loose == {"errors", "memory", "lens"}
+
+
+def _paths(page: str) -> list[str]:
+    """The paths that a page names in code spans outside of code blocks."""
+    prose = re.sub(r"^```.*?^```", "", page, flags=re.M | re.S)
+    return [path for path in re.findall(r"`([\w./*-]+)`", prose) if "/" in path or path.endswith(".py")]
+
+
+def _exists(path: str, *roots: Path) -> bool:
+    """Whether a path, in which ``*`` and words in capitals stand for any name, is in one of the folders."""
+    pattern = re.sub(r"\b[A-Z]{2,}\b", "*", path.rstrip("/"))
+    return any(next(root.glob(pattern), None) is not None for root in roots)
+
+
+def test_every_path_on_the_map_exists() -> None:
+    paths = _paths(MAP)
+    assert len(paths) > 40
+    assert [path for path in paths if not _exists(path, ROOT, PACKAGE, PACKAGE / "engine")] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "RELEASING.md", "SECURITY.md", "docs"])
+def test_every_path_of_the_repository_that_a_page_names_exists(page: str) -> None:
+    place = ROOT / page
+    tops = ("src/", "tests/", "docs/", "reproduce/", "benchmarks/")
+    for file in sorted(place.rglob("*.md")) if place.is_dir() else [place]:
+        paths = [path for path in _paths(file.read_text(encoding="utf-8")) if path.startswith(tops)]
+        assert [path for path in paths if not _exists(path, ROOT)] == [], file

@@ -12,6 +12,7 @@ from normlens.clustering.divergence import root_divergence
 from normlens.clustering.triangle import InvalidDistances, check_distance_matrix
 
 METRICS = ("euclidean", "sqrt_jsd", "hellinger", "precomputed")
+"""The distances by name; all are metrics."""
 
 _INSTEAD = {
     "cosine": "metric='euclidean' on rows divided by their length: the order of the pairs stays the same",

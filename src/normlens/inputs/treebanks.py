@@ -12,6 +12,8 @@ from normlens.files.atomic import reason
 from normlens.files.reading import refuse_unreadable
 
 SUFFIX = ".conllu"
+"""How the names of treebank files end."""
+
 _COLUMNS = 10
 _ID = re.compile(r"(?P<first>[1-9]\d{0,8})(-(?P<last>[1-9]\d{0,8}))?|\d{1,9}\.[1-9]\d{0,8}", re.ASCII)
 

@@ -25,6 +25,7 @@ IMPLEMENTATION = "normlens_topk"
 """What `set_attn_implementation` knows it by, with `DEFAULT_K` sources by weight; `use` has all the choices."""
 
 DEFAULT_K = 64
+"""The number of sources per target that `IMPLEMENTATION` keeps."""
 
 IN_USE, IN_USE_SPARING = "normlens_topk_in_use", "normlens_topk_in_use_sparing"
 """What `normlens.topk.use` switches to: with every mask, or with causal ones left out."""
