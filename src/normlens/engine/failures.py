@@ -1,7 +1,7 @@
-"""Why a model failed on an input although nothing had been changed: what the input lacks, or an error of the model's own.
+"""Why an unmodified model failed on an input: something is wrong with the input, or the model itself fails.
 
-The input is named only where that can be known: by the signature of the model's forward, by its positions, or by what
-transformers' own code says.
+The input is blamed only where that is certain: by the signature of the model's forward, by its position limit, or by an
+error of transformers' own code.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SEQUENCES = ("input_ids", "inputs_embeds", "decoder_input_ids", "decoder_inputs
 
 
 def require_arguments(model: PreTrainedModel, inputs: Mapping[str, Any]) -> None:
-    """Refuse inputs that lack an argument without which the model can't be called.
+    """Refuse inputs that lack a required argument of the model's forward.
 
     Raises
     ------
@@ -42,21 +42,21 @@ def require_arguments(model: PreTrainedModel, inputs: Mapping[str, Any]) -> None
 
 @contextmanager
 def explained_failure(model: PreTrainedModel, inputs: Mapping[str, Any], advice: str = "") -> Iterator[None]:
-    """Say why an unchanged model failed; errors of ours and a full memory pass as they are.
+    """Explain why an unmodified model failed; errors of normlens and out-of-memory errors pass unchanged.
 
     Parameters
     ----------
     model, inputs
-        What runs, and on what.
+        The model, and its inputs.
     advice
-        What else might help, as a sentence.
+        Further advice for the message, as a sentence.
 
     Raises
     ------
     InvalidInput
-        Where the input is known to be unfit.
+        If the input is certainly at fault.
     ModelError
-        Where nothing is known but that the model failed.
+        Otherwise.
     """
     try:
         yield
@@ -67,25 +67,25 @@ def explained_failure(model: PreTrainedModel, inputs: Mapping[str, Any], advice:
 
 
 def _reason(model: PreTrainedModel, inputs: Mapping[str, Any], error: Exception, advice: str) -> NormLensError:
-    given, name = described(inputs), type(model).__name__
+    shapes, name = described(inputs), type(model).__name__
     said = f"{type(error).__name__}: {str(error).strip() or 'no message'}".rstrip(".") + "."
     if unknown := _unknown(model, inputs):
         return InvalidInput(
-            f"{name} can't read the inputs {given}: it takes no {' or '.join(unknown)}. Leave it out.{advice}"
+            f"{name} can't read the inputs {shapes}: its forward has no argument {' or '.join(unknown)}. Omit it.{advice}"
         )
     if lacking := _named(error, model, inputs) or _left_none(error, model, inputs):
-        return InvalidInput(f"{_needs(model, inputs, lacking)} It said: {said}{advice}")
+        return InvalidInput(f"{_needs(model, inputs, lacking)} It raised {said}{advice}")
     longest = max((x.shape[1] for n in _SEQUENCES if isinstance(x := inputs.get(n), Tensor) and x.ndim > 1), default=0)
     if longest > position_limit(model):
         return InvalidInput(
-            f"{name} can't read the inputs {given}: it has {position_limit(model)} positions. Cut the text, or split "
-            f"it.{advice}"
+            f"{name} can't read the inputs {shapes}: it has {position_limit(model)} positions. Truncate or split "
+            f"the text.{advice}"
         )
     if isinstance(error, ValueError) and _raised_in(error).startswith("transformers."):
-        return InvalidInput(f"{name} refuses the inputs {given}: {said}{advice}")
+        return InvalidInput(f"{name} rejects the inputs {shapes}: {said}{advice}")
     return ModelError(
-        f"{name} itself fails on {given}: {said} It was run as it is, before anything was measured. Call the model on the "
-        f"same tensors to see why.{advice}"
+        f"{name} itself fails on {shapes}: {said} It ran unmodified, before anything was measured. Call the model on "
+        f"the same tensors to see why.{advice}"
     )
 
 
@@ -96,8 +96,8 @@ def described(inputs: Mapping[str, Any]) -> str:
 
 def _needs(model: PreTrainedModel, inputs: Mapping[str, Any], missing: list[str]) -> str:
     return (
-        f"{type(model).__name__} can't read the inputs {described(inputs)} without {', '.join(missing)}. Pass all that "
-        "its processor or tokenizer returns."
+        f"{type(model).__name__} can't read the inputs {described(inputs)} without {', '.join(missing)}. Pass everything "
+        "that its processor or tokenizer returns."
     )
 
 
@@ -109,12 +109,12 @@ def _unknown(model: PreTrainedModel, inputs: Mapping[str, Any]) -> list[str]:
 
 
 def _absent(model: PreTrainedModel, inputs: Mapping[str, Any]) -> list[str]:
-    """What the model could be given, and wasn't."""
+    """Arguments of the model's forward that weren't passed."""
     return [name for name in inspect.signature(model.forward).parameters if inputs.get(name) is None]
 
 
 def _named(error: Exception, model: PreTrainedModel, inputs: Mapping[str, Any]) -> list[str]:
-    """Arguments that weren't given and that the model's own complaint names."""
+    """Arguments that weren't passed and that the model's own error names."""
     if not isinstance(error, (ValueError, TypeError)) or not _raised_in(error).startswith("transformers."):
         return []
     words = set(re.findall(r"\w+", str(error)))
@@ -122,7 +122,7 @@ def _named(error: Exception, model: PreTrainedModel, inputs: Mapping[str, Any]) 
 
 
 def _left_none(error: Exception, model: PreTrainedModel, inputs: Mapping[str, Any]) -> list[str]:
-    """Arguments that weren't given, where the model's code took None for a tensor."""
+    """Arguments that weren't passed, where the model's code used None as a tensor."""
     if "NoneType" not in str(error) or not _raised_in(error).startswith("transformers."):
         return []
     frame = list(traceback.walk_tb(error.__traceback__))[-1][0]

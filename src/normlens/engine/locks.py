@@ -1,8 +1,8 @@
-"""Who may analyse when: one analysis of a model at a time, one forward-mode derivative in the process, no fork meanwhile.
+"""Locks: one analysis of a model at a time, one forward-mode derivative per process, no fork during an analysis.
 
-An analysis puts hooks on a model, takes its dropout and its gradients off, and puts everything back. Plain runs in other
-threads don't mind; another analysis would. Locks are taken in one order, so that nobody waits in a circle: the model's,
-then that of forward-mode differentiation.
+An analysis registers hooks on a model, switches dropout and parameter gradients off, and restores everything. Plain runs in
+other threads are unaffected; a second analysis would not be. Locks are taken in a fixed order, so that no deadlock can
+occur: first the model's, then that of forward-mode differentiation.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DUAL = threading.RLock()
 
 
 class _Forks:
-    """Threads that analyse; a fork waits for the others, and new ones for the fork."""
+    """The threads that analyze; a fork waits for them, and new analyses wait for the fork."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -36,7 +36,7 @@ class _Forks:
 
     @contextmanager
     def wait(self) -> Iterator[None]:
-        """Let forks of other threads wait while this lasts."""
+        """Make forks of other threads wait while this lasts."""
         thread = threading.get_ident()
         with self._changed:
             if thread not in self._running:
@@ -52,7 +52,7 @@ class _Forks:
                 self._changed.notify_all()
 
     def before(self) -> None:
-        """Wait until no other thread analyses; who forks inside an analysis of its own doesn't wait."""
+        """Wait until no other thread analyzes; a thread that forks inside its own analysis doesn't wait."""
         thread = threading.get_ident()
         with self._changed:
             self._forking += 1
@@ -60,13 +60,13 @@ class _Forks:
                 self._changed.wait_for(lambda: not self._running)
 
     def after_in_parent(self) -> None:
-        """Let the analyses that wait begin."""
+        """Let waiting analyses start."""
         with self._changed:
             self._forking -= 1
             self._changed.notify_all()
 
     def after_in_child(self) -> None:
-        """The thread that forked is alone here."""
+        """Keep only the thread that forked: no other exists in the child."""
         thread = threading.get_ident()
         self._changed, self._forking = threading.Condition(), 0
         self._running = Counter({thread: self._running[thread]} if thread in self._running else {})
@@ -77,9 +77,9 @@ _FORKS = _Forks()
 
 @contextmanager
 def no_fork() -> Iterator[None]:
-    """Let other threads fork the process before this or after it, not meanwhile.
+    """Keep other threads from forking the process while this lasts.
 
-    A fork copies one thread alone: what others had switched, hooked or locked would stay so in the new process for good.
+    A fork copies only one thread: switches, hooks and locks of the others would stay as they are in the child forever.
     """
     with _FORKS.wait():
         yield
@@ -87,9 +87,9 @@ def no_fork() -> Iterator[None]:
 
 @contextmanager
 def exclusive(model: nn.Module) -> Iterator[None]:
-    """Be the only one who analyses a model, its parts, or another model with the same config; others wait.
+    """Hold the only analysis of a model, of its submodels, and of other models with the same config; others wait.
 
-    A thread that has a model already may enter again.
+    A thread that already holds the model may enter again.
     """
     with no_fork(), ExitStack() as stack:
         locks = {id(lock): lock for lock in map(_lock_of, configs_of(model))}
@@ -102,25 +102,25 @@ def exclusive(model: nn.Module) -> Iterator[None]:
 def dual_level() -> Iterator[None]:
     """Torch's level of forward-mode differentiation, of which a process has one: threads take turns.
 
-    To be entered when the model is had already; see the module's first lines.
+    Enter it while holding the model's lock; see the start of this module.
 
     Raises
     ------
     InvalidInput
-        If somebody else has entered it, in whatever thread.
+        If a level is already open outside normlens, in any thread.
     """
     with _DUAL:
         if forward_ad._current_level >= 0:
             raise InvalidInput(
-                "Nothing can be pushed forward inside torch.autograd.forward_ad.dual_level(), which torch doesn't nest and "
-                "has only once for all threads. Leave it first."
+                "torch.autograd.forward_ad.dual_level() is already open; torch can't nest it and has only one for all "
+                "threads, so nothing can be pushed forward. Leave it first."
             )
         with forward_ad.dual_level():
             yield
 
 
 def share_lock(config: PretrainedConfig, original: PretrainedConfig) -> None:
-    """Let a config that takes another's place in its model be locked with it."""
+    """Share the lock of ``original`` with a config that replaces it in its model."""
     lock = _lock_of(original)
     with _GUARD:
         _LOCKS[id(config)] = lock

@@ -1,8 +1,8 @@
-"""The digits that numbers are made with: float32 that is float32, and float64 where sums need it.
+"""Numerical precision: full float32 where torch would use fewer digits, and float64 where sums need it.
 
-Torch may compute float32 products with fewer digits: convolutions on Nvidia's GPUs do so unless told otherwise, matrix
-products where ``torch.set_float32_matmul_precision`` asks for it, and everything under ``torch.autocast``. Errors of
-1e-3 follow, ten times what is accepted of a float32 model. Whatever runs a model here runs it without.
+Torch may compute float32 products with fewer digits: convolutions on Nvidia GPUs do so by default, matrix products if
+``torch.set_float32_matmul_precision`` allows it, and everything under ``torch.autocast``. The errors reach 1e-3, ten times
+what is accepted for a float32 model. Everything here that runs a model switches this off.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from normlens.engine.locks import no_fork
 
 _EXACT = "ieee"
 _LOCK = threading.Lock()
-_BEFORE: list[_Settings] = []  # what the settings were before each context that is open, in any thread
+_BEFORE: list[_Settings] = []  # the settings before each open context, in any thread
 
 
 @dataclass(frozen=True)
 class _Settings:
-    """Torch's switches for float32: those by operation, and the older ones, whose readers raise if the two disagree."""
+    """Torch's float32 switches: one per operation, and the older ones, whose getters raise if the two disagree."""
 
     by_operation: tuple[str, ...]
     matmul_precision: str
@@ -36,9 +36,9 @@ class _Settings:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Compute float32 as float32 while this lasts; also a decorator. Settings of half-precision models stay.
+    """Compute float32 in full precision while this lasts; also a decorator. Half-precision models are unaffected.
 
-    Torch's settings belong to the process: they are put back when the last of several threads leaves.
+    Torch's settings are process-wide: they are restored when the last of several threads leaves.
     """
     with no_fork(), without_autocast():
         _enter()
@@ -50,7 +50,7 @@ def full_precision() -> Iterator[None]:
 
 @contextmanager
 def without_autocast() -> Iterator[None]:
-    """Compute in the dtypes that tensors have while this lasts; also a decorator."""
+    """Switch autocast off while this lasts, so that operations run in the dtypes of their tensors; also a decorator."""
     with ExitStack() as stack:
         for device_type in filter(torch.is_autocast_enabled, _device_types()):
             stack.enter_context(torch.autocast(device_type, enabled=False))
@@ -58,14 +58,14 @@ def without_autocast() -> Iterator[None]:
 
 
 def double(x: Tensor) -> Tensor:
-    """In float64 (complex128): where the tensor is, or on the CPU if its device has none, as Apple's GPUs."""
+    """``x`` in float64 (complex128): on its device, or on the CPU if the device has no float64, like Apple's GPUs."""
     wide = torch.complex128 if x.is_complex() else torch.float64
     return x.to(wide) if has_float64(x.device.type) else x.cpu().to(wide)
 
 
 @cache
 def has_float64(device_type: str) -> bool:
-    """Whether devices of a type compute in float64."""
+    """Whether a type of device supports float64."""
     try:
         torch.zeros(1, device=device_type).double()
     except (TypeError, RuntimeError):
@@ -77,7 +77,7 @@ def has_float64(device_type: str) -> bool:
 def _enter() -> None:
     with _LOCK:
         _BEFORE.append(_settings())
-        _set(_Settings((_EXACT,) * len(_parts()), "highest", False))
+        _set(_Settings((_EXACT,) * len(_backends()), "highest", False))
 
 
 @_disable_dynamo
@@ -90,36 +90,36 @@ def _leave() -> None:
 
 
 def _settings() -> _Settings:
-    """The switches as they are; those by operation are left changed, so that the others can be read."""
+    """The current switches; the per-operation ones are left changed, so that the older ones can be read."""
     backends: Any = torch.backends
-    by_operation = tuple(map(_taken, _parts()))
+    by_operation = tuple(map(_read_and_reset, _backends()))
     matmul_precision = torch.get_float32_matmul_precision()
     backends.cudnn.conv.fp32_precision = backends.cudnn.rnn.fp32_precision = "tf32"
     try:
         cudnn_allow_tf32 = backends.cudnn.allow_tf32
-    except RuntimeError:  # it says no, which those of the operations contradict
+    except RuntimeError:  # it is False, which contradicts the per-operation switches
         cudnn_allow_tf32 = False
     return _Settings(by_operation, matmul_precision, cudnn_allow_tf32)
 
 
-def _taken(part: Any) -> str:
-    """A switch's own value; it is left at "none", so that what inherits it shows its own, too."""
-    value: str = part.fp32_precision
-    part.fp32_precision = "none"
+def _read_and_reset(backend: Any) -> str:
+    """The value of a switch, which is then set to "none": backends that inherit it then show their own value."""
+    value: str = backend.fp32_precision
+    backend.fp32_precision = "none"
     return value
 
 
 def _set(settings: _Settings) -> None:
-    """The older switches first: they change those by operation."""
+    """Apply switches, the older ones first: they change the per-operation ones."""
     backends: Any = torch.backends
     torch.set_float32_matmul_precision(settings.matmul_precision)
     backends.cudnn.allow_tf32 = settings.cudnn_allow_tf32
-    for part, value in zip(_parts(), settings.by_operation, strict=True):
-        part.fp32_precision = value
+    for backend, value in zip(_backends(), settings.by_operation, strict=True):
+        backend.fp32_precision = value
 
 
-def _parts() -> list[Any]:
-    """What of torch has a setting of its own; what others inherit comes first."""
+def _backends() -> list[Any]:
+    """The backends with a switch of their own; those that others inherit from come first."""
     backends: Any = torch.backends
     cuda, cudnn, cpu = backends.cuda, backends.cudnn, backends.mkldnn
     return [backends, cudnn, cuda.matmul, cudnn.conv, cudnn.rnn, cpu.matmul, cpu.conv, cpu.rnn]
@@ -130,7 +130,11 @@ def _device_types() -> set[str]:
     return {"cpu"} if accelerator is None else {"cpu", accelerator.type}
 
 
-def working_precision(x: Tensor) -> Tensor:
-    """``x`` detached, in float32 at least: the algebra never runs in half precision."""
-    x = x.detach()
+def at_least_float32(x: Tensor) -> Tensor:
+    """``x`` in float32, or unchanged if it is float64."""
     return x if x.dtype == torch.float64 else x.float()
+
+
+def working_precision(x: Tensor) -> Tensor:
+    """``x`` detached, in at least float32: the algebra never runs in half precision."""
+    return at_least_float32(x.detach())

@@ -1,4 +1,4 @@
-"""Numbers that depend on parameters which a checkpoint lacks are refused."""
+"""Refusal of numbers that depend on parameters missing from the checkpoint."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from normlens.loading.untrained import untrained
 
 
 def require_trained(model: nn.Module, read: Callable[[], Any]) -> None:
-    """Refuse to read a number that depends on parameters which the checkpoint lacked.
+    """Refuse a number that depends on parameters missing from the checkpoint.
 
     Parameters
     ----------
     model
         The model.
     read
-        Runs it and gives what is read, a tensor or a sequence of tensors; called only if such parameters exist. Which of
-        them the tensors depend on is told by automatic differentiation.
+        Runs the model and returns the number: a tensor or a sequence of tensors. Called only if such parameters exist.
+        Automatic differentiation tells which of them the tensors depend on.
 
     Raises
     ------
@@ -40,29 +40,29 @@ def require_trained(model: nn.Module, read: Callable[[], Any]) -> None:
         gradients: Iterable[Tensor | None] = (
             torch.autograd.grad(total, list(random.values()), allow_unused=True) if total.requires_grad else ()
         )
-        touched = [name for name, gradient in zip(random, gradients, strict=False) if gradient is not None]
-    if touched:
-        more = f" and {len(touched) - 1} more" if len(touched) > 1 else ""
+        used = [name for name, gradient in zip(random, gradients, strict=False) if gradient is not None]
+    if used:
+        more = f" and {len(used) - 1} more" if len(used) > 1 else ""
         raise InvalidInput(
-            f"The checkpoint of {type(model).__name__} has no {touched[0]}{more}: transformers filled in random numbers, "
-            "and what is asked depends on them. Load a checkpoint that was trained for this task, or train these weights "
+            f"The checkpoint of {type(model).__name__} has no {used[0]}{more}: transformers filled in random numbers, "
+            "and the result depends on them. Load a checkpoint that was trained for this task, or train these weights "
             "first."
         )
 
 
 def require_trained_at(model: nn.Module, modules: Iterable[nn.Module], run: Callable[[], Any]) -> None:
-    """Refuse as :func:`require_trained` does what these modules return while ``run`` runs the model."""
+    """Apply :func:`require_trained` to what these modules return while ``run`` runs the model."""
 
     def read() -> list[Tensor]:
-        seen: list[Tensor] = []
+        outputs: list[Tensor] = []
 
         def keep(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             tree = output if isinstance(output, tuple | list) else [output]
-            seen.extend(x for x in tree if isinstance(x, Tensor) and x.is_floating_point())
+            outputs.extend(x for x in tree if isinstance(x, Tensor) and x.is_floating_point())
 
         with entered_and_left(modules, lambda *_: None, keep):
             run()
-        return seen
+        return outputs
 
     require_trained(model, read)
 

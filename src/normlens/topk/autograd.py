@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from normlens.engine.precision import without_autocast
+from normlens.engine.precision import at_least_float32, without_autocast
 from normlens.topk.scores import ScoreRule, grouped_product, grouped_transposed_product
 from normlens.topk.selection import chosen_sources
 
@@ -86,7 +86,7 @@ class TopKAttention(torch.autograd.Function):
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, sinks: Tensor | None, plan: Plan
     ) -> Tensor:
         """Output vectors, ``(batch, head, target, value_dim)``."""
-        q, k, v = (_working(x) for x in (query, key, value))
+        q, k, v = (at_least_float32(x) for x in (query, key, value))
         targets, sources = query.shape[2], key.shape[2]
         output = query.new_empty(*query.shape[:3], value.shape[-1])
         log_sums = q.new_empty(query.shape[:3])
@@ -117,7 +117,7 @@ class TopKAttention(torch.autograd.Function):
         chunks = [_Chunk(*x) for x in zip(left[::2], left[1::2], ctx.states, strict=True)]
         gradients = _Gradients(ctx.plan, query, key, value, bias, sinks, log_sums)
         for (rows, span), chunk in zip(ctx.plan.chunks(*gradients.lengths), chunks, strict=True):
-            gradients.add(chunk, _working(gradient[:, :, rows]), rows, span)
+            gradients.add(chunk, at_least_float32(gradient[:, :, rows]), rows, span)
         return (*gradients.cast(), None)
 
 
@@ -136,7 +136,7 @@ class _Gradients:
     ) -> None:
         self._plan, self._log_sums, self._bias, self._sinks = plan, log_sums, bias, sinks
         self._inputs = (query, key, value, bias, sinks)
-        self._q, self._k, self._v = (_working(x) for x in (query, key, value))
+        self._q, self._k, self._v = (at_least_float32(x) for x in (query, key, value))
         self._dq, self._dk, self._dv = (torch.zeros_like(x) for x in (self._q, self._k, self._v))
         wanted = bias is not None and bias.requires_grad
         self._dbias = torch.zeros_like(bias, dtype=self._q.dtype) if wanted and bias is not None else None
@@ -202,11 +202,6 @@ class _Gradients:
         found = (self._dq, self._dk, self._dv, self._dbias, self._dsinks)
         pairs = zip(found, self._inputs, strict=True)
         return tuple(None if x is None or like is None else x.to(like.dtype) for x, like in pairs)
-
-
-def _working(x: Tensor) -> Tensor:
-    """In float32 at least: half precision never accumulates."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def _log_sums(scores: Tensor, sinks: Tensor | None) -> Tensor:

@@ -18,8 +18,9 @@ from transformers import PreTrainedModel
 
 from normlens.engine.capture.as_set import run_as_set
 from normlens.engine.capture.interface import attention_implementation
+from normlens.engine.capture.trees import first_tensor
 from normlens.engine.locks import exclusive
-from normlens.engine.precision import full_precision
+from normlens.engine.precision import at_least_float32, full_precision
 from normlens.engine.tolerance import tolerance
 from normlens.errors import NormLensError, UnsupportedArchitecture
 from normlens.memory import is_out_of_memory
@@ -125,17 +126,9 @@ def _agrees(part: PreTrainedModel, inputs: dict[str, Any], implementation: str) 
 
 
 def _first_numbers(output: Any) -> Tensor:
-    """The first floating-point tensor of an output, in float32 at least; an empty one if it has none."""
-    waiting = [output]
-    while waiting:
-        x = waiting.pop(0)
-        if isinstance(x, Tensor) and x.is_floating_point():
-            return x if x.dtype == torch.float64 else x.float()
-        if hasattr(x, "to_tuple"):
-            x = x.to_tuple()
-        if isinstance(x, (tuple, list)):
-            waiting = [*x, *waiting]
-    return torch.zeros(0)
+    """The first floating-point tensor of an output, in at least float32; an empty one if it has none."""
+    tensor = first_tensor(output)
+    return torch.zeros(0) if tensor is None else at_least_float32(tensor)
 
 
 def _random_numbers_kept(device: torch.device) -> AbstractContextManager[None]:

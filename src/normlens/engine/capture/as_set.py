@@ -1,8 +1,8 @@
-"""The model as it is set: with the attention and the experts that its user chose, which may be functions of the user's own.
+"""The model as it is set: with the attention and expert implementations that its user chose, possibly custom functions.
 
-What is analysed runs with eager attention and eager experts, since only there everything can be seen. Whether that is the
-same model is tried when a model is used for the first time, and again when it has changed. Where it is another one, the
-model's own functions are kept, and followed as far as they can be.
+An analysis runs eager attention and eager experts, because only there every step is visible. The first time a model is
+used, and again after it has changed, the eager output is compared with that of the model as it is set. If they differ, the
+model's own functions are kept, and followed as far as possible.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from normlens.loading.configs import (
 from normlens.memory import is_out_of_memory
 
 Kept = Literal["nothing", "own", "all"]
-"""What of a model's settings stays: nothing (all is eager), functions that aren't transformers' own, or everything."""
+"""Which of a model's settings are kept: none (all eager), functions that aren't transformers' own, or all."""
 
 _SETTERS = {ATTENTION: "attn", EXPERTS: "experts"}
 _WORDS = {ATTENTION: "attention", EXPERTS: "experts"}
@@ -47,17 +47,17 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class _Settled:
-    """What was found of a model.
+class _Comparison:
+    """How a model as it is set compares with its eager code.
 
     Attributes
     ----------
     state
-        The model's, as :func:`state_of` tells it; None for a part of the model that was tried.
+        The model's :func:`state_of`; None for a submodel of the compared model.
     kept
-        What has to stay as it is set, for the output to be the model's.
+        Which settings have to be kept so that the output is the model's.
     off
-        How far the output is off with eager attention and eager experts, relative to its length.
+        The error of the output with eager attention and eager experts, relative to its norm.
     """
 
     state: object
@@ -65,12 +65,12 @@ class _Settled:
     off: float
 
 
-_SETTLED: WeakKeyDictionary[nn.Module, _Settled] = WeakKeyDictionary()
+_COMPARISONS: WeakKeyDictionary[nn.Module, _Comparison] = WeakKeyDictionary()
 
 
 @contextmanager
 def running(model: PreTrainedModel, keep: Kept) -> Iterator[None]:
-    """Let this thread run a model with eager attention and experts, except for what is kept; no cache, named outputs."""
+    """Run a model in this thread with eager attention and experts, except for ``keep``; no cache, named outputs."""
     with exclusive(model):
         changes: list[tuple[Any, str, Any]] = []
         for config in configs_of(model):
@@ -83,12 +83,12 @@ def running(model: PreTrainedModel, keep: Kept) -> Iterator[None]:
 
 
 def run_as_set(model: PreTrainedModel, run: Callable[[], Result]) -> Result:
-    """What ``run`` gives with the model as it is set; with eager attention where a kernel can't run here.
+    """The result of ``run`` with the model as it is set, or with eager attention if a kernel can't run here.
 
     Raises
     ------
     UnsupportedArchitecture
-        If a function of the user's own can't run.
+        If a custom function fails.
     """
     try:
         with running(model, "all"):
@@ -105,27 +105,27 @@ def run_as_set(model: PreTrainedModel, run: Callable[[], Result]) -> Result:
     if is_foreign(model):
         raise UnsupportedArchitecture(
             f"{type(model).__name__} is set to {described(model)}, which fails ({type(failure).__name__}: {failure}); "
-            f"its eager code runs. {_advice(model, 'all')}"
+            f"its eager code runs without error. {_advice(model, 'all')}"
         ) from failure
     return result
 
 
 @full_precision()
 def settle(model: PreTrainedModel, run: Callable[[], Any]) -> None:
-    """On first use of a model, and when it has changed, find out which of its settings have to stay as they are.
+    """On first use of a model, and after it has changed, determine which of its settings have to be kept.
 
     Parameters
     ----------
     model
         The model.
     run
-        Runs it, and gives tensors to be compared. What it raises as the model is set is left to whoever runs it next.
+        Runs it, and returns tensors to compare. An error of the model as it is set is left to the next run.
     """
     with exclusive(model), torch.no_grad():
-        state, known = state_of(model), _SETTLED.get(model)
-        if known is not None and known.state == state:
+        state, earlier = state_of(model), _COMPARISONS.get(model)
+        if earlier is not None and earlier.state == state:
             return
-        found: tuple[Kept, float] = ("nothing", 0.0)
+        outcome: tuple[Kept, float] = ("nothing", 0.0)
         if not is_eager(model):
             try:
                 theirs = run_as_set(model, run)
@@ -134,56 +134,56 @@ def settle(model: PreTrainedModel, run: Callable[[], Any]) -> None:
             except Exception as error:
                 if is_out_of_memory(error):
                     raise
-                _SETTLED.pop(model, None)
+                _COMPARISONS.pop(model, None)
                 return
-            found = _kept(model, run, theirs)
-        for part in (x for x in model.modules() if isinstance(x, PreTrainedModel)):
-            _SETTLED[part] = _Settled(state if part is model else None, *found)
+            outcome = _kept(model, run, theirs)
+        for submodel in (x for x in model.modules() if isinstance(x, PreTrainedModel)):
+            _COMPARISONS[submodel] = _Comparison(state if submodel is model else None, *outcome)
 
 
 def kept(model: nn.Module) -> Kept:
-    """What of the settings of a model, or of a part of one, stays as it is."""
-    return _SETTLED[model].kept if model in _SETTLED else "nothing"
+    """Which settings of a model, or of a submodel, are kept."""
+    return _COMPARISONS[model].kept if model in _COMPARISONS else "nothing"
 
 
 def settled_state(model: nn.Module) -> object:
-    """The state that a model was in when it was tried; the same object as long as it is."""
-    return _SETTLED[model].state if model in _SETTLED else None
+    """The state that a model had when it was compared; the same object until it changes."""
+    return _COMPARISONS[model].state if model in _COMPARISONS else None
 
 
 @contextmanager
 def kept_named(model: PreTrainedModel) -> Iterator[None]:
-    """Say in errors of ours that a model's own functions were kept, and why."""
+    """Add to errors that a model's own functions were kept, and why."""
     try:
         yield
     except (UnsupportedArchitecture, ConservationError) as error:
         if kept(model) == "nothing" or " is set to " in str(error):
             raise
         raise type(error)(
-            f"{error} The model is set to {described(model, kept(model))}, and was followed so: its eager code gives "
-            f"another output, off by {_SETTLED[model].off:.1e} of its length. {_advice(model, kept(model))}"
+            f"{error} The model is set to {described(model, kept(model))}, and was followed as it is set: its eager "
+            f"code gives a different output, off by {_COMPARISONS[model].off:.1e} of its norm. {_advice(model, kept(model))}"
         ) from error
 
 
 def require_eager_attention(model: PreTrainedModel, purpose: str) -> None:
-    """Refuse a model whose own attention function is another one than its eager attention.
+    """Refuse a model whose attention function computes something else than its eager attention.
 
     Parameters
     ----------
     model
-        A model that was tried.
+        A model that was compared.
     purpose
-        What can be done in eager attention only, as a clause.
+        What needs eager attention, as a clause.
 
     Raises
     ------
     UnsupportedArchitecture
-        Naming the function, and how far off the output is.
+        Naming the function and the error of the output.
     """
     if any(setting == ATTENTION for setting, _ in _staying(model, kept(model))):
         raise UnsupportedArchitecture(
-            f"{type(model).__name__} is set to {described(model, kept(model))}, which gives another output than its eager "
-            f"attention (off by {_SETTLED[model].off:.1e} of its length); {purpose}. {_advice(model, kept(model))}"
+            f"{type(model).__name__} is set to {described(model, kept(model))}, which gives a different output than its "
+            f"eager attention (off by {_COMPARISONS[model].off:.1e} of its norm); {purpose}. {_advice(model, kept(model))}"
         )
 
 
@@ -193,36 +193,36 @@ def is_eager(model: nn.Module) -> bool:
 
 
 def allowance(model: PreTrainedModel) -> float:
-    """How far two outputs of a model may be apart by rounding: further where other kernels than the eager code run."""
+    """The tolerance between two outputs of a model: larger where kernels other than the eager code run."""
     other_kernels = not is_eager(model) and not is_foreign(model)
     return tolerance(model.dtype, "other operations" if other_kernels else "same operations")
 
 
 def gap(one: Any, other: Any) -> float:
-    """How far two outputs are apart, relative to the length of the second: the largest of all their tensors.
+    """The difference of two outputs relative to the norm of the second: the largest over all their tensors.
 
-    In half precision the median over positions: where experts are chosen, rounding changes single choices.
+    In half precision it is the median over positions: where experts are chosen, rounding changes single choices.
     """
     pairs = list(zip(_tensors(one), _tensors(other), strict=True))
     return max((_gap(x, y) for x, y in pairs), default=0.0)
 
 
 def real_positions(output: Any, mask: Any) -> list[Tensor]:
-    """The tensors of an output without padding, where what is given there is nobody's concern."""
-    found = _tensors(output)
+    """The tensors of an output without padded positions, whose values don't matter."""
+    tensors = _tensors(output)
     if not isinstance(mask, Tensor) or mask.ndim != 2:
-        return found
-    return [x[mask.bool()] if x.shape[:2] == mask.shape and x.device == mask.device else x for x in found]
+        return tensors
+    return [x[mask.bool()] if x.shape[:2] == mask.shape and x.device == mask.device else x for x in tensors]
 
 
 def described(model: nn.Module, keep: Kept = "all") -> str:
-    """What a model is set to, for messages: ``attention 'mine'``; empty if all is eager."""
+    """The implementations that a model is set to, for messages: ``attention 'mine'``; empty if all is eager."""
     staying = _staying(model, keep)
     return " and ".join(dict.fromkeys(f"{_WORDS[setting]} {name!r}" for setting, name in staying))
 
 
 def _kept(model: PreTrainedModel, run: Callable[[], Any], theirs: Any) -> tuple[Kept, float]:
-    """As little as has to stay for the output to be the model's, and how far it is off if nothing stays."""
+    """The fewest settings to keep so that the output is the model's, and its error if none is kept."""
     off = None
     levels: tuple[Kept, ...] = get_args(Kept)
     for keep in levels:
@@ -233,8 +233,8 @@ def _kept(model: PreTrainedModel, run: Callable[[], Any], theirs: Any) -> tuple[
             return keep, off
     raise UnsupportedArchitecture(
         f"{type(model).__name__}, set to {described(model)}, gives another output each time that it runs (off by "
-        f"{distance:.1e} of its length), so nobody could tell which of them was explained. Switch off what draws random "
-        "numbers in it."
+        f"{distance:.1e} of its norm), so no result could be tied to one of its runs. Switch off what draws random numbers "
+        "in it."
     )
 
 
@@ -255,8 +255,8 @@ def _tensors(output: Any) -> list[Tensor]:
     """All floating tensors in an output."""
     if isinstance(output, Tensor):
         return [output] if output.is_floating_point() else []
-    parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
-    return [x for part in parts for x in _tensors(part)]
+    children = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
+    return [x for child in children for x in _tensors(child)]
 
 
 def _implementations(config: Any) -> list[tuple[str, str | None]]:
@@ -292,4 +292,4 @@ def _is_function_of_others(setting: str, name: str | None) -> bool:
 def _advice(model: nn.Module, keep: Kept) -> str:
     setters = dict.fromkeys(_SETTERS[setting] for setting, _ in _staying(model, keep))
     calls = " and ".join(f"model.set_{setter}_implementation('eager')" for setter in setters)
-    return f"If its eager code is what you ask about, call {calls}."
+    return f"To analyze its eager code, call {calls}."

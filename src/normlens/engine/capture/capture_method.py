@@ -19,6 +19,8 @@ from normlens.engine.capture.interface import (
     has_interface,
 )
 from normlens.engine.capture.softmax import observing
+from normlens.engine.capture.trees import first_tensor
+from normlens.engine.precision import at_least_float32
 from normlens.engine.tolerance import tolerance
 from normlens.errors import ConservationError, NoAttentionCaptured, OutputMismatch, UnsupportedArchitecture
 from normlens.loading.quantized import quantization_explained
@@ -118,19 +120,19 @@ def require_same_output(untouched: Any, watched: Any, model: PreTrainedModel) ->
     OutputMismatch
         With the relative difference of its first output, and the attention that the model is set to.
     """
-    one, other = _first_tensor(untouched), _first_tensor(watched)
+    one, other = _first_output(untouched), _first_output(watched)
     off = gap(other, one)
     if bool(one.isfinite().all()) and off <= allowance(model):
         return
     if chosen := described(model):
         raise OutputMismatch(
-            f"{type(model).__name__} is set to {chosen}. With eager attention, which can be captured, its output differs by "
-            f"{off:.1e} of its norm (inf: it isn't finite). To analyze the eager model, call "
+            f"{type(model).__name__} is set to {chosen}. With eager attention, which can be captured, it gives a different "
+            f"output, off by {off:.1e} of its norm (inf: it isn't finite). To analyze the eager model, call "
             "model.set_attn_implementation('eager')."
         )
     raise OutputMismatch(
-        f"{type(model).__name__} gives a different output when its attention is captured: it differs by {off:.1e} of "
-        "its norm (inf: it isn't finite). Its code may depend on the name of the attention implementation, its weights may "
+        f"{type(model).__name__} gives a different output when its attention is captured: off by {off:.1e} of its "
+        "norm (inf: it isn't finite). Its code may depend on the name of the attention implementation, its weights may "
         "be broken, or it may draw random numbers."
     )
 
@@ -150,7 +152,7 @@ def require_no_chance(one: Any, other: Any, model: PreTrainedModel) -> None:
     UnsupportedArchitecture
         Because no result could be tied to one of its runs.
     """
-    first, second = _first_tensor(one), _first_tensor(other)
+    first, second = _first_output(one), _first_output(other)
     if first.shape == second.shape and torch.isfinite(first).all():
         off = float((first - second).norm() / first.norm().clamp_min(torch.finfo(first.dtype).tiny))
         if off <= tolerance(model.dtype, "other operations"):
@@ -163,8 +165,8 @@ def require_no_chance(one: Any, other: Any, model: PreTrainedModel) -> None:
     )
 
 
-def _first_tensor(output: Any) -> Tensor:
-    values = output.to_tuple() if hasattr(output, "to_tuple") else output
-    while not isinstance(values, Tensor):
-        values = values[0]
-    return values if values.dtype == torch.float64 else values.float()
+def _first_output(output: Any) -> Tensor:
+    tensor = first_tensor(output)
+    if tensor is None:
+        raise UnsupportedArchitecture(f"The model returned a {type(output).__name__} without a floating-point tensor.")
+    return at_least_float32(tensor)

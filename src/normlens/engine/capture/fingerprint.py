@@ -1,4 +1,4 @@
-"""When a model is another one than before: what it is made of and told, but for its numbers."""
+"""A fingerprint of a model's structure and settings (not its weights), which tells when to inspect it again."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
 def state_of(model: PreTrainedModel) -> object:
-    """What decides what a model gives, except for its weights.
+    """Everything that determines a model's output, except for its weights.
 
-    Parts, dtype, other people's hooks and forwards, the functions that attention goes to, and every plain setting that the
-    code of parts and configs reads.
+    Its modules, its dtype, foreign hooks and forwards, its attention functions, and every plain setting of modules and
+    configs.
     """
-    parts = [(id(part), _functions(part), _settings(part)) for part in model.modules()]
+    modules = [(id(module), _functions(module), _settings(module)) for module in model.modules()]
     configs = configs_of(model)
-    return parts, model.dtype, [_settings(config) for config in configs], attention_functions(model, configs)
+    return modules, model.dtype, [_settings(config) for config in configs], attention_functions(model, configs)
 
 
 def made_of(module: nn.Module) -> object:
-    """What decides what a single module does: its class, all its settings, private ones too, and its own forward.
+    """Everything that determines a single module's output: its class, all its settings, also private, and its own forward.
 
-    An adapter that is put on, switched or merged shows here.
+    It changes when an adapter is added, switched or merged.
     """
     own = {name: x for name, x in vars(module).items() if name not in _OF_EVERY_MODULE}
     settings = {name: repr(x) for name, x in own.items() if isinstance(x, (*_VALUES, *_CONTAINERS))}
     return type(module), settings, vars(module).get("forward")
 
 
-def _functions(part: nn.Module) -> list[object]:
-    """Functions of others that run with a part, or in its place."""
-    forwards = type(part).forward, vars(part).get("forward")
-    hooks = (*part._forward_hooks.values(), *part._forward_pre_hooks.values(), *forwards)
+def _functions(module: nn.Module) -> list[object]:
+    """Foreign functions that run with a module, or in its place."""
+    forwards = type(module).forward, vars(module).get("forward")
+    hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values(), *forwards)
     return [hook for hook in hooks if not is_ours(hook)]
 
 

@@ -17,7 +17,7 @@ Arranged = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Product:
+class ValueProduct:
     """A product of weights and values that sums over the sources.
 
     Attributes
@@ -25,7 +25,7 @@ class Product:
     weights, value
         The factors.
     axes
-        A letter for each axis of the weights, the values and the product.
+        One letter per axis, for the weights, the values and the product.
     shared
         Letters of the axes that all three have, in the order of the weights: batch, groups of sources, heads. Batch and
         heads may share one axis.
@@ -47,19 +47,19 @@ class Product:
         return self.weights.shape[self.axes[0].index(self.target)]
 
     def laid_out(self, result: Tensor, batch: int) -> tuple[Tensor, Tensor, Arranged] | None:
-        """Weights ``(batch, head, target, source)``, values ``(batch, kv_head, source, head_dim)``, and the product's way.
+        """Weights ``(batch, head, target, source)``, values ``(batch, kv_head, source, head_dim)``, the product's layout.
 
         Parameters
         ----------
         result
             The product.
         batch
-            How many texts there are; asked for where batch and heads share an axis.
+            The batch size; needed where batch and heads share an axis.
 
         Returns
         -------
         tuple or None
-            None where the axes can't be those.
+            None if the axes don't fit.
         """
         weights = self._ordered(self.weights, self.axes[0], self.target + self.source, batch)
         value = self._ordered(self.value, self.axes[1], self.source + self.dim, batch)
@@ -89,15 +89,15 @@ class Product:
         return x if len(self.shared) > 2 else x.unsqueeze(1)
 
 
-def product_of(name: str, args: Sequence[Any], is_weights: Callable[[Any], bool]) -> Product | None:
-    """The product that a torch function computed, if it is one of weights and values.
+def product_of(name: str, args: Sequence[Any], is_weights: Callable[[Any], bool]) -> ValueProduct | None:
+    """The product of weights and values that a torch function computed; None if it computed something else.
 
     Parameters
     ----------
     name, args
         The function and its positional arguments.
     is_weights
-        Whether something is attention weights.
+        Whether an argument is a tensor of attention weights.
     """
     if name in _MATMUL and len(args) == 2 and is_weights(args[0]) and isinstance(args[1], Tensor):
         weights, value = args
@@ -109,14 +109,14 @@ def product_of(name: str, args: Sequence[Any], is_weights: Callable[[Any], bool]
     equation = _EQUATION.fullmatch(args[0].replace(" ", ""))
     if equation is None or len(operands) != 2 or not all(isinstance(x, Tensor) for x in operands):
         return None
-    one, other, output = equation.groups()
+    first, second, output = equation.groups()
     if is_weights(operands[0]):
-        return _product(operands[0], operands[1], (one, other, output))
-    return _product(operands[1], operands[0], (other, one, output)) if is_weights(operands[1]) else None
+        return _product(operands[0], operands[1], (first, second, output))
+    return _product(operands[1], operands[0], (second, first, output)) if is_weights(operands[1]) else None
 
 
-def _product(weights: Tensor, value: Tensor, axes: tuple[str, str, str]) -> Product | None:
-    """The product, if each axis has its part: one sum over sources, one axis of targets, one of dimensions."""
+def _product(weights: Tensor, value: Tensor, axes: tuple[str, str, str]) -> ValueProduct | None:
+    """The product, if each axis has a role: one sum over sources, one axis of targets, one of dimensions."""
     of_weights, of_value, of_output = map(set, axes)
     shared = "".join(letter for letter in axes[0] if letter in of_value & of_output)
     source = "".join(of_weights & of_value - of_output)
@@ -128,11 +128,11 @@ def _product(weights: Tensor, value: Tensor, axes: tuple[str, str, str]) -> Prod
         return None
     if weights.shape[axes[0].index(source)] != value.shape[axes[1].index(source)]:
         return None
-    return Product(weights, value, axes, shared, target, source, dim)
+    return ValueProduct(weights, value, axes, shared, target, source, dim)
 
 
 def _across_groups(weights: Tensor) -> Tensor:
-    """``(batch, group, head, target, source)`` as targets and sources of all groups; of another group's sources, nothing."""
+    """``(batch, group, head, target, source)`` over all targets and sources; zero between groups."""
     batch, groups, heads, targets, sources = weights.shape
     if groups == 1:
         return weights[:, 0]

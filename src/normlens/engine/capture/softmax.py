@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from normlens.engine.capture.hooks import entered_and_left
 from normlens.engine.capture.interface import AttentionCall, OnAttention
-from normlens.engine.capture.products import Product, product_of
+from normlens.engine.capture.products import ValueProduct, product_of
 
 _SOFTMAX = {"softmax", "_softmax", "masked_softmax"}
 _SAME_WEIGHTS = {"dropout", "to", "type", "type_as", "float", "contiguous", "clone", "view", "reshape", "masked_fill"}
@@ -103,7 +103,7 @@ class _Observer(TorchFunctionMode):
                 self._report(product, result)
         return result
 
-    def _report(self, product: Product, result: Tensor) -> None:
+    def _report(self, product: ValueProduct, result: Tensor) -> None:
         """Report a product as an attention call, if its shapes are those of attention."""
         module, first = self._running[-1]
         laid_out = product.laid_out(result, _batch(product, first))
@@ -116,7 +116,7 @@ class _Observer(TorchFunctionMode):
         self._on_call(AttentionCall(module, value, output, weights, recompute, result, arranged))
 
 
-def _batch(product: Product, first: Tensor | None) -> int:
+def _batch(product: ValueProduct, first: Tensor | None) -> int:
     """The batch size, by the first tensor of the attention module: ``(batch, target, …)`` or ``(target, batch, …)``."""
     if first is None:
         return 1

@@ -1,4 +1,4 @@
-"""TODO: say what this file is."""
+"""Trees of tensors: the nested sequences and mappings that modules take and return."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def map_tensors(tree: Any, change: Callable[[Tensor], Any]) -> Any:
-    """``tree`` of lists, tuples and dicts with every tensor changed."""
+    """``tree`` of lists, tuples and dicts, with ``change`` applied to every tensor."""
     if isinstance(tree, Tensor):
         return change(tree)
     if type(tree) in (list, tuple):
@@ -23,8 +23,8 @@ def first_tensor(tree: Any) -> Tensor | None:
     """The first floating tensor in a tensor, a sequence or a mapping."""
     if isinstance(tree, Tensor):
         return tree if tree.is_floating_point() else None
-    parts = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ()
-    return next((found for part in parts if (found := first_tensor(part)) is not None), None)
+    children = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ()
+    return next((tensor for child in children if (tensor := first_tensor(child)) is not None), None)
 
 
 def swapped(tree: Any, old: Tensor, new: Tensor) -> Any:
@@ -32,8 +32,8 @@ def swapped(tree: Any, old: Tensor, new: Tensor) -> Any:
     if tree is old:
         return new
     if isinstance(tree, Mapping):
-        changed = {name: swapped(part, old, new) for name, part in tree.items()}
+        changed = {name: swapped(child, old, new) for name, child in tree.items()}
         return type(tree)(**changed)
     if type(tree) in (list, tuple):
-        return type(tree)(swapped(part, old, new) for part in tree)
+        return type(tree)(swapped(child, old, new) for child in tree)
     return tree

@@ -20,7 +20,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from normlens.engine.frozen import hidden
 from normlens.engine.frozen.directions import Direction, graft
-from normlens.engine.precision import has_float64
+from normlens.engine.precision import at_least_float32, has_float64
 
 
 def _names(names: str) -> frozenset[str]:
@@ -239,7 +239,7 @@ def gain(composition: Composition, value: Tensor, x: Tensor) -> Tensor:
     x
         The root's numbers.
     """
-    wide = x if x.dtype == torch.float64 else x.float()
+    wide = at_least_float32(x)
     if x.dtype != wide.dtype:
         value = composition.at(wide)
     small = wide.abs() < _NEAR

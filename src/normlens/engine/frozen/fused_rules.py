@@ -10,6 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from normlens.engine.frozen.call import Call, NoRule, held
 from normlens.engine.frozen.directions import graft
 from normlens.engine.frozen.rules import gate
+from normlens.engine.precision import at_least_float32
 
 
 def layer_norm(call: Call) -> Tensor:
@@ -17,7 +18,7 @@ def layer_norm(call: Call) -> Tensor:
     x, shape, weight, bias, eps = call.named("input", "normalized_shape", "weight", "bias", "eps", eps=1e-5)
     _require_constant(call, weight, bias)
     dims = tuple(range(-len(shape), 0))
-    wide = _wide(x)
+    wide = at_least_float32(x)
     gain, shift = (weight, bias) if wide is x else (None, None)
     value, _, scale = torch.native_layer_norm(wide.detach(), shape, gain, shift, eps)
     straight = (wide - wide.mean(dims, keepdim=True)) * (scale if weight is None else scale * weight)
@@ -29,7 +30,7 @@ def rms_norm(call: Call) -> Tensor:
     """Scale x by γ/σ with σ, the root mean square, held fixed."""
     x, shape, weight, eps = call.named("input", "normalized_shape", "weight", "eps")
     _require_constant(call, weight)
-    wide = _wide(x)
+    wide = at_least_float32(x)
     power = wide.detach().square().mean(tuple(range(-len(shape), 0)), keepdim=True)
     scale = (power + (torch.finfo(x.dtype).eps if eps is None else eps)).rsqrt()
     return graft(gate(call), (wide * (scale if weight is None else scale * weight)).to(x.dtype))
@@ -39,7 +40,7 @@ def group_norm(call: Call) -> Tensor:
     """(x − mean(x)) γ/σ + β within each group of channels, with σ held fixed."""
     x, groups, weight, bias, eps = call.named("input", "num_groups", "weight", "bias", "eps", eps=1e-5)
     _require_constant(call, weight, bias)
-    grouped = _wide(x).reshape(x.shape[0], groups, -1)
+    grouped = at_least_float32(x).reshape(x.shape[0], groups, -1)
     scale = (grouped.detach().var(-1, unbiased=False, keepdim=True) + eps).rsqrt()
     straight = ((grouped - grouped.mean(-1, keepdim=True)) * scale).reshape(x.shape)
     straight = straight if weight is None else straight * _per_channel(weight, x)
@@ -127,10 +128,6 @@ def sampled(call: Call) -> Tensor:
 def _require_constant(call: Call, *parameters: Tensor | None) -> None:
     if any(call.is_live(x) for x in parameters):
         raise NoRule("its weight and bias were expected not to depend on the sources")
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def _per_channel(parameter: Tensor, x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from normlens.engine.frozen.call import Call
 from normlens.engine.frozen.directions import graft
 from normlens.engine.frozen.elementwise import Composition
-from normlens.engine.frozen.rules import TINY, Rule, product_of
+from normlens.engine.frozen.rules import Rule, away_from_zero, product_of
 
 NODES = 32
 """Values of g for each integral. For SiLU and GELU the relative error is below 2e-7 up to |z| = 40."""
@@ -58,8 +58,7 @@ def _split(factor: Tensor, gate: Composition) -> Tensor:
 def mean_along_path(function: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
     """∫₀¹ g(tz) dt, and (g(z) − ∫₀¹ g(tz) dt) / z, element by element; at z = 0 the limit from below."""
     z = z.detach()
-    wide = z if z.dtype == torch.float64 else z.float()
-    away = torch.where(wide.abs() < TINY, torch.where(wide > 0, TINY, -TINY), wide)
+    away = away_from_zero(z)
     at_zero = function(torch.zeros_like(away))
     rise = torch.zeros_like(away)
     for node, weight in zip(*leggauss(NODES), strict=True):

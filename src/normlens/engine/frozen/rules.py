@@ -20,6 +20,7 @@ from torch import Tensor
 
 from normlens.engine.frozen.call import Call, NoRule, Product, has_numbers, held
 from normlens.engine.frozen.directions import graft
+from normlens.engine.precision import at_least_float32
 
 Rule = Callable[[Call], Any]
 
@@ -184,14 +185,14 @@ def secant(function: Callable[[Tensor], Tensor], x: Tensor, at_zero: Tensor | No
     read there; at x = 0 it is the limit from below (ReLU 0; GELU and SiLU 1/2; tanh 1).
     """
     x = x.detach()
-    value, away = function(x), _away_from_zero(x)
+    value, away = function(x), away_from_zero(x)
     rise = value if away is x else function(away)
     return value, ((rise if at_zero is None else rise - at_zero) / away).to(x.dtype)
 
 
-def _away_from_zero(x: Tensor) -> Tensor:
-    """``x``, in float32 at least, with |x| < 1e-20 moved there; itself where nothing had to be changed."""
-    wide = x if x.dtype == torch.float64 else x.float()
+def away_from_zero(x: Tensor) -> Tensor:
+    """``x`` in at least float32, with |x| < 1e-20 replaced by ±1e-20; no copy if nothing changes."""
+    wide = at_least_float32(x)
     if x.numel() and wide.abs().amin() >= TINY:
         return wide
     return torch.where(wide.abs() < TINY, torch.where(wide > 0, TINY, -TINY), wide)
