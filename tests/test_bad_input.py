@@ -114,6 +114,9 @@ def test_of_several_inputs_the_one_that_is_bad_is_named(reader: normlens.Lens) -
             ask("")
 
 
-def test_a_method_of_xarray_is_pointed_to(lens_of: MakeLens) -> None:
-    with pytest.raises(AttributeError, match=r"\.data\.sel"):
-        lens_of("bert").analyze([5, 7, 9])["encoder"].sel(layer=1)
+def test_a_missing_array_is_named_beside_those_there_are(lens_of: MakeLens) -> None:
+    group = lens_of("bert").analyze([5, 7, 9])["encoder"]
+    with pytest.raises(AttributeError, match=r"'norms' is not in this analysis, which has weight"):
+        group.norms  # noqa: B018
+    with pytest.raises(KeyError, match="'norms' is not in this analysis"):
+        group["norms"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Never, Unpack, overload
@@ -100,7 +101,15 @@ class Lens:
         self._attributor = Attributor(self.model, self.tokenizer, self._runner)
 
     def __repr__(self) -> str:
-        return f"Lens({self.name!r}, {type(self.model).__name__})"
+        reader = self.tokenizer or self.processor
+        return (
+            f"<Lens {self.name!r}: {type(self.model).__name__}, {self.model.dtype}, on {self.model.device}>\n"
+            f"Reads: {'token ids' if reader is None else f'what {type(reader).__name__} takes'}, or ready-made tensors\n"
+            "Next: .analyze(text) for weights and norms, .attribute(text) for the sources of a prediction"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{'<br>'.join(map(html.escape, repr(self).splitlines()))}</p>"
 
     @overload
     def analyze(self, inputs: str, target_text: str | None = None, **options: Unpack[AnalyzeOptions]) -> Analysis: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -74,8 +75,26 @@ def test_the_conservation_error_is_the_largest() -> None:
     assert by_hand().conservation_error == 3e-7
 
 
-def test_one_line_says_what_it_is(analysis: Analysis) -> None:
-    assert "the unhappiness" in repr(analysis) and "encoder" in repr(analysis)
+def test_three_lines_say_what_it_is(analysis: Analysis) -> None:
+    first, groups, next_calls = repr(analysis).splitlines()
+    assert "the unhappiness" in first and "encoder (" in groups and '["encoder"].norm' in next_calls
+    assert "encoder" in analysis and "cross" not in analysis and len(analysis) == 1
+
+
+def test_a_group_answers_like_its_dataset(analysis: normlens.Analysis) -> None:
+    group = analysis["encoder"]
+    assert group["norm"].identical(group.norm) and group["weighted_norm"].identical(group.weighted_norm)
+    assert "norm" in group and "weighted_norm" in group and "norm_block" not in group
+    assert group.sel(layer=1).identical(group.data.sel(layer=1)) and group[["norm"]].identical(group.data[["norm"]])
+    assert list(group) == list(group.data_vars) and len(group) == len(group.data_vars)
+    assert group.to_dataframe().equals(group.data.to_dataframe()) and "sel" in dir(group) and "norm" in dir(group)
+    assert copy.deepcopy(group).data.identical(group.data)
+
+
+def test_what_is_shown_says_what_to_call_next(reader: normlens.Lens, analysis: normlens.Analysis) -> None:
+    for shown in (reader, analysis, analysis["encoder"]):
+        assert "Next: " in repr(shown) and "Next: " in shown._repr_html_()
+    assert len(repr(reader).splitlines()) == 3 and "analyze(text)" in repr(reader)
 
 
 # Words

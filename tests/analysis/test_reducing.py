@@ -12,8 +12,8 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 import normlens
+from normlens.analysis import Group
 from normlens.analysis.reductions import REDUCTIONS, named_reduction
-from normlens.analysis.result import Group
 from normlens.errors import InvalidInput
 
 TEXT = "the unhappiness, here. the cat sat, the dog ran"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from normlens.analysis.result import Group
+from normlens.analysis import Group
 from normlens.clustering.model_heads import HABITS, cluster_habits, head_habits
 
 

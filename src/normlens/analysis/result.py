@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import textwrap
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from normlens.analysis.group import Group
 from normlens.analysis.schema import check_analysis, require_maps
 from normlens.analysis.stored import read_tree
 from normlens.engine.tracing.scopes import Scope
@@ -23,49 +25,6 @@ from normlens.words.datasets import merged_dataset, numbered_by_whitespace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-class Group:
-    """The attention of one kind in one analysis: its arrays by name, as attributes.
-
-    ``weight``, ``vector_norm``, ``norm``, ``norm_residual``, ``norm_layernorm``, ``mixing_ratio`` and the others of
-    :attr:`Analysis.data` (with ``through="block"`` also ``norm_feedforward``, ``norm_feedforward_residual`` and
-    ``norm_block``), and ``weighted_norm``, the product of the first two.
-
-    Parameters
-    ----------
-    data
-        The dataset of the group.
-    """
-
-    def __init__(self, data: xr.Dataset) -> None:
-        self.data = data
-
-    def __getattr__(self, name: str) -> xr.DataArray:
-        data: xr.Dataset | None = self.__dict__.get("data")  # none yet while a copy is made
-        if data is None or name.startswith("__"):
-            raise AttributeError(name)
-        if name in data.variables:
-            return data[name]
-        if hasattr(xr.Dataset, name):
-            raise AttributeError(f"{name!r} is a method of xarray: call it on the arrays, as in .data.{name}(...).")
-        raise AttributeError(
-            f"{name!r} is not in this analysis, which has {', '.join(map(str, data.data_vars))}. A scope that the model's "
-            "family doesn't have is absent."
-        )
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *map(str, self.data.variables)]
-
-    def __repr__(self) -> str:
-        return repr(self.data)
-
-    @property
-    def weighted_norm(self) -> xr.DataArray:
-        """‖α f(x)‖ = α ‖f(x)‖, ``(layer, head, target, source)`` (Kobayashi et al. 2020)."""
-        if "weighted_norm" in self.data:
-            return self.data["weighted_norm"]
-        return (self.data["weight"] * self.data["vector_norm"]).rename("weighted_norm")
 
 
 class Analysis:
@@ -114,9 +73,27 @@ class Analysis:
     def __iter__(self) -> Iterator[str]:
         return iter(self.groups)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.data.children
+
+    def __len__(self) -> int:
+        return len(self.data.children)
+
     def __repr__(self) -> str:
-        sizes = "; ".join(f"{name}: {dict(self.data[name].to_dataset().sizes)}" for name in self.groups)
-        return f"<Analysis of {self.attrs.get('text', '')[:60]!r} by {self.attrs.get('model', '?')}; {sizes}>"
+        return "\n".join(self._summary())
+
+    def _repr_html_(self) -> str:
+        tree: Any = self.data  # its HTML has no types
+        return f"<p>{'<br>'.join(map(html.escape, self._summary()))}</p>{tree._repr_html_()}"
+
+    def _summary(self) -> tuple[str, str, str]:
+        """Three lines: of which text by which model, its groups, what to call next."""
+        groups = [f"{name} ({_sizes(self.data[name].to_dataset())})" for name in self.groups]
+        return (
+            f"<Analysis of {self.attrs.get('text', '')[:60]!r} by {self.attrs.get('model', '?')}>",
+            f"Groups: {', '.join(groups)}",
+            f'Next: analysis["{next(iter(self), "…")}"].norm, .plot(), .to_html(path), .words(), .to_dataframe(), .save()',
+        )
 
     def words(self, *, split_punctuation: bool = True) -> Analysis:
         """Merge sub-words into words: summed over a source word's pieces, averaged over a target word's (2020, section 4).
@@ -260,6 +237,12 @@ class Analysis:
 
     def _datasets(self) -> Iterator[xr.Dataset]:
         return (self.data[name].to_dataset() for name in self.groups)
+
+
+def _sizes(data: xr.Dataset) -> str:
+    """The sizes of a group's dimensions, as in "6 layers, 12 heads, 9 targets, 9 sources"."""
+    named = ((name, data.sizes.get(name)) for name in ("layer", "head", "target", "source"))
+    return ", ".join(f"{size} {name}{'' if size == 1 else 's'}" for name, size in named if size is not None)
 
 
 def _plain(value: Any) -> Any:

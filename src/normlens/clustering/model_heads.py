@@ -14,7 +14,7 @@ from normlens.clustering import HeadDistances
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from normlens.analysis.result import Analysis, Group
+    from normlens.analysis import Analysis, Group
     from normlens.lens import Lens
 
 MAPS = ("norm", "weight")

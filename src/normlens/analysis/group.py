@@ -1,0 +1,83 @@
+"""The attention of one kind in one analysis: an ``xarray.Dataset`` whose arrays are attributes too."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+import xarray as xr
+
+
+class Group:
+    """The attention of one kind in one analysis.
+
+    Its arrays are attributes: ``weight``, ``vector_norm``, ``norm``, ``norm_residual``, ``norm_layernorm``,
+    ``mixing_ratio`` and the others of :attr:`Analysis.data` (with ``through="block"`` also ``norm_feedforward``,
+    ``norm_feedforward_residual`` and ``norm_block``), and ``weighted_norm``, the product of the first two. For everything
+    else a group answers like its ``xarray.Dataset``: ``group["norm"]``, ``"norm" in group``, ``group.sel(layer=1)``,
+    ``group.to_dataframe()``, ``group.data_vars``.
+
+    Parameters
+    ----------
+    data
+        The dataset of the group.
+    """
+
+    weight: xr.DataArray
+    vector_norm: xr.DataArray
+    norm: xr.DataArray
+
+    def __init__(self, data: xr.Dataset) -> None:
+        self.data = data
+
+    def __getattr__(self, name: str) -> Any:
+        data: xr.Dataset | None = self.__dict__.get("data")  # none yet while a copy is made
+        if data is None or name.startswith("_"):
+            raise AttributeError(name)
+        if name in data.variables:
+            return data[name]
+        if hasattr(data, name):
+            return getattr(data, name)
+        raise AttributeError(self._missing(name))
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str) and key not in self.data.variables:
+            if key not in self:
+                raise KeyError(self._missing(key))
+            return self.weighted_norm
+        return self.data[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.data or (key == "weighted_norm" and "weight" in self.data and "vector_norm" in self.data)
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(name for name in dir(self.data) if not name.startswith("_"))]
+
+    def __repr__(self) -> str:
+        return f"{repr(self.data).replace('xarray.Dataset', 'Group', 1)}\n{self._next()}"
+
+    def _repr_html_(self) -> str:
+        return f"{self.data._repr_html_()}<p>{self._next()}</p>"
+
+    @property
+    def weighted_norm(self) -> xr.DataArray:
+        """‖α f(x)‖ = α ‖f(x)‖, ``(layer, head, target, source)`` (Kobayashi et al. 2020)."""
+        if "weighted_norm" in self.data:
+            return self.data["weighted_norm"]
+        return (self.data["weight"] * self.data["vector_norm"]).rename("weighted_norm")
+
+    def _missing(self, name: str) -> str:
+        return (
+            f"{name!r} is not in this analysis, which has {', '.join(map(str, self.data.data_vars))}. A scope that the "
+            "model's family doesn't have is absent."
+        )
+
+    def _next(self) -> str:
+        first = next(iter(self.data.data_vars), "norm")
+        return f'Next: .{"norm" if "norm" in self.data else first}, ["…"], .sel(layer=…), .to_dataframe(), .data'
