@@ -52,7 +52,18 @@ def test_raw_text_is_cut_into_words_by_the_rules_of_its_language(
     assert list(found.source) == ["Das", "ist", "gut", ",", "z.B.", "heute", "."]  # "z.B." is no end of a sentence
     assert list(found.target) == ["It", "'s", "good", ",", "e.g.", "today", "."]
     (tmp_path / "raw.tsv").write_text(f"{source}\t{target}\n")
-    arguments = ["align", "raw.tsv", "-m", marian_folder, "--layer", "0", "--format", "json", "--tokenize", "de-en"]
+    arguments = [
+        "align",
+        "raw.tsv",
+        "--model",
+        marian_folder,
+        "--layer",
+        "0",
+        "--format",
+        "json",
+        "--tokenize",
+        "de-en",
+    ]
     record = json.loads(run(*arguments).stdout)
     assert (record["source"], record["target"]) == (found.source, found.target)
     assert [tuple(link[:2]) for link in record["links"]] == [link[:2] for link in found.links]

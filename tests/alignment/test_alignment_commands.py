@@ -34,17 +34,17 @@ def test_links_on_standard_output_and_nothing_else(
 
 @pytest.mark.parametrize("form", ["pharaoh", "talp", "json"])
 def test_what_is_written_can_be_judged(run: Run, texts: Texts, marian_folder: Path, form: str) -> None:
-    run("align", *texts, "-m", marian_folder, "--layer", 0, "-o", "gold.txt", "--base", 1)
-    run("align", *texts, "-m", marian_folder, "--layer", 0, "-o", "links.txt", "--format", form)
+    run("align", *texts, "--model", marian_folder, "--layer", 0, "-o", "gold.txt", "--base", 1)
+    run("align", *texts, "--model", marian_folder, "--layer", 0, "-o", "links.txt", "--format", form)
 
-    result = run("aer", "gold.txt", "links.txt", "--json", "--source", texts[0], "--target", texts[1])
+    result = run("aer", "gold.txt", "links.txt", "--json", "--source-file", texts[0], "--target-file", texts[1])
 
     assert json.loads(result.stdout)["aer"] == 0.0
 
 
 def test_standard_input_with_lines_that_are_skipped(run: Run, marian_folder: Path) -> None:
     text = "das haus\tthe house\n\tno source\nno tab\nhund\tdog\n"
-    result = run("align", "-", "-m", marian_folder, "--layer", 2, "--format", "json", stdin=text)
+    result = run("align", "-", "--model", marian_folder, "--layer", 2, "--format", "json", stdin=text)
 
     records = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.exit_code == 0
@@ -59,8 +59,8 @@ def test_standard_input_with_lines_that_are_skipped(run: Run, marian_folder: Pat
 
 def test_two_models_choose_their_layers(run: Run, texts: Texts, marian_folder: Path, reverse_folder: Path) -> None:
     result = run(
-        "align", *texts, "-m", marian_folder, "--reverse-model", reverse_folder, "--rule", "agreement",
-        "--symmetrise", "grow-diag-final-and", "--format", "matrix",
+        "align", *texts, "--model", marian_folder, "--reverse-model", reverse_folder, "--rule", "agreement",
+        "--symmetrize", "grow-diag-final-and", "--format", "matrix",
     )  # fmt: skip
 
     assert result.exit_code == 0
@@ -71,12 +71,12 @@ def test_two_models_choose_their_layers(run: Run, texts: Texts, marian_folder: P
 
 
 def test_both_settings_have_a_layer_each(run: Run, texts: Texts, marian_folder: Path) -> None:
-    both = run("align", *texts, "-m", marian_folder, "--setting", "both", "--layer", "0,2", "--format", "matrix")
+    both = run("align", *texts, "--model", marian_folder, "--setting", "both", "--layer", "0,2", "--format", "matrix")
     alone = [
-        run("align", *texts, "-m", marian_folder, "--setting", setting, "--layer", layer, "--format", "matrix")
+        run("align", *texts, "--model", marian_folder, "--setting", setting, "--layer", layer, "--format", "matrix")
         for setting, layer in (("awi", 0), ("awo", 2))
     ]
-    chosen = run("align", *texts, "-m", marian_folder, "--setting", "both")
+    chosen = run("align", *texts, "--model", marian_folder, "--setting", "both")
 
     first, one, other = (json.loads(result.stdout.splitlines()[0])["matrix"] for result in (both, *alone))
     assert np.array(first) == pytest.approx((np.array(one) + np.array(other)) / 2, abs=2e-4)
@@ -86,7 +86,7 @@ def test_both_settings_have_a_layer_each(run: Run, texts: Texts, marian_folder: 
 def test_a_killed_run_goes_on(
     run: Run, texts: Texts, marian_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    command = ("align", *texts, "-m", marian_folder, "--layer", "auto", "--batch-size", 1)
+    command = ("align", *texts, "--model", marian_folder, "--layer", "auto", "--batch-size", 1)
     whole = run(*command).stdout
     written = 0
 
@@ -115,7 +115,7 @@ def test_a_killed_run_goes_on(
 
 
 def test_a_page_with_links(run: Run, texts: Texts, marian_folder: Path, tmp_path: Path) -> None:
-    result = run("align", *texts, "-m", marian_folder, "--layer", 0, "--view", "links.html")
+    result = run("align", *texts, "--model", marian_folder, "--layer", 0, "--view", "links.html")
 
     page = (tmp_path / "links.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 6
@@ -141,7 +141,7 @@ def test_bad_options_end_with_one_message_and_no_file(
     run: Run, texts: Texts, marian_folder: Path, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     output = [] if "-o" in arguments else ["-o", "links.txt"]
-    result = run("align", *texts, "-m", marian_folder, *output, *arguments)
+    result = run("align", *texts, "--model", marian_folder, *output, *arguments)
 
     assert result.exit_code == 2
     assert message in result.stderr
@@ -152,7 +152,7 @@ def test_bad_options_end_with_one_message_and_no_file(
 def test_texts_of_different_length_are_refused_before_a_model_is_opened(run: Run, texts: Texts, tmp_path: Path) -> None:
     texts[1].write_text("one line\n", encoding="utf-8")
 
-    result = run("align", *texts, "-m", "no-such-model")
+    result = run("align", *texts, "--model", "no-such-model")
 
     assert result.exit_code == 2
     assert "has 6 lines" in result.stderr
@@ -196,9 +196,9 @@ def test_aer_against_other_links(run: Run, tmp_path: Path) -> None:
     (tmp_path / "right").write_text("0-0 1-1\n" * 40)
     (tmp_path / "half").write_text("0-0\n" * 40)
 
-    said = run("aer", "gold", "half", "--against", "right")
-    found = json.loads(run("aer", "gold", "right", "--against", "half", "--json").stdout)
-    same = run("aer", "gold", "half", "--against", "half")
+    said = run("aer", "gold", "half", "--other", "right")
+    found = json.loads(run("aer", "gold", "right", "--other", "half", "--json").stdout)
+    same = run("aer", "gold", "half", "--other", "half")
 
     assert (
         "AER of half minus that of right: +33.3 (+33.3 to +33.3); right is better by more than chance." in said.stdout
@@ -215,11 +215,16 @@ def test_aer_against_other_links(run: Run, tmp_path: Path) -> None:
         ("1-1\n1-x\n", "0-0\n0-0\n", [], "gold, line 2: '1-x' is no link"),
         ("0-0\n", "0-0\n", [], "'0-0' has a word before number 1"),
         ("1-1\n", "0-0\n0-0\n", [], "ends after 1 sentence pairs"),
-        ("9-1\n" + "1-1\n" * 5, "\n" * 6, ["--source", "text.de", "--target", "text.en"], "line 1: the link 8-0"),
-        ("1-1\n", "0-0\n", ["--against", "nowhere"], "nowhere can't be read"),
-        ("1-1\n", "0-0\n", ["--against", "text.de"], "is no link"),
-        ("1-1\n", "0-0\n", ["--source", "text.de"], "belong together"),
-        ("1-1\n", "0-0\n", ["--source", "text.de", "--target", "text.en"], "not equally long"),
+        (
+            "9-1\n" + "1-1\n" * 5,
+            "\n" * 6,
+            ["--source-file", "text.de", "--target-file", "text.en"],
+            "line 1: the link 8-0",
+        ),
+        ("1-1\n", "0-0\n", ["--other", "nowhere"], "nowhere can't be read"),
+        ("1-1\n", "0-0\n", ["--other", "text.de"], "is no link"),
+        ("1-1\n", "0-0\n", ["--source-file", "text.de"], "belong together"),
+        ("1-1\n", "0-0\n", ["--source-file", "text.de", "--target-file", "text.en"], "not equally long"),
     ],
 )
 def test_aer_of_files_that_do_not_fit(

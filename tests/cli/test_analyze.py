@@ -126,13 +126,13 @@ def test_written_numbers_are_those_of_the_analysis(bert: Path, run: Run, tmp_pat
 
 
 def test_an_encoder_decoder_shows_its_three_kinds_of_attention_or_one(marian: Path, run: Run) -> None:
-    every = run("analyze", marian, TEXT, "-t", "a dog").stdout
+    every = run("analyze", marian, TEXT, "--target-text", "a dog").stdout
     assert [kind for kind in ("encoder", "decoder", "cross") if f"· {kind} ·" in every] == [
         "encoder",
         "decoder",
         "cross",
     ]
-    assert "· encoder ·" not in run("analyze", marian, TEXT, "-t", "a dog", "--group", "cross").stdout
+    assert "· encoder ·" not in run("analyze", marian, TEXT, "--target-text", "a dog", "--group", "cross").stdout
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_an_encoder_decoder_shows_its_three_kinds_of_attention_or_one(marian: Pa
         (["--file", "missing.txt"], "missing.txt can't be read"),
         (["--file", "."], "can't be read"),
         (["the", "--file", "missing.txt"], "Leave one out"),
-        (["the", "--target", "a"], "no decoder"),
+        (["the", "--target-text", "a"], "no decoder"),
         (["the", "--layer", "99"], "has no layer 99: its config counts 3 layers, 0 to 2"),
         (["the", "--head", "-1"], "--head"),
         (["the", "--head", "1", "--scope", "residual"], "Leave out --head or --scope"),

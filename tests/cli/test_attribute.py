@@ -226,7 +226,7 @@ def test_files_are_written_by_their_ending(ending: str, classifier: Path, run: R
     [
         (["attribute", "--method", "decompy"], "no method 'decompy'"),
         (["attribute", "--method", "decompy"], "Did you mean 'decompx'?"),
-        (["attribute", "-m", "rollout", "-t", "good"], "knows no target"),
+        (["attribute", "-m", "rollout", "-t", "good"], "takes no target"),
         (["attribute", "-m", "rollout", "--row", "first"], "--row is 'first'"),
         (["attribute", "-m", "rollout", "--row", "99"], "--row is 99"),
         (["attribute", "-m", "rollout", "--layer", "9"], "no layer 9"),
@@ -260,7 +260,7 @@ def test_bad_input_ends_with_one_message(
     ("options", "message"),
     [
         (["--layer", "1"], "--layer has no effect here"),
-        (["-m", "rollout", "-t", "good"], "knows no target"),
+        (["-m", "rollout", "-t", "good"], "takes no target"),
         (["--option", "steps"], "expected NAME=VALUE"),
         (["--option", "steps=0"], "steps is 0"),
         (["-m", "norm_rollout", "--scope", "everywhere"], "no scope 'everywhere'"),

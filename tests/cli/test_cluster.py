@@ -77,7 +77,7 @@ def test_identical_points_have_an_infinite_ratio(run: Run, tmp_path: Path) -> No
 def test_heads_are_compared_over_a_corpus(bert: Path, run: Run, tmp_path: Path) -> None:
     texts = ["the cat sat here.", "a dog ran."]
     (tmp_path / "corpus.txt").write_text("\n\n".join(texts))
-    result = run("cluster", "heads", bert, "corpus.txt", "--map", "weight", "--alpha", 1.01, "--json")
+    result = run("cluster", "heads", bert, "corpus.txt", "--measure", "weight", "--alpha", 1.01, "--json")
     assert result.exit_code == 0
     answer = json.loads(result.stdout)
     lens = normlens.load(bert)

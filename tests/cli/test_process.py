@@ -26,7 +26,7 @@ def test_standard_output_is_pure_json_and_standard_error_has_no_loading_bars(ber
         check=True,
     )
     assert json.loads(done.stdout)["attrs"]["text"] == "the cat"
-    assert done.stderr.splitlines() == [f"Loading {bert}", "Analysing"]
+    assert done.stderr.splitlines() == [f"Loading {bert}", "Analyzing"]
 
 
 def test_ctrl_c_ends_quietly_with_130(bert: Path) -> None:

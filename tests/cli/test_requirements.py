@@ -14,21 +14,21 @@ from normlens.cli.requirements import REQUIREMENTS
 from normlens.errors import InvalidInput
 
 ALWAYS = {
-    "analyze": "model text file target words generate reduce chunk_size output as_json device dtype revision "
+    "analyze": "model text file target_text words generate reduce chunk_size output as_json device dtype revision "
     "trust_remote_code",
     "attribute": "model text file method option text_pair target_text output as_json task device dtype revision "
     "trust_remote_code",
     "compare": "model text file methods text_pair target_text output as_json task device dtype revision trust_remote_code",
     "report": "model file output overwrite limit truncate skip_bad frequency batch_size group as_json device dtype revision "
     "trust_remote_code",
-    "align": "source target model reverse_model measure setting layer head symmetrise threshold balance output form base "
+    "align": "source target model reverse_model measure setting layer head symmetrize threshold balance output form base "
     "view tokenize lowercase source_language target_language source_prefix batch_size device dtype revision "
     "trust_remote_code",
-    "aer": "gold hypothesis against gold_base hyp_base as_json",
+    "aer": "gold hypothesis other gold_base hyp_base as_json",
     "cluster points": "file metric alpha gamma delta seed output figure as_json",
-    "cluster heads": "model file by alpha gamma delta seed limit truncate skip_bad group output figure as_json batch_size "
-    "device dtype revision trust_remote_code",
-    "topk": "model file k by full_denominator tokens limit within as_json device dtype revision trust_remote_code",
+    "cluster heads": "model file measure alpha gamma delta seed limit truncate skip_bad group output figure as_json "
+    "batch_size device dtype revision trust_remote_code",
+    "topk": "model file k keep full_denominator tokens passages within as_json device dtype revision trust_remote_code",
     "models": "as_json architectures",
     "demo": "output overwrite sentences",
 }  # options that do something whatever else is given, or are refused by what they are about: the model, the file
@@ -83,10 +83,11 @@ IGNORED = [
     ("align pairs.tsv --overwrite", "--overwrite"),
     ("cluster points four.npy --overwrite", "--overwrite"),
     ("cluster heads m page.txt --overwrite", "--overwrite"),
-    ("aer gold.talp links.txt --source text.de", "--source"),
-    ("aer gold.talp links.txt --target text.en", "--target"),
+    ("aer gold.talp links.txt --source-file text.de", "--source-file"),
+    ("aer gold.talp links.txt --target-file text.en", "--target-file"),
     ("topk m page.txt --seed 1", "--seed"),
-    ("topk m page.txt --seed 1 --by recent", "--seed"),
+    ("topk m page.txt --seed 1 --keep recent", "--seed"),
+    ("topk m page.txt --measure norm --keep recent", "--measure"),
 ]
 
 
@@ -101,7 +102,7 @@ def test_an_option_without_effect_is_refused_before_anything_is_read(arguments: 
 
 def test_every_requirement_is_tried() -> None:
     tried = {(next(name for name in ALWAYS if arguments.startswith(name)), option) for arguments, option in IGNORED}
-    assert tried == {(name, f"--{one.option}") for name, of in REQUIREMENTS.items() for one in of}
+    assert tried == {(name, f"--{one.option.replace('_', '-')}") for name, of in REQUIREMENTS.items() for one in of}
 
 
 EFFECTIVE = [
@@ -116,9 +117,9 @@ EFFECTIVE = [
     "attribute m text -m alti_logit --layer 1 -t good --position 1",
     "compare m text -m rollout,decompx -t good --position 1 --row 2",
     "compare m text -t good --row 2",
-    "align pairs.tsv -m m --rule norm --layer auto",
-    "align pairs.tsv -m m --measure weight --setting awo --scope residual",
-    "topk m page.txt --by random --seed 3",
+    "align pairs.tsv --model m --rule norm --layer auto",
+    "align pairs.tsv --model m --measure weight --setting awo --scope residual",
+    "topk m page.txt --keep random --seed 3",
 ]
 
 

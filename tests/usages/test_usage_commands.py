@@ -48,8 +48,8 @@ REFUSED = [
     ("bert", ["analyze", "{}", TEXT, "--layer", "3"], "has no layer 3: its config counts 3 layers, 0 to 2"),
     ("bert", ["analyze", "{}", TEXT, "--head", "64"], "has no head 64"),
     ("bert", ["analyze", "{}", TEXT, "--group", "cross"], "has no group cross"),
-    ("bert", ["analyze", "{}", TEXT, "--target", "a dog"], "no decoder that reads a second text"),
-    ("marian", ["analyze", "{}", TEXT], "expected --target"),
+    ("bert", ["analyze", "{}", TEXT, "--target-text", "a dog"], "no decoder that reads a second text"),
+    ("marian", ["analyze", "{}", TEXT], "expected --target-text"),
     ("gpt2", ["attribute", "{}", TEXT, "-t", "the cat"], "is not one token"),
     ("gpt2", ["attribute", "{}", TEXT, "--against", "the cat"], "is not one token"),
     ("gpt2", ["attribute", "{}", TEXT, "-t", "logprob:the cat"], "is not one token"),
@@ -66,10 +66,10 @@ REFUSED = [
     ("marian", ["report", "{}", "corpus.txt"], "expects a text and its target"),
     ("bert", ["cluster", "heads", "{}", "corpus.txt", "--group", "cross"], "has no group cross"),
     ("marian", ["cluster", "heads", "{}", "corpus.txt"], "expects a text and its target"),
-    ("bert", ["align", "pairs.tsv", "-m", "{}"], "is no encoder–decoder"),
-    ("marian", ["align", "pairs.tsv", "-m", "{}", "--layer", "3"], "has no layer 3"),
-    ("marian", ["align", "pairs.tsv", "-m", "{}", "--layer", "0", "--head", "64"], "has no head 64"),
-    ("marian", ["align", "pairs.tsv", "-m", "{}", "--source-language", "xx"], "knows none"),
+    ("bert", ["align", "pairs.tsv", "--model", "{}"], "is no encoder–decoder"),
+    ("marian", ["align", "pairs.tsv", "--model", "{}", "--layer", "3"], "has no layer 3"),
+    ("marian", ["align", "pairs.tsv", "--model", "{}", "--layer", "0", "--head", "64"], "has no head 64"),
+    ("marian", ["align", "pairs.tsv", "--model", "{}", "--source-language", "xx"], "knows none"),
 ]
 
 
@@ -129,7 +129,7 @@ def test_a_config_that_says_nothing_refuses_nothing(config: object) -> None:
         ["analyze", "{}", TEXT],
         ["report", "{}", "corpus.txt"],
         ["cluster", "heads", "{}", "corpus.txt"],
-        ["align", "pairs.tsv", "-m", "{}"],
+        ["align", "pairs.tsv", "--model", "{}"],
         ["topk", "{}", "corpus.txt"],
     ],
 )

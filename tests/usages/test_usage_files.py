@@ -53,7 +53,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 POINTS = ("cluster", "points", "four.npy", "--alpha", 5)
-ALIGN = ("align", "c.de", "b.en", "-m", LOST)
+ALIGN = ("align", "c.de", "b.en", "--model", LOST)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ ALIGN = ("align", "c.de", "b.en", "-m", LOST)
         ((*ALIGN, "--view", "other.html"), "other.html is there already"),
         ((*ALIGN, "-o", "v.html", "--view", "v.html"), "are the same file"),
         ((*ALIGN, "-o", "v.html", "--view", "./v.html", "--overwrite"), "are the same file"),
-        (("align", ".c.unfinished", "b.en", "-m", LOST, "-o", "c"), "The output .c.unfinished is .c.unfinished"),
+        (("align", ".c.unfinished", "b.en", "--model", LOST, "-o", "c"), "The output .c.unfinished is .c.unfinished"),
         ((*ALIGN, "-o", "."), "is a folder"),
         ((*ALIGN, "-o", "-"), "names no file"),
         ((*ALIGN, "-o", "pipe.csv", "--overwrite"), "is a pipe or a device"),
@@ -161,7 +161,7 @@ def test_standard_input_from_a_file_is_read_too(run: Run, tmp_path: Path) -> Non
     script = "from normlens.cli import main; main()"
     with (tmp_path / "pairs.tsv").open() as pairs:
         done = subprocess.run(
-            [sys.executable, "-c", script, "align", "-", "-m", LOST, "-o", "pairs.tsv", "--overwrite"],
+            [sys.executable, "-c", script, "align", "-", "--model", LOST, "-o", "pairs.tsv", "--overwrite"],
             stdin=pairs, capture_output=True, text=True, check=False,
         )  # fmt: skip
     assert done.returncode == 2
@@ -225,11 +225,11 @@ def test_a_pipe_that_nobody_writes_to_is_not_waited_for(run: Run, tmp_path: Path
     (tmp_path / "links").write_text("1-1\n")
     os.mkfifo("pipe.npy")
     for arguments in (
-        ("align", "pipe.csv", "b.en", "-m", LOST), ("align", "pipe.csv", "-m", LOST), ("aer", "pipe.csv", "links"),
+        ("align", "pipe.csv", "b.en", "--model", LOST), ("align", "pipe.csv", "--model", LOST), ("aer", "pipe.csv", "links"),
         ("aer", "links", "pipe.csv"), ("analyze", LOST, "-f", "pipe.csv"), ("report", LOST, "pipe.csv", "-o", "page"),
         ("cluster", "heads", LOST, "pipe.csv"), ("cluster", "points", "pipe.npy"), ("topk", LOST, "pipe.csv"),
-        ("align", "/dev/zero", "b.en", "-m", LOST), ("analyze", LOST, "-f", "/dev/zero"), ("aer", "/dev/zero", "links"),
-        ("aer", "links", "links", "--source", "pipe.csv", "--target", "b.en"), ("report", LOST, "/dev/zero"),
+        ("align", "/dev/zero", "b.en", "--model", LOST), ("analyze", LOST, "-f", "/dev/zero"), ("aer", "/dev/zero", "links"),
+        ("aer", "links", "links", "--source-file", "pipe.csv", "--target-file", "b.en"), ("report", LOST, "/dev/zero"),
     ):  # fmt: skip
         result = run(*arguments)
         assert (result.exit_code, result.stdout) == (2, ""), arguments
@@ -291,7 +291,8 @@ def test_tables_that_are_none_are_refused_before_they_fill_the_memory(run: Run, 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("cluster", "points", "four.npy", "--seed", "9" * 24), ("topk", LOST, "c.de", "--by", "random", "--seed", "9" * 24),
+        ("cluster", "points", "four.npy", "--seed", "9" * 24),
+        ("topk", LOST, "c.de", "--keep", "random", "--seed", "9" * 24),
         ("attribute", LOST, "the cat", "-m", "integrated_gradients", "--option", "steps=1000000000"),
         ("attribute", LOST, "the cat", "-m", "decompx", "--option", "steps=1000000000"),
         ("attribute", LOST, "the cat", "-m", "integrated_gradients", "--option", "steps=1e400"),

@@ -138,17 +138,19 @@ def _any_map(values: Values) -> bool:
 
 
 _SHOWN = (
-    "it chooses what a picture or the printed table shows, and every other format holds everything. Leave it out, or write "
+    "it selects what a picture or the printed table shows; the other formats hold everything. Leave it out, or write "
     f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]}."
 )
 _MAP_ROW = (
-    "it chooses the row of a map, and here a target is explained, whose shares have no rows. Leave it out, or take a method "
-    "that maps sources to positions, such as norm_rollout."
+    "it selects a row of a map, but a target is explained, which has one row of shares. Leave it out, or use a method that "
+    "returns a map, such as norm_rollout."
 )
 _NO_TARGET = (
-    "{} maps sources to positions and knows no target. Leave it out (--position and --row choose what is shown), or take a "
+    "{} returns a map of sources and takes no target. Leave it out (--position and --row select what is shown), or use a "
     "method that explains a target, such as decompx."
 )
+
+_BOTH_FILES = "--source-file and --target-file work together. Give both."
 
 REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
     "analyze": (
@@ -156,7 +158,7 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         Requirement(
             "layer",
             lambda v: v["output"] is not None or v["reduce"] not in ("categories", "sinks"),
-            "the reduction keeps no sources of single targets that could be shown. Leave it out, or --reduce.",
+            "the reduction keeps no sources of individual targets. Leave out --layer or --reduce.",
         ),
         Requirement("head", _shows, _SHOWN),
         Requirement("group", _shows, _SHOWN),
@@ -164,7 +166,7 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         Requirement(
             "product",
             _pushes,
-            "products are split in feed-forwards, and the norm isn't followed into them. Leave it out, or take --scope "
+            "products are split in feed-forwards, but --scope ends before them. Leave it out, or use --scope "
             "feedforward, feedforward_residual or block.",
         ),
         _overwrites("output"),
@@ -177,17 +179,17 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         Requirement(
             "position",
             lambda v: v["row"] is None,
-            "--row chooses the row that is shown. Leave one of them out.",
+            "--row already selects the row. Leave one of them out.",
         ),
         Requirement(
             "layer",
             lambda v: all("layers" in method.options for method in methods_asked(v)),
-            "the method goes through the whole model at once. Leave it out.",
+            "the method has no maps of single layers. Leave it out.",
         ),
         Requirement(
             "scope",
             lambda v: all(method.scopes for method in methods_asked(v)),
-            "the method has no scopes. Leave it out, or take norm_rollout.",
+            "the method has no scopes. Leave it out, or use norm_rollout.",
         ),
         _overwrites("output"),
     ),
@@ -199,7 +201,7 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         Requirement(
             "position",
             lambda v: v["row"] is None or _any_target(v),
-            "--row chooses the rows that are shown, and no method explains a target. Leave one of them out.",
+            "--row already selects the rows, and no method explains a target. Leave one of them out.",
         ),
         _overwrites("output"),
     ),
@@ -207,26 +209,31 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         Requirement(
             "rule",
             lambda v: v["layer"] == "auto",
-            "it chooses the layer, and --layer names one. Leave one of them out.",
+            "it chooses a layer, but --layer names one. Leave one of them out.",
         ),
         Requirement(
             "scope",
             lambda v: v["measure"] == "norm" or _chooses_by_norm(v),
-            "it says how far norms follow the vectors, and weights are read. Leave it out, or take --measure norm.",
+            "it applies to norms, but weights are read. Leave it out, or use --measure norm.",
         ),
         _overwrites("output", "view"),
     ),
     "cluster points": (_overwrites("output", "figure"),),
     "cluster heads": (_overwrites("output", "figure"),),
     "aer": (
-        Requirement("source", lambda v: v["target"] is not None, "--source and --target belong together. Give both."),
-        Requirement("target", lambda v: v["source"] is not None, "--source and --target belong together. Give both."),
+        Requirement("source_file", lambda v: v["target_file"] is not None, _BOTH_FILES),
+        Requirement("target_file", lambda v: v["source_file"] is not None, _BOTH_FILES),
     ),
     "topk": (
         Requirement(
             "seed",
-            lambda v: v["by"] == "random",
-            "nothing is drawn. Leave it out, or take --by random.",
+            lambda v: v["keep"] == "random",
+            "nothing is random. Leave it out, or use --keep random.",
+        ),
+        Requirement(
+            "measure",
+            lambda v: v["keep"] == "largest",
+            "sources aren't ranked. Leave it out, or use --keep largest.",
         ),
     ),
 }

@@ -164,7 +164,7 @@ def counting(what: str, total: int | None) -> Iterator[Progress]:
     Parameters
     ----------
     what
-        Such as "Analysing".
+        Such as "Analyzing".
     total
         How many steps there will be; None if that isn't known.
     """

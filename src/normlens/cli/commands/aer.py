@@ -1,4 +1,4 @@
-"""``normlens aer``: how well links agree with annotated ones."""
+"""``normlens aer``: compare links with annotated ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from normlens.files.reading import refuse_unreadable
 if TYPE_CHECKING:
     from normlens.alignment import Difference, Evaluation, LinkFile, LinkSets
 
-_TEXTS = "Check for links to words that aren't there"
+_TEXTS = "Check links against the texts"
 
 
 def aer(
@@ -28,29 +28,31 @@ def aer(
         Path,
         typer.Argument(
             metavar="GOLD",
-            help="Annotated links: 3-4 is sure, 3p4 possible; or NAACL's .wa.",
+            help="Annotated links: 3-4 is sure, 3p4 possible. Or the NAACL format, .wa.",
             show_default=False,
         ),
     ],
     hypothesis: Annotated[
         Path,
         typer.Argument(
-            metavar="HYPOTHESIS", help="Links to judge: Pharaoh, .talp, JSON lines or .wa.", show_default=False
+            metavar="HYPOTHESIS", help="Links to evaluate: Pharaoh, .talp, JSON lines or .wa.", show_default=False
         ),
     ],
-    against: Annotated[
+    other: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Other links of the same sentences: is the difference more than chance?"),
+        typer.Option(
+            metavar="FILE", help="Other links of the same sentences, to test the difference for significance."
+        ),
     ] = None,
     gold_base: Annotated[int, typer.Option(min=0, max=1, help="Number of the first word in the gold file.")] = 1,
     hyp_base: Annotated[
         int | None,
-        typer.Option(min=0, max=1, help="Number of the first word in other files. Default: 0; 1 in .wa files."),
+        typer.Option(min=0, max=1, help="Number of the first word in the other files. Default: 0, but 1 in .wa files."),
     ] = None,
-    source: Annotated[
+    source_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The source sentences.", rich_help_panel=_TEXTS)
     ] = None,
-    target: Annotated[
+    target_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The target sentences.", rich_help_panel=_TEXTS)
     ] = None,
     as_json: Json = False,
@@ -61,26 +63,26 @@ def aer(
 
     - [cyan]normlens aer gold.talp links.txt[/cyan]
 
-    - [cyan]normlens aer gold.talp links.txt --against fast_align.txt[/cyan]
+    - [cyan]normlens aer gold.talp links.txt --other fast_align.txt[/cyan]
 
     - [cyan]normlens aer gold.talp links.txt --gold-base 0 --json | jq .aer[/cyan]
     """
     with starting():
         from normlens.alignment import LinkFile, difference, evaluate
 
-    names = [hypothesis] if against is None else [hypothesis, against]
+    names = [hypothesis] if other is None else [hypothesis, other]
     files = [LinkFile(gold, gold_base), *(LinkFile(name, hyp_base) for name in names)]
     annotated, *alignments = _read(files)
-    if source is not None and target is not None:
-        _check_words([annotated, *alignments], source, target, [gold, *names])
+    if source_file is not None and target_file is not None:
+        _check_words([annotated, *alignments], source_file, target_file, [gold, *names])
     found = [evaluate(annotated, links) for links in alignments]
-    apart = None if against is None else difference(annotated, *alignments)
+    apart = None if other is None else difference(annotated, *alignments)
     if as_json:
         of_other = {} if apart is None else {"against": found[1].as_dict(), "difference": apart.as_dict()}
         typer.echo(json.dumps(found[0].as_dict() | {"bases": [file.base for file in files]} | of_other))
         return
     for name, one in zip(names, found, strict=True):
-        if against is not None:
+        if other is not None:
             _say(f"{name}:")
         results().print(_table(one))
         _say(

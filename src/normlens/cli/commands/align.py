@@ -1,38 +1,47 @@
-"""``normlens align``: the words of a text and its translation, linked."""
+"""``normlens align``: link the words of a text with those of its translation."""
 
 from __future__ import annotations
 
-from normlens.cli.commands import align_options as given
-from normlens.cli.options import AttentionScope, Device, Dtype, Revision, TrustRemoteCode
+from normlens.cli.commands import align_options as options
+from normlens.cli.options import (
+    AttentionScope,
+    BatchSize,
+    Device,
+    Dtype,
+    Measure,
+    Overwrite,
+    Revision,
+    TrustRemoteCode,
+)
 from normlens.cli.terminal import starting
 from normlens.errors import InvalidInput
 
 
 def align(
-    source: given.SourceFile,
-    target: given.TranslationFile = None,
-    model: given.Translator = None,
-    reverse_model: given.ReverseTranslator = None,
-    measure: given.MeasureRead = given.Measure.norm,
-    scope: given.ScopeRead = AttentionScope.attention,
-    setting: given.SettingRead = given.Setting.awi,
-    layer: given.LayerRead = "auto",
-    rule: given.Rule = None,
-    head: given.HeadRead = None,
-    symmetrise: given.Symmetrise = None,
-    threshold: given.Threshold = 0.0,
-    balance: given.Balance = 0.0,
-    output: given.LinksFile = None,
-    form: given.LinksFormat = given.Format.pharaoh,
-    base: given.FirstNumber = 0,
-    view: given.PageFile = None,
-    overwrite: given.Overwrite = False,
-    tokenize: given.Tokenize = None,
-    lowercase: given.Lowercase = False,
-    source_language: given.SourceLanguage = None,
-    target_language: given.TargetLanguage = None,
-    source_prefix: given.SourcePrefix = "",
-    batch_size: given.PairsTogether = 32,
+    source: options.SourceFile,
+    target: options.TranslationFile = None,
+    model: options.Translator = None,
+    reverse_model: options.ReverseTranslator = None,
+    source_language: options.SourceLanguage = None,
+    target_language: options.TargetLanguage = None,
+    measure: options.MeasureRead = Measure.norm,
+    layer: options.LayerRead = "auto",
+    symmetrize: options.Symmetrize = None,
+    threshold: options.Threshold = 0.0,
+    tokenize: options.Tokenize = None,
+    output: options.LinksFile = None,
+    form: options.LinksFormat = options.Format.pharaoh,
+    view: options.PageFile = None,
+    overwrite: Overwrite = False,
+    scope: options.ScopeRead = AttentionScope.attention,
+    setting: options.SettingRead = options.Setting.awi,
+    rule: options.Rule = None,
+    head: options.HeadRead = None,
+    balance: options.Balance = 0.0,
+    base: options.FirstNumber = 0,
+    lowercase: options.Lowercase = False,
+    source_prefix: options.SourcePrefix = "",
+    batch_size: BatchSize = 32,
     device: Device = None,
     dtype: Dtype = None,
     revision: Revision = None,
@@ -40,8 +49,8 @@ def align(
 ) -> None:
     """Link the words of a text with those of its translation.
 
-    Writes one line per sentence pair, such as [bold]0-0 1-2[/bold]; a pair that can't be aligned gets an empty line and is
-    named on standard error.
+    Writes one line per sentence pair, such as [bold]0-0 1-2[/bold]. A pair that can't be aligned gets an empty line, and the
+    reason goes to standard error.
 
     [bold]Examples[/bold]
 
@@ -51,7 +60,7 @@ def align(
 
     - [cyan]normlens align raw.de raw.en --tokenize de-en --format json > links.jsonl[/cyan]
 
-    - [cyan]normlens align pairs.tsv -m de-en --reverse-model en-de --format json -o links.jsonl[/cyan]
+    - [cyan]normlens align pairs.tsv --model de-en --reverse-model en-de --format json -o links.jsonl[/cyan]
     """
     numbers = _layers(layer, setting)
     from normlens.cli.output.align import Models, Result, Texts, write
@@ -68,8 +77,10 @@ def align(
         from normlens.alignment import Aligner, Reading
 
     first, second = numbers or (0, 0)
-    beside = Reading(second, measure.value, scope.value, "awo", head) if setting is given.Setting.both else None
-    reading = Reading(first, measure.value, scope.value, "awo" if setting is given.Setting.awo else "awi", head, beside)
+    beside = Reading(second, measure.value, scope.value, "awo", head) if setting is options.Setting.both else None
+    reading = Reading(
+        first, measure.value, scope.value, "awo" if setting is options.Setting.awo else "awi", head, beside
+    )
     models = Models.opened(
         model,
         reverse_model,
@@ -79,7 +90,7 @@ def align(
         reading={"lowercase": lowercase, "batch_size": batch_size},
         readings=reading.parts,
     )
-    way = models.way(None if symmetrise is None else symmetrise.value)
+    way = models.way(None if symmetrize is None else symmetrize.value)
     readings, lines = models.readings(
         reading, texts.lines, None if rule is None else rule.value, choose=numbers is None
     )
@@ -92,12 +103,12 @@ def align(
     write(aligner, lines, texts, result, settings, overwrite=overwrite)
 
 
-def _layers(named: str, setting: given.Setting) -> tuple[int, int] | None:
+def _layers(named: str, setting: options.Setting) -> tuple[int, int] | None:
     """The numbers of the layers for AWI and AWO; None for auto."""
     if named == "auto":
         return None
     numbers = named.split(",")
-    most = 2 if setting is given.Setting.both else 1
+    most = 2 if setting is options.Setting.both else 1
     if len(numbers) > most or not all(number.strip().isdecimal() for number in numbers):
         raise InvalidInput(
             f"--layer is {named!r}; expected auto, or the number of a layer, from 0; with --setting both also two, such as "

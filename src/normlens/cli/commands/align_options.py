@@ -8,31 +8,22 @@ from typing import Annotated
 
 import typer
 
-from normlens.cli.options import AttentionScope
+from normlens.cli.options import ADVANCED, AttentionScope, Measure
 
-_READING = "What is read"
-_LINKS = "Which links"
-_OUTPUT = "Output"
-_MODEL = "The model"
-
-
-class Measure(StrEnum):
-    """What is read of the cross-attention."""
-
-    norm = "norm"
-    weight = "weight"
+_READING = "How links are read"
+_MODEL = "The models"
 
 
 class Setting(StrEnum):
-    """In which row of the map a target word is read."""
+    """Which row of the map belongs to a target word: where it is the decoder's input, its output, or both."""
 
     awi = "awi"
     awo = "awo"
     both = "both"
 
 
-class Way(StrEnum):
-    """How two directions are made one."""
+class Symmetrization(StrEnum):
+    """How two directions are symmetrized."""
 
     intersection = "intersection"
     union = "union"
@@ -52,7 +43,7 @@ class Format(StrEnum):
 
 
 class ChoosingRule(StrEnum):
-    """How auto chooses a layer."""
+    """How ``--layer auto`` chooses a layer."""
 
     combined = "combined"
     norm = "norm"
@@ -68,8 +59,8 @@ SourceFile = Annotated[
     Path,
     typer.Argument(
         metavar="SOURCE",
-        help="A sentence per line, its words between spaces. Without TARGET: sentence, tab (or |||), "
-        "translation; - for standard input.",
+        help="One sentence per line, words separated by spaces. Without TARGET: sentence, tab (or |||), "
+        "translation. - reads standard input.",
         show_default=False,
     ),
 ]
@@ -79,79 +70,98 @@ TranslationFile = Annotated[
 Translator = Annotated[
     str | None,
     typer.Option(
-        "-m",
-        "--model",
-        help="A translation model, source to target. Default: the two that come along, German–English.",
+        help="Translation model, source to target. Default: the two bundled ones, German–English.",
         rich_help_panel=_MODEL,
     ),
 ]
 ReverseTranslator = Annotated[
-    str | None, typer.Option(help="One from target to source; both are then read.", rich_help_panel=_MODEL)
+    str | None,
+    typer.Option(
+        help="Translation model, target to source. Both directions are then read and symmetrized.",
+        rich_help_panel=_MODEL,
+    ),
 ]
-MeasureRead = Annotated[Measure, typer.Option(rich_help_panel=_READING)]
-ScopeRead = Annotated[
-    AttentionScope, typer.Option(help="How far the norm follows the vectors.", rich_help_panel=_READING)
+MeasureRead = Annotated[
+    Measure, typer.Option(help="Measure attention by norms or by weights.", rich_help_panel=_READING)
 ]
+ScopeRead = Annotated[AttentionScope, typer.Option(help="How far norms follow the vectors.", rich_help_panel=ADVANCED)]
 SettingRead = Annotated[
     Setting,
     typer.Option(
-        help="Read a target word where it is the decoder's input (awi), its output (awo), or both, each in a layer "
-        "of its own.",
-        rich_help_panel=_READING,
+        help="Read a target word where it is the decoder's input (awi), its output (awo), or both, each in its own "
+        "layer.",
+        rich_help_panel=ADVANCED,
     ),
 ]
 LayerRead = Annotated[
     str,
-    typer.Option(metavar="auto|N|N,M", help="Layer, from 0 (two for both); auto chooses.", rich_help_panel=_READING),
-]
-Rule = Annotated[ChoosingRule | None, typer.Option(help="Rule by which auto chooses.", rich_help_panel=_READING)]
-HeadRead = Annotated[
-    int | None, typer.Option(min=0, help="One head alone. Default: all together.", rich_help_panel=_READING)
-]
-Symmetrise = Annotated[
-    Way | None,
     typer.Option(
-        help="Make two directions one. Default: grow-diag with two models; with one, one direction.",
-        rich_help_panel=_LINKS,
+        metavar="auto|N|N,M",
+        help="Layer, counted from 0. auto chooses one; N,M names two for --setting both.",
+        rich_help_panel=_READING,
     ),
 ]
-Threshold = Annotated[float, typer.Option(min=0, max=1, help="Smallest score of a link.", rich_help_panel=_LINKS)]
+Rule = Annotated[
+    ChoosingRule | None,
+    typer.Option(
+        help="Rule by which --layer auto chooses. Default: combined; norm with --setting awo.", rich_help_panel=ADVANCED
+    ),
+]
+HeadRead = Annotated[
+    int | None,
+    typer.Option(min=0, help="Single head, counted from 0. Default: all heads together.", rich_help_panel=ADVANCED),
+]
+Symmetrize = Annotated[
+    Symmetrization | None,
+    typer.Option(
+        help="How to symmetrize the two directions. Default: grow-diag with two models, none with one.",
+        rich_help_panel=_READING,
+    ),
+]
+Threshold = Annotated[
+    float, typer.Option(min=0, max=1, help="Drop links with a score below this.", rich_help_panel=_READING)
+]
 Balance = Annotated[
     float,
     typer.Option(
         min=0,
         max=1,
-        help="Hold back source words that get something from all: 0 no, 1 fully.",
-        rich_help_panel=_LINKS,
+        help="Down-weight source words that every target word attends to. 0: off, 1: fully.",
+        rich_help_panel=ADVANCED,
     ),
 ]
 LinksFile = Annotated[
     Path | None,
-    typer.Option("-o", "--output", help="A file; a killed run goes on where it stopped.", rich_help_panel=_OUTPUT),
+    typer.Option(
+        "-o", "--output", help="Where to write the results. A killed run resumes when the command is repeated."
+    ),
 ]
 LinksFormat = Annotated[
-    Format, typer.Option("--format", help="matrix is JSON with every share.", rich_help_panel=_OUTPUT)
+    Format, typer.Option("--format", help="Format of the links. json adds scores and words, matrix every share.")
 ]
-FirstNumber = Annotated[int, typer.Option(min=0, max=1, help="Number of the first word.", rich_help_panel=_OUTPUT)]
+FirstNumber = Annotated[int, typer.Option(min=0, max=1, help="Number of the first word.", rich_help_panel=ADVANCED)]
 PageFile = Annotated[
     Path | None,
-    typer.Option(metavar="HTML", help="A page with the first 100 pairs, links drawn.", rich_help_panel=_OUTPUT),
+    typer.Option(metavar="HTML", help="Draw the links of the first 100 pairs on an HTML page."),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.", rich_help_panel=_OUTPUT)]
 Tokenize = Annotated[
     str | None,
     typer.Option(
         metavar="de-en",
-        help="Cut raw text into words first, by Moses' rules for the languages of source and target.",
+        help="Tokenize raw text by Moses' rules for these two languages first.",
         rich_help_panel=_READING,
     ),
 ]
 Lowercase = Annotated[
-    bool, typer.Option("--lowercase", help="Let the model read lowercased words.", rich_help_panel=_MODEL)
+    bool, typer.Option("--lowercase", help="Lowercase the text that the model reads.", rich_help_panel=ADVANCED)
 ]
 SourceLanguage = Annotated[
-    str | None, typer.Option(help="For many-language models, as they spell it.", rich_help_panel=_MODEL)
+    str | None, typer.Option(help="Language code of the source, for multilingual models.", rich_help_panel=_MODEL)
 ]
-TargetLanguage = Annotated[str | None, typer.Option(help="Likewise.", rich_help_panel=_MODEL)]
-SourcePrefix = Annotated[str, typer.Option(help="Words before each source sentence, for T5.", rich_help_panel=_MODEL)]
-PairsTogether = Annotated[int, typer.Option(min=1, help="How many pairs run together; the links don't depend on it.")]
+TargetLanguage = Annotated[
+    str | None, typer.Option(help="Language code of the target, for multilingual models.", rich_help_panel=_MODEL)
+]
+SourcePrefix = Annotated[
+    str,
+    typer.Option(help="Text to put before each source sentence, such as the task of T5.", rich_help_panel=ADVANCED),
+]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from normlens.cli import options as given
+from normlens.cli import options
 from normlens.cli.files import read_input, write
 from normlens.cli.opening import open_lens, quiet
 from normlens.cli.outputs import SUFFIXES, check_ending, check_files
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from normlens import Analysis
     from normlens.loading.outline import Outline
 
-ATTENTION_SCOPES = tuple(given.AttentionScope)
+ATTENTION_SCOPES = tuple(options.AttentionScope)
 
 
 @dataclass(frozen=True)
@@ -41,32 +41,32 @@ class View:
     group: str | None
     layer: int | None
     head: int | None
-    scope: given.Scope
+    scope: options.Scope
 
 
 def analyze(
-    model: given.Model,
-    text: given.Text = None,
-    file: given.TextFile = None,
-    target: given.Target = None,
-    layer: given.Layer = None,
-    head: given.Head = None,
-    scope: given.NormScope = given.Scope.attention,
-    product: given.Product = given.Split.half,
-    group: given.Group = None,
-    words: given.Words = False,
-    generate: given.Generate = None,
-    reduce: given.Reduce = None,
-    chunk_size: given.ChunkSize = None,
-    output: given.ResultFile = None,
-    overwrite: given.Overwrite = False,
-    as_json: given.Json = False,
-    device: given.Device = None,
-    dtype: given.Dtype = None,
-    revision: given.Revision = None,
-    trust_remote_code: given.TrustRemoteCode = False,
+    model: options.Model,
+    text: options.Text = None,
+    file: options.TextFile = None,
+    target_text: options.TargetText = None,
+    layer: options.Layer = None,
+    head: options.Head = None,
+    scope: options.NormScope = options.Scope.attention,
+    product: options.Product = options.Split.half,
+    group: options.Group = None,
+    words: options.Words = False,
+    generate: options.Generate = None,
+    reduce: options.Reduce = None,
+    chunk_size: options.ChunkSize = None,
+    output: options.ResultFile = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
-    """Analyse one text: what attention weights say, and what attention moves.
+    """Analyze one text: attention weights beside the norms of the vectors that attention moves.
 
     [bold]Examples[/bold]
 
@@ -78,7 +78,7 @@ def analyze(
 
     - [cyan]normlens analyze smollm2-135m "Once upon a time" --generate 20 --layer 5[/cyan]
 
-    - [cyan]normlens analyze Helsinki-NLP/opus-mt-de-en "Das ist gut." -t "That is good." --group cross[/cyan]
+    - [cyan]normlens analyze Helsinki-NLP/opus-mt-de-en "Das ist gut." --target-text "That is good." --group cross[/cyan]
 
     - [cyan]normlens analyze smollm2-135m -f page.txt --reduce categories --chunk-size 64 --json | jq .attrs[/cyan]
     """
@@ -87,15 +87,15 @@ def analyze(
     read = read_input(text, file)
 
     def check(outline: Outline) -> None:
-        outline.check_second_text(target is not None, "--target")
+        outline.check_second_text(target_text is not None, "--target-text")
         outline.check_view(group, layer, head)
 
     lens = open_lens(
         model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code, check=check
     )
-    with waiting("Analysing"), quiet():
+    with waiting("Analyzing"), quiet():
         analysis = lens.analyze(
-            read, target, generate=generate, reduce=reduce, chunk_size=chunk_size, product=product.value,
+            read, target_text, generate=generate, reduce=reduce, chunk_size=chunk_size, product=product.value,
             through="attention" if scope.value in ATTENTION_SCOPES else "block",
         )  # fmt: skip
     _give(analysis.words() if words else analysis, View(group, layer, head, scope), output, as_json)

@@ -1,4 +1,4 @@
-"""``normlens attribute``: which words made the model say this."""
+"""``normlens attribute``: how much each word contributes to a prediction."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from normlens.cli import options as given
+from normlens.cli import options
 from normlens.cli.files import read_input
 from normlens.cli.opening import open_lens
 from normlens.cli.output.answers import RESULT_SUFFIXES, give
@@ -20,41 +20,44 @@ if TYPE_CHECKING:
 
 def attribute(
     ctx: typer.Context,
-    model: given.Model,
-    text: given.Text = None,
-    file: given.TextFile = None,
-    method: Annotated[str, typer.Option("-m", "--method", help="How: [bold]compare[/bold] shows several.")] = "decompx",
-    target: given.Explained = None,
-    against: given.Against = None,
+    model: options.Model,
+    text: options.Text = None,
+    file: options.TextFile = None,
+    method: Annotated[
+        str, typer.Option("-m", "--method", help="Method of attribution. [bold]compare[/bold] takes several.")
+    ] = "decompx",
+    target: options.Explained = None,
+    against: options.Against = None,
     scope: Annotated[
-        str | None, typer.Option(help="For norm_rollout: how far into each block. Default: encoder.")
+        str | None, typer.Option(help="How far norms follow the vectors. Only for norm_rollout. Default: encoder.")
     ] = None,
-    position: given.Position = None,
-    row: given.Row = None,
+    position: options.Position = None,
+    row: options.Row = None,
     layer: Annotated[
-        int | None, typer.Option(min=0, help="For maps: rolled out through this layer. Default: the whole model.")
+        int | None,
+        typer.Option(
+            min=0, help="Layer, counted from 0. Only for methods with one map per layer. Default: all layers together."
+        ),
     ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option(
-            "--option", metavar="NAME=VALUE", help="One of the method's own, such as steps=5; may be repeated."
-        ),
+        typer.Option("--option", metavar="NAME=VALUE", help="Option of the method, such as steps=5. Can be repeated."),
     ] = None,
-    text_pair: given.TextPair = None,
-    target_text: given.TargetText = None,
-    output: given.AttributionFile = None,
-    overwrite: given.Overwrite = False,
-    as_json: given.Json = False,
-    task: given.Task = None,
-    device: given.Device = None,
-    dtype: given.Dtype = None,
-    revision: given.Revision = None,
-    trust_remote_code: given.TrustRemoteCode = False,
+    text_pair: options.TextPair = None,
+    target_text: options.TargetText = None,
+    output: options.AttributionFile = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    task: options.Task = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
-    """Say which words made the model say this: each word's share of a class, a token's logit, or any other number.
+    """Show how much each word contributes to a prediction: a class, the logit of a token, or another score.
 
-    Without --target it is what the model itself predicts; a model without a head gets its map of sources. Sub-words are
-    merged into words.
+    Without --target, the model's own prediction is explained; for a model without a head, the map of sources is shown.
+    Subwords are merged into words.
 
     [bold]Examples[/bold]
 

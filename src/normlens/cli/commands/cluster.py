@@ -1,4 +1,4 @@
-"""``normlens cluster``: points, or a model's attention heads, into clusters that come with a certificate."""
+"""``normlens cluster``: cluster points, or a model's attention heads, with a certificate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from normlens.cli import options as given
+from normlens.cli import options
 from normlens.cli.files import Lines
 from normlens.cli.opening import open_lens, quiet
 from normlens.cli.output.cluster import Outputs, Search, Subject, give
@@ -18,11 +18,11 @@ from normlens.cli.skips import Skips
 from normlens.cli.terminal import starting
 from normlens.cli.texts import Reading, check_corpus
 
-_SEARCH = "What is a good clustering"
+_SEARCH = "Criteria of a good clustering"
 
 cluster = typer.Typer(
     name="cluster",
-    help="Find clusters and say what is proved about them; their number is found, not given.",
+    help="Find good clusterings and state what is proved about them. The number of clusters is found, not chosen.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -30,7 +30,7 @@ cluster = typer.Typer(
 
 
 class Metric(StrEnum):
-    """How far apart two rows are."""
+    """The distance between two rows."""
 
     euclidean = "euclidean"
     sqrt_jsd = "sqrt_jsd"
@@ -46,27 +46,26 @@ _UNITS = {
 }
 
 
-class Map(StrEnum):
-    """What of a head is compared."""
-
-    norm = "norm"
-    weight = "weight"
-
-
 Alpha = Annotated[
     float,
     typer.Option(
-        help="How many times nearer, in mean distance, each is to its own cluster than to any other; above 1.",
+        help="Smallest ratio of the mean distance to another cluster and to the own one; above 1.",
         rich_help_panel=_SEARCH,
     ),
 ]
 Gamma = Annotated[
-    float, typer.Option(help="Share of all that each cluster holds at least; at most 1/2.", rich_help_panel=_SEARCH)
+    float, typer.Option(help="Smallest share of all points in each cluster; at most 1/2.", rich_help_panel=_SEARCH)
 ]
-Delta = Annotated[float, typer.Option(help="Where a sample is used: probability to miss one.", rich_help_panel=_SEARCH)]
-Seed = Annotated[int, typer.Option(min=0, max=given.LARGEST_SEED, help="Of what is drawn.", rich_help_panel=_SEARCH)]
-Labels = Annotated[Path | None, typer.Option("-o", "--output", help="Write who is in which cluster as .csv or .json.")]
-Figure = Annotated[Path | None, typer.Option(help="Draw a map beside the tree: .png, .svg or .pdf.")]
+Delta = Annotated[
+    float, typer.Option(help="Probability of missing a clustering where the search samples.", rich_help_panel=_SEARCH)
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="Where to write the results. Format of the labels by suffix: .csv or .json."),
+]
+Figure = Annotated[
+    Path | None, typer.Option(help="Draw a heatmap beside the tree. Format by suffix: .png, .svg or .pdf.")
+]
 
 
 @cluster.command(cls=CheckedCommand)
@@ -78,18 +77,19 @@ def points(
         ),
     ],
     metric: Annotated[
-        Metric, typer.Option(help="precomputed: the table holds distances.", rich_help_panel=_SEARCH)
+        Metric,
+        typer.Option(help="Distance between points. precomputed: the table holds distances.", rich_help_panel=_SEARCH),
     ] = Metric.euclidean,
     alpha: Alpha = 2.0,
     gamma: Gamma = 0.1,
     delta: Delta = 0.05,
-    seed: Seed = 0,
+    seed: options.Seed = 0,
     output: Labels = None,
     figure: Figure = None,
-    overwrite: given.Overwrite = False,
-    as_json: given.Json = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Cluster points, and say what is proved about it; or that there is no good clustering.
+    """Cluster points and state what is proved about the clustering, or that no good one exists.
 
     [bold]Examples[/bold]
 
@@ -108,39 +108,42 @@ def points(
 
 @cluster.command(cls=CheckedCommand)
 def heads(
-    model: given.Model,
-    file: given.Corpus,
-    by: Annotated[Map, typer.Option("--map", help="Compare what heads move, or what their weights say.")] = Map.norm,
+    model: options.Model,
+    file: options.Corpus,
+    measure: Annotated[
+        options.Measure, typer.Option(help="Measure attention by norms or by weights.")
+    ] = options.Measure.norm,
     alpha: Alpha = 1.1,
     gamma: Gamma = 0.02,
     delta: Delta = 0.05,
-    seed: Seed = 0,
-    limit: given.Limit = None,
-    truncate: given.Truncate = False,
-    skip_bad: given.SkipBad = False,
+    seed: options.Seed = 0,
+    limit: options.Limit = None,
+    truncate: options.Truncate = False,
+    skip_bad: options.SkipBad = False,
     group: Annotated[
-        str | None, typer.Option(help="Kind of attention: encoder, decoder or cross. Default: the first.")
+        str | None,
+        typer.Option(help="Kind of attention: encoder, decoder or cross. Default: the first that the model has."),
     ] = None,
     output: Labels = None,
     figure: Figure = None,
-    overwrite: given.Overwrite = False,
-    as_json: given.Json = False,
-    batch_size: given.BatchSize = 8,
-    device: given.Device = None,
-    dtype: given.Dtype = None,
-    revision: given.Revision = None,
-    trust_remote_code: given.TrustRemoteCode = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    batch_size: options.BatchSize = 8,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
     """Cluster the attention heads of a model by what they move over a corpus.
 
     The distance of two heads is the mean √JSD between the rows of their maps. Heads are written as layer.head, from 0.
-    Real heads are seldom far apart; the default α is therefore small.
+    The heads of real models are rarely far apart, so the default α is small.
 
     [bold]Examples[/bold]
 
     - [cyan]normlens cluster heads minilm-l6 sentences.txt --limit 40 --figure heads.png[/cyan]
 
-    - [cyan]normlens cluster heads minilm-l6 sentences.txt --map weight --alpha 1.05 --json[/cyan]
+    - [cyan]normlens cluster heads minilm-l6 sentences.txt --measure weight --alpha 1.05 --json[/cyan]
     """
     outputs = Outputs(output, figure, as_json)
     outputs.check(model, file, overwrite=overwrite)
@@ -156,11 +159,11 @@ def heads(
     from normlens.clustering.model_heads import cluster_habits, compare_heads
 
     with quiet():
-        compared = compare_heads(counted_analyses(lens, file, reading, batch_size), map=by.value, group=group)
+        compared = compare_heads(counted_analyses(lens, file, reading, batch_size), map=measure.value, group=group)
     skips = reading.skips or Skips()
     skips.tell()
     left_out = f", {len(skips.reasons)} skipped" if skips.reasons else ""
-    title = f"{lens.name}: heads by {by.value}, {compared.texts} texts{left_out}"
+    title = f"{lens.name}: heads by {measure.value}, {compared.texts} texts{left_out}"
     subject = Subject(
         title, "head", compared.names, compared.matrix, "precomputed", "mean √JSD",
         lambda labels: cluster_habits(compared.habits, labels), {"skipped": skips.as_data()},

@@ -1,4 +1,4 @@
-"""``normlens compare``: what several methods say of the same text."""
+"""``normlens compare``: several methods of attribution on the same text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from normlens.cli import options as given
+from normlens.cli import options
 from normlens.cli.files import read_input
 from normlens.cli.opening import open_lens
 from normlens.cli.output.answers import RESULT_SUFFIXES, give
@@ -17,30 +17,33 @@ from normlens.cli.requirements import refuse_ignored
 
 def compare(
     ctx: typer.Context,
-    model: given.Model,
-    text: given.Text = None,
-    file: given.TextFile = None,
+    model: options.Model,
+    text: options.Text = None,
+    file: options.TextFile = None,
     methods: Annotated[
-        str | None, typer.Option("-m", "--methods", help="Names with commas between them. Default: a telling few.")
+        str | None,
+        typer.Option(
+            "-m", "--method", help="Method of attribution. Several are separated by commas. Default: a small selection."
+        ),
     ] = None,
-    target: given.Explained = None,
-    against: given.Against = None,
-    position: given.Position = None,
-    row: given.Row = None,
-    text_pair: given.TextPair = None,
-    target_text: given.TargetText = None,
-    output: given.AttributionFile = None,
-    overwrite: given.Overwrite = False,
-    as_json: given.Json = False,
-    task: given.Task = None,
-    device: given.Device = None,
-    dtype: given.Dtype = None,
-    revision: given.Revision = None,
-    trust_remote_code: given.TrustRemoteCode = False,
+    target: options.Explained = None,
+    against: options.Against = None,
+    position: options.Position = None,
+    row: options.Row = None,
+    text_pair: options.TextPair = None,
+    target_text: options.TargetText = None,
+    output: options.AttributionFile = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    task: options.Task = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
-    """Compare methods of attribution: what each one says of the same text, under each other.
+    """Compare methods of attribution on the same text, one below the other.
 
-    Methods that know targets explain the target; the others show the sources of the position where it is read.
+    Methods that take a target explain it. The others show the sources of the position where it is read.
 
     [bold]Examples[/bold]
 

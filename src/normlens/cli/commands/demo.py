@@ -60,13 +60,13 @@ QUESTIONS = (
 
 def demo(
     output: Folder = Path("demo-report"),
-    sentences: Annotated[int, typer.Option(min=2, max=100, help="How many of the bundled sentences to analyse.")] = 100,
+    sentences: Annotated[int, typer.Option(min=2, max=100, help="Number of bundled sentences to analyze.")] = 100,
     overwrite: Overwrite = False,
 ) -> None:
     """Show in a minute that attention weights and what attention moves are different things.
 
-    Analyses bundled sentences of news and Wikipedia with two real models, prints what weights and norms say, and writes
-    a report with pictures for each.
+    Analyzes bundled sentences from news and Wikipedia with two real models, prints what weights and norms say, and writes
+    an illustrated report for each.
 
     [bold]Examples[/bold]
 
@@ -101,7 +101,7 @@ def _asked(question: Question, texts: list[str], output: Path) -> Estimates:
     numbers = written(measured(lens, texts), output / question.model, title, corpus=about)
     with waiting("Drawing one sentence"), quiet():
         lens.analyze(_SHOWN_TEXT).to_html(_view(output, question))
-    messages().print(f"Analysed {len(texts)} sentences with {question.model}", style="dim")
+    messages().print(f"Analyzed {len(texts)} sentences with {question.model}", style="dim")
     return next(iter(numbers.values()))
 
 

@@ -1,4 +1,4 @@
-"""``normlens models``: what is here, and how to get what isn't."""
+"""``normlens models``: the models that have a short name, and how to get those that aren't installed."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from normlens.loading import AvailableModel
 
 _ARCHITECTURES = """\
-Any Transformer of the transformers library whose attention can be followed exactly: encoders, decoders and
+Any model of the transformers library whose attention can be followed exactly: encoders, decoders and
 encoder-decoders, for text, images and sound; grouped-query and sliding-window attention, rotary and other position
 schemes, attention sinks, parallel blocks, mixtures of experts.
 
-A model is not trusted by its name. When it is first used, what was measured must add up to what the model really
-produced, and random pairs of positions must equal explicit vectors; a model that fails is refused, and the message names
-the module and the reason.
+A model is not trusted by its name. At first use, the measured contributions must add up to the output that the model
+really produced, and random pairs of positions must match explicit vectors. A model that fails is refused, with the module
+and the reason.
 
-The table of model types that were checked, and at which scope, is in the documentation: docs/architectures.md.
+The documentation lists the tested model types and their scopes: docs/architectures.md.
 To try one: normlens analyze MODEL "A short text."
 """
 
@@ -32,10 +32,10 @@ To try one: normlens analyze MODEL "A short text."
 def models(
     as_json: Json = False,
     architectures: Annotated[
-        bool, typer.Option("--architectures", help="Say which kinds of model can be analysed.")
+        bool, typer.Option("--architectures", help="Explain which kinds of model can be analyzed.")
     ] = False,
 ) -> None:
-    """List the models that have a name here, and say how to get those that aren't installed.
+    """List the bundled and named models, and how to get those that aren't installed.
 
     [bold]Examples[/bold]
 
@@ -62,7 +62,7 @@ def models(
     console = results()
     console.print(table)
     console.print(
-        "\nAny other hub id, a folder with safetensors weights, or a GGUF file works as well: "
+        "\nAny other hub id, a folder with safetensors weights, or a GGUF file works too: "
         "[bold]normlens analyze MODEL TEXT[/bold]"
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from rich.markup import escape
 
-from normlens.cli import options as given
+from normlens.cli import options
 from normlens.cli.files import Lines
 from normlens.cli.opening import open_lens
 from normlens.cli.outputs import check_folder
@@ -20,25 +20,25 @@ _HEADLINES = 3
 
 
 def report(
-    model: given.Model,
-    file: given.Corpus,
-    output: given.Folder = Path("report"),
-    overwrite: given.Overwrite = False,
-    limit: given.Limit = None,
-    truncate: given.Truncate = False,
-    skip_bad: given.SkipBad = False,
-    frequency: given.FrequencyTable = None,
-    batch_size: given.BatchSize = 8,
-    group: given.Group = None,
-    as_json: given.Json = False,
-    device: given.Device = None,
-    dtype: given.Dtype = None,
-    revision: given.Revision = None,
-    trust_remote_code: given.TrustRemoteCode = False,
+    model: options.Model,
+    file: options.Corpus,
+    output: options.Folder = Path("report"),
+    overwrite: options.Overwrite = False,
+    limit: options.Limit = None,
+    truncate: options.Truncate = False,
+    skip_bad: options.SkipBad = False,
+    frequency: options.FrequencyTable = None,
+    batch_size: options.BatchSize = 8,
+    group: options.Group = None,
+    as_json: options.Json = False,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
-    """Analyse a corpus and write a page with findings, figures and tables, and every number as Parquet.
+    """Analyze a corpus; write a page with findings, figures and tables, and all numbers as Parquet.
 
-    The corpus is streamed: memory doesn't grow with its texts, but for a few numbers of each.
+    The corpus is streamed: only a few numbers per text stay in memory.
 
     [bold]Examples[/bold]
 

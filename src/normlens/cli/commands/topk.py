@@ -1,4 +1,4 @@
-"""``normlens topk``: what a model still does when every target keeps k sources, and how many sources it needs."""
+"""``normlens topk``: how a model's output changes with k sources per target, and how many sources it needs."""
 
 from __future__ import annotations
 
@@ -8,68 +8,84 @@ from typing import Annotated
 
 import typer
 
-from normlens.cli import options as given
+from normlens.cli import options
 from normlens.cli.files import read_text
 from normlens.cli.opening import open_lens
 from normlens.cli.output.topk import Asked, give, measured, numbers_in
 
-_CHOICE = "Which sources are kept"
+_CHOICE = "Selection of sources"
 
 
-class By(StrEnum):
-    """What sources are chosen by."""
+class Keep(StrEnum):
+    """Which sources each target keeps."""
 
-    weight = "weight"
-    norm = "norm"
+    largest = "largest"
     random = "random"
     recent = "recent"
 
 
 def topk(
-    model: given.Model,
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A text, read as one and cut into passages.", show_default=False)
-    ],
+    model: options.Model,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A text to cut into passages.", show_default=False)],
     k: Annotated[
-        str, typer.Option("-k", "--k", help="Sources per target, with commas between them.", rich_help_panel=_CHOICE)
+        str,
+        typer.Option(
+            "-k", "--k", help="Number of sources per target. Several are separated by commas.", rich_help_panel=_CHOICE
+        ),
     ] = "1,2,4,8,16,32,64",
-    by: Annotated[
-        By, typer.Option(help="Of the largest α, of the largest α‖f(x)‖, any, or the nearest.", rich_help_panel=_CHOICE)
-    ] = By.weight,
+    keep: Annotated[
+        Keep,
+        typer.Option(
+            help="Keep the largest sources by --measure, random ones, or the most recent ones.", rich_help_panel=_CHOICE
+        ),
+    ] = Keep.largest,
+    measure: Annotated[
+        options.Measure, typer.Option(help="Measure attention by norms or by weights.", rich_help_panel=_CHOICE)
+    ] = options.Measure.weight,
     full_denominator: Annotated[
         bool,
         typer.Option(
             "--full-denominator",
-            help="Kept weights stay as they were. Default: they sum to one again.",
+            help="Keep the full softmax denominator. Default: renormalize the kept weights.",
             rich_help_panel=_CHOICE,
         ),
     ] = False,
     tokens: Annotated[
-        int | None, typer.Option(help="Tokens of each passage. Default: 256, or what the model has positions for.")
+        int | None, typer.Option(help="Tokens per passage. Default: 256, or fewer if the model has fewer positions.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Passages at most, spread evenly over the text.")] = 4,
+    passages: Annotated[
+        int, typer.Option(min=1, help="Use at most this many passages, spread evenly over the text.")
+    ] = 4,
     within: Annotated[
-        float, typer.Option(help="How near a head's kept vector must come to the whole one, as a part of its length.")
+        float, typer.Option(help="Largest relative error allowed between a head's truncated and full output.")
     ] = 0.1,
-    seed: Annotated[int, typer.Option(min=0, max=given.LARGEST_SEED, help="Of --by random.")] = 0,
-    as_json: given.Json = False,
-    device: given.Device = None,
-    dtype: given.Dtype = None,
-    revision: given.Revision = None,
-    trust_remote_code: given.TrustRemoteCode = False,
+    seed: options.Seed = 0,
+    as_json: options.Json = False,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
-    """Restrict attention to the top-k keys of each query: how much the output changes, and how many keys it needs.
+    """Keep only k sources per target: how much the output changes, and how many sources it needs.
 
-    Decoders are judged by the perplexity of the text, encoders by the cosine of mean-pooled embeddings with those of the
-    dense model. In which layer many sources are needed stands in a table below.
+    Decoders are judged by the perplexity of the text, encoders by the cosine of their mean-pooled embeddings with those of
+    the dense model. A second table shows how many sources each layer needs.
 
     [bold]Examples[/bold]
 
     - [cyan]normlens topk smollm2-135m page.txt -k 4,16,64[/cyan]
 
-    - [cyan]normlens topk minilm-l6 page.txt --by norm --full-denominator --json[/cyan]
+    - [cyan]normlens topk minilm-l6 page.txt --measure norm --full-denominator --json[/cyan]
     """
-    asked = Asked(numbers_in(k), by.value, not full_denominator, tokens, limit, within, seed)
+    asked = Asked(
+        numbers_in(k),
+        measure.value if keep is Keep.largest else keep.value,
+        not full_denominator,
+        tokens,
+        passages,
+        within,
+        seed,
+    )
     asked.check()
     text = read_text(None, file)
     lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)

@@ -265,7 +265,7 @@ def methods_named(names: str | None) -> list[Method] | None:
     named = [name.strip() for name in names.split(",")]
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
-        raise InvalidInput(f"--methods names {', '.join(map(repr, twice))} twice; expected each method once.")
+        raise InvalidInput(f"--method names {', '.join(map(repr, twice))} twice; expected each method once.")
     return _imported(named)
 
 

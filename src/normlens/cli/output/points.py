@@ -88,7 +88,7 @@ def counted_analyses(lens: Lens, file: Path, reading: Reading, batch_size: int) 
     """The analyses of a file's texts, with a bar; an error about a text says in which line it stands."""
     texts, targets = reading.texts_of(lens, file)
     options = reading.options(texts)
-    with counting("Analysing", None) as progress:
+    with counting("Analyzing", None) as progress:
         try:
             for analysis in lens.stream(texts, targets, batch_size=batch_size, progress=False, **options):
                 yield analysis

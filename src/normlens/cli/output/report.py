@@ -48,7 +48,7 @@ def measured(
         ranks = TokenFrequency.read(frequency) if frequency else token_frequency(lens, texts, targets)
 
     def shown(analyses: Iterable[Analysis], total: int) -> Iterator[Analysis]:
-        with counting("Analysing", total) as progress:
+        with counting("Analyzing", total) as progress:
             for analysis in _located(analyses, texts):
                 yield analysis
                 progress.advance(progress.task_ids[0])
