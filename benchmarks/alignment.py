@@ -31,7 +31,7 @@ EFLOMAL = "eflomal-align"
 
 def batches_of(pairs: list[Pair], batch_size: int) -> list[dict[str, torch.Tensor]]:
     """Pairs of like length as the model's padded inputs, ready for a plain forward pass."""
-    ordered = sorted(pairs, key=lambda pair: (len(pair.target_pieces.ids), len(pair.source_pieces.ids)))
+    ordered = sorted(pairs, key=lambda pair: (len(pair.target_subwords.ids), len(pair.source_subwords.ids)))
     found = []
     for first in range(0, len(ordered), batch_size):
         tensors = [pair.example.tensors for pair in ordered[first : first + batch_size]]

@@ -78,7 +78,7 @@ def joined(links: Sequence[tuple[Cells, Cells]], how: str) -> list[Cells]:
 
 def as_gold(links: Sequence[Cells]) -> list[LinkSets]:
     """Links taken for annotated ones, all of them sure."""
-    return [LinkSets.of(cells) for cells in links]
+    return [LinkSets.from_links(cells) for cells in links]
 
 
 def lines(path: Path) -> list[str]:

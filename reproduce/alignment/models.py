@@ -69,7 +69,7 @@ class Gold:
 
     def aer(self, found: Sequence[Cells], resamples: int = 0) -> dict[str, Any]:
         """AER, precision and recall of links from German to English, in percent."""
-        measured = evaluate(self.links, [LinkSets.of(links) for links in found], resamples=resamples)
+        measured = evaluate(self.links, [LinkSets.from_links(links) for links in found], resamples=resamples)
         numbers = {name: round(100 * getattr(measured, name), 2) for name in ("aer", "precision", "recall")}
         if resamples:
             numbers["interval"] = [round(100 * x, 1) for x in measured.aer_interval]
@@ -77,7 +77,7 @@ class Gold:
 
     def difference(self, found: Sequence[Cells], other: Sequence[Cells]) -> dict[str, Any]:
         """The first links' AER minus the other's, in percent, with its interval over sentences."""
-        apart = difference(self.links, *([LinkSets.of(cells) for cells in links] for links in (found, other)))
+        apart = difference(self.links, *([LinkSets.from_links(cells) for cells in links] for links in (found, other)))
         return {"aer": round(100 * apart.aer, 2), "interval": [round(100 * x, 2) for x in apart.aer_interval]}
 
 

@@ -81,7 +81,7 @@ def test_layers_are_chosen_by_the_first_lines_and_no_line_is_lost(marian: Extrac
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"symmetrise": "grow"}, "no symmetrisation"), ({"threshold": 1.5}, "threshold"), ({"balance": -1.0}, "balance")],
+    [({"symmetrise": "grow"}, "no symmetrization"), ({"threshold": 1.5}, "threshold"), ({"balance": -1.0}, "balance")],
 )
 def test_options_out_of_range_are_refused(marian: Extractor, options: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):

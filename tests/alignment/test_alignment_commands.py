@@ -111,7 +111,7 @@ def test_a_killed_run_goes_on(
     assert (tmp_path / "links.txt").read_text().splitlines()[3:] == whole.splitlines()[3:]
     again = run(*command, "-o", "links.txt")
     assert again.exit_code == 2
-    assert "is there already" in again.stderr
+    assert "exists already" in again.stderr
 
 
 def test_a_page_with_links(run: Run, texts: Texts, marian_folder: Path, tmp_path: Path) -> None:
@@ -130,9 +130,9 @@ def test_a_page_with_links(run: Run, texts: Texts, marian_folder: Path, tmp_path
         (["--layer", "0,2"], "with --setting both also two"),
         (["--setting", "both", "--layer", "0,7"], "no layer 7"),
         (["--layer", "0", "--head", "5"], "no head 5"),
-        (["--layer", "0", "--scope", "residual", "--head", "0"], "one head's norm ends"),
+        (["--layer", "0", "--scope", "residual", "--head", "0"], "norm of a single head"),
         (["--rule", "best"], "'best' is not one of"),
-        (["--source-language", "de"], "knows none"),
+        (["--source-language", "de"], "has no languages"),
         (["-o", "no/folder/links.txt"], "no folder no/folder"),
         (["--view", "page.txt"], "expected one of .html"),
     ],
@@ -212,9 +212,9 @@ def test_aer_against_other_links(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("gold", "links", "arguments", "message"),
     [
-        ("1-1\n1-x\n", "0-0\n0-0\n", [], "gold, line 2: '1-x' is no link"),
-        ("0-0\n", "0-0\n", [], "'0-0' has a word before number 1"),
-        ("1-1\n", "0-0\n0-0\n", [], "ends after 1 sentence pairs"),
+        ("1-1\n1-x\n", "0-0\n0-0\n", [], "gold, line 2: '1-x' is not a link"),
+        ("0-0\n", "0-0\n", [], "'0-0' has a word number below 1"),
+        ("1-1\n", "0-0\n0-0\n", [], "has only 1 sentence pairs"),
         (
             "9-1\n" + "1-1\n" * 5,
             "\n" * 6,
@@ -222,7 +222,7 @@ def test_aer_against_other_links(run: Run, tmp_path: Path) -> None:
             "line 1: the link 8-0",
         ),
         ("1-1\n", "0-0\n", ["--other", "nowhere"], "nowhere can't be read"),
-        ("1-1\n", "0-0\n", ["--other", "text.de"], "is no link"),
+        ("1-1\n", "0-0\n", ["--other", "text.de"], "is not a link"),
         ("1-1\n", "0-0\n", ["--source-file", "text.de"], "belong together"),
         ("1-1\n", "0-0\n", ["--source-file", "text.de", "--target-file", "text.en"], "not equally long"),
     ],

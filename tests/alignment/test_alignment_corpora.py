@@ -80,7 +80,7 @@ def test_a_file_of_pairs_is_none_of_two_files(tmp_path: Path, tabbed: int) -> No
     paths = [tmp_path / "one", tmp_path / "two"]
     for k, path in enumerate(paths):
         path.write_text("das Haus\tthe house\n" if k == tabbed else "das Haus\n", encoding="utf-8")
-    with pytest.raises(InvalidInput, match=rf"{paths[tabbed].name}, line 1 holds a tab.*alone"):
+    with pytest.raises(InvalidInput, match=rf"{paths[tabbed].name}, line 1 contains a tab.*alone"):
         ParallelFiles(*paths)
     assert next(iter(ParallelFiles(paths[tabbed]))).target == "the house"
 
@@ -98,7 +98,7 @@ def test_both_sides_may_have_bars_between_them(tmp_path: Path) -> None:
         "it has 0 marks |||, not one between sentence and translation",
     ]
     assert list(joined_stream(io.BytesIO(both.read_bytes()))) == lines
-    with pytest.raises(InvalidInput, match=r"line 1 holds \|\|\|"):
+    with pytest.raises(InvalidInput, match=r"line 1 contains \|\|\|"):
         ParallelFiles(both, both)
 
 

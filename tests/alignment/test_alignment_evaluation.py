@@ -83,12 +83,12 @@ def test_one_pair_has_no_interval(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("gold", "hypothesis"), [("1-1\n", "0-0\n0-0\n"), ("1-1\n1-1\n", "0-0\n")])
 def test_files_of_different_length_are_refused(tmp_path: Path, gold: str, hypothesis: str) -> None:
-    with pytest.raises(InvalidInput, match="ends after 1 sentence pairs"):
+    with pytest.raises(InvalidInput, match="has only 1 sentence pairs"):
         evaluate(_of(tmp_path, gold, 1), _of(tmp_path, hypothesis, 0))
 
 
 def test_gold_without_a_sure_link_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="no sure link in 1"):
+    with pytest.raises(InvalidInput, match="no sure links in its 1"):
         evaluate(_of(tmp_path, "1p1\n", 1), _of(tmp_path, "0-0\n", 0))
 
 

@@ -25,7 +25,7 @@ def _by_hand(extractor: Extractor, pair: Pair, reading: Reading) -> NDArray[np.f
     """The same map from ``lens.analyze``, word by word in loops, with the target longer by a token that is cut off."""
     decoder = pair.example.tensors["decoder_input_ids"]
     target = torch.cat([decoder[1:], decoder[-1:]]).tolist()
-    cross = extractor.lens.analyze(pair.source_pieces.ids.tolist(), target)["cross"]
+    cross = extractor.lens.analyze(pair.source_subwords.ids.tolist(), target)["cross"]
     if reading.measure == "weight":
         values = cross.weight[reading.layer].mean("head").values
     elif reading.head is not None:
@@ -34,11 +34,11 @@ def _by_hand(extractor: Extractor, pair: Pair, reading: Reading) -> NDArray[np.f
         values = cross.data["norm" if reading.scope == "attention" else f"norm_{reading.scope}"][reading.layer].values
     found = np.zeros((len(pair.target), len(pair.source) + 1))
     for word in range(len(pair.target)):
-        pieces = np.flatnonzero(pair.target_pieces.words == word)
+        pieces = np.flatnonzero(pair.target_subwords.words == word)
         for piece in pieces:
             row = values[piece + 1 if reading.setting == "awi" else piece]
             for column, value in enumerate(row):
-                found[word, pair.source_pieces.words[column]] += value / len(pieces)  # -1 is the last column
+                found[word, pair.source_subwords.words[column]] += value / len(pieces)  # -1 is the last column
     return found
 
 
@@ -70,7 +70,7 @@ def test_two_readings_beside_each_other_are_the_mean_of_their_shares(marian: Ext
     np.testing.assert_allclose(found.values, expected, rtol=1e-4, atol=1e-7)
     with pytest.raises(InvalidInput, match="no layer 9"):
         next(marian.soft([pair], replace(one, beside=Reading(9))))
-    with pytest.raises(InvalidInput, match="two readings at most"):
+    with pytest.raises(InvalidInput, match="averaged with one other"):
         replace(one, beside=replace(one, beside=other))
 
 
@@ -192,12 +192,12 @@ def test_a_scope_that_the_family_lacks_is_named(tokenizer: PreTrainedTokenizerFa
 
 @pytest.mark.parametrize("options", [{"measure": "norms"}, {"scope": "block"}, {"setting": "awx"}])
 def test_unknown_options_are_refused(options: dict[str, str]) -> None:
-    with pytest.raises(InvalidInput, match="expected one of"):
+    with pytest.raises(InvalidInput, match="must be one of"):
         Reading(0, **options)  # type: ignore[arg-type]
 
 
 def test_one_head_ends_at_scope_attention() -> None:
-    with pytest.raises(InvalidInput, match="one head's norm ends"):
+    with pytest.raises(InvalidInput, match="norm of a single head"):
         Reading(0, scope="residual", head=0)
     assert replace(Reading(0, scope="residual"), measure="weight", head=0).reach == "attention"
 
@@ -206,7 +206,7 @@ def test_one_head_ends_at_scope_attention() -> None:
 def test_models_without_a_decoder_and_an_encoder_are_refused(
     model_type: str, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    with pytest.raises(InvalidInput, match="is no encoder–decoder"):
+    with pytest.raises(InvalidInput, match="is not an encoder–decoder"):
         Extractor(normlens.load((tiny.build(model_type), tokenizer)))
 
 

@@ -21,7 +21,7 @@ def test_talp_lines_tell_sure_from_possible() -> None:
 
 @pytest.mark.parametrize("base", [0, 1])
 def test_what_is_written_is_read_again(base: int) -> None:
-    expected = LinkSets.of({(2, 0), (2, 10)}, {(10, 2)})
+    expected = LinkSets.from_links({(2, 0), (2, 10)}, {(10, 2)})
 
     assert parse_links(talp_line(LINKS, base), base) == expected
     assert parse_links(json_line(LINKS, base, line=1), base) == expected
@@ -54,7 +54,7 @@ def test_a_token_that_is_no_link_is_named_with_file_and_line(tmp_path: Path, tok
 
 
 def test_number_zero_is_refused_where_counting_starts_at_one() -> None:
-    with pytest.raises(InvalidInput, match=r"'0-3' has a word before number 1.*counts from 0"):
+    with pytest.raises(InvalidInput, match=r"'0-3' has a word number below 1.*counts from 0"):
         parse_links("1-1 0-3", base=1)
 
 
@@ -74,7 +74,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
 
 
 def test_links_to_words_that_are_not_there_are_named() -> None:
-    links = LinkSets.of({(0, 0), (2, 1)})
+    links = LinkSets.from_links({(0, 0), (2, 1)})
 
     check_ranges([(links, 3, 2)], "links")
     with pytest.raises(InvalidInput, match="links, line 2: the link 2-1"):
@@ -100,5 +100,5 @@ def test_what_is_no_number_is_not_taken_for_one(line: str) -> None:
 
 def test_json_links_with_scores_and_without() -> None:
     assert parse_links('{"words": 3, "links": [[1, 0], [0, 2, 1]]}').sure == {(1, 0), (0, 2)}
-    assert parse_links('{"links": [[1, 0, 0.5]], "sure": [false]}') == LinkSets.of((), [(1, 0)])
-    assert parse_links('{"links": [], "sure": null}') == LinkSets.of(())
+    assert parse_links('{"links": [[1, 0, 0.5]], "sure": [false]}') == LinkSets.from_links((), [(1, 0)])
+    assert parse_links('{"links": [], "sure": null}') == LinkSets.from_links(())

@@ -90,7 +90,7 @@ def test_two_layers_that_are_read_beside_each_other_are_chosen_each_by_its_own_r
     choice = choose_layer(marian, pairs, replace(inputs, beside=outputs))
 
     alone = [choose_layer(marian, pairs, inputs), choose_layer(marian, pairs, outputs)]
-    assert [part.layer for part in choice.reading.parts] == [one.reading.layer for one in alone]
+    assert [part.layer for part in choice.reading.components] == [one.reading.layer for one in alone]
     assert choice.rules == ("combined", "norm")
     assert choice.rule == "combined beside norm"
     assert choose_layer(marian, pairs, replace(inputs, beside=outputs), "coverage").rule == "coverage"
@@ -113,7 +113,7 @@ def test_what_cannot_be_chosen_by_is_refused(marian: Extractor) -> None:
         choose_layer(marian, pairs, Reading(0), "best")
     with pytest.raises(InvalidInput, match="no sentence pair"):
         choose_layer(marian, [], Reading(0))
-    with pytest.raises(InvalidInput, match="needs the model of the other direction"):
+    with pytest.raises(InvalidInput, match="needs a reverse model"):
         choose_layer(marian, pairs, Reading(0), "agreement")
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from normlens.alignment.subwords import Pieces
+from normlens.alignment.subwords import Subwords
 from normlens.alignment.word_maps import word_map
 
 # Source: word 0 in two pieces, word 1, end. Target: word 0, word 1 in two pieces, end; the decoder reads start + 3 pieces.
-SOURCE = Pieces(np.array([5, 6, 7, 0]), np.array([0, 0, 1, -1]), 2)
-TARGET = Pieces(np.array([8, 9, 10, 0]), np.array([0, 1, 1, -1]), 2)
+SOURCE = Subwords(np.array([5, 6, 7, 0]), np.array([0, 0, 1, -1]), 2)
+TARGET = Subwords(np.array([8, 9, 10, 0]), np.array([0, 1, 1, -1]), 2)
 VALUES = np.array([[1, 2, 3, 4], [10, 20, 30, 40], [100, 200, 300, 400], [1000, 2000, 3000, 4000]], dtype=float)
 
 
@@ -29,8 +29,8 @@ def test_leading_axes_are_kept() -> None:
 
 
 def test_words_without_a_token() -> None:
-    source = Pieces(SOURCE.ids, np.array([0, 0, 2, -1]), 3)
-    target = Pieces(TARGET.ids, np.array([1, 1, 1, -1]), 3)
+    source = Subwords(SOURCE.ids, np.array([0, 0, 2, -1]), 3)
+    target = Subwords(TARGET.ids, np.array([1, 1, 1, -1]), 3)
 
     found = word_map(VALUES, source, target, "awo")
 

@@ -10,7 +10,7 @@ from normlens.alignment.symmetrisation import shares
 
 def test_matrices_of_a_pair_are_its_weights_and_norms(marian: Extractor) -> None:
     pair = marian.pair("das haus", "the house .")
-    figure = draw_matrices(marian, pair, Reading(1, scope="layernorm"), LinkSets.of({(0, 0)}))
+    figure = draw_matrices(marian, pair, Reading(1, scope="layernorm"), LinkSets.from_links({(0, 0)}))
 
     (norm,) = marian.soft([pair], Reading(1, scope="layernorm"))
     (weight,) = marian.soft([pair], Reading(1, "weight"))
@@ -22,9 +22,9 @@ def test_matrices_of_a_pair_are_its_weights_and_norms(marian: Extractor) -> None
 def test_a_page_leaves_out_what_was_skipped_and_marks_gold(marian: Extractor, tmp_path: Path) -> None:
     lines = [Line(1, "das haus", "the house"), Line(2, "", "x"), Line(3, "hund", "dog")]
     found = list(Aligner(marian, Reading(0)).align(lines))
-    nothing = LinkSets.of(())
+    nothing = LinkSets.from_links(())
 
-    page = write_links_page(found, tmp_path / "page.html", gold=[nothing, nothing, LinkSets.of({(0, 0)})])
+    page = write_links_page(found, tmp_path / "page.html", gold=[nothing, nothing, LinkSets.from_links({(0, 0)})])
 
     text = page.read_text(encoding="utf-8")
     assert text.count("<svg") == 2

@@ -15,7 +15,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import ByT5Tokenizer, M2M100Tokenizer, MarianTokenizer, PreTrainedTokenizerFast
 
 from normlens.alignment import split_words
-from normlens.alignment.subwords import NO_WORD, Cutter, set_languages
+from normlens.alignment.subwords import NO_WORD, SubwordTokenizer, set_languages
 from normlens.errors import InvalidInput
 
 SENTENCE = "wir glauben nicht , daß"
@@ -27,7 +27,7 @@ def test_words_stand_between_spaces_and_nothing_else() -> None:
 
 def test_marian_s_pieces_spell_each_word(marian_tokenizer: MarianTokenizer) -> None:
     words = SENTENCE.split()
-    cut = Cutter(marian_tokenizer).cut(words)
+    cut = SubwordTokenizer(marian_tokenizer).tokenize(words)
 
     spelled = marian_tokenizer.convert_ids_to_tokens(cut.ids.tolist())
     for number, word in enumerate(words):
@@ -38,7 +38,7 @@ def test_marian_s_pieces_spell_each_word(marian_tokenizer: MarianTokenizer) -> N
 
 
 def test_characters_outside_the_vocabulary_stay_with_their_word(marian_tokenizer: MarianTokenizer) -> None:
-    cut = Cutter(marian_tokenizer, as_target=True).cut(["haus", "日本", "haus"])
+    cut = SubwordTokenizer(marian_tokenizer, as_target=True).tokenize(["haus", "日本", "haus"])
 
     unknown = cut.words[cut.ids == marian_tokenizer.unk_token_id]
     assert len(unknown) >= 1
@@ -48,20 +48,22 @@ def test_characters_outside_the_vocabulary_stay_with_their_word(marian_tokenizer
 
 def test_a_character_that_is_normalised_to_a_space_makes_no_new_word(marian_tokenizer: MarianTokenizer) -> None:
     # U+00B4 becomes a space and a combining accent: two beginnings of words in one word.
-    cut = Cutter(marian_tokenizer).cut(["das", "´", "haus"])
+    cut = SubwordTokenizer(marian_tokenizer).tokenize(["das", "´", "haus"])
 
     assert cut.words.max() == 2
-    assert cut.ids[cut.words == 2].tolist() == Cutter(marian_tokenizer).cut(["haus"]).ids[:-1].tolist()
+    assert cut.ids[cut.words == 2].tolist() == SubwordTokenizer(marian_tokenizer).tokenize(["haus"]).ids[:-1].tolist()
 
 
 def test_lowercasing_is_for_the_model_alone(marian_tokenizer: MarianTokenizer) -> None:
-    lowered = Cutter(marian_tokenizer, lowercase=True).cut(["Das", "HAUS"])
+    lowered = SubwordTokenizer(marian_tokenizer, lowercase=True).tokenize(["Das", "HAUS"])
 
-    assert lowered.ids.tolist() == Cutter(marian_tokenizer).cut(["das", "haus"]).ids.tolist()
+    assert lowered.ids.tolist() == SubwordTokenizer(marian_tokenizer).tokenize(["das", "haus"]).ids.tolist()
 
 
 def test_a_prefix_belongs_to_no_word(marian_tokenizer: MarianTokenizer) -> None:
-    cut, bare = (Cutter(marian_tokenizer, prefix=prefix).cut(["das", "haus"]) for prefix in ("guten morgen", ""))
+    cut, bare = (
+        SubwordTokenizer(marian_tokenizer, prefix=prefix).tokenize(["das", "haus"]) for prefix in ("guten morgen", "")
+    )
 
     assert cut.ids.tolist() == marian_tokenizer("guten morgen das haus")["input_ids"]
     assert cut.words[-len(bare.words) :].tolist() == bare.words.tolist()
@@ -87,7 +89,7 @@ def test_metaspace_offsets_as_in_t5() -> None:
     model = Tokenizer(Unigram(pieces, unk_id=2))
     model.pre_tokenizer = Metaspace()
 
-    cut = Cutter(_fast(model)).cut(["ein", ",", "einige", "zz"])
+    cut = SubwordTokenizer(_fast(model)).tokenize(["ein", ",", "einige", "zz"])
 
     # ▁ein | ▁ , | ▁ein ig e | ▁ <unk> | </s>
     assert cut.words.tolist() == [0, 1, 1, 2, 2, 2, 3, 3, -1]
@@ -98,7 +100,7 @@ def test_byte_level_offsets_as_in_bart() -> None:
     model = Tokenizer(BPE(vocabulary, [("Ġ", "a"), ("Ġa", "b")], unk_token="<unk>"))
     model.pre_tokenizer, model.decoder = ByteLevel(add_prefix_space=False), ByteDecoder()
 
-    cut = Cutter(_fast(model)).cut(["ab", "ab", "b", "ba"])
+    cut = SubwordTokenizer(_fast(model)).tokenize(["ab", "ab", "b", "ba"])
 
     # a b | Ġab | Ġ b | Ġ b a | </s>
     assert cut.words.tolist() == [0, 0, 1, 2, 2, 3, 3, 3, -1]
@@ -109,16 +111,16 @@ def test_a_word_of_which_the_tokenizer_keeps_nothing_has_no_token() -> None:
     model = Tokenizer(BPE(vocabulary, [], unk_token=None))
     model.pre_tokenizer = ByteLevel(add_prefix_space=False)
 
-    cut = Cutter(_fast(model)).cut(["a", "zz", "a"])
+    cut = SubwordTokenizer(_fast(model)).tokenize(["a", "zz", "a"])
 
     assert cut.number == 3
     assert set(cut.words.tolist()) == {0, 2, -1}
-    with pytest.raises(InvalidInput, match="keeps nothing of it"):
-        Cutter(_fast(model)).cut(["zz"])
+    with pytest.raises(InvalidInput, match="drops all of its words"):
+        SubwordTokenizer(_fast(model)).tokenize(["zz"])
 
 
 def test_bytes_with_the_space_between_them_as_in_byt5() -> None:
-    cut = Cutter(ByT5Tokenizer()).cut(["ab", "é"])
+    cut = SubwordTokenizer(ByT5Tokenizer()).tokenize(["ab", "é"])
 
     # a b | space é é | </s>
     assert cut.words.tolist() == [0, 0, 1, 1, 1, -1]
@@ -135,10 +137,10 @@ def many_languages(sentencepiece_folder: Path) -> M2M100Tokenizer:
 
 def test_languages_are_read_as_such_and_are_no_words(many_languages: M2M100Tokenizer) -> None:
     set_languages(many_languages, "de", "fr")
-    source, target = Cutter(many_languages), Cutter(many_languages, as_target=True)
+    source, target = SubwordTokenizer(many_languages), SubwordTokenizer(many_languages, as_target=True)
 
-    for cutter, language in ((source, "de"), (target, "fr")):
-        cut = cutter.cut(SENTENCE.split())
+    for tokenizer, language in ((source, "de"), (target, "fr")):
+        cut = tokenizer.tokenize(SENTENCE.split())
         assert cut.ids[0] == many_languages.get_lang_id(language)
         assert cut.words[[0, -1]].tolist() == [NO_WORD, NO_WORD]
         assert cut.words.max() == 4
@@ -149,10 +151,10 @@ def test_languages_that_a_tokenizer_does_not_know_are_refused(
 ) -> None:
     with pytest.raises(InvalidInput, match="doesn't know the language 'klingon'"):
         set_languages(many_languages, "klingon", None)
-    with pytest.raises(InvalidInput, match="knows none"):
+    with pytest.raises(InvalidInput, match="has no languages"):
         set_languages(tokenizer, None, "de")
 
 
 def test_an_empty_sentence_is_refused(marian_tokenizer: MarianTokenizer) -> None:
     with pytest.raises(InvalidInput, match="the sentence is empty"):
-        Cutter(marian_tokenizer).cut([])
+        SubwordTokenizer(marian_tokenizer).tokenize([])

@@ -64,7 +64,7 @@ def test_a_finished_file_is_not_touched(tmp_path: Path) -> None:
     path = tmp_path / "out"
     _run(path)
 
-    with pytest.raises(InvalidInput, match="is there already"):
+    with pytest.raises(InvalidInput, match="exists already"):
         ResumableFile(path)
 
 
@@ -86,7 +86,7 @@ def test_what_cannot_be_read_again_cannot_be_gone_on_with(tmp_path: Path) -> Non
         file.write(b"one\n")
         raise Killed
 
-    with pytest.raises(InvalidInput, match="is there already"):
+    with pytest.raises(InvalidInput, match="exists already"):
         ResumableFile(path, resumable=False)
 
 

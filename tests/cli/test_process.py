@@ -101,7 +101,7 @@ def test_characters_that_a_terminal_lacks_are_replaced() -> None:
         (["compare", "minilm-l6", "a text", "-o", "out.docx"], "expected one of .html"),
         (["align", "pairs.tsv", "nofile"], "nofile can't be read"),
         (["align", "pairs.tsv", "-o", "pairs.tsv"], "which is read"),
-        (["align", "pairs.tsv", "-o", "begun.txt", "--threshold", "0.5"], "begun with other settings"),
+        (["align", "pairs.tsv", "-o", "begun.txt", "--threshold", "0.5"], "started with other settings"),
     ],
 )
 def test_what_needs_no_model_is_refused_before_torch_is_imported(

@@ -168,8 +168,8 @@ def test_experts_are_refused(model_type: str) -> None:
 def test_bad_input_is_named() -> None:
     model = tiny.build("bert")
     bad: list[tuple[dict[str, Any], str]] = [
-        ({"k": 0}, "whole number from 1"),
-        ({"k": 2.5}, "whole number from 1"),
+        ({"k": 0}, "positive integer"),
+        ({"k": 2.5}, "positive integer"),
         ({"k": None}, "by 'weight' or 'norm'"),
         ({"k": 2, "by": "recent"}, "by 'weight' or 'norm'"),
         ({"k": 2, "layers": [9]}, "The layers are 0, 1, 2"),
@@ -177,7 +177,7 @@ def test_bad_input_is_named() -> None:
     for options, message in bad:
         with pytest.raises(InvalidInput, match=message):
             use_feedforward(model, **options)
-    with pytest.raises(InvalidInput, match="expected a model of transformers"):
+    with pytest.raises(InvalidInput, match="expected a transformers model"):
         use_feedforward(nn.Linear(2, 2), k=2)  # type: ignore[arg-type]
     with use_feedforward(model, k=2), pytest.raises(InvalidInput, match="keeps k units already"):
         use_feedforward(model, k=3)

@@ -66,10 +66,10 @@ REFUSED = [
     ("marian", ["report", "{}", "corpus.txt"], "expects a text and its target"),
     ("bert", ["cluster", "heads", "{}", "corpus.txt", "--group", "cross"], "has no group cross"),
     ("marian", ["cluster", "heads", "{}", "corpus.txt"], "expects a text and its target"),
-    ("bert", ["align", "pairs.tsv", "--model", "{}"], "is no encoder–decoder"),
+    ("bert", ["align", "pairs.tsv", "--model", "{}"], "is not an encoder–decoder"),
     ("marian", ["align", "pairs.tsv", "--model", "{}", "--layer", "3"], "has no layer 3"),
     ("marian", ["align", "pairs.tsv", "--model", "{}", "--layer", "0", "--head", "64"], "has no head 64"),
-    ("marian", ["align", "pairs.tsv", "--model", "{}", "--source-language", "xx"], "knows none"),
+    ("marian", ["align", "pairs.tsv", "--model", "{}", "--source-language", "xx"], "has no languages"),
 ]
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizer_kinds import KINDS, lens_on, tokenizer_of
 
-from normlens.alignment.subwords import Cutter, split_words
+from normlens.alignment.subwords import SubwordTokenizer, split_words
 from normlens.attribution.result import labels
 from normlens.figures import scored_text
 from normlens.inputs.tokens import encode_text
@@ -96,7 +96,7 @@ def test_alignment_counts_the_same_words(kind: str) -> None:
     for text in TEXTS:
         sentence = " ".join(split_words(text))
         tokens = encode_text(tokenizer, sentence)
-        cut = Cutter(tokenizer).cut(split_words(text))
+        cut = SubwordTokenizer(tokenizer).tokenize(split_words(text))
         assert cut.ids.tolist() == tokens.ids.tolist()
         expected = whitespace_words(tokens.words, tokens.offsets, tokens.special, sentence)
         assert cut.words.tolist() == expected.tolist(), sentence

@@ -1,8 +1,7 @@
 """Word alignment from the cross-attention of translation models.
 
-`align` does it in one call.
-`Extractor` reads soft alignments from one model, `Aligner` aligns a parallel text with one model or two, `evaluate` compares
-links with annotated ones, and `difference` two alignments.
+`align` does it in one call. `Extractor` reads soft alignments from one model, `Aligner` aligns a parallel text with one or
+two models, `evaluate` compares links with annotated ones, and `difference` compares two alignments.
 """
 
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from normlens.alignment.symmetrisation import SYMMETRISATIONS, agreement, grow_d
 from normlens.lazily import attribute_of
 
 if TYPE_CHECKING:
-    from normlens.alignment.aligner import FORMATS, WAYS, Aligner, Alignment, with_layers
+    from normlens.alignment.aligner import COMBINATIONS, FORMATS, Aligner, Alignment, with_layers
     from normlens.alignment.calling import align
     from normlens.alignment.cross_attention import check_translator
     from normlens.alignment.extractor import Extractor, Pair, every_reading
@@ -30,13 +29,13 @@ if TYPE_CHECKING:
     from normlens.alignment.subwords import set_languages, split_words
 
 __all__ = [
+    "COMBINATIONS",
     "DEFAULT_MODEL",
     "DEFAULT_REVERSE_MODEL",
     "DEFAULT_RULES",
     "FORMATS",
     "RULES",
     "SYMMETRISATIONS",
-    "WAYS",
     "Aligner",
     "Alignment",
     "Cell",
@@ -85,7 +84,7 @@ __all__ = [
 _HOMES = {
     "align": "normlens.alignment.calling",
     "FORMATS": "normlens.alignment.aligner",
-    "WAYS": "normlens.alignment.aligner",
+    "COMBINATIONS": "normlens.alignment.aligner",
     "Aligner": "normlens.alignment.aligner",
     "Alignment": "normlens.alignment.aligner",
     "with_layers": "normlens.alignment.aligner",

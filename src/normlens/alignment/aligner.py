@@ -1,4 +1,4 @@
-"""A parallel text aligned as a stream: one or two models, one result for each line, in order, whatever the line holds."""
+"""Align a parallel text as a stream: one or two models, one result per line, in order, also for lines that can't be read."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from normlens.alignment.soft import SoftAlignment, joint_links, two_way
 from normlens.alignment.symmetrisation import SYMMETRISATIONS
 from normlens.errors import InvalidInput
 
-_WINDOW = 16  # batches that are read before the first of their results is given
+_WINDOW = 16  # batches that are sorted by length together; their results come in the order of the text
 _SAMPLE = 200  # pairs by which a layer is chosen
 
-WAYS = (*SYMMETRISATIONS, "agreement")
-"""How two directions are made one."""
+COMBINATIONS = (*SYMMETRISATIONS, "agreement")
+"""How two directions can be combined."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Alignment:
     links
         The links; none for a line that was skipped.
     soft
-        What each target word takes from where; None for a line that was skipped.
+        How much each target word takes from each source word; None for a line that was skipped.
     skipped
         Why the line was skipped, or None.
     """
@@ -61,23 +61,25 @@ class Aligner:
     Parameters
     ----------
     extractor
-        Of the model from source to target.
+        For the model from source to target.
     reading
-        What is read of it.
+        What to read from it.
     reverse, reverse_reading
         The same for the model from target to source, if there is one.
     symmetrise
-        How two directions are made one: "intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and",
-        "agreement". With one model, its map is read both ways. None reads one direction.
+        How the two directions are combined: "intersection", "union", "grow-diag", "grow-diag-final",
+        "grow-diag-final-and" or "agreement". With one model, its map is read by row and by column. None reads one
+        direction.
     threshold
         Smallest score of a link, 0 to 1.
     balance
-        Divide each source word's column by this power of its total first: 0 not at all, 1 fully.
+        Down-weight source words that every target word attends to: each column is divided by this power of its total
+        (0: off, 1: fully).
 
     Raises
     ------
     InvalidInput
-        If options don't fit each other or are out of range.
+        If options contradict each other or are out of range.
     """
 
     def __init__(
@@ -91,13 +93,15 @@ class Aligner:
         threshold: float = 0.0,
         balance: float = 0.0,
     ) -> None:
-        if symmetrise is not None and symmetrise not in WAYS:
-            raise InvalidInput(f"There is no symmetrisation {symmetrise!r}; choose one of {', '.join(WAYS)}.")
+        if symmetrise is not None and symmetrise not in COMBINATIONS:
+            raise InvalidInput(f"There is no symmetrization {symmetrise!r}; choose one of {', '.join(COMBINATIONS)}.")
         if reverse is not None and symmetrise is None:
-            raise InvalidInput("Two models were given, and no way to make one of their alignments: give symmetrise=.")
+            raise InvalidInput(
+                "Two models need a method to combine their alignments. Pass symmetrise=, such as symmetrise='grow-diag'."
+            )
         for name, value in (("threshold", threshold), ("balance", balance)):
             if not 0 <= value <= 1:
-                raise InvalidInput(f"{name} is {value}; expected a number from 0 to 1.")
+                raise InvalidInput(f"{name} must be a number from 0 to 1, got {value}.")
         extractor.check([reading])
         if reverse is not None:
             reverse.check([reverse_reading or reading])
@@ -106,9 +110,9 @@ class Aligner:
         self._how, self._threshold, self._balance = symmetrise, threshold, balance
 
     def align(self, lines: Iterable[Line]) -> Iterator[Alignment]:
-        """Align line after line; memory doesn't grow with their number.
+        """Align lines one by one; memory doesn't grow with their number.
 
-        A line with an empty side, or one that the model has no room for, gives an alignment without links that says why.
+        A line with an empty side, or one that is too long for the model, gives an alignment without links that says why.
 
         Parameters
         ----------
@@ -122,32 +126,31 @@ class Aligner:
         """
         iterator = iter(lines)
         while window := list(islice(iterator, _WINDOW * self._extractor.batch_size)):
-            made = [self._made(line) for line in window]
-            ready = [pairs for pairs in made if not isinstance(pairs, Alignment)]
-            found = self._linked(ready)
-            for line, pairs in zip(window, made, strict=True):
+            prepared = [self._prepared(line) for line in window]
+            linked = self._linked([pairs for pairs in prepared if not isinstance(pairs, Alignment)])
+            for line, pairs in zip(window, prepared, strict=True):
                 if isinstance(pairs, Alignment):
                     yield pairs
                 else:
-                    soft, links = next(found)
+                    soft, links = next(linked)
                     yield Alignment(line.number, soft.source, soft.target, links, soft)
 
-    def _made(self, line: Line) -> tuple[Pair, Pair | None] | Alignment:
-        """The pair of a line for one or both models; an alignment without links where that can't be."""
+    def _prepared(self, line: Line) -> tuple[Pair, Pair | None] | Alignment:
+        """The sentence pair for one or both models; an alignment without links if the line can't be aligned."""
         try:
             if line.problem is not None:
                 raise InvalidInput(line.problem)
             pair = self._extractor.pair(line.source, line.target)
-            back = None if self._reverse is None else _exchanged(self._reverse, pair)
+            back = None if self._reverse is None else _swapped(self._reverse, pair)
         except InvalidInput as error:
             return Alignment(line.number, line.source.split(), line.target.split(), [], None, str(error))
         return pair, back
 
-    def _linked(self, ready: Sequence[tuple[Pair, Pair | None]]) -> Iterator[tuple[SoftAlignment, list[Link]]]:
-        forward = self._extractor.soft([pair for pair, _ in ready], self._reading)
-        back: Iterator[SoftAlignment | None] = iter([None] * len(ready))
+    def _linked(self, pairs: Sequence[tuple[Pair, Pair | None]]) -> Iterator[tuple[SoftAlignment, list[Link]]]:
+        forward = self._extractor.soft([pair for pair, _ in pairs], self._reading)
+        back: Iterator[SoftAlignment | None] = iter([None] * len(pairs))
         if self._reverse is not None:
-            back = self._reverse.soft([pair for _, pair in ready if pair is not None], self._reverse_reading)
+            back = self._reverse.soft([pair for _, pair in pairs if pair is not None], self._reverse_reading)
         for soft, other in zip(forward, back, strict=True):
             yield soft, self._links(soft, other)
 
@@ -164,38 +167,38 @@ def with_layers(
     reverse: Extractor | None = None,
     rule: str | None = None,
 ) -> tuple[list[LayerChoice], Iterator[Line]]:
-    """Choose the layer, or both models' layers, by the first lines of a text.
+    """Choose the layer of one or both models from the first lines of a text.
 
     Parameters
     ----------
     lines
-        The text; read as far as needed.
+        The text; only as much as needed is read.
     extractor, reverse
-        Of one or both models.
+        For one or both models.
     reading
-        What is read, but for its layer.
+        What to read; its layer is ignored.
     rule
-        One of :data:`~normlens.alignment.layer_rules.RULES`; None: the default for what is read.
+        One of :data:`~normlens.alignment.layer_rules.RULES`; None: the default for this reading.
 
     Returns
     -------
     list of LayerChoice, iterator of Line
-        One choice per model, and the whole text again.
+        One choice per model, and an iterator over the whole text.
     """
     iterator = iter(lines)
     first = list(islice(iterator, _SAMPLE))
-    pairs, exchanged = [], []
+    pairs, swapped = [], []
     for line in first:
         try:
             pair = extractor.pair(line.source, line.target)
-            back = None if reverse is None else _exchanged(reverse, pair)
+            back = None if reverse is None else _swapped(reverse, pair)
         except InvalidInput:
             continue
         pairs.append(pair)
-        exchanged.append(back)
+        swapped.append(back)
     if reverse is None:
         return [choose_layer(extractor, pairs, reading, rule)], chain(first, iterator)
-    other = [pair for pair in exchanged if pair is not None]
+    other = [pair for pair in swapped if pair is not None]
     choices = [
         choose_layer(extractor, pairs, reading, rule, (reverse, other)),
         choose_layer(reverse, other, reading, rule, (extractor, pairs)),
@@ -203,21 +206,21 @@ def with_layers(
     return choices, chain(first, iterator)
 
 
-def _exchanged(reverse: Extractor, pair: Pair) -> Pair:
-    """The pair for the model of the other direction."""
+def _swapped(reverse: Extractor, pair: Pair) -> Pair:
+    """The pair with source and target exchanged, for the reverse model."""
     try:
         return reverse.pair(pair.target, pair.source)
     except InvalidInput as error:
-        raise InvalidInput(f"for the model of the other direction, {error}") from error
+        raise InvalidInput(f"for the reverse model, {error}") from error
 
 
 def _as_json(alignment: Alignment, base: int = 0, *, matrix: bool = False) -> str:
-    further: dict[str, Any] = {"line": alignment.line, "source": alignment.source, "target": alignment.target}
+    fields: dict[str, Any] = {"line": alignment.line, "source": alignment.source, "target": alignment.target}
     if alignment.skipped is not None:
-        further["skipped"] = alignment.skipped
+        fields["skipped"] = alignment.skipped
     if matrix and alignment.soft is not None:
-        further["matrix"] = [[round(float(x), 4) for x in row] for row in alignment.soft.shares()]
-    return json_line(alignment.links, base, **further)
+        fields["matrix"] = [[round(float(x), 4) for x in row] for row in alignment.soft.shares()]
+    return json_line(alignment.links, base, **fields)
 
 
 FORMATS: dict[str, Callable[[Alignment, int], str]] = {
@@ -226,14 +229,15 @@ FORMATS: dict[str, Callable[[Alignment, int], str]] = {
     "json": _as_json,
     "matrix": lambda alignment, base: _as_json(alignment, base, matrix=True),
 }
-"""How an alignment is written, one line each; "matrix" is JSON with every share: a row per target word, the end last."""
+"""Output formats, one line per alignment; "matrix" is JSON with every share: a row per target word, the end of the sentence
+in the last column."""
 
 
 DEFAULT_MODEL: str | None = "de-en"
-"""From source to target, by a name that :func:`normlens.load` takes; None for none."""
+"""The default model from source to target, by a name that :func:`normlens.load` accepts; None if there is none."""
 
 DEFAULT_REVERSE_MODEL: str | None = "en-de"
-"""From target to source."""
+"""The default model from target to source."""
 
 GUIDED_LAYER = 0
-"""The layer of both whose cross-attention was taught to align."""
+"""The layer whose cross-attention was trained to align, in both default models."""

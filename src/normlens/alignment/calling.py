@@ -1,4 +1,4 @@
-"""Word alignment in one call: two sentences, or two lists of them, and the links between their words."""
+"""Word alignment in one call: two sentences, or two lists of sentences, and the links between their words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from normlens.errors import InvalidInput
 from normlens.lens import Lens, load
 
 Sentence = str | Sequence[str]
-"""A sentence whose words stand between spaces, or its words."""
+"""A sentence with words separated by spaces, or a list of its words."""
 
 _READING_MODEL = ("source_language", "target_language", "source_prefix", "lowercase", "batch_size")
 
@@ -58,24 +58,25 @@ def align(
     Parameters
     ----------
     source, target
-        A sentence and its translation, or as many sentences as translations: strings whose words stand between spaces, or
-        lists of words.
+        A sentence and its translation, or two lists of equal length: strings with words separated by spaces, or lists of
+        words.
     model, reverse_model
-        Translation models from source to target and back: what :func:`normlens.load` takes, or a lens, which isn't loaded
-        anew in every call. Without a model, the two that come along read German and English.
+        Translation models from source to target and back: what :func:`normlens.load` accepts, or a lens, which is loaded
+        only once. The default is the two bundled models, German to English and English to German.
     layer
-        Number of the layer of cross-attention, from 0. None: chosen by ``rule`` from the first 200 pairs; in the models that
-        come along, the layer that was taught to align.
+        The layer of cross-attention, from 0. None: chosen by ``rule`` from the first 200 pairs; in the bundled models, the
+        layer that was trained to align.
     rule
-        One of :data:`RULES`; None: the default for what is read.
+        One of :data:`RULES`; None: the default for this reading.
     measure, scope, setting, head
         As in :class:`Reading`.
     symmetrise, threshold, balance
-        As in :class:`Aligner`; with two models "grow-diag" unless said otherwise.
+        As in :class:`Aligner`; with two models the default is "grow-diag".
     tokenize
-        Cut raw text into words first, by Moses' rules for two languages, such as "de-en".
+        Tokenize raw text into words first, by Moses' rules for two languages, such as "de-en".
     skip_bad
-        Whether a pair that can't be aligned gives an alignment without links that says why (``skipped``).
+        Whether a pair that can't be aligned gives an alignment without links that says why (``skipped``), instead of an
+        error.
     **options
         ``source_language``, ``target_language``, ``source_prefix``, ``lowercase`` and ``batch_size`` as in
         :class:`Extractor`; others as in :func:`normlens.load`.
@@ -83,7 +84,8 @@ def align(
     Returns
     -------
     Alignment or list of Alignment
-        Words of both sides, links between them with their scores, and the soft alignment that they come from.
+        The words of both sides, the links between them with their scores, and the soft alignment that the links are read
+        from.
 
     Raises
     ------
@@ -95,7 +97,9 @@ def align(
     lines = _lines(source, target)
     text: Iterable[Line] = lines if tokenize is None else Tokenized(lines, tokenize)
     if rule is not None and layer is not None:
-        raise InvalidInput(f"rule={rule!r} chooses a layer, and layer={layer} names one. Leave one of them out.")
+        raise InvalidInput(
+            f"Got rule={rule!r}, which chooses a layer, and layer={layer}, which names one. Pass only one of them."
+        )
     if model is None and layer is None and rule is None and setting == "awi":
         layer = GUIDED_LAYER
     forward, reverse = _extractors(model, reverse_model, options)
@@ -108,13 +112,13 @@ def align(
     aligner = Aligner(
         forward, readings[0], reverse, readings[1], symmetrise=joint, threshold=threshold, balance=balance
     )
-    found = []
+    alignments = []
     for alignment in aligner.align(text):
         if alignment.skipped is not None and not skip_bad:
-            where = "" if isinstance(source, str) else f"Pair {alignment.line - 1}, counted from 0: "
+            where = "" if isinstance(source, str) else f"Pair {alignment.line - 1} (counted from 0): "
             raise InvalidInput(f"{where}{alignment.skipped}")
-        found.append(alignment)
-    return found[0] if isinstance(source, str) else found
+        alignments.append(alignment)
+    return alignments[0] if isinstance(source, str) else alignments
 
 
 def _lines(source: str | Iterable[Sentence], target: str | Iterable[Sentence]) -> list[Line]:
@@ -129,7 +133,7 @@ def _lines(source: str | Iterable[Sentence], target: str | Iterable[Sentence]) -
         raise InvalidInput(
             "One side is a sentence and the other a list; expected two sentences, or two lists of sentences."
         )
-    sides = [[given] if isinstance(given, str) else list(given) for given in (source, target)]
+    sides = [[side] if isinstance(side, str) else list(side) for side in (source, target)]
     if len(sides[0]) != len(sides[1]):
         raise InvalidInput(
             f"There are {len(sides[0])} sentences and {len(sides[1])} translations; expected one translation for each."
@@ -139,22 +143,22 @@ def _lines(source: str | Iterable[Sentence], target: str | Iterable[Sentence]) -
 
 
 def _joined(sentence: Any) -> str:
-    """A sentence whose words stand between spaces."""
+    """The sentence as one string, its words separated by spaces."""
     if isinstance(sentence, str):
         return sentence
     words = list(sentence) if isinstance(sentence, Sequence) else [sentence]
-    odd = next((word for word in words if not isinstance(word, str) or split_words(word) != [word]), None)
-    if odd is not None:
-        raise InvalidInput(f"{odd!r} is among the words of a sentence; expected strings without spaces.")
+    invalid = next((word for word in words if not isinstance(word, str) or split_words(word) != [word]), None)
+    if invalid is not None:
+        raise InvalidInput(f"{invalid!r} is among the words of a sentence; expected strings without spaces.")
     return " ".join(words)
 
 
 def _extractors(model: Any, reverse_model: Any, options: dict[str, Any]) -> tuple[Extractor, Extractor | None]:
-    """What reads the model, and the one of the other direction if there is one."""
+    """Extractors for the model and for the reverse model, if there is one."""
     if model is None:
         model, reverse_model = DEFAULT_MODEL, reverse_model or DEFAULT_REVERSE_MODEL
     if model is None:
-        raise InvalidInput("No model was named, and none comes with this installation. Give model=.")
+        raise InvalidInput("No model was named, and this installation bundles none. Pass model=.")
     reading = {name: value for name, value in options.items() if name in _READING_MODEL}
     opening = {name: value for name, value in options.items() if name not in _READING_MODEL}
     forward = Extractor(_lens(model, opening), **reading)
@@ -165,16 +169,19 @@ def _extractors(model: Any, reverse_model: Any, options: dict[str, Any]) -> tupl
 
 
 def _lens(model: Any, opening: dict[str, Any]) -> Lens:
-    """A lens on a model; those that come along are loaded once."""
+    """A lens on a model; the bundled ones are loaded only once."""
     if isinstance(model, Lens):
         if opening:
-            raise InvalidInput(f"{next(iter(opening))}= is about loading, but a lens was given. Leave it out.")
+            raise InvalidInput(
+                f"{next(iter(opening))}= is an option for loading, but the model is a lens, which is loaded already. Leave "
+                "it out."
+            )
         return model
     if isinstance(model, str | Path) and str(model) in (DEFAULT_MODEL, DEFAULT_REVERSE_MODEL) and not opening:
-        return _shipped(str(model))
+        return _bundled(str(model))
     return load(model, **opening)
 
 
 @cache
-def _shipped(name: str) -> Lens:
+def _bundled(name: str) -> Lens:
     return load(name)

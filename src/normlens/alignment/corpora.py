@@ -1,6 +1,6 @@
-"""Parallel text as a stream: two files, one file with both sides, or standard input; line by line, none of them lost.
+"""Parallel text as a stream: two files, one file with both sides, or standard input. No line is lost.
 
-Both sides on one line have a tab between them, or ``|||`` as fast_align has it; the first line tells which.
+Two sides on one line are separated by a tab, or by ``|||`` as in fast_align; the first line tells which.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Line:
     number
         From 1.
     source, target
-        The two sentences; empty where there is a problem.
+        The two sentences; empty if the line can't be read.
     problem
-        Why it can't be read, or None.
+        Why the line can't be read, or None.
     """
 
     number: int
@@ -42,20 +42,20 @@ class Line:
 
 
 class ParallelFiles:
-    """Two files, or one with both sides of each pair; may be read any number of times.
+    """Two files, or one with both sides of each pair; can be read any number of times.
 
     Parameters
     ----------
     source
         A text file in UTF-8, one sentence per line.
     target
-        Its translation, line by line; None if `source` holds both, with a tab or ``|||`` between them.
+        Its translation, line by line; None if `source` holds both, separated by a tab or ``|||``.
 
     Raises
     ------
     InvalidInput
-        If a file can't be read, is empty, has another number of lines than the other, or a first line that can't be read;
-        if the first line of one of two files holds both sides.
+        If a file or its first line can't be read, a file is empty, the two differ in their number of lines, or the first
+        line of one of two files holds both sides.
     """
 
     def __init__(self, source: Path, target: Path | None = None) -> None:
@@ -63,14 +63,14 @@ class ParallelFiles:
         for path in self._paths:
             if path.suffix.lower() == TREEBANK:
                 raise InvalidInput(
-                    f"{path} is a treebank; expected one sentence per line. normlens.inputs.read_conllu gives the words "
-                    "of each sentence: write them to a file, with spaces between."
+                    f"{path} is a treebank; expected one sentence per line. normlens.inputs.read_conllu returns the "
+                    "words of each sentence: write them to a file, separated by spaces."
                 )
         self._counted = [_counted(path) for path in self._paths]
         counts = [count for count, _ in self._counted]
         if len(set(counts)) > 1:
             raise InvalidInput(
-                f"{source} has {counts[0]} lines and {target} has {counts[1]}; expected the translation of line n in line "
+                f"{source} has {counts[0]} lines and {target} has {counts[1]}; expected the translation of line n on line "
                 "n. Align the sentences first."
             )
         if not counts[0]:
@@ -81,8 +81,8 @@ class ParallelFiles:
             between = next((name for mark, name in (("\t", "a tab"), (" ||| ", "|||")) if mark in text.strip()), None)
             if len(self._paths) > 1 and between is not None:
                 raise InvalidInput(
-                    f"{path}, line 1 holds {between}; of two files, each is expected to hold a sentence on each line. Give "
-                    "a file that holds both sides alone, or put a space in its place."
+                    f"{path}, line 1 contains {between}; with two files, each line of each should hold one sentence. If "
+                    "this file holds both sides, pass it alone; otherwise replace the separator by a space."
                 )
 
     def __len__(self) -> int:
@@ -99,12 +99,12 @@ class ParallelFiles:
                 yield _line(number, source, target)
 
     def fingerprint(self) -> list[str]:
-        """What tells these texts from others: names and checksums."""
+        """Names and checksums, which identify these texts."""
         return [f"{path.name} {digest}" for path, (_, digest) in zip(self._paths, self._counted, strict=True)]
 
 
 def joined_stream(stream: BinaryIO) -> Iterator[Line]:
-    """Lines with both sides, a tab or ``|||`` between them, from a stream that is read once, such as standard input.
+    """Lines with both sides, separated by a tab or ``|||``, from a stream that is read once, such as standard input.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def joined_stream(stream: BinaryIO) -> Iterator[Line]:
 
 
 def skip(lines: Iterable[Line], number: int) -> Iterator[Line]:
-    """The lines behind the first ``number``."""
+    """The lines after the first ``number``."""
     return islice(iter(lines), number, None)
 
 
@@ -152,7 +152,7 @@ def _text(raw: bytes, number: int) -> str:
 def _require_readable(first: Line, where: str) -> None:
     if first.problem is not None:
         raise InvalidInput(
-            f"{where}, line 1: {first.problem}. Expected text in UTF-8: two files with a sentence on each line, or one with "
+            f"{where}, line 1: {first.problem}. Expected UTF-8 text: two files with one sentence per line, or one file with "
             "sentence, tab (or |||), translation on each line."
         )
 

@@ -27,29 +27,29 @@ from normlens.errors import ExecutionPathChanged, InvalidInput, UnsupportedArchi
 from normlens.inputs.example import Example
 
 
-class _Enough(Exception):
+class _AllMeasured(Exception):
     """Everything that was asked for has been measured; the rest of the model needn't run."""
 
 
 def check_translator(name: str, config: PreTrainedConfig) -> None:
-    """Refuse a model that is no encoder–decoder.
+    """Refuse a model that isn't an encoder–decoder.
 
     Parameters
     ----------
     name
-        What to call it.
+        The model's name, for the error.
     config
         Its configuration.
 
     Raises
     ------
     InvalidInput
-        With models that would do.
+        Naming models that would work.
     """
     if not getattr(config, "is_encoder_decoder", False):
         raise InvalidInput(
-            f"{name} ({config.model_type}) is no encoder–decoder; words are aligned by the attention from a decoder to an "
-            "encoder. Choose a translation model, such as Marian, M2M-100, NLLB, mBART, T5 or BART."
+            f"{name} ({config.model_type}) is not an encoder–decoder; words are aligned by the attention from a decoder to "
+            "an encoder. Choose a translation model, such as Marian, M2M-100, NLLB, mBART, T5 or BART."
         )
 
 
@@ -64,7 +64,7 @@ class CrossReader:
     Raises
     ------
     InvalidInput
-        If it is no encoder–decoder.
+        If it isn't an encoder–decoder.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -74,7 +74,7 @@ class CrossReader:
         self._runner = Runner(self._inspector)
 
     def layers(self, example: Example) -> list[int]:
-        """The numbers of the layers with cross-attention, for inputs like this one.
+        """Numbers of the layers with cross-attention, for inputs like this one.
 
         Raises
         ------
@@ -119,30 +119,30 @@ class CrossReader:
         blocks = self._cross(known.layout)
         wanted = {(blocks[layer].path, blocks[layer].occurrence): layer for layer in layers}
         scopes = {key: blocks[layer].scopes[: ATTENTION_SCOPES.index(scope) + 1] for key, layer in wanted.items()}
-        found: dict[int, Measures] = {}
+        measured: dict[int, Measures] = {}
         valid = self._valid(batch)
 
         def record(block: Block) -> None:
             key = block.path, block.occurrence
             if key not in wanted:
                 return
-            (found[wanted[key]],) = measure(block, scopes[key])
-            check_conservation(found[wanted[key]], block.path, self.model.dtype, valid)
-            if len(found) == len(wanted):
-                raise _Enough
+            (measured[wanted[key]],) = measure(block, scopes[key])
+            check_conservation(measured[wanted[key]], block.path, self.model.dtype, valid)
+            if len(measured) == len(wanted):
+                raise _AllMeasured
 
         def complete(block: Block) -> bool:
             needed = scopes.get((block.path, block.occurrence), ())
             reached: bool = block.reached()[: len(needed)] == needed
             return reached
 
-        tracer = _Listening(self._inspector.body, record, complete, {path for path, _ in wanted})
+        tracer = _CrossAttentionTracer(self._inspector.body, record, complete, {path for path, _ in wanted})
         try:
             self._inspector.watch(known, batch, tracer)
-        except _Enough:
-            return tuple(found[layer] for layer in layers)
+        except _AllMeasured:
+            return tuple(measured[layer] for layer in layers)
         raise ExecutionPathChanged(
-            f"{type(self.model).__name__} ran without the cross-attention that it was seen to have; nothing was returned."
+            f"{type(self.model).__name__} ran without the cross-attention that it had at inspection; nothing was returned."
         )
 
     def _valid(self, batch: Sequence[Example]) -> Tensor:
@@ -153,19 +153,19 @@ class CrossReader:
         names = [name for name, blocks in layout.groups.items() if blocks[0].group == "cross"]
         if len(names) != 1:
             raise UnsupportedArchitecture(
-                f"{type(self.model).__name__} has {len(names)} kinds of cross-attention that can be measured; exactly one "
-                "was expected. Its word alignment can't be read."
+                f"{type(self.model).__name__} has {len(names)} kinds of cross-attention that can be measured; expected "
+                "exactly one. Its word alignment can't be read."
             )
         return names[0]
 
     def _cross(self, layout: Layout) -> dict[int, BlockAnatomy]:
-        """The blocks of cross-attention by the number of their layer."""
+        """The cross-attention blocks by layer number."""
         name = self._name(layout)
         return dict(zip(layout.numbers[name], layout.groups[name], strict=True))
 
 
-class _Listening(Tracer):
-    """A tracer that follows the attention calls of a few modules and lets the others pass."""
+class _CrossAttentionTracer(Tracer):
+    """A tracer that follows the attention calls of some modules and ignores the others."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Alignment error rate, precision and recall against sure and possible links, with bootstrap intervals.
 
-Two alignments of the same sentences share their hard sentences, so that intervals beside each other say little; the interval
-of the difference, sentence by sentence, tells whether one is better.
+Two alignments of the same text fail on the same hard sentences, so comparing their intervals says little; the interval of
+the paired difference tells whether one is better.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from normlens.errors import InvalidInput
 
 Interval = tuple[float, float]
 
-_NUMBERS_AT_ONCE = 2_000_000  # of the resampled counts
+_NUMBERS_AT_ONCE = 2_000_000  # resampled counts held in memory
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Evaluation:
     Attributes
     ----------
     aer, precision, recall
-        Over the corpus, between 0 and 1. Precision is NaN where nothing was aligned.
+        Over the corpus, between 0 and 1. Precision is NaN if nothing was aligned.
     aer_interval, precision_interval, recall_interval
-        Bootstrap percentile intervals over sentence pairs; NaN where there are none.
+        Bootstrap percentile intervals over sentence pairs; NaN if not computed.
     sentences, links, sure, possible
         Numbers of sentence pairs, of links in the alignment, of sure links, of possible links (sure ones included).
     """
@@ -51,27 +51,27 @@ class Evaluation:
     possible: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything by name, ready for JSON: NaN is None."""
+        """Every field by name, ready for JSON: NaN becomes None."""
         return _plain(self)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far two alignments of the same sentences are apart.
+    """The difference between two alignments of the same sentences.
 
     Attributes
     ----------
     aer
-        The first one's AER minus the other's: below 0 where the first is better.
+        The first alignment's AER minus the second's: negative if the first is better.
     aer_interval
-        Bootstrap percentile interval over sentence pairs, both alignments drawn together; NaN where there is none.
+        Paired bootstrap percentile interval over sentence pairs; NaN if not computed.
     """
 
     aer: float
     aer_interval: Interval
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything by name, ready for JSON: NaN is None."""
+        """Every field by name, ready for JSON: NaN becomes None."""
         return _plain(self)
 
 
@@ -94,12 +94,12 @@ def evaluate(
     hypothesis
         The alignment; its possible links count as links.
     confidence, resamples, seed
-        Of the bootstrap over sentence pairs; fewer than two resamples leave the intervals out.
+        Settings of the bootstrap over sentence pairs; with fewer than two resamples, no intervals are computed.
 
     Raises
     ------
     InvalidInput
-        If the two are not equally long, or there is no sure link to compare with.
+        If the two differ in length, or there are no sure links to compare with.
 
     References
     ----------
@@ -107,8 +107,8 @@ def evaluate(
 
     Examples
     --------
-    >>> gold = [LinkSets.of({(0, 0), (1, 1)}, {(2, 1)})]
-    >>> evaluate(gold, [LinkSets.of({(0, 0), (2, 1), (2, 2)})]).aer
+    >>> gold = [LinkSets.from_links({(0, 0), (1, 1)}, {(2, 1)})]
+    >>> evaluate(gold, [LinkSets.from_links({(0, 0), (2, 1), (2, 2)})]).aer
     0.4
     """
     table = _counts(gold, hypothesis)
@@ -139,17 +139,17 @@ def difference(
     hypothesis, other
         The alignments; their possible links count as links.
     confidence, resamples, seed
-        Of the bootstrap over sentence pairs; fewer than two resamples leave the interval out.
+        Settings of the bootstrap over sentence pairs; with fewer than two resamples, no interval is computed.
 
     Raises
     ------
     InvalidInput
-        If they are not equally long, or there is no sure link to compare with.
+        If they differ in length, or there are no sure links to compare with.
 
     Examples
     --------
-    >>> gold = [LinkSets.of({(0, 0), (1, 1)})]
-    >>> round(difference(gold, [LinkSets.of({(0, 0), (1, 1)})], [LinkSets.of({(0, 0)})]).aer, 3)
+    >>> gold = [LinkSets.from_links({(0, 0), (1, 1)})]
+    >>> round(difference(gold, [LinkSets.from_links({(0, 0), (1, 1)})], [LinkSets.from_links({(0, 0)})]).aer, 3)
     -0.333
     """
     annotated = list(gold)
@@ -158,26 +158,26 @@ def difference(
     return Difference(float(_aer_difference(*table.T)), (float(low), float(high)))
 
 
-def _plain(found: Evaluation | Difference) -> dict[str, Any]:
+def _plain(record: Evaluation | Difference) -> dict[str, Any]:
     def plain(x: Any) -> Any:
         if isinstance(x, tuple):
             return [plain(y) for y in x]
         return None if isinstance(x, float) and x != x else x
 
-    return {name: plain(value) for name, value in asdict(found).items()}
+    return {name: plain(value) for name, value in asdict(record).items()}
 
 
 def _counts(gold: Iterable[LinkSets], hypothesis: Iterable[LinkSets]) -> Float[np.ndarray, "sentence 5"]:
-    """|A|, |S|, |A∩S|, |A∩P|, |P| of each sentence pair; there are sure links."""
+    """|A|, |S|, |A∩S|, |A∩P|, |P| of each sentence pair; refuses a corpus without sure links."""
     rows = []
-    for number, (annotated, found) in enumerate(zip_longest(gold, hypothesis), start=1):
-        if annotated is None or found is None:
+    for number, (annotated, predicted) in enumerate(zip_longest(gold, hypothesis), start=1):
+        if annotated is None or predicted is None:
             which, other = ("gold", "alignment") if annotated is None else ("alignment", "gold")
             raise InvalidInput(
-                f"The {which} ends after {number - 1} sentence pairs, and the {other} goes on; expected equally many "
-                "lines. Both must be about the same sentences."
+                f"The {which} has only {number - 1} sentence pairs and the {other} has more; expected the same number. "
+                "Both must cover the same sentences."
             )
-        links = found.possible
+        links = predicted.possible
         rows.append(
             (len(links), len(annotated.sure), len(links & annotated.sure), len(links & annotated.possible),
              len(annotated.possible))
@@ -185,8 +185,8 @@ def _counts(gold: Iterable[LinkSets], hypothesis: Iterable[LinkSets]) -> Float[n
     table = np.asarray(rows, dtype=np.float64).reshape(-1, 5)
     if not table[:, 1].sum():
         raise InvalidInput(
-            f"The gold alignment holds no sure link in {len(table)} sentence pairs, and so nothing can be compared with "
-            "it. Sure links are written 3-4."
+            f"The gold alignment has no sure links in its {len(table)} sentence pairs, so nothing can be compared with it. "
+            "Sure links are written 3-4."
         )
     return table
 
@@ -209,11 +209,11 @@ def _intervals(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Percentile intervals of ``rates``; sentence pairs are drawn with replacement."""
     if len(table) < 2 or resamples < 2:
-        nothing = np.full_like(rates(*table.T), np.nan)
-        return nothing, nothing
+        missing = np.full_like(rates(*table.T), np.nan)
+        return missing, missing
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DegenerateDataWarning)  # a precision of nothing is NaN, and so is its interval
-        found = bootstrap(
+        result = bootstrap(
             tuple(table.T),
             rates,
             paired=True,
@@ -224,4 +224,4 @@ def _intervals(
             method="percentile",
             rng=np.random.default_rng(seed),
         )
-    return np.asarray(found.confidence_interval.low), np.asarray(found.confidence_interval.high)
+    return np.asarray(result.confidence_interval.low), np.asarray(result.confidence_interval.high)

@@ -1,4 +1,4 @@
-"""Word alignment out of an encoder–decoder that reads a sentence and its translation, teacher-forced."""
+"""Word alignment from an encoder–decoder that reads a sentence and its translation, teacher-forced."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from normlens.alignment.cross_attention import CrossReader
 from normlens.alignment.readings import Reading
 from normlens.alignment.soft import SoftAlignment, averaged
-from normlens.alignment.subwords import Cutter, Pieces, set_languages, split_words
+from normlens.alignment.subwords import Subwords, SubwordTokenizer, set_languages, split_words
 from normlens.alignment.word_maps import SETTINGS, word_map
 from normlens.engine.precision import double
 from normlens.engine.tracing.layer_numbers import listed
@@ -27,7 +27,7 @@ from normlens.lens import Lens
 from normlens.loading.load import LoadedModel
 
 _BATCHES_AT_ONCE = 16  # sorted by length together
-_NUMBERS_AT_ONCE = 8_000_000  # of weights of one batch and layer: 32 MB
+_NUMBERS_AT_ONCE = 8_000_000  # attention weights of one batch and layer: 32 MB
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,16 @@ class Pair:
     source, target
         Their words.
     example
-        What the model reads.
-    source_pieces, target_pieces
-        Which word each token is of.
+        The model inputs.
+    source_subwords, target_subwords
+        The word that each token belongs to.
     """
 
     source: list[str]
     target: list[str]
     example: Example
-    source_pieces: Pieces
-    target_pieces: Pieces
+    source_subwords: Subwords
+    target_subwords: Subwords
 
 
 class Extractor:
@@ -59,18 +59,18 @@ class Extractor:
     lens
         A lens on an encoder–decoder with its tokenizer.
     source_language, target_language
-        For models of many languages, as their tokenizer spells them.
+        For multilingual models: language codes as their tokenizer spells them.
     source_prefix
-        Words before each source sentence that are no part of it, such as T5's "translate German to English:".
+        A prompt before each source sentence that isn't aligned, such as T5's "translate German to English:".
     lowercase
-        Whether the model is to read lowercased words.
+        Whether to lowercase the words for the model.
     batch_size
-        Pairs that run together at most.
+        Maximum number of pairs per batch.
 
     Raises
     ------
     InvalidInput
-        If the model is no encoder–decoder, or has no tokenizer that reads both sides.
+        If the model isn't an encoder–decoder, or has no tokenizer that reads both sides.
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class Extractor:
             raise InvalidInput(f"{lens.name} was loaded without a tokenizer; words can't be aligned without one.")
         self._loaded = LoadedModel(lens.model, lens.tokenizer, None, lens.name, lens.revision)
         set_languages(lens.tokenizer, source_language, target_language)
-        self._source = Cutter(lens.tokenizer, prefix=source_prefix, lowercase=lowercase)
-        self._target = Cutter(lens.tokenizer, as_target=True, lowercase=lowercase)
+        self._source = SubwordTokenizer(lens.tokenizer, prefix=source_prefix, lowercase=lowercase)
+        self._target = SubwordTokenizer(lens.tokenizer, as_target=True, lowercase=lowercase)
         self._probe = self._first_pair()
 
     @property
@@ -104,65 +104,65 @@ class Extractor:
         return measures.weight.shape[1]
 
     def check(self, readings: Sequence[Reading]) -> None:
-        """Refuse readings that the model doesn't have.
+        """Refuse readings of a layer, head or scope that the model doesn't have.
 
         Raises
         ------
         InvalidInput
-            Naming the layer, head or scope that is missing, and those that are there.
+            Naming the layer, head or scope that is missing, and those that exist.
         """
-        for reading in (part for given in readings for part in given.parts):
+        for reading in (one for several in readings for one in several.components):
             if reading.layer not in self.layers:
                 raise InvalidInput(
-                    f"There is no layer {reading.layer} of cross-attention in {self.lens.name}; it has layers "
+                    f"{self.lens.name} has no layer {reading.layer} with cross-attention; it has layers "
                     f"{listed(self.layers)}. Choose one of these, or auto."
                 )
             if reading.head is not None and not 0 <= reading.head < (heads := self.heads(reading.layer)):
                 raise InvalidInput(
-                    f"There is no head {reading.head} in layer {reading.layer} of {self.lens.name}; it has heads 0 to "
+                    f"Layer {reading.layer} of {self.lens.name} has no head {reading.head}; it has heads 0 to "
                     f"{heads - 1}. Choose one of these."
                 )
             scopes = self._reader.scopes(self._probe, reading.layer)
             if reading.reach not in scopes:
                 raise InvalidInput(
-                    f"The cross-attention of {self.lens.name} has no scope {reading.reach!r} in layer {reading.layer}; it "
+                    f"The cross-attention in layer {reading.layer} of {self.lens.name} has no scope {reading.reach!r}; it "
                     f"has {', '.join(scopes)}. Choose one of these."
                 )
 
     @property
     def fingerprint(self) -> str:
-        """What tells this model from others: its name, its revision, and the sum of its weights' lengths."""
+        """Identifies the model: its name, its revision, and the sum of the absolute values of its weights."""
         total = sum(float(double(x.detach()).abs().sum()) for x in self.lens.model.parameters())
         return f"{self.lens.name} {self.lens.revision or ''} {total:.9e}"
 
     def pair(self, source: str | Sequence[str], target: str | Sequence[str]) -> Pair:
-        """Make a sentence pair ready.
+        """Prepare a sentence pair.
 
         Parameters
         ----------
         source, target
-            Sentences, whose words stand between spaces, or lists of words.
+            Sentences with words separated by spaces, or lists of words.
 
         Raises
         ------
         InvalidInput
-            Saying of which side what is wrong: it is empty, or too long for the model.
+            If a side is empty or too long for the model; the message says which.
         """
-        words, pieces = [], []
-        for side, given, cutter in (("source", source, self._source), ("target", target, self._target)):
-            words.append(split_words(given) if isinstance(given, str) else list(given))
+        words, subwords = [], []
+        for side, sentence, tokenizer in (("source", source, self._source), ("target", target, self._target)):
+            words.append(split_words(sentence) if isinstance(sentence, str) else list(sentence))
             try:
-                pieces.append(cutter.cut(words[-1]))
+                subwords.append(tokenizer.tokenize(words[-1]))
             except InvalidInput as error:
                 raise InvalidInput(f"{side}: {error}") from error
-        example = self._example(*pieces)
+        example = self._example(*subwords)
         assert example.source is not None and example.target is not None
         check_length(example.source, self._loaded, "source")
         check_length(example.target, self._loaded, "target")
-        return Pair(words[0], words[1], example, pieces[0], pieces[1])
+        return Pair(words[0], words[1], example, subwords[0], subwords[1])
 
     def maps(self, pairs: Iterable[Pair], readings: Sequence[Reading]) -> Iterator[tuple[SoftAlignment, ...]]:
-        """Read pairs in several ways in one run of the model; memory doesn't grow with their number.
+        """Read several alignments from one run of the model per batch; memory doesn't grow with the number of pairs.
 
         Parameters
         ----------
@@ -186,35 +186,34 @@ class Extractor:
         while window := list(islice(iterator, _BATCHES_AT_ONCE * self.batch_size)):
             done: dict[int, tuple[SoftAlignment, ...]] = {}
             for batch in self._batches(window):
-                found = self._read([window[k] for k in batch], readings)
-                done.update(zip(batch, found, strict=True))
+                done.update(zip(batch, self._read([window[k] for k in batch], readings), strict=True))
             yield from (done[k] for k in range(len(window)))
 
     def soft(self, pairs: Iterable[Pair], reading: Reading) -> Iterator[SoftAlignment]:
-        """Read pairs in one way; see :meth:`maps`."""
-        return (found for (found,) in self.maps(pairs, [reading]))
+        """Read one alignment of each pair; see :meth:`maps`."""
+        return (soft for (soft,) in self.maps(pairs, [reading]))
 
     def _read(self, batch: Sequence[Pair], readings: Sequence[Reading]) -> list[tuple[SoftAlignment, ...]]:
-        parts = list(dict.fromkeys(part for reading in readings for part in reading.parts))
-        layers = sorted({part.layer for part in parts})
-        reach = max((part.reach for part in parts), key=ATTENTION_SCOPES.index)
+        single = list(dict.fromkeys(one for reading in readings for one in reading.components))
+        layers = sorted({one.layer for one in single})
+        reach = max((one.reach for one in single), key=ATTENTION_SCOPES.index)
         runs = self._reader.measured([pair.example for pair in batch], layers, reach)
-        values = [[part.of(run[layers.index(part.layer)]).float().cpu().numpy() for part in parts] for run in runs]
+        values = [[one.select(run[layers.index(one.layer)]).float().cpu().numpy() for one in single] for run in runs]
         rows = [[x[0] for x in run] for run in values] if len(runs) > 1 else list(zip(*values[0], strict=True))
-        found = []
+        alignments = []
         for row, pair in zip(rows, batch, strict=True):
-            by = {part: self._words(x, pair, part) for x, part in zip(row, parts, strict=True)}
-            found.append(tuple(averaged([by[part] for part in reading.parts]) for reading in readings))
-        return found
+            by_reading = {one: self._words(x, pair, one) for x, one in zip(row, single, strict=True)}
+            alignments.append(tuple(averaged([by_reading[one] for one in both.components]) for both in readings))
+        return alignments
 
     def _words(self, values: NDArray[np.float32], pair: Pair, reading: Reading) -> SoftAlignment:
-        source, target = pair.source_pieces, pair.target_pieces
-        cut = values[: len(pair.example.tensors["decoder_input_ids"]), : len(source.ids)]
-        return SoftAlignment(pair.source, pair.target, word_map(cut, source, target, reading.setting))
+        source, target = pair.source_subwords, pair.target_subwords
+        real = values[: len(pair.example.tensors["decoder_input_ids"]), : len(source.ids)]
+        return SoftAlignment(pair.source, pair.target, word_map(real, source, target, reading.setting))
 
     def _batches(self, window: Sequence[Pair]) -> Iterator[list[int]]:
-        """Numbers of pairs of similar length, few enough for memory."""
-        lengths = [(len(pair.target_pieces.ids), len(pair.source_pieces.ids)) for pair in window]
+        """Indices of pairs of similar length, few enough to fit in memory."""
+        lengths = [(len(pair.target_subwords.ids), len(pair.source_subwords.ids)) for pair in window]
         heads = getattr(self.lens.model.config, "num_attention_heads", None) or 16
         batch: list[int] = []
         for k in sorted(range(len(window)), key=lambda k: (sum(lengths[k]), lengths[k])):
@@ -227,50 +226,50 @@ class Extractor:
         if batch:
             yield batch
 
-    def _example(self, source: Pieces, target: Pieces) -> Example:
-        """Model inputs: the start token and the whole target, so that its last word has a row where it is the input."""
+    def _example(self, source: Subwords, target: Subwords) -> Example:
+        """Model inputs: the start token and the whole target, so that its last word also has a row as the input."""
         ends = len(target.ids) - 1 if target.words[-1] < 0 else len(target.ids)
         decoder = np.concatenate([[self._start], target.ids[:ends]])
         tensors = {"input_ids": torch.as_tensor(source.ids), "decoder_input_ids": torch.as_tensor(decoder)}
         masks = {name.replace("input_ids", "attention_mask"): torch.ones_like(x) for name, x in tensors.items()}
-        return Example({**tensors, **masks}, _bare(source.ids), _bare(decoder), "")
+        return Example({**tensors, **masks}, _unlabeled(source.ids), _unlabeled(decoder), "")
 
     def _first_pair(self) -> Example:
-        """A pair of two words, read by the engine's own door, which knows how each model's decoder starts."""
-        source, target = self._source.cut(["a", "b"]), self._target.cut(["a", "b"])
-        made = ExampleMaker(self._loaded).make(source.ids.tolist(), target.ids.tolist())
-        assert made.target is not None
-        self._start = int(made.target.ids[0])
+        """A pair of two words, made by `ExampleMaker`, which knows each model's start token."""
+        source, target = self._source.tokenize(["a", "b"]), self._target.tokenize(["a", "b"])
+        example = ExampleMaker(self._loaded).make(source.ids.tolist(), target.ids.tolist())
+        assert example.target is not None
+        self._start = int(example.target.ids[0])
         return self._example(source, target)
 
 
 def every_reading(
     extractor: Extractor, *, heads: bool = False, scopes: Sequence[AttentionScope] = ("attention",)
 ) -> list[Reading]:
-    """All ways to read a model: each layer, by weight and by norm, AWI and AWO.
+    """Every candidate reading of a model: each layer, by weight and by norm, AWI and AWO.
 
     Parameters
     ----------
     extractor
-        Of the model.
+        For the model.
     heads
-        Whether each head alone is read too.
+        Whether to include each head alone.
     scopes
-        At which scopes norms are read.
+        The scopes at which norms are read.
     """
-    found = []
+    candidates = []
     for layer in extractor.layers:
         for setting in SETTINGS:
             first = Reading(layer, "weight", setting=setting)
-            found += [first, *(replace(first, measure="norm", scope=scope) for scope in scopes)]
+            candidates += [first, *(replace(first, measure="norm", scope=scope) for scope in scopes)]
             if heads:
                 for head in range(extractor.heads(layer)):
-                    found += [replace(first, head=head), replace(first, measure="norm", head=head)]
-    return found
+                    candidates += [replace(first, head=head), replace(first, measure="norm", head=head)]
+    return candidates
 
 
-def _bare(ids: NDArray[np.int64]) -> Tokens:
-    """Tokens of which nothing but their number is needed."""
+def _unlabeled(ids: NDArray[np.int64]) -> Tokens:
+    """Tokens without labels: only their number is used."""
     number, nothing = len(ids), np.zeros(len(ids), dtype=np.int64)
     names = np.full(number, "", dtype=np.str_)
     flags = np.zeros(number, dtype=bool)

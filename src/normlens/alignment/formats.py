@@ -12,14 +12,14 @@ from normlens.alignment.links import Cell, Link, LinkSets
 from normlens.errors import InvalidInput
 
 _MOST_WORDS = 10**9
-_EXPECTED_JSON = 'Expected {"links": [[0, 0, 0.9], …], "sure": [true, …]}, the second where some are only possible.'
+_EXPECTED_JSON = 'Expected {"links": [[0, 0, 0.9], …], "sure": [true, …]}; "sure" is needed if some are only possible.'
 _TOKEN = re.compile(r"(\d{1,9})([-pP?])(\d{1,9})(?::[0-9.eE+-]+)?", re.ASCII)
 
 Writer = Callable[[Iterable[Link]], str]
 
 
 def pharaoh_line(links: Iterable[Link], base: int = 0) -> str:
-    """One sentence pair's links as ``source-target``, sorted, with spaces between them; no line end.
+    """One sentence pair's links as ``source-target``, sorted and separated by spaces; no line end.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def pharaoh_line(links: Iterable[Link], base: int = 0) -> str:
 
 
 def talp_line(links: Iterable[Link], base: int = 0) -> str:
-    """The same with ``p`` between the numbers of a link that is only possible.
+    """The same, with ``p`` between the numbers of a merely possible link.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def talp_line(links: Iterable[Link], base: int = 0) -> str:
     return " ".join(f"{link.source + base}{'-' if link.sure else 'p'}{link.target + base}" for link in sorted(links))
 
 
-def json_line(links: Iterable[Link], base: int = 0, **further: Any) -> str:
+def json_line(links: Iterable[Link], base: int = 0, **fields: Any) -> str:
     """The links with their scores as one JSON object: ``{"links": [[source, target, score], …], "sure": [true, …]}``.
 
     Parameters
@@ -56,12 +56,12 @@ def json_line(links: Iterable[Link], base: int = 0, **further: Any) -> str:
         In any order.
     base
         The number of the first word.
-    **further
-        Other entries, written before the links: the line's number, the words.
+    **fields
+        Other fields, written before the links: the line's number, the words.
     """
     ordered = sorted(links)
-    found = [[link.source + base, link.target + base, round(float(link.score), 4)] for link in ordered]
-    return json.dumps({**further, "links": found, "sure": [link.sure for link in ordered]}, ensure_ascii=False)
+    cells = [[link.source + base, link.target + base, round(float(link.score), 4)] for link in ordered]
+    return json.dumps({**fields, "links": cells, "sure": [link.sure for link in ordered]}, ensure_ascii=False)
 
 
 def parse_links(line: str, base: int = 0, where: str = "the line") -> LinkSets:
@@ -70,8 +70,8 @@ def parse_links(line: str, base: int = 0, where: str = "the line") -> LinkSets:
     Parameters
     ----------
     line
-        Such as ``"0-0 1p2"``, or a JSON object. Possible links have ``p``, ``P`` or ``?`` in place of ``-``; a score behind
-        a link, as in ``0-0:0.9``, is read over.
+        Such as ``"0-0 1p2"``, or a JSON object. Possible links have ``p``, ``P`` or ``?`` in place of ``-``; a score after
+        a link, as in ``0-0:0.9``, is ignored.
     base
         The number of the first word.
     where
@@ -92,15 +92,15 @@ def parse_links(line: str, base: int = 0, where: str = "the line") -> LinkSets:
     sure: list[Cell] = []
     possible: list[Cell] = []
     for token in line.split():
-        found = _TOKEN.fullmatch(token)
-        if found is None:
+        match = _TOKEN.fullmatch(token)
+        if match is None:
             raise InvalidInput(
-                f"{where}: {token!r} is no link; expected two word numbers with - (sure) or p (possible) between them, "
-                "such as 3-4 or 3p4."
+                f"{where}: {token!r} is not a link; expected two word numbers joined by - (sure) or p (possible), such as "
+                "3-4 or 3p4."
             )
-        of_kind = sure if found[2] == "-" else possible
-        of_kind.append(cell(int(found[1]), int(found[3]), base, token, where))
-    return LinkSets.of(sure, possible)
+        cells = sure if match[2] == "-" else possible
+        cells.append(cell(int(match[1]), int(match[3]), base, token, where))
+    return LinkSets.from_links(sure, possible)
 
 
 def check_ranges(pairs: Iterable[tuple[LinkSets, int, int]], where: str) -> None:
@@ -123,17 +123,17 @@ def check_ranges(pairs: Iterable[tuple[LinkSets, int, int]], where: str) -> None
             if source >= sources or target >= targets:
                 raise InvalidInput(
                     f"{where}, line {number}: the link {source}-{target} (counted from 0) is out of range; the sentences "
-                    f"have {sources} and {targets} words. Check the order of the languages and the number that counting "
-                    "starts from."
+                    f"have {sources} and {targets} words. Check the order of the languages and the number of the first "
+                    "word."
                 )
 
 
 def cell(source: int, target: int, base: int, token: str, where: str) -> Cell:
-    """Two word numbers that are counted from ``base``, counted from 0; ``where`` and ``token`` are for the error."""
+    """Two word numbers counted from ``base``, as a cell counted from 0; ``where`` and ``token`` are for the error."""
     if source < base or target < base:
         raise InvalidInput(
-            f"{where}: {token!r} has a word before number {base}, where counting was said to start. If the file counts "
-            f"from {1 - base}, say so (--gold-base or --hyp-base; base= in Python)."
+            f"{where}: {token!r} has a word number below {base}, the number of the first word. If the file counts from "
+            f"{1 - base}, say so (--gold-base or --hyp-base; base= in Python)."
         )
     return source - base, target - base
 
@@ -143,28 +143,26 @@ def _from_json(line: str, base: int, where: str) -> LinkSets:
         record = json.loads(line, object_pairs_hook=_without_doubles)
         links, sure = record["links"], record.get("sure")
         if not isinstance(links, list) or not all(map(_is_link, links)):
-            raise TypeError("each link is a list of two word numbers, and may have a score")
+            raise TypeError("each link must be a list of two word numbers, optionally with a score")
         if sure is not None and not (isinstance(sure, list) and all(isinstance(flag, bool) for flag in sure)):
-            raise TypeError('"sure" is a list of true and false')
+            raise TypeError('"sure" must be a list of true and false')
         cells = [cell(link[0], link[1], base, str(link), where) for link in links]
         certain = [one for one, flag in zip(cells, [True] * len(links) if sure is None else sure, strict=True) if flag]
     except KeyError as error:
         raise InvalidInput(f"{where}: the JSON object has no {error}. {_EXPECTED_JSON}") from error
     except (ValueError, TypeError, RecursionError) as error:
-        raise InvalidInput(
-            f"{where}: the JSON object holds no links that can be read: {error}. {_EXPECTED_JSON}"
-        ) from error
-    return LinkSets.of(certain, cells)
+        raise InvalidInput(f"{where}: the links in the JSON object can't be read: {error}. {_EXPECTED_JSON}") from error
+    return LinkSets.from_links(certain, cells)
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError("a key stands in it twice")
+        raise ValueError("a key appears twice")
     return dict(pairs)
 
 
 def _is_link(link: Any) -> bool:
-    """Whether this is a source and a target word, with or without a finite score; ``true`` is no number."""
+    """Whether this is a source and a target word, with or without a finite score; ``true`` doesn't count as a number."""
     if not isinstance(link, list) or len(link) not in (2, 3):
         return False
     numbers = all(type(number) is int and 0 <= number < _MOST_WORDS for number in link[:2])

@@ -1,8 +1,8 @@
-"""Which layer aligns? Rules that answer without gold data, all of one shape, so that they can be compared.
+"""Choose the layer that aligns, without gold data. All rules have one signature, so that they can be compared.
 
-A rule takes the :class:`Evidence` of a few hundred sentence pairs and gives one number per layer; the largest wins. What
-"aligns" looks like differs from rule to rule: large norms, sharp rows, an orderly map, every source word reached, two
-readings that agree, or words found again where a sentence has been moved.
+A rule takes the :class:`Evidence` of a few hundred sentence pairs and returns one score per layer; the largest wins. The
+rules differ in what they take as a sign of alignment: large norms, sharp rows, a monotone map, every source word reached,
+two readings that agree, or words that are still linked correctly after their sentence has been moved.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from normlens.errors import InvalidInput
 Scores = NDArray[np.float64]
 
 DEFAULT_RULES: dict[Setting, str] = {"awi": "combined", "awo": "norm"}
-"""The rule of ``auto`` by setting; of AWI and AWO beside each other, each layer is chosen by its own."""
+"""The rule that ``auto`` uses for each setting; for AWI beside AWO, each layer is chosen by its own rule."""
 
 
 @dataclass(frozen=True)
 class MovedMaps:
-    """Maps of two pairs read as one, in which the translations stand in the other order.
+    """Maps of two pairs read as one, with their translations in exchanged order.
 
     Attributes
     ----------
     maps
         ``(layer, target, source + 1)``.
     sources, targets
-        How many words the first sentence has on the source side, and on the target side, where it is the *second*
-        pair's translation that comes first.
+        Numbers of words of the first sentence on the source side, and on the target side, where the *second* pair's
+        translation comes first.
     """
 
     maps: NDArray[np.float64]
@@ -48,16 +48,16 @@ class MovedMaps:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the rules look at.
+    """The data that the rules judge by.
 
     Attributes
     ----------
     maps
         For each pair, every layer's word map, ``(layer, target, source + 1)``.
     reverse
-        The same of the model of the other direction, ``(layer, source, target + 1)``; None without one.
+        The same for the reverse model, ``(layer, source, target + 1)``; None without one.
     moved
-        Pairs of pairs with exchanged translations.
+        Two pairs read as one, with exchanged translations.
     """
 
     maps: Sequence[NDArray[np.float64]]
@@ -67,16 +67,16 @@ class Evidence:
 
 @dataclass(frozen=True)
 class LayerChoice:
-    """A layer that was chosen, or two that are read beside each other.
+    """A chosen layer, or two layers whose readings are averaged.
 
     Attributes
     ----------
     reading
-        What was asked for, in that layer (or those two).
+        The requested reading, in that layer (or those two).
     rules
-        By which rule, for each of its parts.
+        The rule used for each of its components.
     scores
-        What the rule said of every layer, for each part; the largest won.
+        The rule's score of every layer, for each component; the largest won.
     """
 
     reading: Reading
@@ -101,11 +101,11 @@ def choose_layer(
     Parameters
     ----------
     extractor
-        Of the model.
+        For the model.
     pairs
-        A sample of what is to be aligned; two hundred are enough.
+        A sample of the text to align; two hundred pairs are enough.
     reading
-        What is read, but for its layer.
+        What to read; its layer is ignored.
     rule
         One of :data:`RULES`; None: the one of :data:`DEFAULT_RULES` for what is read. "norm" looks at norms also where
         weights are read.
@@ -121,10 +121,10 @@ def choose_layer(
         raise InvalidInput(f"There is no rule {rule!r} to choose a layer; expected one of {', '.join(RULES)}.")
     if not pairs:
         raise InvalidInput("There is no sentence pair to choose a layer by; give the layer's number instead.")
-    rules = tuple(rule or DEFAULT_RULES[part.setting] for part in reading.parts)
+    rules = tuple(rule or DEFAULT_RULES[part.setting] for part in reading.components)
     scores = tuple(
         RULES[by](gather(extractor, pairs, part.by("norm") if by == "norm" else part, reverse))
-        for by, part in zip(rules, reading.parts, strict=True)
+        for by, part in zip(rules, reading.components, strict=True)
     )
     return LayerChoice(reading.at(*(extractor.layers[int(np.nanargmax(one))] for one in scores)), rules, scores)
 
@@ -159,33 +159,34 @@ def highest_norm(evidence: Evidence) -> Scores:
 
 
 def sharpness(evidence: Evidence) -> Scores:
-    """One minus the mean entropy of a row, as a part of the largest possible."""
-    found = []
+    """One minus the mean entropy of a row, relative to the largest possible entropy."""
+    scores = []
     for maps in evidence.maps:
         rows = shares(maps)
         entropy = -np.sum(rows * np.log(np.where(rows > 0, rows, 1)), axis=-1) / np.log(max(rows.shape[-1], 2))
-        found.append(1 - entropy.mean(axis=-1))
-    return np.asarray(np.mean(found, axis=0))
+        scores.append(1 - entropy.mean(axis=-1))
+    return np.asarray(np.mean(scores, axis=0))
 
 
 def monotony(evidence: Evidence) -> Scores:
-    """Rank correlation of a target word's place with the mean place of its source words."""
-    found = []
+    """Rank correlation of a target word's position with the mean position of its source words."""
+    scores = []
     for maps in evidence.maps:
         rows = shares(maps[:, :, :-1])
         if min(rows.shape[1:]) >= 3:
-            places = rankdata(rows @ np.arange(rows.shape[2]), axis=1)
-            found.append([_correlation(np.arange(rows.shape[1], dtype=np.float64), place) for place in places])
-    return np.asarray(np.mean(found, axis=0)) if found else np.zeros(evidence.maps[0].shape[0])
+            positions = rankdata(rows @ np.arange(rows.shape[2]), axis=1)
+            ranks = np.arange(rows.shape[1], dtype=np.float64)
+            scores.append([_correlation(ranks, layer) for layer in positions])
+    return np.asarray(np.mean(scores, axis=0)) if scores else np.zeros(evidence.maps[0].shape[0])
 
 
 def coverage(evidence: Evidence) -> Scores:
-    """Share of the source words that some target word chooses."""
+    """Share of source words that at least one target word chooses."""
     return _mean_of(evidence.maps, lambda rows: len({source for source, _ in row_links(rows)}) / (rows.shape[1] - 1))
 
 
 def self_agreement(evidence: Evidence) -> Scores:
-    """Agreement of what target words choose with what source words choose, on the same map."""
+    """Agreement of the links by row (each target word's choice) and by column (each source word's), on the same map."""
 
     def agreed(rows: NDArray[np.float64]) -> float:
         chosen = {(source, int(rows[:, source].argmax())) for source in range(rows.shape[1] - 1)}
@@ -195,17 +196,16 @@ def self_agreement(evidence: Evidence) -> Scores:
 
 
 def agreement_of_directions(evidence: Evidence) -> Scores:
-    """Agreement with the model of the other direction, in the layer of it that agrees best.
+    """Agreement with the reverse model, in its layer that agrees best.
 
     Raises
     ------
     InvalidInput
-        If there is no such model.
+        Without a reverse model.
     """
     if evidence.reverse is None:
         raise InvalidInput(
-            "The rule 'agreement' needs the model of the other direction. Give it (--reverse-model in the shell), or "
-            "choose another rule."
+            "The rule 'agreement' needs a reverse model. Pass one (--reverse-model in the shell), or choose another rule."
         )
     table = []
     for maps, others in zip(evidence.maps, evidence.reverse, strict=True):
@@ -215,30 +215,31 @@ def agreement_of_directions(evidence: Evidence) -> Scores:
     return np.asarray(np.mean(table, axis=0).max(axis=1))
 
 
-def moved_words_found(evidence: Evidence) -> Scores:
-    """Share of words linked into their own sentence, where two pairs are read as one with the translations exchanged.
+def moved_words_linked(evidence: Evidence) -> Scores:
+    """Share of words linked within their own pair, when two pairs are read as one with the translations exchanged.
 
-    Source A B, target B' A': a layer that follows places, or looks at the end of the sentence, is wrong here, and only one
-    that follows words is right.
+    Source A B, target B' A': a layer that follows positions, or attends to the end of the sentence, fails here; one that
+    follows words succeeds.
     """
-    found = []
+    scores = []
     for moved in evidence.moved:
         count = moved.maps.shape[1]
         row = []
         for one in shares(moved.maps):
             right = sum((source >= moved.sources) == (target < moved.targets) for source, target in row_links(one))
             row.append(right / count)
-        found.append(row)
-    return np.asarray(np.mean(found, axis=0)) if found else highest_norm(evidence)
+        scores.append(row)
+    return np.asarray(np.mean(scores, axis=0)) if scores else highest_norm(evidence)
 
 
 def combined(evidence: Evidence) -> Scores:
-    """`self_agreement` times `moved_words_found`; the first alone for a single pair, which can't be moved.
+    """`self_agreement` times `moved_words_linked`; only the first for a single pair, which can't be moved.
 
-    A layer that is read the same both ways may follow places, and one that follows words may be read otherwise by columns.
+    Neither suffices alone: a layer whose rows and columns agree may follow positions, and in one that follows words they may
+    disagree.
     """
     agreed = self_agreement(evidence)
-    return agreed * moved_words_found(evidence) if evidence.moved else agreed
+    return agreed * moved_words_linked(evidence) if evidence.moved else agreed
 
 
 RULES: dict[str, Callable[[Evidence], Scores]] = {
@@ -249,26 +250,26 @@ RULES: dict[str, Callable[[Evidence], Scores]] = {
     "coverage": coverage,
     "self-agreement": self_agreement,
     "agreement": agreement_of_directions,
-    "moved": moved_words_found,
+    "moved": moved_words_linked,
 }
 """Every rule, by name."""
 
 
 def _maps(extractor: Extractor, pairs: Sequence[Pair], reading: Reading) -> list[NDArray[np.float64]]:
-    found = extractor.maps(pairs, [reading.at(layer) for layer in extractor.layers])
-    return [np.stack([one.values for one in layers]) for layers in found]
+    alignments = extractor.maps(pairs, [reading.at(layer) for layer in extractor.layers])
+    return [np.stack([one.values for one in layers]) for layers in alignments]
 
 
 def _doubled(extractor: Extractor, pairs: Sequence[Pair]) -> list[tuple[Pair, int, int]]:
-    """Neighbouring pairs read as one, translations exchanged; those that grow too long are left out."""
-    found = []
+    """Adjacent pairs joined, with their translations exchanged; those that become too long are left out."""
+    doubled = []
     for one, two in zip(pairs[::2], pairs[1::2], strict=False):
         try:
             pair = extractor.pair([*one.source, *two.source], [*two.target, *one.target])
         except InvalidInput:
             continue
-        found.append((pair, len(one.source), len(two.target)))
-    return found
+        doubled.append((pair, len(one.source), len(two.target)))
+    return doubled
 
 
 def _mean_of(maps: Sequence[NDArray[np.float64]], number: Callable[[NDArray[np.float64]], float]) -> Scores:
@@ -276,11 +277,11 @@ def _mean_of(maps: Sequence[NDArray[np.float64]], number: Callable[[NDArray[np.f
 
 
 def _overlap(one: Sequence[Cell], other: Sequence[Cell] | set[Cell]) -> float:
-    """Twice what both have, divided by what they have together (Dice)."""
+    """The Dice coefficient: twice the size of the intersection, divided by the sum of both sizes."""
     total = len(one) + len(other)
     return 2 * len(set(one) & set(other)) / total if total else 0.0
 
 
 def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Pearson's; zero where one of them doesn't vary."""
+    """Pearson correlation; zero if either is constant."""
     return float(np.corrcoef(x, y)[0, 1]) if np.ptp(x) and np.ptp(y) else 0.0

@@ -1,4 +1,4 @@
-"""Links between the words of two sentences, by number; one sentence pair's links at a time."""
+"""Links between the words of a sentence pair, by word number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 Cell = tuple[int, int]
-"""Number of a source word and of a target word, from 0."""
+"""Numbers of a source word and a target word, from 0."""
 
 
 class Link(NamedTuple):
@@ -18,9 +18,9 @@ class Link(NamedTuple):
     source, target
         Word numbers, from 0.
     score
-        How much speaks for it: the share of what the target word receives (of both directions' shares, the mean), 0 to 1.
+        The share of what the target word receives (the mean of both directions' shares), 0 to 1.
     sure
-        Whether it is a sure link or only a possible one.
+        Whether the link is sure or only possible.
     """
 
     source: int
@@ -31,21 +31,21 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True)
 class LinkSets:
-    """The links of one sentence pair as people annotate them.
+    """The links of one sentence pair, as annotators mark them.
 
     Attributes
     ----------
     sure
-        Links that belong to a good alignment.
+        Links that a good alignment has.
     possible
-        Links that an alignment may have; the sure ones are among them.
+        Links that an alignment may have; they include the sure ones.
     """
 
     sure: frozenset[Cell]
     possible: frozenset[Cell]
 
     @classmethod
-    def of(cls, sure: Iterable[Cell], possible: Iterable[Cell] = ()) -> LinkSets:
-        """Both sets, from the links marked sure and those marked possible."""
+    def from_links(cls, sure: Iterable[Cell], possible: Iterable[Cell] = ()) -> LinkSets:
+        """Make both sets from the links marked sure and those marked possible."""
         certain = frozenset(sure)
         return cls(certain, certain | frozenset(possible))

@@ -1,4 +1,4 @@
-"""Alignments as pictures: a pair's matrix by weight beside by norm, and pages with links drawn between the words."""
+"""Alignments as pictures: a pair's matrices by weight and by norm, and pages with links drawn between the words."""
 
 from __future__ import annotations
 
@@ -17,29 +17,35 @@ if TYPE_CHECKING:
 
 
 def draw_matrices(extractor: Extractor, pair: Pair, reading: Reading, gold: LinkSets | None = None) -> Figure:
-    """Draw what each target word takes from each source word: by weight beside by norm.
+    """Draw how much each target word takes from each source word, by weight and by norm side by side.
 
     Parameters
     ----------
     extractor
-        Of the model.
+        For the model.
     pair
         From :meth:`Extractor.pair`.
     reading
         Layer, scope, setting and head; both measures are drawn.
     gold
-        Annotated links, framed.
+        Annotated links, drawn as frames.
     """
     from normlens.figures.alignment import alignment_matrices
 
     ((weight, norm),) = extractor.maps([pair], [reading.by("weight"), reading.by("norm")])
-    known = gold or LinkSets.of(())
+    annotated = gold or LinkSets.from_links(())
     title = " and ".join(
-        f"layer {part.layer}{'' if part.head is None else f', head {part.head}'}, {part.setting.upper()}"
-        for part in reading.parts
+        f"layer {one.layer}{'' if one.head is None else f', head {one.head}'}, {one.setting.upper()}"
+        for one in reading.components
     )
     return alignment_matrices(
-        weight.values, norm.values, pair.source, pair.target, sure=known.sure, possible=known.possible, title=title
+        weight.values,
+        norm.values,
+        pair.source,
+        pair.target,
+        sure=annotated.sure,
+        possible=annotated.possible,
+        title=title,
     )
 
 
@@ -54,13 +60,13 @@ def write_links_page(
     Parameters
     ----------
     alignments
-        As :meth:`Aligner.align` gives them; skipped lines are left out.
+        As :meth:`Aligner.align` yields them; skipped lines are left out.
     path
-        Where it goes; the file appears whole or not at all.
+        The file to write; it appears whole or not at all.
     title
-        Its heading.
+        The page's heading.
     gold
-        Annotated links, by line number less one: links that aren't among them are grey, those not found green.
+        Annotated links, one entry per line: links that aren't among them are gray, missing ones green.
 
     Raises
     ------
@@ -71,13 +77,13 @@ def write_links_page(
 
     pairs = [
         LinkedPair(
-            found.source,
-            found.target,
-            [(link.source, link.target, link.score, link.sure) for link in found.links],
-            f"line {found.line}",
-            None if gold is None else gold[found.line - 1].possible,
+            alignment.source,
+            alignment.target,
+            [(link.source, link.target, link.score, link.sure) for link in alignment.links],
+            f"line {alignment.line}",
+            None if gold is None else gold[alignment.line - 1].possible,
         )
-        for found in alignments
-        if found.skipped is None
+        for alignment in alignments
+        if alignment.skipped is None
     ]
     return write_atomically(path, links_page(pairs, title))

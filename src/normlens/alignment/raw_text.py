@@ -1,4 +1,4 @@
-"""Raw text cut into words by Moses' rules, so that punctuation has words and links of its own."""
+"""Raw text split into words by Moses' rules, so that punctuation marks become words with links of their own."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass, replace
 from normlens.alignment.corpora import Line
 from normlens.errors import InvalidInput
 
-_UNSPACED = {"zh"}  # has rules where a sentence ends, but none that find words
+_UNSPACED = {"zh"}  # has rules for sentence ends, but none for words
 
-Cut = Callable[[str], list[str]]
+WordSplitter = Callable[[str], list[str]]
 
 
 @dataclass(frozen=True)
 class Tokenized:
-    """A parallel text whose sentences are cut into words; may be read as often as the text itself.
+    """A parallel text whose sentences are split into words; can be read as often as the text itself.
 
     Attributes
     ----------
     lines
         The text.
     languages
-        Of source and target, such as "de-en".
+        Codes of source and target, such as "de-en".
 
     Raises
     ------
@@ -37,19 +37,19 @@ class Tokenized:
         moses_rules(self.languages)
 
     def __iter__(self) -> Iterator[Line]:
-        """Every line, its words between single spaces."""
+        """Every line, its words separated by single spaces."""
         source, target = moses_rules(self.languages)
         for line in self.lines:
             yield replace(line, source=" ".join(source(line.source)), target=" ".join(target(line.target)))
 
 
-def moses_rules(languages: str) -> tuple[Cut, Cut]:
-    """What cuts the sentences of two languages into words.
+def moses_rules(languages: str) -> tuple[WordSplitter, WordSplitter]:
+    """Functions that split the sentences of two languages into words.
 
     Parameters
     ----------
     languages
-        Of source and target by their two letters, such as "de-en".
+        Two-letter codes of source and target, such as "de-en".
 
     Raises
     ------
@@ -61,19 +61,19 @@ def moses_rules(languages: str) -> tuple[Cut, Cut]:
         from sacremoses.corpus import NonbreakingPrefixes
     except ImportError as error:
         raise InvalidInput(
-            "Raw text is cut into words by sacremoses, which isn't installed. Run `pip install normlens[align]`, or give "
-            "text whose words stand between spaces."
+            "Raw text is tokenized by sacremoses, which isn't installed. Run `pip install normlens[align]`, or pass text "
+            "whose words are separated by spaces."
         ) from error
-    known = sorted({code for code in NonbreakingPrefixes().available_langs.values() if len(code) == 2} - _UNSPACED)
+    supported = sorted({code for code in NonbreakingPrefixes().available_langs.values() if len(code) == 2} - _UNSPACED)
     codes = languages.split("-")
-    if len(codes) != 2 or not set(codes) <= set(known):
+    if len(codes) != 2 or not set(codes) <= set(supported):
         raise InvalidInput(
-            f"tokenize is {languages!r}; expected the languages of source and target, such as de-en, of those with rules: "
-            f"{', '.join(known)}. For others, give text whose words stand between spaces."
+            f"tokenize must name the languages of source and target, such as de-en, got {languages!r}. There are rules for "
+            f"{', '.join(supported)}. For other languages, pass text whose words are separated by spaces."
         )
 
-    def cut_by(code: str) -> Cut:
+    def splitter(code: str) -> WordSplitter:
         moses = MosesTokenizer(code)
         return lambda sentence: [str(word) for word in moses.tokenize(sentence, escape=False)]
 
-    return cut_by(codes[0]), cut_by(codes[1])
+    return splitter(codes[0]), splitter(codes[1])

@@ -1,4 +1,4 @@
-"""The ways to read a model's cross-attention as an alignment: weight or norm, which layer, head, scope and row."""
+"""A reading: which numbers of a model's cross-attention form an alignment (weight or norm; layer, head, scope and row)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Reading:
     Attributes
     ----------
     layer
-        Layer of cross-attention, from 0.
+        The layer of cross-attention, from 0.
     measure
         "norm", ‖Σ α f(x)‖, or "weight", the mean of α over heads.
     scope
@@ -43,20 +43,22 @@ class Reading:
     beside: Reading | None = None
 
     def __post_init__(self) -> None:
-        for name, known in (("measure", ("weight", "norm")), ("scope", ATTENTION_SCOPES), ("setting", SETTINGS)):
-            if getattr(self, name) not in known:
-                raise InvalidInput(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}.")
+        for name, choices in (("measure", ("weight", "norm")), ("scope", ATTENTION_SCOPES), ("setting", SETTINGS)):
+            if getattr(self, name) not in choices:
+                raise InvalidInput(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}.")
         if self.head is not None and self.measure == "norm" and self.scope != "attention":
             raise InvalidInput(
-                f"Head {self.head} at scope {self.scope!r} was asked for; one head's norm ends at scope 'attention', and "
-                "what comes later belongs to all heads. Leave one of them out."
+                f"Got head {self.head} at scope {self.scope!r}. The norm of a single head exists only at scope 'attention', "
+                "since later scopes combine all heads. Leave one of them out."
             )
         if self.beside is not None and self.beside.beside is not None:
-            raise InvalidInput("A reading beside another has one beside it too; expected two readings at most.")
+            raise InvalidInput(
+                "A reading can be averaged with one other; the one given as beside= has another beside it. Remove that one."
+            )
 
     @property
-    def parts(self) -> tuple[Reading, ...]:
-        """Itself alone, and what is read beside it."""
+    def components(self) -> tuple[Reading, ...]:
+        """The readings that are averaged: itself, and the one beside it if there is one."""
         return (self,) if self.beside is None else (replace(self, beside=None), self.beside)
 
     def by(self, measure: Measure) -> Reading:
@@ -65,22 +67,22 @@ class Reading:
         return replace(self, measure=measure, scope=scope, beside=self.beside and self.beside.by(measure))
 
     def at(self, layer: int, beside: int | None = None) -> Reading:
-        """The same in another layer, and what is read beside it likewise."""
+        """The same in another layer; `beside` is the layer of the reading beside it."""
         other = self.beside if beside is None or self.beside is None else self.beside.at(beside)
         return replace(self, layer=layer, beside=other)
 
     @property
     def layers(self) -> str:
         """Its layer, or both: "0", "0 beside 2"."""
-        return " beside ".join(str(part.layer) for part in self.parts)
+        return " beside ".join(str(one.layer) for one in self.components)
 
     @property
     def reach(self) -> AttentionScope:
-        """The scope that has to be measured."""
+        """The scope up to which norms have to be measured."""
         return self.scope if self.measure == "norm" else "attention"
 
-    def of(self, measures: Measures) -> Tensor:
-        """The numbers, ``(batch, row, token)``, out of what was measured on the layer."""
+    def select(self, measures: Measures) -> Tensor:
+        """The numbers of this reading, ``(batch, row, token)``, from the layer's measures."""
         if self.measure == "weight":
             return measures.weight.mean(1) if self.head is None else measures.weight[:, self.head]
         if self.head is not None:

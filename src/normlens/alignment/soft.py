@@ -1,4 +1,4 @@
-"""Soft alignments: what each target word takes from each source word; and the hard links read off them."""
+"""Soft alignments (how much each target word takes from each source word), and the links read from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from normlens.alignment.links import Cell, Link
 from normlens.alignment.symmetrisation import agreement, intersection, shares, symmetrise
 
 END = "</s>"
-"""Label of the last column, which holds what belongs to no source word."""
+"""Label of the last column, which holds everything that belongs to no source word."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class SoftAlignment:
         The words of both sentences.
     values
         Weights, or norms in the model's units, ``(target, source + 1)``; the last column is the end of the sentence.
-        NaN for target words of which the model read nothing.
+        NaN for target words without a token.
     """
 
     source: Sequence[str]
@@ -35,7 +35,7 @@ class SoftAlignment:
 
     @property
     def data(self) -> xr.DataArray:
-        """The same as a labelled array with dimensions ``target`` and ``source``."""
+        """The values as a labeled array with dimensions ``target`` and ``source``."""
         coordinates = {
             "target": np.arange(len(self.target)),
             "source": np.arange(len(self.source) + 1),
@@ -45,13 +45,13 @@ class SoftAlignment:
         return xr.DataArray(self.values, coordinates, ("target", "source"), name="alignment")
 
     def shares(self, balance: float = 0.0) -> Float[np.ndarray, "target source+1"]:
-        """Rows that add up to one: what share each target word takes from where.
+        """Rows that add up to one: the share that each target word takes from each source word.
 
         Parameters
         ----------
         balance
-            Divide each column by this power of its total first, so that source words from which every target takes
-            something lose by it: 0 not at all, 1 fully.
+            Divide each column by this power of its total first, which down-weights source words that every target word
+            attends to (0: off, 1: fully).
         """
         rows = shares(self.values)
         if not balance:
@@ -60,9 +60,9 @@ class SoftAlignment:
         return shares(np.divide(rows, mass**balance, out=np.zeros_like(rows), where=mass > 0))
 
     def links(self, threshold: float = 0.0, balance: float = 0.0) -> list[Link]:
-        """One link for each target word: to the source word from which it takes most.
+        """One link per target word, to the source word from which it takes most.
 
-        There is none where the end of the sentence gives most, or where the share is below the threshold.
+        A target word has no link if the end of the sentence has the largest share, or if the share is below the threshold.
 
         Parameters
         ----------
@@ -74,7 +74,7 @@ class SoftAlignment:
         Returns
         -------
         list of Link
-            Its score is its share; it is sure from one half on.
+            The score of a link is its share; links with a share of one half or more are sure.
         """
         rows = self.shares(balance)
         return [
@@ -85,7 +85,7 @@ class SoftAlignment:
 
 
 def averaged(alignments: Sequence[SoftAlignment]) -> SoftAlignment:
-    """Mean of the shares of soft alignments of one pair; a single one stays as it is."""
+    """Mean of the shares of several soft alignments of one pair; a single one is returned unchanged."""
     first = alignments[0]
     if len(alignments) == 1:
         return first
@@ -93,7 +93,7 @@ def averaged(alignments: Sequence[SoftAlignment]) -> SoftAlignment:
 
 
 def row_links(rows: Float[np.ndarray, "target source+1"]) -> list[Cell]:
-    """Source word and target word for each row whose largest value isn't in its last column; first of equals wins."""
+    """Source and target word for each row whose largest value isn't in the last column; ties go to the first."""
     if not rows.size:
         return []
     best = rows.argmax(axis=1)
@@ -104,14 +104,14 @@ def row_links(rows: Float[np.ndarray, "target source+1"]) -> list[Cell]:
 def joint_links(
     forward: SoftAlignment, reverse: SoftAlignment, how: str, threshold: float = 0.0, balance: float = 0.0
 ) -> list[Link]:
-    """Links of two directions.
+    """Combine the links of two directions.
 
     Parameters
     ----------
     forward
-        Of the model from source to target: each target word takes from source words.
+        From the model from source to target: how much each target word takes from each source word.
     reverse
-        Of the model from target to source, for the same pair: each source word takes from target words.
+        From the model from target to source, for the same pair: how much each source word takes from each target word.
     how
         "agreement", or a name of :data:`~normlens.alignment.symmetrisation.SYMMETRISATIONS`.
     threshold
@@ -122,8 +122,8 @@ def joint_links(
     Returns
     -------
     list of Link
-        Its score is the mean of both directions' shares (for "agreement", their geometric mean); it is sure if both
-        directions have it.
+        The score of a link is the mean of both directions' shares (for "agreement", their geometric mean); a link is sure
+        if both directions have it.
     """
     one, other = forward.shares(balance), reverse.shares(balance)
     ahead, back = row_links(one), [(source, target) for target, source in row_links(other)]
@@ -134,19 +134,19 @@ def joint_links(
         scores = (one[:, :-1] + other[:, :-1].T) / 2
         cells = symmetrise(ahead, back, how)
     both = intersection(ahead, back)
-    found = (Link(j, i, float(scores[i, j]), (j, i) in both) for j, i in sorted(cells))
-    return [link for link in found if link.score >= threshold]
+    links = (Link(j, i, float(scores[i, j]), (j, i) in both) for j, i in sorted(cells))
+    return [link for link in links if link.score >= threshold]
 
 
 def two_way(alignment: SoftAlignment) -> SoftAlignment:
-    """The other direction read off the same map: what each source word gives to each target word.
+    """The reverse direction read from the same map: how much each source word gives to each target word.
 
-    One model thus stands for two. What the end of the sentence gives is left out, and no target word stands for "none".
+    One model thus serves as two. The end of the sentence is left out, and no target position means "no word".
 
     Parameters
     ----------
     alignment
-        Of the model from source to target.
+        From the model from source to target.
 
     Returns
     -------

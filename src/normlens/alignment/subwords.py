@@ -1,8 +1,8 @@
-"""Sentences of whitespace-separated words, cut into a translation model's tokens, and which word each token is of.
+"""Sentences of whitespace-separated words as a translation model's tokens, and the word that each token belongs to.
 
-Word numbers in alignments count what stands between spaces, so nothing but white space may decide where a word begins:
-tokenizers with offsets tell it by them; the others, which mark the beginning of a word in its first piece
-(SentencePiece), are given the words one at a time, which yields the same pieces and leaves nothing to guess.
+Word numbers in alignments count whitespace-separated words, so only white space may decide where a word begins. Tokenizers
+with offsets tell which word a token is in; the others, which mark the beginning of a word in its first subword
+(SentencePiece), receive the words one at a time, which yields the same subwords and leaves nothing to guess.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from normlens.errors import InvalidInput, NormLensError
 from normlens.inputs.tokens import encode_text
 
 NO_WORD = -1
-"""The word number of tokens that belong to no word of the sentence: its end, its language, a prefix."""
+"""The word number of tokens outside the sentence's words: the end of the sentence, a language code, a prefix."""
 
 _WORD = re.compile(r"[^ \t\r\n\f\v]+")
-_REMEMBERED = 200_000  # words whose pieces are kept
+_WORDS_CACHED = 200_000  # words whose subwords are kept
 _PROBE = "a b"
 
 
 def split_words(sentence: str) -> list[str]:
-    """The words of a sentence: what stands between spaces and tabs; a no-break space is part of a word.
+    """The words of a sentence, separated by white space; a no-break space is part of a word.
 
     Examples
     --------
@@ -40,7 +40,7 @@ def split_words(sentence: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Pieces:
+class Subwords:
     """One sentence as a model reads it.
 
     Attributes
@@ -48,9 +48,9 @@ class Pieces:
     ids
         Token ids, special tokens included, ``(token,)``.
     words
-        Word number of each token, from 0; -1 for those of no word, ``(token,)``.
+        Word number of each token, from 0; -1 for tokens outside all words, ``(token,)``.
     number
-        How many words the sentence has. One of which the tokenizer keeps nothing has no token.
+        The number of words in the sentence. A word that the tokenizer drops has no token.
     """
 
     ids: Int[np.ndarray, " token"]
@@ -58,24 +58,24 @@ class Pieces:
     number: int
 
 
-class Cutter:
-    """Cuts the sentences of one side of a translation model.
+class SubwordTokenizer:
+    """Tokenizes the sentences of one side of a translation model, word by word.
 
     Parameters
     ----------
     tokenizer
         The model's.
     as_target
-        Whether these are sentences that the decoder reads.
+        Whether the decoder reads these sentences.
     prefix
         Words put before each sentence, such as T5's "translate German to English:".
     lowercase
-        Whether the model is to read lowercased words.
+        Whether to lowercase the words for the model.
 
     Raises
     ------
     InvalidInput
-        If the tokenizer can't read this side: it needs a language, say.
+        If the tokenizer can't read this side, for example because it needs a language.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class Cutter:
         self._tokenizer, self._argument = tokenizer, "text_target" if as_target else "text"
         self._as_target, self._lowercase = as_target, lowercase
         self._prefix = split_words(prefix)
-        self._of_word = lru_cache(_REMEMBERED)(self._pieces_of_word)
+        self._of_word = lru_cache(_WORDS_CACHED)(self._ids_of_word)
         try:
             probe, bare = self._ids(_PROBE), self._ids(_PROBE, add_special_tokens=False)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise InvalidInput(
                 f"{type(tokenizer).__name__} can't read {'target' if as_target else 'source'} sentences "
-                f"({type(error).__name__}: {error}). A model of many languages needs to be told both: give "
-                "source_language and target_language, spelled as its tokenizer does."
+                f"({type(error).__name__}: {error}). A multilingual model needs both languages: pass "
+                "source_language and target_language, spelled as its tokenizer spells them."
             ) from error
         self._word_by_word = not tokenizer.is_fast and bare == [
             i for w in split_words(_PROBE) for i in self._of_word(w)
@@ -99,18 +99,18 @@ class Cutter:
         start = next((k for k in range(len(probe)) if probe[k : k + len(bare)] == bare), 0)
         self._frame = probe[:start], probe[start + len(bare) :]
 
-    def cut(self, words: Sequence[str]) -> Pieces:
-        """Tokens of a sentence, and the word of each.
+    def tokenize(self, words: Sequence[str]) -> Subwords:
+        """The tokens of a sentence, and the word of each.
 
         Parameters
         ----------
         words
-            As :func:`split_words` gives them.
+            As :func:`split_words` returns them.
 
         Raises
         ------
         InvalidInput
-            If there are no words, or nothing of them reaches the model.
+            If there are no words, or the tokenizer drops all of them.
         """
         if not words:
             raise InvalidInput("the sentence is empty")
@@ -121,18 +121,18 @@ class Cutter:
             raise InvalidInput(f"the tokenizer can't read it: {error}") from error
         numbers = np.where(numbers < len(self._prefix), NO_WORD, numbers - len(self._prefix))
         if bool((numbers == NO_WORD).all()):
-            raise InvalidInput("the tokenizer keeps nothing of it")
-        return Pieces(ids, numbers, len(words))
+            raise InvalidInput("the tokenizer drops all of its words")
+        return Subwords(ids, numbers, len(words))
 
     def _one_by_one(self, words: Sequence[str]) -> tuple[Int[np.ndarray, " token"], Int[np.ndarray, " token"]]:
         before, after = self._frame
-        pieces = [self._of_word(word) for word in words]
-        ids = [*before, *(i for p in pieces for i in p), *after]
-        numbers = np.repeat(np.arange(len(words)), [len(p) for p in pieces])
+        subwords = [self._of_word(word) for word in words]
+        ids = [*before, *(i for of_word in subwords for i in of_word), *after]
+        numbers = np.repeat(np.arange(len(words)), [len(of_word) for of_word in subwords])
         return np.asarray(ids, dtype=np.int64), np.pad(numbers, (len(before), len(after)), constant_values=NO_WORD)
 
     def _by_offsets(self, words: Sequence[str]) -> tuple[Int[np.ndarray, " token"], Int[np.ndarray, " token"]]:
-        """The word in which each token's characters begin; a space goes with the word behind it."""
+        """The word in which each token's characters begin; a space belongs to the word after it."""
         text = " ".join(words)
         ids, special, offsets = self._encoded(text)
         starts = np.cumsum([0, *(len(word) + 1 for word in words[:-1])])
@@ -141,7 +141,7 @@ class Cutter:
         return ids, np.where(special, NO_WORD, np.minimum(numbers, len(words) - 1))
 
     def _encoded(self, text: str) -> tuple[Any, Any, Any]:
-        """Ids, whether each is special, and its offsets."""
+        """Token ids, flags of special tokens, and offsets."""
         if not self._tokenizer.is_fast:
             tokens = encode_text(self._tokenizer, text, as_target=self._as_target)
             return tokens.ids, tokens.special, tokens.offsets
@@ -155,31 +155,31 @@ class Cutter:
         ids: list[int] = self._tokenizer(**{self._argument: text}, verbose=False, **options)["input_ids"]
         return ids
 
-    def _pieces_of_word(self, word: str) -> tuple[int, ...]:
+    def _ids_of_word(self, word: str) -> tuple[int, ...]:
         return tuple(self._ids(word, add_special_tokens=False))
 
 
 def set_languages(tokenizer: Any, source: str | None, target: str | None) -> None:
-    """Tell the tokenizer of a many-language model which two languages it reads.
+    """Set the two languages of a multilingual tokenizer.
 
     Parameters
     ----------
     tokenizer
         Such as that of M2M-100, NLLB or mBART.
     source, target
-        As the tokenizer spells them ("de", "deu_Latn", "de_DE"); None leaves what is set.
+        As the tokenizer spells them ("de", "deu_Latn", "de_DE"); None leaves the current setting.
 
     Raises
     ------
     InvalidInput
-        If the tokenizer knows no languages, or not this one.
+        If the tokenizer has no languages, or not this one.
     """
     for name, language in (("src_lang", source), ("tgt_lang", target)):
         if language is None:
             continue
         if not hasattr(tokenizer, name):
             raise InvalidInput(
-                f"The language {language!r} was given, but {type(tokenizer).__name__} knows none. Leave it out."
+                f"Got the language {language!r}, but {type(tokenizer).__name__} has no languages. Leave it out."
             )
         try:
             setattr(tokenizer, name, language)

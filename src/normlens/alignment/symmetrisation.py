@@ -1,4 +1,4 @@
-"""Two directions made one: intersection, union, grow-diag and its finals for links; agreement for soft alignments."""
+"""Two directions combined: intersection, union, grow-diag and its final steps for links; agreement for soft alignments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from normlens.errors import InvalidInput
 Symmetrisation = Callable[[Collection[Cell], Collection[Cell]], set[Cell]]
 """Takes the cells of the source-to-target and of the target-to-source direction, both as (source, target)."""
 
-_NEIGHBOURS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
+_NEIGHBORS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
 def intersection(forward: Collection[Cell], reverse: Collection[Cell]) -> set[Cell]:
@@ -29,17 +29,17 @@ def union(forward: Collection[Cell], reverse: Collection[Cell]) -> set[Cell]:
 
 
 def grow_diag(forward: Collection[Cell], reverse: Collection[Cell], *, strict: bool = False) -> set[Cell]:
-    """The intersection, grown by neighbours in the union, also diagonal ones, that align a word without a link.
+    """The intersection, grown by neighbors in the union (diagonal ones too) that align a word without a link.
 
-    Current links are visited in their order, source word first, those just added included, until none is added: what
-    Moses does.
+    As in Moses, the current links are visited in order, source word first, including those just added, until none is
+    added.
 
     Parameters
     ----------
     forward, reverse
         Links of both directions, as (source, target).
     strict
-        Add a neighbour only if both of its words have no link yet. Some published baselines were made so.
+        Add a neighbor only if neither of its words has a link yet, as in some published baselines.
 
     References
     ----------
@@ -57,7 +57,7 @@ def grow_diag(forward: Collection[Cell], reverse: Collection[Cell], *, strict: b
     while added:
         added = False
         for source, target in _visited_in_order(current):
-            for down, right in _NEIGHBOURS:
+            for down, right in _NEIGHBORS:
                 cell = source + down, target + right
                 free = cell[0] not in sources, cell[1] not in targets
                 if cell in either and (all(free) if strict else any(free)):
@@ -85,7 +85,7 @@ SYMMETRISATIONS: dict[str, Symmetrisation] = {
     "grow-diag-final": grow_diag_final,
     "grow-diag-final-and": grow_diag_final_and,
 }
-"""Every way to symmetrise links, by name."""
+"""Every method of symmetrization, by name."""
 
 
 def symmetrise(forward: Collection[Cell], reverse: Collection[Cell], how: str) -> set[Cell]:
@@ -101,10 +101,10 @@ def symmetrise(forward: Collection[Cell], reverse: Collection[Cell], how: str) -
     Raises
     ------
     InvalidInput
-        If there is no such way.
+        If there is no such method.
     """
     if how not in SYMMETRISATIONS:
-        raise InvalidInput(f"There is no symmetrisation {how!r}; choose one of {', '.join(SYMMETRISATIONS)}.")
+        raise InvalidInput(f"There is no symmetrization {how!r}; choose one of {', '.join(SYMMETRISATIONS)}.")
     return SYMMETRISATIONS[how](forward, reverse)
 
 
@@ -114,19 +114,19 @@ def agreement(forward: ArrayLike, reverse: ArrayLike) -> Float[np.ndarray, "targ
     Parameters
     ----------
     forward
-        What each target word takes from each source word and, last, from no word, ``(target, source + 1)``.
+        How much each target word takes from each source word and, last, from no word, ``(target, source + 1)``.
     reverse
-        What each source word takes from each target word and, last, from no word, ``(source, target + 1)``.
+        How much each source word takes from each target word and, last, from no word, ``(source, target + 1)``.
 
     Returns
     -------
     array, ``(target, source)``
-        Between 0 and 1; 1 only where either word takes everything from the other.
+        Between 0 and 1; 1 only where each word takes everything from the other.
 
     Raises
     ------
     InvalidInput
-        If the shapes don't fit each other.
+        If the shapes don't match.
 
     Examples
     --------
@@ -143,12 +143,12 @@ def agreement(forward: ArrayLike, reverse: ArrayLike) -> Float[np.ndarray, "targ
 
 
 def shares(values: ArrayLike) -> Float[np.ndarray, "row column"]:
-    """Rows divided by their sums; a row without anything stays zero.
+    """Rows divided by their sums; an all-zero row stays zero.
 
     Parameters
     ----------
     values
-        Weights or norms, none negative, ``(row, column)``; NaN counts as nothing.
+        Non-negative weights or norms, ``(row, column)``; NaN counts as zero.
     """
     array = np.nan_to_num(np.asarray(values, dtype=np.float64))
     total = array.sum(axis=-1, keepdims=True)
@@ -156,7 +156,7 @@ def shares(values: ArrayLike) -> Float[np.ndarray, "row column"]:
 
 
 def _final(grown: set[Cell], forward: Collection[Cell], reverse: Collection[Cell], *, both: bool) -> set[Cell]:
-    """Add what aligns words that have no link yet: first of the forward direction, then of the reverse."""
+    """Add links to words that have none yet: first from the forward direction, then from the reverse."""
     sources, targets = {source for source, _ in grown}, {target for _, target in grown}
     for direction in (forward, reverse):
         for source, target in sorted(direction):
@@ -169,9 +169,9 @@ def _final(grown: set[Cell], forward: Collection[Cell], reverse: Collection[Cell
 
 
 def _visited_in_order(cells: list[Cell]) -> Iterator[Cell]:
-    """The cells of a sorted list, also those that are put in behind the current one meanwhile."""
-    place = 0
-    while place < len(cells):
-        cell = cells[place]
+    """The cells of a sorted list, including those inserted after the current one meanwhile."""
+    index = 0
+    while index < len(cells):
+        cell = cells[index]
         yield cell
-        place = bisect_right(cells, cell)
+        index = bisect_right(cells, cell)

@@ -1,4 +1,4 @@
-"""Maps of tokens made maps of words, as word alignment reads them: AWI or AWO, end of sentence in the last column.
+"""Maps of tokens merged to maps of words for word alignment: AWI or AWO, the end of the sentence in the last column.
 
 The decoder's row t reads token y_{t-1} and predicts y_t. With the target's tokens numbered from 0 and a start
 token before them, token k is *predicted* in row k (AWO, alignment with output) and is the *input* of row k + 1 (AWI,
@@ -13,16 +13,16 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from normlens.alignment.subwords import NO_WORD, Pieces
+from normlens.alignment.subwords import NO_WORD, Subwords
 
 Setting = Literal["awi", "awo"]
 SETTINGS: tuple[Setting, ...] = ("awi", "awo")
 
 
 def word_map(
-    values: Float[np.ndarray, "*rest row token"], source: Pieces, target: Pieces, setting: Setting
+    values: Float[np.ndarray, "*rest row token"], source: Subwords, target: Subwords, setting: Setting
 ) -> Float[np.ndarray, "*rest target source+1"]:
-    """Sum over the pieces of each source word, average over the rows of each target word's pieces (2020, section 5).
+    """Sum over the subwords of each source word, average over those of each target word (2020, section 5).
 
     Parameters
     ----------

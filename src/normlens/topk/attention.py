@@ -1,4 +1,4 @@
-"""Top-k attention on queries, keys and values: each target mixes its k best sources."""
+"""Top-k attention on queries, keys and values: each target mixes only its k best sources."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from normlens.topk.scores import ScoreRule
 from normlens.topk.selection import check_choice
 
 CHUNK_SIZE = 128
-"""Targets at a time, unless told otherwise."""
+"""The default number of targets processed at a time."""
 
 
 def topk_attention(
@@ -35,7 +35,7 @@ def topk_attention(
     sinks: Float[Tensor, " head"] | None = None,
     dropout: float = 0.0,
 ) -> Float[Tensor, "batch head target value_dim"]:
-    """Attention in which every target keeps k sources, exactly differentiable, a chunk of targets at a time.
+    """Attention in which every target keeps k sources, exactly differentiable and computed in chunks of targets.
 
     With k ≥ the number of sources, or ``k=None``, this is ordinary attention to rounding, still in chunks. Memory beyond
     inputs and output: batch × head × ``chunk_size`` × source numbers while a chunk runs (a few times that in the backward
@@ -45,37 +45,37 @@ def topk_attention(
     Parameters
     ----------
     query, key, value
-        Consecutive groups of ``head / kv_head`` query heads share a key and value head, which is not repeated in memory.
-        Half precision is computed in float32.
+        Consecutive groups of ``head / kv_head`` query heads share a key and value head, which is not copied. Half
+        precision is computed in float32.
     mask
-        True where a source may be seen; or numbers added to the scores, of which those at half of the dtype's lowest
-        number or below forbid. Broadcastable to ``(batch, head, target, source)``; no gradient.
+        True where a source is visible; or numbers added to the scores, where half of the dtype's lowest number or less
+        masks a source. Broadcastable to ``(batch, head, target, source)``; no gradient.
     k
-        Sources that each target keeps; None: all.
+        Number of sources that each target keeps; None: all.
     by
         One of `CHOICES`: ``"weight"`` keeps the largest α, ``"norm"`` the largest α‖f(x)‖, ``"random"`` any k and
-        ``"recent"`` the k nearest to the target. Which ones are kept has no gradient.
+        ``"recent"`` the k nearest to the target. The choice itself has no gradient.
     log_norms
         log‖f(x)‖, needed for ``by="norm"``; see `log_vector_norms`.
     renormalise
         True: the kept weights sum to one. False: they keep the denominator of all sources, and sum to less.
     chunk_size
-        Targets at a time.
+        Number of targets processed at a time.
     causal, window
         Target i, at position p = i + ``offset``, sees the sources j ≤ p; with a window only those with p − j < window.
     offset
-        Position of the first target among the sources. Default: source − target, so that the last ones meet, as with a
-        cache of keys and values.
+        Position of the first target among the sources. Default: source − target, which aligns the last target
+        with the last source, as with a key-value cache.
     scale
-        What the products are multiplied with; default 1/√head_dim.
+        Factor of the dot products; default 1/√head_dim.
     softcap
         c in c·tanh(score/c), before masks and biases.
     bias
         Added to the scores, broadcastable like ``mask``; has a gradient.
     sinks
-        One score per head that is in every denominator and brings no vector (attention sinks of gpt-oss).
+        One score per head that enters every denominator and has no vector (the attention sinks of gpt-oss).
     dropout
-        Probability with which a kept weight is dropped; reproducible through ``torch.manual_seed``.
+        Probability of dropping a kept weight; reproducible through ``torch.manual_seed``.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def topk_attention(
     Raises
     ------
     InvalidInput
-        If k is no whole number from 1, or shapes don't fit.
+        If k isn't a positive integer, or shapes don't match.
 
     References
     ----------
@@ -126,7 +126,7 @@ def _check_shapes(query: Tensor, key: Tensor, value: Tensor) -> None:
             "heads that is a multiple of the key heads."
         )
     if not key.shape[2]:
-        raise InvalidInput(f"{shapes}: there is no source to attend to.")
+        raise InvalidInput(f"{shapes}: there are no sources to attend to.")
 
 
 def _check_norms(log_norms: Tensor | None, shape: tuple[int, ...]) -> None:
@@ -139,21 +139,21 @@ def _check_options(
     shape: tuple[int, ...], window: int | None, dropout: float, softcap: float | None, sinks: Tensor | None
 ) -> None:
     if window is not None and window < 1:
-        raise InvalidInput(f"window is {window}; expected a number of sources from 1, or None.")
+        raise InvalidInput(f"window must be a positive number of sources or None, got {window}.")
     if not 0 <= dropout < 1:
-        raise InvalidInput(f"dropout is {dropout}; expected a probability from 0 to below 1.")
+        raise InvalidInput(f"dropout must be a probability from 0 to below 1, got {dropout}.")
     if softcap is not None and not softcap > 0:
-        raise InvalidInput(f"softcap is {softcap}; expected a positive number, or None.")
+        raise InvalidInput(f"softcap must be a positive number or None, got {softcap}.")
     if sinks is not None and sinks.shape != shape[1:2]:
         raise InvalidInput(f"sinks have shape {tuple(sinks.shape)}; expected one per head, {shape[1:2]}.")
 
 
-def _check_numbers(**given: object) -> None:
-    """Refuse a scale that is no number, and an offset or a window that is no whole one."""
-    for name, value in given.items():
-        kinds, kind = ((int, float), "number") if name == "scale" else ((int,), "whole number")
+def _check_numbers(**numbers: object) -> None:
+    """Refuse a scale that isn't a number, and an offset or a window that isn't an integer."""
+    for name, value in numbers.items():
+        kinds, kind = ((int, float), "a number") if name == "scale" else ((int,), "an integer")
         if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
-            raise InvalidInput(f"{name} is {value!r}; expected a {kind}, or None.")
+            raise InvalidInput(f"{name} must be {kind} or None, got {value!r}.")
 
 
 def _four_axes(name: str, x: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:
@@ -162,12 +162,12 @@ def _four_axes(name: str, x: Tensor | None, shape: tuple[int, ...]) -> Tensor | 
     Raises
     ------
     InvalidInput
-        If it is no tensor, doesn't broadcast to (batch, head, target, source), or is neither Boolean nor floating point.
+        If it isn't a tensor, doesn't broadcast to (batch, head, target, source), or is neither Boolean nor floating point.
     """
     if x is None:
         return None
     if not isinstance(x, Tensor):
-        raise InvalidInput(f"{name} is a {type(x).__name__}; expected a tensor.")
+        raise InvalidInput(f"{name} must be a tensor, got {type(x).__name__}.")
     full = x[(None,) * max(0, 4 - x.ndim)]
     if full.ndim != 4 or any(size not in (1, whole) for size, whole in zip(full.shape, shape, strict=True)):
         raise InvalidInput(
@@ -176,6 +176,6 @@ def _four_axes(name: str, x: Tensor | None, shape: tuple[int, ...]) -> Tensor | 
         )
     if x.dtype != torch.bool and not x.is_floating_point():
         raise InvalidInput(
-            f"{name} has dtype {x.dtype}; expected Boolean (True: may be seen) or floating point (added)."
+            f"{name} has dtype {x.dtype}; expected Boolean (True: visible) or floating point (added to the scores)."
         )
     return full

@@ -34,32 +34,32 @@ def use_feedforward(
 ) -> FeedForwardUse:
     """Let every position of a model's feed-forward layers keep k units, from now on or while a ``with`` block lasts.
 
-    A hook before the linear layer behind the activation lets it see k units and zeros; modules and parameters stay as they
-    are, so a checkpoint that is saved meanwhile is the model's own. For ReLU nothing changes where at most k units are
+    A hook before the linear layer after the activation sets all other units to zero. Modules and parameters are unchanged,
+    so a checkpoint saved meanwhile is that of the original model. With ReLU, nothing changes where at most k units are
     positive.
 
     Parameters
     ----------
     model
-        A model with feed-forward layers of two linear layers, or three where they are gated; or a lens on one.
+        A model whose feed-forward layers have two linear layers, or three if gated; or a lens on one.
     k
-        Units per position.
+        Number of units per position.
     by
         ``"weight"``: the k largest |a|; ``"norm"``: the k largest |a| ‖w‖.
     layers
-        Numbers of layers, or patterns of paths of the linear layers; None: all.
+        Layer numbers, or patterns of paths of the linear layers; None: all.
 
     Returns
     -------
     FeedForwardUse
-        Its ``undo()`` takes the hooks off; so does leaving its ``with`` block.
+        Its ``undo()`` removes the hooks; so does leaving its ``with`` block.
 
     Raises
     ------
     InvalidInput
-        If k is no whole number from 1, a layer doesn't exist, or the model is in use already.
+        If k isn't a positive integer, a layer doesn't exist, or the model keeps k units already.
     UnsupportedArchitecture
-        If no feed-forward layers are found, or some whose units aren't seen by a linear layer (experts).
+        If there are no feed-forward layers, or some whose units don't enter a linear layer (experts).
     """
     return FeedForwardUse(model.model if isinstance(model, Lens) else model, _checked(k, by), by, layers)
 
@@ -77,7 +77,7 @@ class FeedForwardUse:
 
     def __init__(self, model: PreTrainedModel, k: int, by: str, layers: Iterable[int | str] | None) -> None:
         if not isinstance(model, PreTrainedModel):
-            raise InvalidInput(f"Got a {type(model).__name__}; expected a model of transformers or a lens on one.")
+            raise InvalidInput(f"Got a {type(model).__name__}; expected a transformers model or a lens on one.")
         if model in _IN_USE:
             raise InvalidInput(f"This {type(model).__name__} keeps k units already; call undo() on that use first.")
         self.model, self.paths = model, chosen_paths(output_projections(model), layers)
@@ -86,7 +86,7 @@ class FeedForwardUse:
         _IN_USE.add(model)
 
     def undo(self) -> None:
-        """Let the layers see every unit again; a second time does nothing."""
+        """Let the layers use every unit again; calling it again does nothing."""
         if self._hooks:
             _IN_USE.discard(self.model)
             for hook in self._hooks:
@@ -103,10 +103,10 @@ class FeedForwardUse:
 
 
 def _keeping(k: int, by: str) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
-    """A hook before a linear layer's run, which then sees the k largest of its inputs, and zeros."""
+    """A pre-forward hook of a linear layer: it keeps the k largest of its inputs and sets the others to zero."""
 
-    def before(projection: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
-        activations, *rest = given
+    def before(projection: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        activations, *rest = args
         weight = projection.weight
         assert isinstance(weight, Tensor)
         rows = weight if isinstance(projection, Conv1D) else weight.T
@@ -118,7 +118,10 @@ def _keeping(k: int, by: str) -> Callable[[nn.Module, tuple[Any, ...]], tuple[An
 def kept_units(
     activations: Float[Tensor, "*positions unit"], k: int, rows: Float[Tensor, "unit d"] | None = None
 ) -> Float[Tensor, "*positions unit"]:
-    """The k largest |a|, or |a| ‖w‖ where the rows of W_out are given, and zeros; which ones has no gradient."""
+    """Keep the units with the k largest |a| (|a| ‖w‖ if ``rows`` of W_out are passed), zero the others.
+
+    The choice itself has no gradient.
+    """
     if k >= activations.shape[-1]:
         return activations
     sizes = activations.detach().abs()
@@ -141,10 +144,10 @@ def topk_feedforward(
     by: str = "weight",
     chunk_size: int = 1024,
 ) -> Float[Tensor, "*positions d2"]:
-    """A feed-forward layer that keeps k units per position, computed some positions at a time.
+    """A feed-forward layer that keeps k units per position, computed in chunks of positions.
 
-    Nothing of size positions × units outlives its chunk: the backward pass computes each chunk again. That holds for
-    ``k=None`` (every unit) as well, so memory alone is no reason to drop units.
+    Nothing of size positions × units outlives its chunk: the backward pass recomputes each chunk. That also holds for
+    ``k=None`` (every unit), so saving memory alone doesn't require dropping units.
 
     Parameters
     ----------
@@ -159,12 +162,12 @@ def topk_feedforward(
     activation
         g.
     chunk_size
-        Positions at a time.
+        Number of positions processed at a time.
 
     Raises
     ------
     InvalidInput
-        If k or the chunk size is no whole number from 1, or there is no such choice.
+        If k or the chunk size isn't a positive integer, or there is no such criterion.
 
     References
     ----------
@@ -174,20 +177,20 @@ def topk_feedforward(
     if k is None:
         check_choice(k, by, chunk_size)
 
-    def part(rows: Tensor) -> Tensor:
+    def chunk(rows: Tensor) -> Tensor:
         units = activation(linear(rows, w_in, b_in))
         units = units if w_up is None else units * linear(rows, w_up)
         units = units if kept is None else kept_units(units, kept, w_out.T if by == "norm" else None)
         return linear(units, w_out, b_out)
 
-    pieces = [checkpoint(part, rows, use_reentrant=False) for rows in x.flatten(0, -2).split(chunk_size)]
-    output: Tensor = torch.cat(pieces).unflatten(0, x.shape[:-1])
+    chunks = [checkpoint(chunk, rows, use_reentrant=False) for rows in x.flatten(0, -2).split(chunk_size)]
+    output: Tensor = torch.cat(chunks).unflatten(0, x.shape[:-1])
     return output
 
 
 def _checked(k: Any, by: str, chunk_size: Any = 1) -> int:
     if by in ("random", "recent") or k is None:
-        raise InvalidInput(f"k={k!r}, by={by!r}: feed-forward layers keep k units by 'weight' or 'norm'.")
+        raise InvalidInput(f"Feed-forward layers keep k units by 'weight' or 'norm', got k={k!r}, by={by!r}.")
     checked = check_choice(k, by, chunk_size)
     assert checked is not None
     return checked

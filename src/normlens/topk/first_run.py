@@ -1,8 +1,8 @@
-"""The first run of a switched model, and of each part that runs by itself: compared with the attention that it had before.
+"""The first run of a switched model, and of each submodel that runs by itself: compared with its original attention.
 
-Just before it, a short run on the beginning of the same input is made with the attention that the model was set to, and
-with ours keeping every source. What differs is refused. The comparison also decides whether causal masks may be left out
-(transformers' SDPA contract, which some models break), and finds the output projections where norms are asked for.
+Just before that run, the beginning of the same input is run with the attention that the model was set to, and with ours
+keeping every source. If the outputs differ, the model is refused. The comparison also decides whether causal masks may be
+left out (transformers' SDPA contract, which some models break), and finds the output projections if norms are needed.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ _LEFT_OUT = {
 }  # fmt: skip
 
 Compared = Callable[[PreTrainedModel, dict[str, Any], Callable[[str], bool]], None]
-"""Told a part, inputs to run it with, and a function that says whether an implementation does as eager does."""
+"""Receives a submodel, inputs to run it with, and a function that says whether an implementation agrees with eager."""
 
 
 class FirstRuns:
-    """Calls back just before each part of a model runs for the first time.
+    """Calls back just before each submodel runs for the first time.
 
     Parameters
     ----------
     model
         The model.
     concerned
-        Whether a part is about to run with our attention, not switched to something else for a while.
+        Whether a submodel is about to run with our attention, rather than temporarily switched to another.
     compared
-        Called for each part that runs on its own, not again for the parts inside it.
+        Called for each submodel that runs by itself, but not again for the submodels inside it.
 
     Attributes
     ----------
     running
-        Whether the run that is going on is one of these short ones.
+        Whether the current run is one of these short ones.
     """
 
     def __init__(
@@ -60,69 +60,69 @@ class FirstRuns:
         self._concerned, self._compared = concerned, compared
         self._seen: set[nn.Module] = set()
         self.running = False
-        parts = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
-        self._handles = [part.register_forward_pre_hook(self._before, with_kwargs=True) for part in parts]
+        submodels = [submodel for submodel in model.modules() if isinstance(submodel, PreTrainedModel)]
+        self._handles = [submodel.register_forward_pre_hook(self._before, with_kwargs=True) for submodel in submodels]
 
     def remove(self) -> None:
-        """Take all hooks off the model again."""
+        """Remove all hooks from the model."""
         for handle in self._handles:
             handle.remove()
 
-    def _before(self, part: PreTrainedModel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if part in self._seen or not self._concerned(part):
+    def _before(self, submodel: PreTrainedModel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if submodel in self._seen or not self._concerned(submodel):
             return
-        with exclusive(part):  # other threads wait: nobody runs a part before it was compared
-            if not self.running and part not in self._seen:
-                self._first(part, shortened(part, args, kwargs))
+        with exclusive(submodel):  # other threads wait: no submodel runs before it has been compared
+            if not self.running and submodel not in self._seen:
+                self._first(submodel, shortened(submodel, args, kwargs))
 
     @full_precision()
-    def _first(self, part: PreTrainedModel, inputs: dict[str, Any]) -> None:
+    def _first(self, submodel: PreTrainedModel, inputs: dict[str, Any]) -> None:
         self.running = True
         try:
-            with torch.no_grad(), _random_numbers_kept(part.device), _evaluating(part):
-                self._compared(part, inputs, lambda name: _agrees(part, inputs, name))
+            with torch.no_grad(), _random_state_kept(submodel.device), _evaluating(submodel):
+                self._compared(submodel, inputs, lambda name: _agrees(submodel, inputs, name))
         except NormLensError:
             raise
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             raise UnsupportedArchitecture(
-                f"{type(part).__name__} could not be run with the beginning of {', '.join(inputs)} alone, to be compared "
-                f"with its own attention: {error}"
+                f"{type(submodel).__name__} could not be run on the beginning of {', '.join(inputs)} alone, which is "
+                f"needed to compare top-k attention with its own: {error}"
             ) from error
         finally:
             self.running = False
-        self._seen.update(module for module in part.modules() if isinstance(module, PreTrainedModel))
+        self._seen.update(module for module in submodel.modules() if isinstance(module, PreTrainedModel))
 
 
-def shortened(part: PreTrainedModel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The inputs of a run without masks and caches, and cut short where they are token sequences alone."""
-    names = list(inspect.signature(part.forward).parameters)
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
-    inputs = {name: x for name, x in given.items() if x is not None and name not in _LEFT_OUT}
+def shortened(submodel: PreTrainedModel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The inputs of a run without masks and caches, truncated if they are only token sequences."""
+    names = list(inspect.signature(submodel.forward).parameters)
+    passed = {**dict(zip(names, args, strict=False)), **kwargs}
+    inputs = {name: x for name, x in passed.items() if x is not None and name not in _LEFT_OUT}
     if is_text(inputs):
         inputs = {n: x[:1, :_COMPARED_LENGTH] if isinstance(x, Tensor) else x for n, x in inputs.items()}
     return inputs | ({"use_cache": False} if "use_cache" in names else {})
 
 
 def is_text(inputs: dict[str, Any]) -> bool:
-    """Whether inputs are token sequences and plain options alone, so that all of them can be cut short alike."""
+    """Whether inputs are only token sequences and plain options, so that all can be truncated to one length."""
     plain = (bool, int, float, str)
     return all(name in _SEQUENCES if isinstance(x, Tensor) else isinstance(x, plain) for name, x in inputs.items())
 
 
-def _agrees(part: PreTrainedModel, inputs: dict[str, Any], implementation: str) -> bool:
-    """Whether a part gives under ``implementation`` what it gives as it was set before."""
+def _agrees(submodel: PreTrainedModel, inputs: dict[str, Any], implementation: str) -> bool:
+    """Whether a submodel's output under ``implementation`` equals that under its original setting."""
 
     def run() -> Tensor:
         torch.manual_seed(0)
-        return _first_numbers(part(**inputs))
+        return _first_numbers(submodel(**inputs))
 
-    theirs = run_as_set(part, run)
-    with attention_implementation(part, implementation):
+    theirs = run_as_set(submodel, run)
+    with attention_implementation(submodel, implementation):
         ours = run()
     gap, size = float((ours - theirs).norm()), float(theirs.norm())
-    return gap <= tolerance(part.dtype, "other operations") * size
+    return gap <= tolerance(submodel.dtype, "other operations") * size
 
 
 def _first_numbers(output: Any) -> Tensor:
@@ -131,8 +131,8 @@ def _first_numbers(output: Any) -> Tensor:
     return torch.zeros(0) if tensor is None else at_least_float32(tensor)
 
 
-def _random_numbers_kept(device: torch.device) -> AbstractContextManager[None]:
-    """Leave the generators as they were; of a device that torch has no module for, that of the CPU alone."""
+def _random_state_kept(device: torch.device) -> AbstractContextManager[None]:
+    """Restore the random state afterwards; for a device without a torch module, only that of the CPU."""
     if device.type == "cpu" or not hasattr(torch, device.type):
         return torch.random.fork_rng([])
     return torch.random.fork_rng([device], device_type=device.type)

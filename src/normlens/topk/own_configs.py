@@ -1,4 +1,4 @@
-"""Configs of a switched model's own: a config object is often shared, and switching it would switch other models too."""
+"""A switched model's own copies of its configs: a config object is often shared, and other models must not be switched."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from normlens.loading.configs import (
 
 
 class OwnConfigs:
-    """Copies of a model's configs, in their places until they are given back; other models keep the originals.
+    """Copies that replace a model's configs until `give_back`; other models keep the originals.
 
     Parameters
     ----------
@@ -32,26 +32,26 @@ class OwnConfigs:
         memo: dict[int, Any] = {}
         self._pairs = [(config, copy.deepcopy(config, memo)) for config in originals]
         self._at_first = [copy.deepcopy(vars(copied)) for _, copied in self._pairs]
-        self._places: list[tuple[nn.Module, str, PretrainedConfig]] = []
+        self._replaced: list[tuple[nn.Module, str, PretrainedConfig]] = []
         copies = {id(config): copied for config, copied in self._pairs}
         for module in model.modules():
             for name, config in list(vars(module).items()):
                 if id(config) in copies:
-                    self._places.append((module, name, config))
+                    self._replaced.append((module, name, config))
                     setattr(module, name, copies[id(config)])
         for config, copied in self._pairs:
             share_lock(copied, config)
-            vars(copied)[ATTENTION] = implementation_of(config)  # of a model that is in use, what it was set to before
+            vars(copied)[ATTENTION] = implementation_of(config)  # the setting before any use of our attention
 
     def switch(self, implementation: str) -> None:
-        """Let the copies name another attention implementation."""
+        """Set the attention implementation in the copies."""
         for _, copied in self._pairs:
             replace_implementation(copied, implementation)
 
     def give_back(self) -> None:
-        """Put the originals back, with what was changed in the copies meanwhile."""
+        """Restore the originals, with every change made to the copies meanwhile."""
         copies = {id(config): copied for config, copied in self._pairs}
-        for module, name, config in self._places:
+        for module, name, config in self._replaced:
             if vars(module).get(name) is copies[id(config)]:
                 setattr(module, name, config)
         for (config, copied), at_first in zip(self._pairs, self._at_first, strict=True):

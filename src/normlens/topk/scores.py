@@ -1,4 +1,4 @@
-"""Scores of a chunk of targets: scaled products of queries and keys, softcap, biases, and −∞ where nothing may be seen."""
+"""Scores of a chunk of targets: scaled products of queries and keys, softcap, biases, and −∞ for masked sources."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class ScoreRule:
-    """How the scores of targets and sources come about.
+    """How scores are computed from queries and keys.
 
     Attributes
     ----------
     scale
-        What qᵀk is multiplied with.
+        The factor of qᵀk.
     softcap
         c in c·tanh(s/c), applied before masks and biases; None for none.
     causal, window
@@ -25,8 +25,8 @@ class ScoreRule:
     offset
         Position of the first target among the sources.
     mask
-        True where a source may be seen, or numbers to be added; ``(batch, head, target, source)`` with ones where it is
-        the same for all. None for none.
+        True where a source is visible, or numbers to add to the scores; ``(batch, head, target, source)``, axes of size
+        one are broadcast. None for none.
     """
 
     scale: float
@@ -37,7 +37,7 @@ class ScoreRule:
     mask: Tensor | None
 
     def span(self, targets: slice, sources: int) -> slice:
-        """The sources that any of the targets may see by causality and window; at least one, so that rows exist."""
+        """The sources that any of the targets can see by causality and window; at least one, so that rows exist."""
         stop = min(sources, targets.stop + self.offset) if self.causal else sources
         start = 0 if self.window is None else targets.start + self.offset - self.window + 1
         start = min(max(start, 0), sources - 1)
@@ -51,23 +51,23 @@ class ScoreRule:
         targets: slice,
         span: slice,
     ) -> Float[Tensor, "batch head rows span"]:
-        """Scores of the targets ``targets`` for the sources ``span``; −∞ where a source may not be seen."""
-        found = grouped_product(query, key.transpose(-1, -2)).mul_(self.scale)
+        """Scores of the targets ``targets`` for the sources ``span``; −∞ for masked sources."""
+        scores = grouped_product(query, key.transpose(-1, -2)).mul_(self.scale)
         if self.softcap is not None:
-            found.div_(self.softcap).tanh_().mul_(self.softcap)
+            scores.div_(self.softcap).tanh_().mul_(self.softcap)
         for added in (bias, self.mask):
             if added is None:
                 continue
-            part = cut(added, targets, span)
-            if part.dtype == torch.bool:
-                found.masked_fill_(~part, -torch.inf)
+            chunk = cut(added, targets, span)
+            if chunk.dtype == torch.bool:
+                scores.masked_fill_(~chunk, -torch.inf)
             else:
-                found.add_(part).masked_fill_(_forbidding(part), -torch.inf)
-        hidden = self._hidden(targets, span, found.device)
-        return found if hidden is None else found.masked_fill_(hidden, -torch.inf)
+                scores.add_(chunk).masked_fill_(_masking(chunk), -torch.inf)
+        hidden = self._hidden(targets, span, scores.device)
+        return scores if hidden is None else scores.masked_fill_(hidden, -torch.inf)
 
     def softcap_slope(self, scores: Tensor, added: Tensor | None) -> Tensor:
-        """Derivative of the softcap, 1 − tanh²: from scores with whatever was added to them. One without a softcap."""
+        """Derivative of the softcap, 1 − tanh², from the scores and what was added to them; one without a softcap."""
         if self.softcap is None:
             return torch.ones_like(scores)
         capped = scores if added is None else scores - added
@@ -76,8 +76,8 @@ class ScoreRule:
 
     def added(self, bias: Tensor | None, targets: slice, span: slice, like: Tensor) -> Tensor | None:
         """What is added to the capped scores, broadcast to the shape of ``like``; None if nothing is."""
-        parts = [cut(x, targets, span) for x in (bias, self.mask) if x is not None and x.dtype != torch.bool]
-        return sum(parts[1:], parts[0]).to(like.dtype).expand(like.shape) if parts else None
+        terms = [cut(x, targets, span) for x in (bias, self.mask) if x is not None and x.dtype != torch.bool]
+        return sum(terms[1:], terms[0]).to(like.dtype).expand(like.shape) if terms else None
 
     def _hidden(self, targets: slice, span: slice, device: torch.device) -> Bool[Tensor, "rows span"] | None:
         if not self.causal and self.window is None:
@@ -89,7 +89,7 @@ class ScoreRule:
 
 
 def cut(x: Tensor, targets: slice, span: slice) -> Tensor:
-    """The part of a mask or bias for a chunk; axes of size one stay as they are."""
+    """The slice of a mask or bias for a chunk; axes of size one are unchanged."""
     rows = x if x.shape[-2] == 1 else x[..., targets, :]
     return rows if rows.shape[-1] == 1 else rows[..., span]
 
@@ -97,7 +97,7 @@ def cut(x: Tensor, targets: slice, span: slice) -> Tensor:
 def grouped_product(
     x: Float[Tensor, "batch head rows inner"], y: Float[Tensor, "batch kv_head inner outer"]
 ) -> Float[Tensor, "batch head rows outer"]:
-    """Products x y, where consecutive groups of heads share one y; it is not repeated in memory."""
+    """Products x y, where consecutive groups of heads share one y; it is not copied."""
     batch, heads, rows, inner = x.shape
     shared = x.reshape(batch, y.shape[1], -1, inner)
     return (shared @ y).view(batch, heads, rows, y.shape[-1])
@@ -112,6 +112,6 @@ def grouped_transposed_product(
     return left.transpose(-1, -2) @ right
 
 
-def _forbidding(added: Tensor) -> Tensor:
-    """Where an additive mask means "never": at half of its dtype's lowest number or below, as transformers writes it."""
+def _masking(added: Tensor) -> Tensor:
+    """Where an additive mask hides a source: at half of its dtype's lowest number or less, as in transformers."""
     return added <= torch.finfo(added.dtype).min / 2

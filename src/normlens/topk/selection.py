@@ -1,4 +1,4 @@
-"""Which k sources a target keeps: by weight, by norm, and two ways that look at neither, to compare with."""
+"""Which k sources a target keeps: by weight, by norm, and two baselines that use neither."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from normlens.engine.precision import without_autocast
 from normlens.errors import InvalidInput
 
 CHOICES = ("weight", "norm", "random", "recent")
-"""By what sources can be chosen: α; α‖f(x)‖; by chance; those nearest to the target."""
+"""The criteria of choice: α; α‖f(x)‖; at random; nearest to the target."""
 
 
 def check_choice(k: Any, by: Any, chunk_size: Any) -> int | None:
@@ -23,7 +23,7 @@ def check_choice(k: Any, by: Any, chunk_size: Any) -> int | None:
     Raises
     ------
     InvalidInput
-        If k or the chunk size is no whole number from 1, or there is no such choice.
+        If k or the chunk size isn't a positive integer, or there is no such criterion.
     """
     for name, number in (("k", k), ("chunk_size", chunk_size)):
         if name == "k" and number is None:
@@ -31,11 +31,9 @@ def check_choice(k: Any, by: Any, chunk_size: Any) -> int | None:
         whole = hasattr(number, "__index__") and not isinstance(number, (bool, Tensor))
         if not whole or operator.index(number) < 1:
             every = ", or None for every source" if name == "k" else ""
-            raise InvalidInput(
-                f"{name} is {number!r} ({type(number).__name__}); expected a whole number from 1{every}."
-            )
+            raise InvalidInput(f"{name} must be a positive integer{every}, got {number!r} ({type(number).__name__}).")
     if by not in CHOICES:
-        raise InvalidInput(f"Sources can't be chosen by {by!r}; expected one of {', '.join(CHOICES)}.")
+        raise InvalidInput(f"by must be one of {', '.join(CHOICES)}, got {by!r}.")
     return None if k is None else operator.index(k)
 
 
@@ -49,21 +47,21 @@ def chosen_sources(
 ) -> Int[Tensor, "batch head rows k"]:
     """Indices of the k sources that each target keeps, in no particular order.
 
-    Sources that may not be seen (score −∞) come last: a row with fewer than k others is filled up with them, and their
-    weight is zero.
+    Masked sources (score −∞) come last: a row with fewer than k others is filled up with them, and their weight is
+    zero.
 
     Parameters
     ----------
     scores
-        Of a chunk of targets; the source 0 of this span is position 0.
+        Scores of a chunk of targets; source 0 of this span is position 0.
     k
         At most the number of sources.
     by
         One of `CHOICES`.
     log_norms
-        log‖f(x)‖, for ``by="norm"``: score + log‖f(x)‖ ranks as α‖f(x)‖ does, since the denominator is the row's.
+        log‖f(x)‖, for ``by="norm"``: score + log‖f(x)‖ ranks like α‖f(x)‖, since a row has one denominator.
     positions
-        Where each target stands among the sources, for ``by="recent"``.
+        The position of each target among the sources, for ``by="recent"``.
     generator
         For ``by="random"``.
     """
@@ -83,7 +81,7 @@ def _random(scores: Tensor, generator: torch.Generator | None) -> Tensor:
 
 
 def _nearness(scores: Tensor, positions: Tensor) -> Tensor:
-    """−distance; of two sources at the same distance, the earlier one is nearer."""
+    """−distance; of two equally distant sources, the earlier one counts as nearer."""
     distance = positions[:, None] - torch.arange(scores.shape[-1], device=scores.device)
     return -torch.where(distance < 0, 0.25 - distance, distance.to(scores.dtype)).expand(scores.shape)
 
@@ -105,7 +103,7 @@ def projection_factors(
 def log_vector_norms(
     value: Float[Tensor, "batch kv_head source head_dim"], factors: Float[Tensor, "head rank head_dim"]
 ) -> Float[Tensor, "batch head source"]:
-    """log‖f^h(x_j)‖ from value vectors, ``(batch, head, source)``; finite also where f(x) is zero.
+    """log‖f^h(x_j)‖ from value vectors, ``(batch, head, source)``; finite even if f(x) is zero.
 
     Parameters
     ----------

@@ -37,23 +37,23 @@ def use(
 ) -> TopKUse:
     """Let every target of a model's attention keep k sources, from now on or while a ``with`` block lasts.
 
-    At its first call every attention module is compared, on a few targets and with all sources, with the model's own
-    eager attention. With ``by="norm"`` the first run is preceded by a short one that is watched to find the output
-    projections. Generation with a cache of keys and values works as ever.
+    At its first call, every attention module is compared with the model's own eager attention, on a few targets and with
+    all sources. With ``by="norm"``, a short run before the first one finds the output projections. Generation with a
+    key-value cache works as usual.
 
     Parameters
     ----------
     model
         A model whose attention goes through transformers' attention interface, or a lens on one.
     k
-        Sources per target and head; None: all, in chunks.
+        Number of sources per target and head; None: all, in chunks.
     by
-        ``"weight"``: those of the largest α; ``"norm"``: of the largest α‖f(x)‖; ``"random"`` and ``"recent"`` (nearest to
-        the target) to compare with.
+        ``"weight"``: the sources with the largest α; ``"norm"``: with the largest α‖f(x)‖; ``"random"`` and ``"recent"``
+        (nearest to the target) are baselines.
     renormalise
         Whether the kept weights sum to one again, or keep the denominator of all sources.
     chunk_size
-        Targets at a time.
+        Number of targets processed at a time.
     layers
         Numbers of layers, or patterns of module paths (``"*.encoder_attn"``); the others keep all sources. None: all.
 
@@ -65,9 +65,9 @@ def use(
     Raises
     ------
     InvalidInput
-        If k is no whole number from 1, a layer doesn't exist, or the model is in use already.
+        If k isn't a positive integer, a layer doesn't exist, or the model uses top-k attention already.
     UnsupportedArchitecture
-        If the model's attention can't be switched; at its first run, if it isn't what ours computes.
+        If the model's attention can't be switched, or, at its first run, if it differs from ours.
 
     Examples
     --------
@@ -79,12 +79,12 @@ def use(
 
 
 def undo(model: PreTrainedModel | Lens) -> None:
-    """Switch a model back to the attention that it had before `use`; also a copy that was made of it meanwhile.
+    """Switch a model back to the attention that it had before `use`; also works on a copy made of it meanwhile.
 
     Raises
     ------
     InvalidInput
-        If it isn't in use.
+        If the model doesn't use top-k attention.
     """
     switched = model.model if isinstance(model, Lens) else model
     current = _use_of(switched)
@@ -141,7 +141,7 @@ class TopKUse:
         _USES[model] = ref(self)
 
     def undo(self) -> None:
-        """Switch the model back, its own configs in their places; a second time does nothing."""
+        """Switch the model back and restore its configs; calling it again does nothing."""
         with exclusive(self.model):
             if _use_of(self.model) is not self:
                 return
@@ -161,12 +161,12 @@ class TopKUse:
     ) -> None:
         self.undo()
 
-    def _compare(self, part: PreTrainedModel, inputs: dict[str, Any], agrees: Callable[[str], bool]) -> None:
-        """Before the first run of a part: refuse it if all sources don't give what eager attention gives."""
-        inside = set(part.modules())
+    def _compare(self, submodel: PreTrainedModel, inputs: dict[str, Any], agrees: Callable[[str], bool]) -> None:
+        """Before a submodel's first run: refuse it if top-k attention with all sources differs from eager attention."""
+        inside = set(submodel.modules())
         if any(module not in SETTINGS for module in self._modules.values()):
             raise InvalidInput(
-                f"This {type(part).__name__} is a copy of a model with top-k attention; call normlens.topk.use() on the "
+                f"This {type(submodel).__name__} is a copy of a model with top-k attention; call normlens.topk.use() on the "
                 "copy itself, after undo() on the first."
             )
         own = [module for module in self._modules.values() if module in inside]
@@ -174,19 +174,19 @@ class TopKUse:
             return
         with all_sources():
             if not agrees(IN_USE):
-                chosen = described(part)
+                chosen = described(submodel)
                 own_one = f"as it is set, to {chosen}" if chosen else "under its own eager attention"
                 raise UnsupportedArchitecture(
-                    f"{type(part).__name__} gives another output under top-k attention with all sources than {own_one}; "
-                    "top-k attention takes the place of eager attention, under any name. It is refused."
+                    f"The output of {type(submodel).__name__} under top-k attention with all sources differs from that "
+                    f"{own_one}; top-k attention replaces eager attention, whatever its name. It can't be switched."
                 )
             self._spare_masks(own, is_text(inputs), agrees)
         if self._norms_wanted & inside:
-            for module, projection in find_projections(part, inputs).items():
+            for module, projection in find_projections(submodel, inputs).items():
                 SETTINGS[module].projection = projection
 
     def _spare_masks(self, own: list[nn.Module], text: bool, agrees: Callable[[str], bool]) -> None:
-        """Leave causal masks out from now on, where the whole model was compared without them and agreed."""
+        """From now on, leave causal masks out if the whole model gives the same output without them."""
         modules = self._modules.values()
         if not text or len(own) < len(modules) or not all(hasattr(module, "is_causal") for module in modules):
             return
@@ -194,7 +194,7 @@ class TopKUse:
             self._configs.switch(IN_USE_SPARING)
 
     def _require_calls(self, model: nn.Module, args: Any, output: Any) -> None:
-        """After the first run of the model: refuse one whose attention went elsewhere."""
+        """After the model's first run: refuse a model that computes its attention elsewhere."""
         if self._first_runs.running or not _uses_ours(self.model):
             return
         if not any(SETTINGS[module].compared for module in self._modules.values()):
@@ -205,14 +205,14 @@ class TopKUse:
 
 
 def _use_of(model: nn.Module) -> TopKUse | None:
-    """The use that a model is in; of a copy, that which was copied with it and hangs on its hooks."""
+    """The `TopKUse` of a model; for a copy of a model, the one that was copied with its hooks."""
     own = _USES[model]() if model in _USES else None
-    hung = (getattr(hook, "__self__", None) for hook in getattr(model, "_forward_hooks", {}).values())
-    return own or next((owner for owner in hung if isinstance(owner, TopKUse)), None)
+    hook_owners = (getattr(hook, "__self__", None) for hook in getattr(model, "_forward_hooks", {}).values())
+    return own or next((owner for owner in hook_owners if isinstance(owner, TopKUse)), None)
 
 
-def _require_masks_that_fit(model: nn.Module, args: tuple[Any, ...], given: dict[str, Any]) -> None:
-    """Before each run: refuse a padding mask that is no mask of these inputs, which transformers would stretch or cut.
+def _require_masks_that_fit(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Before each run: refuse a padding mask that doesn't fit the inputs, which transformers would stretch or cut.
 
     Raises
     ------
@@ -220,21 +220,21 @@ def _require_masks_that_fit(model: nn.Module, args: tuple[Any, ...], given: dict
         With both shapes.
     """
     for side in ("", "decoder_"):
-        mask, ids = given.get(f"{side}attention_mask"), given.get(f"{side}input_ids")
+        mask, ids = kwargs.get(f"{side}attention_mask"), kwargs.get(f"{side}input_ids")
         if not (isinstance(mask, Tensor) and isinstance(ids, Tensor) and mask.ndim == ids.ndim == 2):
             continue
-        cached = given.get("past_key_values") is not None
+        cached = kwargs.get("past_key_values") is not None
         fits = mask.shape[1] >= ids.shape[1] if cached else mask.shape[1] == ids.shape[1]
         if mask.shape[0] != ids.shape[0] or not fits:
             raise InvalidInput(
                 f"{side}attention_mask has shape {tuple(mask.shape)} for {side}input_ids of shape {tuple(ids.shape)}; "
-                "expected one entry for each token of each text, those in the cache before them."
+                "expected one entry for each token of each text, cached tokens first."
             )
 
 
-def _uses_ours(part: PreTrainedModel) -> bool:
-    """Whether a part is switched to our attention at the moment: an analysis switches it to another for a while."""
-    return part.config._attn_implementation_internal in (IN_USE, IN_USE_SPARING)
+def _uses_ours(submodel: PreTrainedModel) -> bool:
+    """Whether a submodel uses our attention at the moment: an analysis switches it to another temporarily."""
+    return submodel.config._attn_implementation_internal in (IN_USE, IN_USE_SPARING)
 
 
 def _attention_modules(model: PreTrainedModel) -> dict[str, nn.Module]:
@@ -243,33 +243,33 @@ def _attention_modules(model: PreTrainedModel) -> dict[str, nn.Module]:
     Raises
     ------
     InvalidInput
-        If it is no model of transformers.
+        If it isn't a transformers model.
     UnsupportedArchitecture
-        If some part's attention can't be switched, or no module has an eager function to be compared with.
+        If a submodel's attention can't be switched, or no module has an eager function to be compared with.
     """
     if not isinstance(model, PreTrainedModel):
         raise InvalidInput(
-            f"Got a {type(model).__name__}; expected a model of transformers or a lens on one. A compiled model can't be "
-            "switched: use top-k attention first, compile then."
+            f"Got a {type(model).__name__}; expected a transformers model or a lens on one. A compiled model can't be "
+            "switched: call use() first, then compile."
         )
-    for part in model.modules():
-        if isinstance(part, PreTrainedModel) and not has_interface(part):
+    for submodel in model.modules():
+        if isinstance(submodel, PreTrainedModel) and not has_interface(submodel):
             raise UnsupportedArchitecture(
-                f"{type(part).__name__} computes attention inside its own modules instead of calling transformers' "
+                f"{type(submodel).__name__} computes attention inside its own modules instead of calling transformers' "
                 "attention interface, so it can't be switched. Models such as BERT, GPT-2, Llama or Marian can."
             )
     if asks_for_eager(model):
         raise UnsupportedArchitecture(
-            f"{type(model).__name__} builds its own masks only under the names of certain attention implementations; under "
-            "another one it would lose them silently. It can't be switched."
+            f"{type(model).__name__} builds its own masks only under the names of certain attention implementations and "
+            "would silently lose them under another. It can't be switched."
         )
-    found = {path: module for path, module in model.named_modules() if _has_eager_function(module)}
-    if not found:
+    modules = {path: module for path, module in model.named_modules() if _has_eager_function(module)}
+    if not modules:
         raise UnsupportedArchitecture(
             f"{type(model).__name__} has no attention with an eager function (perhaps it runs in fused kernels only, or "
             "has no softmax attention); there is nothing that top-k attention could be compared with, or replace."
         )
-    return found
+    return modules
 
 
 def _has_eager_function(module: nn.Module) -> bool:

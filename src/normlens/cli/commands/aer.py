@@ -105,7 +105,7 @@ def _read(files: Sequence[LinkFile]) -> list[list[LinkSets]]:
     found = [file.read(max(lengths, default=None)) for file in files]
     pairs = max(map(len, found))
     if files[0].names_pairs and not lengths:
-        found = [of_file + [LinkSets.of(())] * (pairs - len(of_file)) for of_file in found]
+        found = [of_file + [LinkSets.from_links(())] * (pairs - len(of_file)) for of_file in found]
     empty = sum(not links.possible for links in found[0])
     if files[0].names_pairs and empty:
         messages().print(

@@ -88,7 +88,7 @@ def align(
         languages=(source_language, target_language),
         source_prefix=source_prefix,
         reading={"lowercase": lowercase, "batch_size": batch_size},
-        readings=reading.parts,
+        readings=reading.components,
     )
     way = models.way(None if symmetrize is None else symmetrize.value)
     readings, lines = models.readings(
