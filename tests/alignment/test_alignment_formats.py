@@ -60,7 +60,7 @@ def test_number_zero_is_refused_where_counting_starts_at_one() -> None:
 
 @pytest.mark.parametrize("line", ["{", '{"link": []}', '{"links": [[1]]}', '{"links": [["a", 1]]}'])
 def test_json_without_links_is_refused(line: str) -> None:
-    with pytest.raises(InvalidInput, match="line 7: the .*JSON object"):
+    with pytest.raises(InvalidInput, match=r"line 7: the .*JSON object"):
         parse_links(line, where="line 7")
 
 
