@@ -70,7 +70,7 @@ def test_a_full_disk_leaves_nothing_and_keeps_what_was_there(
     monkeypatch.setattr("normlens.files.atomic.os.write", full)
     (tmp_path / "before").write_bytes(b"as it was")
     for path in (tmp_path / "new", tmp_path / "before"):
-        with pytest.raises(NormLensError, match=r"No space left on device.*space left, or choose another place"):
+        with pytest.raises(NormLensError, match=r"No space left on device.*space left, or choose another path"):
             WAYS[way](analysis, path)
     assert [path.name for path in tmp_path.iterdir()] == ["before"]
     assert (tmp_path / "before").read_bytes() == b"as it was"

@@ -29,10 +29,10 @@ def test_missing_path_is_named() -> None:
 
 
 def test_folder_without_a_model_says_what_it_holds(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFound, match=r"no config\.json.*Found: nothing"):
+    with pytest.raises(ModelNotFound, match=r"no config\.json.*It contains: nothing"):
         load_model(tmp_path)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ModelNotFound, match=r"no \*\.safetensors.*Found: config\.json"):
+    with pytest.raises(ModelNotFound, match=r"no \*\.safetensors.*It contains: config\.json"):
         load_model(tmp_path)
     (tmp_path / "tiny.gguf").touch()
     with pytest.raises(ModelNotFound, match=r"tiny\.gguf"):
@@ -51,5 +51,5 @@ def test_a_revision_of_what_is_not_on_the_hub_is_refused(tmp_path: Path) -> None
     for name in ("model.safetensors", "config.json", "tiny.gguf"):
         (tmp_path / name).touch()
     for source in ("minilm-l6", "smollm2-135m", tmp_path, tmp_path / "tiny.gguf", (None, None)):
-        with pytest.raises(InvalidInput, match=r"has no revisions, but 'v1' was asked for.*Leave the revision out"):
+        with pytest.raises(InvalidInput, match=r"has no revisions, but 'v1' was requested.*Omit the revision"):
             load_model(source, revision="v1")  # type: ignore[arg-type]

@@ -149,7 +149,7 @@ def test_a_classifier_that_comes_with_the_adapter_is_no_random_one(tmp_path: Pat
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"base_model_name_or_path": None}, "doesn't say of which model"),
+        ({"base_model_name_or_path": None}, "doesn't name the model"),
         ({"base_model_name_or_path": "./nowhere"}, r"no file or folder \./nowhere"),
         ({"r": 3}, "could not be loaded|doesn't fit"),
         ({"target_modules": ["q_proj"]}, "holds .*doesn't fit"),

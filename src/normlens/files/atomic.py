@@ -1,8 +1,8 @@
 """Files that appear whole or not at all.
 
-What is written is complete in memory first, so that no other library holds a file open when a disk is full. It goes under a
-temporary name into the folder where it belongs, and is then renamed. Temporary names are locked while they are in use: the
-next run removes those that a killed one left.
+The content is completed in memory first, so that no other library holds a file open when the disk is full. It is written
+under a temporary name to the target folder and then renamed. Temporary files are locked while they are in use; the next
+run removes those that a killed run left behind.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _PREFIX, _SUFFIX = ".normlens-", ".tmp"
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview | str) -> Path:
-    """Write a file under a temporary name in its own folder, then rename it; nothing is left behind on failure.
+    """Write a file under a temporary name in its folder, then rename it; a failure leaves nothing behind.
 
     Parameters
     ----------
     path
-        Where the file goes. An existing file is replaced, whoever else links to it keeps what was there; a symbolic link
-        is neither followed nor replaced.
+        Path of the file. An existing file is replaced; other hard links keep the old content. A symbolic link is neither
+        followed nor replaced.
     content
-        All of it; text is written in UTF-8.
+        The whole content; text is written in UTF-8.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def write_atomically(path: str | Path, content: bytes | memoryview | str) -> Pat
     Raises
     ------
     NormLensError
-        If it can't be written: no such folder, no permission, a full disk, a link or a device of that name.
+        If it can't be written: a missing folder, no permission, a full disk, or a link or device of that name.
     """
     path = Path(path)
     # A name that isn't UTF-8, in a text, becomes the escape that JSON knows as well.
@@ -61,20 +61,20 @@ def write_atomically(path: str | Path, content: bytes | memoryview | str) -> Pat
     except (OSError, ValueError) as error:
         raise NormLensError(
             f"{path} could not be written: {reason(error)}. Check that the folder exists, may be written to "
-            "and has space left, or choose another place."
+            "and has space left, or choose another path."
         ) from error
     return path
 
 
 def refuse_special(path: Path) -> None:
-    """Refuse a name that is there already and is no plain file: a folder, a symbolic link, a pipe, a device.
+    """Refuse an existing path that isn't a regular file: a folder, a symbolic link, a pipe or a device.
 
     Raises
     ------
     NormLensError
-        Naming what it is.
+        Naming its kind.
     OSError, ValueError
-        If that can't be found out, such as for a name that is too long.
+        If the path can't be examined, for example because it is too long.
     """
     try:
         mode = path.lstat().st_mode
@@ -83,27 +83,27 @@ def refuse_special(path: Path) -> None:
     if stat.S_ISREG(mode):
         return
     kind = "a folder" if stat.S_ISDIR(mode) else "a symbolic link" if stat.S_ISLNK(mode) else "a pipe or a device"
-    raise NormLensError(f"{path} is {kind}; expected the name of a file, new or to be replaced. Choose another name.")
+    raise NormLensError(f"{path} is {kind}; expected a new file, or a regular file to replace. Choose another name.")
 
 
 def reason(error: OSError | ValueError) -> str:
-    """What an error of the operating system says, without numbers and names."""
+    """The message of an operating-system error, without error number and path."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 @contextmanager
 def temporary_folder(beside: Path) -> Iterator[Path]:
-    """Make a folder under a temporary name, which is removed in the end if it still has that name.
+    """Make a temporary folder, which is removed at the end unless it was renamed.
 
     Parameters
     ----------
     beside
-        The folder in which it is made.
+        The folder in which it is created.
 
     Raises
     ------
     OSError
-        If it can't be made.
+        If it can't be created.
     """
     remove_leftovers(beside)
     while True:
@@ -122,7 +122,7 @@ def temporary_folder(beside: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files and folders that killed runs left in a folder; those of running ones stay."""
+    """Remove temporary files and folders that killed runs left in a folder; those of running processes stay."""
     with suppress(OSError):
         for entry in list(os.scandir(folder)):
             if is_temporary(entry.name) and not entry.is_symlink():
@@ -131,13 +131,13 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a name is one under which something is written before it is renamed."""
+    """Whether a name is a temporary name of :func:`write_atomically` or :func:`temporary_folder`."""
     return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
 @contextmanager
 def _temporary_file(folder: Path) -> Iterator[tuple[Path, int]]:
-    """A new file that is locked; removed in the end unless it was renamed."""
+    """A new, locked file; removed at the end unless it was renamed."""
     remove_leftovers(folder)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
@@ -160,9 +160,9 @@ def _new_name(folder: Path) -> Path:
 
 
 def _locked(descriptor: int) -> bool:
-    """Hold what was just made against `remove_leftovers`; false if that was faster.
+    """Lock a new file or folder against `remove_leftovers`; False if it was already removed.
 
-    File systems without locks have nothing removed from them either.
+    On file systems without locks, nothing is ever removed.
     """
     if sys.platform != "win32":
         try:

@@ -1,4 +1,4 @@
-"""Files that are read: of a kind that ends, that somebody writes, and that is there when it is needed again."""
+"""Refuse files that can't be read to their end, or not as often as needed."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _OPEN_ALREADY = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")  # such as a shell'
 
 
 def refuse_unreadable(path: Path, *, again: bool = False) -> None:
-    """Refuse a path whose reading would wait, never end, or work only once where that isn't enough.
+    """Refuse a path that would block, never end, or be readable only once although it is read again.
 
     Parameters
     ----------
     path
-        Of a file; one that isn't there is left to whoever opens it.
+        Path of a file; a missing file is left to the code that opens it.
     again
         Whether the file is read more than once.
 
     Raises
     ------
     InvalidInput
-        For a folder, a device, a pipe that nobody may be writing to, and for any pipe if it is read again.
+        For a folder, a device, a named pipe, and any pipe if ``again`` is set.
     OSError, ValueError
-        If the path can't be looked at, such as for a name that is too long.
+        If the path can't be examined, for example because it is too long.
     """
     try:
         mode = path.stat().st_mode
@@ -35,9 +35,9 @@ def refuse_unreadable(path: Path, *, again: bool = False) -> None:
         return
     if stat.S_ISFIFO(mode):
         if again:
-            raise InvalidInput(f"{path} can be read only once; expected a file. Save what it gives in one first.")
+            raise InvalidInput(f"{path} can be read only once; expected a file. Save its content to a file first.")
         if str(path).startswith(_OPEN_ALREADY):
             return
-        raise InvalidInput(f"{path} is a pipe; expected a file, or standard input. Save what it gives in a file first.")
+        raise InvalidInput(f"{path} is a pipe; expected a file or standard input. Save its content to a file first.")
     kind = "a folder" if stat.S_ISDIR(mode) else "a device"
     raise InvalidInput(f"{path} can't be read: it is {kind}; expected a file. Check the path.")

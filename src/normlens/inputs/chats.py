@@ -18,7 +18,7 @@ def encode_chat(
     *,
     generation_prompt: bool = False,
 ) -> Tokens:
-    """Tokenise chat messages through the tokenizer's own template.
+    """Tokenize chat messages through the tokenizer's own template.
 
     Parameters
     ----------

@@ -86,7 +86,7 @@ def encoded_rows(given: Any, accepted: Collection[str]) -> list[EncodedRow]:
     Raises
     ------
     InvalidInput
-        If its parts don't belong together, or hold what can't be honoured: masks that aren't of one number per token,
+        If its parts don't belong together, or hold what can't be honored: masks that aren't of one number per token,
         packed sequences, cached states, tensors that this model doesn't take.
     """
     if isinstance(given, EncodedRow):
@@ -148,7 +148,7 @@ def _values(given: Any, accepted: Collection[str]) -> dict[str, Any]:
     for name, value in given.items():
         if value is None or name in _NOT_READ or isinstance(value, (str, bool, int, float)):
             continue
-        _refuse_what_is_not_honoured(str(name), value)
+        _refuse_what_is_not_honored(str(name), value)
         if name in accepted or name in PER_TOKEN or name == "labels" or is_medium(str(name)):
             values[str(name)] = value
     return values
@@ -170,7 +170,7 @@ def _listed(accepted: Collection[str]) -> str:
     return ", ".join(name for name in accepted if name in PER_TOKEN or is_medium(name))
 
 
-def _refuse_what_is_not_honoured(name: str, value: Any) -> None:
+def _refuse_what_is_not_honored(name: str, value: Any) -> None:
     if name.startswith(_PACKED):
         raise InvalidInput(
             f"{name} says that several texts are packed into one row; expected one text per row. Give the texts one by one."

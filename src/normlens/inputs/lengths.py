@@ -94,7 +94,7 @@ def check_room(prompt: Tokens, loaded: LoadedModel, generate: int) -> None:
 def _limit(loaded: LoadedModel, *, decoder: bool = False) -> int:
     """How many tokens the model takes, by its positions.
 
-    A tokenizer's figure says how long the texts were that a model learnt from, not how many positions it has: T5 reads
+    A tokenizer's figure says how long the texts were that a model learned from, not how many positions it has: T5 reads
     more than the 512 that its tokenizer names. It is used for models that transformers doesn't know and whose configs say
     nothing.
     """

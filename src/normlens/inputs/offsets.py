@@ -1,7 +1,7 @@
 """Token ids back to text, and which characters of it each id stands for.
 
 A byte-level tokenizer cuts rare characters into pieces of their bytes, none of which is text by itself. And how a token
-is spelled depends on its neighbours: with a space before it, or without. So ids are decoded together.
+is spelled depends on its neighbors: with a space before it, or without. So ids are decoded together.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def spans_of_ids(
     spans
         Of each id, within the text; (0, 0) for special tokens. Pieces of one character all have its span.
     whole
-        For each id, whether a character can be made of it and its neighbours.
+        For each id, whether a character can be made of it and its neighbors.
     """
     text = ""
     spans: list[Span] = []

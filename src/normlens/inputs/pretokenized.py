@@ -26,7 +26,7 @@ def is_list_of_strings(given: object) -> bool:
 
 
 def encode_words(tokenizer: PreTrainedTokenizerBase, words: Sequence[str], *, as_target: bool = False) -> Tokens:
-    """Tokenise a text that is given as its words; word numbers are the caller's.
+    """Tokenize a text that is given as its words; word numbers are the caller's.
 
     The model reads the words with spaces between them, so that a word is cut as it is inside a text, whatever a tokenizer
     does with the words of a list.

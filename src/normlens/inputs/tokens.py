@@ -58,7 +58,7 @@ class Tokens:
 
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, *, as_target: bool = False) -> Tokens:
-    """Tokenise one text, special tokens included; one that begins or ends with these already gets them once.
+    """Tokenize one text, special tokens included; one that begins or ends with these already gets them once.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def is_pair(given: object) -> bool:
 def encode_pair(
     tokenizer: PreTrainedTokenizerBase, pair: Mapping[str, str]
 ) -> tuple[Tokens, Int[np.ndarray, " token"] | None]:
-    """Tokenise two texts that a model reads together: a question and its context, a premise and a hypothesis.
+    """Tokenize two texts that a model reads together: a question and its context, a premise and a hypothesis.
 
     Parameters
     ----------

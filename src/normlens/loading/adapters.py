@@ -1,4 +1,4 @@
-"""Adapters of the peft library: the model inside a ``PeftModel``, and folders that hold an adapter alone."""
+"""Adapters of the peft library: the model inside a ``PeftModel``, and folders that contain only an adapter."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _MERGE = "PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretra
 
 
 def without_wrapper(model: object) -> object:
-    """The transformers model inside a ``PeftModel``, its adapters in place; anything else as it is.
+    """The transformers model inside a ``PeftModel``, with its adapters; any other object unchanged.
 
     Raises
     ------
     UnsupportedArchitecture
-        If the adapter adds virtual tokens or key/value pairs, which only the wrapper knows of.
+        If the adapter adds virtual tokens or key/value pairs, which exist only in the wrapper.
     """
-    peft: Any = sys.modules.get("peft")  # who has such a model has imported it
+    peft: Any = sys.modules.get("peft")  # a PeftModel can exist only if peft is imported
     if peft is None or not isinstance(model, (peft.PeftModel, peft.PeftMixedModel)):
         return model
     _refuse_prompts(model.peft_config.values())
@@ -67,17 +67,17 @@ def adapter_base(folder: Path) -> AdapterBase:
         raise InvalidInput(f"{folder / CONFIG} can't be read ({error}). Save the adapter again.") from error
     if not isinstance(base, str) or not base or not isinstance(revision, str | None):
         raise InvalidInput(
-            f"{folder} holds an adapter, but its {CONFIG} doesn't say of which model. Load the model, put the adapter on it "
+            f"{folder} holds an adapter, but its {CONFIG} doesn't name the model. Load the model, add the adapter "
             "with peft, and pass (model, tokenizer)."
         )
     if importlib.util.find_spec("peft") is None:
         raise InvalidInput(
-            f"{folder} holds an adapter of {base}, and reading one needs peft, not installed here. Run `pip install peft`, "
-            f"or merge it where peft is: {_MERGE}."
+            f"{folder} holds an adapter of {base}. Reading it needs peft, which is not installed. Run `pip install peft`, "
+            f"or merge the adapter on a machine that has peft: {_MERGE}."
         )
     if not (folder / WEIGHTS).is_file():
         raise ModelNotFound(
-            f"{folder} holds no {WEIGHTS}, and a pickle is never opened. If you trust the adapter, merge it where it is "
+            f"{folder} has no {WEIGHTS}, and a pickle is never opened. If you trust the adapter, merge it where it is "
             f"safe to open it: {_MERGE}."
         )
     if Path(base).is_dir() and Path(base).samefile(folder):
@@ -93,7 +93,7 @@ def with_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     UnsupportedArchitecture
         If the adapter adds virtual tokens or key/value pairs.
     InvalidInput
-        If it lacks some of its weights, or holds others.
+        If weights of the adapter are missing or unexpected.
     """
     from peft import PeftConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
 
@@ -109,15 +109,15 @@ def with_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
                 f"The adapter in {folder} {verb} {min(keys)}: it doesn't fit its {CONFIG} or its model, "
                 f"{config.base_model_name_or_path}. Get both again."
             )
-    found: PreTrainedModel = wrapped.get_base_model()
-    return found.eval()
+    adapted: PreTrainedModel = wrapped.get_base_model()
+    return adapted.eval()
 
 
 def _refuse_prompts(configs: Iterable[Any]) -> None:
     for config in configs:
         if config.is_prompt_learning:
             raise UnsupportedArchitecture(
-                f"The adapter ({type(config).__name__}) adds virtual tokens to each text, which are no positions of it. "
-                "Adapters of weights (LoRA and its kin) are read; for the model without its adapter, pass "
+                f"The adapter ({type(config).__name__}) adds virtual tokens that are not positions of the text. "
+                "Adapters of weights, such as LoRA, can be loaded. To measure the model without its adapter, pass "
                 "PeftModel.get_base_model()."
             )

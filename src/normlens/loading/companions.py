@@ -1,4 +1,4 @@
-"""What goes with a checkpoint: its tokenizer, and what turns images and sounds into its inputs."""
+"""The tokenizer and the processor of a checkpoint."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from transformers import (
 from normlens.loading.locate import ModelLocation
 
 Processor: TypeAlias = BaseImageProcessor | FeatureExtractionMixin | ProcessorMixin
-"""An image processor, a feature extractor of sounds, or either with a tokenizer."""
+"""An image processor, a feature extractor for sounds, or either with a tokenizer."""
 
 _PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 _TOKENIZER_FILE = re.compile(r".*token|vocab|merges|dict\.txt|tekken|.*\.(model|spm|bpe)$")
-"""How the files that a tokenizer is made of are named."""
+"""Names of tokenizer files."""
 
 
 def tokenizer_at(location: ModelLocation, options: dict[str, Any]) -> PreTrainedTokenizerBase | None:
-    """The tokenizer; None where transformers, finding no tokenizer files, would make up an empty one."""
+    """The tokenizer; None if there are no tokenizer files (transformers would make an empty one)."""
     if (
         not location.is_hub
         and location.gguf_file is None
@@ -43,14 +43,14 @@ def tokenizer_at(location: ModelLocation, options: dict[str, Any]) -> PreTrained
 
 
 def processor_at(location: ModelLocation, inputs: Collection[str], options: dict[str, Any]) -> Processor | None:
-    """The processor of a checkpoint; None if its model reads text alone, or its folder has no settings for one.
+    """The processor of a checkpoint; None if its model reads only text, or its folder has no processor config.
 
     Parameters
     ----------
     location, options
-        Where it is, and what else transformers is told.
+        The location, and further arguments of ``from_pretrained``.
     inputs
-        What the model's forward takes.
+        Names of the arguments of the model's forward.
     """
     sees = "pixel_values" in inputs
     if not sees and not {"input_features", "input_values"} & set(inputs):
@@ -60,7 +60,7 @@ def processor_at(location: ModelLocation, inputs: Collection[str], options: dict
     if {"input_ids", "decoder_input_ids"} & set(inputs):
         try:
             whole = AutoProcessor.from_pretrained(location.path_or_id, **options)
-        except (OSError, ValueError, ImportError):  # one part of it is missing here: the other still serves
+        except (OSError, ValueError, ImportError):  # a package that one component needs is missing; the other may load
             whole = None
         if isinstance(whole, (ProcessorMixin, FeatureExtractionMixin, BaseImageProcessor)):
             return whole
@@ -71,18 +71,18 @@ def processor_at(location: ModelLocation, inputs: Collection[str], options: dict
 
 
 def tokenizer_of(companion: object) -> PreTrainedTokenizerBase | None:
-    """The tokenizer that this is, or that is part of it."""
-    part = getattr(companion, "tokenizer", None) if isinstance(companion, ProcessorMixin) else companion
-    return part if isinstance(part, PreTrainedTokenizerBase) else None
+    """The object itself if it is a tokenizer, or the tokenizer of a processor."""
+    tokenizer = getattr(companion, "tokenizer", None) if isinstance(companion, ProcessorMixin) else companion
+    return tokenizer if isinstance(tokenizer, PreTrainedTokenizerBase) else None
 
 
 def image_processor_of(processor: Processor | None) -> BaseImageProcessor | None:
-    """The image processor that this is, or that is part of it."""
-    part = getattr(processor, "image_processor", processor)
-    return part if isinstance(part, BaseImageProcessor) else None
+    """The object itself if it is an image processor, or the image processor of a processor."""
+    image_processor = getattr(processor, "image_processor", processor)
+    return image_processor if isinstance(image_processor, BaseImageProcessor) else None
 
 
 def feature_extractor_of(processor: Processor | None) -> Any:
-    """The feature extractor of sounds that this is, or that is part of it; None if there is none."""
-    part = getattr(processor, "feature_extractor", processor)
-    return part if isinstance(part, FeatureExtractionMixin) and hasattr(part, "sampling_rate") else None
+    """The feature extractor for sounds: the object itself, or that of a processor; None if there is none."""
+    extractor = getattr(processor, "feature_extractor", processor)
+    return extractor if isinstance(extractor, FeatureExtractionMixin) and hasattr(extractor, "sampling_rate") else None

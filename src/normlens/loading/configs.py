@@ -1,8 +1,8 @@
-"""The configs that a model reads, and settings in them that one thread sees alone.
+"""The configs of a model, and settings in them that only one thread sees.
 
-A config is shared by every thread that runs its model, and often by several models. So an analysis never writes to it:
-it lays its settings over the config, and only the thread that analyses reads them. A plain run in another thread goes
-on with the model as it is set.
+A config is shared by every thread that runs its model, and often by several models. So an analysis never writes to it: it
+overlays its own settings, which only the analyzing thread reads. A plain run in another thread uses the model's own
+settings.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ NAMED_OUTPUT = "return_dict"
 
 
 def configs_of(model: nn.Module) -> list[PretrainedConfig]:
-    """Every config object that some part of the model reads, each once."""
-    found: dict[int, PretrainedConfig] = {}
+    """Every config object of the model and its sub-models, each once."""
+    configs: dict[int, PretrainedConfig] = {}
     waiting = [
         config for module in model.modules() if isinstance(config := getattr(module, "config", None), PretrainedConfig)
     ]
     while waiting:
         config = waiting.pop()
-        if id(config) not in found:
-            found[id(config)] = config
-            parts = (getattr(config, name, None) for name in config.sub_configs)
-            waiting.extend(part for part in parts if isinstance(part, PretrainedConfig))
-    return list(found.values())
+        if id(config) not in configs:
+            configs[id(config)] = config
+            nested = (getattr(config, name, None) for name in config.sub_configs)
+            waiting.extend(sub_config for sub_config in nested if isinstance(sub_config, PretrainedConfig))
+    return list(configs.values())
 
 
 def implementation_of(config: PretrainedConfig) -> str | None:
-    """The attention implementation that a model's user chose.
+    """The attention implementation that the user chose.
 
-    No matter what this thread reads, or what top-k attention that is in use has put in its place.
+    Ignores this thread's own settings and an active top-k attention.
     """
     chosen: str | None = _REPLACED.get(id(config), vars(config).get(ATTENTION))
     return chosen
 
 
 def replace_implementation(config: PretrainedConfig, name: str) -> None:
-    """Switch a config for all threads, until :func:`restore_implementation`; what it said stays known."""
+    """Switch the implementation for all threads, until :func:`restore_implementation`."""
     if id(config) not in _REPLACED:
         _REPLACED[id(config)] = vars(config).get(ATTENTION)
         weakref.finalize(config, _REPLACED.pop, id(config), None)
@@ -55,7 +55,7 @@ def replace_implementation(config: PretrainedConfig, name: str) -> None:
 
 
 def restore_implementation(config: PretrainedConfig) -> None:
-    """Let a config say again what it said."""
+    """Undo :func:`replace_implementation`."""
     if id(config) in _REPLACED:
         vars(config)[ATTENTION] = _REPLACED.pop(id(config))
 
@@ -64,27 +64,27 @@ _REPLACED: dict[int, str | None] = {}  # by the config's id
 
 
 class _ThreadSettings(threading.local):
-    """What this thread reads instead of a config's own settings, by the config's id and the setting's name."""
+    """Settings that this thread reads instead of a config's own, by the config's id and the setting's name."""
 
     settings: Mapping[tuple[int, str], Any] = {}
 
 
 _THREAD = _ThreadSettings()
 _GUARD = threading.Lock()
-_OPEN = 0  # contexts that lay settings over configs at the moment, in any thread
+_OPEN = 0  # contexts that overlay settings at the moment, in any thread
 _OWN: Callable[[PretrainedConfig, str], Any] = PretrainedConfig.__getattribute__
 
 
 @contextmanager
 def settings_of_this_thread(changes: Iterable[tuple[PretrainedConfig, str, Any]]) -> Iterator[None]:
-    """Let this thread read other settings in configs, as long as the context lasts; the configs stay as they are.
+    """Overlay settings of configs for this thread while the context lasts; the configs themselves don't change.
 
     Parameters
     ----------
     changes
         Config, name (:data:`ATTENTION`, :data:`EXPERTS`, :data:`CACHE` or :data:`NAMED_OUTPUT`) and value.
     """
-    changes = list(changes)  # which keeps the configs, and so their ids
+    changes = list(changes)  # keeps the configs alive, and so their ids unique
     before = _THREAD.settings
     _count(1)
     try:
@@ -104,6 +104,6 @@ def _count(step: int) -> None:
 
 
 def _thread_setting(config: PretrainedConfig, name: str) -> Any:
-    """What this thread reads in a config: its own setting if it has one."""
+    """The value of a setting for this thread: its own, or else the config's."""
     settings = _THREAD.settings
     return settings[id(config), name] if settings and (id(config), name) in settings else _OWN(config, name)

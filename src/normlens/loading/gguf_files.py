@@ -1,4 +1,4 @@
-"""GGUF files: read once for everything that transformers asks of them, and fast."""
+"""GGUF files, parsed only once and fast."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _ONE_AT_A_TIME = Lock()
 
 @contextmanager
 def read_once(gguf_file: str | None) -> Iterator[None]:
-    """Let a GGUF file be parsed once: transformers asks gguf for its fields three times, for names in every module.
+    """Parse a GGUF file only once: transformers reads its fields three times, and its names for every module.
 
-    gguf's own functions come back afterwards; one that it doesn't have is left alone.
+    gguf's own functions are restored afterwards.
     """
     if gguf_file is None:
         yield
@@ -43,7 +43,7 @@ def read_once(gguf_file: str | None) -> Iterator[None]:
 
 
 def as_plain(model: PreTrainedModel) -> None:
-    """Let a model from a GGUF file, whose weights were dequantized, be one like any other: to be saved, say."""
+    """Remove the quantization settings of a dequantized model from a GGUF file, so that it can be saved."""
     model.hf_quantizer = None
     for holder, name in ((model.config, "quantization_config"), (model, "quantization_method")):
         if hasattr(holder, name):
@@ -51,10 +51,10 @@ def as_plain(model: PreTrainedModel) -> None:
 
 
 def _one_reader(reader: type) -> Callable[..., Any]:
-    """``reader``, made once for each file, however its path is spelled.
+    """``reader``, constructed once for each file, whichever path leads to it.
 
-    It looks at every string of the vocabulary through a slice of its file. Slices of a plain array are made several times
-    as fast as those of a memory map.
+    It takes a slice of its file for every string of the vocabulary. Slices of a plain array are several times as fast as
+    slices of a memory map.
     """
 
     class PlainReader(reader):  # type: ignore[misc]
@@ -73,6 +73,4 @@ def _one_reader(reader: type) -> Callable[..., Any]:
 def _require_gguf() -> None:
     missing = [package for package in ("gguf", "accelerate") if importlib.util.find_spec(package) is None]
     if missing:
-        raise InvalidInput(
-            f"Reading a GGUF file needs {' and '.join(missing)}, not installed here. Run `pip install normlens[gguf]`."
-        )
+        raise InvalidInput(f"Reading a GGUF file needs {' and '.join(missing)}. Run `pip install normlens[gguf]`.")

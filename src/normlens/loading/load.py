@@ -1,8 +1,8 @@
-"""Models and their tokenizers from wherever they are: the Hub, a folder, a GGUF file, a package, or memory.
+"""Load models and their tokenizers from the Hub, a folder, a GGUF file, a package or memory.
 
 Nothing here runs foreign code: weights come from safetensors or GGUF files, never from pickles, and a repository's own
-Python is executed only when the caller says so. What comes out is checked once, at this door: the model attends, its
-weights are finite and complete, and its tokenizer fits.
+Python code runs only if the caller allows it. Every loaded model is checked once, here: it has attention, its weights are
+finite and complete, and its tokenizer fits.
 """
 
 from __future__ import annotations
@@ -43,26 +43,26 @@ TASKS = {
     "question-answering": "AutoModelForQuestionAnswering",
     "image-classification": "AutoModelForImageClassification",
 }
-"""What a model can be loaded as, and the transformers class that does it."""
+"""The tasks that a model can be loaded for, and their transformers classes."""
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready to be measured, with what turns its input into tensors.
+    """A model ready to be measured, with its tokenizer and processor.
 
     Attributes
     ----------
     model
         The model, in evaluation mode.
     tokenizer
-        Its tokenizer; None for a model that reads no text, or whose folder holds none.
+        Its tokenizer; None if the model reads no text, or its folder has no tokenizer.
     processor
-        Its image processor, feature extractor, or either with the tokenizer; None for a model that reads text alone, or
-        whose folder holds none.
+        Its image processor, feature extractor, or either with the tokenizer; None if the model reads only text, or its
+        folder has no processor.
     name
-        How the caller may call it: hub id, bundled name, path, or class.
+        Hub id, bundled name, path, or class name.
     revision
-        The commit on the Hub; None for everything else.
+        The commit on the Hub; None for models from elsewhere.
     """
 
     model: PreTrainedModel
@@ -89,29 +89,30 @@ def load_model(
     source
         A bundled name (``"minilm-l6"``, ``"smollm2-135m"``), a hub id (``"google-bert/bert-base-uncased"``), a folder
         with safetensors weights, a folder with an adapter of the peft library, a GGUF file, or a pair
-        ``(model, tokenizer)`` or ``(model, processor)``, whose model is put into evaluation mode; it may be a ``PeftModel``.
+        ``(model, tokenizer)`` or ``(model, processor)``. The model of a pair may be a ``PeftModel``; it is put into
+        evaluation mode.
     revision
-        Branch, tag or commit on the Hub; the default branch if None. Refused for everything that is not on the Hub.
+        Branch, tag or commit on the Hub; the default branch if None. Only for models on the Hub.
     device
-        Where to put the model, such as ``"cuda"``; None means the CPU.
+        Device of the model, such as ``"cuda"``; None means the CPU, or leaves the model of a pair where it is.
     dtype
-        Floating-point type, such as ``"float32"`` or ``torch.bfloat16``. None keeps the checkpoint's own; a GGUF file
-        is dequantised to float32.
+        Floating-point type, such as ``"float32"`` or ``torch.bfloat16``. None keeps the checkpoint's own dtype; a GGUF
+        file is dequantized to float32.
     trust_remote_code
-        Whether Python code that a repository brings along may be executed.
+        Whether Python code from the model's repository may be executed.
     task
-        What to load it as, one of :data:`TASKS`. None takes the class that the checkpoint names, so that a classifier
-        keeps its classes and a language model its head.
+        One of :data:`TASKS`. None takes the class that the checkpoint names, so that a classifier keeps its classes and a
+        language model its head.
     check
-        Called with the model's config and tokenizer before its weights are read; what it raises ends the loading.
-        Not called for a pair.
+        Called with an outline of the model (config, class, tokenizer) before the weights are read; an exception stops the
+        loading. Not called for a pair.
 
     Raises
     ------
     ModelNotFound
         If there is no such model, or none that can be loaded safely.
     InvalidInput
-        If an option is unknown, a file is broken or incomplete, weights are not finite, or the tokenizer doesn't fit.
+        If an option is invalid, a file is broken or incomplete, weights are not finite, or the tokenizer doesn't fit.
     UnsupportedArchitecture
         If the model has no attention or was compiled.
     """
@@ -134,7 +135,7 @@ def load_model(
 
 @dataclass(frozen=True)
 class LoadingOptions:
-    """How a model is to be loaded: parameters of :func:`load_model`."""
+    """Parameters of :func:`load_model` for models that are loaded from files."""
 
     dtype: torch.dtype | None
     trust_remote_code: bool
@@ -150,7 +151,7 @@ def _load(location: ModelLocation, options: LoadingOptions) -> LoadedModel:
 
 
 def _load_adapter(location: ModelLocation, options: LoadingOptions) -> LoadedModel:
-    """The adapter's model with the adapter put on; the tokenizer is the adapter's own, where its folder has one."""
+    """The adapter's base model with the adapter; the tokenizer is the adapter's own if its folder has one."""
     folder = Path(location.path_or_id)
     base = adapter_base(folder)
     loaded = _load(locate_model(base.name, base.revision), replace(options, task=options.task or base.task))
@@ -183,7 +184,7 @@ def _load_checkpoint(location: ModelLocation, options: LoadingOptions) -> Loaded
             dtype=options.dtype or (torch.float32 if location.gguf_file else "auto"),
             use_safetensors=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # told by check_complete, which names them
+            ignore_mismatched_sizes=True,  # check_complete reports them by name
             **hub_options,
         )
     check_complete(location.name, model, info)
@@ -217,7 +218,7 @@ def _checked_size(location: ModelLocation) -> CheckpointSize | None:
 def _outline(
     location: ModelLocation, config: PreTrainedConfig, model_class: Any, hub_options: dict[str, Any]
 ) -> Outline:
-    """What is known before the weights are read; an automatic class is looked up by the config."""
+    """The outline of a model before its weights are read; an automatic class is resolved by the config."""
     if hasattr(model_class, "_model_mapping"):
         mapped = model_class._model_mapping.get(type(config), None)
         model_class = mapped[0] if isinstance(mapped, tuple) else mapped
@@ -226,7 +227,7 @@ def _outline(
 
 
 def _model_class(config: PreTrainedConfig, task: str | None, is_gguf: bool) -> Any:
-    """The class to load: the task's, else the one that the checkpoint names, else the plain model."""
+    """The class to load: that of the task, else the one that the checkpoint names, else the plain model."""
     if task is not None:
         return getattr(transformers, TASKS[task])
     architectures = config.architectures or []
@@ -244,7 +245,7 @@ def _model_class(config: PreTrainedConfig, task: str | None, is_gguf: bool) -> A
 
 
 def _from_pair(source: Any, dtype: torch.dtype | None) -> LoadedModel:
-    """A model that the caller already has, with the tokenizer or processor that goes with it."""
+    """A model that the caller already has, with its tokenizer or processor."""
     if not isinstance(source, tuple) or len(source) != 2:
         raise InvalidInput(
             f"Can't load a {type(source).__name__}. Pass a name, a path, or a pair (model, tokenizer), in which the "
@@ -255,7 +256,7 @@ def _from_pair(source: Any, dtype: torch.dtype | None) -> LoadedModel:
     modules = model.modules() if isinstance(model, torch.nn.Module) else ()
     if any(hasattr(module, "_orig_mod") or module._compiled_call_impl is not None for module in modules):
         raise UnsupportedArchitecture(
-            "The model went through torch.compile, which hides its operations. Pass the model as it was before."
+            "The model was compiled with torch.compile, which hides its operations. Pass the uncompiled model."
         )
     if not isinstance(model, PreTrainedModel):
         raise InvalidInput(f"The first of the pair is a {type(model).__name__}; a transformers model was expected.")
@@ -274,7 +275,7 @@ def _from_pair(source: Any, dtype: torch.dtype | None) -> LoadedModel:
 
 
 def _device(device: str | torch.device | None) -> torch.device | None:
-    """The device, once something could be put there and taken back."""
+    """The device, checked by moving a tensor to it and back."""
     if device is None:
         return None
     try:

@@ -1,6 +1,6 @@
-"""Where a model's files are: what a name, a path or a hub id means, and why it can't be used if it can't.
+"""Locate a model's files from a name, a path or a hub id, or explain why they can't be used.
 
-Decided before anything is opened, so that a pickle is refused, not read.
+This is decided before any file is opened, so that a pickle is refused without being read.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _TO_SAFETENSORS = (
 
 @dataclass(frozen=True)
 class ModelLocation:
-    """Where the files are.
+    """Where the files of a model are.
 
     Attributes
     ----------
     name
-        How the caller named it.
-    location
+        The name that the caller used.
+    path_or_id
         A folder, or a hub id.
     gguf_file
         Name of the GGUF file in that folder; None if the weights are safetensors.
     revision
-        Branch, tag or commit on the Hub; None for the default branch, and for everything that is not on the Hub.
+        Branch, tag or commit on the Hub; None for the default branch, and for files that are not on the Hub.
     is_adapter
-        Whether the folder holds an adapter of a model, without that model.
+        Whether the folder holds only an adapter, without its base model.
     """
 
     name: str
@@ -51,19 +51,19 @@ class ModelLocation:
 
     @property
     def is_hub(self) -> bool:
-        """Whether the files have to come from the Hub or its local cache."""
+        """Whether the files come from the Hub or its local cache."""
         return not Path(self.path_or_id).is_dir()
 
 
 def locate_model(source: str | Path, revision: str | None) -> ModelLocation:
-    """Tell what ``source`` means, from the most specific reading to the least.
+    """Locate the model that ``source`` names, from the most specific interpretation to the least.
 
     Raises
     ------
     ModelNotFound
-        If nothing is there, or nothing that can be loaded safely.
+        If there is no such model, or none that can be loaded safely.
     InvalidInput
-        If a revision is asked of what is not on the Hub.
+        If a revision is given for a model that is not on the Hub.
     """
     text = str(source)
     if text in NAMED and not isinstance(source, Path):
@@ -82,7 +82,7 @@ def locate_model(source: str | Path, revision: str | None) -> ModelLocation:
             refuse_revision(f"The file {text}", revision)
             return ModelLocation(text, str(path.parent), path.name)
         advice = _TO_SAFETENSORS if path.suffix in _PICKLES else "Pass the folder that holds its config.json."
-        raise ModelNotFound(f"{text} is not a GGUF file, the only kind that is loaded by itself. {advice}")
+        raise ModelNotFound(f"{text} is not a GGUF file, the only single file that can be loaded. {advice}")
     if isinstance(source, Path) or text.startswith((".", "/", "~")) or text.endswith(".gguf") or text.count("/") > 1:
         raise ModelNotFound(f"There is no file or folder {text} (looked for {path.absolute()}). Check the path.")
     if "/" not in text:
@@ -91,54 +91,54 @@ def locate_model(source: str | Path, revision: str | None) -> ModelLocation:
 
 
 def refuse_revision(what: str, revision: str | None) -> None:
-    """Refuse a revision of something that has none: ``what`` is not on the Hub.
+    """Refuse a revision for a model that is not on the Hub; ``what`` names the model.
 
     Raises
     ------
     InvalidInput
-        If there is a revision.
+        If ``revision`` is not None.
     """
     if revision is not None:
         raise InvalidInput(
-            f"{what} has no revisions, but {revision!r} was asked for; expected a hub id, such as "
-            "google-bert/bert-base-uncased. Leave the revision out."
+            f"{what} has no revisions, but {revision!r} was requested; revisions need a hub id, such as "
+            "google-bert/bert-base-uncased. Omit the revision."
         )
 
 
 def _unknown_name(name: str) -> str:
-    known = {known.rpartition("/")[2]: known for known in (*NAMED, *HUB_EXAMPLES)}
-    near = [known[match] for match in difflib.get_close_matches(name, known, n=3, cutoff=0.5)]
+    by_name = {model.rpartition("/")[2]: model for model in (*NAMED, *HUB_EXAMPLES)}
+    near = [by_name[match] for match in difflib.get_close_matches(name, by_name, n=3, cutoff=0.5)]
     guess = f" Did you mean {' or '.join(near)}?" if near else ""
     return (
-        f"There is no bundled model {name!r} and no such folder.{guess} Bundled are {', '.join(NAMED)}; a model on "
-        "the Hub is named with its owner, as in google-bert/bert-base-uncased."
+        f"There is no bundled model {name!r} and no such folder.{guess} Bundled models: {', '.join(NAMED)}. A model on "
+        "the Hub needs its owner's name, as in google-bert/bert-base-uncased."
     )
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a folder that holds no model, or one that only a pickle would bring back."""
+    """Refuse a folder without a model, or with pickled weights only."""
     names = sorted(path.name for path in folder.iterdir())
     if any(name.endswith(".safetensors") for name in names) and "config.json" in names:
         return
     ggufs = [name for name in names if name.endswith(".gguf")]
     pickles = [name for name in names if name.endswith(_PICKLES)]
     if ggufs:
-        raise ModelNotFound(f"{folder} holds GGUF files; pass the one you mean, for example {folder / ggufs[0]}.")
+        raise ModelNotFound(f"{folder} holds GGUF files. Pass one of them, for example {folder / ggufs[0]}.")
     if pickles and not any(name.endswith(".safetensors") for name in names):
         raise ModelNotFound(
-            f"{folder} has its weights only as pickle ({', '.join(pickles[:3])}), and opening a pickle can run any "
-            f"code; safetensors was expected. {_TO_SAFETENSORS}"
+            f"{folder} has only pickled weights ({', '.join(pickles[:3])}), and opening a pickle can run arbitrary "
+            f"code; expected safetensors. {_TO_SAFETENSORS}"
         )
     missing = "config.json" if "config.json" not in names else "*.safetensors"
     raise ModelNotFound(
-        f"{folder} holds no {missing}; a folder written by save_pretrained was expected. Found: "
+        f"{folder} has no {missing}; expected a folder written by save_pretrained. It contains: "
         f"{', '.join(names[:6]) or 'nothing'}."
     )
 
 
 @contextmanager
 def explained(location: ModelLocation, trust_remote_code: bool) -> Iterator[None]:
-    """Turn whatever goes wrong inside transformers into an error that says what was tried and what to do."""
+    """Turn any exception of transformers into an error that says what was tried and what to do."""
     try:
         yield
     except NormLensError:
@@ -158,14 +158,14 @@ def _error(location: ModelLocation, trust_remote_code: bool, error: Exception) -
         )
     if "use_safetensors" in str(error):
         return ModelNotFound(
-            f"{location.name} offers no safetensors weights, and a pickle is never opened. A conversion may be among its "
+            f"{location.name} has no safetensors weights, and a pickle is never opened. A conversion may be among its "
             f"pull requests: revision='refs/pr/1', and so on. {_TO_SAFETENSORS}"
         )
     if location.is_hub:
         return ModelNotFound(_not_on_hub(location, reason))
     return InvalidInput(
-        f"{location.name} could not be loaded ({reason}). Check that the download is complete and that the model type is "
-        f"known to transformers {transformers.__version__}."
+        f"{location.name} could not be loaded ({reason}). Check that the download is complete and that transformers "
+        f"{transformers.__version__} supports the model type."
     )
 
 

@@ -1,7 +1,6 @@
-"""What a checkpoint says of its model before its weights are read, and what can be refused by that alone.
+"""A model's outline before its weights are read, and options that can be refused from it alone.
 
-Numbers in a config are upper bounds: a layer that isn't counted there doesn't exist, while one that is may turn out to have
-no attention.
+Numbers in a config are upper bounds: a layer beyond them doesn't exist, while a layer within them may have no attention.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ class Outline:
     Attributes
     ----------
     name
-        As the caller gave it.
+        The name that the caller used.
     config
         Its configuration.
     model_class
-        The class it will have; None where that isn't known yet.
+        The model's class; None if it isn't known yet.
     tokenizer
-        None for a model that reads no text, or whose class isn't known yet.
+        None if the model reads no text, or its class isn't known yet.
     """
 
     name: str
@@ -45,58 +44,56 @@ class Outline:
 
     @property
     def is_encoder_decoder(self) -> bool:
-        """Whether it reads a text and decodes another."""
+        """Whether it encodes one text and decodes another."""
         return bool(getattr(self.config, "is_encoder_decoder", False))
 
     @property
     def layers(self) -> int | None:
-        """How many layers a kind of attention has at most; None where the config doesn't say, or names several towers."""
+        """Upper bound on the layers of a kind of attention; None if the config doesn't say, or has several towers."""
         if self.config.sub_configs:
             return None
         counted = _most(self.config.to_dict(), _LAYERS, summed=not self.is_encoder_decoder)
-        said = getattr(self.config, "num_hidden_layers", None)  # a property of some configs
-        return max(counted, said) if counted is not None and isinstance(said, int) else counted
+        declared = getattr(self.config, "num_hidden_layers", None)  # a property of some configs
+        return max(counted, declared) if counted is not None and isinstance(declared, int) else counted
 
     @property
     def heads(self) -> int | None:
-        """How many heads a layer has at most; None where the config doesn't say, or names several towers."""
+        """Upper bound on the heads of a layer; None if the config doesn't say, or has several towers."""
         return None if self.config.sub_configs else _most(self.config.to_dict(), _HEADS, summed=False)
 
     def check_view(self, group: str | None = None, layer: int | None = None, head: int | None = None) -> None:
-        """Refuse a kind of attention, a layer or a head that the model can't have.
+        """Refuse a kind of attention, a layer or a head that the model doesn't have.
 
         Raises
         ------
         InvalidInput
-            Naming what was asked for, and what there is.
+            Naming the request and the valid values.
         """
         for name, number, count in (("layer", layer, self.layers), ("head", head, self.heads)):
             if number is not None and (number < 0 or (count is not None and number >= count)):
-                there = "" if count is None else f": its config counts {count} {name}s, 0 to {count - 1}"
+                there = "" if count is None else f": its config has {count} {name}s, 0 to {count - 1}"
                 raise InvalidInput(f"{self.name} has no {name} {number}{there}. Choose another.")
         self._check_group(group)
 
     def _check_group(self, group: str | None) -> None:
-        if group is None or self.config.sub_configs:  # several towers may have names of their own
+        if group is None or self.config.sub_configs:  # towers may have group names of their own
             return
         crosses = self.is_encoder_decoder or any(
             "cross" in str(name) and value for name, value in self.config.to_dict().items()
         )
         if (group == "cross" and not crosses) or not any(kind in group for kind in _KINDS):
             kinds = ", ".join(_KINDS) if self.is_encoder_decoder else "encoder or decoder, one of them"
-            raise InvalidInput(
-                f"{self.name} has no group {group}; expected {kinds}. Leave it out to see what there is."
-            )
+            raise InvalidInput(f"{self.name} has no group {group}; expected {kinds}. Omit the group to see all groups.")
 
-    def check_second_text(self, given: bool, name: str) -> None:
-        """Refuse a text to decode for a model without a decoder of its own, and its absence for an encoder–decoder.
+    def check_second_text(self, is_given: bool, name: str) -> None:
+        """Refuse a second text if the model has no decoder for it, and its absence for an encoder–decoder.
 
         Parameters
         ----------
-        given
-            Whether there is one.
+        is_given
+            Whether there is a second text.
         name
-            What the caller calls it.
+            Name of the caller's option.
 
         Raises
         ------
@@ -104,14 +101,16 @@ class Outline:
             With what is expected.
         """
         kind = getattr(self.model_class, "__name__", self.config.model_type)
-        if given and not self.is_encoder_decoder:
-            raise InvalidInput(f"{name} was given, but {kind} has no decoder that reads a second text. Leave it out.")
-        if not given and self.is_encoder_decoder:
-            raise InvalidInput(f"{kind} is an encoder–decoder: expected {name}, the text that is read teacher-forced.")
+        if is_given and not self.is_encoder_decoder:
+            raise InvalidInput(f"{name} was given, but {kind} has no decoder that reads a second text. Omit it.")
+        if not is_given and self.is_encoder_decoder:
+            raise InvalidInput(
+                f"{kind} is an encoder–decoder: expected {name}, the text that the decoder reads teacher-forced."
+            )
 
 
 def _most(config: Mapping[str, Any], names: re.Pattern[str], *, summed: bool) -> int | None:
-    """The largest of the numbers so called in a config; or their sum, where they add up."""
+    """The largest number in a config whose name matches, or the sum of all such numbers."""
     numbers = list(_numbers(config, names))
     return (sum(numbers) if summed else max(numbers)) if numbers else None
 

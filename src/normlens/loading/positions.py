@@ -1,22 +1,22 @@
-"""What a model's positions allow: how many there are, and whether a text's own depend on its padding or its neighbours."""
+"""How many positions a model has, and whether they are counted from the padding id."""
 
 from __future__ import annotations
 
 from transformers import PretrainedConfig, PreTrainedModel
 
 UNLIMITED = 10**9
-"""So many where nothing is said; tokenizers without a limit report something as astronomical."""
+"""Stands for "no limit"; tokenizers without one report a similarly huge number."""
 
 
 def position_limit(model: PreTrainedModel, *, decoder: bool = False) -> int:
-    """How many positions a model has, by its config; a huge number if it sets no limit, as with relative positions.
+    """The number of positions in a model's config; :data:`UNLIMITED` if there is no limit, as with relative positions.
 
     Parameters
     ----------
     model
         The model.
     decoder
-        Whether the decoder of an encoder–decoder is asked about.
+        Whether to look at the decoder of an encoder–decoder.
     """
     config, one_text = _config_of_side(model, decoder), not model.config.is_encoder_decoder
     of_decoder = ("max_decoder_position_embeddings", "max_target_positions") if decoder or one_text else ()
@@ -30,7 +30,7 @@ def position_limit(model: PreTrainedModel, *, decoder: bool = False) -> int:
 
 
 def _config_of_side(model: PreTrainedModel, decoder: bool) -> PretrainedConfig:
-    """The config of what reads a text; the whole config where that is ambiguous."""
+    """The config of the encoder or the decoder; the whole config if that is ambiguous."""
     side = getattr(model.config, "decoder" if decoder else "encoder", None)
     config: PretrainedConfig = side if isinstance(side, PretrainedConfig) else model.config
     if hasattr(config, "max_position_embeddings"):
@@ -42,7 +42,7 @@ def _config_of_side(model: PreTrainedModel, decoder: bool) -> PretrainedConfig:
 
 
 def counts_from_padding(model: PreTrainedModel) -> bool:
-    """Whether positions start behind the padding id, as in RoBERTa; such models skip padding by themselves."""
+    """Whether positions start after the padding id, as in RoBERTa; such models skip padding by themselves."""
     name = "create_position_ids_from_input_ids"
     return any(
         hasattr(m, name) or name in getattr(getattr(type(m), "forward", None), "__globals__", {})

@@ -1,4 +1,4 @@
-"""Models whose weights are not plain numbers: how they are recognized, and what is said of them."""
+"""Detect and refuse quantized models."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from normlens.errors import UnsupportedArchitecture
 from normlens.memory import is_out_of_memory
 
 DEQUANTIZED = "gguf"
-"""The one kind of quantized checkpoint whose weights are plain numbers once they are loaded."""
+"""The only kind of quantized checkpoint whose weights are plain numbers after loading."""
 
 _MARKS = (
     "quant", "torchao", "bnb", "bitsandbytes", "gptq", "awq", "hqq", "fp8", "mxfp4", "compressed_tensors", "fbgemm", "eetq",
     "vptq", "aqlm", "spqr", "bitnet", "higgs",
 )  # fmt: skip
-"""What quantizing libraries, and transformers' files that work with them, have in their names."""
+"""Substrings in the names of quantizing libraries and of transformers' files for them."""
 
 
 def quantization_of(model: nn.Module) -> str | None:
-    """What is quantized in a model: the first module or parameter, and its kind; None if nothing is."""
+    """The first quantized module or parameter of a model, and its kind; None if nothing is quantized."""
     setting = getattr(getattr(model, "config", None), "quantization_config", None)
     method = setting.get("quant_method") if isinstance(setting, dict) else getattr(setting, "quant_method", None)
     if setting is not None and getattr(method, "value", method) != DEQUANTIZED:
@@ -47,24 +47,24 @@ def refuse_quantized(model: PreTrainedModel) -> None:
     Raises
     ------
     UnsupportedArchitecture
-        Naming what is.
+        Naming the first quantized module or parameter.
     """
     reason = quantization_of(model)
     if reason is not None:
         raise UnsupportedArchitecture(
-            f"{type(model).__name__} has quantized weights ({reason}): what they do to a vector is no plain linear map. "
-            "Load the model unquantized, in float32 or bfloat16 (a GGUF file is dequantized by normlens.load)."
+            f"{type(model).__name__} has quantized weights ({reason}), which are not a plain linear map. Load the model "
+            "unquantized, in float32 or bfloat16 (normlens.load dequantizes GGUF files)."
         )
 
 
 @contextmanager
 def quantization_explained(model: PreTrainedModel) -> Iterator[None]:
-    """Name a model's quantized weights, if it has some, as the reason why it couldn't be run or measured.
+    """If a run or measurement fails and the model is quantized, raise that as the reason.
 
     Raises
     ------
     UnsupportedArchitecture
-        Instead of any error but a full memory.
+        Instead of any error except out of memory.
     """
     try:
         yield
@@ -82,4 +82,4 @@ def _is_of_quantizer(kind: type) -> bool:
     named = files if library in ("normlens", "transformers") else [library, *files]
     if library == "transformers" and files[:1] != ["integrations"]:
         return False
-    return any(mark in part for part in named for mark in _MARKS)
+    return any(mark in name for name in named for mark in _MARKS)

@@ -1,4 +1,4 @@
-"""A hundred real English sentences that ship with the package, under CC BY-SA 3.0 (see ``NOTICE.md``)."""
+"""A hundred English sentences bundled with the package, under CC BY-SA 3.0 (see ``NOTICE.md``)."""
 
 from importlib.resources import files
 

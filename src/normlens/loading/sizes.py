@@ -1,7 +1,7 @@
-"""What a checkpoint's files hold bounds what its configuration may ask for, before a model of that size is built.
+"""Bound the size of a model by the size of its checkpoint, before the model is built.
 
-A configuration of a few bytes can ask for a million layers. So numbers in it that count parts are held against the
-tensors in the file, and parts and parameters of the model are counted while it is built without memory.
+A configuration of a few bytes can ask for a million layers. So the counts in it are compared with the tensors in the
+files, and modules and parameters are counted while the model is built on the meta device.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from normlens.errors import InvalidInput
 _COUNTS = re.compile(
     r"layer|depth|label|expert|heads|^n_head|stages|num_blocks|n_blocks|block_count|num_hidden|codebook|predict"
 )
-"""Settings that say how many parts of a kind there are."""
+"""Names of settings that are counts."""
 
 _LARGEST_CONFIG = 32 * 2**20  # bytes; the labels of 10^5 classes take 8 MB
-_FEW = 10_000  # parts of a kind that are never too many
+_FEW = 10_000  # a count up to this is never too large
 _PARTS_PER_TENSOR, _MORE_PARTS = 20, 5_000  # modules without tensors: dropouts, activations, lists
-_COPIES, _MORE_NUMBERS = 6, 20_000_000  # what is tied is built apart; a head may be missing
-_PACKED = 16  # numbers that a quantized checkpoint may hold in one integer
+_COPIES, _MORE_NUMBERS = 6, 20_000_000  # tied weights are built separately; a head may be missing
+_PACKED = 16  # values that a quantized checkpoint may pack into one integer
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class CheckpointSize:
 
 
 def size_of_folder(folder: Path) -> CheckpointSize | None:
-    """What the safetensors files that transformers would take hold; None if it would find none.
+    """The size of the safetensors files that transformers would load; None if there are none.
 
     Raises
     ------
     InvalidInput
-        If the index of the files is broken.
+        If the index file is broken.
     """
     index, whole = folder / "model.safetensors.index.json", folder / "model.safetensors"
     if whole.is_file():
@@ -67,7 +67,7 @@ def size_of_folder(folder: Path) -> CheckpointSize | None:
     elif index.is_file():
         weight_map = read_settings(index).get("weight_map")
         if not isinstance(weight_map, dict):
-            raise InvalidInput(f"{index} has no weight_map, which says where each weight is. Download it again.")
+            raise InvalidInput(f"{index} has no weight_map, which maps each weight to its file. Download it again.")
         files = [folder / str(name) for name in sorted(set(map(str, weight_map.values())))]
     else:
         return None
@@ -81,12 +81,12 @@ def size_of_folder(folder: Path) -> CheckpointSize | None:
 
 
 def size_of_gguf(name: str, path: Path) -> CheckpointSize:
-    """What a GGUF file holds, by its header.
+    """The size of a GGUF file, from its header.
 
     Raises
     ------
     InvalidInput
-        If it counts more parts than it can hold, or fewer layers than it does.
+        If the header's counts are larger than the file can hold, or it has more layers than the header says.
     """
     from transformers.integrations.gguf import GgufHeader, read_gguf_metadata
 
@@ -98,33 +98,34 @@ def size_of_gguf(name: str, path: Path) -> CheckpointSize:
     counted = settings.get(f"{header.architecture}.block_count")
     if blocks and isinstance(counted, int) and max(blocks) >= counted:
         raise InvalidInput(
-            f"{name} holds blk.{max(blocks)}, but its header counts {counted} layers, in which it has no place. Get the "
-            "file again."
+            f"{name} holds blk.{max(blocks)}, but its header says {counted} layers. Download the file again."
         )
     return size
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """The settings in a JSON file.
+    """Read the settings in a JSON file.
 
     Raises
     ------
     InvalidInput
-        If it is no JSON object, or larger than any configuration.
+        If it isn't a JSON object, or is larger than any configuration.
     """
     try:
         if file.stat().st_size > _LARGEST_CONFIG:
-            raise InvalidInput(f"{file} has {file.stat().st_size:,} bytes, more than any configuration. Get it again.")
+            raise InvalidInput(
+                f"{file} has {file.stat().st_size:,} bytes, more than any configuration. Download it again."
+            )
         settings = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InvalidInput(f"{file} can't be read ({type(error).__name__}: {error}). Get it again.") from error
+        raise InvalidInput(f"{file} can't be read ({type(error).__name__}: {error}). Download it again.") from error
     if not isinstance(settings, dict):
-        raise InvalidInput(f"{file} holds a {type(settings).__name__}; a JSON object was expected. Get it again.")
+        raise InvalidInput(f"{file} holds a {type(settings).__name__}; expected a JSON object. Download it again.")
     return settings
 
 
 def check_settings(name: str, settings: Mapping[str, Any], size: CheckpointSize | None) -> None:
-    """Refuse settings that count more parts than the files can hold.
+    """Refuse settings whose counts are larger than the files can hold.
 
     Raises
     ------
@@ -143,19 +144,19 @@ def check_settings(name: str, settings: Mapping[str, Any], size: CheckpointSize 
             for number in numbers:
                 if isinstance(number, int | float) and number > limit:
                     raise InvalidInput(
-                        f"{name} says {key} = {str(number)[:20]}, more than its weights can be made of"
+                        f"{name} says {key} = {str(number)[:20]}, more than its weights allow"
                         f"{'' if size is None else f' ({size.tensors} tensors)'}. Its configuration is broken; get it again."
                     )
 
 
 @contextmanager
 def bounded(name: str, size: CheckpointSize | None) -> Iterator[None]:
-    """Stop the building of a model that needs more parts or parameters than its files can fill.
+    """Stop the construction of a model that needs more modules or parameters than its files can fill.
 
     Raises
     ------
     InvalidInput
-        As soon as it does.
+        As soon as the bound is exceeded.
     """
     if size is None:
         yield
@@ -196,6 +197,6 @@ def _size_of(shapes: list[tuple[int, tuple[int, ...]]]) -> CheckpointSize:
 
 def _too_large(name: str, needed: str, size: CheckpointSize) -> InvalidInput:
     return InvalidInput(
-        f"The configuration of {name} makes a model with {needed}, but its files hold {size.tensors} tensors of "
-        f"{size.numbers:,} numbers at most. The configuration is broken or belongs to another checkpoint; get both again."
+        f"The configuration of {name} makes a model with {needed}, but its files hold {size.tensors} tensors with "
+        f"at most {size.numbers:,} values. The configuration is broken or belongs to another checkpoint; get both again."
     )

@@ -1,4 +1,4 @@
-"""Parameters that a checkpoint lacks: random numbers of one loading, remembered where they are."""
+"""Mark parameters that a checkpoint lacks, which transformers fills with random numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 _MARK = "_normlens_untrained"
-_SAMPLE = 4096  # numbers of a parameter that are compared; a fine-tuning changes most of them
+_SAMPLE = 4096  # values of a parameter that are compared; fine-tuning changes most of them
 _RELATIVE, _ABSOLUTE = 2**-7, 1e-7  # what a cast to bfloat16 or float16 and back may change
 
 
@@ -20,21 +20,21 @@ class _Mark:
     samples: Mapping[str, Tensor]
 
     def holds(self, module: nn.Module) -> bool:
-        """Whether none of them was trained or replaced since."""
+        """Whether none of them has been trained or replaced since."""
         for name, sample in self.samples.items():
             x = getattr(module, name, None)
             if not isinstance(x, Tensor):
                 return False
-            now = _sample(x)
-            if now.shape != sample.shape or not torch.allclose(now, sample, rtol=_RELATIVE, atol=_ABSOLUTE):
+            current = _sample(x)
+            if current.shape != sample.shape or not torch.allclose(current, sample, rtol=_RELATIVE, atol=_ABSOLUTE):
                 return False
         return True
 
 
 def mark_untrained(model: nn.Module, keys: Iterable[str]) -> None:
-    """Remember that these parameters and buffers, by their paths in ``model``, came from no checkpoint.
+    """Mark parameters and buffers, by their paths in ``model``, that came from no checkpoint.
 
-    The mark is on the module that owns them, so that it goes where the module goes: into a copy, a wrapper, a new model.
+    The mark is set on the module that owns them, so that it follows the module into a copy, a wrapper or another model.
     """
     by_module: dict[str, list[str]] = {}
     for key in sorted(keys):
@@ -42,20 +42,20 @@ def mark_untrained(model: nn.Module, keys: Iterable[str]) -> None:
         by_module.setdefault(path, []).append(name)
     for path, names in by_module.items():
         module = model.get_submodule(path)
-        found = {name: getattr(module, name, None) for name in names}
-        samples = {n: _sample(x) for n, x in found.items() if isinstance(x, Tensor) and x.is_floating_point()}
+        tensors = {name: getattr(module, name, None) for name in names}
+        samples = {n: _sample(x) for n, x in tensors.items() if isinstance(x, Tensor) and x.is_floating_point()}
         if samples:
             setattr(module, _MARK, _Mark(samples))
 
 
 def untrained(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters of ``model`` that its checkpoint lacked and that nobody trained since, by path."""
-    found: dict[str, Tensor] = {}
+    """The parameters of ``model`` that its checkpoint lacked and that were not trained since, by path."""
+    parameters: dict[str, Tensor] = {}
     for path, module in model.named_modules():
         mark = vars(module).get(_MARK)
         if isinstance(mark, _Mark) and mark.holds(module):
-            found |= {f"{path}.{name}" if path else name: getattr(module, name) for name in mark.samples}
-    return found
+            parameters |= {f"{path}.{name}" if path else name: getattr(module, name) for name in mark.samples}
+    return parameters
 
 
 def _sample(x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Sub-words to words, by the character offsets of the tokenizer; and what kind of token each one is.
 
 A word is a stretch of the text between whitespace, with every punctuation mark and every CJK ideograph a word of its
-own (as in BERT's pre-tokenisation). Nothing here reads the tokenizer's own spelling (``##ing``, ``Ġthe``, ``▁the``), so
+own (as in BERT's pre-tokenization). Nothing here reads the tokenizer's own spelling (``##ing``, ``Ġthe``, ``▁the``), so
 every tokenizer with offsets is treated alike. A number of -1 stands for a special token throughout.
 """
 

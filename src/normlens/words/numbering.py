@@ -14,7 +14,7 @@ from normlens.words.surface import checked_offsets, is_modifier, is_punctuation
 SPECIAL = -1
 """The word number of a special token."""
 
-_NO_PLACE = -2  # an ordinary token whose offsets are empty, until its neighbours have told where it belongs
+_NO_PLACE = -2  # an ordinary token whose offsets are empty, until its neighbors have told where it belongs
 
 
 def word_numbers(
@@ -34,7 +34,7 @@ def word_numbers(
     special
         True for special tokens, ``(token,)``.
     text
-        The text that was tokenised. Call once per text where a model reads a pair of them.
+        The text that was tokenized. Call once per text where a model reads a pair of them.
     split_punctuation
         Whether punctuation, symbols and CJK ideographs are words of their own; otherwise only whitespace separates.
 

@@ -32,7 +32,7 @@ def corrected_offsets(
     special
         True for special tokens, ``(token,)``.
     text
-        The text that was tokenised.
+        The text that was tokenized.
 
     Returns
     -------

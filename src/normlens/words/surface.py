@@ -30,7 +30,7 @@ def categories(offsets: ArrayLike, special: ArrayLike, text: str) -> NDArray[np.
     special
         True for special tokens, ``(token,)``.
     text
-        The text that was tokenised.
+        The text that was tokenized.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def joined_tokens(offsets: ArrayLike, categories: ArrayLike, text: str) -> NDArr
     categories
         One of `CATEGORIES` for each token, ``(token,)``; nothing is joined to a special one.
     text
-        The text that was tokenised; empty if it isn't known, so that what touches is joined.
+        The text that was tokenized; empty if it isn't known, so that what touches is joined.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def readable_tokens(
     special
         True for special tokens, ``(token,)``.
     text
-        The text that was tokenised.
+        The text that was tokenized.
     unknown
         The tokenizer's spelling of the token that stands for whatever it doesn't know; None if it has no such token.
 
@@ -196,7 +196,7 @@ def checked_offsets(offsets: ArrayLike, special: ArrayLike, text: str) -> tuple[
     special
         True for special tokens, ``(token,)``.
     text
-        The text that was tokenised.
+        The text that was tokenized.
 
     Returns
     -------
