@@ -52,7 +52,7 @@ def block_by_hand(cross: bool = False, gated: bool = False, head_norm: bool = Fa
 
 
 def applied(gain: torch.Tensor, shift: torch.Tensor, before: torch.Tensor) -> AppliedNorm:
-    form = NormForm(gain, shift, centred=True)
+    form = NormForm(gain, shift, centered=True)
     scale = (before.var(-1, correction=0, keepdim=True) + 1e-5).rsqrt()
     return AppliedNorm("norm", form, scale, before, form.apply(before, scale))
 

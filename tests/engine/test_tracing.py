@@ -78,7 +78,7 @@ def test_the_modules_of_bert_are_found() -> None:
         assert block.projection is not None and torch.equal(block.projection, dense.weight.T)
         assert block.bias is not None and torch.equal(block.bias, dense.bias)
         assert block.outer_norm is not None and torch.equal(block.outer_norm.form.gain, norm.weight)
-        assert torch.equal(block.outer_norm.form.shift, norm.bias) and block.outer_norm.form.centred
+        assert torch.equal(block.outer_norm.form.shift, norm.bias) and block.outer_norm.form.centered
 
 
 def test_a_residual_multiplier_is_a_step() -> None:

@@ -24,7 +24,7 @@ from normlens.engine.tracing import Tracer
 from normlens.engine.tracing.block import AppliedNorm, Block
 from normlens.engine.tracing.follower import Follower
 from normlens.engine.tracing.norms import NormForm, identify_norm
-from normlens.engine.tracing.steps import Call, Constants, LinearMap
+from normlens.engine.tracing.steps import Constants, FunctionCall, LinearMap
 from normlens.errors import ConservationError, NormLensError, UnsupportedArchitecture
 
 Caught = (ConservationError, UnsupportedArchitecture)
@@ -55,7 +55,7 @@ def blocks_of(model: PreTrainedModel, ids: list[int]) -> list[Block]:
 
 def other_form(form: NormForm, mistake: str) -> NormForm:
     if mistake == "centring":
-        return replace(form, centred=not form.centred)
+        return replace(form, centered=not form.centered)
     if mistake == "gain":
         return replace(form, gain=form.gain + 1)
     return replace(form, shift=form.shift + 0.1)
@@ -79,7 +79,7 @@ def test_no_form_but_the_right_one_fits_a_norm() -> None:
     tilted = torch.nn.LayerNorm(16, dtype=torch.float64)
     torch.nn.init.normal_(tilted.weight)
     found = identify_norm(tilted, rows, tilted(rows).detach())
-    assert found.centred and torch.equal(found.gain, tilted.weight)
+    assert found.centered and torch.equal(found.gain, tilted.weight)
     with pytest.raises(UnsupportedArchitecture, match="no LayerNorm or RMSNorm"):
         identify_norm(tilted, rows, tilted(rows).detach().square())
 
@@ -235,7 +235,7 @@ def test_attention_that_was_captured_wrongly_is_caught(
 def test_the_wrong_residual_stream_is_caught(monkeypatch: pytest.MonkeyPatch, tokens: Ids) -> None:
     right = Follower._add
 
-    def wrong(follower: Follower, at: Any, call: Call) -> None:
+    def wrong(follower: Follower, at: Any, call: FunctionCall) -> None:
         right(follower, at, replace(call, before=tuple(x.roll(1, 1) for x in call.before)))
 
     monkeypatch.setattr(Follower, "_add", wrong)

@@ -30,7 +30,7 @@ from normlens.engine.capture.interface import attention_implementation
 from normlens.engine.contributions.measure import check_conservation, measure
 from normlens.engine.contributions.verify import verify_pairs
 from normlens.engine.failures import explained_failure, require_arguments
-from normlens.engine.feedforward.entry import Learner
+from normlens.engine.feedforward.entry import EntryFinder
 from normlens.engine.locks import exclusive
 from normlens.engine.precision import full_precision
 from normlens.engine.tracing import Tracer, uncaptured
@@ -218,9 +218,9 @@ class Inspector:
     def _inspect(self, example: Example, layers: bool, capture_method: CaptureMethod) -> _Inspected:
         """Run once untouched and once watched; compare, describe every block, check what it moves against vectors."""
         inputs = self._inputs([example], "right")
-        learner = Learner(self.body)
+        entry_finder = EntryFinder(self.body)
         tracer = (
-            LayerFinder(self.body, learner.learn)
+            LayerFinder(self.body, entry_finder.find)
             if layers
             else Tracer(self.body, lambda block: None, lambda block: False)
         )
@@ -249,7 +249,11 @@ class Inspector:
             require_trained_at(self.body, attending, lambda: self._forward({n: x.clone() for n, x in inputs.items()}))
         ran = tracer.ran_attention | left_out
         not_measured = tuple(uncaptured(ran, [block.path for block in anatomy]))
-        return list(map(learner.described, tracer.open_blocks, anatomy)) if layers else anatomy, error, not_measured
+        return (
+            list(map(entry_finder.described, tracer.open_blocks, anatomy)) if layers else anatomy,
+            error,
+            not_measured,
+        )
 
     def _inputs(self, batch: Sequence[Example], padding: str) -> dict[str, Tensor]:
         padding_id = getattr(self.model.config, "pad_token_id", None)

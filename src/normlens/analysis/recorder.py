@@ -90,7 +90,7 @@ class Recorder:
 
     def add(self, block: BlockAnatomy, measures: Measures, targets: int) -> None:
         """Store what was measured on some targets of a block, whose full number of (padded) targets is ``targets``."""
-        name, row = self._layout.place(block.path, block.occurrence)
+        name, row = self._layout.position(block.path, block.occurrence)
         self._seen.add((block.path, block.occurrence))
         sources = measures.weight.shape[-1]
         for k, example in enumerate(self._examples):

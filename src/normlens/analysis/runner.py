@@ -13,7 +13,7 @@ from normlens.analysis.inspector import Inspector
 from normlens.analysis.padding import reads_padding
 from normlens.analysis.recorder import Recorder, Reduction
 from normlens.analysis.reductions import first_token
-from normlens.engine.contributions.measure import Push, check_conservation, measure
+from normlens.engine.contributions.measure import PushFunction, check_conservation, measure
 from normlens.engine.feedforward.push import pushing
 from normlens.engine.frozen.call import Product
 from normlens.engine.locks import exclusive
@@ -155,7 +155,7 @@ class Runner:
         recorder: Recorder,
         size: int,
         chunk_size: int | None,
-        push: Push | None,
+        push: PushFunction | None,
     ) -> None:
         """Measure one block and store what was measured, if it adds up."""
         batch, targets = block.call.output.shape[:2]

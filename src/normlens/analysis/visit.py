@@ -61,7 +61,7 @@ def _visit(inspector: Inspector, batch: Sequence[Example], scope: AttentionScope
     known = inspector.known(batch[0])
 
     def show(block: Block) -> None:
-        name, layer = known.layout.numbered(block.path, block.occurrence)
+        name, layer = known.layout.layer_of(block.path, block.occurrence)
         visit(BlockVectors(block, scope, name, layer, known.layout.anatomy(block.path, block.occurrence)))
 
     inspector.watch(known, batch, Tracer(inspector.body, show, known.layout.is_complete))

@@ -17,7 +17,7 @@ from normlens.engine.precision import full_precision, working_precision
 from normlens.engine.tracing import Tracer
 from normlens.engine.tracing.block import Block
 from normlens.engine.tracing.follower import Followed, Follower
-from normlens.engine.tracing.steps import Call, Constants
+from normlens.engine.tracing.steps import Constants, FunctionCall
 from normlens.errors import UnsupportedArchitecture
 from normlens.topk.selection import log_vector_norms, projection_factors
 
@@ -119,7 +119,7 @@ class _RecordingFollower(Follower):
         super().__init__(constants, lambda block: None)
         self.weights: dict[int, Tensor] = {}
 
-    def step(self, at: Followed, call: Call) -> None:
+    def step(self, at: Followed, call: FunctionCall) -> None:
         before = at.block.projection
         super().step(at, call)
         if before is None and at.block.projection is not None:

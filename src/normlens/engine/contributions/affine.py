@@ -1,4 +1,4 @@
-"""Contributions on their way: the affine map from a head's value vectors to each scope, and what the heads move there."""
+"""The affine map from value vectors to each scope, and what the heads contribute there."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ from normlens.engine.tracing.scopes import AttentionScope
 
 
 @dataclass(frozen=True)
-class Carried:
-    """Contributions carried to some point behind attention: head vectors, what scales row i, and the bias there."""
+class AffineMap:
+    """The affine map from value vectors to some point after attention: a projection, the scale of row i, and a bias."""
 
     projection: Float[Tensor, "inner d"]
     scale: Tensor  # (batch, target, 1), or one number
     bias: Tensor  # broadcasts to (batch, target, d)
-    unscaled: bool = False  # whether the scale is one everywhere
+    unscaled: bool = False  # True if the scale is one everywhere
 
-    def through(self, step: Step) -> Carried:
-        """The same contributions behind a multiplier or a norm."""
+    def through(self, step: Step) -> AffineMap:
+        """The map followed by a multiplier or a norm."""
         if isinstance(step, AppliedNorm):
             form = step.form
             bias = form.linear(self.bias) * step.scale + form.shift
-            return Carried(form.fold_after(self.projection), self.scale * step.scale, bias)
-        return Carried(self.projection * step, self.scale, self.bias * step)
+            return AffineMap(form.fold_after(self.projection), self.scale * step.scale, bias)
+        return AffineMap(self.projection * step, self.scale, self.bias * step)
 
 
-def carried_to(block: Block, scopes: tuple[AttentionScope, ...]) -> dict[AttentionScope, Carried]:
-    """The contributions of a block at each of the scopes."""
+def affine_maps(block: Block, scopes: tuple[AttentionScope, ...]) -> dict[AttentionScope, AffineMap]:
+    """The affine map of a block to each of the scopes."""
     assert block.projection is not None
     bias = block.bias if block.bias is not None else block.projection.new_zeros(block.projection.shape[-1])
-    at = Carried(block.projection, block.projection.new_ones(()), bias, unscaled=True)
+    at = AffineMap(block.projection, block.projection.new_ones(()), bias, unscaled=True)
     if block.head_norm is not None:
         form = block.head_norm.form
         shift = form.shift @ block.projection
-        at = Carried(form.fold_before(block.projection), block.head_norm.scale, bias + shift)
-    carried: dict[AttentionScope, Carried] = {"attention": at}
+        at = AffineMap(form.fold_before(block.projection), block.head_norm.scale, bias + shift)
+    maps: dict[AttentionScope, AffineMap] = {"attention": at}
     if "residual" in scopes:
         for step in block.steps:
             at = at.through(step)
-        carried["residual"] = at
+        maps["residual"] = at
     if "layernorm" in scopes:
         assert block.outer_norm is not None
-        carried["layernorm"] = at.through(block.outer_norm)
-    return carried
+        maps["layernorm"] = at.through(block.outer_norm)
+    return maps
 
 
-def heads_of(block: Block, carried: dict[AttentionScope, Carried]) -> Heads:
-    """What the heads of a block move, with or without a gate behind them."""
-    return Heads.of(block, carried) if block.gate is None else GatedHeads.of(block, carried)
+def heads_of(block: Block, maps: dict[AttentionScope, AffineMap]) -> Heads:
+    """What the heads of a block contribute, with or without a gate after them."""
+    return Heads.from_block(block, maps) if block.gate is None else GatedHeads.from_block(block, maps)
 
 
 @dataclass(frozen=True)
 class Heads:
-    """What the heads move, at every scope: the Gram matrices of f(x), one set per distinct projection."""
+    """What the heads contribute at every scope: the Gram matrices of f(x), one set per distinct projection."""
 
     value: Float[Tensor, "batch kv_head source head_dim"]
     projections: list[Float[Tensor, "inner d"]]
@@ -70,14 +70,16 @@ class Heads:
     normed_heads: bool = False
 
     @classmethod
-    def of(cls, block: Block, carried: dict[AttentionScope, Carried]) -> Heads:
+    def from_block(cls, block: Block, maps: dict[AttentionScope, AffineMap]) -> Heads:
         """Gram matrices of a block's head vectors, for every projection among its scopes."""
         value, heads = working_precision(block.call.value), block.call.output.shape[2]
-        projections, which = _distinct(carried)
+        projections, which = _distinct(maps)
         weights = None if block.cross or block.call.weights is None else working_precision(block.call.weights)
         diagonal = None if weights is None else weights.diagonal(dim1=-2, dim2=-1).transpose(1, 2)
-        outer = block.outer_norm.form if "layernorm" in carried and block.outer_norm is not None else None
-        before = projections if outer is None else projections[:-1]  # the outer norm's come with those before it
+        outer = block.outer_norm.form if "layernorm" in maps and block.outer_norm is not None else None
+        before = (
+            projections if outer is None else projections[:-1]
+        )  # those of the outer norm come with the ones before it
         forms = [
             source_forms(
                 value,
@@ -92,12 +94,12 @@ class Heads:
         return cls(value, projections, which, grams, forms[0].own, block.head_norm is not None)
 
     def lengths(self) -> Float[Tensor, "batch head source"]:
-        """‖f(x)‖ of every head and source; NaN behind a norm of all heads together, whose 1/σ_i depends on the target."""
-        found = vector_norms(self.grams[0])
-        return torch.full_like(found, torch.nan) if self.normed_heads else found
+        """‖f(x)‖ of every head and source; NaN after a joint norm of all heads, whose 1/σ_i depends on the target."""
+        norms = vector_norms(self.grams[0])
+        return torch.full_like(norms, torch.nan) if self.normed_heads else norms
 
-    def norms(self, weights: Tensor, part: slice) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
-        """‖Σ_h α f(x)‖ for the targets of ``part``, but for what scales row i."""
+    def norms(self, weights: Tensor, target_slice: slice) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
+        """‖Σ_h α f(x)‖ for the targets of ``target_slice``, without the scale of row i."""
 
         def vectors_of(batch: int, source: int, which: int) -> Float[Tensor, "head d"]:
             value = self.value[batch, :, source].repeat_interleave(weights.shape[1] // self.value.shape[1], dim=0)
@@ -106,14 +108,14 @@ class Heads:
         norms = quadratic_norms(weights, self.grams, vectors_of)
         return {scope: norms[i] for scope, i in self.which.items()}
 
-    def own(self, diagonal: Float[Tensor, "batch target head"], part: slice) -> Float[Tensor, "batch target d"]:
-        """Σ_h α_ii f(x_i) at scope ``attention`` for the targets of ``part``, but for what scales row i."""
+    def own(self, diagonal: Float[Tensor, "batch target head"], target_slice: slice) -> Float[Tensor, "batch target d"]:
+        """Σ_h α_ii f(x_i) at scope ``attention`` for the targets of ``target_slice``, without the scale of row i."""
         if self.whole_own is not None:
-            return self.whole_own[:, part]
-        value = self.value[:, :, part].repeat_interleave(diagonal.shape[-1] // self.value.shape[1], dim=1)
+            return self.whole_own[:, target_slice]
+        value = self.value[:, :, target_slice].repeat_interleave(diagonal.shape[-1] // self.value.shape[1], dim=1)
         return (diagonal.unsqueeze(-1) * value.transpose(1, 2)).flatten(2) @ self.projections[0]
 
-    def mixed(self, weights: Tensor, part: slice) -> Float[Tensor, "batch target inner"]:
+    def mixed(self, weights: Tensor, target_slice: slice) -> Float[Tensor, "batch target inner"]:
         """Σ_j α v_j of all heads, side by side, as it goes into the projection."""
         groups = weights.shape[1] // self.value.shape[1]
         value = self.value if groups == 1 else self.value.repeat_interleave(groups, dim=1)
@@ -122,40 +124,40 @@ class Heads:
 
 @dataclass(frozen=True)
 class GatedHeads(Heads):
-    """The same behind a gate, which makes f depend on the target: vectors are made one by one."""
+    """The heads of a block with a gate, which makes f depend on the target: vectors are computed explicitly."""
 
     gate: Float[Tensor, "batch target inner"] = field(kw_only=True)
 
     @classmethod
-    def of(cls, block: Block, carried: dict[AttentionScope, Carried]) -> GatedHeads:
+    def from_block(cls, block: Block, maps: dict[AttentionScope, AffineMap]) -> GatedHeads:
         """The value vectors of a block, one per query head, with its gate."""
         assert block.gate is not None
         value, heads = working_precision(block.call.value), block.call.output.shape[2]
-        return cls(value.repeat_interleave(heads // value.shape[1], dim=1), *_distinct(carried), [], gate=block.gate)
+        return cls(value.repeat_interleave(heads // value.shape[1], dim=1), *_distinct(maps), [], gate=block.gate)
 
     def lengths(self) -> Float[Tensor, "batch head source"]:
-        """NaN: behind a gate there is no f that belongs to the source alone."""
+        """NaN: with a gate, f doesn't depend on the source alone."""
         return self.value.new_full(self.value.shape[:3], torch.nan)
 
-    def norms(self, weights: Tensor, part: slice) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
-        """The same norms as without a gate, from the vectors themselves."""
-        norms = gated_norms(weights, self.value, self.gate[:, part], self.projections)
+    def norms(self, weights: Tensor, target_slice: slice) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
+        """The norms as in :meth:`Heads.norms`, from explicit vectors."""
+        norms = gated_norms(weights, self.value, self.gate[:, target_slice], self.projections)
         return {scope: norms[i].clone() for scope, i in self.which.items()}
 
-    def own(self, diagonal: Float[Tensor, "batch target head"], part: slice) -> Float[Tensor, "batch target d"]:
-        """Σ_h α_ii (g_i ⊙ v_i) W_O for the targets of ``part``."""
-        mixed = (diagonal.unsqueeze(-1) * self.value[:, :, part].transpose(1, 2)).flatten(2)
-        return (mixed * self.gate[:, part]) @ self.projections[0]
+    def own(self, diagonal: Float[Tensor, "batch target head"], target_slice: slice) -> Float[Tensor, "batch target d"]:
+        """Σ_h α_ii (g_i ⊙ v_i) W_O for the targets of ``target_slice``."""
+        mixed = (diagonal.unsqueeze(-1) * self.value[:, :, target_slice].transpose(1, 2)).flatten(2)
+        return (mixed * self.gate[:, target_slice]) @ self.projections[0]
 
-    def mixed(self, weights: Tensor, part: slice) -> Float[Tensor, "batch target inner"]:
+    def mixed(self, weights: Tensor, target_slice: slice) -> Float[Tensor, "batch target inner"]:
         """Gated Σ_j α v_j of all heads, as it goes into the projection."""
-        return super().mixed(weights, part) * self.gate[:, part]
+        return super().mixed(weights, target_slice) * self.gate[:, target_slice]
 
 
-def _distinct(carried: dict[AttentionScope, Carried]) -> tuple[list[Tensor], dict[AttentionScope, int]]:
-    """The different projections among the scopes, and which one each scope uses."""
+def _distinct(maps: dict[AttentionScope, AffineMap]) -> tuple[list[Tensor], dict[AttentionScope, int]]:
+    """The distinct projections among the scopes, and the index of the one that each scope uses."""
     distinct: list[Tensor] = []
-    for at in carried.values():
-        if not any(at.projection is known for known in distinct):
+    for at in maps.values():
+        if not any(at.projection is other for other in distinct):
             distinct.append(at.projection)
-    return distinct, {s: next(i for i, p in enumerate(distinct) if p is at.projection) for s, at in carried.items()}
+    return distinct, {s: next(i for i, p in enumerate(distinct) if p is at.projection) for s, at in maps.items()}

@@ -9,8 +9,8 @@ j, and G_j = F_j F_jᵀ,
 * one head:   ‖α f(x_j)‖ = α ‖f(x_j)‖, and ‖f^h(x_j)‖² is the h-th diagonal entry of G_j;
 * all heads:  ‖Σ_h a_h f^h(x_j)‖² = aᵀ G_j a.
 
-G_j comes from blocks of sources and √(aᵀ G_j a) from blocks of targets, in buffers that are used again: head vectors of
-all sources, (source, head, d), or products of the size of α would cost more in fresh memory than in arithmetic.
+G_j is computed in blocks of sources and √(aᵀ G_j a) in blocks of targets, in reused buffers: allocating the head vectors of
+all sources, (source, head, d), or products of the size of α would take longer than the arithmetic.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _CANCELLED = 1e-3  # below this share of (Σ_h a_h ‖f_h‖)², aᵀGa has lost
 
 @dataclass(frozen=True)
 class SourceForms:
-    """What is needed of the head vectors once they are gone.
+    """What is kept of the head vectors.
 
     Attributes
     ----------
     gram
         G_j, ``(batch, source, head, head)``.
     normed
-        The Gram matrices behind the linear part of a norm, same shape; None if no norm was given.
+        The Gram matrices after the linear part of a norm, same shape; None without a norm.
     own
-        c_jj = Σ_h α_jj^h f^h(x_j), ``(batch, source, d)``; None if no diagonal was given.
+        c_jj = Σ_h α_jj^h f^h(x_j), ``(batch, source, d)``; None without a diagonal.
     """
 
     gram: Float[Tensor, "batch source head head2"]
@@ -56,9 +56,9 @@ def source_forms(
     norm: NormForm | None = None,
     diagonal: Float[Tensor, "batch source head"] | None = None,
 ) -> SourceForms:
-    """Gram matrices before and behind a norm, and own contributions, with few head vectors in memory at a time.
+    """Gram matrices before and after a norm, and own contributions, with few head vectors in memory at a time.
 
-    With F̄, the head vectors less their means m: F Fᵀ = F̄ F̄ᵀ + d m mᵀ, and behind a LayerNorm of gain g the Gram
+    With F̄, the head vectors less their means m: F Fᵀ = F̄ F̄ᵀ + d m mᵀ, and after a LayerNorm of gain g the Gram
     matrices are F̄ diag(g²) F̄ᵀ. One set of vectors gives both, and nothing cancels.
 
     Parameters
@@ -66,7 +66,7 @@ def source_forms(
     value, projection
         Value vectors and the slice of the output projection of each head.
     norm
-        A norm behind the projection.
+        A norm after the projection.
     diagonal
         α_jj, where the sources are the targets.
     """
@@ -74,7 +74,7 @@ def source_forms(
     heads, d = projection.shape[0], projection.shape[-1]
     rows = value.transpose(0, 1).reshape(kv_heads, batch * sources, head_dim)
     rows = rows.repeat_interleave(heads // kv_heads, dim=0) if heads != kv_heads else rows
-    mean = projection.mean(-1, keepdim=True) if norm is not None and norm.centred else None
+    mean = projection.mean(-1, keepdim=True) if norm is not None and norm.centered else None
     own_weights = None if diagonal is None else diagonal.reshape(batch * sources, 1, heads)
     gain = None if norm is None else norm.gain
     gram, normed, own = _block_forms(rows, projection if mean is None else projection - mean, gain, own_weights)
@@ -133,7 +133,7 @@ def quadratic_norms(
     grams
         One or several sets of Gram matrices; the weights are laid out once for all.
     vectors_of
-        Gives the head vectors ``(head, d)`` behind a Gram matrix: its text, source and set.
+        Returns the head vectors ``(head, d)`` of a Gram matrix, given its text, source and set.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def quadratic_norms(
         ``(batch, target, source)`` each.
     """
     batch, heads, targets, sources = weights.shape
-    forms = _Forms.of(grams, signed=bool(weights.numel() and weights.amin() < 0))
+    forms = _Forms.from_grams(grams, signed=bool(weights.numel() and weights.amin() < 0))
     norms = weights.new_empty(len(grams), batch, sources, targets)
     step = min(targets, max(_FEWEST_TARGETS, _LAID_OUT // max(1, sources * heads)))
     at_once = max(1, _NUMBERS // max(1, len(grams) * heads * step))
@@ -150,14 +150,14 @@ def quadratic_norms(
     for b in range(batch):
         for part in _slices(targets, step):
             by_source = _laid_out(weights[b, :, part], space)
-            for few in _slices(sources, at_once):
-                squared, cancelled = forms.squared(b, few, by_source[few], products)
+            for source_slice in _slices(sources, at_once):
+                squared, cancelled = forms.squared(b, source_slice, by_source[source_slice], products)
                 squared.clamp_min_(0).sqrt_()
                 for source, form, which in cancelled:
-                    triangular = torch.linalg.qr(vectors_of(b, few.start + source, form).T, mode="r").R
-                    mended = triangular @ by_source[few.start + source][:, which]
+                    triangular = torch.linalg.qr(vectors_of(b, source_slice.start + source, form).T, mode="r").R
+                    mended = triangular @ by_source[source_slice.start + source][:, which]
                     squared[source, form, which] = torch.linalg.vector_norm(mended, dim=0)
-                norms[:, b, few, part] = squared.transpose(0, 1)
+                norms[:, b, source_slice, part] = squared.transpose(0, 1)
     return list(norms.transpose(2, 3))
 
 
@@ -180,7 +180,7 @@ class _Forms:
     doubtful: Tensor
 
     @classmethod
-    def of(cls, grams: list[Float[Tensor, "batch source head head2"]], signed: bool) -> _Forms:
+    def from_grams(cls, grams: list[Float[Tensor, "batch source head head2"]], signed: bool) -> _Forms:
         lengths = torch.stack([gram.diagonal(dim1=-2, dim2=-1) for gram in grams], dim=2).clamp_min(0).sqrt()
         doubtful = torch.full(lengths.shape[:2], signed, dtype=torch.bool, device=lengths.device)
         if not signed:
@@ -189,21 +189,25 @@ class _Forms:
         return cls(torch.cat(grams, dim=-2), lengths, doubtful)
 
     def squared(
-        self, text: int, few: slice, weights: Float[Tensor, "source head target"], space: Float[Tensor, " numbers"]
+        self,
+        text: int,
+        source_slice: slice,
+        weights: Float[Tensor, "source head target"],
+        space: Float[Tensor, " numbers"],
     ) -> tuple[Float[Tensor, "source form target"], list[tuple[int, int, Tensor]]]:
-        """aᵀ G_j a of a few sources, and where it has lost too many digits: source, set, and which targets."""
+        """aᵀ G_j a of a few sources, and where too many digits cancelled: source, set, and targets."""
         sources, heads, targets = weights.shape
-        stacked = self.stacked[text, few]
+        stacked = self.stacked[text, source_slice]
         product = space[: sources * stacked.shape[1] * targets].view(sources, stacked.shape[1], targets)
         torch.bmm(stacked, weights, out=product)
         squared = product.unflatten(1, (-1, heads)).mul_(weights.unsqueeze(1)).sum(2)
-        rows = self.doubtful[text, few].nonzero().squeeze(1)
+        rows = self.doubtful[text, source_slice].nonzero().squeeze(1)
         if not len(rows):
             return squared, []
-        longest = torch.bmm(self.lengths[text, few][rows], weights[rows].abs())
+        longest = torch.bmm(self.lengths[text, source_slice][rows], weights[rows].abs())
         cancelled = squared[rows] < longest.square_().mul_(_CANCELLED)
-        found = cancelled.any(-1).nonzero().tolist()
-        return squared, [(int(rows[row]), form, cancelled[row, form]) for row, form in found]
+        doubtful = cancelled.any(-1).nonzero().tolist()
+        return squared, [(int(rows[row]), form, cancelled[row, form]) for row, form in doubtful]
 
 
 def _may_cancel(
@@ -212,7 +216,7 @@ def _may_cancel(
     """Whether some a ≥ 0 could bring aᵀGa below ``_CANCELLED`` (Σ_h a_h ‖f_h‖)².
 
     With b_h = a_h ‖f_h‖, the cosines C between head vectors and ρ, the largest sum of a row's negative cosines:
-    aᵀGa = bᵀCb ≥ (1 − ρ) Σ_h b_h² ≥ (1 − ρ)/H (Σ_h b_h)². Most sources pass this, and need no look at their weights.
+    aᵀGa = bᵀCb ≥ (1 − ρ) Σ_h b_h² ≥ (1 − ρ)/H (Σ_h b_h)². Most sources pass this test, so their weights need not be checked.
     """
     tiny = torch.finfo(gram.dtype).tiny
     cosines = gram / (lengths.unsqueeze(-1) * lengths.unsqueeze(-2)).clamp_min(tiny)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from normlens.engine.contributions.affine import Carried, Heads, carried_to, heads_of
+from normlens.engine.contributions.affine import AffineMap, Heads, affine_maps, heads_of
 from normlens.engine.contributions.rows import measure_rows
 from normlens.engine.precision import working_precision
 from normlens.engine.tolerance import tolerance
@@ -25,14 +25,14 @@ from normlens.errors import ConservationError
 
 @dataclass(frozen=True)
 class Pushed:
-    """What became of the contributions to some targets, per scope behind the attention block.
+    """Measures of the contributions to some targets, per scope after the attention block.
 
     Attributes
     ----------
     norm
         ‖c_ij‖, ``(batch, target, source)``.
     own
-        Norm of what a target gets from its own vector, ``(batch, target)``.
+        Norm of the contribution of a target's own vector, ``(batch, target)``.
     mixing_ratio, conservation_error
         As in :mod:`normlens.engine.contributions.vector_norms`, ``(batch, target)``.
     """
@@ -43,14 +43,14 @@ class Pushed:
     conservation_error: dict[BlockScope, Float[Tensor, "batch target"]]
 
 
-Push = Callable[[Float[Tensor, "batch head target source"], slice, int | None], Pushed]
-"""Takes α of some targets, which ones they are, and the chunk size; see
+PushFunction = Callable[[Float[Tensor, "batch head target source"], slice, int | None], Pushed]
+"""Takes α of some targets, the slice of these targets, and the chunk size; see
 :meth:`normlens.engine.feedforward.push.Pusher.push`."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What was measured on the targets ``start:stop`` of one attention call.
+    """The measures of some targets of one attention call.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ def measure(
     scopes: tuple[AttentionScope, ...],
     chunk_size: int | None = None,
     sinks: bool = False,
-    push: Push | None = None,
+    push: PushFunction | None = None,
 ) -> Iterator[Measures]:
     """Measure a block, ``chunk_size`` targets at a time (None: all at once).
 
@@ -101,9 +101,9 @@ def measure(
     chunk_size
         Number of targets.
     sinks
-        Whether what the rows of α miss went to a sink.
+        Whether the remainder 1 − Σ_j α went to a sink.
     push
-        Follows contributions through the rest of the layer; None for the attention block alone.
+        Pushes contributions through the rest of the layer; None for the attention block only.
 
     Yields
     ------
@@ -111,17 +111,20 @@ def measure(
         For consecutive slices of the targets.
     """
     targets = block.call.output.shape[1]
-    carried = carried_to(block, scopes)
-    moved = heads_of(block, carried)
+    maps = affine_maps(block, scopes)
+    moved = heads_of(block, maps)
     size = chunk_size or targets
     for start in range(0, targets, size):
-        rows = _Rows(block, carried, moved, slice(start, min(start + size, targets)))
+        rows = _TargetSlice(block, maps, moved, slice(start, min(start + size, targets)))
         measures = rows.measures(sinks)
-        yield measures if push is None else _further(measures, push(measures.weight, rows.part, chunk_size), block)
+        if push is not None:
+            pushed = push(measures.weight, rows.target_slice, chunk_size)
+            measures = _with_block_scopes(measures, pushed, block)
+        yield measures
 
 
-def _further(measures: Measures, pushed: Pushed, block: Block) -> Measures:
-    """The measures of an attention block, with those of the scopes behind it."""
+def _with_block_scopes(measures: Measures, pushed: Pushed, block: Block) -> Measures:
+    """The measures of an attention block, with those of the scopes after it."""
     return replace(
         measures,
         norm=_joined(measures.norm, pushed.norm),
@@ -131,9 +134,9 @@ def _further(measures: Measures, pushed: Pushed, block: Block) -> Measures:
     )
 
 
-def _joined(*parts: Mapping[Any, Tensor]) -> dict[Scope, Tensor]:
-    """What is known per scope, in one dictionary."""
-    return {scope: x for part in parts for scope, x in part.items()}
+def _joined(*by_scope: Mapping[Any, Tensor]) -> dict[Scope, Tensor]:
+    """Several dictionaries by scope, in one."""
+    return {scope: x for values in by_scope for scope, x in values.items()}
 
 
 def check_conservation(measures: Measures, path: str, dtype: torch.dtype, valid: Tensor | None) -> None:
@@ -142,66 +145,66 @@ def check_conservation(measures: Measures, path: str, dtype: torch.dtype, valid:
     Parameters
     ----------
     measures
-        What was measured.
+        The measures to check.
     path
         The attention module, for the message.
     dtype
         The model's dtype, which sets the tolerance.
     valid
-        Targets that are no padding, ``(batch, target)``; None if all are.
+        True for targets that aren't padding, ``(batch, target)``; None if there is no padding.
 
     Raises
     ------
     ConservationError
-        If some error is above ten times the tolerance, or is not a number.
+        If an error is above ten times the tolerance, or isn't a number.
     """
     limit = tolerance(dtype, "other operations")
     for scope, errors in measures.conservation_error.items():
-        seen = errors if valid is None else errors[valid]
-        if seen.numel() and not bool((seen <= limit).all()):
+        checked = errors if valid is None else errors[valid]
+        if checked.numel() and not bool((checked <= limit).all()):
             raise ConservationError(
-                f"{path}: at scope {scope!r} the contributions miss the module's output by {float(seen.max()):.1e} of its "
-                f"length; at most {limit:.0e} is accepted for a {dtype} model. The numbers are withheld; please report "
+                f"{path}: at scope {scope!r} the contributions miss the module's output by {float(checked.max()):.1e} of "
+                f"its norm; at most {limit:.0e} is accepted for a {dtype} model. The numbers are withheld; please report "
                 "the model type."
             )
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _TargetSlice:
     """Some targets of a block, with everything needed to measure them."""
 
     block: Block
-    carried: dict[AttentionScope, Carried]
+    maps: dict[AttentionScope, AffineMap]
     moved: Heads
-    part: slice
+    target_slice: slice
 
     def measures(self, sinks: bool) -> Measures:
-        block, part = self.block, self.part
-        weights = working_precision(block.call.rows(part.start, part.stop))
+        block, target_slice = self.block, self.target_slice
+        weights = working_precision(block.call.rows(target_slice.start, target_slice.stop))
         norm: dict[Scope, Tensor] = _joined(self._norms(weights))
         missing = 1 - weights.sum(-1)
-        diagonal = None if block.cross else weights.diagonal(offset=part.start, dim1=-2, dim2=-1)
-        kept = None if diagonal is None else self.moved.own(diagonal.transpose(1, 2), part)
-        rows = measure_rows(block, self.carried, self.moved.mixed(weights, part), kept, part)
+        diagonal = None if block.cross else weights.diagonal(offset=target_slice.start, dim1=-2, dim2=-1)
+        kept = None if diagonal is None else self.moved.own(diagonal.transpose(1, 2), target_slice)
+        rows = measure_rows(block, self.maps, self.moved.mixed(weights, target_slice), kept, target_slice)
         own: dict[Scope, Tensor] = {scope: x for scope, x in rows.own.items() if scope != "attention"}
         away: dict[Scope, Tensor] = {}
         if diagonal is not None:
             for scope, x in own.items():
-                norm[scope].diagonal(offset=part.start, dim1=-2, dim2=-1).copy_(x)
+                norm[scope].diagonal(offset=target_slice.start, dim1=-2, dim2=-1).copy_(x)
             away["attention"] = (1 - missing - diagonal).mean(1)
-            if "residual" in self.carried:
+            if "residual" in self.maps:
                 away["residual"] = away["attention"] / 2
         return Measures(
-            part.start, weights, self.moved.lengths(), norm, own if block.cross else {},
+            target_slice.start, weights, self.moved.lengths(), norm, own if block.cross else {},
             _joined(rows.mixing_ratio), away, _joined(rows.conservation_error), missing if sinks else None,
         )  # fmt: skip
 
     def _norms(self, weights: Tensor) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
-        """The norms with what scales row i; scopes with the same projection get a tensor each."""
-        norms = self.moved.norms(weights, self.part)
+        """The norms with the scale of row i; scopes with the same projection get a tensor each."""
+        norms = self.moved.norms(weights, self.target_slice)
         of = {scope: id(x) for scope, x in norms.items()}
-        for scope, at in reversed(self.carried.items()):
-            scale = at.scale[:, self.part] if at.scale.ndim == 3 else at.scale
+        for scope, at in reversed(self.maps.items()):
+            scale = at.scale[:, self.target_slice] if at.scale.ndim == 3 else at.scale
             if list(of.values()).count(of[scope]) > 1 and scope != "attention":
                 norms[scope] = norms[scope] * scale
             elif not at.unscaled:

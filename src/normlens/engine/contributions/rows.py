@@ -1,7 +1,7 @@
-"""What targets keep of their own vector, what they take in, and whether it all adds up: vector by vector.
+"""Own norms, mixing ratios and conservation errors of targets, from their vectors.
 
-A few rows at a time: their vectors stay in a processor's cache from one operation to the next, where whole tensors
-(batch, target, d) would be written to fresh memory some thirty times.
+A few rows at a time: their vectors stay in the processor's cache from one operation to the next, where whole tensors
+(batch, target, d) would be written to new memory about thirty times.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from normlens.engine.contributions.affine import Carried
+from normlens.engine.contributions.affine import AffineMap
 from normlens.engine.contributions.vector_norms import conservation_error, mixing_ratio
 from normlens.engine.tracing.block import AppliedNorm, Block, Step
 from normlens.engine.tracing.scopes import AttentionScope
@@ -28,7 +28,7 @@ class RowMeasures:
     Attributes
     ----------
     own
-        Norm of what a target gets from its own vector.
+        Norm of the contribution of a target's own vector.
     mixing_ratio, conservation_error
         As in :mod:`normlens.engine.contributions.vector_norms`.
     """
@@ -40,104 +40,105 @@ class RowMeasures:
 
 def measure_rows(
     block: Block,
-    carried: dict[AttentionScope, Carried],
+    maps: dict[AttentionScope, AffineMap],
     mixed: Float[Tensor, "batch target inner"],
     kept: Float[Tensor, "batch target d"] | None,
-    part: slice,
+    target_slice: slice,
 ) -> RowMeasures:
-    """Own norms, mixing ratios and conservation errors of the targets of ``part``.
+    """Own norms, mixing ratios and conservation errors of the targets of ``target_slice``.
 
     Parameters
     ----------
-    block, carried
-        A traced block and its contributions at every scope.
+    block, maps
+        A traced block, and the affine map to every scope.
     mixed
         Σ_j α v_j of these targets, from α and the value vectors, as it goes into the projection.
     kept
-        c_ii at scope ``attention``, but for what scales row i; None where the sources aren't the targets.
-    part
+        c_ii at scope ``attention``, without the scale of row i; None where the sources aren't the targets.
+    target_slice
         Which targets.
     """
     batch, targets, _ = mixed.shape
-    found = mixed.new_empty(3, len(carried), batch, targets)
+    measured = mixed.new_empty(3, len(maps), batch, targets)
     for text in range(batch):
         for start in range(0, targets, _ROWS):
             rows = slice(start, min(start + _ROWS, targets))
-            few = _Few(block, carried, slice(text, text + 1), slice(part.start + rows.start, part.start + rows.stop))
+            targets_here = slice(target_slice.start + rows.start, target_slice.start + rows.stop)
+            text_rows = _TextRows(block, maps, slice(text, text + 1), targets_here)
             own = None if kept is None else kept[text : text + 1, rows]
-            measured = zip(few.kept_and_away(own), few.errors(mixed[text : text + 1, rows]), strict=True)
-            for scope, (numbers, error) in enumerate(measured):
-                found[0, scope, text, rows], found[1, scope, text, rows] = numbers
-                found[2, scope, text, rows] = error
-    return RowMeasures(*(dict(zip(carried, numbers, strict=True)) for numbers in found))
+            by_scope = zip(text_rows.kept_and_away(own), text_rows.errors(mixed[text : text + 1, rows]), strict=True)
+            for scope, (numbers, error) in enumerate(by_scope):
+                measured[0, scope, text, rows], measured[1, scope, text, rows] = numbers
+                measured[2, scope, text, rows] = error
+    return RowMeasures(*(dict(zip(maps, numbers, strict=True)) for numbers in measured))
 
 
 @dataclass(frozen=True)
-class _Few:
+class _TextRows:
     """Some targets of one text."""
 
     block: Block
-    carried: dict[AttentionScope, Carried]
+    maps: dict[AttentionScope, AffineMap]
     text: slice
-    part: slice
+    target_slice: slice
 
     def kept_and_away(self, kept: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Norm of the own part and mixing ratio, scope by scope.
 
-        The context part is what the projection itself produced, less the bias and the own contribution.
+        The context part is the output of the projection, minus the bias and the own contribution.
         """
-        block, first = self.block, self.carried["attention"]
+        block, first = self.block, self.maps["attention"]
         assert block.projected is not None
-        away = self._cut(block.projected) - self._cut(first.bias)
+        away = self._rows_of(block.projected) - self._rows_of(first.bias)
         if kept is None:
             own = torch.zeros_like(away)
         else:
-            own = kept if first.unscaled else kept * self._cut(first.scale)
+            own = kept if first.unscaled else kept * self._rows_of(first.scale)
             away -= own
         yield own.norm(dim=-1), mixing_ratio(away, own)
-        if "residual" not in self.carried:
+        if "residual" not in self.maps:
             return
         assert block.own is not None
         for step in block.steps:
             away, own = self._linear(away, step), self._linear(own, step)
-        own = own + self._cut(block.own)
+        own = own + self._rows_of(block.own)
         yield own.norm(dim=-1), mixing_ratio(away, own)
-        if "layernorm" in self.carried:
+        if "layernorm" in self.maps:
             assert block.outer_norm is not None
             away, own = self._linear(away, block.outer_norm), self._linear(own, block.outer_norm)
             yield own.norm(dim=-1), mixing_ratio(away, own)
 
     def errors(self, mixed: Float[Tensor, "1 target inner"]) -> Iterator[Tensor]:
-        """Contributions added up from α and the value vectors, held against what the modules produced."""
+        """Errors of the sum of contributions, from α and the value vectors, against the outputs of the modules."""
         block = self.block
-        first, last = self.carried["attention"], self.carried.get("residual")
+        first, last = self.maps["attention"], self.maps.get("residual")
         assert block.projected is not None
         total = self._projected(mixed, first)
-        yield conservation_error(total, self._cut(block.projected))
+        yield conservation_error(total, self._rows_of(block.projected))
         if last is None:
             return
         assert block.summed is not None and block.own is not None
-        summed = self._cut(block.own) + (total if last is first else self._projected(mixed, last))
+        summed = self._rows_of(block.own) + (total if last is first else self._projected(mixed, last))
         if block.left_out is not None:
-            summed += self._cut(block.left_out)
-        yield conservation_error(summed, self._cut(block.summed))
-        if "layernorm" in self.carried:
+            summed += self._rows_of(block.left_out)
+        yield conservation_error(summed, self._rows_of(block.summed))
+        if "layernorm" in self.maps:
             assert block.outer_norm is not None
-            normed = block.outer_norm.form.apply(summed, self._cut(block.outer_norm.scale))
-            yield conservation_error(normed, self._cut(block.outer_norm.after))
+            normed = block.outer_norm.form.apply(summed, self._rows_of(block.outer_norm.scale))
+            yield conservation_error(normed, self._rows_of(block.outer_norm.after))
 
-    def _projected(self, mixed: Tensor, at: Carried) -> Tensor:
+    def _projected(self, mixed: Tensor, at: AffineMap) -> Tensor:
         total = mixed @ at.projection
         if not at.unscaled:
-            total *= self._cut(at.scale)
-        return total.add_(self._cut(at.bias))
+            total *= self._rows_of(at.scale)
+        return total.add_(self._rows_of(at.bias))
 
     def _linear(self, x: Tensor, step: Step) -> Tensor:
-        """``x`` behind a multiplier or the linear part of a norm."""
-        return step.form.linear(x) * self._cut(step.scale) if isinstance(step, AppliedNorm) else x * step
+        """``x`` after a multiplier or the linear part of a norm."""
+        return step.form.linear(x) * self._rows_of(step.scale) if isinstance(step, AppliedNorm) else x * step
 
-    def _cut(self, x: Tensor) -> Tensor:
-        """These rows of something per target; what doesn't depend on the target stays whole."""
+    def _rows_of(self, x: Tensor) -> Tensor:
+        """These rows of a tensor that has one per target; other tensors unchanged."""
         if x.ndim != 3:
             return x
-        return x[self.text if x.shape[0] > 1 else slice(0, 1), self.part]
+        return x[self.text if x.shape[0] > 1 else slice(0, 1), self.target_slice]

@@ -1,6 +1,6 @@
-"""Numbers of weighted vectors without a Gram matrix of their own: single heads, gates, mixing ratios, conservation errors.
+"""Norms and ratios of weighted vectors: single heads, gated heads, mixing ratios, conservation errors.
 
-Pure functions of tensors; float32 or float64. A model is never in sight. The quadratic forms are in
+Pure functions of tensors in float32 or float64, independent of any model. The quadratic forms are in
 :mod:`normlens.engine.contributions.gram`.
 """
 
@@ -14,7 +14,7 @@ _GATED_NUMBERS = 2**23  # size of the largest tensor of explicit vectors
 
 
 def split_projection(weight: Float[Tensor, "heads_x_head_dim d"], heads: int) -> Float[Tensor, "head head_dim d"]:
-    """Cut an output projection, ``(head * head_dim, d)``, into one slice per head, ``(head, head_dim, d)``."""
+    """Split an output projection, ``(head * head_dim, d)``, by head: ``(head, head_dim, d)``."""
     return weight.reshape(heads, -1, weight.shape[-1])
 
 
@@ -31,8 +31,8 @@ def gated_norms(
 ) -> list[Float[Tensor, "batch target source"]]:
     """‖(g_i ⊙ concat_h α_ij^h v_j^h) W_O‖, for a gate between attention and its projection.
 
-    A gate makes f depend on the target, so there is no Gram matrix per source: the vectors themselves are made, a few
-    targets at a time. Exact, and as slow as the direct formula.
+    A gate makes f depend on the target, so there is no Gram matrix per source: the vectors are computed explicitly, a few
+    targets at a time. This is exact, but as slow as the direct formula.
 
     Parameters
     ----------
@@ -48,18 +48,18 @@ def gated_norms(
     at_once = max(1, _GATED_NUMBERS // (sources * gate.shape[-1]))
     for b in range(batch):
         for start in range(0, targets, at_once):
-            part = slice(start, start + at_once)
-            mixed = torch.einsum("hts,hsd->tshd", weights[b, :, part], value[b]).flatten(2)
-            mixed = mixed * gate[b, part, None]
+            rows = slice(start, start + at_once)
+            mixed = torch.einsum("hts,hsd->tshd", weights[b, :, rows], value[b]).flatten(2)
+            mixed = mixed * gate[b, rows, None]
             for norm, projection in zip(norms, projections, strict=True):
-                norm[b, part] = torch.linalg.vector_norm(mixed @ projection, dim=-1)
+                norm[b, rows] = torch.linalg.vector_norm(mixed @ projection, dim=-1)
     return norms
 
 
 def mixing_ratio(
     context: Float[Tensor, "batch target d"], own: Float[Tensor, "batch target d"]
 ) -> Float[Tensor, "batch target"]:
-    """r_i = ‖context part‖ / (‖context part‖ + ‖own part‖), each summed *before* the norm (2021, equation 8).
+    """r_i = ‖context part‖ / (‖context part‖ + ‖own part‖), each summed *before* the norm (Kobayashi et al. 2021, eq. 8).
 
     Zero where both parts are zero.
     """

@@ -1,8 +1,7 @@
 """The contribution vectors c_ij of an attention block themselves, for some of its targets and sources.
 
-Norms need no vectors (:mod:`normlens.engine.contributions.gram`);
-whoever goes on behind the block does: to the rest of the layer, or to another
-measure than the norm.
+Norms need no vectors (:mod:`normlens.engine.contributions.gram`). Other uses do: following contributions through the rest of
+the layer, or measuring something other than their norm.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from normlens.engine.contributions.affine import Carried, carried_to
+from normlens.engine.contributions.affine import AffineMap, affine_maps
 from normlens.engine.contributions.vector_norms import split_projection
 from normlens.engine.precision import working_precision
 from normlens.engine.tracing.block import AppliedNorm, Block
@@ -23,9 +22,9 @@ from normlens.engine.tracing.scopes import ATTENTION_SCOPES, AttentionScope
 
 @dataclass(frozen=True)
 class Contributions:
-    """What the sources of one attention block bring to its targets at one scope, for a batch of texts.
+    """The contributions of an attention block's sources to its targets at one scope, for a batch of texts.
 
-    Σ_j c_ij + bias_i (+ own_i in cross-attention) is what the model computed. All tensors are float32 at least.
+    Σ_j c_ij + bias_i (+ own_i in cross-attention) is what the model computed. All tensors are at least float32.
 
     Attributes
     ----------
@@ -39,45 +38,48 @@ class Contributions:
     scope: AttentionScope
 
     @cached_property
-    def carried(self) -> Carried:
+    def affine_map(self) -> AffineMap:
         """The affine map from value vectors to the scope."""
         order = ATTENTION_SCOPES
-        return carried_to(self.block, order[: order.index(self.scope) + 1])[self.scope]
+        return affine_maps(self.block, order[: order.index(self.scope) + 1])[self.scope]
 
     def vectors(
-        self, part: slice, few: slice | None = None, weights: Float[Tensor, "batch head target source"] | None = None
+        self,
+        target_slice: slice,
+        source_slice: slice | None = None,
+        weights: Float[Tensor, "batch head target source"] | None = None,
     ) -> Float[Tensor, "batch target few d"]:
         """c_ij for some targets and sources; the residual vector is on the diagonal (self-attention).
 
         Parameters
         ----------
-        part
+        target_slice
             Which targets, with start and stop.
-        few
+        source_slice
             Which sources; None for all.
         weights
-            α of these targets where they are at hand; None to ask the block for them.
+            α of these targets; None to take them from the block.
         """
-        few = slice(0, self.block.call.value.shape[2]) if few is None else few
+        source_slice = slice(0, self.block.call.value.shape[2]) if source_slice is None else source_slice
         if weights is None:
-            weights = working_precision(self.block.call.rows(part.start, part.stop))
-        weights = weights[..., few]
-        value, gate, at = self._value[:, :, few], self.block.gate, self.carried
+            weights = working_precision(self.block.call.rows(target_slice.start, target_slice.stop))
+        weights = weights[..., source_slice]
+        value, gate, at = self._value[:, :, source_slice], self.block.gate, self.affine_map
         if gate is None:
             moved = value @ split_projection(at.projection, value.shape[1])
             vectors = torch.einsum("bhts,bhsd->btsd", weights, moved)
         else:
             mixed = torch.einsum("bhts,bhsi->btshi", weights, value).flatten(3)
-            vectors = (mixed * gate[:, part, None]) @ at.projection
+            vectors = (mixed * gate[:, target_slice, None]) @ at.projection
         if not at.unscaled:
-            vectors = vectors * (at.scale[:, part, None] if at.scale.ndim == 3 else at.scale)
-        targets, places = self.diagonal(part, few)
-        if targets and (own := self.own(part)) is not None:
-            vectors[:, targets, places] += own[:, targets]
+            vectors = vectors * (at.scale[:, target_slice, None] if at.scale.ndim == 3 else at.scale)
+        targets, sources = self.diagonal(target_slice, source_slice)
+        if targets and (own := self.own(target_slice)) is not None:
+            vectors[:, targets, sources] += own[:, targets]
         return vectors
 
     def along(self, direction: Float[Tensor, "batch target d"]) -> Float[Tensor, "batch target source"]:
-        """⟨g_i, c_ij⟩ with a direction g_i for every target, without the vectors; what the residual stream brings apart.
+        """⟨g_i, c_ij⟩ with a direction g_i for every target, without computing vectors; the residual stream is left out.
 
         Parameters
         ----------
@@ -85,46 +87,50 @@ class Contributions:
             One vector per target; rows that are zero give zeros.
         """
         weights = working_precision(self.block.call.rows(0, direction.shape[1]))
-        back = direction @ self.carried.projection.transpose(-1, -2)
+        back = direction @ self.affine_map.projection.transpose(-1, -2)
         back = back if self.block.gate is None else back * self.block.gate
         back = back.unflatten(-1, (weights.shape[1], -1)).transpose(1, 2)
-        moved: Tensor = (weights * (back @ self._value.transpose(-1, -2))).sum(1) * self.carried.scale
+        moved: Tensor = (weights * (back @ self._value.transpose(-1, -2))).sum(1) * self.affine_map.scale
         return moved
 
-    def diagonal(self, part: slice, few: slice) -> tuple[list[int], list[int]]:
-        """Where targets of ``part`` meet themselves among the sources of ``few``; nowhere between two sequences."""
-        both = range(0) if self.block.cross else range(max(part.start, few.start), min(part.stop, few.stop))
-        return [i - part.start for i in both], [i - few.start for i in both]
+    def diagonal(self, target_slice: slice, source_slice: slice) -> tuple[list[int], list[int]]:
+        """Indices in the two slices where target and source are the same position; none between two sequences."""
+        both = (
+            range(0)
+            if self.block.cross
+            else range(max(target_slice.start, source_slice.start), min(target_slice.stop, source_slice.stop))
+        )
+        return [i - target_slice.start for i in both], [i - source_slice.start for i in both]
 
-    def own(self, part: slice) -> Float[Tensor, "batch target d"] | None:
-        """What the residual stream brings at the scope, for these targets; None at scope ``attention``."""
+    def own(self, target_slice: slice) -> Float[Tensor, "batch target d"] | None:
+        """The contribution of the residual stream at the scope, for these targets; None at scope ``attention``."""
         if self.scope == "attention":
             return None
         assert self.block.own is not None
-        own = working_precision(self.block.own)[:, part]
+        own = working_precision(self.block.own)[:, target_slice]
         if self.scope == "residual":
             return own
         outer = self.block.outer_norm
         assert isinstance(outer, AppliedNorm)
-        return outer.form.linear(own) * outer.scale[:, part]
+        return outer.form.linear(own) * outer.scale[:, target_slice]
 
-    def bias(self, part: slice) -> Float[Tensor, "batch target d"]:
-        """What belongs to no source."""
-        bias = self.carried.bias
-        return (bias[:, part] if bias.ndim == 3 else bias).expand_as(self.output(part))
+    def bias(self, target_slice: slice) -> Float[Tensor, "batch target d"]:
+        """The bias, which belongs to no source."""
+        bias = self.affine_map.bias
+        return (bias[:, target_slice] if bias.ndim == 3 else bias).expand_as(self.output(target_slice))
 
-    def output(self, part: slice) -> Float[Tensor, "batch target d"]:
-        """What the model computed at the scope; what a parallel block adds besides is left out."""
+    def output(self, target_slice: slice) -> Float[Tensor, "batch target d"]:
+        """The model's output at the scope, without what a parallel block adds."""
         block = self.block
         if self.scope == "attention":
             assert block.projected is not None
-            return working_precision(block.projected)[:, part]
+            return working_precision(block.projected)[:, target_slice]
         if self.scope == "layernorm":
             assert block.outer_norm is not None
-            return block.outer_norm.after[:, part]
+            return block.outer_norm.after[:, target_slice]
         assert block.summed is not None
-        summed = working_precision(block.summed)[:, part]
-        return summed if block.left_out is None else summed - working_precision(block.left_out)[:, part]
+        summed = working_precision(block.summed)[:, target_slice]
+        return summed if block.left_out is None else summed - working_precision(block.left_out)[:, target_slice]
 
     @cached_property
     def _value(self) -> Float[Tensor, "batch head source head_dim"]:

@@ -1,8 +1,8 @@
-"""Trust nothing: random pairs of target and source, measured again with the vectors themselves.
+"""Trust nothing: random pairs of target and source, measured again with explicit vectors.
 
 Sums over sources can't see every mistake (σ of the wrong row cancels out of none of them, two heads exchanged cancel
-out of all). So at first use of a model, the norms of random pairs are compared with the explicit vectors
-Σ_h α_ij^h v_j^h W_O^h, carried step by step behind attention.
+out of all). So on first use of a model, the norms of random pairs are compared with the explicit vectors
+Σ_h α_ij^h v_j^h W_O^h, followed step by step after attention.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def verify_pairs(block: Block, scopes: tuple[AttentionScope, ...], dtype: torch.
     if not worst <= allowed:
         raise ConservationError(
             f"{block.path}: norms differ from explicit vectors by {worst:.1e} of the row's largest contribution; at most "
-            f"{tolerance(dtype, 'other operations'):.0e} is accepted for a {dtype} model. The numbers are withheld."
+            f"{allowed:.0e} is accepted for a {dtype} model. The numbers are withheld."
         )
     return worst
 
@@ -89,9 +89,9 @@ def explicit_vector(block: Block, scope: AttentionScope, batch: int, target: int
 
 
 def _linear_part(norm: AppliedNorm, vector: Tensor, batch: int, target: int) -> Tensor:
-    """A norm's linear part at one target, with σ from the row that it normalised (not from a formula with ε)."""
+    """A norm's linear part at one target, with σ from the row that it normalized (not from a formula with ε)."""
     before, after = norm.before[batch, target], norm.after[batch, target] - norm.form.shift
-    centre = norm.form.centred
-    direction = (before - before.mean() if centre else before) * norm.form.gain
+    centered = norm.form.centered
+    direction = (before - before.mean() if centered else before) * norm.form.gain
     scale = (after @ direction) / (direction @ direction)
-    return (vector - vector.mean() if centre else vector) * norm.form.gain * scale
+    return (vector - vector.mean() if centered else vector) * norm.form.gain * scale

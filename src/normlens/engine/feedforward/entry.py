@@ -28,7 +28,7 @@ from normlens.errors import ConservationError, UnknownOperation, UnsupportedArch
 from normlens.memory import is_out_of_memory
 
 
-class Learner:
+class EntryFinder:
     """Learns where a layer goes on behind each block; see :mod:`normlens.engine.tracing.layer_tracer`.
 
     Parameters
@@ -42,10 +42,10 @@ class Learner:
         self._layers: dict[int, LayerAnatomy] = {}
         self._obstacles: dict[int, str] = {}
 
-    def learn(self, block: Block, path: str, call: LayerCall, own: str | None, more_attention: bool) -> None:
+    def find(self, block: Block, path: str, call: LayerCall, own: str | None, more_attention: bool) -> None:
         """Learn of one block; parameters as for :func:`learn_rest`."""
         try:
-            layer = learn_rest(self._model, block, path, call, own, more_attention)
+            layer = find_rest(self._model, block, path, call, own, more_attention)
             block.layer = call
             _verify_start(self._model, block, layer)
             self._layers[id(block)] = layer
@@ -96,7 +96,7 @@ def _verify_start(model: PreTrainedModel, block: Block, layer: LayerAnatomy) -> 
         )
 
 
-def learn_rest(
+def find_rest(
     model: PreTrainedModel, block: Block, path: str, call: LayerCall, own: str | None, more_attention: bool
 ) -> LayerAnatomy:
     """Where the layer goes on behind an attention block.

@@ -1,9 +1,9 @@
 """Contributions pushed through the rest of a layer: through its feed-forward, its residual sum, its last norm.
 
 With the data-dependent factors of its operations held fixed, the rest of a layer is affine (:mod:`normlens.engine.frozen`);
-it takes each position by itself. So the contributions c_ij with which the attention block ends are let in, one source to
-each copy of the batch, and forward-mode differentiation gives what becomes of each. For element-wise activations this
-is the closed form of integrated gradients with a zero baseline (Kobayashi et al. 2024): the part p_j of g's argument p
+it processes each position separately. So the contributions c_ij at the end of the attention block enter it, one source per
+copy of the batch, and forward-mode differentiation maps each of them to the layer's output. For element-wise activations
+this is the closed form of integrated gradients with a zero baseline (Kobayashi et al. 2024): the share p_j of g's argument p
 becomes p_j · g(p)/p.
 """
 
@@ -36,28 +36,28 @@ from normlens.engine.tracing.scopes import BlockScope
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.memory import is_out_of_memory
 
-_POSITIONS = 2048  # vectors of one run, where no chunk size is given
+_POSITIONS = 2048  # vectors per run without a chunk size
 
 
 def rule_for(through: object, product: Any) -> Product | None:
-    """The rule for products on the way through the whole block; None if contributions stay in the attention block.
+    """The product rule for following contributions through the whole block; None if they stay in the attention block.
 
     Raises
     ------
     InvalidInput
-        If one of the two options is unknown, or the second has no effect.
+        If an option is unknown, or ``product`` has no effect.
     """
     if through not in ("attention", "block"):
         raise InvalidInput(
-            f"through is {through!r}; expected 'attention' (scopes up to the attention block's end) or 'block' (through "
-            "the feed-forward as well)."
+            f"through is {through!r}; expected 'attention' (scopes up to the end of the attention block) or 'block' "
+            "(through the feed-forward as well)."
         )
     if product not in get_args(Product):
         raise InvalidInput(f"product is {product!r}; expected one of {', '.join(map(repr, get_args(Product)))}.")
     if through == "attention" and product != "half":
         raise InvalidInput(
-            f"product is {product!r}, but contributions stay in the attention block, where no product is split. Give "
-            "through='block', or leave product out."
+            f"product is {product!r}, but with through='attention' no product is split. Pass through='block', or "
+            "omit product."
         )
     chosen: Product = product
     return chosen if through == "block" else None
@@ -65,9 +65,9 @@ def rule_for(through: object, product: Any) -> Product | None:
 
 @contextmanager
 def pushing(
-    model: PreTrainedModel, block: Block, known: LayerAnatomy | None, product: Product | None
+    model: PreTrainedModel, block: Block, layer: LayerAnatomy | None, product: Product | None
 ) -> Iterator[Pusher | None]:
-    """Hold a layer's rest frozen as long as the context lasts.
+    """Keep the rest of a layer frozen while the context lasts.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ def pushing(
         The model, or the part of it, that module paths belong to.
     block
         A traced block with the call of its layer.
-    known
-        Where the layer goes on behind the block; None if it doesn't.
+    layer
+        Where the layer continues after the block; None if it doesn't.
     product
         How products of two factors that both depend on the contributions are split, as in
         :mod:`normlens.engine.frozen`; None if contributions aren't followed.
@@ -86,12 +86,12 @@ def pushing(
     Pusher or None
         None if there is nothing to follow.
     """
-    if known is None or product is None:
+    if layer is None or product is None:
         yield None
         return
     direction, batch = Forward(lambda group, x: torch.zeros_like(x)), block.call.output.shape[0]
     with torch.no_grad(), frozen_run(model, direction, batch=batch, product=product, sources=()) as run:
-        yield Pusher(block, known, run, dict(model.named_modules()))
+        yield Pusher(block, layer, run, dict(model.named_modules()))
 
 
 class Pusher:
@@ -100,76 +100,76 @@ class Pusher:
     Attributes
     ----------
     contributions
-        Those of the attention block, which are let in.
+        The contributions of the attention block, which enter the rest of the layer.
     """
 
-    def __init__(self, block: Block, known: LayerAnatomy, run: FrozenRun, modules: dict[str, nn.Module]) -> None:
+    def __init__(self, block: Block, layer: LayerAnatomy, run: FrozenRun, modules: dict[str, nn.Module]) -> None:
         assert block.own is not None and block.summed is not None
         self.contributions = Contributions(block, block.reached()[-1])
-        self._block, self._known, self._run, self._modules = block, known, run, modules
+        self._block, self._known, self._run, self._modules = block, layer, run, modules
         outer = block.outer_norm if self.contributions.scope == "layernorm" else None
         self._start = block.summed if outer is None else outer.after
 
     def push(
-        self, weights: Float[Tensor, "batch head target source"], part: slice, chunk_size: int | None = None
+        self, weights: Float[Tensor, "batch head target source"], target_slice: slice, chunk_size: int | None = None
     ) -> Pushed:
-        """What becomes of the contributions to the targets of ``part``, whose α are ``weights``.
+        """Measure the contributions to the targets of ``target_slice`` at every scope of the layer.
 
         Parameters
         ----------
         weights
             α of these targets.
-        part
-            Which targets.
+        target_slice
+            These targets.
         chunk_size
-            Number of sources that are pushed at a time; None for as many as make 2048 vectors.
+            Number of sources to push at a time; None for as many as give 2048 vectors.
         """
         batch, _, targets, sources = weights.shape
         at_once = chunk_size or max(1, _POSITIONS // (batch * targets))
-        tallies = {scope: _Tally.empty(self._start[:, part], sources) for scope in self._known.scopes}
+        tallies = {scope: _Tally.empty(self._start[:, target_slice], sources) for scope in self._known.scopes}
         for start in range(0, sources, at_once):
-            few = slice(start, min(start + at_once, sources))
-            seeds = self.contributions.vectors(part, few, weights)
+            source_slice = slice(start, min(start + at_once, sources))
+            seeds = self.contributions.vectors(target_slice, source_slice, weights)
             if seeds.any():
-                for scope, (_, vectors) in self._through(seeds, part).items():
-                    tallies[scope].add(vectors, few, self.contributions.diagonal(part, few))
-        if self._block.cross and (own := self.contributions.own(part)) is not None:
-            for scope, (_, vectors) in self._through(own[:, :, None], part).items():
+                for scope, (_, vectors) in self._through(seeds, target_slice).items():
+                    tallies[scope].add(vectors, source_slice, self.contributions.diagonal(target_slice, source_slice))
+        if self._block.cross and (own := self.contributions.own(target_slice)) is not None:
+            for scope, (_, vectors) in self._through(own[:, :, None], target_slice).items():
                 tallies[scope].kept += vectors[:, :, 0]
                 tallies[scope].total += vectors[:, :, 0]
-        bias = self.contributions.bias(part)[:, :, None]
-        produced = self._through(bias, part, constants=True)
-        return self._pushed(tallies, produced, part)
+        bias = self.contributions.bias(target_slice)[:, :, None]
+        produced = self._through(bias, target_slice, constants=True)
+        return self._pushed(tallies, produced, target_slice)
 
     def _through(
-        self, seeds: Float[Tensor, "batch target few d"], part: slice, constants: bool = False
+        self, seeds: Float[Tensor, "batch target few d"], target_slice: slice, constants: bool = False
     ) -> dict[BlockScope, tuple[Tensor, Tensor]]:
-        """Value and derivative behind every scope, ``(batch, target, d)`` and ``(batch, target, few, d)``."""
+        """Value and derivative at every scope, ``(batch, target, d)`` and ``(batch, target, few, d)``."""
         batch, targets, copies, d = seeds.shape
         call = self._block.layer
         assert call is not None
-        arrangement = Arrangement(batch, self._start.shape[1], part, copies)
-        point = self._start[:, part].repeat_interleave(copies, 0)
+        arrangement = Arrangement(batch, self._start.shape[1], target_slice, copies)
+        point = self._start[:, target_slice].repeat_interleave(copies, 0)
         rows = seeds.movedim(2, 1).reshape(batch * copies, targets, d)
         self._run.direction.follow_constants = constants  # type: ignore[attr-defined]
 
         def enter(computed: Tensor) -> Tensor:
             return self._run.mode.admit(lambda: forward_ad.make_dual(point.to(computed.dtype), rows.to(computed.dtype)))
 
-        found = {}
+        by_scope = {}
         with dual_level():
             with self._run.mode, self._failures_explained(targets):
-                passed = run_rest(call, self._known, self._modules, arrangement, enter)
+                vectors = run_rest(call, self._known, self._modules, arrangement, enter)
             for scope in self._known.scopes:
-                value = working_precision(forward_ad.unpack_dual(passed[scope]).primal)
-                change = tangent(passed[scope])
+                value = working_precision(forward_ad.unpack_dual(vectors[scope]).primal)
+                change = tangent(vectors[scope])
                 change = torch.zeros_like(value) if change is None else working_precision(change)
-                found[scope] = value, change.reshape(batch, copies, targets, -1).movedim(1, 2)
-        return found
+                by_scope[scope] = value, change.reshape(batch, copies, targets, -1).movedim(1, 2)
+        return by_scope
 
     @contextmanager
     def _failures_explained(self, targets: int) -> Iterator[None]:
-        """Say what can be done where a layer that could be run again can't be any more."""
+        """Add advice to the error of a layer that can no longer run on its own."""
         try:
             yield
         except NormLensError:
@@ -178,12 +178,12 @@ class Pusher:
             if is_out_of_memory(error):
                 raise
             raise UnsupportedArchitecture(
-                f"{self._known.path} can't be run again on {targets} of {self._start.shape[1]} targets "
-                f"({type(error).__name__}: {error}). Leave chunk_size out, or follow contributions through='attention' only."
+                f"{self._known.path} can't run on its own on {targets} of {self._start.shape[1]} targets "
+                f"({type(error).__name__}: {error}). Omit chunk_size, or use through='attention'."
             ) from error
 
     def _pushed(
-        self, tallies: dict[BlockScope, _Tally], produced: dict[BlockScope, tuple[Tensor, Tensor]], part: slice
+        self, tallies: dict[BlockScope, _Tally], produced: dict[BlockScope, tuple[Tensor, Tensor]], target_slice: slice
     ) -> Pushed:
         assert self._block.layer is not None
         output = first_tensor(self._block.layer.output)
@@ -191,7 +191,7 @@ class Pusher:
         pushed = Pushed({}, {}, {}, {})
         for scope, tally in tallies.items():
             value, bias = produced[scope]
-            value = working_precision(output)[:, part] if scope == "block" else value
+            value = working_precision(output)[:, target_slice] if scope == "block" else value
             pushed.norm[scope] = tally.norm
             pushed.own[scope] = tally.kept.norm(dim=-1)
             pushed.mixing_ratio[scope] = mixing_ratio(tally.total - tally.kept, tally.kept)
@@ -201,7 +201,7 @@ class Pusher:
 
 @dataclass
 class _Tally:
-    """What the contributions at one scope come to, source after source.
+    """Sums over the contributions at one scope, source by source.
 
     Attributes
     ----------
@@ -220,10 +220,10 @@ class _Tally:
         return cls(like.new_zeros(*like.shape[:2], sources), torch.zeros_like(like), torch.zeros_like(like))
 
     def add(
-        self, vectors: Float[Tensor, "batch target few d"], few: slice, diagonal: tuple[list[int], list[int]]
+        self, vectors: Float[Tensor, "batch target few d"], source_slice: slice, diagonal: tuple[list[int], list[int]]
     ) -> None:
-        """Take in the contributions of a few sources; ``diagonal`` says where targets meet themselves."""
-        targets, places = diagonal
-        self.norm[:, :, few] = torch.linalg.vector_norm(vectors, dim=-1)
+        """Add the contributions of some sources; ``diagonal`` gives the indices where target and source coincide."""
+        targets, sources = diagonal
+        self.norm[:, :, source_slice] = torch.linalg.vector_norm(vectors, dim=-1)
         self.total += vectors.sum(2)
-        self.kept[:, targets] += vectors[:, targets, places]
+        self.kept[:, targets] += vectors[:, targets, sources]

@@ -1,7 +1,7 @@
-"""One run of the rest of a layer: from the vectors with which an attention block ends to what the layer returns.
+"""Replay of the rest of a layer: from the output of an attention block to the output of the layer.
 
-The layer's own code runs, unmodified. Only the modules that attention runs in give back what they gave before, and at
-the entry, one operation's result (or one module's) is replaced by the vectors that are let in.
+The layer's own code runs, unmodified. Only the modules that contain the attention return their earlier outputs, and at the
+entry, the result of one operation (or module) is replaced by the vectors to be pushed.
 """
 
 from __future__ import annotations
@@ -24,107 +24,107 @@ from normlens.engine.tracing.steps import ADD, MULTIPLY, SAME_ORDER, overwrites
 from normlens.errors import UnsupportedArchitecture
 
 FAILURES = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, NotImplementedError, AssertionError)
-"""What a layer may raise that can't be run again by itself."""
+"""Errors of a layer that can't run on its own."""
 
 Enter = Callable[[Tensor], Tensor]
-"""Takes what the layer computed at the entry, gives what it goes on with, of the same shape and dtype."""
+"""Takes the layer's result at the entry, and returns its replacement of the same shape and dtype."""
 
 
 @dataclass(frozen=True)
 class Arrangement:
-    """How the rows and targets of a layer's call are laid out for another run of it.
+    """How the rows and targets of a layer's call are arranged for a replay.
 
     Attributes
     ----------
     batch, targets
         Sizes of the call.
-    part
-        Which targets.
+    target_slice
+        The targets to run on.
     copies
-        How often each row of the batch is repeated, one copy behind the other.
+        How many consecutive copies there are of each row of the batch.
     """
 
     batch: int
     targets: int
-    part: slice
+    target_slice: slice
     copies: int = 1
 
-    def of(self, x: Tensor) -> Tensor:
-        """``x`` rearranged if it has rows (and targets), as it is otherwise."""
+    def arrange(self, x: Tensor) -> Tensor:
+        """``x`` rearranged if it has rows (and targets), otherwise unchanged."""
         if not x.ndim or x.shape[0] != self.batch or (x.ndim == 1 and self.batch == self.targets):
             return x
-        cut = x[:, self.part] if x.ndim > 1 and x.shape[1] == self.targets else x
-        return cut.repeat_interleave(self.copies, 0)
+        sliced = x[:, self.target_slice] if x.ndim > 1 and x.shape[1] == self.targets else x
+        return sliced.repeat_interleave(self.copies, 0)
 
 
 def run_rest(
-    call: LayerCall, known: LayerAnatomy, modules: Mapping[str, nn.Module], arrangement: Arrangement, enter: Enter
+    call: LayerCall, layer: LayerAnatomy, modules: Mapping[str, nn.Module], arrangement: Arrangement, enter: Enter
 ) -> dict[BlockScope, Tensor]:
-    """Run a layer again from the entry on.
+    """Run a layer again from the entry.
 
     Parameters
     ----------
-    call, known
-        The layer's call, and where it goes on behind the attention block.
+    call, layer
+        The layer's call, and where the layer continues after the attention block.
     modules
         The model's modules by path.
     arrangement
-        Which targets, and how many copies.
+        The targets, and the number of copies.
     enter
-        What is let in.
+        Replaces the vectors at the entry.
 
     Returns
     -------
     dict
-        What passed each scope, ``(batch * copies, target, d)``; live if what was let in is live. The two scopes inside
-        are missing where the layer doesn't add to the vectors that were let in exactly once.
+        The vectors at each scope, ``(batch * copies, target, d)``; live if the entered vectors are live. The two inner
+        scopes are missing if the layer doesn't add to the entered vectors exactly once.
 
     Raises
     ------
     UnsupportedArchitecture
-        If the run never comes to the entry, or returns no tensor.
+        If the run never reaches the entry, or returns no tensor.
     """
-    passage = _Passage(known.entry, enter)
-    output = _run(call, modules, arrangement, passage, known.own if known.entry is None else None)
-    if output is None or not passage.stream:
-        raise UnsupportedArchitecture(f"{known.path} took another way when it ran again by itself.")
-    passed: dict[BlockScope, Tensor] = {}
-    if len(passage.sums) == 1 and passage.sums[0][1].numel() == output.numel():
-        addend, summed = passage.sums[0]
-        passed["feedforward"], passed["feedforward_residual"] = (
+    replay = _Replay(layer.entry, enter)
+    output = _run(call, modules, arrangement, replay, layer.own if layer.entry is None else None)
+    if output is None or not replay.stream:
+        raise UnsupportedArchitecture(f"{layer.path} took a different execution path when it ran on its own.")
+    by_scope: dict[BlockScope, Tensor] = {}
+    if len(replay.sums) == 1 and replay.sums[0][1].numel() == output.numel():
+        addend, summed = replay.sums[0]
+        by_scope["feedforward"], by_scope["feedforward_residual"] = (
             addend.reshape(output.shape),
             summed.reshape(output.shape),
         )
-    passed["block"] = output
-    return passed
+    by_scope["block"] = output
+    return by_scope
 
 
 def _run(
     call: LayerCall,
     modules: Mapping[str, nn.Module],
     arrangement: Arrangement,
-    passage: _Passage,
+    replay: _Replay,
     entering: str | None,
 ) -> Tensor | None:
-    """What a layer returns when it runs again; the module called ``entering`` lets in instead of giving back."""
-    args, kwargs = map_tensors(call.args, arrangement.of), map_tensors(dict(call.kwargs), arrangement.of)
+    """The output of a replayed layer; the entry is the module called ``entering``, or one of the operations if None."""
+    args, kwargs = map_tensors(call.args, arrangement.arrange), map_tensors(dict(call.kwargs), arrangement.arrange)
 
-    def give(path: str) -> Callable[..., Any]:
-        given, first = call.held[path], first_tensor(call.held[path])
+    def replacement(path: str) -> Callable[..., Any]:
+        output, first = call.held[path], first_tensor(call.held[path])
         if first is None:
-            return lambda *args, **kwargs: given
-        computed = arrangement.of(first)
+            return lambda *args, **kwargs: output
+        computed = arrangement.arrange(first)
         if path == entering:
-            return lambda *args, **kwargs: swapped(given, first, passage.let_in(computed))
-        return lambda *args, **kwargs: swapped(given, first, computed)
+            return lambda *args, **kwargs: swapped(output, first, replay.replace_at_entry(computed))
+        return lambda *args, **kwargs: swapped(output, first, computed)
 
-    with other_forwards((modules[path], give(path)) for path in call.held), passage:
+    with other_forwards((modules[path], replacement(path)) for path in call.held), replay:
         # an empty context: whatever observes the model's own run (to record hidden states, say) must not see this one
         return first_tensor(Context().run(call.module, *args, **kwargs))
 
 
-class _Passage(TorchFunctionMode):
-    """Lets vectors into a running layer, and notes where the layer adds something to them."""
+class _Replay(TorchFunctionMode):
+    """Replaces vectors at the entry of a running layer, and records where the layer adds something to them."""
 
     def __init__(self, entry: int | None, enter: Enter) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class _Passage(TorchFunctionMode):
         if overwrites(name) and args:
             self.stream.pop(id(args[0]), None)
         if self.at_entry(result):
-            result = self.let_in(result)
+            result = self.replace_at_entry(result)
         elif addend is not None and addend.shape == result.shape:
             self.sums.append((addend, result))
         elif self._stays_stream(name, args, result):
@@ -159,14 +159,14 @@ class _Passage(TorchFunctionMode):
         """Whether the operation that gave ``result`` is the entry."""
         return self.operations == self._entry
 
-    def let_in(self, computed: Tensor) -> Tensor:
-        """What ``enter`` makes of what the layer computed at the entry."""
+    def replace_at_entry(self, computed: Tensor) -> Tensor:
+        """Replace what the layer computed at the entry."""
         entered = self._enter(computed)
         self.stream[id(entered)] = entered
         return entered
 
     def _addend(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
-        """What is added to the vectors that were let in, if an operation does that."""
+        """The tensor that an operation adds to the entered vectors; None if it adds none."""
         if name not in ADD or len(args) != 2 or kwargs:
             return None
         streams = [id(x) in self.stream for x in args]
@@ -185,7 +185,7 @@ class _Passage(TorchFunctionMode):
 
 
 def is_vectors(x: object) -> bool:
-    """Whether ``x`` is a tensor of floating-point numbers: what operations are counted by."""
+    """Whether ``x`` is a floating-point tensor: only operations that return one are counted."""
     return isinstance(x, Tensor) and x.is_floating_point()
 
 
@@ -194,47 +194,50 @@ def _is_number(x: object) -> bool:
 
 
 def find_entry(
-    call: LayerCall, known: LayerAnatomy, modules: Mapping[str, nn.Module], vectors: Tensor, tolerance: float
+    call: LayerCall, layer: LayerAnatomy, modules: Mapping[str, nn.Module], vectors: Tensor, tolerance: float
 ) -> int | None:
-    """Which operation of a layer gives known vectors, ``(batch, target, d)``, by what attention gives.
+    """The index of the operation of a layer that computes given vectors, ``(batch, target, d)``, from attention's output.
 
-    The layer runs twice, once with other numbers from attention: where attention adds little, the vectors in front of it
-    are the same but for rounding, and don't change. Where it adds nearly all, what it gives is the same but for rounding
-    in half precision: the nearest counts, and the first of those that are equally near. Counted are operations that give
-    floating-point tensors, from zero; None if none of them does, or none is nearer than what attention's module gives.
+    The layer runs twice, the second time with a modified output of attention. Where attention adds little, the vectors
+    before it agree up to rounding too, but they don't change in the second run. Where attention adds nearly everything, its
+    output agrees up to rounding in half precision: the nearest operation is chosen, the first of equally near ones. Only
+    operations that return floating-point tensors are counted, from zero. None if none matches, or if none is nearer than
+    the output of attention's module.
     """
     arrangement = Arrangement(vectors.shape[0], vectors.shape[1], slice(None))
-    seeking = _Seeking(vectors, tolerance)
-    _run(call, modules, arrangement, seeking, None)
-    given = first_tensor(call.held[known.own])
-    if given is None or not seeking.found:
+    candidates = _EntryCandidates(vectors, tolerance)
+    _run(call, modules, arrangement, candidates, None)
+    attended = first_tensor(call.held[layer.own])
+    if attended is None or not candidates.by_number:
         return None
-    other = {**call.held, known.own: swapped(call.held[known.own], given, given + torch.ones_like(given).cumsum(-1))}
-    comparing = _Comparing(seeking.found)
-    _run(replace(call, held=other), modules, arrangement, comparing, None)
-    away = {number: distance(seeking.found[number], vectors) for number in sorted(comparing.changed)}
-    nearest = min(away.values(), default=tolerance) + tolerance / 100
-    if distance(given, vectors) <= nearest:
+    modified = swapped(call.held[layer.own], attended, attended + torch.ones_like(attended).cumsum(-1))
+    changed_operations = _ChangedOperations(candidates.by_number)
+    _run(replace(call, held={**call.held, layer.own: modified}), modules, arrangement, changed_operations, None)
+    distances = {
+        number: distance(candidates.by_number[number], vectors) for number in sorted(changed_operations.changed)
+    }
+    nearest = min(distances.values(), default=tolerance) + tolerance / 100
+    if distance(attended, vectors) <= nearest:
         return None
-    return next((number for number, found in away.items() if found <= nearest), None)
+    return next((number for number, gap in distances.items() if gap <= nearest), None)
 
 
-class _Seeking(_Passage):
-    """Lets nothing in, and looks for known vectors instead."""
+class _EntryCandidates(_Replay):
+    """Replaces nothing, and records which operations compute the given vectors."""
 
     def __init__(self, vectors: Tensor, tolerance: float) -> None:
         super().__init__(None, lambda x: x)
         self._vectors, self._tolerance = vectors, tolerance
-        self.found: dict[int, Tensor] = {}
+        self.by_number: dict[int, Tensor] = {}
 
     def at_entry(self, result: Tensor) -> bool:
         if same(result, self._vectors, self._tolerance):
-            self.found[self.operations] = result.clone()
+            self.by_number[self.operations] = result.clone()
         return False
 
 
-class _Comparing(_Passage):
-    """Lets nothing in, and notes which operations give something else than in an earlier run."""
+class _ChangedOperations(_Replay):
+    """Replaces nothing, and records which operations give a different result than in an earlier run."""
 
     def __init__(self, before: Mapping[int, Tensor]) -> None:
         super().__init__(None, lambda x: x)
@@ -249,12 +252,12 @@ class _Comparing(_Passage):
 
 
 def same(one: Tensor, other: Tensor, tolerance: float) -> bool:
-    """Whether two tensors are equal but for rounding: their difference relative to the length of the second."""
+    """Whether two tensors agree within a tolerance, relative to the norm of the second."""
     return distance(one, other) <= tolerance
 
 
 def distance(one: Tensor, other: Tensor) -> float:
-    """The length of the difference of two tensors, relative to the length of the second; infinite for other shapes."""
+    """The norm of the difference of two tensors, relative to the norm of the second; infinite for different shapes."""
     if one.shape != other.shape:
         return float("inf")
     wide = torch.promote_types(one.dtype, torch.float32)

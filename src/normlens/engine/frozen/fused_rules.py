@@ -61,7 +61,7 @@ def batch_norm(call: Call) -> Tensor:
     return graft(gate(call), straight.to(x.dtype))
 
 
-def normalise(call: Call) -> Tensor:
+def normalize(call: Call) -> Tensor:
     """``F.normalize``: x over its norm, the norm held fixed."""
     x, p, dim, eps = call.named("input", "p", "dim", "eps", p=2.0, dim=1, eps=1e-12)
     norm = x.detach().norm(p, dim, keepdim=True).clamp_min(eps)

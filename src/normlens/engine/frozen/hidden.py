@@ -63,7 +63,7 @@ def _takes_one_tensor(module: nn.Module) -> bool:
 def _is_unseen(module: nn.Module) -> bool:
     """Whether what a module gives has a derivative, but comes in part from operations that no mode sees."""
     probe = _probe(module).requires_grad_()
-    with torch.enable_grad(), _Seen(probe) as seen:
+    with torch.enable_grad(), _SeenOperations(probe) as seen:
         result = _tried(module, probe)
     return result is not None and result.requires_grad and not (seen.everything and seen.made(result))
 
@@ -97,7 +97,7 @@ def _tried(module: nn.Module, probe: Tensor) -> Tensor | None:
     return result if isinstance(result, Tensor) else None
 
 
-class _Seen(TorchFunctionMode):
+class _SeenOperations(TorchFunctionMode):
     """Notes whether the tensors that operations take come from operations that it saw."""
 
     def __init__(self, probe: Tensor) -> None:

@@ -13,7 +13,16 @@ from normlens.engine.precision import working_precision
 from normlens.engine.tracing.block import AppliedNorm, Block
 from normlens.engine.tracing.layer_numbers import same_layer
 from normlens.engine.tracing.norms import NormForm, identify_norm
-from normlens.engine.tracing.steps import ADD, DIVIDE, MULTIPLY, Call, Constants, Restore, layout_of, way_back
+from normlens.engine.tracing.steps import (
+    ADD,
+    DIVIDE,
+    MULTIPLY,
+    Constants,
+    FunctionCall,
+    Restore,
+    inverse_layout,
+    layout_of,
+)
 from normlens.errors import UnsupportedArchitecture
 
 Role = Literal["heads", "projected", "summed", "normed"]
@@ -75,9 +84,9 @@ class Follower:
         """Let go of a block's tensors; without a block, of all."""
         self._followed = {} if block is None else {k: f for k, f in self._followed.items() if f.block is not block}
 
-    def step(self, at: Followed, call: Call) -> None:
+    def step(self, at: Followed, call: FunctionCall) -> None:
         """Understand what a function did to a followed tensor."""
-        restore = way_back(call, at.tensor, at.restore)
+        restore = inverse_layout(call, at.tensor, at.restore)
         if restore is not None:
             self.follow(call.result, at.block, at.role, restore)
         elif at.role == "heads":
@@ -121,7 +130,7 @@ class Follower:
         form = self._forms[module]
         return AppliedNorm(path, form, form.row_scale(u, z), u, z)
 
-    def _step_heads(self, at: Followed, call: Call) -> None:
+    def _step_heads(self, at: Followed, call: FunctionCall) -> None:
         """Attention's output meets a gate or its projection."""
         block = at.block
         if block.projected is not None:
@@ -149,7 +158,7 @@ class Follower:
         self.follow(call.result, block, "projected", layout)
         self._reached(block)
 
-    def _take_gate(self, at: Followed, call: Call) -> bool:
+    def _take_gate(self, at: Followed, call: FunctionCall) -> bool:
         """Note what attention's output is multiplied with; True if it is a gate that can be measured."""
         block, (_, other) = at.block, call.other(at.tensor)
         if not isinstance(other, Tensor) or block.head_norm is not None or call.result.shape != at.tensor.shape:
@@ -159,7 +168,7 @@ class Follower:
         self.follow(call.result, block, "heads", at.restore)
         return True
 
-    def _step_projected(self, at: Followed, call: Call) -> None:
+    def _step_projected(self, at: Followed, call: FunctionCall) -> None:
         """The projected output meets a multiplier, a bias, or something to be added to."""
         block, (_, other) = at.block, call.other(at.tensor)
         if call.result is at.tensor and not block.steps:
@@ -181,7 +190,7 @@ class Follower:
             return
         self.follow(call.result, block, "projected", at.restore)
 
-    def _add(self, at: Followed, call: Call) -> None:
+    def _add(self, at: Followed, call: FunctionCall) -> None:
         """The projected output is added to the residual stream, or to something that shares the block with it."""
         block, (original, other) = at.block, call.other(at.tensor)
         result = working_precision(at.restore(call.result))

@@ -13,7 +13,7 @@ from normlens.engine.tracing.block import Block, LayerCall
 from normlens.engine.tracing.layer_numbers import is_numbered
 from normlens.engine.tracing.tracer import Tracer
 
-Found = Callable[[Block, str, LayerCall, str | None, bool], None]
+OnLayer = Callable[[Block, str, LayerCall, str | None, bool], None]
 """Takes a block, its layer's path and call, the module that its attention runs in, and whether another attention
 follows in the layer."""
 
@@ -42,24 +42,24 @@ class LayerFinder(_LayerWatcher):
         Called with each block whose layer has ended, in the order of the model.
     """
 
-    def __init__(self, model: nn.Module, on_layer: Found) -> None:
+    def __init__(self, model: nn.Module, on_layer: OnLayer) -> None:
         super().__init__(model, on_block=lambda block: None, complete=lambda block: False)
         self._on_layer = on_layer
         self._held: dict[int, tuple[str, Any]] = {}
-        self._found: set[int] = set()
+        self._reported: set[int] = set()
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         super()._leave(module, args, kwargs, output)
         if self._paused:
             return
         path = self._paths[module]
-        inside = [b for b in self.open_blocks if id(b) not in self._found and _lies_in(b.path, path)]
+        inside = [b for b in self.open_blocks if id(b) not in self._reported and _lies_in(b.path, path)]
         going_on = [b for b in inside if self._still_attention(b, output)]
         self._held.update((id(b), (path, self._kept(output))) for b in going_on)
         ended = [b for b in inside if b not in going_on] if is_numbered(path) or not path else []
         held = dict(self._held[id(b)] for b in inside if id(b) in self._held)
         for block in ended:
-            self._found.add(id(block))
+            self._reported.add(id(block))
             own, _ = self._held.get(id(block), (None, None))
             self._paused += 1
             try:

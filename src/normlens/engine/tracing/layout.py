@@ -32,12 +32,12 @@ class Layout:
     numbers: dict[str, list[int]]
     paths: dict[str, list[str]]
 
-    def place(self, path: str, occurrence: int) -> tuple[str, int]:
+    def position(self, path: str, occurrence: int) -> tuple[str, int]:
         """Group of a block, and its place there."""
         for name, blocks in self.groups.items():
-            for place, block in enumerate(blocks):
+            for position, block in enumerate(blocks):
                 if (block.path, block.occurrence) == (path, occurrence):
-                    return name, place
+                    return name, position
         raise ExecutionPathChanged(
             f"{path} was called a {occurrence + 1}. time in this run, but not in the first run that was watched: the model "
             "takes another way for this input. Nothing was returned."
@@ -45,13 +45,13 @@ class Layout:
 
     def anatomy(self, path: str, occurrence: int) -> BlockAnatomy:
         """The anatomy of a block."""
-        name, place = self.place(path, occurrence)
-        return self.groups[name][place]
+        name, position = self.position(path, occurrence)
+        return self.groups[name][position]
 
-    def numbered(self, path: str, occurrence: int) -> tuple[str, int]:
+    def layer_of(self, path: str, occurrence: int) -> tuple[str, int]:
         """Group of a block, and the number of its layer."""
-        name, place = self.place(path, occurrence)
-        return name, self.numbers[name][place]
+        name, position = self.position(path, occurrence)
+        return name, self.numbers[name][position]
 
     def is_complete(self, block: Block) -> bool:
         """Whether the trace of a block has come as far as its anatomy goes."""

@@ -23,17 +23,17 @@ class NormForm:
     ----------
     gain, shift
         ``(d,)``; the shift is zero where the module has none.
-    centred
+    centered
         True for LayerNorm, False for RMSNorm.
     """
 
     gain: Float[Tensor, " d"]
     shift: Float[Tensor, " d"]
-    centred: bool
+    centered: bool
 
     def linear(self, x: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows d"]:
         """The part that needs no statistics: (x − mean x) ⊙ gain, or x ⊙ gain; any leading shape."""
-        return (x - x.mean(-1, keepdim=True) if self.centred else x) * self.gain
+        return (x - x.mean(-1, keepdim=True) if self.centered else x) * self.gain
 
     def fold_after(self, projection: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
         """The projection with :meth:`linear` behind it: f(x) then arrives normalised but for 1/σ."""
@@ -42,7 +42,7 @@ class NormForm:
     def fold_before(self, projection: Float[Tensor, "inner d"]) -> Float[Tensor, "inner d"]:
         """The projection with :meth:`linear` in front of it, for a norm between attention and its projection."""
         scaled = self.gain.unsqueeze(-1) * projection
-        return scaled - scaled.mean(0, keepdim=True) if self.centred else scaled
+        return scaled - scaled.mean(0, keepdim=True) if self.centered else scaled
 
     def row_scale(self, before: Float[Tensor, "*rows d"], after: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows 1"]:
         """1/σ of every row, read off what the norm really made of it (least squares; exact up to rounding).
@@ -91,7 +91,7 @@ def identify_norm(module: nn.Module, before: Tensor, after: Tensor, dtype: torch
         )
     gains = [ones] if weight is None else [weight.detach().to(ones), 1 + weight.detach().to(ones), ones]
     beta = torch.zeros_like(ones) if shift is None else shift.detach().to(ones)
-    forms = [NormForm(gain, beta, centred) for gain in gains for centred in (False, True)]
+    forms = [NormForm(gain, beta, centered) for gain in gains for centered in (False, True)]
     errors = [_misfit(form, *(_some_rows(x) for x in (before, after))) for form in forms]
     best = min(range(len(forms)), key=errors.__getitem__)
     if errors[best] > _NORM_MISFIT.get(dtype, 1e-3):

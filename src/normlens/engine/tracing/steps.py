@@ -23,7 +23,7 @@ DIVIDE = {"div", "__truediv__", "true_divide", "div_", "__itruediv__"}
 
 
 @dataclass(frozen=True)
-class Call:
+class FunctionCall:
     """One torch function that ran.
 
     Attributes
@@ -55,7 +55,7 @@ def overwrites(name: str) -> bool:
     return (name.endswith("_") and not name.endswith("__")) or name.startswith("__i")
 
 
-def way_back(call: Call, tensor: Tensor, earlier: Restore) -> Restore | None:
+def inverse_layout(call: FunctionCall, tensor: Tensor, earlier: Restore) -> Restore | None:
     """How to undo a change of layout of ``tensor``, and then what came before it; None if the call is something else."""
     if call.name in ("cat", "concat", "concatenate") and len(call.args[0]) == 1 and call.args[0][0] is tensor:
         return earlier  # what was taken apart by images or windows, where there is only one
@@ -126,7 +126,7 @@ class Constants:
             return x.detach().reshape(-1) if x.numel() > 1 else x.detach().reshape(())
         return None
 
-    def linear_map(self, call: Call, tensor: Tensor) -> LinearMap | None:
+    def linear_map(self, call: FunctionCall, tensor: Tensor) -> LinearMap | None:
         """The linear map that ``call`` applies to ``tensor``; None if it is none."""
         args, kwargs = call.args, call.kwargs
         if call.name == "linear" and args[0] is tensor:

@@ -18,7 +18,7 @@ from normlens.engine.capture.hooks import entered_and_left
 from normlens.engine.capture.interface import AttentionCall
 from normlens.engine.tracing.block import Block
 from normlens.engine.tracing.follower import Followed, Follower
-from normlens.engine.tracing.steps import MULTIPLY, Call, Constants, overwrites
+from normlens.engine.tracing.steps import MULTIPLY, Constants, FunctionCall, overwrites
 from normlens.inputs.media import medium_of
 
 _OTHER_SEQUENCE = re.compile(
@@ -131,7 +131,7 @@ class Tracer(TorchFunctionMode):
         saved = (first.clone(), *args[1:]) if overwrites(name) and isinstance(first, Tensor) else tuple(args)
         result = func(*args, **kwargs)
         if isinstance(result, Tensor) and result.is_floating_point():
-            call = Call(name, tuple(args), kwargs, saved, result)
+            call = FunctionCall(name, tuple(args), kwargs, saved, result)
             for at in sorted(hits, key=lambda followed: followed.role != "summed"):
                 self._follower.step(at, call)
         return result
