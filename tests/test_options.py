@@ -44,3 +44,9 @@ def test_typed_options_are_those_that_the_door_takes() -> None:
 def test_an_unknown_option_names_its_nearest(call: Callable[[Any], Any], nearest: str, lens_of: Any) -> None:
     with pytest.raises(InvalidInput, match=rf"Did you mean {nearest}\?"):
         call(lens_of("bert"))
+
+
+def test_methods_is_a_function_also_once_a_method_is_imported() -> None:
+    import normlens.attribution.methods.logit
+
+    assert callable(normlens.methods)

@@ -8,7 +8,7 @@ from normlens.lazily import attribute_of
 if TYPE_CHECKING:
     from normlens.alignment import align
     from normlens.analysis.result import Analysis
-    from normlens.attribution import methods
+    from normlens.attribution.registry import methods
     from normlens.lens import Lens, load
     from normlens.version import __version__
 
@@ -19,6 +19,6 @@ _HOMES = {
     "Lens": "normlens.lens",
     "__version__": "normlens.version",
     "load": "normlens.lens",
-    "methods": "normlens.attribution",
+    "methods": "normlens.attribution.registry",
 }
 __getattr__ = attribute_of(__name__, _HOMES)

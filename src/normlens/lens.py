@@ -22,7 +22,7 @@ from normlens.analysis.stream import Measurement, stream_analyses
 from normlens.attribution.attributor import Attributor
 from normlens.attribution.method_options import AttributeOptions, MethodOptions
 from normlens.attribution.registry import method_named
-from normlens.attribution.request import question
+from normlens.attribution.request import checked_request
 from normlens.attribution.targets.resolve import default_target
 from normlens.engine.feedforward.push import rule_for
 from normlens.engine.frozen.call import Product
@@ -326,16 +326,18 @@ class Lens:
         """
         how = method_named(method)
         target = default_target(self.model, how, method_options) if target is None else target
-        asked = question(how, scope, target, position, {"chunk_size": chunk_size, "product": product, **method_options})
+        request = checked_request(
+            how, scope, target, position, {"chunk_size": chunk_size, "product": product, **method_options}
+        )
         check_sizes(None, batch_size, "right")
         require_target_text(self._maker, inputs, target_text)
         rows, read = self._maker.opened(inputs), ReadingOptions(None, generation_prompt, truncate)
         if rows is None or len(rows) > 1:
             taken = None if skip is None else SkipLog(skip)
             examples = examples_of(self._maker, inputs if rows is None else rows, target_text, read, taken)
-            return self._attributor.attribute(examples, asked, batch_size, self._attributes, taken or ())
+            return self._attributor.attribute(examples, request, batch_size, self._attributes, taken or ())
         refuse_skip(skip)
         if isinstance(target, list) or isinstance(position, list):
             raise InvalidInput("One text was given with a list of targets or positions; expected one, without a list.")
         examples = examples_of(self._maker, rows, None if target_text is None else [target_text], read)
-        return next(self._attributor.attribute(examples, asked, 1, self._attributes))
+        return next(self._attributor.attribute(examples, request, 1, self._attributes))

@@ -155,7 +155,7 @@ def test_what_was_not_measured_belongs_to_the_kind_of_input(monkeypatch: pytest.
     assert before == "layers.0.self_attn, layers.2.self_attn"
     vectors = Example({"inputs_embeds": torch.randn(7, lens.model.config.hidden_size)}, None, None, "vectors")
     monkeypatch.setattr("normlens.analysis.inspector.uncaptured", lambda ran, captured: ["another"])
-    assert lens._inspector.known(vectors).not_measured == ("another",)
+    assert lens._inspector.inspection(vectors).not_measured == ("another",)
     assert lens.analyze(IDS).attrs["not_measured"] == before
 
 

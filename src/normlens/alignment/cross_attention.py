@@ -81,12 +81,12 @@ class CrossReader:
         UnsupportedArchitecture
             If it has none that can be measured.
         """
-        layout = self._inspector.known(example).layout
+        layout = self._inspector.inspection(example).layout
         return layout.numbers[self._name(layout)]
 
     def scopes(self, example: Example, layer: int) -> tuple[AttentionScope, ...]:
         """The scopes that a layer's cross-attention has."""
-        layout = self._inspector.known(example).layout
+        layout = self._inspector.inspection(example).layout
         return self._cross(layout)[layer].scopes
 
     @full_precision()
@@ -115,8 +115,8 @@ class CrossReader:
         return [self._inspector.again_if_changed(lambda: self._measured(batch, layers, scope))]
 
     def _measured(self, batch: Sequence[Example], layers: Sequence[int], scope: AttentionScope) -> tuple[Measures, ...]:
-        known = self._inspector.known(batch[0])
-        blocks = self._cross(known.layout)
+        inspection = self._inspector.inspection(batch[0])
+        blocks = self._cross(inspection.layout)
         wanted = {(blocks[layer].path, blocks[layer].occurrence): layer for layer in layers}
         scopes = {key: blocks[layer].scopes[: ATTENTION_SCOPES.index(scope) + 1] for key, layer in wanted.items()}
         measured: dict[int, Measures] = {}
@@ -138,7 +138,7 @@ class CrossReader:
 
         tracer = _CrossAttentionTracer(self._inspector.body, record, complete, {path for path, _ in wanted})
         try:
-            self._inspector.watch(known, batch, tracer)
+            self._inspector.watch(inspection, batch, tracer)
         except _AllMeasured:
             return tuple(measured[layer] for layer in layers)
         raise ExecutionPathChanged(

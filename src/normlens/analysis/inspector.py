@@ -1,7 +1,6 @@
-"""What is known of a model: its attention blocks, how to capture them, and whether inputs can be padded.
+"""The inspection of a model: its attention blocks, how to capture them, and whether inputs can be padded.
 
-Found by running the model once for every kind of input, untouched and watched, and found anew when the model is no
-longer what it was.
+The model is run once for every kind of input, unchanged and watched, and inspected again whenever it has changed.
 """
 
 from __future__ import annotations
@@ -58,8 +57,8 @@ _Inspected = tuple[list[BlockAnatomy], float, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of a model for inputs of a kind.
+class Inspection:
+    """What was found out about a model for inputs of one kind.
 
     Attributes
     ----------
@@ -86,7 +85,7 @@ class Known:
 
 
 class Inspector:
-    """Finds out what a model is made of, remembers it, and lets the model be watched.
+    """Inspects a model, remembers the inspections, and lets the model be watched.
 
     Parameters
     ----------
@@ -101,7 +100,7 @@ class Inspector:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        self._known: dict[tuple[tuple[str, ...], bool], Known] = {}
+        self._inspections: dict[tuple[tuple[str, ...], bool], Inspection] = {}
         self._state: object = None
 
     @property
@@ -111,8 +110,8 @@ class Inspector:
         return body if self.model.main_input_name in inspect.signature(body.forward).parameters else self.model
 
     @full_precision()
-    def known(self, example: Example, layers: bool = False) -> Known:
-        """What is known of the model for inputs like this one, with the blocks' layers if asked.
+    def inspection(self, example: Example, layers: bool = False) -> Inspection:
+        """The inspection of the model for inputs like this one, with the blocks' layers if asked.
 
         Raises
         ------
@@ -128,35 +127,37 @@ class Inspector:
         check_in_memory(self.body)
         with exclusive(self.model):
             state = state_of(self.body)
-            if state != self._state:  # another part took a part's place, or a setting was changed: look anew
+            if state != self._state:  # a module was replaced or a setting changed: inspect again
                 self._state = state
-                self._known.clear()
+                self._inspections.clear()
             kind = kind_of(example), layers
-            known = self._known.get(kind)
-            if known is None:
+            inspection = self._inspections.get(kind)
+            if inspection is None:
                 beginning = shortened(example)
                 inspect_by = partial(self._inspect, beginning, layers)
-                way, (blocks, error, not_measured) = first_working_method(self.model, inspect_by)
+                capture_method, (blocks, error, not_measured) = first_working_method(self.model, inspect_by)
                 lengths = {len(x) for name, x in beginning.tensors.items() if side_of(name) is not None}
                 watched = {length for block in blocks for length in (block.targets, block.sources)}
                 batchable = watched <= lengths and example.medium == "text" and not example.whole
-                known = self._known[kind] = Known(lay_out(blocks, self.body), way, batchable, error, not_measured)
-            return known
+                inspection = self._inspections[kind] = Inspection(
+                    lay_out(blocks, self.body), capture_method, batchable, error, not_measured
+                )
+            return inspection
 
     def again_if_changed(self, work: Callable[[], Result]) -> Result:
-        """Do ``work``; if the model isn't, or doesn't go, as it is known to, forget that and do it once more.
+        """Do ``work``; if the model no longer runs as it was inspected, forget the inspections and do it once more.
 
         Some models switch their attention once, by length; others are changed from outside.
         """
         try:
             return work()
         except (ExecutionPathChanged, ConservationError):
-            self._known.clear()
+            self._inspections.clear()
             return work()
 
     def watch(
         self,
-        known: Known,
+        inspection: Inspection,
         batch: Sequence[Example],
         tracer: Tracer,
         chunk_size: int | None = None,
@@ -166,8 +167,8 @@ class Inspector:
 
         Parameters
         ----------
-        known
-            What is known of the model for these inputs.
+        inspection
+            Of the model, for these inputs.
         batch
             Inputs of one kind.
         tracer
@@ -177,8 +178,8 @@ class Inspector:
         padding
             The side on which shorter inputs are padded.
         """
-        tracer.left_out = frozenset(known.not_measured)
-        capturing, inputs = known.capture_method(self.model, tracer, chunk_size), self._inputs(batch, padding)
+        tracer.left_out = frozenset(inspection.not_measured)
+        capturing, inputs = inspection.capture_method(self.model, tracer, chunk_size), self._inputs(batch, padding)
         try:
             with torch.no_grad(), capturing, as_it_is(self.model), tracer.watching():
                 self._forward(inputs)
@@ -189,7 +190,7 @@ class Inspector:
 
     def blocks(self, example: Example) -> Iterator[tuple[str, int, BlockAnatomy]]:
         """Group, layer and anatomy of every attention block."""
-        layout = self.known(example).layout
+        layout = self.inspection(example).layout
         numbered = ((name, zip(layout.numbers[name], blocks, strict=True)) for name, blocks in layout.groups.items())
         return ((name, layer, block) for name, group in numbered for layer, block in group)
 
@@ -202,11 +203,11 @@ class Inspector:
             Naming the block, why, and the scopes that all blocks have.
         """
         blocks = [block for _, _, block in self.blocks(example)]
-        shared = [s for s in blocks[0].scopes if all(s in known.scopes for known in blocks)]
-        for known in blocks:
-            if scope not in known.scopes:
+        shared = [s for s in blocks[0].scopes if all(s in block.scopes for block in blocks)]
+        for block in blocks:
+            if scope not in block.scopes:
                 raise UnsupportedArchitecture(
-                    f"{known.path} ({known.family} family) has no scope {scope!r}: {known.obstacle}. "
+                    f"{block.path} ({block.family} family) has no scope {scope!r}: {block.obstacle}. "
                     f"All blocks of {type(self.model).__name__} have {', '.join(map(repr, shared))}; choose one of these."
                 )
 
@@ -216,7 +217,7 @@ class Inspector:
         return found
 
     def _inspect(self, example: Example, layers: bool, capture_method: CaptureMethod) -> _Inspected:
-        """Run once untouched and once watched; compare, describe every block, check what it moves against vectors."""
+        """Run once unchanged and once watched; compare, describe every block, check what it moves against vectors."""
         inputs = self._inputs([example], "right")
         entry_finder = EntryFinder(self.body)
         tracer = (
@@ -227,21 +228,21 @@ class Inspector:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             with exclusive(self.model), as_it_is(self.model):
-                untouched = self._first_forward(inputs)
+                unwatched = self._first_forward(inputs)
                 torch.manual_seed(1)
                 again = run_as_set(self.model, lambda: self._forward(inputs))
-                require_no_chance(untouched, again, self.model)
+                require_no_chance(unwatched, again, self.model)
             torch.manual_seed(0)
             with capture_method(self.model, tracer, None), as_it_is(self.model), tracer.watching():
                 watched = self._forward(inputs)
-            require_same_output(untouched, watched, self.model)
+            require_same_output(unwatched, watched, self.model)
             left_out = _left_out(tracer.open_blocks)
             tracer.open_blocks = [block for block in tracer.open_blocks if block.path not in left_out]
             anatomy = [describe(block) for block in tracer.open_blocks]
             require_attention_scope(anatomy, self.model, tracer.missed)
             error = 0.0
-            for block, known in zip(tracer.open_blocks, anatomy, strict=True):
-                error = max(error, verify_pairs(block, known.scopes, self.model.dtype))
+            for block, described in zip(tracer.open_blocks, anatomy, strict=True):
+                error = max(error, verify_pairs(block, described.scopes, self.model.dtype))
                 for measures in measure(block, ("attention",)):
                     check_conservation(measures, block.path, self.model.dtype, None)
         with attention_implementation(self.model, "eager"):
@@ -265,7 +266,7 @@ class Inspector:
         return inputs
 
     def _first_forward(self, inputs: dict[str, Tensor]) -> Any:
-        """Run the untouched model for the first time, and tell whose fault it is if it fails."""
+        """Run the unchanged model for the first time; if it fails, say whether the input or the model is the cause."""
         accepted = inspect.signature(self.body.forward).parameters
         if not any(name in accepted for name in inputs):
             raise InvalidInput(
@@ -276,7 +277,7 @@ class Inspector:
             return run_as_set(self.model, lambda: self._forward(inputs))
 
     def _require_readable(self, inputs: dict[str, Tensor]) -> None:
-        """Run the untouched model alone, and say why if it fails."""
+        """Run the unchanged model by itself, and say why if it fails."""
         with torch.no_grad(), attention_implementation(self.model, "eager"), as_it_is(self.model):
             self._first_forward(inputs)
 

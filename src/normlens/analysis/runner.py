@@ -36,7 +36,7 @@ class Runner:
     Parameters
     ----------
     inspector
-        What is known of the model.
+        Inspects the model and runs it.
     """
 
     def __init__(self, inspector: Inspector) -> None:
@@ -45,11 +45,11 @@ class Runner:
 
     def batches(self, order: Sequence[int], window: Sequence[Example], size: int) -> Iterator[Sequence[int]]:
         """Numbers of examples of a window, in this order, that may run together."""
-        for part in batched(order, size):
-            if window[part[0]].source is not None and self.inspector.known(window[part[0]]).batchable:
-                yield part
+        for numbers in batched(order, size):
+            if window[numbers[0]].source is not None and self.inspector.inspection(window[numbers[0]]).batchable:
+                yield numbers
             else:
-                yield from ([k] for k in part)
+                yield from ([k] for k in numbers)
 
     @memory_explained()
     @full_precision()
@@ -68,7 +68,7 @@ class Runner:
         Raises
         ------
         UnsupportedArchitecture
-            If the model can't be measured, or takes another way than in the run that was watched first.
+            If the model can't be measured, or its modules run differently than in the inspection.
         ConservationError
             If contributions don't add up.
         """
@@ -83,26 +83,26 @@ class Runner:
             return self.inspector.again_if_changed(measure)
 
     def _run_by_kind(
-        self, batch: Sequence[Example], kinds: Sequence[tuple[str, ...]], *asked: Any
+        self, batch: Sequence[Example], kinds: Sequence[tuple[str, ...]], *options: Any
     ) -> list[dict[str, xr.Dataset]]:
         """Measure a batch in which some inputs have tensors that others lack (token types), each kind by itself."""
-        found: dict[int, dict[str, xr.Dataset]] = {}
+        trees: dict[int, dict[str, xr.Dataset]] = {}
         for kind in dict.fromkeys(kinds):
-            places = [k for k, other in enumerate(kinds) if other == kind]
-            found.update(zip(places, self.run([batch[k] for k in places], *asked), strict=True))
-        return [found[k] for k in range(len(batch))]
+            indices = [k for k, other in enumerate(kinds) if other == kind]
+            trees.update(zip(indices, self.run([batch[k] for k in indices], *options), strict=True))
+        return [trees[k] for k in range(len(batch))]
 
     def may_pad(self, batch: Sequence[Example], chunk_size: int | None = None, padding: str = "right") -> bool:
-        """Whether a padded batch gives this model's numbers for one text at a time: tried out.
+        """Whether a padded batch gives this model's numbers for one text at a time, by experiment.
 
-        Tried once for each side, with the shortest and the longest text; again for texts twice as long.
+        Tested once for each side, with the shortest and the longest text; again for texts twice as long.
         """
         if not is_ragged(batch):
             return True
         if reads_padding(self.model):
             return False
         ordered = sorted(batch, key=length)
-        holds = self.inspector.known(batch[0]).padding_holds
+        holds = self.inspector.inspection(batch[0]).padding_holds
         key = padding, length(ordered[-1]).bit_length()
         if key not in holds:
             pair = [ordered[0], next(example for example in reversed(ordered) if is_ragged([ordered[0], example]))]
@@ -124,26 +124,28 @@ class Runner:
         padding: str,
         product: Product | None = None,
     ) -> list[dict[str, xr.Dataset]]:
-        inspected = self.inspector.known(batch[0], layers=product is not None)
-        body, layout = self.inspector.body, inspected.layout
+        inspection = self.inspector.inspection(batch[0], layers=product is not None)
+        body, layout = self.inspector.body, inspection.layout
         recorder = Recorder(layout, batch, padding, reduction, SCOPES if product else ATTENTION_SCOPES)
 
-        def known(block: Block) -> BlockAnatomy:
+        def anatomy_of(block: Block) -> BlockAnatomy:
             return layout.anatomy(block.path, block.occurrence)
 
         def record(block: Block) -> None:
-            with pushing(body, block, known(block).layer, product) as pusher:
+            with pushing(body, block, anatomy_of(block).layer, product) as pusher:
                 push = None if pusher is None else pusher.push
-                self._record(block, known(block), recorder, len(batch), chunk_size, push)
+                self._record(block, anatomy_of(block), recorder, len(batch), chunk_size, push)
 
         tracer = Tracer(body, record, layout.is_complete)
         if product is not None:
-            tracer = LayerTracer(body, record, layout.is_complete, lambda block: known(block).layer, layout.layers())
-        self.inspector.watch(inspected, batch, tracer, chunk_size, padding)
+            tracer = LayerTracer(
+                body, record, layout.is_complete, lambda block: anatomy_of(block).layer, layout.layers()
+            )
+        self.inspector.watch(inspection, batch, tracer, chunk_size, padding)
         recorder.require_all()
         if tracer.open_blocks:
             raise ExecutionPathChanged(
-                f"{unfinished(tracer.open_blocks)}: this run went another way than the first one that was watched "
+                f"{unfinished(tracer.open_blocks)}: this run took a different path than the inspection "
                 f"({tracer.open_blocks[0].obstacle}). Nothing was returned."
             )
         return recorder.trees()
@@ -151,7 +153,7 @@ class Runner:
     def _record(
         self,
         block: Block,
-        known: BlockAnatomy,
+        anatomy: BlockAnatomy,
         recorder: Recorder,
         size: int,
         chunk_size: int | None,
@@ -164,16 +166,16 @@ class Runner:
                 f"{block.path} attends within {batch} windows of {size} input(s); analyze() lays out attention over whole "
                 "sequences only."
             )
-        valid = recorder.valid_targets(known, batch, targets, block.call.output.device)
-        for measures in measure(block, known.scopes, chunk_size, known.sinks, push):
-            part = None if valid is None else valid[:, measures.start : measures.start + measures.weight.shape[2]]
-            check_conservation(measures, block.path, self.model.dtype, part)
-            if not known.sinks and has_sinks(measures.weight, self.model.dtype, part):
+        valid = recorder.valid_targets(anatomy, batch, targets, block.call.output.device)
+        for measures in measure(block, anatomy.scopes, chunk_size, anatomy.sinks, push):
+            valid_rows = None if valid is None else valid[:, measures.start : measures.start + measures.weight.shape[2]]
+            check_conservation(measures, block.path, self.model.dtype, valid_rows)
+            if not anatomy.sinks and has_sinks(measures.weight, self.model.dtype, valid_rows):
                 raise ExecutionPathChanged(
                     f"{block.path}: rows of its weights sum to less than one, as if there were an attention sink; in the "
-                    "first run that was watched there was none. Nothing was returned."
+                    "inspection there was none. Nothing was returned."
                 )
-            recorder.add(known, measures, targets)
+            recorder.add(anatomy, measures, targets)
 
 
 def _agree(tolerance: float, one: dict[str, xr.Dataset], other: dict[str, xr.Dataset]) -> bool:

@@ -96,6 +96,6 @@ def _measured(
     reduction = named_reduction(measurement.reduce)
     trees = runner.run(batch, reduction, measurement.chunk_size, measurement.padding, measurement.product)
     for example, tree in zip(batch, trees, strict=True):
-        inspection = runner.inspector.known(example, layers=measurement.product is not None)
+        inspection = runner.inspector.inspection(example, layers=measurement.product is not None)
         also = {"vector_error": inspection.vector_error, "not_measured": ", ".join(inspection.not_measured)}
         yield Analysis.of(tree, {**attributes(example), **also, **measurement.attributes()})

@@ -1,4 +1,4 @@
-"""Shows attention blocks, one at a time as the model runs, to whoever needs the contribution vectors themselves."""
+"""Visits attention blocks one at a time as the model runs, with their contribution vectors."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class BlockVectors(Contributions):
     ----------
     group, layer
         "encoder", "decoder", "cross", ..., and the number of the layer.
-    known
+    anatomy
         The block's anatomy.
     """
 
     group: str
     layer: int
-    known: BlockAnatomy
+    anatomy: BlockAnatomy
 
 
 Visit = Callable[[BlockVectors], None]
@@ -40,13 +40,13 @@ def visit_blocks(inspector: Inspector, batch: Sequence[Example], scope: Attentio
     Parameters
     ----------
     inspector
-        What is known of the model.
+        Inspects the model and runs it.
     batch
         Texts that may be padded together; see :meth:`normlens.analysis.runner.Runner.may_pad`.
     scope
         The scope of the vectors.
     visit
-        Called in the order in which blocks end; what it is given is dropped when it returns.
+        Called in the order in which blocks end; its argument is released when it returns.
 
     Raises
     ------
@@ -58,10 +58,10 @@ def visit_blocks(inspector: Inspector, batch: Sequence[Example], scope: Attentio
 
 def _visit(inspector: Inspector, batch: Sequence[Example], scope: AttentionScope, visit: Visit) -> None:
     inspector.require_scope(batch[0], scope)
-    known = inspector.known(batch[0])
+    inspection = inspector.inspection(batch[0])
 
     def show(block: Block) -> None:
-        name, layer = known.layout.layer_of(block.path, block.occurrence)
-        visit(BlockVectors(block, scope, name, layer, known.layout.anatomy(block.path, block.occurrence)))
+        name, layer = inspection.layout.layer_of(block.path, block.occurrence)
+        visit(BlockVectors(block, scope, name, layer, inspection.layout.anatomy(block.path, block.occurrence)))
 
-    inspector.watch(known, batch, Tracer(inspector.body, show, known.layout.is_complete))
+    inspector.watch(inspection, batch, Tracer(inspector.body, show, inspection.layout.is_complete))

@@ -8,11 +8,11 @@ in the registry.
 from typing import TYPE_CHECKING
 
 from normlens.attribution.method_options import MethodOptions
-from normlens.attribution.registry import Method, Request, check_method, method_named, methods
+from normlens.attribution.registry import Method, Request, check_method, method_named
 from normlens.lazily import attribute_of
 
 if TYPE_CHECKING:
-    from normlens.attribution.request import question
+    from normlens.attribution.request import checked_request
     from normlens.attribution.targets.classes import class_names
     from normlens.attribution.targets.early import check_targets, head_of_outline
     from normlens.attribution.targets.heads import head_of
@@ -27,18 +27,17 @@ __all__ = [
     "VectorNorm",
     "check_method",
     "check_targets",
+    "checked_request",
     "class_names",
     "head_of",
     "head_of_outline",
     "method_named",
-    "methods",
-    "question",
 ]
 _HOMES = {
     **dict.fromkeys(("LogProbability", "Predicted", "VectorNorm"), "normlens.attribution.targets.scalars"),
     **dict.fromkeys(("check_targets", "head_of_outline"), "normlens.attribution.targets.early"),
     "class_names": "normlens.attribution.targets.classes",
     "head_of": "normlens.attribution.targets.heads",
-    "question": "normlens.attribution.request",
+    "checked_request": "normlens.attribution.request",
 }
 __getattr__ = attribute_of(__name__, _HOMES)

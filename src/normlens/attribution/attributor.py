@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from normlens.analysis.padding import Together
 from normlens.analysis.runner import Runner
-from normlens.attribution.request import Question
+from normlens.attribution.registry import Request
 from normlens.attribution.sinks import sink_note
 from normlens.attribution.subject import Subject
 from normlens.engine.capture.as_set import kept_named, settle
@@ -58,7 +58,7 @@ class Attributor:
     def attribute(
         self,
         examples: Iterable[Example],
-        question: Question,
+        request: Request,
         batch_size: int,
         attributes: Callable[[Example], dict[str, Any]],
         left_out: Container[int] = (),
@@ -69,14 +69,14 @@ class Attributor:
         ----------
         examples
             The texts.
-        question
+        request
             What is asked.
         batch_size
             How many run together at most.
         attributes
-            What else is to be known of a text's result.
+            Further attributes of a text's result.
         left_out
-            Numbers of the texts that are left out of the examples, known when the next example is.
+            Numbers of the texts that were skipped; filled in as the examples are read.
 
         Raises
         ------
@@ -86,15 +86,15 @@ class Attributor:
             If the method can't explain this model.
         """
         require_plain_model(self.model)
-        texts = self._texts(examples, question, left_out)
+        texts = self._texts(examples, request, left_out)
         while window := list(itertools.islice(texts, _WINDOW * batch_size)):
-            yield from self._of_window(window, question, batch_size, attributes)
+            yield from self._of_window(window, request, batch_size, attributes)
 
     @memory_explained()
     def _of_window(
         self,
         window: Sequence[_Text],
-        question: Question,
+        request: Request,
         batch_size: int,
         attributes: Callable[[Example], dict[str, Any]],
     ) -> list[xr.DataArray]:
@@ -102,41 +102,41 @@ class Attributor:
         done: dict[int, xr.DataArray] = {}
         settle(self.model, unfrozen(self.model, self._together.inputs([window[0].example])))
         ragged = not any(callable(text.target) for text in window)  # a function of the output reads where it likes
-        for part in self._together.batches([text.example for text in window], batch_size, ragged=ragged):
-            results = self._run([window[k] for k in part], question)
-            for k, result in zip(part, results, strict=True):
+        for numbers in self._together.batches([text.example for text in window], batch_size, ragged=ragged):
+            results = self._run([window[k] for k in numbers], request)
+            for k, result in zip(numbers, results, strict=True):
                 done[k] = result.assign_attrs({**attributes(window[k].example), **result.attrs})
         return [done[k] for k in range(len(window))]
 
     @full_precision()
-    def _run(self, texts: Sequence[_Text], question: Question) -> list[xr.DataArray]:
+    def _run(self, texts: Sequence[_Text], request: Request) -> list[xr.DataArray]:
         batch = tuple(text.example for text in texts)
         subject = Subject(self.model, self.tokenizer, batch, self._runner, self._together)
-        request = question.of([(text.target, text.position) for text in texts])
+        batch_request = request.for_batch([(text.target, text.position) for text in texts])
         start = time.perf_counter()
         with exclusive(self.model), kept_named(self.model):
-            results = question.method.run(subject, request)
+            results = request.method.run(subject, batch_request)
         for result in results:
             require_sources(self.model, torch.as_tensor(result.values)[None])
         seconds = (time.perf_counter() - start) / len(batch)
-        known = {"method": question.method.name, "scope": request.scope or "", "target": ""}
+        common = {"method": request.method.name, "scope": request.scope or "", "target": ""}
         notes = [
             {"note": note} if (note := sink_note(self.model, text.target, result)) else {}
             for text, result in zip(texts, results, strict=True)
         ]
         return [
-            result.assign_attrs({**known, **result.attrs, **note, "seconds": seconds})
+            result.assign_attrs({**common, **result.attrs, **note, "seconds": seconds})
             for result, note in zip(results, notes, strict=True)
         ]
 
-    def _texts(self, examples: Iterable[Example], question: Question, left_out: Container[int]) -> Iterator[_Text]:
-        per_text = isinstance(question.target, list) or isinstance(question.position, list)
+    def _texts(self, examples: Iterable[Example], request: Request, left_out: Container[int]) -> Iterator[_Text]:
+        per_text = isinstance(request.target, list) or isinstance(request.position, list)
         pair_up = itertools.zip_longest if per_text else zip
-        targets = (asked for number, asked in enumerate(question.targets()) if number not in left_out)
-        for example, asked in pair_up(examples, targets):
-            if example is None or asked is None:
+        targets = (pair for number, pair in enumerate(request.pairs()) if number not in left_out)
+        for example, pair in pair_up(examples, targets):
+            if example is None or pair is None:
                 raise InvalidInput(
                     "Texts and targets (or positions) are not equally many; a list holds one for each text. For one target "
                     "that all texts share, give it without a list; a pair of tokens is a tuple."
                 )
-            yield _Text(example, *asked)
+            yield _Text(example, *pair)

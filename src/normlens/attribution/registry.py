@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
+from itertools import repeat
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,27 +33,48 @@ class Request:
 
     Attributes
     ----------
+    method
+        The method.
     scope
         One of the method's scopes; None where it has none.
-    targets
-        What is to be explained, one per text, as the caller gave it; None where nothing was named. See
-        :func:`normlens.attribution.targets.scalars.resolve`.
-    positions
-        Where the target is read, one per text; None for the usual place.
+    target, position
+        What is to be explained and where it is read, as the caller wrote it: a list holds one for each text, anything
+        else is for all.
     chunk_size
         How many sources (or targets) are held in memory at a time.
     product
         How the derivative of a product of two live factors is split, as in :func:`normlens.engine.frozen.pull_back`.
     options
         All of the method's options, by name.
+    targets
+        What is to be explained, one for each text of the batch; None before there is a batch, or where no target was
+        named. See :func:`normlens.attribution.targets.resolve.resolve`.
+    positions
+        Where each target is read; None for the default position.
     """
 
+    method: Method
     scope: str | None
-    targets: tuple[Any, ...] | None
-    positions: tuple[int | None, ...] | None
+    target: Any
+    position: Any
     chunk_size: int
     product: Product
     options: Mapping[str, Any]
+    targets: tuple[Any, ...] | None = None
+    positions: tuple[int | None, ...] | None = None
+
+    def pairs(self) -> Iterator[tuple[Any, int | None]]:
+        """Target and position of each text, in order."""
+        targets = iter(self.target) if isinstance(self.target, list) else repeat(self.target)
+        positions = iter(self.position) if isinstance(self.position, list) else repeat(self.position)
+        return zip(targets, positions, strict=False)
+
+    def for_batch(self, pairs: Sequence[tuple[Any, int | None]]) -> Request:
+        """The request about a batch of texts with these targets and positions."""
+        if self.target is None:
+            return self
+        targets, positions = zip(*pairs, strict=True)
+        return replace(self, targets=targets, positions=positions)
 
 
 Run = Callable[["Subject", Request], "list[xr.DataArray]"]

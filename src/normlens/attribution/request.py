@@ -1,10 +1,8 @@
-"""From what the caller wrote to a request that a method can take; what can't be asked is refused here, at the door."""
+"""Checks what the caller asks of a method, before a model runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import repeat
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from normlens.attribution.method_options import AttributeOptions, MethodOptions
@@ -14,41 +12,10 @@ from normlens.engine.frozen.pushforward import DEFAULT_CHUNK
 from normlens.errors import InvalidInput, did_you_mean
 
 
-@dataclass(frozen=True)
-class Question:
-    """What is asked of a method about texts that are still to come: a request without its targets.
-
-    Attributes
-    ----------
-    method
-        The method.
-    request
-        Scope and options.
-    target, position
-        As the caller gave them: a list holds one for each text, anything else is for all.
-    """
-
-    method: Method
-    request: Request
-    target: Any
-    position: Any
-
-    def targets(self) -> Iterator[tuple[Any, int | None]]:
-        """Target and position of each text, in order."""
-        given = iter(self.target) if isinstance(self.target, list) else repeat(self.target)
-        positions = iter(self.position) if isinstance(self.position, list) else repeat(self.position)
-        return zip(given, positions, strict=False)
-
-    def of(self, targets: Sequence[tuple[Any, int | None]]) -> Request:
-        """The request about texts with these targets and positions."""
-        if self.target is None:
-            return self.request
-        given, positions = zip(*targets, strict=True)
-        return replace(self.request, targets=tuple(given), positions=tuple(positions))
-
-
-def question(method: Method, scope: str | None, target: Any, position: Any, options: Mapping[str, Any]) -> Question:
-    """Check what is asked of a method.
+def checked_request(
+    method: Method, scope: str | None, target: Any, position: Any, options: Mapping[str, Any]
+) -> Request:
+    """A request that a method can answer; any other is refused.
 
     Parameters
     ----------
@@ -60,23 +27,23 @@ def question(method: Method, scope: str | None, target: Any, position: Any, opti
     InvalidInput
         If the method has no such scope or option, or a target is missing or not wanted; with what would work.
     """
-    known = {"chunk_size": DEFAULT_CHUNK, "product": "half", **method.options}
-    unknown = [name for name in options if name not in known]
+    defaults = {"chunk_size": DEFAULT_CHUNK, "product": "half", **method.options}
+    unknown = [name for name in options if name not in defaults]
     if unknown:
-        names = [*known, *AttributeOptions.__annotations__.keys() - MethodOptions.__annotations__.keys()]
+        names = [*defaults, *AttributeOptions.__annotations__.keys() - MethodOptions.__annotations__.keys()]
         raise InvalidInput(
-            f"{method.name} has no option {unknown[0]!r}; expected one of {', '.join(known)}, batch_size, scope, target and "
-            f"position.{did_you_mean(unknown[0], names)}"
+            f"{method.name} has no option {unknown[0]!r}; expected one of {', '.join(defaults)}, batch_size, scope, "
+            f"target and position.{did_you_mean(unknown[0], names)}"
         )
-    chosen = {**known, **options}
+    chosen = {**defaults, **options}
     _require_count("chunk_size", chosen["chunk_size"])
     if chosen["product"] not in get_args(Product):
         raise InvalidInput(f"product={chosen['product']!r}; expected one of {', '.join(get_args(Product))}.")
     _check_target(method, target, position)
-    rest = {name: chosen[name] for name in method.options}
-    request = Request(_scope(method, scope), None, None, chosen["chunk_size"], chosen["product"], rest)
+    own = {name: chosen[name] for name in method.options}
+    request = Request(method, _scope(method, scope), target, position, chosen["chunk_size"], chosen["product"], own)
     method.check(request)
-    return Question(method, request, target, position)
+    return request
 
 
 def _scope(method: Method, scope: str | None) -> str | None:

@@ -32,7 +32,7 @@ def last_scope(subject: Subject) -> AttentionScope:
         If some block's contributions can't be followed to the residual stream.
     """
     example = subject.examples[0]
-    if all("layernorm" in known.scopes for _, _, known in subject.inspector.blocks(example)):
+    if all("layernorm" in block.scopes for _, _, block in subject.inspector.blocks(example)):
         return "layernorm"
     subject.inspector.require_scope(example, "residual")
     return "residual"

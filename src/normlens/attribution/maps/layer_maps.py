@@ -100,7 +100,7 @@ def labelled(
         The group; None for a decoder's maps with sources on both sides.
     """
     undefined = {"value": math.nan, "bias_share": math.nan}
-    not_measured = ", ".join(subject.inspector.known(subject.examples[text]).not_measured)
+    not_measured = ", ".join(subject.inspector.inspection(subject.examples[text]).not_measured)
     attrs = {**undefined, "conservation_error": maps.conservation_error, "not_measured": not_measured, **attrs}
     targets, sources = values.shape[1:]
     if group is None:
@@ -154,7 +154,7 @@ def chain(subject: Subject, maps: Maps, options: Mapping[str, Any]) -> str | Non
 def _require_unbroken(subject: Subject, maps: Maps) -> None:
     """Refuse to roll out past layers that may mix positions unseen."""
     paths = [path for group in maps.paths.values() for path in group]
-    unseen = [*subject.inspector.known(subject.examples[0]).not_measured, *without_attention(subject.model, paths)]
+    unseen = [*subject.inspector.inspection(subject.examples[0]).not_measured, *without_attention(subject.model, paths)]
     if unseen:
         raise UnsupportedArchitecture(
             f"{', '.join(unseen[:4])}{', …' if unseen[4:] else ''}: between the layers that can be measured lie others, so "

@@ -152,7 +152,7 @@ def _direction(
     """The target's value, and its derivative by the last layer's output with the final norm's σ held fixed."""
     blocks = list(subject.inspector.blocks(subject.examples[0]))
     group = "decoder" if subject.is_encoder_decoder else blocks[-1][0]
-    site = last_layer(subject.model, subject.inspector.known(subject.examples[0]).layout, group)
+    site = last_layer(subject.model, subject.inspector.inspection(subject.examples[0]).layout, group)
     batch, backward = len(subject), Backward(len(subject))
     with (
         torch.enable_grad(),
@@ -200,7 +200,7 @@ def _labelled(
 def _require_additive(subject: Subject) -> None:
     """Refuse models whose layers don't add to one residual stream."""
     blocks = subject.inspector.blocks(subject.examples[0])
-    normed = next((known for _, _, known in blocks if "layernorm" in known.scopes), None)
+    normed = next((block for _, _, block in blocks if "layernorm" in block.scopes), None)
     if normed is not None:
         raise UnsupportedArchitecture(
             f"{normed.path} ({normed.family} family) normalises the residual stream itself, so layers don't add to a logit; "

@@ -57,7 +57,7 @@ class _Stream:
         assert own is not None
         if own.shape != self.direction.shape:
             raise UnsupportedArchitecture(
-                f"{block.known.path}: its residual stream has shape {tuple(own.shape)}, but the last layer gives "
+                f"{block.anatomy.path}: its residual stream has shape {tuple(own.shape)}, but the last layer gives "
                 f"{tuple(self.direction.shape)}. Nothing writes from one to the other directly; use method='decompx'."
             )
         self.add_own((self.direction * own).sum(-1), block.layer)
@@ -100,16 +100,16 @@ def _last_layer(subject: Subject) -> tuple[Site, str]:
     """
     blocks = list(subject.inspector.blocks(subject.examples[0]))
     wanted = {"decoder", "cross"} if subject.is_encoder_decoder else {name for name, _, _ in blocks}
-    read = [(group, known) for group, _, known in blocks if group in wanted]
-    for _, known in read:
-        if known.family in ("post-norm", "bare"):
-            after = "what it adds passes more norms on the way out" if known.family == "post-norm" else known.obstacle
+    read = [(group, block) for group, _, block in blocks if group in wanted]
+    for _, block in read:
+        if block.family in ("post-norm", "bare"):
+            after = "what it adds passes more norms on the way out" if block.family == "post-norm" else block.obstacle
             raise UnsupportedArchitecture(
-                f"{known.path} is of the {known.family} family: {after}, so nothing is known to write to the logit. "
+                f"{block.path} is of the {block.family} family: {after}, so nothing is known to write to the logit. "
                 "Use method='decompx', which follows contributions wherever they go."
             )
     group, _ = read[-1]
-    return last_layer(subject.model, subject.inspector.known(subject.examples[0]).layout, group), group
+    return last_layer(subject.model, subject.inspector.inspection(subject.examples[0]).layout, group), group
 
 
 def _gradient(target: BatchTarget, site: Site, product: Product) -> tuple[Tensor, Tensor, Tensor]:

@@ -102,7 +102,7 @@ def _layers(subject: Subject, group: str | None) -> dict[nn.Module, Place]:
     InvalidInput
         If the group doesn't exist, or none was named for an encoder–decoder.
     """
-    blocks = [(name, known.path) for name, _, known in subject.inspector.blocks(subject.examples[0])]
+    blocks = [(name, block.path) for name, _, block in subject.inspector.blocks(subject.examples[0])]
     names = list(dict.fromkeys(name for name, _ in blocks if name != "cross"))
     if group is None and any(name == "cross" for name, _ in blocks):
         raise InvalidInput(
@@ -125,7 +125,7 @@ def _layers(subject: Subject, group: str | None) -> dict[nn.Module, Place]:
 def _number(subject: Subject, group: str, path: str, occurrence: int) -> int:
     """Which layer of its group a block is."""
     blocks = subject.inspector.blocks(subject.examples[0])
-    return next(k for name, k, known in blocks if (name, known.path, known.occurrence) == (group, path, occurrence))
+    return next(k for name, k, block in blocks if (name, block.path, block.occurrence) == (group, path, occurrence))
 
 
 METHOD = Method(

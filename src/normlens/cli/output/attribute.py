@@ -218,10 +218,10 @@ def check_question(method: Method, scope: str | None, own: Mapping[str, Any]) ->
     InvalidInput
         With what would work.
     """
-    from normlens.attribution import question
+    from normlens.attribution import checked_request
 
     with starting():
-        question(method, scope, None if method.targets == "none" else "any", None, own)
+        checked_request(method, scope, None if method.targets == "none" else "any", None, own)
 
 
 def own_options(given: Sequence[str], method: Method) -> dict[str, Any]:
