@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from normlens.figures.alignment import aer_curves
-from normlens.figures.style import MEASURE_COLOURS, drawing_style, new_figure
+from normlens.figures.style import MEASURE_COLORS, drawing_style, new_figure
 from reproduce.alignment.models import best
 from reproduce.study.published import FAST_ALIGN_AER
 
@@ -71,9 +71,9 @@ def _along_training(curves: Mapping[str, Any], references: Mapping[str, float]) 
         for name, part in curves.items():
             minutes = [point["minutes"] for point in part["points"]]
             line = KINDS[kind_of(part["settings"])]
-            for measure, colour in MEASURE_COLOURS.items():
+            for measure, color in MEASURE_COLORS.items():
                 rates = [best(point["table"], measure, "awi")["aer"] for point in part["points"]]
-                axes.plot(minutes, rates, line, color=colour, marker="os"[measure == "norm"], markersize=3.5)
+                axes.plot(minutes, rates, line, color=color, marker="os"[measure == "norm"], markersize=3.5)
             ends.append((rates[-1], minutes[-1], name))
         height, last = 0.0, max(minute for _, minute, _ in ends)
         for rate, minute, name in sorted(ends):
@@ -93,9 +93,9 @@ def _along_training(curves: Mapping[str, Any], references: Mapping[str, float]) 
         axes.set(xlabel="processor minutes of training", ylabel="AER in %, best layer in AWI", ylim=(0, 100))
         axes.grid(axis="y", color="#E6E6E6", linewidth=0.6)
         handles = [
-            axes.plot([], [], KINDS[kind], color=MEASURE_COLOURS[measure], label=f"{kind}, by {measure}")[0]
+            axes.plot([], [], KINDS[kind], color=MEASURE_COLORS[measure], label=f"{kind}, by {measure}")[0]
             for kind in KINDS
-            for measure in MEASURE_COLOURS
+            for measure in MEASURE_COLORS
         ]
         figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=7.5)
     return figure

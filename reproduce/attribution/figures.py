@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from normlens.faithfulness import BASELINES
-from normlens.figures.style import FAINT, INK, NORM_COLOUR, WEIGHT_COLOUR, drawing_style, new_figure
+from normlens.figures.style import FAINT, INK, NORM_COLOR, WEIGHT_COLOR, drawing_style, new_figure
 from normlens.statistics.report.estimates import Estimate
 from reproduce.attribution.page import COMPARED, TASKS, shown, sorted_rows
 from reproduce.study.figures import estimates_beside_published
@@ -20,16 +20,16 @@ from reproduce.study.published import DECOMPX_SST2, GLOBENC_SST2
 Entry = Mapping[str, Any]
 
 CURVES = {
-    "DecompX": NORM_COLOUR,
+    "DecompX": NORM_COLOR,
     "DecompX, averaged": "#E69F00",
     "integrated gradients": "#009E73",
     "ALTI": "#AA3377",
     "GlobEnc (N-Enc)": INK,
     "gradient × input": "#56B4E9",
     "random": "#8C8C8C",
-    "leave_one_out": WEIGHT_COLOUR,
+    "leave_one_out": WEIGHT_COLOR,
 }
-"""The methods whose fall is drawn, and their colours."""
+"""The methods whose fall is drawn, and their colors."""
 
 ERASURES = {"mask": "words masked", "delete": "words deleted"}
 
@@ -67,7 +67,7 @@ def methods_by_aopc(entry: Entry, title: str) -> Figure:
         panels[0].set_yticks(range(len(rows)), [shown(row) for row in rows])
         panels[0].set_ylim(len(rows) - 0.5, -0.5)
         for tick, row in zip(panels[0].get_yticklabels(), rows, strict=True):
-            tick.set_color(_colour(row))
+            tick.set_color(_color(row))
             tick.set_fontstyle("italic" if row in BASELINES else "normal")
         _draw_published(panels[0], rows)
         figure.legend(loc="outside upper center", ncols=3)
@@ -137,7 +137,7 @@ def _draw_aopc(axes: Axes, entry: Entry, rows: list[str], erasure: str) -> None:
     for place, name in enumerate(rows):
         row = found[name]
         reach = [[max(0.0, row["value"] - row["low"])], [max(0.0, row["high"] - row["value"])]]
-        axes.errorbar([row["value"]], [place], xerr=reach, fmt="o", markersize=4, capsize=2, color=_colour(name))
+        axes.errorbar([row["value"]], [place], xerr=reach, fmt="o", markersize=4, capsize=2, color=_color(name))
     axes.grid(axis="x", color="#E6E6E6", linewidth=0.6)
     axes.set_axisbelow(True)
 
@@ -160,7 +160,7 @@ def _draw_published(axes: Axes, rows: list[str]) -> None:
     axes.fill_between([], [], color="#DDDDDD", label="random order")
 
 
-def _colour(name: str) -> str:
+def _color(name: str) -> str:
     if name in COMPARED:
         return CURVES[name]
-    return WEIGHT_COLOUR if name == "leave_one_out" else "#8C8C8C" if name in BASELINES else INK
+    return WEIGHT_COLOR if name == "leave_one_out" else "#8C8C8C" if name in BASELINES else INK

@@ -44,10 +44,10 @@ def _recovery(measured: Mapping[str, Any]) -> Figure:
     with drawing_style():
         figure = new_figure(9.2, 3.9)
         methods, samples = figure.subplots(1, 2, sharey=True)
-        for name, (colour, line, marker) in _METHODS.items():
+        for name, (color, line, marker) in _METHODS.items():
             rates = [setting["exact"].get(name, np.nan) for setting in settings]
             label = f"{name} (told k)" if name in NEED_K else name
-            methods.plot(ALPHAS, rates, line, color=colour, marker=marker, markersize=4, label=label)
+            methods.plot(ALPHAS, rates, line, color=color, marker=marker, markersize=4, label=label)
         methods.set_xscale("log")
         methods.set_xticks(ALPHAS, [f"{alpha:g}" for alpha in ALPHAS])
         methods.xaxis.set_minor_locator(NullLocator())

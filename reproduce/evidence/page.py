@@ -10,7 +10,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from normlens.figures.style import FAINT, INK, NORM_COLOUR, WEIGHT_COLOUR, drawing_style, new_figure
+from normlens.figures.style import FAINT, INK, NORM_COLOR, WEIGHT_COLOR, drawing_style, new_figure
 from normlens.statistics import bootstrap_interval
 from reproduce.evidence.prompts import KINDS
 from reproduce.study.page import markdown_table
@@ -247,16 +247,16 @@ def _draw(axes: Axes, test: Found, rows: Sequence[str], kind: str | None) -> Non
     every = np.array([cells(test, row, "all", kind)[0] for row in rows])
     rest = np.array([cells(test, row, "rest", kind)[0] for row in rows])
     heights, by_chance = np.arange(len(rows)), every[rows.index(CHANCE)][0]
-    colours = [FAINT if row in BASELINES else NORM_COLOUR for row in rows]
+    colors = [FAINT if row in BASELINES else NORM_COLOR for row in rows]
     axes.axvline(by_chance, color=FAINT, linewidth=0.8, linestyle=":", label="random order")
-    for value, low, high, height, colour in zip(*every.T, heights, colours, strict=True):
-        axes.plot([low, high], [height, height], color=colour, linewidth=1.2)
-        axes.plot(value, height, "o", color=colour, markersize=4.5)
+    for value, low, high, height, color in zip(*every.T, heights, colors, strict=True):
+        axes.plot([low, high], [height, height], color=color, linewidth=1.2)
+        axes.plot(value, height, "o", color=color, markersize=4.5)
     axes.plot(
-        [], [], "o-", color=NORM_COLOUR, markersize=4.5, linewidth=1.2, label="all words, 95 % interval over frames"
+        [], [], "o-", color=NORM_COLOR, markersize=4.5, linewidth=1.2, label="all words, 95 % interval over frames"
     )
     axes.plot(
-        rest[:, 0], heights, "o", color=WEIGHT_COLOUR, fillstyle="none", markersize=4.5, label="without the first word"
+        rest[:, 0], heights, "o", color=WEIGHT_COLOR, fillstyle="none", markersize=4.5, label="without the first word"
     )
     axes.set_xlim(0, 1.03)
     axes.set_xticks([0, 0.5, 1])

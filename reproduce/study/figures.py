@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from normlens.figures.style import NORM_COLOUR, WEIGHT_COLOUR, drawing_style, new_figure
+from normlens.figures.style import NORM_COLOR, WEIGHT_COLOR, drawing_style, new_figure
 from normlens.figures.tables import LayerCurve
 from normlens.statistics.report.estimates import Estimate
 
-COLOURS = {"weight": WEIGHT_COLOUR, "norm": NORM_COLOUR, "other": "#8C8C8C"}
-MODEL_COLOURS = ("#009E73", "#AA3377", "#E69F00", "#56B4E9")
+COLORS = {"weight": WEIGHT_COLOR, "norm": NORM_COLOR, "other": "#8C8C8C"}
+MODEL_COLORS = ("#009E73", "#AA3377", "#E69F00", "#56B4E9")
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,15 @@ class Line:
         What the legend calls it.
     curve
         Its numbers.
-    colour
-        A key of `COLOURS`.
+    color
+        A key of `COLORS`.
     dashed
         Whether the line is broken.
     """
 
     label: str
     curve: LayerCurve
-    colour: str
+    color: str
     dashed: bool = False
 
 
@@ -97,8 +97,8 @@ def estimates_beside_published(
         for number, (model, found) in enumerate(ours.items()):
             places = [k for k, name in enumerate(quantities) if name in found]
             chosen = [found[quantities[k]] for k in places]
-            colour = MODEL_COLOURS[number % len(MODEL_COLOURS)]
-            _draw_estimates(axes, chosen, _beside(places, number, everyone), f"{model} (ours)", colour)
+            color = MODEL_COLORS[number % len(MODEL_COLORS)]
+            _draw_estimates(axes, chosen, _beside(places, number, everyone), f"{model} (ours)", color)
         for number, (model, published) in enumerate(theirs.items(), start=len(ours)):
             places = [k for k, name in enumerate(quantities) if name in published]
             values = [published[quantities[k]] for k in places]
@@ -117,11 +117,11 @@ def _beside(places: Sequence[int], number: int, everyone: int) -> np.ndarray:
     return np.array(places) + 0.16 * (number - (everyone - 1) / 2)
 
 
-def _draw_estimates(axes: Axes, estimates: Sequence[Estimate], heights: np.ndarray, label: str, colour: str) -> None:
+def _draw_estimates(axes: Axes, estimates: Sequence[Estimate], heights: np.ndarray, label: str, color: str) -> None:
     value = np.array([estimate.value for estimate in estimates])
     low, high = (np.array([getattr(estimate, end) for estimate in estimates]) for end in ("low", "high"))
     reach = np.nan_to_num(np.maximum([value - low, high - value], 0))
-    axes.errorbar(value, heights, xerr=reach, fmt="o", markersize=5, capsize=2, color=colour, label=label)
+    axes.errorbar(value, heights, xerr=reach, fmt="o", markersize=5, capsize=2, color=color, label=label)
 
 
 def _draw_published(axes: Axes, values: Sequence[float], heights: np.ndarray, label: str, number: int) -> None:
@@ -130,11 +130,11 @@ def _draw_published(axes: Axes, values: Sequence[float], heights: np.ndarray, la
 
 
 def _draw_line(axes: Axes, line: Line) -> Line2D:
-    curve, colour = line.curve, COLOURS[line.colour]
+    curve, color = line.curve, COLORS[line.color]
     if np.isfinite(curve.low).any():
-        axes.fill_between(curve.layer, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)
+        axes.fill_between(curve.layer, curve.low, curve.high, color=color, alpha=0.2, linewidth=0)
     [drawn] = axes.plot(
-        curve.layer, curve.value, color=colour, linestyle="--" if line.dashed else "-", marker="o", markersize=3
+        curve.layer, curve.value, color=color, linestyle="--" if line.dashed else "-", marker="o", markersize=3
     )
     return drawn
 

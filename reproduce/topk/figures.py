@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
-from normlens.figures.style import FAINT, INK, NORM_COLOUR, WEIGHT_COLOUR, drawing_style, new_figure
+from normlens.figures.style import FAINT, INK, NORM_COLOR, WEIGHT_COLOR, drawing_style, new_figure
 from reproduce.topk.compared import right
 from reproduce.topk.listops import Course, Trainings, grouped
 from reproduce.topk.quality import CHOICES, DENOMINATORS, values
@@ -20,8 +20,8 @@ from reproduce.topk.quality import CHOICES, DENOMINATORS, values
 Found = Mapping[str, Any]
 
 _LOOKS = {
-    "weight": (WEIGHT_COLOUR, "o", "the k largest α"),
-    "norm": (NORM_COLOUR, "s", "the k largest α‖f(x)‖"),
+    "weight": (WEIGHT_COLOR, "o", "the k largest α"),
+    "norm": (NORM_COLOR, "s", "the k largest α‖f(x)‖"),
     "recent": ("#009E73", "^", "the k nearest"),
     "random": ("#8C8C8C", "v", "any k"),
 }
@@ -125,11 +125,9 @@ def _cell(found: Found, name: str, number: str, of: Callable[[Any], Any] = float
 def _curves(axes: Axes, ks: Sequence[int], denominator: str, value: Callable[[str], float | None]) -> None:
     """One curve for each way of choosing, over k."""
     for by in reversed(CHOICES):
-        colour, marker, label = _LOOKS[by]
+        color, marker, label = _LOOKS[by]
         points = [(k, found) for k in ks if (found := value(f"{by} {denominator} {k}")) is not None]
-        axes.plot(
-            [k for k, _ in points], [y for _, y in points], color=colour, marker=marker, markersize=4, label=label
-        )
+        axes.plot([k for k, _ in points], [y for _, y in points], color=color, marker=marker, markersize=4, label=label)
     _finish(axes, ks)
 
 
@@ -160,10 +158,10 @@ def _layers(found: Found) -> Figure:
         panels = figure.subplots(1, 2, sharey=True)
         for axes, denominator in zip(panels, DENOMINATORS, strict=True):
             for by in ("norm", "weight"):
-                colour, marker, label = _LOOKS[by]
+                color, marker, label = _LOOKS[by]
                 names = [f"{by} {denominator} {found['k']} layer {layer}" for layer in range(found["layers"])]
                 means = np.array([values(found, name, "divergence" if decoder else "cosine").mean() for name in names])
-                axes.plot(means if decoder else 1 - means, color=colour, marker=marker, markersize=4, label=label)
+                axes.plot(means if decoder else 1 - means, color=color, marker=marker, markersize=4, label=label)
             axes.set(
                 title=_TITLES[denominator], xlabel=f"the only layer that keeps k = {found['k']} sources", yscale="log"
             )
@@ -238,17 +236,17 @@ def _trained(axes: Axes, how: str, trainings: Sequence[Found]) -> None:
     accuracies = [one["accuracy"] for one in trainings]
     settings = trainings[0]["settings"]
     if how != "dense":
-        colour, marker, _ = _LOOKS[settings["by"]]
+        color, marker, _ = _LOOKS[settings["by"]]
         label = f"trained with k by {settings['by']}"
         shown = label in axes.get_legend_handles_labels()[1]
-        axes.plot([settings["k"]] * len(accuracies), accuracies, marker, color=colour, fillstyle="none",
+        axes.plot([settings["k"]] * len(accuracies), accuracies, marker, color=color, fillstyle="none",
                   label=None if shown else label)  # fmt: skip
         return
     axes.axhline(np.mean(accuracies), color=INK, linewidth=0.9, linestyle="--", label="trained dense")
     for by in ("weight", "norm"):
         own = [one["switched"][f"{by} renormalised"] for one in trainings]
         ks = [int(k) for k in own[0]]
-        colour, marker, _ = _LOOKS[by]
-        axes.plot(ks, [np.mean([one[str(k)] for one in own]) for k in ks], color=colour, marker=marker, markersize=3,
+        color, marker, _ = _LOOKS[by]
+        axes.plot(ks, [np.mean([one[str(k)] for one in own]) for k in ks], color=color, marker=marker, markersize=3,
                   label=f"trained dense, switched, by {by}")  # fmt: skip
         _finish(axes, ks)

@@ -12,9 +12,9 @@ from normlens.errors import InvalidInput
 
 # Five source and six target words.
 #   both directions: 0-0 2-2
-#   forward alone: 1-1 (diagonal neighbour of both, both words free), 2-3 (beside 2-2, target 3 free),
-#                  4-5 (no neighbour of anything grown, both words free), 0-2 (neighbour of 1-1 only, neither word free)
-#   reverse alone: 4-3 (no neighbour of grown links; source 4 free until 4-5 comes, target 3 taken by 2-3)
+#   forward alone: 1-1 (diagonal neighbor of both, both words free), 2-3 (beside 2-2, target 3 free),
+#                  4-5 (no neighbor of anything grown, both words free), 0-2 (neighbor of 1-1 only, neither word free)
+#   reverse alone: 4-3 (no neighbor of grown links; source 4 free until 4-5 comes, target 3 taken by 2-3)
 FORWARD = {(0, 0), (2, 2), (1, 1), (2, 3), (4, 5), (0, 2)}
 REVERSE = {(0, 0), (2, 2), (4, 3)}
 
@@ -40,7 +40,7 @@ def test_final_takes_a_link_of_one_free_word_and_final_and_does_not() -> None:
 
 
 def test_the_reverse_direction_comes_last() -> None:
-    # Neither link has a common neighbour; forward's 2-5 takes source 2, and reverse's 2-0 then has a free target only.
+    # Neither link has a common neighbor; forward's 2-5 takes source 2, and reverse's 2-0 then has a free target only.
     assert symmetrise({(2, 5)}, {(2, 0)}, "grow-diag-final-and") == {(2, 5)}
     assert symmetrise({(2, 5)}, {(2, 0)}, "grow-diag-final") == {(2, 5), (2, 0)}
 

@@ -158,10 +158,10 @@ def test_the_terminal_shows_words_strongest_first_and_the_sum(classifier: Path, 
 def test_the_strongest_word_has_the_strongest_ground(classifier: Path) -> None:
     text = scored_text(normlens.load(str(classifier)).attribute(TEXT, target="good"))
     segments = list(highlighted(text).render(Console()))
-    colours = {part.text: part.style.bgcolor.name for part in segments if part.style and part.style.bgcolor}
+    colors = {part.text: part.style.bgcolor.name for part in segments if part.style and part.style.bgcolor}
     strongest = text.words[text.strongest(1)[0]]
-    assert colours[strongest.text] == ("#003a5c" if strongest.share > 0 else "#6e3000")
-    assert not {"[CLS]", "[SEP]"} & colours.keys()
+    assert colors[strongest.text] == ("#003a5c" if strongest.share > 0 else "#6e3000")
+    assert not {"[CLS]", "[SEP]"} & colors.keys()
 
 
 def test_a_first_token_with_the_largest_share_is_told_as_the_sink(

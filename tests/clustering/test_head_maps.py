@@ -27,7 +27,7 @@ def test_habits_of_heads_that_look_at_one_place() -> None:
     assert table["the one after"] == [0, 0, 0.5, 2 / 16]
 
 
-def test_cross_attention_has_no_neighbours() -> None:
+def test_cross_attention_has_no_neighbors() -> None:
     found = head_habits(group("cross"), np.ones((1, 3, 4)))[0]
     assert found.tolist() == [0.25, 0.25, 0, 0, 0, 0.5]
 

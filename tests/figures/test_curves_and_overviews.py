@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 
 from normlens.errors import InvalidInput
 from normlens.figures import head_overview, mixing_ratios, report_figures, share_curves
-from normlens.figures.style import NORM_COLOUR, WEIGHT_COLOUR
+from normlens.figures.style import NORM_COLOR, WEIGHT_COLOR
 from normlens.statistics import CorpusStatistics
 from normlens.statistics.report.scatter import alpha_against_norm
 
@@ -30,7 +30,7 @@ def test_share_curves_draw_the_shares_worked_out_by_hand(by_hand: xr.Dataset) ->
     drawn = [[line.get_ydata()[0] for line in axes.lines] for axes in figure.axes]
     # weight: the mean over heads of 0.5 and 0.9, 0.2 and 0.0, 0.3 and 0.1; norm: 1, 1, 2 of 4
     np.testing.assert_allclose(drawn, [[0.7, 0.25], [0.7, 0.25], [0.1, 0.25], [0.2, 0.5]])
-    assert [line.get_color() for line in figure.axes[0].lines] == [WEIGHT_COLOUR, NORM_COLOUR]
+    assert [line.get_color() for line in figure.axes[0].lines] == [WEIGHT_COLOR, NORM_COLOR]
 
 
 def test_shares_fall_back_to_the_heads_own_norms(by_hand: xr.Dataset) -> None:

@@ -55,9 +55,9 @@ def test_other_scopes_draw_their_own_variable(random_group: xr.Dataset) -> None:
 def test_the_largest_number_is_darkest_and_zero_is_white(by_hand: xr.Dataset) -> None:
     figure = heat_maps(by_hand, 0, 1)
     figure.draw_without_rendering()
-    colours = figure.axes[0].collections[0].get_facecolor()
-    assert to_hex(colours[0]) == "#003a5c"
-    assert to_hex(colours[2]) == "#ffffff"
+    colors = figure.axes[0].collections[0].get_facecolor()
+    assert to_hex(colors[0]) == "#003a5c"
+    assert to_hex(colors[2]) == "#ffffff"
 
 
 def test_targets_run_down_and_sources_across(by_hand: xr.Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Highlighted text: which numbers, which colours, which words; and that a page holds nothing foreign."""
+"""Highlighted text: which numbers, which colors, which words; and that a page holds nothing foreign."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def written(figure: Figure) -> list[str]:
 
 
 def grounds(figure: Figure) -> list[tuple[float, ...]]:
-    """Colours of the words' boxes, from left to right; those that stand apart have none."""
+    """Colors of the words' boxes, from left to right; those that stand apart have none."""
     boxes = [patch for patch in figure.axes[0].patches if isinstance(patch, FancyBboxPatch)]
-    colours = [to_rgba(box.get_facecolor()) for box in boxes]
-    return [colour[:3] for colour in colours if colour[3] > 0]
+    colors = [to_rgba(box.get_facecolor()) for box in boxes]
+    return [color[:3] for color in colors if color[3] > 0]
 
 
 def test_shares_of_pieces_are_added_up_and_labelled(shares: xr.DataArray) -> None:
@@ -174,16 +174,14 @@ def test_numbers_have_three_digits_of_the_largest(largest: float, number: float,
     assert text.written(number) == expected
 
 
-def test_colours_tell_the_sign_and_letters_stay_readable() -> None:
-    red, _, blue = to_rgb(figures.highlight_colours(0.5, signed=True)[0])
+def test_colors_tell_the_sign_and_letters_stay_readable() -> None:
+    red, _, blue = to_rgb(figures.highlight_colors(0.5, signed=True)[0])
     assert blue > red
-    red, _, blue = to_rgb(figures.highlight_colours(-0.5, signed=True)[0])
+    red, _, blue = to_rgb(figures.highlight_colors(-0.5, signed=True)[0])
     assert red > blue
-    assert (
-        figures.highlight_colours(1.0, signed=True)[1] == figures.highlight_colours(1.0, signed=False)[1] == "#ffffff"
-    )
-    assert figures.highlight_colours(0.0, signed=False) == ("#ffffff", "#222222")
-    assert figures.highlight_colours(float("nan"), signed=True)[0] == "#DDDDDD"
+    assert figures.highlight_colors(1.0, signed=True)[1] == figures.highlight_colors(1.0, signed=False)[1] == "#ffffff"
+    assert figures.highlight_colors(0.0, signed=False) == ("#ffffff", "#222222")
+    assert figures.highlight_colors(float("nan"), signed=True)[0] == "#DDDDDD"
 
 
 def test_the_picture_shows_words_numbers_and_bias(shares: xr.DataArray) -> None:
@@ -193,8 +191,8 @@ def test_the_picture_shows_words_numbers_and_bias(shares: xr.DataArray) -> None:
     assert shown[2:] == [
         "[CLS]", "+0.50", "so", "−1.00", "unkind", "+4.00", ",", "+0.25", "no", "[SEP]", "+0.25", "bias −1.00",
     ]  # fmt: skip
-    expected = [figures.highlight_colours(strength, signed=True)[0] for strength in (-0.25, 1.0, 0.0625)]
-    assert grounds(figure) == [to_rgb(colour) for colour in expected]
+    expected = [figures.highlight_colors(strength, signed=True)[0] for strength in (-0.25, 1.0, 0.0625)]
+    assert grounds(figure) == [to_rgb(color) for color in expected]
     assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["−4.00", "0", "+4.00"]
 
 

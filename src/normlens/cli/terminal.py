@@ -89,7 +89,7 @@ def bar(share: float, measure: str, width: int) -> Text:
     share
         Between 0 and 1, or NaN.
     measure
-        "weight" or "norm", which tells the colour.
+        "weight" or "norm", which tells the color.
     width
         Columns that a share of 1 takes.
 

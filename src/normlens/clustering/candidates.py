@@ -154,7 +154,7 @@ def classical_scaling(matrix: Float[np.ndarray, "n n"], dimensions: int) -> Floa
     Directions in which the distances aren't Euclidean, with a negative eigenvalue, get the coordinate 0.
     """
     squares = matrix**2
-    centred = -(squares - squares.mean(axis=0) - squares.mean(axis=1, keepdims=True) + squares.mean()) / 2
+    centered = -(squares - squares.mean(axis=0) - squares.mean(axis=1, keepdims=True) + squares.mean()) / 2
     count = len(matrix)
-    values, vectors = eigh(centred, subset_by_index=[count - dimensions, count - 1])
+    values, vectors = eigh(centered, subset_by_index=[count - dimensions, count - 1])
     return np.asarray(vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1], 0)))

@@ -1,13 +1,13 @@
 """Pictures of arrays: matplotlib for paper, one self-contained HTML page for the screen.
 
-This room knows numpy and xarray arrays alone; no model and no tensor enters it. One colour rule holds throughout:
+This room knows numpy and xarray arrays alone; no model and no tensor enters it. One color rule holds throughout:
 **blue is what the weights say, vermilion is what attention moves** (the norms).
 """
 
 from normlens.figures.alignment import aer_curves, alignment_matrices
 from normlens.figures.clusters import cluster_map
 from normlens.figures.heatmaps import heat_maps
-from normlens.figures.highlights import highlight_colours, highlights
+from normlens.figures.highlights import highlight_colors, highlights
 from normlens.figures.highlights_page import highlights_page
 from normlens.figures.layers import mixing_ratios, share_curves
 from normlens.figures.links import LinkedPair, links_page
@@ -28,7 +28,7 @@ __all__ = [
     "cluster_map",
     "head_overview",
     "heat_maps",
-    "highlight_colours",
+    "highlight_colors",
     "highlights",
     "highlights_page",
     "html_view",

@@ -19,10 +19,10 @@ from normlens.errors import InvalidInput
 from normlens.figures.style import (
     FAINT,
     INK,
-    MEASURE_COLOURS,
+    MEASURE_COLORS,
     MEASURE_TITLES,
-    colour_bar,
-    colour_map,
+    color_bar,
+    color_map,
     drawing_style,
     new_figure,
     readable,
@@ -88,10 +88,10 @@ def alignment_matrices(
         width, height = 2 * cell * expected[1] + left + 2.2, cell * expected[0] + below + (1.4 if title else 1.1)
         figure = new_figure(width, height, square=True)
         for axes, (name, values) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
-            bar = colour_bar(figure, _draw_matrix(axes, values, name), axes)
+            bar = color_bar(figure, _draw_matrix(axes, values, name), axes)
             _frame(axes, sure, "-")
             _frame(axes, set(possible) - set(sure), _DASHED)
-            axes.set_title(MEASURE_TITLES[name], color=MEASURE_COLOURS[name], fontweight="bold")
+            axes.set_title(MEASURE_TITLES[name], color=MEASURE_COLORS[name], fontweight="bold")
             _label(axes, source, target, left=name == "weight")
         bar.set_label("share of the target word")
         figure.legend(handles=_matrix_legend(bool(sure), bool(possible)), loc="outside lower center", ncols=3)
@@ -132,8 +132,8 @@ def aer_curves(table: pd.DataFrame, references: Mapping[str, float] | None = Non
         figure = new_figure(3.3 * len(settings) + 1.2, 3.3)
         panels = figure.subplots(1, len(settings), sharey=True, squeeze=False)[0]
         for axes, setting in zip(panels, settings, strict=True):
-            for measure, colour in MEASURE_COLOURS.items():
-                _draw_aer(axes, table[(table["setting"] == setting) & (table["measure"] == measure)], measure, colour)
+            for measure, color in MEASURE_COLORS.items():
+                _draw_aer(axes, table[(table["setting"] == setting) & (table["measure"] == measure)], measure, color)
             for name, value in (references or {}).items():
                 axes.axhline(100 * value, color=FAINT, linewidth=1, linestyle=":")
                 axes.annotate(
@@ -148,8 +148,8 @@ def aer_curves(table: pd.DataFrame, references: Mapping[str, float] | None = Non
         panels[0].set_ylabel("AER in %, lower is better")
         panels[0].set_ylim(bottom=0)
         lines = [
-            Line2D([], [], color=colour, marker="os"[measure == "norm"], markersize=4, label=f"by {measure}")
-            for measure, colour in MEASURE_COLOURS.items()
+            Line2D([], [], color=color, marker="os"[measure == "norm"], markersize=4, label=f"by {measure}")
+            for measure, color in MEASURE_COLORS.items()
         ]
         figure.legend(handles=lines, loc="outside upper center", ncols=2)
     return figure
@@ -159,7 +159,7 @@ def _draw_matrix(axes: Axes, values: np.ndarray, measure: str) -> QuadMesh:
     total = np.nansum(values, axis=1, keepdims=True)
     rows = np.divide(values, total, out=np.full_like(values, np.nan), where=total > 0)
     mesh = axes.pcolormesh(
-        np.ma.masked_invalid(rows), cmap=colour_map(measure), vmin=0, vmax=1, edgecolors="face", linewidth=0.2
+        np.ma.masked_invalid(rows), cmap=color_map(measure), vmin=0, vmax=1, edgecolors="face", linewidth=0.2
     )
     for row, cells in enumerate(rows):
         if np.isfinite(cells).any():
@@ -202,11 +202,11 @@ def _matrix_legend(sure: bool, possible: bool) -> list[Artist]:
     return lines
 
 
-def _draw_aer(axes: Axes, rows: pd.DataFrame, measure: str, colour: str) -> None:
+def _draw_aer(axes: Axes, rows: pd.DataFrame, measure: str, color: str) -> None:
     if not len(rows):
         return
     by_layer = 100 * rows.groupby("layer")["aer"].agg(["mean", "min", "max"])
-    axes.fill_between(by_layer.index, by_layer["min"], by_layer["max"], color=colour, alpha=0.2, linewidth=0)
+    axes.fill_between(by_layer.index, by_layer["min"], by_layer["max"], color=color, alpha=0.2, linewidth=0)
     axes.plot(
-        by_layer.index, by_layer["mean"], color=colour, marker="os"[measure == "norm"], markersize=4, linewidth=1.5
+        by_layer.index, by_layer["mean"], color=color, marker="os"[measure == "norm"], markersize=4, linewidth=1.5
     )

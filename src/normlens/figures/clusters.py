@@ -15,17 +15,17 @@ from scipy.spatial.distance import squareform
 from sklearn.manifold import smacof
 
 from normlens.errors import InvalidInput
-from normlens.figures.style import FAINT, INK, NORM_COLOUR, WEIGHT_COLOUR, drawing_style, new_figure, readable
+from normlens.figures.style import FAINT, INK, NORM_COLOR, WEIGHT_COLOR, drawing_style, new_figure, readable
 
 # Okabe and Ito's palette without its yellow; markers tell further clusters apart.
-_COLOURS = (WEIGHT_COLOUR, NORM_COLOUR, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#555555")
+_COLORS = (WEIGHT_COLOR, NORM_COLOR, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#555555")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _ASIDE = "#9AA3AB"
 _MOST_NAMES, _MOST_LEAVES = 40, 160  # beside the points, and below the tree
 _MAP, _TREE, _LEAF = 4.3, 5.3, 0.08  # width of the map, of the tree, and of a leaf with a name, in inches
 
 _Look = tuple[str, str]
-"""Colour and marker."""
+"""Color and marker."""
 
 
 def cluster_map(
@@ -43,24 +43,24 @@ def cluster_map(
 
     On the left is metric multidimensional scaling (SMACOF, started from classical scaling), on the right the
     average-linkage dendrogram. A node of the tree whose points form a cluster of a verified good clustering carries a
-    diamond with its clustering's α*. Clusters have the same colour and marker on both sides.
+    diamond with its clustering's α*. Clusters have the same color and marker on both sides.
 
     Parameters
     ----------
     distances
         ``(n, n)``, symmetric, three objects or more.
     labels
-        ``(n,)`` clusters, -1 for none; None leaves all points grey.
+        ``(n,)`` clusters, -1 for none; None leaves all points gray.
     names
         ``(n,)`` what the objects are called, such as ``"3.7"`` for layer 3, head 7; written beside the points while there
         are at most 40, and below the tree while there are at most 160.
     kinds
         What the members of each cluster have in common, for the legend; none leaves their numbers.
     aside
-        Clusters whose kind begins with this word are grey and share an entry of the legend, so that the others stand out.
+        Clusters whose kind begins with this word are gray and share an entry of the legend, so that the others stand out.
     certified
         The certified clusters, each as its points' numbers and the α* of its clustering. One that isn't a node of this
-        tree is told by its colours only.
+        tree is told by its colors only.
     title
         Of the figure.
     unit
@@ -117,8 +117,8 @@ def _embedding(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n 2"]:
     """Two-dimensional coordinates whose distances come near to the given ones."""
     count = len(matrix)
     squares = matrix**2
-    centred = -(squares - squares.mean(axis=0) - squares.mean(axis=1, keepdims=True) + squares.mean()) / 2
-    values, vectors = eigh(centred, subset_by_index=[count - 2, count - 1])
+    centered = -(squares - squares.mean(axis=0) - squares.mean(axis=1, keepdims=True) + squares.mean()) / 2
+    values, vectors = eigh(centered, subset_by_index=[count - 2, count - 1])
     start = vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1], 1e-12 * max(float(values[-1]), 1e-300)))
     return np.asarray(smacof(matrix, n_components=2, init=start, n_init=1, random_state=0, normalized_stress=False)[0])
 
@@ -132,8 +132,8 @@ def _draw_points(
 ) -> None:
     places = _embedding(matrix)
     for code in np.unique(codes):
-        (x, y), (colour, marker) = places[codes == code].T, looks[int(code)]
-        axes.scatter(x, y, s=34 if len(codes) <= 100 else 16, marker=marker, color=colour, alpha=0.85, linewidths=0)
+        (x, y), (color, marker) = places[codes == code].T, looks[int(code)]
+        axes.scatter(x, y, s=34 if len(codes) <= 100 else 16, marker=marker, color=color, alpha=0.85, linewidths=0)
     if names is not None and len(names) <= _MOST_NAMES:
         for name, place in zip(names, places, strict=True):
             axes.annotate(name, place, xytext=(4, 3), textcoords="offset points", fontsize=6.5, color=INK)
@@ -220,14 +220,14 @@ def _shared(codes: NDArray[np.intp]) -> int | None:
 
 
 def _looks(codes: NDArray[np.intp], kinds: Sequence[str], aside: str) -> dict[int, _Look]:
-    """Colour and marker of each cluster; those that stand aside look alike."""
+    """Color and marker of each cluster; those that stand aside look alike."""
     looks: dict[int, _Look] = {-1: (FAINT, ".")}
     shown = 0
     for code in np.unique(codes[codes >= 0]).tolist():
         if aside and code < len(kinds) and kinds[code].startswith(aside):
             looks[code] = (_ASIDE, "o")
             continue
-        looks[code] = (_COLOURS[shown % len(_COLOURS)], _MARKERS[(shown + shown // len(_COLOURS)) % len(_MARKERS)])
+        looks[code] = (_COLORS[shown % len(_COLORS)], _MARKERS[(shown + shown // len(_COLORS)) % len(_MARKERS)])
         shown += 1
     return looks
 
@@ -249,5 +249,5 @@ def _legend(
     return handles
 
 
-def _handle(colour: str, marker: str, label: str) -> Line2D:
-    return Line2D([], [], linestyle="", marker=marker, color=colour, label=label)
+def _handle(color: str, marker: str, label: str) -> Line2D:
+    return Line2D([], [], linestyle="", marker=marker, color=color, label=label)

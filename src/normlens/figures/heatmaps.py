@@ -10,10 +10,10 @@ from normlens.engine.tracing.scopes import SCOPES, TEXTS, Scope, norm_variable
 from normlens.errors import InvalidInput
 from normlens.figures.groups import require
 from normlens.figures.style import (
-    CATEGORY_COLOURS,
+    CATEGORY_COLORS,
     MEASURE_TITLES,
-    colour_bar,
-    colour_map,
+    color_bar,
+    color_map,
     drawing_style,
     new_figure,
     readable,
@@ -49,7 +49,7 @@ def heat_maps(
     scope
         How far the norm follows the contributions; for one head only ``"attention"``.
     row_normalised
-        Divide each row by its sum: the colours then show shares of what a target receives. Default: each panel
+        Divide each row by its sum: the colors then show shares of what a target receives. Default: each panel
         runs from zero to its own largest value.
 
     Returns
@@ -83,7 +83,7 @@ def heat_maps(
             mesh = _draw_panel(axes, panel.values, measure)
             _label_tokens(axes, data, labels, size, left=measure == "weight")
             axes.set_title(panel_title(measure, head, scope, "" if "own_residual" in data else _OWN), pad=8)
-            colour_bar(figure, mesh, axes)
+            color_bar(figure, mesh, axes)
         where = (
             f"layer {layer}" + ("" if head is None else f", head {head}") + (", shares of each row" * row_normalised)
         )
@@ -107,7 +107,7 @@ def _label_tokens(axes: Axes, data: xr.Dataset, labels: dict[str, dict[int, str]
         special = data[f"{dimension}_category"].values.astype(str) == "special"
         for place, tick in zip(shown, ticks, strict=True):
             if special[place]:
-                tick.label1.set(color=CATEGORY_COLOURS["special"], fontstyle="italic")
+                tick.label1.set(color=CATEGORY_COLORS["special"], fontstyle="italic")
     axes.tick_params(axis="x", labelrotation=90, labelsize=size, length=0, pad=2)
     axes.tick_params(axis="y", labelsize=size, length=0, pad=2, labelleft=left)
     axes.set_xlabel("source")
@@ -119,7 +119,7 @@ def _draw_panel(axes: Axes, values: np.ndarray, measure: str) -> QuadMesh:
     largest = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
     mesh = axes.pcolormesh(
         np.ma.masked_invalid(values),
-        cmap=colour_map(measure),
+        cmap=color_map(measure),
         vmin=0.0,
         vmax=largest or 1.0,
         edgecolors="face",

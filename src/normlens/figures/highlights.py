@@ -1,4 +1,4 @@
-"""Highlighted text: each word on the colour of its share, several methods under each other."""
+"""Highlighted text: each word on the color of its share, several methods under each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from normlens.figures.scored_text import Row, ScoredText, ScoredWord, scored_texts
-from normlens.figures.style import FAINT, INK, MISSING, drawing_style, new_figure, signed_colour_map
+from normlens.figures.style import FAINT, INK, MISSING, drawing_style, new_figure, signed_color_map
 from normlens.figures.wrapping import Place, text_width, wrapped
 
 _NARROWEST, _WIDEST = 400.0, 640.0  # of the picture; all lengths are points
@@ -26,12 +26,12 @@ _PADDING, _GAP, _JOINED_GAP, _APART_GAP = 5.0, 4.0, 0.6, 14.0
 _LEGEND, _SCALE_STEP = 36.0, 190.0  # height of the scales, and from one to the next
 _MOST_NUMBERS, _LEAST = 4, 0.02  # words whose numbers stand under them, and from which strength on
 _QUIET = "#666666"
-_NOTE = "grey, slanted: special tokens, not coloured"
+_NOTE = "gray, slanted: special tokens, not colored"
 _RELATIVE = {-1.0: "−1", 0.0: "0", 1.0: "1"}
 
 
-def highlight_colours(strength: float, *, signed: bool) -> tuple[str, str]:
-    """Colours of the ground and of the letters on it.
+def highlight_colors(strength: float, *, signed: bool) -> tuple[str, str]:
+    """Colors of the ground and of the letters on it.
 
     Parameters
     ----------
@@ -47,20 +47,20 @@ def highlight_colours(strength: float, *, signed: bool) -> tuple[str, str]:
 
     Examples
     --------
-    >>> highlight_colours(0.0, signed=True)
+    >>> highlight_colors(0.0, signed=True)
     ('#ffffff', '#222222')
     """
     if strength != strength:
         return MISSING, INK
-    red, green, blue, _ = _colour_map(signed)((strength + 1) / 2 if signed else strength)
+    red, green, blue, _ = _color_map(signed)((strength + 1) / 2 if signed else strength)
     return to_hex((red, green, blue)), "#ffffff" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.52 else INK
 
 
 def highlights(results: xr.DataArray | Sequence[xr.DataArray], *, row: Row = None, title: str = "") -> Figure:
-    """Draw a text with each word on the colour of its share; several attributions stand under each other.
+    """Draw a text with each word on the color of its share; several attributions stand under each other.
 
-    The strongest words' numbers stand under them. Special tokens have no colour, only their number. What belongs to no
-    source stands apart in a dashed box. One attribution is coloured in its own unit, several each relative to its largest.
+    The strongest words' numbers stand under them. Special tokens have no color, only their number. What belongs to no
+    source stands apart in a dashed box. One attribution is colored in its own unit, several each relative to its largest.
 
     Parameters
     ----------
@@ -141,8 +141,8 @@ class _Block:
         for k, (word, corner) in enumerate(zip(self.text.words, corners[:count], strict=True)):
             _draw_word(axes, self.text, word, corner)
             if k in numbered:
-                x, y, colour = corner[0] + corner[2] / 2, corner[1] + _BOX + 5, FAINT if word.is_special else _QUIET
-                _write(axes, x, y, self.text.written(word.share), size=_NUMBER, ha="center", color=colour)
+                x, y, color = corner[0] + corner[2] / 2, corner[1] + _BOX + 5, FAINT if word.is_special else _QUIET
+                _write(axes, x, y, self.text.written(word.share), size=_NUMBER, ha="center", color=color)
         for (name, number), (x, y, width) in zip(self.text.apart, corners[count:], strict=True):
             _box(axes, x, y, width, facecolor="none", edgecolor=FAINT, linestyle=(0, (2, 1.5)), linewidth=0.8)
             words = f"{name} {self.text.written(number)}"
@@ -152,7 +152,7 @@ class _Block:
 def _draw_word(axes: Axes, text: ScoredText, word: ScoredWord, corner: tuple[float, float, float]) -> None:
     """Write a word on its ground; ``corner`` is left, top and width of its box."""
     x, y, width = corner
-    ground, ink = highlight_colours(text.strength(word) if word.share == word.share else math.nan, signed=text.signed)
+    ground, ink = highlight_colors(text.strength(word) if word.share == word.share else math.nan, signed=text.signed)
     if ground != "#ffffff":
         _box(axes, x, y, width, facecolor=ground, edgecolor="none")
     style = {"color": FAINT, "style": "italic"} if word.is_special else {"color": ink}
@@ -214,7 +214,7 @@ def _legend(figure: Figure, texts: Sequence[ScoredText], width: float, height: f
         whole = alike[0].largest if len(texts) == 1 else 1.0
         what = _meaning(alike[0], several=len(texts) > 1)
         axes = figure.add_axes((left / width, (_MARGIN + 11) / height, 140 / width, 7 / height))
-        scale = ScalarMappable(Normalize(-whole if signed else 0.0, whole), _colour_map(signed))
+        scale = ScalarMappable(Normalize(-whole if signed else 0.0, whole), _color_map(signed))
         bar = figure.colorbar(scale, cax=axes, orientation="horizontal")
         bar.outline.set_visible(False)
         if bar.solids is not None:
@@ -245,9 +245,9 @@ def _meaning(text: ScoredText, *, several: bool) -> str:
     return f"← against · for →   ({unit})" if text.signed else f"how much   ({unit})"
 
 
-def _colour_map(signed: bool) -> Colormap:
+def _color_map(signed: bool) -> Colormap:
     if signed:
-        return signed_colour_map()
+        return signed_color_map()
     return LinearSegmentedColormap.from_list("normlens-amount", ["#FFFFFF", "#BFE3D5", "#5CB899", "#00785A", "#003D2E"])
 
 

@@ -14,12 +14,12 @@ from markupsafe import Markup
 from normlens.figures.scored_text import Row, ScoredText, ScoredWord, scored_texts
 from normlens.figures.style import readable
 
-_STRONG = 0.55  # from here on letters take the ground's colour
+_STRONG = 0.55  # from here on letters take the ground's color
 _FACTS = ("model", "revision", "dtype", "normlens")
 
 
 def highlights_page(results: xr.DataArray | Sequence[xr.DataArray], *, row: Row = None, title: str = "") -> str:
-    """Return an HTML page of a text with each word on the colour of its share; several attributions under each other.
+    """Return an HTML page of a text with each word on the color of its share; several attributions under each other.
 
     The page loads nothing from anywhere, forbids itself to, and needs no script. Pointing at a word shows its number.
 

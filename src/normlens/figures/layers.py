@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from normlens.engine.tracing.scopes import SCOPES
 from normlens.errors import InvalidInput
-from normlens.figures.style import CATEGORY_TITLES, MEASURE_COLOURS, drawing_style, new_figure
+from normlens.figures.style import CATEGORY_TITLES, MEASURE_COLORS, drawing_style, new_figure
 from normlens.figures.tables import LayerCurve, layer_curves
 
 _RATIOS = {"weight": "mixing_ratio_weight", "norm": "mixing_ratio"}
@@ -61,13 +61,13 @@ def share_curves(table: pd.DataFrame) -> Figure:
         for axes, category in zip(panels, present, strict=True):
             for measure, found in curves.items():
                 if category in found:
-                    _draw_curve(axes, found[category], MEASURE_COLOURS[measure], _MEASURE_MARKERS[measure])
+                    _draw_curve(axes, found[category], MEASURE_COLORS[measure], _MEASURE_MARKERS[measure])
             axes.set_title(CATEGORY_TITLES[category])
             _finish(axes)
         panels[0].set_ylabel("share of what targets receive")
         lines = [
-            Line2D([], [], color=colour, marker=_MEASURE_MARKERS[name], markersize=4, label=f"share of {name}")
-            for name, colour in MEASURE_COLOURS.items()
+            Line2D([], [], color=color, marker=_MEASURE_MARKERS[name], markersize=4, label=f"share of {name}")
+            for name, color in MEASURE_COLORS.items()
         ]
         figure.legend(handles=lines, loc="outside upper center", ncols=2)
     return figure
@@ -85,7 +85,7 @@ def mixing_ratios(table: pd.DataFrame) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        One panel; colour tells weight from norm, line and marker tell the scope.
+        One panel; color tells weight from norm, line and marker tell the scope.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def mixing_ratios(table: pd.DataFrame) -> Figure:
         axes = figure.subplots()
         for measure, found in curves.items():
             for scope, curve in found.items():
-                line = _draw_curve(axes, curve, MEASURE_COLOURS[measure], _SCOPE_MARKERS.get(scope, "D"))
+                line = _draw_curve(axes, curve, MEASURE_COLORS[measure], _SCOPE_MARKERS.get(scope, "D"))
                 line.set(linestyle=_SCOPE_LINES.get(scope, "-."), label=f"{scope}, by {measure}")
         axes.set_title("how much comes from other positions")
         axes.set_ylabel("mixing ratio")
@@ -116,10 +116,10 @@ def mixing_ratios(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_curve(axes: Axes, curve: LayerCurve, colour: str, marker: str) -> Line2D:
+def _draw_curve(axes: Axes, curve: LayerCurve, color: str, marker: str) -> Line2D:
     if np.isfinite(curve.low).any():
-        axes.fill_between(curve.layer, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)
-    [line] = axes.plot(curve.layer, curve.value, color=colour, marker=marker, markersize=3.5, linewidth=1.4)
+        axes.fill_between(curve.layer, curve.low, curve.high, color=color, alpha=0.2, linewidth=0)
+    [line] = axes.plot(curve.layer, curve.value, color=color, marker=marker, markersize=3.5, linewidth=1.4)
     return line
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from normlens.figures.style import NORM_COLOUR, readable
+from normlens.figures.style import NORM_COLOR, readable
 
 Cell = tuple[int, int]
 
@@ -28,7 +28,7 @@ class LinkedPair:
     title
         What stands above it.
     gold
-        Annotated links as (source, target), if there are any: links that aren't among them are drawn in grey.
+        Annotated links as (source, target), if there are any: links that aren't among them are drawn in gray.
     """
 
     source: Sequence[str]
@@ -55,7 +55,7 @@ def links_page(pairs: Sequence[LinkedPair], title: str) -> str:
     """
     marked = any(pair.gold is not None for pair in pairs)
     key = "Strong lines: high scores. Dashed: only possible."
-    key += " Grey: not among the annotated links. Green, dotted: annotated, but not found." if marked else ""
+    key += " Gray: not among the annotated links. Green, dotted: annotated, but not found." if marked else ""
     drawn = "\n".join(_drawn(pair) for pair in pairs)
     return _PAGE.replace("{title}", html.escape(readable(title))).replace("{key}", key).replace("{pairs}", drawn)
 
@@ -97,7 +97,7 @@ def _line(
     tops: tuple[list[float], list[float]], source: int, target: int, score: float, sure: bool, right: bool
 ) -> str:
     strength = float(np.clip(score, 0.0, 1.0))
-    style = f"stroke:{NORM_COLOUR if right else '#9A9A9A'};stroke-width:{1 + 2.2 * strength:.2f};"
+    style = f"stroke:{NORM_COLOR if right else '#9A9A9A'};stroke-width:{1 + 2.2 * strength:.2f};"
     style += f"opacity:{0.35 + 0.65 * strength:.2f};" + ("" if sure else "stroke-dasharray:5 3;")
     return _path(tops, source, target, f'class="link" style="{style}"', f"{score:.2f}")
 

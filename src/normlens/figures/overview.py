@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from normlens.errors import InvalidInput
-from normlens.figures.style import colour_bar, colour_map, drawing_style, new_figure, signed_colour_map
+from normlens.figures.style import color_bar, color_map, drawing_style, new_figure, signed_color_map
 
 _MOST_NUMBERS = 160
 
@@ -22,7 +22,7 @@ def head_overview(panels: Mapping[str, xr.DataArray], label: str, *, percent: bo
     ----------
     panels
         Title and numbers ``(layer, head)`` of each grid. A title with "norm" or ‖ in it is drawn in vermilion,
-        others in blue; numbers of either sign get a two-sided scale. A head that is missing (NaN) is grey.
+        others in blue; numbers of either sign get a two-sided scale. A head that is missing (NaN) is gray.
     label
         What the numbers are, written beside the scale.
     percent
@@ -51,7 +51,7 @@ def head_overview(panels: Mapping[str, xr.DataArray], label: str, *, percent: bo
         for axes, (title, grid) in zip(figure.subplots(1, len(grids), squeeze=False)[0], grids.items(), strict=True):
             mesh = _draw_grid(axes, grid, title, -limit if signed else 0.0, limit)
             _write_numbers(axes, grid, mesh, percent)
-            bar = colour_bar(figure, mesh, axes)
+            bar = color_bar(figure, mesh, axes)
             if percent:
                 bar.formatter = PercentFormatter(1.0, decimals=0)
         bar.set_label(label)
@@ -64,7 +64,7 @@ def _draw_grid(axes: Axes, grid: xr.DataArray, title: str, low: float, high: flo
         grid["head"].values,
         grid["layer"].values,
         np.ma.masked_invalid(grid.values),
-        cmap=signed_colour_map() if low < 0 else colour_map("norm" if names_norm else "weight"),
+        cmap=signed_color_map() if low < 0 else color_map("norm" if names_norm else "weight"),
         vmin=low,
         vmax=high,
         edgecolors="white",

@@ -12,7 +12,7 @@ from normlens.engine.tracing.scopes import Scope
 from normlens.errors import InvalidInput
 from normlens.figures.groups import require
 from normlens.figures.heatmaps import norm_panel, panel_title, weight_panel
-from normlens.figures.style import colour_bar, colour_map, drawing_style, new_figure, readable
+from normlens.figures.style import color_bar, color_map, drawing_style, new_figure, readable
 
 _LABEL = re.compile(r"(?:image (?:(\d+): )?)?(\d+),(\d+)")
 _SIDE = 3.2
@@ -43,7 +43,7 @@ def patch_maps(
     head, scope
         As for :func:`heat_maps`.
     picture
-        What the model saw, ``(height, width)`` or ``(height, width, colour)``: after the processor's crop. Default: none.
+        What the model saw, ``(height, width)`` or ``(height, width, color)``: after the processor's crop. Default: none.
     image
         Which image, counted from 1, where a text holds several.
 
@@ -112,14 +112,14 @@ def patch_grid(row: xr.DataArray, labels: NDArray[np.str_], image: int = 1) -> N
 
 def _draw(figure: Figure, axes: Axes, grid: NDArray[np.float64], measure: str, picture: ArrayLike | None) -> None:
     rows, columns = grid.shape
-    if picture is not None:  # in grey, so that the colours are those of the map
-        grey = np.asarray(picture, dtype=float)
-        grey = grey if grey.ndim == 2 else grey.mean(-1)
-        axes.imshow(grey, extent=(0, columns, rows, 0), cmap="gray", aspect="auto")
+    if picture is not None:  # in gray, so that the colors are those of the map
+        gray = np.asarray(picture, dtype=float)
+        gray = gray if gray.ndim == 2 else gray.mean(-1)
+        axes.imshow(gray, extent=(0, columns, rows, 0), cmap="gray", aspect="auto")
     largest = float(np.nanmax(grid)) if np.isfinite(grid).any() else 1.0
     mesh = axes.pcolormesh(
         np.ma.masked_invalid(grid),
-        cmap=colour_map(measure),
+        cmap=color_map(measure),
         vmin=0.0,
         vmax=largest or 1.0,
         alpha=None if picture is None else 0.7,
@@ -134,4 +134,4 @@ def _draw(figure: Figure, axes: Axes, grid: NDArray[np.float64], measure: str, p
     axes.tick_params(length=0)
     axes.set_xlabel("column")
     axes.set_ylabel("row")
-    colour_bar(figure, mesh, axes)
+    color_bar(figure, mesh, axes)

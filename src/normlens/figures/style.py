@@ -1,4 +1,4 @@
-"""How the pictures look: colours, fonts, and tokens as a person can read them."""
+"""How the pictures look: colors, fonts, and tokens as a person can read them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +18,13 @@ from matplotlib.text import Text
 from normlens.figures.glyphs import missing_told_once
 from normlens.words.characters import shown
 
-# Okabe and Ito's palette, which people with any of the common colour deficiencies can tell apart.
-WEIGHT_COLOUR = "#0072B2"
-NORM_COLOUR = "#D55E00"
-MEASURE_COLOURS = {"weight": WEIGHT_COLOUR, "norm": NORM_COLOUR}
+# Okabe and Ito's palette, which people with any of the common color deficiencies can tell apart.
+WEIGHT_COLOR = "#0072B2"
+NORM_COLOR = "#D55E00"
+MEASURE_COLORS = {"weight": WEIGHT_COLOR, "norm": NORM_COLOR}
 MEASURE_TITLES = {"weight": "what the weights say", "norm": "what attention moves"}
 
-CATEGORY_COLOURS = {"special": "#AA3377", "first token": "#E69F00", "punctuation": "#009E73", "other": "#8C8C8C"}
+CATEGORY_COLORS = {"special": "#AA3377", "first token": "#E69F00", "punctuation": "#009E73", "other": "#8C8C8C"}
 CATEGORY_MARKERS = {"special": "D", "first token": "s", "punctuation": "^", "other": "o"}
 CATEGORY_TITLES = {
     "special": "special tokens",
@@ -128,8 +128,8 @@ def new_figure(width: float, height: float, *, square: bool = False) -> Figure:
     return _Picture(figsize=(width, height), dpi=150, layout="compressed" if square else "constrained")
 
 
-def colour_map(measure: str) -> Colormap:
-    """Return the map from white to the dark shade of a measure's colour; missing values are grey."""
+def color_map(measure: str) -> Colormap:
+    """Return the map from white to the dark shade of a measure's color; missing values are gray."""
     shades = {
         "weight": ["#FFFFFF", "#C6DDEE", "#5FA4D0", "#0072B2", "#003A5C"],
         "norm": ["#FFFFFF", "#F9D9C2", "#EB9A62", "#D55E00", "#6E3000"],
@@ -137,17 +137,17 @@ def colour_map(measure: str) -> Colormap:
     return LinearSegmentedColormap.from_list(f"normlens-{measure}", shades[measure]).with_extremes(bad=MISSING)
 
 
-def signed_colour_map() -> Colormap:
+def signed_color_map() -> Colormap:
     """Return the map for numbers of either sign: vermilion below zero, white at zero, blue above."""
     ramp = LinearSegmentedColormap.from_list(
         "normlens-signed",
-        ["#6E3000", NORM_COLOUR, "#FFFFFF", WEIGHT_COLOUR, "#003A5C"],
+        ["#6E3000", NORM_COLOR, "#FFFFFF", WEIGHT_COLOR, "#003A5C"],
         N=257,  # odd, so that zero itself is white
     )
     return ramp.with_extremes(bad=MISSING)
 
 
-def colour_bar(figure: Figure, mesh: QuadMesh, axes: Axes) -> Colorbar:
+def color_bar(figure: Figure, mesh: QuadMesh, axes: Axes) -> Colorbar:
     """Put a scale beside a panel, without a frame, and in vectors as the panel is."""
     bar = figure.colorbar(mesh, ax=axes, shrink=0.9, aspect=28, pad=0.02)
     bar.outline.set_visible(False)

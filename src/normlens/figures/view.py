@@ -26,7 +26,7 @@ _ARRAYS = (
     ("sink_weight", ("layer", "head", "target")),
 )
 _FACTS = ("model", "revision", "dtype", "normlens")
-_SCRIPTS = ("arrays.js", "colours.js", "matrix.js", "view.js", "page.js")
+_SCRIPTS = ("arrays.js", "colors.js", "matrix.js", "view.js", "page.js")
 _HALF_RANGE = 32_768.0  # the largest number is stored as this, so that the smallest of float16 reach 9 decades below
 
 

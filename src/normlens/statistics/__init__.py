@@ -1,6 +1,6 @@
 """Statistics of weights and norms: shares, dispersion, rank correlation, bootstrap intervals. Arrays only, no model.
 
-`CorpusStatistics` collects analysed texts and gives a tidy table; the functions below it work on plain arrays.
+`CorpusStatistics` collects analyzed texts and gives a tidy table; the functions below it work on plain arrays.
 """
 
 from normlens.statistics.change import block_change, map_change

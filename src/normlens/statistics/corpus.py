@@ -60,7 +60,7 @@ class CorpusStatistics:
         return len(self._texts)
 
     def add(self, data: xr.Dataset) -> None:
-        """Take in one analysed text.
+        """Take in one analyzed text.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class CorpusStatistics:
         """
         if not self._texts:
             raise InvalidInput(
-                "There are no texts in these statistics; expected at least one. Add analysed texts first."
+                "There are no texts in these statistics; expected at least one. Add analyzed texts first."
             )
         keys = list(dict.fromkeys(key for text in self._texts for key in text))
         labels: list[tuple[str, str, int | None, int | None]] = []

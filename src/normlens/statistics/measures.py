@@ -142,7 +142,7 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> Float[np.ndarray, "
     shape = np.broadcast_shapes(left.shape[:-1], right.shape[:-1])
     if known.sum() < 3:
         return np.full(shape, np.nan)
-    x, y = _centred_ranks(left[..., known]), _centred_ranks(right[..., known])
+    x, y = _centered_ranks(left[..., known]), _centered_ranks(right[..., known])
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray((x * y).sum(axis=-1) / np.sqrt((x * x).sum(axis=-1) * (y * y).sum(axis=-1)))
 
@@ -163,7 +163,7 @@ def _somewhere_finite(values: NDArray[np.float64]) -> Bool[np.ndarray, " source"
     return np.asarray(np.isfinite(values).reshape(-1, values.shape[-1]).any(axis=0))
 
 
-def _centred_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _centered_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ranks along the last axis less their mean; NaN throughout a row that holds a NaN."""
     ranks = rankdata(values, axis=-1, nan_policy="propagate")
     return np.asarray(ranks - ranks.mean(axis=-1, keepdims=True))

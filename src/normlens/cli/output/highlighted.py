@@ -45,7 +45,7 @@ def show(texts: Sequence[ScoredText], model: str) -> None:
 
 
 def highlighted(text: ScoredText) -> Text:
-    """The words of a text, each on the colour of its share; what belongs to no source in brackets behind them.
+    """The words of a text, each on the color of its share; what belongs to no source in brackets behind them.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def highlighted(text: ScoredText) -> Text:
     rich.text.Text
         Special tokens are dim; a second text begins a line of its own.
     """
-    from normlens.figures import highlight_colours
+    from normlens.figures import highlight_colors
 
     drawn = Text()
     for k, word in enumerate(text.words):
@@ -66,7 +66,7 @@ def highlighted(text: ScoredText) -> Text:
         elif k and not word.joined:
             drawn.append(" ")
         strength = text.strength(word)
-        ground, ink = highlight_colours(strength, signed=text.signed)
+        ground, ink = highlight_colors(strength, signed=text.signed)
         style = f"{ink} on {ground}" if abs(strength) >= _FAINTEST else "dim italic" if word.is_special else ""
         drawn.append(printable(word.text), style)
     for name, number in text.apart:
@@ -98,10 +98,10 @@ def _strongest(text: ScoredText) -> Table:
     table.add_column(no_wrap=True)
     for k in text.strongest(_MOST_WORDS):
         word = text.words[k]
-        colour = (_FOR if word.share >= 0 else _AGAINST) if text.signed else _AMOUNT
+        color = (_FOR if word.share >= 0 else _AGAINST) if text.signed else _AMOUNT
         eighths = round(8 * _BAR * abs(text.strength(word)))
         drawn = "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
-        table.add_row(Text(printable(word.text)), text.written(word.share), Text(drawn, colour))
+        table.add_row(Text(printable(word.text)), text.written(word.share), Text(drawn, color))
     return table
 
 

@@ -81,7 +81,7 @@ function formulaOf(measure) {
   return `${formula}, ${layer}`;
 }
 
-// One number per token of the side that is coloured: a row, a column, or the mean row when no token is chosen.
+// One number per token of the side that is colored: a row, a column, or the mean row when no token is chosen.
 function profile(map, chosen) {
   const side = chosen && chosen.side === "source" ? "target" : "source";
   const length = side === "source" ? map.sources : map.targets;
@@ -198,12 +198,12 @@ function paint() {
       span.classList.remove("chosen");
     }
     spans[side].forEach((span, place) => {
-      const colour = colourAt(measure, largest ? shares[place] / largest : 0);
-      span.style.background = css(colour);
-      span.style.color = inkOn(colour);
+      const color = colorAt(measure, largest ? shares[place] / largest : 0);
+      span.style.background = css(color);
+      span.style.color = inkOn(color);
     });
     if (chosen) spans[chosen.side][chosen.place].classList.add("chosen");
-    ramp.style.background = `linear-gradient(to right, ${[0, 0.25, 0.5, 0.75, 1].map((at) => css(colourAt(measure, at))).join(", ")})`;
+    ramp.style.background = `linear-gradient(to right, ${[0, 0.25, 0.5, 0.75, 1].map((at) => css(colorAt(measure, at))).join(", ")})`;
     most.textContent = percent(largest);
     if (canvas.isConnected) drawMatrix(canvas, card, map, group, measure, chosen);
     listStrongest(strongest, group, side, shares, extra, map.extraName, chosen);

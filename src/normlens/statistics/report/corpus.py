@@ -47,7 +47,7 @@ class Measured:
     statistics
         By attention kind.
     examples
-        A few analysed texts of each kind, short enough for a picture.
+        A few analyzed texts of each kind, short enough for a picture.
     attributes
         Model, revision, dtype, versions.
     truncated
@@ -131,7 +131,7 @@ def measure(
     Raises
     ------
     NormLensError
-        If there is no text, one of them can't be analysed, or all of them are left out.
+        If there is no text, one of them can't be analyzed, or all of them are left out.
     """
     total = _count(texts, targets)
     ranks = token_frequency(lens, texts, targets) if frequency is None else frequency
@@ -142,7 +142,7 @@ def measure(
     for analysis in analyses if progress is None else progress(analyses, total):
         measured.add(analysis, ranks, group)
     if not len(measured):
-        raise InvalidInput(f"None of the {total} texts can be analysed; all of them were left out.")
+        raise InvalidInput(f"None of the {total} texts can be analyzed; all of them were left out.")
     return measured
 
 
@@ -168,7 +168,7 @@ def _count(texts: Iterable[Text], targets: Iterable[Text] | None) -> int:
     if any(corpus is not None and iter(corpus) is corpus for corpus in (texts, targets)):
         raise InvalidInput(
             "The corpus can be read only once (it is an iterator); expected a list, or something else that can be read "
-            "again: first the tokens are counted, then the texts are analysed."
+            "again: first the tokens are counted, then the texts are analyzed."
         )
     total = sum(1 for _ in texts)
     if not total:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from normlens.errors import InvalidInput
 from normlens.figures.groups import require
-from normlens.figures.style import CATEGORY_COLOURS, CATEGORY_MARKERS, CATEGORY_TITLES, drawing_style, new_figure
+from normlens.figures.style import CATEGORY_COLORS, CATEGORY_MARKERS, CATEGORY_TITLES, drawing_style, new_figure
 from normlens.statistics import mean_over_seeing_targets, rank_correlation
 from normlens.words import SOURCE_CATEGORIES, sources_by_category
 
@@ -31,7 +31,7 @@ def alpha_against_norm(data: xr.Dataset, layer: int | None = None, head: int | N
     Returns
     -------
     matplotlib.figure.Figure
-        One panel, the category of the source told by colour and marker.
+        One panel, the category of the source told by color and marker.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def _scatter(axes: Axes, norm: np.ndarray, alpha: np.ndarray, category: np.ndarr
                 alpha[mine],
                 s=9,
                 marker=CATEGORY_MARKERS[name],
-                color=CATEGORY_COLOURS[name],
+                color=CATEGORY_COLORS[name],
                 alpha=0.65,
                 linewidths=0,
                 label=CATEGORY_TITLES[name],

@@ -44,7 +44,7 @@ def write_report(
     title, attributes
         The page's first line; and how it was measured (model, revision, versions), in the order in which it is shown.
     examples
-        For each attention kind, a few analysed texts to show in pictures.
+        For each attention kind, a few analyzed texts to show in pictures.
 
     Returns
     -------

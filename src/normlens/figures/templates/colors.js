@@ -1,4 +1,4 @@
-// Ramps from the card's ground to a measure's colour, for light and dark; and ink that stays readable on them.
+// Ramps from the card's ground to a measure's color, for light and dark; and ink that stays readable on them.
 
 const ramps = {
   light: {
@@ -12,7 +12,7 @@ const ramps = {
 };
 const darkness = window.matchMedia("(prefers-color-scheme: dark)");
 
-function colourAt(measure, strength) {
+function colorAt(measure, strength) {
   if (!Number.isFinite(strength)) return darkness.matches ? [60, 64, 69] : [221, 221, 221];
   const ramp = ramps[darkness.matches ? "dark" : "light"][measure];
   const place = Math.min(Math.max(strength, 0), 1) * (ramp.length - 1);
@@ -22,4 +22,4 @@ function colourAt(measure, strength) {
 
 const css = ([red, green, blue]) => `rgb(${red} ${green} ${blue})`;
 const inkOn = ([red, green, blue]) => (0.3 * red + 0.59 * green + 0.11 * blue < 140 ? "#ffffff" : "#15181b");
-const themeColour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const themeColor = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
