@@ -107,7 +107,7 @@ def test_a_killed_run_goes_on(
 
     result = run(*command, "-o", "links.txt")
 
-    assert "Going on behind line 3" in result.stderr
+    assert "Resuming after line 3" in result.stderr
     assert (tmp_path / "links.txt").read_text().splitlines()[3:] == whole.splitlines()[3:]
     again = run(*command, "-o", "links.txt")
     assert again.exit_code == 2
@@ -168,7 +168,7 @@ def test_german_and_english_are_aligned_by_the_models_that_come_along(run: Run, 
     first, second = result.stdout.splitlines()
     assert first == "0-0 1-1 2-2 3-3 4-4"
     assert {"0-0", "2-4", "3-2", "4-3", "6-5"} <= set(second.split())
-    assert "reading de-en and en-de" in result.stderr
+    assert "using de-en and en-de" in result.stderr
 
 
 def test_without_a_model_one_is_asked_for(run: Run, texts: Texts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def test_version(run: Run) -> None:
 def test_the_demonstration_shows_that_special_tokens_get_weight_and_give_little(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, without_figures: None
 ) -> None:
-    monkeypatch.setattr("normlens.cli.commands.demo.QUESTIONS", demo_command.QUESTIONS[:1])
+    monkeypatch.setattr("normlens.cli.commands.demo.DEMO_MODELS", demo_command.DEMO_MODELS[:1])
     result = run("demo", "--sentences", 4, "-o", "shown")
     assert result.exit_code == 0
     weight, norm = (float(result.stdout.split(f"{measure} say ")[1].split()[0]) for measure in ("Weights", "norms"))

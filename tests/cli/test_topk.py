@@ -76,24 +76,24 @@ def test_a_person_sees_two_tables(decoder: Path, page: Path, run: Run) -> None:
     result = run("topk", decoder, page, "-k", "16", "--tokens", 16)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert "page.txt: 2 of 2 passages of 16 tokens; sources kept by weight, weights sum to one again." in lines[0]
+    assert "page.txt: 2 of 2 passages of 16 tokens; sources kept by weight, weights renormalized." in lines[0]
     dense, kept = (line.split() for line in lines[3:5])
     assert (dense[0], kept[0], kept[1]) == ("dense", "16", dense[1])
     assert kept[2:] in (["+0.0", "%", "100", "%"], ["-0.0", "%", "100", "%"])
-    assert "within 10 % of its length" in result.stdout
+    assert "relative error of a head's output below 10 %" in result.stdout
     assert "layers.0.self_attn" in result.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-k", "0"], "expected whole numbers from 1"),
+        (["-k", "0"], "expected positive integers"),
         (["-k", "4,x"], "k is '4,x'"),
         (["-k", "2.5"], "k is '2.5'"),
         (["--keep", "chance"], "chance"),
         (["--tokens", "1"], "at least 2 tokens"),
-        (["--within", "0"], "a distance of 0.0"),
-        (["--within", "nan"], "a distance of nan"),
+        (["--within", "0"], "--within is 0.0"),
+        (["--within", "nan"], "--within is nan"),
     ],
 )
 def test_bad_options_are_refused_before_the_model_is_loaded(

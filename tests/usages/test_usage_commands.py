@@ -173,4 +173,4 @@ def test_pipes_get_no_more_lines_than_before(folders: dict[str, Path], tmp_path:
         (folder / file.name).write_bytes(file.read_bytes())
     result = CliRunner().invoke(app, ["attribute", str(folder), TEXT, "--json"])
     assert json.loads(result.stdout)["method"] == "decompx"
-    assert result.stderr.splitlines() == [f"Loading {folder}", "Asking decompx"]
+    assert result.stderr.splitlines() == [f"Loading {folder}", "Running decompx"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperCommand
 
+from normlens.cli.commands.methods import methods_asked
 from normlens.cli.options import AttentionScope
-from normlens.cli.output.attribute import methods_asked
 from normlens.cli.outputs import PICTURES
 from normlens.errors import InvalidInput
 

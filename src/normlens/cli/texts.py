@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normlens.cli.files import Lines
-from normlens.cli.skips import Skips
+from normlens.cli.skipped_lines import SkippedLines
 
 if TYPE_CHECKING:
     from normlens import Lens
     from normlens.loading.outline import Outline
 
 
-def check_corpus(outline: Outline, file: Path, group: str | None, reading: Reading) -> None:
+def check_corpus(outline: Outline, file: Path, group: str | None, reading: CorpusReading) -> None:
     """Refuse a corpus without targets for an encoder–decoder, or a kind of attention that the model can't have.
 
     Parameters
@@ -39,7 +39,7 @@ def check_corpus(outline: Outline, file: Path, group: str | None, reading: Readi
 
 
 @dataclass(frozen=True)
-class Reading:
+class CorpusReading:
     """How a corpus is read.
 
     Attributes
@@ -54,7 +54,7 @@ class Reading:
 
     limit: int | None = None
     truncate: bool = False
-    skips: Skips | None = None
+    skips: SkippedLines | None = None
 
     def texts_of(self, lens: Lens, file: Path) -> tuple[Lines, Lines | None]:
         """The texts of a file, and their targets if the model is an encoder–decoder."""

@@ -1,1 +1,1 @@
-"""One file for each command: it parses, calls the library and prints."""
+"""One file for each command, which parses its options and calls the library; what several of them parse stands beside."""

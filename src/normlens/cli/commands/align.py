@@ -63,9 +63,10 @@ def align(
     - [cyan]normlens align pairs.tsv --model de-en --reverse-model en-de --format json -o links.jsonl[/cyan]
     """
     numbers = _layers(layer, setting)
-    from normlens.cli.output.align import Models, Result, Texts, write
+    from normlens.cli.commands.align_inputs import ParallelTexts, Translators
+    from normlens.cli.output.aligned import LinksOutput, write
 
-    texts, result = Texts.opened(source, target, tokenize), Result(output, form.value, base, view)
+    texts, result = ParallelTexts.opened(source, target, tokenize), LinksOutput(output, form.value, base, view)
     settings: dict[str, object] = {
         "threshold": threshold, "balance": balance, "format": form.value, "first word": base, "lowercase": lowercase,
         "tokenize": tokenize,
@@ -81,7 +82,7 @@ def align(
     reading = Reading(
         first, measure.value, scope.value, "awo" if setting is options.Setting.awo else "awi", head, beside
     )
-    models = Models.opened(
+    models = Translators.opened(
         model,
         reverse_model,
         opening={"device": device, "dtype": dtype, "revision": revision, "trust_remote_code": trust_remote_code},
@@ -90,15 +91,21 @@ def align(
         reading={"lowercase": lowercase, "batch_size": batch_size},
         readings=reading.components,
     )
-    way = models.way(None if symmetrize is None else symmetrize.value)
+    symmetrization = models.symmetrization(None if symmetrize is None else symmetrize.value)
     readings, lines = models.readings(
         reading, texts.lines, None if rule is None else rule.value, choose=numbers is None
     )
     aligner = Aligner(
-        models.forward, readings[0], models.reverse, readings[1], symmetrise=way, threshold=threshold, balance=balance
+        models.forward,
+        readings[0],
+        models.reverse,
+        readings[1],
+        symmetrise=symmetrization,
+        threshold=threshold,
+        balance=balance,
     )
     settings |= {
-        "models": models.fingerprints, "readings": [str(one) for one in readings], "symmetrisation": way,
+        "models": models.fingerprints, "readings": [str(one) for one in readings], "symmetrisation": symmetrization,
     }  # fmt: skip
     write(aligner, lines, texts, result, settings, overwrite=overwrite)
 

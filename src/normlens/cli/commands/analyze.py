@@ -111,7 +111,7 @@ def _give(analysis: Analysis, view: View, output: Path | None, as_json: bool) ->
     if as_json:
         typer.echo(analysis.to_json())
     elif output is None:
-        from normlens.cli.output.tables import show
+        from normlens.cli.output.analysis_tables import show
 
         show(analysis, layers, view.head, view.scope.value, was_chosen=view.layer is not None)
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from normlens.cli import options
+from normlens.cli.commands.attribution_question import AttributionQuestion, has_head
+from normlens.cli.commands.methods import check_question, methods_asked, own_options
 from normlens.cli.files import read_input
 from normlens.cli.opening import open_lens
 from normlens.cli.output.answers import RESULT_SUFFIXES, give
-from normlens.cli.output.attribute import Asked, check_question, explain, has_head, methods_asked, own_options
+from normlens.cli.output.explain import explain
 from normlens.cli.outputs import check_ending, check_files
 from normlens.cli.requirements import refuse_ignored
 
@@ -69,8 +71,8 @@ def attribute(
 
     - [cyan]normlens attribute minilm-l6 "Unbelievably, it worked." -m norm_rollout --row mean[/cyan]
     """
-    asked = Asked(target, against, position, row, target_text, text_pair)
-    asked.check()
+    question = AttributionQuestion(target, against, position, row, target_text, text_pair)
+    question.check()
     check_ending(output, RESULT_SUFFIXES)
     check_files(output, reads=[model, file], overwrite=overwrite)
     read = read_input(text, file)
@@ -79,7 +81,7 @@ def attribute(
     check_question(chosen, scope, own)
 
     def check(outline: Outline) -> None:
-        asked.check_outline(outline, read, [chosen])
+        question.check_outline(outline, read, [chosen])
         outline.check_view(layer=layer)
 
     lens = open_lens(
@@ -92,5 +94,5 @@ def attribute(
         check=check,
     )
     refuse_ignored(ctx, has_head=has_head(lens))
-    result = explain(lens, read, asked, chosen, scope, layer, own)
-    give(result, asked.row_of(lens, [result]), output, as_json)
+    result = explain(lens, read, question, chosen, scope, layer, own)
+    give(result, question.row_of(lens, [result]), output, as_json)

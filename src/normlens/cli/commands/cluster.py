@@ -11,12 +11,12 @@ import typer
 from normlens.cli import options
 from normlens.cli.files import Lines
 from normlens.cli.opening import open_lens, quiet
-from normlens.cli.output.cluster import Outputs, Search, Subject, give
+from normlens.cli.output.clusterings import ClusteredSet, ClusterFiles, Search, give
 from normlens.cli.output.points import counted_analyses, read_points
 from normlens.cli.requirements import CheckedCommand
-from normlens.cli.skips import Skips
+from normlens.cli.skipped_lines import SkippedLines
 from normlens.cli.terminal import starting
-from normlens.cli.texts import Reading, check_corpus
+from normlens.cli.texts import CorpusReading, check_corpus
 
 _SEARCH = "Criteria of a good clustering"
 
@@ -97,13 +97,15 @@ def points(
 
     - [cyan]normlens cluster points distances.npy --metric precomputed -o labels.csv --figure map.png[/cyan]
     """
-    outputs = Outputs(output, figure, as_json)
+    outputs = ClusterFiles(output, figure, as_json)
     outputs.check(file, overwrite=overwrite)
     with starting():
         search = Search(alpha, gamma, delta, seed)
     table = read_points(file)
-    subject = Subject(file.name, "point", [str(row) for row in range(len(table))], table, metric.value, _UNITS[metric])
-    give(search.run(subject), search, subject, outputs)
+    clustered = ClusteredSet(
+        file.name, "point", [str(row) for row in range(len(table))], table, metric.value, _UNITS[metric]
+    )
+    give(search.run(clustered), search, clustered, outputs)
 
 
 @cluster.command(cls=CheckedCommand)
@@ -145,11 +147,11 @@ def heads(
 
     - [cyan]normlens cluster heads minilm-l6 sentences.txt --measure weight --alpha 1.05 --json[/cyan]
     """
-    outputs = Outputs(output, figure, as_json)
+    outputs = ClusterFiles(output, figure, as_json)
     outputs.check(model, file, overwrite=overwrite)
     with starting():
         search = Search(alpha, gamma, delta, seed)
-    reading = Reading(limit, truncate, Skips() if skip_bad else None)
+    reading = CorpusReading(limit, truncate, SkippedLines() if skip_bad else None)
     if not skip_bad:
         next(iter(Lines(file)), None)
     lens = open_lens(
@@ -160,12 +162,12 @@ def heads(
 
     with quiet():
         compared = compare_heads(counted_analyses(lens, file, reading, batch_size), map=measure.value, group=group)
-    skips = reading.skips or Skips()
+    skips = reading.skips or SkippedLines()
     skips.tell()
     left_out = f", {len(skips.reasons)} skipped" if skips.reasons else ""
     title = f"{lens.name}: heads by {measure.value}, {compared.texts} texts{left_out}"
-    subject = Subject(
+    clustered = ClusteredSet(
         title, "head", compared.names, compared.matrix, "precomputed", "mean √JSD",
         lambda labels: cluster_habits(compared.habits, labels), {"skipped": skips.as_data()},
     )  # fmt: skip
-    give(search.run(subject), search, subject, outputs)
+    give(search.run(clustered), search, clustered, outputs)

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from normlens.cli import options
+from normlens.cli.commands.attribution_question import AttributionQuestion, has_head
+from normlens.cli.commands.methods import methods_named
 from normlens.cli.files import read_input
 from normlens.cli.opening import open_lens
 from normlens.cli.output.answers import RESULT_SUFFIXES, give
-from normlens.cli.output.attribute import Asked, explain_all, has_head, methods_named
+from normlens.cli.output.explain import explain_all
 from normlens.cli.outputs import check_ending, check_files
 from normlens.cli.requirements import refuse_ignored
 
@@ -51,16 +53,16 @@ def compare(
 
     - [cyan]normlens compare ./sentiment "A film of rare grace." -m decompx,alti,integrated_gradients -o compared.png[/cyan]
     """
-    asked = Asked(target, against, position, row, target_text, text_pair)
-    asked.check()
+    question = AttributionQuestion(target, against, position, row, target_text, text_pair)
+    question.check()
     check_ending(output, RESULT_SUFFIXES)
     check_files(output, reads=[model, file], overwrite=overwrite)
     read = read_input(text, file)
     chosen = methods_named(methods)
     lens = open_lens(
         model, task=task, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
-        check=lambda outline: asked.check_outline(outline, read, chosen),
+        check=lambda outline: question.check_outline(outline, read, chosen),
     )  # fmt: skip
     refuse_ignored(ctx, has_head=has_head(lens))
-    results = explain_all(lens, read, asked, chosen)
-    give(results, asked.row_of(lens, results), output, as_json)
+    results = explain_all(lens, read, question, chosen)
+    give(results, question.row_of(lens, results), output, as_json)

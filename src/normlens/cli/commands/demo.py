@@ -31,8 +31,8 @@ _SHOWN_TEXT = "The capital of France is Paris, and the capital of Germany is Ber
 
 
 @dataclass(frozen=True)
-class Question:
-    """What the demonstration asks one model.
+class DemoModel:
+    """A model of the demonstration, and the sources whose share it shows.
 
     Attributes
     ----------
@@ -52,9 +52,9 @@ class Question:
     sources: str
 
 
-QUESTIONS = (
-    Question("minilm-l6", "an encoder (BERT, 6 layers)", "special", "the special tokens [CLS] and [SEP]"),
-    Question("smollm2-135m", "a decoder (Llama, 30 layers)", "first token", "the first token of the sentence"),
+DEMO_MODELS = (
+    DemoModel("minilm-l6", "an encoder (BERT, 6 layers)", "special", "the special tokens [CLS] and [SEP]"),
+    DemoModel("smollm2-135m", "a decoder (Llama, 30 layers)", "first token", "the first token of the sentence"),
 )
 
 
@@ -74,48 +74,48 @@ def demo(
 
     - [cyan]normlens demo --sentences 20 -o my-demo[/cyan]
     """
-    for question in QUESTIONS:
-        check_folder(output / question.model, overwrite=overwrite)
+    for demo_model in DEMO_MODELS:
+        check_folder(output / demo_model.model, overwrite=overwrite)
     if output.is_dir():
-        check_files(*(_view(output, question) for question in QUESTIONS), overwrite=overwrite)
+        check_files(*(_view(output, demo_model) for demo_model in DEMO_MODELS), overwrite=overwrite)
     texts = bundled_sentences()[:sentences]
     console = results()
     console.print(_INTRODUCTION.format(len(texts)), soft_wrap=True)
-    for question in QUESTIONS:
-        numbers = _asked(question, texts, output)
-        _answer(console, question, numbers)
+    for demo_model in DEMO_MODELS:
+        numbers = _asked(demo_model, texts, output)
+        _answer(console, demo_model, numbers)
     console.print("[bold]Look at it[/] in a browser:")
-    for question in QUESTIONS:
-        console.print(f"  {escape(str(output / question.model / 'report.html'))}", soft_wrap=True)
-    for question in QUESTIONS:
-        console.print(f"  {escape(str(_view(output, question)))}   one sentence, token by token", soft_wrap=True)
+    for demo_model in DEMO_MODELS:
+        console.print(f"  {escape(str(output / demo_model.model / 'report.html'))}", soft_wrap=True)
+    for demo_model in DEMO_MODELS:
+        console.print(f"  {escape(str(_view(output, demo_model)))}   one sentence, token by token", soft_wrap=True)
 
 
-def _asked(question: Question, texts: list[str], output: Path) -> Estimates:
+def _asked(demo_model: DemoModel, texts: list[str], output: Path) -> Estimates:
     """Measure the sentences with one model, and write its report and the view of one sentence."""
-    lens = open_lens(question.model)
-    from normlens.cli.output.report import measured, written
+    lens = open_lens(demo_model.model)
+    from normlens.cli.output.corpus_report import measured, written
 
-    title = f"What attention moves in {question.model}"
+    title = f"What attention moves in {demo_model.model}"
     about = f"{len(texts)} sentences, UD English PUD"
-    numbers = written(measured(lens, texts), output / question.model, title, corpus=about)
+    numbers = written(measured(lens, texts), output / demo_model.model, title, corpus=about)
     with waiting("Drawing one sentence"), quiet():
-        lens.analyze(_SHOWN_TEXT).to_html(_view(output, question))
-    messages().print(f"Analyzed {len(texts)} sentences with {question.model}", style="dim")
+        lens.analyze(_SHOWN_TEXT).to_html(_view(output, demo_model))
+    messages().print(f"Analyzed {len(texts)} sentences with {demo_model.model}", style="dim")
     return next(iter(numbers.values()))
 
 
-def _view(output: Path, question: Question) -> Path:
-    return output / f"{question.model}-sentence.html"
+def _view(output: Path, demo_model: DemoModel) -> Path:
+    return output / f"{demo_model.model}-sentence.html"
 
 
-def _answer(console: Console, question: Question, numbers: Estimates) -> None:
+def _answer(console: Console, demo_model: DemoModel, numbers: Estimates) -> None:
     """Print the answer in a sentence, then layer by layer."""
-    weight, norm = _share(numbers, question, "weight"), _share(numbers, question, "norm")
-    console.print(f"[bold]{question.model}[/], {question.about}")
+    weight, norm = _share(numbers, demo_model, "weight"), _share(numbers, demo_model, "norm")
+    console.print(f"[bold]{demo_model.model}[/], {demo_model.about}")
     console.print(
         Text.assemble(
-            "How much comes from ", question.sources, "?\nWeights say ", (percent(weight), f"bold {WEIGHT}"),
+            "How much comes from ", demo_model.sources, "?\nWeights say ", (percent(weight), f"bold {WEIGHT}"),
             ", norms say ", (percent(norm), f"bold {NORM}"), ".",
         )
     )  # fmt: skip
@@ -124,13 +124,13 @@ def _answer(console: Console, question: Question, numbers: Estimates) -> None:
     table.add_column("attention weights say", header_style=WEIGHT, min_width=_BAR_WIDTH + 7)
     table.add_column("attention moves (norm)", header_style=NORM, min_width=_BAR_WIDTH + 7)
     for layer in numbers.layers:
-        shares = {measure: _share(numbers, question, measure, layer) for measure in ("weight", "norm")}
+        shares = {measure: _share(numbers, demo_model, measure, layer) for measure in ("weight", "norm")}
         table.add_row(str(layer), *(bar(share, measure, _BAR_WIDTH) for measure, share in shares.items()))
     console.print(table)
     console.print()
 
 
-def _share(numbers: Estimates, question: Question, measure: str, layer: int | None = None) -> float:
+def _share(numbers: Estimates, demo_model: DemoModel, measure: str, layer: int | None = None) -> float:
     """Share of one measure that goes to the sources that were asked about."""
-    found = numbers.get("weight_share" if measure == "weight" else numbers.norm_share, question.category, layer)
+    found = numbers.get("weight_share" if measure == "weight" else numbers.norm_share, demo_model.category, layer)
     return float("nan") if found is None else found.value

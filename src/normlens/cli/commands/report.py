@@ -12,9 +12,9 @@ from normlens.cli import options
 from normlens.cli.files import Lines
 from normlens.cli.opening import open_lens
 from normlens.cli.outputs import check_folder
-from normlens.cli.skips import Skips
+from normlens.cli.skipped_lines import SkippedLines
 from normlens.cli.terminal import results, starting
-from normlens.cli.texts import Reading, check_corpus
+from normlens.cli.texts import CorpusReading, check_corpus
 
 _HEADLINES = 3
 
@@ -52,21 +52,21 @@ def report(
     """
     with starting():
         check_folder(output, reads=[model, file, frequency], overwrite=overwrite)
-    reading = Reading(limit, truncate, Skips() if skip_bad else None)
+    reading = CorpusReading(limit, truncate, SkippedLines() if skip_bad else None)
     if not skip_bad:
         next(iter(Lines(file)), None)
     lens = open_lens(
         model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
         check=lambda outline: check_corpus(outline, file, group, reading),
     )  # fmt: skip
-    from normlens.cli.output.report import measured, written
+    from normlens.cli.output.corpus_report import measured, written
     from normlens.statistics.report import findings
 
     texts, targets = reading.texts_of(lens, file)
     corpus = measured(
         lens, texts, targets, frequency=frequency, group=group, batch_size=batch_size, reading=reading.options(texts)
     )
-    skips = reading.skips or Skips()
+    skips = reading.skips or SkippedLines()
     if skips.reasons:
         corpus.attributes["skipped lines"] = str(skips)
     if corpus.truncated:

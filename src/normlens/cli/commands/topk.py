@@ -11,7 +11,7 @@ import typer
 from normlens.cli import options
 from normlens.cli.files import read_text
 from normlens.cli.opening import open_lens
-from normlens.cli.output.topk import Asked, give, measured, numbers_in
+from normlens.cli.output.sparsity import TopKSettings, give, measured, numbers_in
 
 _CHOICE = "Selection of sources"
 
@@ -77,7 +77,7 @@ def topk(
 
     - [cyan]normlens topk minilm-l6 page.txt --measure norm --full-denominator --json[/cyan]
     """
-    asked = Asked(
+    settings = TopKSettings(
         numbers_in(k),
         measure.value if keep is Keep.largest else keep.value,
         not full_denominator,
@@ -86,7 +86,7 @@ def topk(
         within,
         seed,
     )
-    asked.check()
+    settings.check()
     text = read_text(None, file)
     lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
-    give(measured(lens, text, asked), lens.name, file, as_json)
+    give(measured(lens, text, settings), lens.name, file, as_json)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from normlens.cli.terminal import counting
-from normlens.cli.texts import Reading
+from normlens.cli.texts import CorpusReading
 from normlens.errors import InvalidInput
 from normlens.files.atomic import reason
 from normlens.files.reading import refuse_unreadable
@@ -84,7 +84,7 @@ def _require_room(path: Path, numbers: int) -> None:
         )
 
 
-def counted_analyses(lens: Lens, file: Path, reading: Reading, batch_size: int) -> Iterator[Analysis]:
+def counted_analyses(lens: Lens, file: Path, reading: CorpusReading, batch_size: int) -> Iterator[Analysis]:
     """The analyses of a file's texts, with a bar; an error about a text says in which line it stands."""
     texts, targets = reading.texts_of(lens, file)
     options = reading.options(texts)

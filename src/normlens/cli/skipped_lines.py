@@ -12,7 +12,7 @@ _MOST_NAMED = 20
 
 
 @dataclass
-class Skips:
+class SkippedLines:
     """What was left out.
 
     Attributes

@@ -30,7 +30,7 @@ _LABELS = (".csv", ".json")
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class ClusteredSet:
     """What is clustered.
 
     Attributes
@@ -85,23 +85,23 @@ class Search:
 
         check_parameters(self.alpha, self.gamma, self.delta)
 
-    def run(self, subject: Subject) -> SearchResult:
+    def run(self, clustered: ClusteredSet) -> SearchResult:
         """Search, saying so on standard error."""
         from normlens.clustering import find_good_clusterings
 
-        with waiting(f"Searching for clusters of {len(subject.names)} {subject.noun}s"), quiet():
+        with waiting(f"Searching for clusters of {len(clustered.names)} {clustered.noun}s"), quiet():
             return find_good_clusterings(
-                subject.data,
+                clustered.data,
                 alpha=self.alpha,
                 gamma=self.gamma,
                 delta=self.delta,
-                metric=subject.metric,
+                metric=clustered.metric,
                 random_state=self.seed,
             )
 
 
 @dataclass(frozen=True)
-class Outputs:
+class ClusterFiles:
     """Where results go beside the terminal: a file of labels, a picture; and whether JSON is printed."""
 
     labels: Path | None
@@ -126,12 +126,12 @@ class Outputs:
         check_files(self.labels, self.figure, reads=reads, overwrite=overwrite)
 
 
-def give(found: SearchResult, search: Search, subject: Subject, outputs: Outputs) -> None:
+def give(found: SearchResult, search: Search, clustered: ClusteredSet, outputs: ClusterFiles) -> None:
     """Write and print what was found.
 
     Parameters
     ----------
-    found, search, subject
+    found, search, clustered
         The result, what was asked, and of what.
     outputs
         Where it goes.
@@ -141,23 +141,23 @@ def give(found: SearchResult, search: Search, subject: Subject, outputs: Outputs
     NormLensError
         If a file can't be written, or there is too much to draw.
     """
-    answer = as_data(found, search, subject)
+    answer = as_data(found, search, clustered)
     if outputs.figure is not None:
         from normlens.figures import save
 
         with waiting("Drawing"):
-            save(_drawn(found, subject), outputs.figure)
+            save(_drawn(found, clustered), outputs.figure)
         messages().print(f"Wrote {outputs.figure}", markup=False, soft_wrap=True)
     if outputs.labels is not None:
-        _write(outputs.labels, answer, subject)
+        _write(outputs.labels, answer, clustered)
         messages().print(f"Wrote {outputs.labels}", markup=False, soft_wrap=True)
     if outputs.as_json:
         typer.echo(json.dumps(answer, ensure_ascii=False, allow_nan=False))
     else:
-        _print(found, search, subject)
+        _print(found, search, clustered)
 
 
-def as_data(found: SearchResult, search: Search, subject: Subject) -> dict[str, Any]:
+def as_data(found: SearchResult, search: Search, clustered: ClusteredSet) -> dict[str, Any]:
     """The result as plain data, clusters numbered from 1; infinite ratios are written "infinite"."""
     best = found.clusterings[0] if found.clusterings else None
     return {
@@ -166,10 +166,10 @@ def as_data(found: SearchResult, search: Search, subject: Subject) -> dict[str, 
         "found": found.certificate.found,
         "none_exists": found.certificate.none_exists,
         **asdict(search),
-        **subject.further,
-        f"{subject.noun}s": list(subject.names),
-        "clustering": None if best is None else _described(best, search, subject.names),
-        "nearest": None if found.nearest is None else _described(found.nearest, search, subject.names),
+        **clustered.further,
+        f"{clustered.noun}s": list(clustered.names),
+        "clustering": None if best is None else _described(best, search, clustered.names),
+        "nearest": None if found.nearest is None else _described(found.nearest, search, clustered.names),
     }
 
 
@@ -196,26 +196,26 @@ def _number(value: float) -> float | str:
     return value if np.isfinite(value) else "infinite"
 
 
-def _write(path: Path, answer: dict[str, Any], subject: Subject) -> None:
+def _write(path: Path, answer: dict[str, Any], clustered: ClusteredSet) -> None:
     """Write who is in which cluster; the file appears whole or not at all."""
     from normlens.files.atomic import write_atomically
 
     if path.suffix.lower() == ".json":
         write_atomically(path, json.dumps(answer, ensure_ascii=False, allow_nan=False))
         return
-    nothing = [""] * len(subject.names)
+    nothing = [""] * len(clustered.names)
     best, nearest = ((answer[key] or {"labels": nothing, "ratios": nothing}) for key in ("clustering", "nearest"))
     whole = io.StringIO(newline="")
     rows = csv.writer(whole)
-    rows.writerow([subject.noun, "cluster", "nearest_cluster", "nearest_ratio"])
-    rows.writerows(zip(subject.names, best["labels"], nearest["labels"], nearest["ratios"], strict=True))
+    rows.writerow([clustered.noun, "cluster", "nearest_cluster", "nearest_ratio"])
+    rows.writerows(zip(clustered.names, best["labels"], nearest["labels"], nearest["ratios"], strict=True))
     write_atomically(path, whole.getvalue())
 
 
-def _print(found: SearchResult, search: Search, subject: Subject) -> None:
+def _print(found: SearchResult, search: Search, clustered: ClusteredSet) -> None:
     """Print the certificate, and the best or the nearest clustering."""
     console = results()
-    console.print(Text(printable(subject.title), style="bold"), soft_wrap=True)
+    console.print(Text(printable(clustered.title), style="bold"), soft_wrap=True)
     console.print(str(found.certificate), markup=False, soft_wrap=True)
     shown = found.clusterings[0] if found.clusterings else found.nearest
     if shown is None:
@@ -224,14 +224,14 @@ def _print(found: SearchResult, search: Search, subject: Subject) -> None:
     what = "The best" if found.clusterings else "The nearest to one, which isn't good enough,"
     lines = [
         f"\n{what} has {len(goodness.sizes)} clusters: α* {goodness.alpha:.4g}, γ* {goodness.gamma:.3g}; "
-        f"{percent(goodness.share_above(search.alpha))} of the {subject.noun}s have a ratio of {search.alpha:g} or more.",
-        f"Witness: {subject.noun} {subject.names[witness.point]} of cluster {int(witness.own) + 1} lies "
+        f"{percent(goodness.share_above(search.alpha))} of the {clustered.noun}s have a ratio of {search.alpha:g} or more.",
+        f"Witness: {clustered.noun} {clustered.names[witness.point]} of cluster {int(witness.own) + 1} lies "
         f"{witness.own_distance:.4g} from its own cluster and {witness.other_distance:.4g} from cluster "
         f"{int(witness.other) + 1}, in the mean.",
     ]
-    kinds = subject.kinds_of(shown.labels)
+    kinds = clustered.kinds_of(shown.labels)
     for code, size in enumerate(goodness.sizes):
-        members = [subject.names[int(place)] for place in np.flatnonzero(shown.labels == code)]
+        members = [clustered.names[int(place)] for place in np.flatnonzero(shown.labels == code)]
         more = f" … and {size - _MOST_NAMED} more" if size > _MOST_NAMED else ""
         kind = f", {kinds[code]}" if kinds else ""
         lines.append(f"  {code + 1} ({size}{kind}): {'  '.join(members[:_MOST_NAMED])}{more}")
@@ -239,16 +239,16 @@ def _print(found: SearchResult, search: Search, subject: Subject) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
 
-def _drawn(found: SearchResult, subject: Subject) -> Figure:
+def _drawn(found: SearchResult, clustered: ClusteredSet) -> Figure:
     """A map beside the tree, with the nodes that are certified."""
     from normlens.clustering import read_distances
     from normlens.clustering.model_heads import HABITS
     from normlens.figures import cluster_map
 
-    if len(subject.names) > _MOST_DRAWN:
+    if len(clustered.names) > _MOST_DRAWN:
         raise InvalidInput(
-            f"There are {len(subject.names)} {subject.noun}s to draw; expected {_MOST_DRAWN} or fewer. Leave out --figure, "
-            "or draw a part."
+            f"There are {len(clustered.names)} {clustered.noun}s to draw; expected {_MOST_DRAWN} or fewer. "
+            "Leave out --figure, or draw some of them."
         )
     shown = found.clusterings[0] if found.clusterings else found.nearest
     certified = [
@@ -256,17 +256,17 @@ def _drawn(found: SearchResult, subject: Subject) -> Figure:
         for clustering in found.clusterings
         for code in range(len(clustering.goodness.sizes))
     ]
-    title = subject.title
+    title = clustered.title
     if shown is not None:
         said = f"α* {shown.alpha:.3g}" + ("" if found.clusterings else ", not good enough")
         title = f"{title}: {len(shown.goodness.sizes)} clusters, {said}"
     return cluster_map(
-        read_distances(subject.data, subject.metric).matrix(),
+        read_distances(clustered.data, clustered.metric).matrix(),
         None if shown is None else shown.labels,
-        names=subject.names,
-        kinds=() if shown is None else subject.kinds_of(shown.labels),
+        names=clustered.names,
+        kinds=() if shown is None else clustered.kinds_of(shown.labels),
         certified=certified,
         title=title,
-        unit=subject.unit,
+        unit=clustered.unit,
         aside=HABITS[-1],
     )

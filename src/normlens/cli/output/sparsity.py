@@ -1,4 +1,4 @@
-"""What ``normlens topk`` does once the model is open: run it dense and with k sources, count, and print."""
+"""What ``normlens topk`` measures and prints: the model run dense and with k sources, and the sources it needs."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _COUNTED_TARGETS = 32  # of each passage
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked for.
+class TopKSettings:
+    """The settings of ``normlens topk``.
 
     Attributes
     ----------
@@ -53,29 +53,29 @@ class Asked:
     seed: int
 
     def check(self) -> None:
-        """Refuse what no model could do.
+        """Refuse settings that no model could follow.
 
         Raises
         ------
         InvalidInput
-            For a k below 1, no room for two tokens, or a distance that isn't between 0 and 1.
+            For a k below 1, passages of fewer than two tokens, or an error that isn't between 0 and 1.
         """
         if not self.k or min(self.k) < 1:
-            raise InvalidInput(f"k is {', '.join(map(str, self.k)) or 'missing'}; expected whole numbers from 1.")
+            raise InvalidInput(f"k is {', '.join(map(str, self.k)) or 'missing'}; expected positive integers.")
         if (self.tokens is not None and self.tokens < 2) or not 0 < self.within < 1:
             raise InvalidInput(
-                f"Passages of {self.tokens or 'the usual number of'} tokens, and a distance of {self.within}; expected at "
-                "least 2 tokens, and a part of the vector's length between 0 and 1, such as 0.1."
+                f"--tokens is {self.tokens or 'not set'}, and --within is {self.within}; expected at least 2 tokens, and a "
+                "relative error between 0 and 1, such as 0.1."
             )
 
 
 def numbers_in(text: str) -> tuple[int, ...]:
-    """Whole numbers with commas between them, each once and in order of size.
+    """Integers separated by commas, each once and sorted.
 
     Raises
     ------
     InvalidInput
-        If one of them is no whole number.
+        If one of them is not an integer.
 
     Examples
     --------
@@ -85,12 +85,10 @@ def numbers_in(text: str) -> tuple[int, ...]:
     try:
         return tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
-        raise InvalidInput(
-            f"k is {text!r}; expected whole numbers with commas between them, such as 4,16,64."
-        ) from None
+        raise InvalidInput(f"k is {text!r}; expected integers separated by commas, such as 4,16,64.") from None
 
 
-def measured(lens: Lens, text: str, asked: Asked) -> dict[str, Any]:
+def measured(lens: Lens, text: str, settings: TopKSettings) -> dict[str, Any]:
     """Run the model on the passages of a text, dense and with each k.
 
     Parameters
@@ -99,7 +97,7 @@ def measured(lens: Lens, text: str, asked: Asked) -> dict[str, Any]:
         The model.
     text
         What it reads.
-    asked
+    settings
         How.
 
     Returns
@@ -110,25 +108,25 @@ def measured(lens: Lens, text: str, asked: Asked) -> dict[str, Any]:
     Raises
     ------
     NormLensError
-        If the model can't be switched, or the text can't be cut into passages.
+        If the attention of the model can't be replaced, or the text can't be cut into passages.
     """
     with quiet():
         from normlens.topk.needs import cut_into_passages, quality_of
 
-        passages = cut_into_passages(lens, text, asked.tokens, asked.limit)
+        passages = cut_into_passages(lens, text, settings.tokens, settings.limit)
         dense: list[dict[str, float]] = []
-        kept: dict[int, list[dict[str, float]]] = {k: [] for k in asked.k}
+        kept: dict[int, list[dict[str, float]]] = {k: [] for k in settings.k}
         needed: list[dict[str, dict[str, Tensor]]] = []
         with counting("Reading", len(passages)) as progress:
             for ids in passages.ids:
                 quality = quality_of(lens.model, ids[None])
                 dense.append(_single(quality.dense))
-                needed.append(_counted(lens, ids[None], asked))
-                for k in asked.k:
-                    kept[k].append(_single(_switched(lens, quality, k, asked)))
+                needed.append(_counted(lens, ids[None], settings))
+                for k in settings.k:
+                    kept[k].append(_single(_switched(lens, quality, k, settings)))
                 progress.advance(progress.task_ids[0])
     return {
-        "asked": asdict(asked),
+        "asked": asdict(settings),
         "passages": len(passages),
         "passages_in_text": passages.of,
         "tokens": passages.tokens,
@@ -138,26 +136,26 @@ def measured(lens: Lens, text: str, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _switched(lens: Lens, quality: Any, k: int, asked: Asked) -> dict[str, np.ndarray]:
+def _switched(lens: Lens, quality: Any, k: int, settings: TopKSettings) -> dict[str, np.ndarray]:
     import torch
 
     import normlens.topk
 
-    with normlens.topk.use(lens, k, asked.by, renormalise=asked.renormalise), torch.random.fork_rng():
-        torch.manual_seed(asked.seed)
+    with normlens.topk.use(lens, k, settings.by, renormalise=settings.renormalise), torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
         found: dict[str, np.ndarray] = quality.now()
     return found
 
 
-def _counted(lens: Lens, ids: Tensor, asked: Asked) -> dict[str, dict[str, Tensor]]:
+def _counted(lens: Lens, ids: Tensor, settings: TopKSettings) -> dict[str, dict[str, Tensor]]:
     """Counts by module for some targets spread over the passage, where it is causal over its second half."""
     from normlens.topk.needs import count_sources, predicts_tokens
 
     tokens = ids.shape[1]
     first = tokens // 2 if predicts_tokens(lens.model) else 0
     targets = np.unique(np.linspace(first, tokens - 1, _COUNTED_TARGETS).astype(int)).tolist()
-    found = count_sources(lens, {"input_ids": ids.to(lens.model.device)}, within=asked.within, targets=targets)
-    ending = " renormalised" * asked.renormalise
+    found = count_sources(lens, {"input_ids": ids.to(lens.model.device)}, within=settings.within, targets=targets)
+    ending = " renormalised" * settings.renormalise
     return {path: {name: counts[name + ending] for name in ("weight", "norm")} for path, counts in found.items()}
 
 
@@ -208,7 +206,7 @@ def give(found: dict[str, Any], name: str, file: Path, as_json: bool) -> None:
         typer.echo(json.dumps({"model": name, "file": str(file), **found}, ensure_ascii=False, allow_nan=False))
         return
     asked, console = found["asked"], results()
-    weights = "weights sum to one again" if asked["renormalise"] else "weights as they were"
+    weights = "weights renormalized" if asked["renormalise"] else "weights unchanged"
     console.print(
         f"{name}, {file.name}: {found['passages']} of {found['passages_in_text']} passages of {found['tokens']} tokens; "
         f"sources kept by {asked['by']}, {weights}.\n",
@@ -216,7 +214,7 @@ def give(found: dict[str, Any], name: str, file: Path, as_json: bool) -> None:
     )  # fmt: skip
     console.print(_quality_table(found))
     console.print(
-        f"\nSources that a target needs until a head's vector stays within {percent(asked['within'])} of its length "
+        f"\nSources that a target needs to keep the relative error of a head's output below {percent(asked['within'])} "
         "(median over heads and targets; then the neediest head)",
         markup=False, soft_wrap=True,
     )  # fmt: skip

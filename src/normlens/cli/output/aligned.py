@@ -1,0 +1,182 @@
+"""What ``normlens align`` writes: links line by line, an HTML page, and progress on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from normlens.cli.opening import quiet
+from normlens.cli.outputs import check_ending, check_files
+from normlens.cli.terminal import messages, printable
+
+if TYPE_CHECKING:
+    from normlens.alignment import Aligner, Alignment, Line
+    from normlens.cli.commands.align_inputs import ParallelTexts
+
+_MOST_SKIPPED = 20  # lines that are named on standard error
+_MOST_SHOWN = 100  # pairs on a page
+
+
+@dataclass
+class LinksOutput:
+    """Where alignments are written, and the counts kept on the way.
+
+    Attributes
+    ----------
+    output
+        A file; standard output if None.
+    form, base
+        A name of :data:`normlens.alignment.FORMATS`, and the number of the first word.
+    view
+        A page with the first pairs.
+    """
+
+    output: Path | None
+    form: str
+    base: int
+    view: Path | None
+    skipped: int = 0
+    aligned: int = 0
+    shown: list[Alignment] = field(default_factory=list)
+
+    def check(
+        self, settings: Mapping[str, Any], reads: Iterable[Path | str | None], *, resumable: bool, overwrite: bool
+    ) -> None:
+        """Refuse files that can't be written, before anything is computed.
+
+        Parameters
+        ----------
+        settings
+            The settings, known so far, that the result depends on.
+        reads, overwrite
+            As for :func:`normlens.cli.outputs.check_files`.
+        resumable
+            Whether the text can be read again.
+
+        Raises
+        ------
+        NormLensError
+            If a file can't or mustn't be written, or a finished result exists, or one that was begun with other `settings`.
+        """
+        from normlens.alignment import ResumableFile
+
+        check_ending(self.view, (".html",))
+        if self.output is None:
+            check_files(self.view, reads=reads, overwrite=overwrite)
+            return
+        begun = [self.output, ResumableFile.note_of(self.output)]
+        check_files(self.view, reads=reads, overwrite=overwrite, resumable=begun)
+        ResumableFile(self.output, resumable=resumable, overwrite=overwrite).check(settings)
+
+    def draw(self) -> None:
+        """Write the page with the first pairs, if one is wanted."""
+        if self.view is None:
+            return
+        from normlens.alignment import write_links_page
+
+        write_links_page(self.shown, self.view)
+        messages().print(f"Wrote {self.view}", markup=False, soft_wrap=True)
+
+    def write(self, alignments: Iterable[Alignment], file: IO[bytes], progress: Progress) -> None:
+        """Write alignments as they come, each line at once."""
+        from normlens.alignment import FORMATS
+
+        for alignment in alignments:
+            file.write(FORMATS[self.form](alignment, self.base).encode("utf-8", "replace") + b"\n")
+            progress.advance(progress.task_ids[0])
+            self.aligned += 1
+            if alignment.skipped is not None:
+                self._skip(alignment)
+            elif self.view is not None and len(self.shown) < _MOST_SHOWN:
+                self.shown.append(alignment)
+        file.flush()
+
+    def _skip(self, alignment: Alignment) -> None:
+        self.skipped += 1
+        if self.skipped <= _MOST_SKIPPED:
+            reason = printable(str(alignment.skipped))
+            messages().print(f"line {alignment.line} skipped: {reason}", markup=False, soft_wrap=True)
+
+    def tell(self, seconds: float) -> None:
+        """Print the number of lines, the speed, and the number of skipped lines."""
+        rate = self.aligned / seconds if seconds > 0 else 0
+        left_out = f", {self.skipped} of them skipped (empty lines in the result)" if self.skipped else ""
+        where = "" if self.output is None else f"; wrote {self.output}"
+        text = f"Aligned {self.aligned} lines in {seconds:.1f} s, {rate:.0f} per second{left_out}{where}"
+        messages().print(text, markup=False, soft_wrap=True)
+
+
+def write(aligner: Aligner, lines: Iterable[Line], texts: ParallelTexts, result: LinksOutput, settings: Mapping[str, Any],
+          overwrite: bool) -> None:  # fmt: skip
+    """Align a text and write the result, resuming where an earlier run stopped.
+
+    Parameters
+    ----------
+    aligner
+        The aligner.
+    lines, texts
+        The text.
+    result
+        Where it is written.
+    settings
+        Everything that the result depends on.
+    overwrite
+        Whether to start from the first line.
+
+    Raises
+    ------
+    NormLensError
+        If the file can't be written, or was begun with other settings.
+    """
+    from normlens.alignment import skip
+
+    with _opened(result.output, texts, settings, overwrite) as (done, file):
+        if done:
+            messages().print(f"Resuming after line {done}", markup=False)
+        start = time.perf_counter()
+        with _counting(texts.number, done) as progress, quiet():
+            result.write(aligner.align(skip(lines, done)), file, progress)
+        result.tell(time.perf_counter() - start)
+    result.draw()
+
+
+@contextmanager
+def _opened(
+    output: Path | None, texts: ParallelTexts, settings: Mapping[str, Any], overwrite: bool
+) -> Iterator[tuple[int, IO[bytes]]]:
+    if output is None:
+        sys.stdout.flush()
+        yield 0, sys.stdout.buffer
+        return
+    from normlens.alignment import ResumableFile
+
+    file = ResumableFile(output, resumable=texts.number is not None, overwrite=overwrite)
+    with file.opened(settings, texts.number) as opened:
+        yield opened
+
+
+class _Rate(ProgressColumn):
+    """Sentence pairs per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.0f} per second", style="progress.data.speed")
+
+
+@contextmanager
+def _counting(total: int | None, done: int) -> Iterator[Progress]:
+    """A progress bar with the rate on standard error; one line if that isn't a terminal."""
+    console = messages()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    if not console.is_terminal:
+        console.print(f"Aligning{'' if total is None else f' {total} lines'}", soft_wrap=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        progress.add_task("Aligning", total=total, completed=done)
+        yield progress
