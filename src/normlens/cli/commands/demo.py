@@ -16,7 +16,7 @@ from normlens.cli.opening import open_lens, quiet
 from normlens.cli.options import Folder, Overwrite
 from normlens.cli.outputs import check_files, check_folder
 from normlens.cli.terminal import NORM, WEIGHT, bar, messages, percent, results, waiting
-from normlens.loading import sentences as bundled_sentences
+from normlens.loading.sentences import sentences as bundled_sentences
 
 if TYPE_CHECKING:
     from normlens.statistics.report import Estimates
