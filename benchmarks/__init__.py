@@ -1,1 +1,1 @@
-"""What the analysis costs, measured side by side with what it is compared to: see ``docs/benchmarks.md``."""
+"""The cost of the analysis, measured side by side with its alternatives: see ``docs/benchmarks.md``."""

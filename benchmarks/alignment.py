@@ -1,4 +1,4 @@
-"""Word alignment beside a plain forward pass of the same model, and beside eflomal where it is installed.
+"""Word alignment beside a plain forward pass of the same model, and beside eflomal if it is installed.
 
 Run it with ``python -m benchmarks.alignment TEXT.de TEXT.en``: the model aligns their first sentences, eflomal all of them.
 Everything is timed in processor seconds.
@@ -30,7 +30,7 @@ EFLOMAL = "eflomal-align"
 
 
 def batches_of(pairs: list[Pair], batch_size: int) -> list[dict[str, torch.Tensor]]:
-    """Pairs of like length as the model's padded inputs, ready for a plain forward pass."""
+    """Pairs of similar length as padded model inputs, ready for a plain forward pass."""
     ordered = sorted(pairs, key=lambda pair: (len(pair.target_subwords.ids), len(pair.source_subwords.ids)))
     found = []
     for first in range(0, len(ordered), batch_size):
@@ -45,7 +45,7 @@ def batches_of(pairs: list[Pair], batch_size: int) -> list[dict[str, torch.Tenso
 
 
 def seconds_of(run: Callable[[], object]) -> float:
-    """Processor seconds of this process and of what it started."""
+    """Processor seconds of this process and its children."""
     before = _used()
     run()
     return _used() - before
@@ -57,7 +57,7 @@ def _used() -> float:
 
 
 def variants(model: str, lines: list[Line], batch_size: int) -> dict[str, Callable[[], object]]:
-    """What is timed, by name: the plain forward pass, alignment by weight and by norm, and reading the maps alone."""
+    """The timed variants by name: the plain forward pass, alignment by weight and by norm, and reading the maps alone."""
     extractor = Extractor(normlens.load(model), batch_size=batch_size)
     pairs = [extractor.pair(line.source, line.target) for line in lines]
     inputs = batches_of(pairs, batch_size)
@@ -81,7 +81,7 @@ def variants(model: str, lines: list[Line], batch_size: int) -> dict[str, Callab
 
 
 def eflomal(source: Path, target: Path) -> float | None:
-    """Processor seconds for a sentence when eflomal links both whole files in both directions; None if it isn't there."""
+    """Processor seconds per sentence when eflomal links both files in both directions; None if it isn't installed."""
     if shutil.which(EFLOMAL) is None:
         print(f"{EFLOMAL} isn't installed and is left out", file=sys.stderr)
         return None
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--model", default="de-en")
-    parser.add_argument("--sentences", type=int, default=1000, help="that the model aligns (default: 1000)")
+    parser.add_argument("--sentences", type=int, default=1000, help="number of sentences to align (default: 1000)")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()

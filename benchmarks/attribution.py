@@ -1,4 +1,4 @@
-"""What attribution costs, in plain forward passes of the same model, and what memory pushing takes.
+"""The cost of attribution, in plain forward passes of the same model, and the memory of pushing forward.
 
 Run it with ``python -m benchmarks.attribution``: the bundled models, texts of random tokens, processor seconds in turns.
 Memory is the rise to the peak in a process of its own, where every chunk of vectors is let go before the next one.
@@ -26,16 +26,16 @@ from .processes import in_fresh_process, last_line, peak, start_peak
 
 MODELS = ("minilm-l6", "smollm2-135m")
 LAST = {"minilm-l6": "encoder.layer.5", "smollm2-135m": "model.layers.29"}
-"""The last block of each model: what pushing splits there has crossed the whole of it."""
+"""The last block of each model: vectors pushed there have crossed the whole model."""
 
 MOST_SOURCES = {"minilm-l6": 128, "smollm2-135m": 32}
-"""Texts up to so many tokens are pushed forward: that takes a forward pass or more for each of them."""
+"""Only texts up to this many tokens are pushed forward: each token takes a forward pass or more."""
 
 _TOKEN = 1000
 
 
 def token_ids(lens: Lens, length: int) -> list[int]:
-    """Random tokens, always the same ones."""
+    """Random tokens, the same in every run."""
     words = torch.randint(
         2000, lens.model.config.vocab_size - 1, (length,), generator=torch.Generator().manual_seed(length)
     )
@@ -43,7 +43,7 @@ def token_ids(lens: Lens, length: int) -> list[int]:
 
 
 def variants(lens: Lens, name: str, length: int) -> dict[str, Callable[[], object]]:
-    """What is timed, by name; the plain forward pass first.
+    """The timed variants by name, the plain forward pass first.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def variants(lens: Lens, name: str, length: int) -> dict[str, Callable[[], objec
 
 
 def measure_time(name: str, length: int, rounds: int) -> dict[str, Any]:
-    """Medians over rounds of processor seconds relative to a forward pass in the same round."""
+    """Medians over rounds of the processor seconds relative to a forward pass in the same round."""
     lens = normlens.load(name)
     timed = variants(lens, name, length)
     for run in timed.values():
@@ -102,7 +102,7 @@ def measure_time(name: str, length: int, rounds: int) -> dict[str, Any]:
 
 
 def peak_of(name: str, length: int, chunk_size: int) -> dict[str, int]:
-    """Bytes by which resident memory rises while all sources are pushed, and while the model runs once."""
+    """Rise of the resident memory in bytes, while all sources are pushed and while the model runs once."""
     lens = normlens.load(name)
     inputs = {"input_ids": torch.tensor([token_ids(lens, length)])}
 

@@ -1,4 +1,4 @@
-"""The papers' formulas as written: every weighted vector α f(x) is made, ``(head, target, source, d)``, then measured.
+"""The papers' formulas as written: every weighted vector α f(x) is built, ``(head, target, source, d)``, then measured.
 
 Nothing of normlens is used. Kobayashi et al. 2020 (equations 2 to 5) for the attention block, 2021 (equations 4 to 7)
 for residual connection and LayerNorm. The vectors of a layer are made for some targets at a time, so that they fit
@@ -14,12 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-_NUMBERS = 2**28  # numbers of weighted vectors in memory at a time: 1 GiB of float32
+_NUMBERS = 2**28  # numbers held in memory at a time: 1 GiB of float32
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What the formulas take of one layer and one text.
+    """The formulas' inputs for one layer and one text.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Layer:
 
 @torch.no_grad()
 def last_layer(model: PreTrainedModel, ids: Float[Tensor, "one target"]) -> Layer:
-    """The last layer of a BERT or Llama on one text, from attentions and hidden states that the model itself returns."""
+    """The last layer of a BERT or Llama on one text, from the attentions and hidden states that the model returns."""
     before = model.config._attn_implementation
     model.set_attn_implementation("eager")
     try:
@@ -73,7 +73,7 @@ def _layer(
 
 @torch.no_grad()
 def direct_norms(layer: Layer) -> dict[str, Float[Tensor, "..."]]:
-    """All norms of one layer and one text from the vectors themselves.
+    """All norms of one layer and one text, from the explicit vectors.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Memory over many calls: what each call leaves behind, by a line through the resident memory.
+"""Memory over many calls: what each call leaves behind, from the slope of the resident memory.
 
 Run it with ``python -m benchmarks.leaks`` (``--quick`` for some dozen calls). Every way of calling has a process of its own.
 """
@@ -32,11 +32,11 @@ WAYS: Mapping[str, tuple[str, int, Callable[[normlens.Lens], Any]]] = {
     "block": ("analyze, through the block", 1_000, lambda lens: lens.analyze(IDS, through="block")),
     "stream": ("stream of two texts", 1_000, lambda lens: list(lens.stream([IDS, IDS[:3]], progress=False))),
 }
-"""What is called, by name: in words, how often, and how."""
+"""The calls by name: description, number of calls, and function."""
 
 
 def tiny_lens() -> normlens.Lens:
-    """A lens on a decoder of one layer with random weights."""
+    """A lens on a one-layer decoder with random weights."""
     torch.manual_seed(0)
     sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=40, **sizes)).eval()
@@ -44,7 +44,7 @@ def tiny_lens() -> normlens.Lens:
 
 
 def samples_of(way: str, calls: int) -> list[tuple[int, int]]:
-    """Numbers of calls, and the resident memory in bytes after them; a fifth more calls run before."""
+    """Numbers of calls, and the resident memory in bytes after them; a fifth as many calls run first to warm up."""
     lens, call = tiny_lens(), WAYS[way][2]
     for _ in range(max(calls // 5, 1)):
         call(lens)
@@ -69,7 +69,7 @@ def slope(samples: list[tuple[int, int]]) -> tuple[float, float]:
 
 
 def measure_case(way: str, calls: int) -> dict[str, Any]:
-    """One way of calling, in a fresh process."""
+    """Measure one kind of call in a fresh process."""
     samples = json.loads(last_line(in_fresh_process("benchmarks.leaks", "--one", way, calls)))
     per_call, error = slope(samples)
     risen = samples[-1][1] - samples[0][1]
@@ -85,10 +85,10 @@ _NOTES = [
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="some dozen calls; writes no results")
-    parser.add_argument("--calls", type=int, help="as often in every way")
+    parser.add_argument("--quick", action="store_true", help="a few dozen calls; writes no results")
+    parser.add_argument("--calls", type=int, help="number of calls of every kind")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # WAY CALLS
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # NAME CALLS
     options = parser.parse_args()
     if options.one:
         torch.set_num_threads(1)

@@ -63,7 +63,7 @@ def write_llama(path: Path, vocabulary: int) -> Path:
 
 
 def seconds_of(variant: str, path: Path) -> float:
-    """Seconds that "transformers" or "normlens" takes for model and tokenizer, once its modules are imported."""
+    """Seconds that "transformers" or "normlens" takes to load model and tokenizer, imports excluded."""
     assert LlamaForCausalLM and GgufHeader  # both are imported lazily
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""Results with the machine and the versions that they were measured on."""
+"""Results with the machine and the versions they were measured with."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def machine() -> dict[str, str]:
 
 
 def free_memory() -> int:
-    """Bytes of memory that are available now."""
+    """Bytes of memory available now."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -71,7 +71,7 @@ class Page:
     machine: dict[str, str] = field(default_factory=machine)
 
     def markdown(self) -> str:
-        """The page as people read it."""
+        """The page in Markdown."""
         head, *rows = self.table
         lines = ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows]]
         described = ", ".join(f"{key} {value}" for key, value in self.machine.items())

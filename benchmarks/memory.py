@@ -1,4 +1,4 @@
-"""Peak memory of the analysis beyond an eager forward pass and the arrays that are returned.
+"""Peak memory of the analysis beyond an eager forward pass and the returned arrays.
 
 Every run has a process of its own, whose peak resident memory is read. Run it with ``python -m benchmarks.memory``
 (``--quick`` for one small case).
@@ -22,7 +22,7 @@ _FLOAT = 4
 
 
 def peak_of(variant: str, shape_name: str, layers: int, batch: int, length: int) -> dict[str, int]:
-    """Bytes by which this process's resident memory rises at most while one variant runs, and what it returns.
+    """Peak rise of this process's resident memory in bytes while one variant runs, and the size of what it returns.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Peak memory: what a process holds now, what it held at most, and processes of their own to measure in."""
+"""Memory of a process, now and at its peak, and fresh processes to measure in."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def start_peak() -> int:
-    """Let the peak of this process's resident memory count from here; what is in use now, in bytes."""
+    """Reset the peak of this process's resident memory; return the bytes in use now."""
     _CLEAR.write_text("5")
     return _resident("VmRSS")
 
 
 def peak() -> int:
-    """The most resident memory that this process had since `start_peak`, in bytes."""
+    """Peak resident memory of this process since `start_peak`, in bytes."""
     return _resident("VmHWM")
 
 
 def resident() -> int:
-    """The resident memory of this process now, in bytes."""
+    """Resident memory of this process now, in bytes."""
     return _resident("VmRSS")
 
 
 def in_fresh_process(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m module arguments``, its memory given back to the system as soon as it is freed."""
+    """Run ``python -m module arguments``; freed memory is returned to the system at once."""
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     command = [sys.executable, "-m", module, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
-    """The last line that a process printed.
+    """Return the last line that a process printed.
 
     Raises
     ------

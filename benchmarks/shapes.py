@@ -1,4 +1,4 @@
-"""The models that are measured: real widths, random weights, few layers (every layer costs the same)."""
+"""The measured models: real widths, random weights, few layers (every layer costs the same)."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Shape:
     scopes: tuple[AttentionScope, ...]
 
     def model(self, layers: int) -> PreTrainedModel:
-        """The model with random weights, always the same ones."""
+        """The model with random weights, the same in every run."""
         torch.manual_seed(0)
         return self.build(layers).eval()
 
     def floor(self, model: PreTrainedModel, length: int) -> float:
-        """Arithmetic of analysis and forward pass over that of the forward pass: the ratio if nothing else took time.
+        """Operations of analysis and forward pass relative to the forward pass alone: the ratio if nothing else took time.
 
         Per token and layer, in floating-point operations. Forward: every weight once, and attention. Analysis: head
         vectors, their Gram matrices before and (where there is one) behind the outer norm, Σ_j α v_j and its projection
@@ -91,12 +91,12 @@ SHAPES = {
 
 
 def token_ids(batch: int, length: int) -> torch.Tensor:
-    """Random token ids, ``(batch, length)``, always the same ones."""
+    """Random token ids, ``(batch, length)``, the same in every run."""
     return torch.randint(5, _VOCABULARY, (batch, length), generator=torch.Generator().manual_seed(length))
 
 
 def lens_on(model: PreTrainedModel) -> Lens:
-    """A lens on a model without a tokenizer, used once before: its anatomy is known, as for every text but the first."""
+    """A lens on a model without a tokenizer, used once so that the model is inspected, as for every text but the first."""
     lens = Lens(LoadedModel(model, None, None, type(model).__name__, ""))
     lens.analyze(list(range(5, 13)))
     return lens

@@ -67,7 +67,7 @@ class Measured:
 
 
 def measure_case(shape: Shape, lens: Lens, batch: int, length: int, options: argparse.Namespace) -> Measured:
-    """Time all variants in rounds A B C A B C …, after one round to warm up."""
+    """Time all variants in rounds A B C A B C …, after a warm-up round."""
     result = Measured(shape.name, lens.model.config.num_hidden_layers, batch, length)
     result.floor = shape.floor(lens.model, length)
     needed = _bytes_needed(shape, result.layers, batch, length)
@@ -94,7 +94,7 @@ def measure_case(shape: Shape, lens: Lens, batch: int, length: int, options: arg
 
 
 def _add_direct_formula(result: Measured, lens: Lens, ids: Tensor, options: argparse.Namespace) -> None:
-    """Time the direct formula on the last layer of the first text, as often as its share of time allows; compare."""
+    """Time the direct formula on the last layer of the first text within its time budget; compare its norms with ours."""
     layer = last_layer(lens.model, ids[:1])
     times: list[float] = []
     while not times or (len(times) < options.rounds and sum(times) + times[-1] < options.seconds / 4):
@@ -170,11 +170,13 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
     parser.add_argument("--lengths", nargs="+", type=int, default=[128, 512, 2048])
     parser.add_argument("--batches", nargs="+", type=int, default=[8, 1])
-    parser.add_argument("--layers", type=int, help="instead of 4 (BERT) and 2 (Llama)")
+    parser.add_argument("--layers", type=int, help="number of layers (default: 4 for BERT, 2 for Llama)")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=300, help="a case that would take longer is skipped")
-    parser.add_argument("--memory-share", type=float, default=0.7, help="share of free memory that a case may take")
-    parser.add_argument("--threads", type=int, help="instead of one per core")
+    parser.add_argument("--seconds", type=float, default=300, help="skip cases that would take longer")
+    parser.add_argument(
+        "--memory-share", type=float, default=0.7, help="largest share of free memory that a case may use"
+    )
+    parser.add_argument("--threads", type=int, help="number of threads (default: one per core)")
     options = parser.parse_args()
     if options.quick:
         options.lengths, options.rounds, options.layers = [64, 128], 3, 1

@@ -27,7 +27,7 @@ from .processes import in_fresh_process, peak, start_peak
 
 VARIANTS = ("eager", "sdpa", "chunked", "topk", "topk-norm")
 REMEMBERED = "topk-norm-remembered"
-"""A decoding step by norm where the norms of all sources but the last are known from the step before."""
+"""A decoding step by norm that reuses the norms of all sources but the last from the step before."""
 _HEAD_DIM = 64
 _FLOAT = 4
 _SHARED = ("k", "chunk_size", "heads", "rounds", "device")
