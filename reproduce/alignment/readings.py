@@ -1,4 +1,4 @@
-"""Ways to read one model or two: what the field knows, each tried, and chosen without annotated links.
+"""Recipes for links from one model or two: the known ones are tried, and one is chosen without annotated links.
 
 Scopes, layers and settings are mixed, columns balanced, directions joined. What is chosen is what comes nearest to
 eflomal's links of held-out pairs; AER on the annotated sentences is reported for all.
@@ -24,8 +24,8 @@ TEACHER = "grow-diag"
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to get links: what is read, how columns are balanced, how directions are joined."""
+class Recipe:
+    """A recipe for links: what is read, how columns are balanced, how directions are joined."""
 
     reading: str
     balance: float
@@ -76,13 +76,13 @@ def soft_of(
     return found
 
 
-def readings_tried(names: Sequence[str]) -> list[Way]:
+def readings_tried(names: Sequence[str]) -> list[Recipe]:
     """Every reading, balanced or not, in one direction and joined as eflomal's are."""
-    return [Way(name, balance, how) for name in names for balance in BALANCES for how in ("one direction", TEACHER)]
+    return [Recipe(name, balance, how) for name in names for balance in BALANCES for how in ("one direction", TEACHER)]
 
 
-def joinings_tried(best: Way, together: bool) -> list[Way]:
-    """Every other way to join the directions of one reading.
+def joinings_tried(best: Recipe, together: bool) -> list[Recipe]:
+    """Every other recipe to join the directions of one reading.
 
     Parameters
     ----------
@@ -97,23 +97,23 @@ def joinings_tried(best: Way, together: bool) -> list[Way]:
     return found
 
 
-def links_of(model: Opened, soft: Sequence[Sequence[SoftAlignment]], way: Way) -> list[Cells]:
-    """Links from German to English by one way.
+def links_of(model: Opened, soft: Sequence[Sequence[SoftAlignment]], recipe: Recipe) -> list[Cells]:
+    """Links from German to English by one recipe.
 
     Parameters
     ----------
     model
         From German.
     soft
-        Its soft alignments and the other direction's; without the latter, the first are read both ways.
-    way
+        Its soft alignments and the other direction's; without the latter, the first are read in both directions.
+    recipe
         How.
     """
-    if way.how == "one direction":
-        return [model.links(one, way.balance) for one in soft[0]]
+    if recipe.how == "one direction":
+        return [model.links(one, recipe.balance) for one in soft[0]]
     reverse = soft[1] if len(soft) == 2 else [two_way(one) for one in soft[0]]
     return [
-        {(link.source, link.target) for link in joint_links(one, other, way.how, way.threshold, way.balance)}
+        {(link.source, link.target) for link in joint_links(one, other, recipe.how, recipe.threshold, recipe.balance)}
         for one, other in zip(soft[0], reverse, strict=True)
     ]
 
@@ -126,7 +126,7 @@ def tried(
     gold: Gold,
     resamples: int,
 ) -> dict[str, Any]:
-    """Try every way on held-out and on annotated pairs.
+    """Try every recipe on held-out and on annotated pairs.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def tried(
     gold
         Annotated sentences.
     resamples
-        Of the bootstrap of the way that is chosen.
+        Of the bootstrap of the chosen recipe.
 
     Returns
     -------
@@ -154,17 +154,17 @@ def tried(
     unseen = [soft_of(model, pairs, m) for model, pairs, m in zip(models, held_out, mixed, strict=True)]
     seen = [soft_of(model, model.pairs, m) for model, m in zip(models, mixed, strict=True)]
 
-    def links(way: Way, soft: Sequence[Mapping[str, Sequence[SoftAlignment]]]) -> list[Cells]:
-        return links_of(models[0], [found[way.reading] for found in soft], way)
+    def links(recipe: Recipe, soft: Sequence[Mapping[str, Sequence[SoftAlignment]]]) -> list[Cells]:
+        return links_of(models[0], [found[recipe.reading] for found in soft], recipe)
 
-    def measured(ways: Sequence[Way]) -> list[dict[str, Any]]:
+    def measured(recipes: Sequence[Recipe]) -> list[dict[str, Any]]:
         return [
             {
-                **asdict(way),
-                "distance": round(100 * evaluate(near, as_gold(links(way, unseen)), resamples=0).aer, 2),
-                **gold.aer(links(way, seen)),
+                **asdict(recipe),
+                "distance": round(100 * evaluate(near, as_gold(links(recipe, unseen)), resamples=0).aer, 2),
+                **gold.aer(links(recipe, seen)),
             }
-            for way in ways
+            for recipe in recipes
         ]
 
     rows = measured(readings_tried([name for name in mixed[0] if name in mixed[-1]]))
@@ -175,6 +175,6 @@ def tried(
     return {"ways": rows, "chosen": {**asdict(best), **gold.aer(found, resamples), "minus_rival": rival}}
 
 
-def _nearest(rows: Sequence[Mapping[str, Any]]) -> Way:
+def _nearest(rows: Sequence[Mapping[str, Any]]) -> Recipe:
     best = min(rows, key=lambda row: float(row["distance"]))
-    return Way(**{field.name: best[field.name] for field in fields(Way)})
+    return Recipe(**{field.name: best[field.name] for field in fields(Recipe)})

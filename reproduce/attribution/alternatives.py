@@ -27,7 +27,7 @@ from normlens.engine.frozen.directions import Backward
 from normlens.engine.frozen.run import frozen_run
 from normlens.faithfulness import MEASURES, Design, LensClassifier, difference, evaluate, summary
 from reproduce.attribution.biases import logits_by_source
-from reproduce.attribution.candidates import LAYER, Predictions, Way, scores, targets
+from reproduce.attribution.candidates import LAYER, Candidate, Predictions, scores, targets
 from reproduce.attribution.page import aopc_cell
 from reproduce.attribution.table import predictions_of, records
 from reproduce.data.classified_texts import read_classified
@@ -46,9 +46,9 @@ Scorer = Callable[[Lens, Sequence[str], Predictions], Scored]
 
 
 def asked(method: str, **options: Any) -> Scorer:
-    """What `Lens.attribute` or the table's own ways give for the difference of the logits."""
+    """What `Lens.attribute` or the candidates of the table give for the difference of the logits."""
     return lambda lens, texts, predictions: scores(
-        lens, texts, predictions, Way("", method, target="difference", options=options)
+        lens, texts, predictions, Candidate("", method, target="difference", options=options)
     )
 
 

@@ -1,4 +1,4 @@
-"""The ways to explain a classifier that the table compares: a row each, and where a row leaves a choice, its candidates."""
+"""The explanations of a classifier that the table compares: one row each, with several candidates if options are open."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Predictions = Float[np.ndarray, "text class"]
 
 
 @dataclass(frozen=True)
-class Way:
-    """One method with everything that it was told.
+class Candidate:
+    """One method with its options.
 
     Attributes
     ----------
     row
-        What the table calls it; ways of the same row are candidates, of which one is chosen on dev.
+        Its row in the table; of several candidates for a row, one is chosen on dev.
     method, scope, options
         As `Lens.attribute` takes them.
     target
@@ -46,14 +46,14 @@ class Way:
 
     @property
     def choice(self) -> str:
-        """What tells this way from the others of its row."""
+        """What distinguishes this candidate from the others of its row."""
         parts = [f"{name}={value}" for name, value in self.options.items()]
         parts += [self.target] if self.target else []
         return ", ".join([*parts, "by magnitude"] if self.magnitude else parts)
 
     @property
     def question(self) -> tuple[str, str | None, str | None, str]:
-        """What the model is asked: the same for ways that differ in the ranking alone."""
+        """What the model is asked: the same for candidates that differ in the ranking alone."""
         return self.method, self.scope, self.target, str(sorted(self.options.items()))
 
     @property
@@ -63,16 +63,16 @@ class Way:
 
 
 MAPS = (
-    Way("attention rollout", "rollout"),
-    Way("attention flow", "flow"),
-    Way("N", "norm_rollout", "attention"),
-    Way("N-Res", "norm_rollout", "residual"),
-    Way("N-ResLN", "norm_rollout", "layernorm"),
-    Way("GlobEnc (N-Enc)", "norm_rollout", "encoder"),
-    Way("whole blocks", "norm_rollout", "block"),
-    Way("ALTI", "alti"),
-    Way("Value Zeroing", "value_zeroing"),
-    Way("DecompX without the head", "decompx"),
+    Candidate("attention rollout", "rollout"),
+    Candidate("attention flow", "flow"),
+    Candidate("N", "norm_rollout", "attention"),
+    Candidate("N-Res", "norm_rollout", "residual"),
+    Candidate("N-ResLN", "norm_rollout", "layernorm"),
+    Candidate("GlobEnc (N-Enc)", "norm_rollout", "encoder"),
+    Candidate("whole blocks", "norm_rollout", "block"),
+    Candidate("ALTI", "alti"),
+    Candidate("Value Zeroing", "value_zeroing"),
+    Candidate("DecompX without the head", "decompx"),
 )
 """Methods that know no class, as published: the row of [CLS], which is what the classifier reads."""
 
@@ -90,7 +90,7 @@ LAYER = {"sources": "embedding layer"}
 """DecompX from the output of the embedding layer on, as published: a source is a token with its position."""
 
 AVERAGED = ({"baseline": "mask", "steps": 3}, {"baseline": "mask", "steps": 5}, {"baseline": "zero", "steps": 5})
-"""DecompX on the average of several frozen models, on the way from a masked text or from nothing."""
+"""DecompX on the average of several frozen models, between the text and a masked text or nothing."""
 
 OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
     "DecompX": ({}, LAYER),
@@ -104,24 +104,24 @@ TRIED = (("difference", False), ("difference", True), ("logit", False))
 """Target and ranking of the candidates; those with options of their own take the first alone."""
 
 
-def ways() -> list[Way]:
-    """Every way whose method is there, rows in the order of the table."""
+def candidates() -> list[Candidate]:
+    """Every candidate whose method exists, rows in the order of the table."""
     targeted = [
-        Way(row, method, target=target, magnitude=magnitude, options=options)
+        Candidate(row, method, target=target, magnitude=magnitude, options=options)
         for row, method in TARGETED.items()
         for options in OPTIONS.get(row, ({},))
         for target, magnitude in (TRIED[:1] if options else TRIED)
     ]
-    return [way for way in (*targeted, *MAPS) if way.method in registered()]
+    return [candidate for candidate in (*targeted, *MAPS) if candidate.method in registered()]
 
 
-def method_of(way: Way) -> Method:
-    """The registered method of a way."""
-    return registered()[way.method]
+def method_of(candidate: Candidate) -> Method:
+    """The registered method of a candidate."""
+    return registered()[candidate.method]
 
 
 def scores(
-    lens: Lens, texts: Sequence[str], predictions: Predictions, way: Way, batch_size: int = 8
+    lens: Lens, texts: Sequence[str], predictions: Predictions, candidate: Candidate, batch_size: int = 8
 ) -> list[Float[np.ndarray, " token"]]:
     """Score the tokens of every text.
 
@@ -133,7 +133,7 @@ def scores(
         What to explain.
     predictions
         Probabilities of the classes, which say what the targets are.
-    way
+    candidate
         How to explain it.
     batch_size
         Texts that run together at most.
@@ -143,14 +143,14 @@ def scores(
     NormLensError
         If the method can't explain this model.
     """
-    if way.options == LAYER:
-        return list(_shares_of_embedding_layer(lens, texts, targets(predictions, way.target or "logit")))
-    asked: dict[str, Any] = {**way.options, **({"scope": way.scope} if way.scope else {})}
-    if way.method == "integrated_gradients":
+    if candidate.options == LAYER:
+        return list(_shares_of_embedding_layer(lens, texts, targets(predictions, candidate.target or "logit")))
+    asked: dict[str, Any] = {**candidate.options, **({"scope": candidate.scope} if candidate.scope else {})}
+    if candidate.method == "integrated_gradients":
         asked["tolerance"] = inf  # words are ranked; how well the integral is met is not what the table is about
-    if way.target is not None:
-        asked["target"] = targets(predictions, way.target)
-    found = lens.attribute(texts, method=way.method, batch_size=batch_size, **asked)
+    if candidate.target is not None:
+        asked["target"] = targets(predictions, candidate.target)
+    found = lens.attribute(texts, method=candidate.method, batch_size=batch_size, **asked)
     return [array.values if array.ndim == 1 else array.isel(target=0).values for array in found]
 
 
@@ -189,41 +189,41 @@ def targets(predictions: Predictions, kind: str) -> list[Any]:
 
 
 def all_scores(
-    lens: Lens, texts: Sequence[str], predictions: Predictions, chosen: Sequence[Way]
+    lens: Lens, texts: Sequence[str], predictions: Predictions, chosen: Sequence[Candidate]
 ) -> dict[str, list[Float[np.ndarray, " token"]]]:
-    """Scores of several ways, by name; ways that ask the model the same question share the answer.
+    """Scores of several candidates, by name; candidates that ask the model the same question share the answer.
 
     Parameters
     ----------
     lens, texts, predictions
         As in `scores`.
     chosen
-        The ways.
+        The candidates.
     """
     answers: dict[object, list[np.ndarray]] = {}
-    for way in chosen:
-        if way.question not in answers:
-            print(f"{way.name} on {len(texts)} texts", file=sys.stderr, flush=True)
-            answers[way.question] = scores(lens, texts, predictions, way)
-    return {way.name: answers[way.question] for way in chosen}
+    for candidate in chosen:
+        if candidate.question not in answers:
+            print(f"{candidate.name} on {len(texts)} texts", file=sys.stderr, flush=True)
+            answers[candidate.question] = scores(lens, texts, predictions, candidate)
+    return {candidate.name: answers[candidate.question] for candidate in chosen}
 
 
-def supported(lens: Lens, text: str, predictions: Predictions) -> tuple[list[Way], dict[str, str]]:
-    """Sort the ways into those that explain this model, and those that refuse, with what they say.
+def supported(lens: Lens, text: str, predictions: Predictions) -> tuple[list[Candidate], dict[str, str]]:
+    """Split the candidates into those that explain this model and those that refuse, with their messages.
 
     Parameters
     ----------
     lens
         The model.
     text
-        Something to try the first way of each row on.
+        The text on which the first candidate of each row is tried.
     predictions
         Probabilities of its classes, ``(1, class)``.
     """
     refused: dict[str, str] = {}
-    for row, way in {way.row: way for way in reversed(ways())}.items():
+    for row, candidate in {candidate.row: candidate for candidate in reversed(candidates())}.items():
         try:
-            scores(lens, [text], predictions, way)
+            scores(lens, [text], predictions, candidate)
         except NormLensError as error:
             refused[row] = str(error)
-    return [way for way in ways() if way.row not in refused], refused
+    return [candidate for candidate in candidates() if candidate.row not in refused], refused

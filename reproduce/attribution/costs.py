@@ -12,14 +12,16 @@ from typing import Any
 
 from normlens import Lens
 from normlens.faithfulness import LensClassifier
-from reproduce.attribution.candidates import Predictions, Way, scores
+from reproduce.attribution.candidates import Candidate, Predictions, scores
 
 REPEATS = 2
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def costs(lens: Lens, texts: Sequence[str], predictions: Predictions, ways: Sequence[Way]) -> dict[str, Any]:
-    """Measure every way on the same texts, one by one as a user would ask.
+def costs(
+    lens: Lens, texts: Sequence[str], predictions: Predictions, candidates: Sequence[Candidate]
+) -> dict[str, Any]:
+    """Measure every candidate on the same texts, one by one as a user would call it.
 
     Parameters
     ----------
@@ -29,20 +31,20 @@ def costs(lens: Lens, texts: Sequence[str], predictions: Predictions, ways: Sequ
         A few, of ordinary length.
     predictions
         Probabilities of their classes.
-    ways
+    candidates
         What to measure.
 
     Returns
     -------
     dict
-        "forward" and every way's name to milliseconds of processor time per text ("milliseconds", least of the
+        "forward" and every candidate's name to milliseconds of processor time per text ("milliseconds", least of the
         repeats) and the peak above what was resident before ("mebibytes", None where the system doesn't tell).
     """
     classifier = LensClassifier(lens, batch_size=1)
     encoded = [classifier.encode(text).ids for text in texts]
     found = {"forward": _measured(lambda: classifier.probabilities(encoded), len(texts))}
-    for way in ways:
-        found[way.name] = _measured(partial(scores, lens, texts, predictions, way, 1), len(texts))
+    for candidate in candidates:
+        found[candidate.name] = _measured(partial(scores, lens, texts, predictions, candidate, 1), len(texts))
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from normlens.faithfulness import BASELINES, MEASURES
-from reproduce.attribution.candidates import method_of, ways
+from reproduce.attribution.candidates import candidates, method_of
 from reproduce.study.page import markdown_table
 from reproduce.study.published import (
     ALTI_RUN,
@@ -212,11 +212,11 @@ def _saliency(entry: Entry) -> str:
 def _choices(entry: Entry) -> str:
     numbers = _numbers(entry["candidates"])
     rows = []
-    for way in ways():
-        if (way.name, "mask", "aopc") in numbers:
-            mark = "chosen" if entry["chosen"][way.row] == way.name else ""
-            aopc = _cell(numbers[way.name, "mask", "aopc"], "aopc")
-            rows.append([way.row, way.choice or "–", method_of(way).name, aopc, mark])
+    for candidate in candidates():
+        if (candidate.name, "mask", "aopc") in numbers:
+            mark = "chosen" if entry["chosen"][candidate.row] == candidate.name else ""
+            aopc = _cell(numbers[candidate.name, "mask", "aopc"], "aopc")
+            rows.append([candidate.row, candidate.choice or "–", method_of(candidate).name, aopc, mark])
     return f"{entry['dev']:,} texts of dev, erased by masking.\n\n" + markdown_table(
         ["row", "choice", "method", "AOPC", ""], rows
     )

@@ -20,7 +20,7 @@ import transformers
 import normlens
 from normlens import Lens, NormLensError
 from normlens.faithfulness import Design, LensClassifier, difference, evaluate, summary
-from reproduce.attribution.candidates import Predictions, Way, all_scores, supported, ways
+from reproduce.attribution.candidates import Candidate, Predictions, all_scores, candidates, supported
 from reproduce.attribution.costs import costs
 from reproduce.attribution.figures import figures_of
 from reproduce.attribution.page import COMPARED, page
@@ -48,22 +48,22 @@ def choose(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.N
     table = summary(found, resamples=options.resamples, seed=options.seed)
     aopc = table[table["measure"] == "aopc"].set_index("method")["value"]
     chosen: dict[str, str] = {}
-    for way in there:
-        if way.row not in chosen or aopc[way.name] > aopc[chosen[way.row]]:
-            chosen[way.row] = way.name
+    for candidate in there:
+        if candidate.row not in chosen or aopc[candidate.name] > aopc[chosen[candidate.row]]:
+            chosen[candidate.row] = candidate.name
     return {"dev": len(part), "candidates": records(table), "chosen": chosen, "refused": refused}
 
 
 def test(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Namespace) -> Entry:
-    """Measure the chosen ways on the test part, by masking and by deletion, beside all baselines."""
+    """Measure the chosen candidates on the test part, by masking and by deletion, beside all baselines."""
     part = measured_part(texts, options).limited(options.test)
     predictions = predictions_of(lens, part.texts)
-    chosen = chosen_ways(entry)
+    chosen = chosen_candidates(entry)
     given = {
-        way.row: array
-        for way, array in zip(chosen, all_scores(lens, part.texts, predictions, chosen).values(), strict=True)
+        candidate.row: array
+        for candidate, array in zip(chosen, all_scores(lens, part.texts, predictions, chosen).values(), strict=True)
     }
-    signed_away = tuple(way.row for way in chosen if way.magnitude)
+    signed_away = tuple(candidate.row for candidate in chosen if candidate.magnitude)
     found = evaluate(
         lens, part.texts, given, labels=part.labels, batch_size=options.batch_size,
         design=Design(by=options.by, by_magnitude=signed_away, seed=options.seed),
@@ -103,10 +103,10 @@ def others(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.N
 
 
 def cost(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Namespace) -> Entry:
-    """Measure processor time and memory of the chosen ways on a few texts."""
+    """Measure processor time and memory of the chosen candidates on a few texts."""
     part = measured_part(texts, options).limited(FOR_COSTS)
     predictions = predictions_of(lens, part.texts)
-    found = costs(lens, part.texts, predictions, chosen_ways(entry))
+    found = costs(lens, part.texts, predictions, chosen_candidates(entry))
     tokens = [len(LensClassifier(lens).encode(text)) for text in part.texts]
     return {"costs": found, "cost_texts": len(part), "cost_tokens": sum(tokens)}
 
@@ -139,13 +139,13 @@ def predictions_of(lens: Lens, texts: Sequence[str]) -> Predictions:
     return classifier.probabilities([classifier.encode(text).ids for text in texts])
 
 
-def magnitudes(ways: Sequence[Way]) -> tuple[str, ...]:
-    """Names of the ways that rank by absolute value."""
-    return tuple(way.name for way in ways if way.magnitude)
+def magnitudes(candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    """Names of the candidates that rank by absolute value."""
+    return tuple(candidate.name for candidate in candidates if candidate.magnitude)
 
 
-def chosen_ways(entry: Entry) -> list[Way]:
-    """The ways that were chosen on dev.
+def chosen_candidates(entry: Entry) -> list[Candidate]:
+    """The candidates that were chosen on dev.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def chosen_ways(entry: Entry) -> list[Way]:
     if "chosen" not in entry:
         raise NormLensError("Nothing was chosen on dev yet. Measure the part 'choose' first.")
     names = set(entry["chosen"].values())
-    return [way for way in ways() if way.name in names]
+    return [candidate for candidate in candidates() if candidate.name in names]
 
 
 def records(table: Any) -> list[dict[str, Any]]:

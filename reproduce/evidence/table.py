@@ -29,33 +29,36 @@ from normlens.errors import NormLensError
 from normlens.faithfulness import Units, words_of
 from normlens.faithfulness.erasure.baselines import first, last, length
 from normlens.inputs.tokens import Tokens, encode_text
-from reproduce.attribution.candidates import MAPS, Way, method_of
+from reproduce.attribution.candidates import MAPS, Candidate, method_of
 from reproduce.evidence.page import LEAVE_ONE_OUT, drawn, page
 from reproduce.evidence.prompts import KINDS, Prompt, prompts
 from reproduce.study.kept import keep, kept, numbers_of, printed, write
 from reproduce.study.options import study_parser
 
 NAME = "evidence"
-BEGINNINGS = ("zero", "mean")
-"""Where a way to the text may begin; SmolLM2 has no mask token."""
+BASELINES_TRIED = ("zero", "mean")
+"""Baselines that a path to the text may start from; SmolLM2 has no mask token."""
 
 POSITIONS = {"nearest word": last, "first word": first, "longest word": length}
 """Orders of the words that look at no model."""
 
-WAYS = (
-    Way("DecompX", "decompx", target="difference"),
-    *(Way("DecompX, averaged", "decompx", target="difference", options={"steps": 5, "baseline": b}) for b in BEGINNINGS),
-    Way("direct logit attribution", "logit", target="difference"),
-    Way("ALTI-Logit", "alti_logit", target="difference"),
-    Way("gradient × input", "gradient_input", target="difference"),
+CANDIDATES = (
+    Candidate("DecompX", "decompx", target="difference"),
     *(
-        Way("integrated gradients", "integrated_gradients", target="difference", options={"steps": 20, "baseline": b})
-        for b in BEGINNINGS
+        Candidate("DecompX, averaged", "decompx", target="difference", options={"steps": 5, "baseline": b})
+        for b in BASELINES_TRIED
+    ),
+    Candidate("direct logit attribution", "logit", target="difference"),
+    Candidate("ALTI-Logit", "alti_logit", target="difference"),
+    Candidate("gradient × input", "gradient_input", target="difference"),
+    *(
+        Candidate("integrated gradients", "integrated_gradients", target="difference", options={"steps": 20, "baseline": b})
+        for b in BASELINES_TRIED
     ),
     *MAPS,
-    Way("ALTI+", "alti_plus"),
+    Candidate("ALTI+", "alti_plus"),
 )  # fmt: skip
-"""Every method; ways of the same row are candidates, of which one is chosen on dev."""
+"""Every method; of several candidates for a row, one is chosen on dev."""
 
 Scores = list[Float[np.ndarray, " word"]]
 Found = dict[str, Any]
@@ -151,21 +154,23 @@ def decided(lens: Lens, asked: Sequence[Prompt]) -> tuple[list[Read], dict[str, 
     return pairs, {name: {kind: sum(p.kind == kind for p in of) for kind in KINDS} for name, of in some.items()}
 
 
-def answers(lens: Lens, asked: Sequence[Read], way: Way, batch_size: int) -> list[xr.DataArray]:
-    """What a way says about every prompt.
+def answers(lens: Lens, asked: Sequence[Read], candidate: Candidate, batch_size: int) -> list[xr.DataArray]:
+    """A candidate's answer to every prompt.
 
     Raises
     ------
     NormLensError
         If the method can't explain this model.
     """
-    given: dict[str, Any] = {**way.options, **({"scope": way.scope} if way.scope else {})}
-    if "tolerance" in method_of(way).options:  # ranked all the same; the page says how much is missing
+    given: dict[str, Any] = {**candidate.options, **({"scope": candidate.scope} if candidate.scope else {})}
+    if "tolerance" in method_of(candidate).options:  # ranked all the same; the page says how much is missing
         given["tolerance"] = math.inf
-    if way.target is not None:
+    if candidate.target is not None:
         given["target"] = [(one.prompt.right, one.prompt.foil) for one in asked]
-    print(f"{way.name} on {len(asked)} prompts", file=sys.stderr, flush=True)
-    return list(lens.attribute([one.prompt.text for one in asked], method=way.method, batch_size=batch_size, **given))
+    print(f"{candidate.name} on {len(asked)} prompts", file=sys.stderr, flush=True)
+    return list(
+        lens.attribute([one.prompt.text for one in asked], method=candidate.method, batch_size=batch_size, **given)
+    )
 
 
 def scored(asked: Sequence[Read], results: Sequence[xr.DataArray]) -> Scores:
@@ -182,24 +187,24 @@ def ranks(scores: Scores, asked: Sequence[Read]) -> dict[str, list[float]]:
     }
 
 
-def choose(lens: Lens, asked: Sequence[Prompt], ways: Sequence[Way], path: Path, batch_size: int) -> Found:
+def choose(lens: Lens, asked: Sequence[Prompt], candidates: Sequence[Candidate], path: Path, batch_size: int) -> Found:
     """On the dev frames, try the candidates of rows that have several; the highest mean reciprocal rank is chosen."""
     dev, _ = decided(lens, [prompt for prompt in asked if prompt.is_dev])
-    rows = Counter(way.row for way in ways)
+    rows = Counter(candidate.row for candidate in candidates)
     found: list[dict[str, Any]] = []
     best: dict[str, tuple[float, str]] = {}
-    for way in (way for way in ways if rows[way.row] > 1):
-        mrr = float(np.mean(1 / np.array(ranks(scored(dev, answers(lens, dev, way, batch_size)), dev)["all"])))
-        found.append({"row": way.row, "choice": way.choice, "mrr": round(mrr, 5)})
-        if way.row not in best or mrr > best[way.row][0]:
-            best[way.row] = mrr, way.name
+    for candidate in (candidate for candidate in candidates if rows[candidate.row] > 1):
+        mrr = float(np.mean(1 / np.array(ranks(scored(dev, answers(lens, dev, candidate, batch_size)), dev)["all"])))
+        found.append({"row": candidate.row, "choice": candidate.choice, "mrr": round(mrr, 5)})
+        if candidate.row not in best or mrr > best[candidate.row][0]:
+            best[candidate.row] = mrr, candidate.name
     return {"dev": len(dev), "candidates": found, "chosen": {row: name for row, (_, name) in best.items()}}
 
 
-def test(lens: Lens, asked: Sequence[Prompt], ways: Sequence[Way], path: Path, batch_size: int) -> Found:
-    """On the other frames, rank by the chosen ways, by what deleting each word does, and by baselines.
+def test(lens: Lens, asked: Sequence[Prompt], candidates: Sequence[Candidate], path: Path, batch_size: int) -> Found:
+    """On the other frames, rank by the chosen candidates, by what deleting each word does, and by baselines.
 
-    What each way said is kept in a file of its own until all are done, so that a run that was stopped goes on.
+    Each candidate's answers are kept in a file until all are done, so that an interrupted run can resume.
 
     Raises
     ------
@@ -211,15 +216,19 @@ def test(lens: Lens, asked: Sequence[Prompt], ways: Sequence[Way], path: Path, b
         raise NormLensError("Nothing was chosen on the dev frames yet. Measure the part 'choose' first.")
     _, counts = decided(lens, asked)
     tested, _ = decided(lens, [prompt for prompt in asked if not prompt.is_dev])
-    there = [way for way in ways if chosen.get(way.row, way.name) == way.name]
+    there = [candidate for candidate in candidates if chosen.get(candidate.row, candidate.name) == candidate.name]
     unfinished = path.with_name(f"{path.stem}_unfinished.json")
-    for way in there:
-        if kept(unfinished).get(way.name, {}).get("texts") != [one.prompt.text for one in tested]:
-            keep(unfinished, way.name, said(lens, tested, way, batch_size))
-    by_row = {way.row: kept(unfinished)[way.name] for way in there}
+    for candidate in there:
+        if kept(unfinished).get(candidate.name, {}).get("texts") != [one.prompt.text for one in tested]:
+            keep(unfinished, candidate.name, said(lens, tested, candidate, batch_size))
+    by_row = {candidate.row: kept(unfinished)[candidate.name] for candidate in there}
     scores = {row: list(map(np.array, found["scores"])) for row, found in by_row.items() if "scores" in found}
     scores[LEAVE_ONE_OUT] = [without_each_word(lens, one) for one in tested]
-    signed = [way.row for way in there if way.row in scores and way.target and method_of(way).signed] + [LEAVE_ONE_OUT]
+    signed = [
+        candidate.row
+        for candidate in there
+        if candidate.row in scores and candidate.target and method_of(candidate).signed
+    ] + [LEAVE_ONE_OUT]
     baselines = {name: [score(one.units) for one in tested] for name, score in POSITIONS.items()}
     unfinished.unlink()
     return {
@@ -232,14 +241,14 @@ def test(lens: Lens, asked: Sequence[Prompt], ways: Sequence[Way], path: Path, b
     }
 
 
-def said(lens: Lens, asked: Sequence[Read], way: Way, batch_size: int) -> Found:
-    """A way's scores of every prompt's words, or why it refuses; of integrated gradients the median conservation error."""
+def said(lens: Lens, asked: Sequence[Read], candidate: Candidate, batch_size: int) -> Found:
+    """Scores of every prompt's words, or its refusal; for integrated gradients, the median conservation error."""
     about: Found = {"texts": [one.prompt.text for one in asked]}
     try:
-        results = answers(lens, asked, way, batch_size)
+        results = answers(lens, asked, candidate, batch_size)
     except NormLensError as error:
         return {**about, "refused": str(error)}
-    if way.method == "integrated_gradients":
+    if candidate.method == "integrated_gradients":
         about["error"] = float(np.median([result.attrs["conservation_error"] for result in results]))
     return {**about, "scores": [values.tolist() for values in scored(asked, results)]}
 
@@ -248,7 +257,9 @@ PARTS: dict[str, Callable[..., Found]] = {"choose": choose, "test": test}
 """The parts of the result, in the order in which they need each other."""
 
 
-def measure(lens: Lens, path: Path, parts: Sequence[str], ways: Sequence[Way] = WAYS, batch_size: int = 8) -> None:
+def measure(
+    lens: Lens, path: Path, parts: Sequence[str], candidates: Sequence[Candidate] = CANDIDATES, batch_size: int = 8
+) -> None:
     """Measure some of :data:`PARTS`, and keep each in the JSON file.
 
     Parameters
@@ -257,7 +268,7 @@ def measure(lens: Lens, path: Path, parts: Sequence[str], ways: Sequence[Way] = 
         On a decoder with a head.
     path, parts
         The file, and names of the parts.
-    ways
+    candidates
         The methods.
     batch_size
         Prompts that run together at most.
@@ -269,7 +280,7 @@ def measure(lens: Lens, path: Path, parts: Sequence[str], ways: Sequence[Way] = 
         "transformers": transformers.__version__,
     }
     for part in (part for part in PARTS if part in parts):
-        keep(path, part, {**about, **PARTS[part](lens, prompts(), ways, path, batch_size)})
+        keep(path, part, {**about, **PARTS[part](lens, prompts(), candidates, path, batch_size)})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -123,7 +123,7 @@ def _cell(found: Found, name: str, number: str, of: Callable[[Any], Any] = float
 
 
 def _curves(axes: Axes, ks: Sequence[int], denominator: str, value: Callable[[str], float | None]) -> None:
-    """One curve for each way of choosing, over k."""
+    """One curve for each selection, over k."""
     for by in reversed(CHOICES):
         color, marker, label = _LOOKS[by]
         points = [(k, found) for k in ks if (found := value(f"{by} {denominator} {k}")) is not None]

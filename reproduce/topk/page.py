@@ -16,7 +16,7 @@ from reproduce.topk.quality import CHOICES, DENOMINATORS, values
 
 Found = Mapping[str, Any]
 
-WAYS = [f"{by} {denominator}" for denominator in DENOMINATORS for by in CHOICES]
+SELECTIONS = [f"{by} {denominator}" for denominator in DENOMINATORS for by in CHOICES]
 
 
 def page(kept: Found) -> str:
@@ -51,11 +51,11 @@ def _section(title: str, name: str, text: str) -> str:
 def _predictions(found: Found) -> str:
     dense = np.mean([row["dense"]["nll"] for row in found["rows"]])
     perplexity, agreement = {}, {}
-    for way in WAYS:
+    for selection in SELECTIONS:
         for k in found["ks"]:
-            if f"{way} {k}" in found["rows"][0]["cells"]:
-                perplexity[way, k] = math.exp(values(found, f"{way} {k}", "nll").mean())
-                agreement[way, k] = f"{100 * values(found, f'{way} {k}', 'agreement').mean():.1f} %"
+            if f"{selection} {k}" in found["rows"][0]["cells"]:
+                perplexity[selection, k] = math.exp(values(found, f"{selection} {k}", "nll").mean())
+                agreement[selection, k] = f"{100 * values(found, f'{selection} {k}', 'agreement').mean():.1f} %"
     shown = {place: _perplexity(value) for place, value in perplexity.items()}
     return "\n\n".join(
         [
@@ -88,13 +88,13 @@ def _perplexity(value: float) -> str:
 
 
 def _one_percent(ks: Sequence[int], perplexity: Mapping[tuple[str, int], float], dense: float) -> str:
-    """For every way of choosing, from which k on the perplexity stays within 1 % of the dense one."""
+    """For every selection, the k from which the perplexity stays within 1 % of the dense one."""
     lines = []
-    for way in WAYS:
-        excess = {k: perplexity[way, k] / dense - 1 for k in ks if (way, k) in perplexity}
+    for selection in SELECTIONS:
+        excess = {k: perplexity[selection, k] / dense - 1 for k in ks if (selection, k) in perplexity}
         enough = [k for k in excess if all(abs(excess[other]) <= 0.01 for other in excess if other >= k)]
         at_64 = f" (k = 64: {100 * excess[64]:+.2f} %)" if 64 in excess else ""
-        by, denominator = way.split()
+        by, denominator = selection.split()
         lines.append(
             f"* by {by}, {_denominator(denominator)}: "
             + (f"from k = {enough[0]} on" if enough else "at no k that was measured")
@@ -105,10 +105,10 @@ def _one_percent(ks: Sequence[int], perplexity: Mapping[tuple[str, int], float],
 
 def _embeddings(found: Found) -> str:
     cosines = {
-        (way, k): f"{values(found, f'{way} {k}', 'cosine').mean():.4f}"
-        for way in WAYS
+        (selection, k): f"{values(found, f'{selection} {k}', 'cosine').mean():.4f}"
+        for selection in SELECTIONS
         for k in found["ks"]
-        if f"{way} {k}" in found["rows"][0]["cells"]
+        if f"{selection} {k}" in found["rows"][0]["cells"]
     }
     about = "Mean cosine of a passage's mean-pooled embedding with the dense model's:"
     return f"{_read(found)} {about}\n\n{_by_k(found['ks'], cosines)}"
@@ -116,10 +116,10 @@ def _embeddings(found: Found) -> str:
 
 def _classifier(found: Found) -> str:
     shares = {
-        (way, k): f"{100 * right(found, f'{way} {k}').mean():.1f} %"
-        for way in WAYS
+        (selection, k): f"{100 * right(found, f'{selection} {k}').mean():.1f} %"
+        for selection in SELECTIONS
         for k in found["ks"]
-        if f"{way} {k}" in found["right"]
+        if f"{selection} {k}" in found["right"]
     }
     return (
         f"{found['texts']} sentences of SST's test part, {found['tokens']:.0f} tokens on average; dense accuracy "
@@ -129,10 +129,12 @@ def _classifier(found: Found) -> str:
 
 
 def _by_k(ks: Sequence[int], cells: Mapping[tuple[str, int], str]) -> str:
-    """One row for each k, one column for each way that was measured."""
-    ways = [way for way in WAYS if any((way, k) in cells for k in ks)]
-    headings = [f"by {way.split()[0]}, {_denominator(way.split()[1])}" for way in ways]
-    return markdown_table(["k", *headings], [[str(k), *(cells.get((way, k), "") for way in ways)] for k in ks])
+    """One row for each k, one column for each measured selection."""
+    selections = [selection for selection in SELECTIONS if any((selection, k) in cells for k in ks)]
+    headings = [f"by {selection.split()[0]}, {_denominator(selection.split()[1])}" for selection in selections]
+    return markdown_table(
+        ["k", *headings], [[str(k), *(cells.get((selection, k), "") for selection in selections)] for k in ks]
+    )
 
 
 def _denominator(name: str) -> str:
@@ -186,10 +188,10 @@ def _layers(models: Mapping[str, Found]) -> str:
                     mean = values(found, f"{by} {denominator} {found['k']} layer {layer}", number).mean()
                     row.append(f"{mean if number == 'divergence' else 1 - mean:.5f}")
             rows.append(row)
-        ways = [f"by {by}, {_denominator(d)}" for d in DENOMINATORS for by in ("weight", "norm")]
+        selections = [f"by {by}, {_denominator(d)}" for d in DENOMINATORS for by in ("weight", "norm")]
         parts.append(
             f"{_read(found)} Only one layer keeps k = {found['k']} sources, the others all; {what}:\n\n"
-            + markdown_table(["layer", *ways], rows)
+            + markdown_table(["layer", *selections], rows)
         )
     return "\n\n".join(parts)
 

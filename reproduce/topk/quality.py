@@ -27,7 +27,7 @@ Keep = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Setting:
-    """One way to switch a model.
+    """A setting of top-k attention for a model.
 
     Attributes
     ----------

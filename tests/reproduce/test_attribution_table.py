@@ -18,7 +18,7 @@ from normlens.faithfulness import MEASURES, LensClassifier
 from reproduce.attribution import table as attribution_table
 from reproduce.attribution.alternatives import ALTERNATIVES, EVERYTHING, at_one_point, summarised, with_bias_spread
 from reproduce.attribution.biases import handed_out, logits_by_source
-from reproduce.attribution.candidates import LAYER, Way, scores, targets, ways
+from reproduce.attribution.candidates import LAYER, Candidate, candidates, scores, targets
 from reproduce.attribution.saliency import saliency
 from reproduce.data.classified_texts import Part, news_text, read_classified, sentence_of_tree
 
@@ -70,10 +70,12 @@ def test_shares_of_a_difference_are_the_difference_of_shares(
 ) -> None:
     texts, predictions = ["the cat sat here."], np.array([[0.2, 0.8]])
     one, other = (
-        scores(classifier, texts, ranked, Way("DecompX", "decompx", target="logit", options=options))[0]
+        scores(classifier, texts, ranked, Candidate("DecompX", "decompx", target="logit", options=options))[0]
         for ranked in (predictions, 1 - predictions)
     )
-    both = scores(classifier, texts, predictions, Way("DecompX", "decompx", target="difference", options=options))[0]
+    both = scores(
+        classifier, texts, predictions, Candidate("DecompX", "decompx", target="difference", options=options)
+    )[0]
     assert np.abs(one).max() > 1e-3
     np.testing.assert_allclose(both, one - other, atol=1e-6)
 
@@ -152,9 +154,9 @@ def test_models_are_averaged_text_by_text() -> None:
 
 
 def test_candidates_have_names_of_their_own() -> None:
-    names = [way.name for way in ways()]
+    names = [candidate.name for candidate in candidates()]
     assert len(names) == len(set(names))
-    assert len({way.question for way in ways()}) < len(names)  # rankings share the model's answer
+    assert len({candidate.question for candidate in candidates()}) < len(names)  # rankings share the model's answer
 
 
 def test_page_and_figures_come_from_kept_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

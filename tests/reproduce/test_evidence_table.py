@@ -23,7 +23,7 @@ from reproduce.evidence import page as evidence_page
 from reproduce.evidence import table as evidence_table
 from reproduce.evidence.page import cells, chance, over_frames, prompt_values
 from reproduce.evidence.prompts import KINDS, Prompt, prompts
-from reproduce.evidence.table import WAYS, difference, rank, read, without_each_word, word_scores
+from reproduce.evidence.table import CANDIDATES, difference, rank, read, without_each_word, word_scores
 
 ANSWERS = ("is", "ran")
 CARRIERS = ("the {} sat here", "a {} sat", "the {} here is here", "a {} is unhappiness.", "here the {} sat")
@@ -110,7 +110,7 @@ def test_every_prompt_holds_its_evidence_once_inside_and_every_pair_swaps_its_an
 
 
 def test_every_registered_method_is_asked() -> None:
-    assert {way.method for way in WAYS} == set(registered())
+    assert {candidate.method for candidate in CANDIDATES} == set(registered())
 
 
 def test_leave_one_out_is_what_the_shorter_text_says(decoder: normlens.Lens) -> None:
