@@ -92,7 +92,9 @@ def _measured(part: str, options: argparse.Namespace) -> Any:
             if (settings := _settings(run))["direction"] == "de-en":
                 texts.setdefault(settings["texts"], []).append(run)
         if not texts:
-            raise NormLensError("eflomal reads the text of a training from German. Name one with --runs.")
+            raise NormLensError(
+                "eflomal needs the text of a training whose source is German. Pass its folder with --runs."
+            )
         for kind, runs in texts.items():
             yield f"eflomal {kind}", _eflomal(runs, gold)
 

@@ -243,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--model", type=Path, nargs="+", default=[], help="folders of classifiers that train-classifier made for sst"
     )
-    parser.add_argument("--dev", type=int, default=60, help="sentences (default: %(default)s)")
+    parser.add_argument("--dev", type=int, default=60, help="number of dev sentences (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resamples", type=int, default=1000)
     options = parser.parse_args(arguments)
@@ -260,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             summary = summarised(measured, options.seed, options.resamples)
             replace(path, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
         if not path.exists():
-            raise NormLensError(f"{path} doesn't exist. Run without --redraw.")
+            raise NormLensError(f"{path} doesn't exist, so nothing can be redrawn. Run without --redraw first.")
         return write(NAME, page(json.loads(path.read_text(encoding="utf-8"))).strip(), {}, options.output)
 
     return printed(work)

@@ -153,7 +153,7 @@ def chosen_candidates(entry: Entry) -> list[Candidate]:
         If none were.
     """
     if "chosen" not in entry:
-        raise NormLensError("Nothing was chosen on dev yet. Measure the part 'choose' first.")
+        raise NormLensError("No candidate has been chosen on dev yet. Measure the part 'choose' first.")
     names = set(entry["chosen"].values())
     return [candidate for candidate in candidates() if candidate.name in names]
 
@@ -201,15 +201,17 @@ def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace
     add_data(parser)
     parser.add_argument("--task", choices=list(READERS), default="sst")
     parser.add_argument("--model", type=Path, help="folder of a classifier that train-classifier made for the task")
-    parser.add_argument("--others", type=Path, nargs="+", default=[], help="models that differ in their seed alone")
-    parser.add_argument("--dev", type=int, default=200, help="texts of dev to choose on (default: %(default)s)")
-    parser.add_argument("--test", type=int, help="texts of the test part (default: all)")
-    parser.add_argument("--pilot", action="store_true", help="measure on dev instead of the test part, to have a look")
-    parser.add_argument("--by", choices=["word", "token"], default="word", help="what is erased at once")
+    parser.add_argument("--others", type=Path, nargs="+", default=[], help="models that differ only in their seed")
+    parser.add_argument(
+        "--dev", type=int, default=200, help="number of dev texts to choose candidates on (default: %(default)s)"
+    )
+    parser.add_argument("--test", type=int, help="number of test texts (default: all)")
+    parser.add_argument("--pilot", action="store_true", help="measure on dev instead of test, for a first look")
+    parser.add_argument("--by", choices=["word", "token"], default="word", help="the unit that is erased")
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
-    parser.add_argument("--batch-size", type=int, default=64, help="variants that run together (default: 64)")
-    parser.add_argument("--seed", type=int, default=0, help="of bootstrap and random orders (default: 0)")
-    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
+    parser.add_argument("--batch-size", type=int, default=64, help="variants per batch (default: 64)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of bootstrap and random orders (default: 0)")
+    parser.add_argument("--resamples", type=int, default=1000, help="resamples of the bootstrap (default: 1000)")
     options = parser.parse_args(arguments)
     if not options.redraw and (options.model is None or options.data is None):
         parser.error("name the model with --model, and the data folder with --data or NORMLENS_DATA")
@@ -231,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 tasks[options.task] = entry
                 replace(path, json.dumps(tasks, indent=1, ensure_ascii=False) + "\n")
         if not any("table" in entry for entry in tasks.values()):
-            raise NormLensError(f"{path} holds no table; expected one. Measure the parts 'choose' and 'test' first.")
+            raise NormLensError(f"{path} holds no table. Measure the parts 'choose' and 'test' first.")
         return write(NAME, page(tasks), figures_of(tasks), options.output)
 
     return printed(work)

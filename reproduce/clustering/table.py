@@ -49,11 +49,19 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = study_parser(__doc__)
     parser.add_argument("--parts", nargs="+", help="planted, noise, soundness, timings, heads of MODEL (default: all)")
     parser.add_argument("--instances", type=int, default=1000, help="planted instances per α (default: 1000)")
-    parser.add_argument("--slow", type=int, default=60, help="on how many the search runs for small α (default: 60)")
+    parser.add_argument(
+        "--slow", type=int, default=60, help="planted instances for the slow search at small α (default: 60)"
+    )
     parser.add_argument("--noise", type=int, default=20, help="noise instances per row (default: 20)")
-    parser.add_argument("--small", type=int, default=300, help="instances that are counted out (default: 300)")
-    parser.add_argument("--sentences", type=int, default=40, help="for heads, of the bundled sample (default: 40)")
-    parser.add_argument("--resamples", type=int, default=200, help="of the bootstrap over sentences (default: 200)")
+    parser.add_argument(
+        "--small", type=int, default=300, help="small instances that are enumerated exhaustively (default: 300)"
+    )
+    parser.add_argument(
+        "--sentences", type=int, default=40, help="sentences of the bundled sample, for heads (default: 40)"
+    )
+    parser.add_argument(
+        "--resamples", type=int, default=200, help="resamples of the bootstrap over sentences (default: 200)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
 

@@ -100,7 +100,7 @@ def _limited(corpus: Corpus, limit: int | None) -> Corpus:
     if limit is None or limit >= total:
         return corpus
     if limit < 1:
-        raise InvalidInput(f"The limit is {limit}; expected at least one sentence.")
+        raise InvalidInput(f"The limit must be at least 1 sentence, got {limit}.")
     kept = [k * total // limit for k in range(limit)]
     spans = None if corpus.punctuation is None else [corpus.punctuation[k] for k in kept]
     return Corpus(corpus.name, [corpus.texts[k] for k in kept], spans)

@@ -213,7 +213,7 @@ def test(lens: Lens, asked: Sequence[Prompt], candidates: Sequence[Candidate], p
     """
     chosen = kept(path).get("choose", {}).get("chosen")
     if chosen is None:
-        raise NormLensError("Nothing was chosen on the dev frames yet. Measure the part 'choose' first.")
+        raise NormLensError("No candidate has been chosen on the dev frames yet. Measure the part 'choose' first.")
     _, counts = decided(lens, asked)
     tested, _ = decided(lens, [prompt for prompt in asked if not prompt.is_dev])
     there = [candidate for candidate in candidates if chosen.get(candidate.row, candidate.name) == candidate.name]
@@ -288,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = study_parser(__doc__)
     parser.add_argument("--model", default="smollm2-135m", help="a decoder (default: %(default)s)")
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
-    parser.add_argument("--batch-size", type=int, default=8, help="prompts that run together (default: 8)")
+    parser.add_argument("--batch-size", type=int, default=8, help="prompts per batch (default: 8)")
     given = parser.parse_args(arguments)
     path = numbers_of(NAME, given.output)
 
@@ -297,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measure(normlens.load(given.model), path, given.parts, batch_size=given.batch_size)
         results = kept(path)
         if "test" not in results:
-            raise NormLensError(f"{path} holds no ranks; expected some. Measure the parts 'choose' and 'test' first.")
+            raise NormLensError(f"{path} holds no ranks. Measure the parts 'choose' and 'test' first.")
         return write(NAME, page(results), drawn(results), given.output)
 
     return printed(work)

@@ -75,7 +75,7 @@ def tabulate(
             print(f"{part} kept", file=sys.stderr, flush=True)
         results = kept(path)
         if not results:
-            raise NormLensError("No result is kept. Run without --redraw.")
+            raise NormLensError("There is no kept result to redraw. Run without --redraw first.")
         return write(study, page(results), draw(results), output)
 
     return printed(work)
@@ -100,7 +100,7 @@ def measure_of(part: str, measures: Mapping[str, T]) -> T:
         If there is no such part.
     """
     if part not in measures:
-        raise NormLensError(f"There is no part {part!r}; expected some of {', '.join(measures)}.")
+        raise NormLensError(f"There is no part {part!r}; expected one of {', '.join(measures)}.")
     return measures[part]
 
 

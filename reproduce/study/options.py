@@ -12,8 +12,10 @@ from reproduce.study.kept import RESULTS
 def study_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser of a study's options: whether to measure at all, and where results go."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--redraw", action="store_true", help="measure nothing; write page and figures anew")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of all results (default: %(default)s)")
+    parser.add_argument(
+        "--redraw", action="store_true", help="measure nothing; redraw page and figures from the kept numbers"
+    )
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for all results (default: %(default)s)")
     return parser
 
 

@@ -150,7 +150,9 @@ def reproduce(finding: Finding, arguments: Sequence[str] | None = None) -> int:
             _keep(finding, Path(model).name, finding.measure(reading), reading, options.output)
         entries = _entries(finding, options.output)
         if not entries:
-            raise NormLensError("No model was measured, and no earlier result is kept. Name a model that is here.")
+            raise NormLensError(
+                "No model was measured, and there is no earlier result. Pass --models with a model that can be loaded."
+            )
         return write(finding.name, _page(finding, entries), _figures(finding, entries), options.output)
 
     return printed(work)
@@ -158,9 +160,7 @@ def reproduce(finding: Finding, arguments: Sequence[str] | None = None) -> int:
 
 def _options(finding: Finding, arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = study_parser(finding.title)
-    parser.add_argument(
-        "--models", nargs="+", help=f"default: the bundled models, and {BERT} where the Hub is reachable"
-    )
+    parser.add_argument("--models", nargs="+", help=f"default: the bundled models, and {BERT} if the Hub is reachable")
     parser.add_argument(
         "--corpus", type=Path, help="one sentence per line, or CoNLL-U (default: 100 bundled sentences)"
     )
@@ -168,9 +168,9 @@ def _options(finding: Finding, arguments: Sequence[str] | None) -> argparse.Name
         parser,
         "ud_pud/en_pud-ud-test.conllu (the corpus, unless --corpus) and frequency/bert_uncased_rank_count_id.txt",
     )
-    parser.add_argument("--limit", type=int, help="how many sentences, spread evenly over the corpus (default: all)")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
-    parser.add_argument("--resamples", type=int, default=500, help="of the bootstrap (default: 500)")
+    parser.add_argument("--limit", type=int, help="number of sentences, spread evenly over the corpus (default: all)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the bootstrap (default: 0)")
+    parser.add_argument("--resamples", type=int, default=500, help="resamples of the bootstrap (default: 500)")
     return parser.parse_args(arguments)
 
 

@@ -55,20 +55,26 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = study_parser(__doc__)
     add_data(parser, "sst/ and listops/")
     parser.add_argument(
-        "--parts", nargs="+", help="predictions, layers, embeddings, … (default: all whose data are there)"
+        "--parts", nargs="+", help="predictions, layers, embeddings, … (default: all whose data are available)"
     )
     parser.add_argument("--text", type=Path, help="a text, or CoNLL-U (default: the bundled sentences, joined)")
-    parser.add_argument("--tokens", type=int, default=256, help=f"of a passage for {DECODER} (default: 256)")
-    parser.add_argument("--passages", type=int, default=4, help=f"for {DECODER} at most (default: 4)")
-    parser.add_argument("--long-tokens", type=int, default=1024, help="of its long passages (default: 1024)")
-    parser.add_argument("--long-passages", type=int, default=2, help="of these at most (default: 2)")
-    parser.add_argument("--layer-passages", type=int, default=1, help="for it, layer by layer, at most (default: 1)")
-    parser.add_argument("--layer-k", type=int, default=4, help="sources where one layer is switched (default: 4)")
-    parser.add_argument("--encoder-tokens", type=int, default=128, help=f"of a passage for {ENCODER} (default: 128)")
-    parser.add_argument("--encoder-passages", type=int, default=64, help=f"for {ENCODER} at most (default: 64)")
-    parser.add_argument("--classifier", type=Path, help="folder of a fine-tuned classifier of SST's sentences")
-    parser.add_argument("--texts", type=int, default=400, help="of SST's test part (default: 400)")
-    parser.add_argument("--listops", type=Path, help="folder in which train-listops left its trainings")
+    parser.add_argument("--tokens", type=int, default=256, help=f"tokens per passage for {DECODER} (default: 256)")
+    parser.add_argument("--passages", type=int, default=4, help=f"most passages for {DECODER} (default: 4)")
+    parser.add_argument(
+        "--long-tokens", type=int, default=1024, help=f"tokens per long passage for {DECODER} (default: 1024)"
+    )
+    parser.add_argument("--long-passages", type=int, default=2, help=f"most long passages for {DECODER} (default: 2)")
+    parser.add_argument(
+        "--layer-passages", type=int, default=1, help=f"most passages for {DECODER}, layer by layer (default: 1)"
+    )
+    parser.add_argument("--layer-k", type=int, default=4, help="k when a single layer is switched (default: 4)")
+    parser.add_argument(
+        "--encoder-tokens", type=int, default=128, help=f"tokens per passage for {ENCODER} (default: 128)"
+    )
+    parser.add_argument("--encoder-passages", type=int, default=64, help=f"most passages for {ENCODER} (default: 64)")
+    parser.add_argument("--classifier", type=Path, help="folder of a classifier fine-tuned on SST")
+    parser.add_argument("--texts", type=int, default=400, help="number of SST test sentences (default: 400)")
+    parser.add_argument("--listops", type=Path, help="folder with the trainings of train-listops")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
 

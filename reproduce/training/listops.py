@@ -193,7 +193,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> tuple[Settings, Pa
     parser.add_argument("--length", choices=["short", "long"], default=Settings.length)
     parser.add_argument("--k", type=int, help="sources per target while training (default: all)")
     parser.add_argument("--by", choices=["weight", "norm"], default=Settings.by)
-    parser.add_argument("--subexpressions", action="store_true", help="train on what stands inside expressions, too")
+    parser.add_argument("--subexpressions", action="store_true", help="train on subexpressions too")
     parser.add_argument("--epochs", type=int, help="default: 20 for short, 4 for long")
     for name, kind in _numbers():
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=getattr(Settings, name))

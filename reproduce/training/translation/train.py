@@ -219,10 +219,10 @@ def read_arguments(arguments: Sequence[str] | None = None) -> tuple[Settings, Pa
     parser.add_argument("--precision", choices=["bfloat16", "float32"], default=Settings.precision)
     parser.add_argument(
         "--start",
-        help="folder of a finished training to begin with, under a new learning rate (default: random weights)",
+        help="folder of a finished training to start from, with a new learning rate (default: random weights)",
     )
     parser.add_argument(
-        "--guide", choices=["eflomal"], help="links that the attention learns to follow (default: none)"
+        "--guide", choices=["eflomal"], help="aligner whose links the attention learns to follow (default: none)"
     )
     for name, kind in (
         ("seed", int),
