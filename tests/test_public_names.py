@@ -7,6 +7,9 @@ same name hides a function, which then needs a line of its own. A page names som
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import griffe
@@ -53,3 +56,20 @@ def test_every_public_name_is_on_a_page(room: griffe.Module) -> None:
 def test_the_walk_finds_the_rooms() -> None:
     paths = {room.path for room in ROOMS}
     assert {"normlens", "normlens.alignment", "normlens.topk", "normlens.topk.needs"} <= paths
+
+
+def test_no_public_name_gives_way_to_a_submodule_of_the_same_name() -> None:
+    """Importing a submodule binds its name in the package, over a function that is called the same."""
+    code = """
+        import importlib, pkgutil, types
+        import normlens
+
+        modules = [info.name for info in pkgutil.walk_packages(normlens.__path__, "normlens.")]
+        rooms = [importlib.import_module(name) for name in modules if not name.endswith("__main__")]
+        for room in [normlens, *rooms]:
+            for name in getattr(room, "__all__", ()):
+                for _ in range(2):
+                    assert not isinstance(getattr(room, name), types.ModuleType), f"{room.__name__}.{name}"
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

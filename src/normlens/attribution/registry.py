@@ -26,6 +26,8 @@ HOMES: tuple[str, ...] = (
 )  # fmt: skip
 """The methods, in the order in which they are listed; each is the ``METHOD`` of the module of its name."""
 
+import_module("normlens.attribution.methods")  # binds its name in the package before the function `methods` does
+
 
 @dataclass(frozen=True)
 class Request:

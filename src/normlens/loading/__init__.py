@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 from normlens.lazily import attribute_of
+from normlens.loading.sentences import sentences  # at once, since the module has the same name
 
 if TYPE_CHECKING:
     from normlens.loading.catalogue import BUNDLED, NAMED, AvailableModel, available_models
     from normlens.loading.load import TASKS, LoadedModel, load_model
-    from normlens.loading.sentences import sentences
 
 __all__ = ["BUNDLED", "NAMED", "TASKS", "AvailableModel", "LoadedModel", "available_models", "load_model", "sentences"]
 _HOMES = {
@@ -18,6 +18,5 @@ _HOMES = {
     "TASKS": "normlens.loading.load",
     "LoadedModel": "normlens.loading.load",
     "load_model": "normlens.loading.load",
-    "sentences": "normlens.loading.sentences",
 }
 __getattr__ = attribute_of(__name__, _HOMES)
