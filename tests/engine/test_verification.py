@@ -80,7 +80,7 @@ def test_no_form_but_the_right_one_fits_a_norm() -> None:
     torch.nn.init.normal_(tilted.weight)
     found = identify_norm(tilted, rows, tilted(rows).detach())
     assert found.centered and torch.equal(found.gain, tilted.weight)
-    with pytest.raises(UnsupportedArchitecture, match="no LayerNorm or RMSNorm"):
+    with pytest.raises(UnsupportedArchitecture, match="not a LayerNorm or RMSNorm"):
         identify_norm(tilted, rows, tilted(rows).detach().square())
 
 

@@ -1,8 +1,7 @@
-"""Where a layer goes on behind an attention block: found by running the layer again, and tried out before it is used.
+"""Where a layer continues after an attention block: found by running the layer again, and tested before it is used.
 
-What follows the attention block may be run by itself, on any vectors, only if it depends on nothing but the vectors with
-which the block ends, and on each position's alone. Both are tried: with other inputs, and with other vectors at half of
-the positions.
+The rest of the layer may run on its own, on any vectors, only if it depends on nothing but the output of the attention
+block, position by position. Both are tested: with different inputs, and with different vectors at half of the positions.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from normlens.memory import is_out_of_memory
 
 
 class EntryFinder:
-    """Learns where a layer goes on behind each block; see :mod:`normlens.engine.tracing.layer_tracer`.
+    """Finds where the layer continues after each block; see :mod:`normlens.engine.tracing.layer_tracer`.
 
     Parameters
     ----------
@@ -43,7 +42,7 @@ class EntryFinder:
         self._obstacles: dict[int, str] = {}
 
     def find(self, block: Block, path: str, call: LayerCall, own: str | None, more_attention: bool) -> None:
-        """Learn of one block; parameters as for :func:`learn_rest`."""
+        """Find the rest of the layer of one block; parameters as for :func:`find_rest`."""
         try:
             layer = find_rest(self._model, block, path, call, own, more_attention)
             block.layer = call
@@ -54,28 +53,28 @@ class EntryFinder:
         except FAILURES as error:
             if is_out_of_memory(error):
                 raise
-            self._obstacles[id(block)] = f"{path} can't be run again by itself ({type(error).__name__}: {error})"
+            self._obstacles[id(block)] = f"{path} can't run on its own ({type(error).__name__}: {error})"
         finally:
             block.layer = None
 
-    def described(self, block: Block, known: BlockAnatomy) -> BlockAnatomy:
-        """The anatomy of a block with what was learnt."""
+    def described(self, block: Block, anatomy: BlockAnatomy) -> BlockAnatomy:
+        """The anatomy of a block, with the rest of its layer."""
         layer = self._layers.get(id(block))
         beyond = self._obstacles.get(id(block), "" if layer is not None else block.obstacle)
         if layer is not None and layer.scopes == ("block",):
-            beyond = f"{layer.path} doesn't add its feed-forward to what the attention block gives exactly once"
-        return replace(known, layer=layer, beyond=beyond)
+            beyond = f"{layer.path} doesn't add its feed-forward to the attention block's output exactly once"
+        return replace(anatomy, layer=layer, beyond=beyond)
 
 
 def _verify_start(model: PreTrainedModel, block: Block, layer: LayerAnatomy) -> None:
-    """Push all contributions once, and hold those that are let in against the norms of the attention block.
+    """Push all contributions once, and compare those that enter with the norms of the attention block.
 
     Raises
     ------
     UnknownOperation
-        If the layer does something to them that can't be held fixed.
+        If the layer applies an operation to them that can't be held fixed.
     ConservationError
-        If they are others than those that were measured, or don't add up behind the block.
+        If they differ from those that were measured, or don't add up after the block.
     """
     scopes = block.reached()
     limit = tolerance(model.dtype, "other operations")
@@ -84,14 +83,14 @@ def _verify_start(model: PreTrainedModel, block: Block, layer: LayerAnatomy) -> 
         for measures in measure(block, scopes, push=pusher.push):
             check_conservation(measures, block.path, model.dtype, None)
             whole = slice(0, measures.weight.shape[2])
-            found = pusher.contributions.vectors(whole, weights=measures.weight).norm(dim=-1)
+            entered = pusher.contributions.vectors(whole, weights=measures.weight).norm(dim=-1)
     expected = measures.norm[scopes[-1]]
     gap = float(
-        ((found - expected).abs() / expected.amax(-1, keepdim=True).clamp_min(torch.finfo(found.dtype).tiny)).max()
+        ((entered - expected).abs() / expected.amax(-1, keepdim=True).clamp_min(torch.finfo(entered.dtype).tiny)).max()
     )
     if not gap <= limit:
         raise ConservationError(
-            f"{block.path}: the contributions that are let into the rest of {layer.path} differ by {gap:.1e} from those "
+            f"{block.path}: the contributions that enter the rest of {layer.path} differ by {gap:.1e} from those "
             f"that were measured; at most {limit:.0e} is accepted for a {model.dtype} model. The numbers are withheld."
         )
 
@@ -99,7 +98,7 @@ def _verify_start(model: PreTrainedModel, block: Block, layer: LayerAnatomy) -> 
 def find_rest(
     model: PreTrainedModel, block: Block, path: str, call: LayerCall, own: str | None, more_attention: bool
 ) -> LayerAnatomy:
-    """Where the layer goes on behind an attention block.
+    """Where the layer continues after an attention block.
 
     Parameters
     ----------
@@ -110,32 +109,32 @@ def find_rest(
     path, call
         The layer, and its call.
     own
-        The module in it that the block's attention runs in.
+        The module in it that contains the block's attention.
     more_attention
         Whether another attention follows in the layer.
 
     Raises
     ------
     UnsupportedArchitecture
-        Saying why the block has no rest that can be followed.
+        With the reason why the rest of the layer can't be followed.
     """
     start = end_of(block)
     _require_rest(block, path, own, more_attention)
     first = first_tensor(call.output)
     if start is None or own is None or first is None or first.shape != start.shape:
-        raise UnsupportedArchitecture(f"{path} lays its output out in another way than (batch, target, dimension)")
+        raise UnsupportedArchitecture(f"{path} doesn't return its output as (batch, target, dimension)")
     limit = tolerance(model.dtype, "other operations")
     modules = dict(model.named_modules())
     direction = Forward(lambda group, x: torch.zeros_like(x))
-    known = LayerAnatomy(path, own, tuple(call.held), None, ())
+    layer = LayerAnatomy(path, own, tuple(call.held), None, ())
     with torch.no_grad(), frozen_run(model, direction, batch=start.shape[0], sources=()) as run, run.mode:
-        known = replace(known, entry=_entry(call, known, modules, start, limit))
-        passed = _tried(call, known, modules, start, limit)
-    return replace(known, scopes=tuple(passed))
+        layer = replace(layer, entry=_entry(call, layer, modules, start, limit))
+        by_scope = _tested_rest(call, layer, modules, start, limit)
+    return replace(layer, scopes=tuple(by_scope))
 
 
 def end_of(block: Block) -> Tensor | None:
-    """The vectors with which an attention block ends, ``(batch, target, d)``: behind its outer norm if it has one."""
+    """The output of an attention block, ``(batch, target, d)``: after its outer norm if it has one."""
     return block.outer_norm.after if "layernorm" in block.reached() and block.outer_norm is not None else block.summed
 
 
@@ -144,38 +143,38 @@ def _require_rest(block: Block, path: str, own: str | None, more_attention: bool
     if block.summed is None:
         obstacle = block.obstacle
     elif block.left_out is not None:
-        obstacle = "the feed-forward of a parallel block doesn't take what attention gives"
+        obstacle = "the feed-forward of a parallel block doesn't read attention's output"
     elif not path:
-        obstacle = f"{block.path} lies in no layer"
+        obstacle = f"{block.path} is not inside a layer"
     elif more_attention:
         obstacle = "another attention follows in the layer, before the feed-forward"
     elif own is None or own == path:
-        obstacle = f"attention has no module of its own in {path}"
+        obstacle = f"attention has no separate module in {path}"
     if obstacle is not None:
         raise UnsupportedArchitecture(obstacle)
 
 
 def _entry(
-    call: LayerCall, known: LayerAnatomy, modules: Mapping[str, nn.Module], start: Tensor, limit: float
+    call: LayerCall, layer: LayerAnatomy, modules: Mapping[str, nn.Module], start: Tensor, limit: float
 ) -> int | None:
-    """The operation that gives ``start``; None if the module does that attention runs in."""
-    given = first_tensor(call.held[known.own])
-    entry = find_entry(call, known, modules, start, limit)
-    if entry is None and (given is None or not same(given, start, limit)):
-        raise UnsupportedArchitecture(f"{known.path} doesn't come to the same vectors when it runs again by itself")
+    """The operation that computes ``start``; None if the module that contains the attention does."""
+    attended = first_tensor(call.held[layer.own])
+    entry = find_entry(call, layer, modules, start, limit)
+    if entry is None and (attended is None or not same(attended, start, limit)):
+        raise UnsupportedArchitecture(f"{layer.path} doesn't reproduce the same vectors when it runs on its own")
     return entry
 
 
-def _tried(
-    call: LayerCall, known: LayerAnatomy, modules: Mapping[str, nn.Module], start: Tensor, limit: float
+def _tested_rest(
+    call: LayerCall, layer: LayerAnatomy, modules: Mapping[str, nn.Module], start: Tensor, limit: float
 ) -> dict[Any, Tensor]:
-    """What passes when the layer's rest runs by itself, if it is the same rest, and one of each position by itself."""
+    """The vectors at every scope when the rest of the layer runs on its own; refused if it isn't the same, position-wise."""
     arrangement = Arrangement(start.shape[0], start.shape[1], slice(None))
     expected = first_tensor(call.output)
     assert expected is not None
-    passed = run_rest(call, known, modules, arrangement, lambda x: start.to(x.dtype))
-    if not same(passed["block"], expected, limit):
-        raise UnsupportedArchitecture(f"{known.path} gives something else when it runs again by itself")
+    by_scope = run_rest(call, layer, modules, arrangement, lambda x: start.to(x.dtype))
+    if not same(by_scope["block"], expected, limit):
+        raise UnsupportedArchitecture(f"{layer.path} gives a different output when it runs on its own")
     generator = torch.Generator().manual_seed(0)
 
     def other(x: Tensor) -> Tensor:
@@ -189,14 +188,12 @@ def _tried(
         kwargs=map_tensors(dict(call.kwargs), other),
         held=map_tensors(dict(call.held), other),
     )
-    again = run_rest(elsewhere, known, modules, arrangement, lambda x: start.to(x.dtype))
+    again = run_rest(elsewhere, layer, modules, arrangement, lambda x: start.to(x.dtype))
     if not same(again["block"], expected, limit):
-        raise UnsupportedArchitecture(
-            f"behind its attention {known.path} takes more than what the attention block gives"
-        )
+        raise UnsupportedArchitecture(f"after its attention, {layer.path} reads more than the attention block's output")
     half = torch.randperm(start.shape[1], generator=generator) % 2 == 0
     moved = torch.where(half.to(start.device)[:, None], other(start), start)
-    shifted = run_rest(call, known, modules, arrangement, lambda x: moved.to(x.dtype))
+    shifted = run_rest(call, layer, modules, arrangement, lambda x: moved.to(x.dtype))
     if not same(shifted["block"][:, ~half], expected[:, ~half], limit):
-        raise UnsupportedArchitecture(f"behind its attention {known.path} mixes positions")
-    return passed
+        raise UnsupportedArchitecture(f"after its attention, {layer.path} mixes positions")
+    return by_scope

@@ -106,7 +106,7 @@ class Pusher:
     def __init__(self, block: Block, layer: LayerAnatomy, run: FrozenRun, modules: dict[str, nn.Module]) -> None:
         assert block.own is not None and block.summed is not None
         self.contributions = Contributions(block, block.reached()[-1])
-        self._block, self._known, self._run, self._modules = block, layer, run, modules
+        self._block, self._layer, self._run, self._modules = block, layer, run, modules
         outer = block.outer_norm if self.contributions.scope == "layernorm" else None
         self._start = block.summed if outer is None else outer.after
 
@@ -126,7 +126,7 @@ class Pusher:
         """
         batch, _, targets, sources = weights.shape
         at_once = chunk_size or max(1, _POSITIONS // (batch * targets))
-        tallies = {scope: _Tally.empty(self._start[:, target_slice], sources) for scope in self._known.scopes}
+        tallies = {scope: _Tally.empty(self._start[:, target_slice], sources) for scope in self._layer.scopes}
         for start in range(0, sources, at_once):
             source_slice = slice(start, min(start + at_once, sources))
             seeds = self.contributions.vectors(target_slice, source_slice, weights)
@@ -159,8 +159,8 @@ class Pusher:
         by_scope = {}
         with dual_level():
             with self._run.mode, self._failures_explained(targets):
-                vectors = run_rest(call, self._known, self._modules, arrangement, enter)
-            for scope in self._known.scopes:
+                vectors = run_rest(call, self._layer, self._modules, arrangement, enter)
+            for scope in self._layer.scopes:
                 value = working_precision(forward_ad.unpack_dual(vectors[scope]).primal)
                 change = tangent(vectors[scope])
                 change = torch.zeros_like(value) if change is None else working_precision(change)
@@ -178,7 +178,7 @@ class Pusher:
             if is_out_of_memory(error):
                 raise
             raise UnsupportedArchitecture(
-                f"{self._known.path} can't run on its own on {targets} of {self._start.shape[1]} targets "
+                f"{self._layer.path} can't run on its own on {targets} of {self._start.shape[1]} targets "
                 f"({type(error).__name__}: {error}). Omit chunk_size, or use through='attention'."
             ) from error
 

@@ -1,9 +1,9 @@
-"""Where the pieces of an attention block sit: output projection, norms, multipliers, residual.
+"""The anatomy of an attention block: output projection, norms, multipliers, residual.
 
 Nothing is looked up by model name. A :class:`Tracer` watches the unmodified model run and follows attention's output
 through a closed list of steps: into the output projection, through multipliers and norms, to the sum with the residual
-stream and the norm behind it. What it can't follow ends the trace, and the scopes beyond that point are absent, with
-the reason.
+stream and the norm of that sum. A step that it can't follow ends the trace; the scopes beyond that point are absent, and
+the reason is kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from normlens.inputs.media import Medium
 
 @dataclass(frozen=True)
 class BlockAnatomy:
-    """What one attention block of a model looks like: data, found once per model by running it.
+    """The structure of one attention block of a model, determined once per model by running it.
 
     Attributes
     ----------
@@ -37,17 +37,17 @@ class BlockAnatomy:
     scopes
         The scopes that exist and are measured.
     obstacle
-        Why there are no more, for the scopes that a family should have.
+        Why there are no more.
     targets, sources
-        Lengths of the two sequences in the run that was watched.
+        Lengths of the two sequences at inspection.
     sinks
-        Whether the rows of α sum to less than one, because a sink without a vector takes the rest.
+        Whether the rows of α sum to less than one, because a sink without a vector takes the remainder.
     layer
-        Where the layer goes on behind the block; None if it wasn't asked for, or there is none.
+        Where the layer continues after the block; None if it wasn't requested, or doesn't continue.
     medium
-        What its targets stand for: tokens, patches, frames.
+        What its targets represent: tokens, patches, frames.
     beyond
-        Why there is none, or why a scope is missing there.
+        Why ``layer`` is None, or why it lacks a scope.
     """
 
     path: str
@@ -65,7 +65,7 @@ class BlockAnatomy:
 
 
 def describe(block: Block) -> BlockAnatomy:
-    """The anatomy of a block whose model has run to the end."""
+    """The anatomy of a block after the model's run."""
     scopes = block.reached()
     if "residual" not in scopes:
         family = "bare"
@@ -78,8 +78,18 @@ def describe(block: Block) -> BlockAnatomy:
     targets, sources = block.call.output.shape[1], block.call.value.shape[2]
     weights = block.call.rows(0, targets)
     group, sinks = _group(block), has_sinks(weights, weights.dtype)
-    known = (block.path, block.occurrence, group, family, scopes, block.obstacle, targets, sources, sinks)
-    return BlockAnatomy(*known, medium=block.medium)
+    return BlockAnatomy(
+        path=block.path,
+        occurrence=block.occurrence,
+        group=group,
+        family=family,
+        scopes=scopes,
+        obstacle=block.obstacle,
+        targets=targets,
+        sources=sources,
+        sinks=sinks,
+        medium=block.medium,
+    )
 
 
 def has_sinks(
@@ -87,7 +97,7 @@ def has_sinks(
     dtype: torch.dtype,
     valid: Bool[Tensor, "batch target"] | None = None,
 ) -> bool:
-    """Whether some row of α misses more than rounding in ``dtype`` explains; ``valid`` targets only, if given."""
+    """Whether a row of α sums to less than one, beyond rounding in ``dtype``; only ``valid`` targets if not None."""
     missing = 1 - working_precision(weights).sum(-1)
     rows = missing if valid is None else missing.transpose(1, 2)[valid]
     return bool((rows > max(1e-4, 5 * torch.finfo(dtype).eps)).any())
@@ -96,8 +106,7 @@ def has_sinks(
 def _group(block: Block) -> str:
     if block.cross and block.other:
         return "cross"
-    parts = block.path.split(".")
-    if "decoder" in parts:
+    if "decoder" in block.path.split("."):
         return "decoder"
     weights = block.call.rows(0, block.call.output.shape[1])
     if weights.shape[-1] > 1:
@@ -142,19 +151,19 @@ def require_attention_scope(blocks: Sequence[BlockAnatomy], model: nn.Module, mi
 
 @dataclass(frozen=True)
 class LayerAnatomy:
-    """Where a layer goes on behind an attention block.
+    """Where a layer continues after an attention block.
 
     Attributes
     ----------
     path
         Module path of the layer.
     own
-        The module in it that the block's attention runs in.
+        The module in it that contains the block's attention.
     held
-        All modules in it that attention runs in.
+        All modules in it that contain attention.
     entry
-        Which of the layer's operations, counted from zero, gives the vectors with which the attention block ends (its
-        last scope); None if ``own`` returns them.
+        The index of the layer's operation that computes the output of the attention block (its last scope), counted from
+        zero; None if ``own`` returns it.
     scopes
         Those of :data:`normlens.engine.tracing.scopes.BLOCK_SCOPES` that exist.
     """

@@ -1,4 +1,4 @@
-"""TODO: say what this file is."""
+"""The trace of one attention block: an attention call, what the model did with its output, and the call of its layer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from normlens.inputs.media import Medium
 
 @dataclass(frozen=True)
 class AppliedNorm:
-    """A norm as it acted in one run.
+    """A norm as one run applied it.
 
     Attributes
     ----------
@@ -48,35 +48,35 @@ class Block:
     Attributes
     ----------
     path, occurrence
-        Module path of the attention module, and how often it had been called before in this run (shared layers).
+        Module path of the attention module, and the number of its earlier calls in this run (shared layers).
     call
         Weights, values and output.
     cross
-        True where sources and targets are different sequences: a target's own vector isn't among its sources.
+        Whether sources and targets are different sequences: a target's own vector isn't among its sources.
     other
-        True where the sources come from another sequence that the module was given, and not from the targets' own.
+        Whether the sources come from a second sequence passed to the module.
     medium
-        What its targets stand for.
+        What its targets represent.
     gate
-        What attention's output is multiplied with before the output projection, ``(batch, target, head * head_dim)``.
+        The factor of attention's output before the output projection, ``(batch, target, head * head_dim)``.
     head_norm
         A norm between attention and the output projection, or None.
     projection, bias
         Output projection ``(head * head_dim, d)`` and its bias ``(d,)`` or None.
     projected
-        What the projection produced, ``(batch, target, d)``.
+        The output of the projection, ``(batch, target, d)``.
     steps
         Multipliers and norms between the projection and the residual sum, in order.
     left_out
-        What was added besides the residual stream (the feed-forward part of a parallel block), or None.
+        What was added in addition to the residual stream (the feed-forward output of a parallel block), or None.
     own, summed
         The residual stream's vector, and its sum with the attention output, ``(batch, target, d)``.
     outer_norm
-        The norm that takes the sum, and nothing else does (post-norm blocks).
+        The norm of that sum, if nothing else uses the sum (post-norm blocks).
     obstacle
-        Why the trace ended where it ended.
+        Why the trace ended.
     layer
-        The call of the layer that the block is in; known when that has ended, where it is asked for.
+        The call of the block's layer; set when the layer has ended, if requested.
     """
 
     path: str
@@ -112,18 +112,18 @@ class Block:
 
 @dataclass(frozen=True)
 class LayerCall:
-    """One call of the layer that an attention block is in, as the model made it.
+    """One call of an attention block's layer, as the model made it.
 
     Attributes
     ----------
     module
         The layer.
     args, kwargs
-        What it was given.
+        Its arguments.
     output
-        What it returned.
+        Its output.
     held
-        What the modules in it returned that attention runs in, by path.
+        The outputs of the modules in it that contain attention, by path.
     """
 
     module: nn.Module

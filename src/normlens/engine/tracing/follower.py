@@ -1,4 +1,4 @@
-"""The follower: tensors on the way from attention to the residual stream, each with its role and its way back."""
+"""The follower: tensors between attention and the residual stream, each with its role and its layout."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from normlens.engine.tracing.steps import (
 from normlens.errors import UnsupportedArchitecture
 
 Role = Literal["heads", "projected", "summed", "normed"]
-"""Attention's output; behind its projection; the sum with the residual stream; behind the norm of that sum."""
+"""Attention's output; the output of its projection; the sum with the residual stream; the norm of that sum."""
 
 
 @dataclass(frozen=True)
 class Followed:
-    """A tensor on its way.
+    """A followed tensor.
 
     Attributes
     ----------
     tensor
-        Held, so that its identity stays its own.
+        Kept alive, so that its id stays unique.
     block
-        Whose attention it comes from.
+        The block that it comes from.
     role
-        How far it has come.
+        Its stage in the block.
     restore
-        Brings its layout back to ``(batch, target, dimension)``.
+        Restores the layout ``(batch, target, dimension)``.
     """
 
     tensor: Tensor
@@ -59,7 +59,7 @@ class Follower:
     constants
         The model's parameters.
     reached
-        Called with a block each time it has come to another scope.
+        Called with a block each time it reaches another scope.
     """
 
     def __init__(self, constants: Constants, reached: Callable[[Block], None]) -> None:
@@ -73,7 +73,7 @@ class Follower:
         return bool(self._followed)
 
     def get(self, x: object) -> Followed | None:
-        """What is known of a tensor, if it is followed."""
+        """The entry of a tensor; None if it isn't followed."""
         return self._followed.get(id(x))
 
     def follow(self, tensor: Tensor, block: Block, role: Role, restore: Restore) -> None:
@@ -81,11 +81,11 @@ class Follower:
         self._followed[id(tensor)] = Followed(tensor, block, role, restore)
 
     def forget(self, block: Block | None = None) -> None:
-        """Let go of a block's tensors; without a block, of all."""
+        """Stop following a block's tensors; without a block, all tensors."""
         self._followed = {} if block is None else {k: f for k, f in self._followed.items() if f.block is not block}
 
     def step(self, at: Followed, call: FunctionCall) -> None:
-        """Understand what a function did to a followed tensor."""
+        """Interpret the effect of a function on a followed tensor."""
         restore = inverse_layout(call, at.tensor, at.restore)
         if restore is not None:
             self.follow(call.result, at.block, at.role, restore)
@@ -98,7 +98,7 @@ class Follower:
             self._reached(at.block)
 
     def step_norm(self, at: Followed, path: str, module: nn.Module, before: Tensor, after: Tensor) -> None:
-        """Understand what a norm module did to a followed tensor."""
+        """Interpret the effect of a norm module on a followed tensor."""
         block = at.block
         if at.role == "normed" or (at.role == "projected" and block.summed is not None):
             return
@@ -135,31 +135,31 @@ class Follower:
         block = at.block
         if block.projected is not None:
             block.projected = None
-            block.obstacle = (
-                "its output goes into several linear layers (unmerged adapters? merge_adapter() merges them)"
-            )
+            block.obstacle = "its output enters several linear layers (unmerged adapters? merge_adapter() merges them)"
             self.forget(block)
             return
         if call.name in MULTIPLY and self._take_gate(at, call):
             return
-        found = self._constants.linear_map(call, at.tensor)
-        if found is None:
+        linear = self._constants.linear_map(call, at.tensor)
+        if linear is None:
             block.obstacle = f"`{call.name}` comes between attention and its output projection"
             return
         plain = block.head_norm is None and block.gate is None
-        layout = layout_of(found.operand, block.call.output.flatten(2) if plain else at.restore(at.tensor))
+        layout = layout_of(linear.operand, block.call.output.flatten(2) if plain else at.restore(at.tensor))
         if layout is None:
-            block.obstacle = "the output projection takes attention's output in another order than heads by dimensions"
+            block.obstacle = (
+                "the output projection reads attention's output in a different order than (head, dimension)"
+            )
             return
-        block.projection = working_precision(found.weight)
-        block.bias = None if found.bias is None else working_precision(found.bias)
+        block.projection = working_precision(linear.weight)
+        block.bias = None if linear.bias is None else working_precision(linear.bias)
         block.projected = working_precision(layout(call.result))
-        block.obstacle = "the projected output meets no residual stream"
+        block.obstacle = "the projected output isn't added to a residual stream"
         self.follow(call.result, block, "projected", layout)
         self._reached(block)
 
     def _take_gate(self, at: Followed, call: FunctionCall) -> bool:
-        """Note what attention's output is multiplied with; True if it is a gate that can be measured."""
+        """Record the factor of attention's output; True if it is a gate that can be measured."""
         block, (_, other) = at.block, call.other(at.tensor)
         if not isinstance(other, Tensor) or block.head_norm is not None or call.result.shape != at.tensor.shape:
             return False
@@ -172,7 +172,7 @@ class Follower:
         """The projected output meets a multiplier, a bias, or something to be added to."""
         block, (_, other) = at.block, call.other(at.tensor)
         if call.result is at.tensor and not block.steps:
-            block.projected = working_precision(at.restore(call.before[0]))  # its own memory is about to be lost
+            block.projected = working_precision(at.restore(call.before[0]))  # its memory is about to be overwritten
         scales = call.name in MULTIPLY | DIVIDE and call.result.shape == at.tensor.shape
         if scales and (factor := self._constants.factor(other, at.restore(call.result).shape[-1])) is not None:
             factor = working_precision(1 / factor if call.name in DIVIDE else factor)
@@ -185,7 +185,7 @@ class Follower:
             block.bias = working_precision(other if block.bias is None else block.bias + other)
             block.projected = working_precision(at.restore(call.result))
         else:
-            block.obstacle = f"`{call.name}` takes the projected output before it meets the residual stream"
+            block.obstacle = f"`{call.name}` uses the projected output before it is added to the residual stream"
             block.projected_used_elsewhere = True
             return
         self.follow(call.result, block, "projected", at.restore)
@@ -197,12 +197,12 @@ class Follower:
         if id(original) in block.candidates:
             block.own = working_precision(at.restore(other))
             block.summed = result
-            block.obstacle = "no norm takes the sum alone"
+            block.obstacle = "no norm is applied to the sum alone"
             self.streams.append(call.result)
             self.follow(call.result, block, "summed", at.restore)
             self._reached(block)
         elif block.projected_used_elsewhere:
-            block.obstacle = "what is added to the projected output may be made from it (an adapter? Merge it)"
+            block.obstacle = "what is added to the projected output may depend on it (an adapter? Merge it)"
         elif block.left_out is not None:
             block.obstacle = "several sums before the residual stream"
         else:
@@ -214,9 +214,9 @@ def _norm_obstacle(at: Followed, path: str, before: Tensor) -> str | None:
     """Why a norm can't be followed at this point, or None."""
     heads, head_dim = at.block.call.output.shape[2:]
     if at.role == "heads" and at.block.gate is not None:
-        return f"{path} normalises gated heads"
+        return f"{path} normalizes gated heads"
     if at.role == "heads" and before.shape[-1] != heads * head_dim:
-        return f"{path} normalises each head by itself"
+        return f"{path} normalizes each head separately"
     if at.role == "projected" and at.block.left_out is not None:
-        return f"{path} normalises a sum with something else than the residual stream"
+        return f"{path} normalizes a sum with something other than the residual stream"
     return None

@@ -13,7 +13,7 @@ def layer_numbers(paths: Sequence[str]) -> list[int]:
     in ``layers.0.blocks.1`` it is the block's within a stage. Where none does, because one module serves several layers,
     the blocks are counted from zero.
     """
-    numbers = [[int(part) for part in path.split(".") if part.isdecimal()] for path in paths]
+    numbers = [[int(name) for name in path.split(".") if name.isdecimal()] for path in paths]
     for column in map(list, zip(*numbers, strict=False)):
         if all(one < other for one, other in pairwise(column)):
             return column
@@ -22,18 +22,18 @@ def layer_numbers(paths: Sequence[str]) -> list[int]:
 
 def layer_number(path: str) -> int | None:
     """The first number in a module path; None if it has none."""
-    return next((int(part) for part in path.split(".") if part.isdecimal()), None)
+    return next((int(name) for name in path.split(".") if name.isdecimal()), None)
 
 
 def numbered_layer(path: str) -> str | None:
-    """A module path up to its layer's number, that number included; None if it has none."""
-    parts = path.split(".")
-    place = next((k for k, part in enumerate(parts) if part.isdecimal()), None)
-    return None if place is None else ".".join(parts[: place + 1])
+    """A module path up to and including its layer's number; None if it has none."""
+    names = path.split(".")
+    index = next((k for k, name in enumerate(names) if name.isdecimal()), None)
+    return None if index is None else ".".join(names[: index + 1])
 
 
 def tower(path: str) -> str:
-    """What stands in a module path in front of its layer's number; the whole path if it has none."""
+    """A module path up to, not including, its layer's number; the whole path if it has none."""
     layer = numbered_layer(path)
     return path if layer is None else layer.rpartition(".")[0]
 
@@ -54,7 +54,7 @@ def same_layer(one: str, other: str) -> bool:
 
 
 def listed(numbers: Sequence[int]) -> str:
-    """Numbers in words: "0 to 11", or "3, 7, 11" where some lie between."""
+    """Numbers in words: "0 to 11", or "3, 7, 11" if they aren't consecutive."""
     first, last = numbers[0], numbers[-1]
     if list(numbers) == list(range(first, last + 1)) and len(numbers) > 1:
         return f"{first} to {last}"

@@ -1,4 +1,4 @@
-"""Tracers that also see the layers around attention blocks: once to find them, then to catch each call of them."""
+"""Tracers that also observe the layers around attention blocks: one to find them, one to record their calls."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from normlens.engine.tracing.layer_numbers import is_numbered
 from normlens.engine.tracing.tracer import Tracer
 
 OnLayer = Callable[[Block, str, LayerCall, str | None, bool], None]
-"""Takes a block, its layer's path and call, the module that its attention runs in, and whether another attention
+"""Takes a block, its layer's path and call, the module that contains its attention, and whether another attention
 follows in the layer."""
 
 
 class _LayerWatcher(Tracer):
-    """What the two have in common."""
+    """A tracer that keeps outputs of modules."""
 
     def _kept(self, output: Any) -> Any:
         """``output`` with its first tensor copied: the layer may write into it."""
@@ -32,14 +32,14 @@ class _LayerWatcher(Tracer):
 
 
 class LayerFinder(_LayerWatcher):
-    """Finds the layer of every attention block: the innermost numbered module that returns more than the block does.
+    """Finds the layer of every attention block: the innermost numbered module whose output goes beyond the block.
 
     Parameters
     ----------
     model
         The model that will run.
     on_layer
-        Called with each block whose layer has ended, in the order of the model.
+        Called with each block when its layer has ended, in the order of the model.
     """
 
     def __init__(self, model: nn.Module, on_layer: OnLayer) -> None:
@@ -76,16 +76,16 @@ class LayerFinder(_LayerWatcher):
 
 
 class LayerTracer(_LayerWatcher):
-    """Reports blocks whose layer is known when the layer has ended, with its call, and all others as usual.
+    """Reports a block when its layer has ended, with the layer's call; blocks without a layer as usual.
 
     Parameters
     ----------
     model, on_block, complete
         As for :class:`Tracer`.
     layer_of
-        Where a block's layer goes on behind it; None for blocks that are reported as usual.
+        The layer of a block; None for blocks that are reported as usual.
     layers
-        All these layers. What the modules in them return that attention runs in is kept until a layer has ended.
+        All these layers. The outputs of the modules in them that contain attention are kept until the layer has ended.
     """
 
     def __init__(

@@ -23,9 +23,9 @@ class Layout:
     groups
         Name of each group, and its blocks: the layers.
     numbers
-        The model's own numbers of these layers, per group: not all layers of a hybrid attend.
+        The model's own numbers of these layers, per group: in a hybrid, not every layer attends.
     paths
-        Each block's path, per group: where a module stands in several layers, its path in that layer.
+        Each block's path, per group: if several layers share a module, its path in that layer.
     """
 
     groups: dict[str, list[BlockAnatomy]]
@@ -33,25 +33,25 @@ class Layout:
     paths: dict[str, list[str]]
 
     def position(self, path: str, occurrence: int) -> tuple[str, int]:
-        """Group of a block, and its place there."""
+        """The group of a block, and its index in that group."""
         for name, blocks in self.groups.items():
-            for position, block in enumerate(blocks):
+            for index, block in enumerate(blocks):
                 if (block.path, block.occurrence) == (path, occurrence):
-                    return name, position
+                    return name, index
         raise ExecutionPathChanged(
-            f"{path} was called a {occurrence + 1}. time in this run, but not in the first run that was watched: the model "
-            "takes another way for this input. Nothing was returned."
+            f"{path} was called {occurrence + 1} times in this run, but fewer times when the model was inspected: it takes "
+            "a different execution path for this input. No result was returned."
         )
 
     def anatomy(self, path: str, occurrence: int) -> BlockAnatomy:
         """The anatomy of a block."""
-        name, position = self.position(path, occurrence)
-        return self.groups[name][position]
+        name, index = self.position(path, occurrence)
+        return self.groups[name][index]
 
     def layer_of(self, path: str, occurrence: int) -> tuple[str, int]:
-        """Group of a block, and the number of its layer."""
-        name, position = self.position(path, occurrence)
-        return name, self.numbers[name][position]
+        """The group of a block, and the number of its layer."""
+        name, index = self.position(path, occurrence)
+        return name, self.numbers[name][index]
 
     def is_complete(self, block: Block) -> bool:
         """Whether the trace of a block has come as far as its anatomy goes."""
@@ -59,19 +59,19 @@ class Layout:
         return block.reached()[: len(scopes)] == scopes
 
     def layers(self) -> list[LayerAnatomy]:
-        """The layers of all blocks that have one to go on in."""
+        """The layers of all blocks whose layer continues after them."""
         return [block.layer for blocks in self.groups.values() for block in blocks if block.layer is not None]
 
 
 def lay_out(blocks: Sequence[BlockAnatomy], model: nn.Module | None = None) -> Layout:
-    """Group the blocks of a model: by kind; by tower where a model has several; by length where layers differ in it.
+    """Group the blocks of a model by kind, by tower if it has several, and by length where layers differ in it.
 
     Parameters
     ----------
     blocks
         In the order in which they run.
     model
-        What paths start from: says which layers share a module.
+        The model that paths are relative to; needed to tell which layers share a module.
     """
     names = _names(blocks)
     groups: dict[str, list[BlockAnatomy]] = {}
@@ -85,7 +85,7 @@ def lay_out(blocks: Sequence[BlockAnatomy], model: nn.Module | None = None) -> L
 
 
 def _names(blocks: Sequence[BlockAnatomy]) -> dict[BlockAnatomy, str]:
-    """What each block's group is called: by its kind, or by its tower where several have blocks of the kind."""
+    """The name of each block's group: its kind, or its tower where several towers have blocks of that kind."""
     towers = {block: tower(block.path) for block in blocks}
     names: dict[BlockAnatomy, str] = {}
     for block in blocks:
@@ -98,7 +98,7 @@ def _names(blocks: Sequence[BlockAnatomy]) -> dict[BlockAnatomy, str]:
 
 
 def _paths_by_layer(blocks: Sequence[BlockAnatomy], model: nn.Module | None) -> dict[BlockAnatomy, str]:
-    """Each block's path; where a module stands in several layers, and runs once for each, its path in that layer."""
+    """Each block's path; if several layers share a module and each runs it once, its path in that layer."""
     modules = {} if model is None else dict(model.named_modules())
     paths: dict[nn.Module, list[str]] = {}
     for path, module in [] if model is None else model.named_modules(remove_duplicate=False):

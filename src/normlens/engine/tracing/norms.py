@@ -1,4 +1,4 @@
-"""LayerNorm and RMSNorm as what they are once σ is known: affine maps with one number per row.
+"""LayerNorm and RMSNorm as affine maps with one number per row, which they are once σ is known.
 
 The centring and the gain go into the output projection, and 1/σ_i scales the contributions to target i
 (Kobayashi et al. 2021).
@@ -36,16 +36,16 @@ class NormForm:
         return (x - x.mean(-1, keepdim=True) if self.centered else x) * self.gain
 
     def fold_after(self, projection: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-        """The projection with :meth:`linear` behind it: f(x) then arrives normalised but for 1/σ."""
+        """The projection followed by :meth:`linear`: f(x) is then normalized except for 1/σ."""
         return self.linear(projection)
 
     def fold_before(self, projection: Float[Tensor, "inner d"]) -> Float[Tensor, "inner d"]:
-        """The projection with :meth:`linear` in front of it, for a norm between attention and its projection."""
+        """The projection preceded by :meth:`linear`, for a norm between attention and its projection."""
         scaled = self.gain.unsqueeze(-1) * projection
         return scaled - scaled.mean(0, keepdim=True) if self.centered else scaled
 
     def row_scale(self, before: Float[Tensor, "*rows d"], after: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows 1"]:
-        """1/σ of every row, read off what the norm really made of it (least squares; exact up to rounding).
+        """1/σ of every row, from the norm's actual output (least squares; exact up to rounding).
 
         No ε and no formula for the variance is assumed, so none can be wrong.
         """
@@ -55,25 +55,25 @@ class NormForm:
         return torch.where(length > 0, product / length.clamp_min(torch.finfo(length.dtype).tiny), 0)
 
     def apply(self, before: Float[Tensor, "*rows d"], scale: Float[Tensor, "*rows 1"]) -> Float[Tensor, "*rows d"]:
-        """The norm's output for the given 1/σ, ``(..., d)``."""
+        """The norm's output with 1/σ = ``scale``, ``(..., d)``."""
         return self.linear(before) * scale + self.shift
 
 
 _NORM_MISFIT = {torch.float16: 2e-3, torch.bfloat16: 1e-2}
-"""How far a norm's output may be from its form, relative to its size; 1e-3 in full precision."""
+"""The tolerance between a norm's output and its form, relative to the output; 1e-3 in full precision."""
 
 
 def identify_norm(module: nn.Module, before: Tensor, after: Tensor, dtype: torch.dtype = torch.float32) -> NormForm:
-    """Find out what a norm module computes by holding the possible forms against what it did.
+    """Determine what a norm module computes, by comparing the possible forms with its output.
 
     Parameters
     ----------
     module
-        A LayerNorm or RMSNorm of any spelling: with or without gain, shift, centring; gain ``w`` or ``1 + w``.
+        A LayerNorm or RMSNorm of any implementation: with or without gain, shift, centring; gain ``w`` or ``1 + w``.
     before, after
         Its input and output, ``(..., d)``, at least float32.
     dtype
-        In which the module computed them, which says how much is rounding.
+        The dtype that the module computed in, which sets the tolerance.
 
     Raises
     ------
@@ -96,14 +96,14 @@ def identify_norm(module: nn.Module, before: Tensor, after: Tensor, dtype: torch
     best = min(range(len(forms)), key=errors.__getitem__)
     if errors[best] > _NORM_MISFIT.get(dtype, 1e-3):
         raise UnsupportedArchitecture(
-            f"{type(module).__name__} is no LayerNorm or RMSNorm that normlens knows: the closest form misses its "
-            f"output by {errors[best]:.1e} of its size."
+            f"{type(module).__name__} is not a LayerNorm or RMSNorm: the closest form differs from its output by "
+            f"{errors[best]:.1e} of its norm."
         )
     return forms[best]
 
 
 def _some_rows(x: Float[Tensor, "*rows d"]) -> Float[Tensor, "row d"]:
-    """At most 32 rows from all over ``x``; all rows are held to the norm's form by the conservation error."""
+    """At most 32 rows spread over ``x``; the conservation error later checks all rows."""
     rows = x.reshape(-1, x.shape[-1])
     return rows[:: max(1, len(rows) // 16)]
 

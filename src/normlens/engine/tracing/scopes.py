@@ -1,4 +1,4 @@
-"""The layer that an attention block is in, and where it goes on behind the block."""
+"""Scopes: how far into a layer contributions are followed; the one table of their names, titles and variables."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 AttentionScope = Literal["attention", "residual", "layernorm"]
-"""Within the attention block: its output, the sum with the residual stream, the norm behind that sum."""
+"""Within the attention block: its output, the sum with the residual stream, the norm of that sum."""
 
 BlockScope = Literal["feedforward", "feedforward_residual", "block"]
-"""Behind the attention block: the feed-forward's output, its sum with the residual stream, the whole block's output."""
+"""After the attention block: the output of the feed-forward, its sum with the residual stream, the whole block's output."""
 
 Scope = Literal[AttentionScope, BlockScope]
 
 ATTENTION_SCOPES: tuple[AttentionScope, ...] = get_args(AttentionScope)
 BLOCK_SCOPES: tuple[BlockScope, ...] = get_args(BlockScope)
 SCOPES: tuple[Scope, ...] = (*ATTENTION_SCOPES, *BLOCK_SCOPES)
-"""All scopes, from the first to the last that a contribution reaches."""
+"""All scopes, in the order in which contributions reach them."""
 
 
 @dataclass(frozen=True)
 class ScopeText:
-    """What people read about a scope.
+    """Texts about a scope.
 
     Attributes
     ----------
     title
-        What its norm measures, to stand above a picture.
+        What its norm measures, as the title of a figure.
     formula
-        The norm of target i and source j; ``{own}`` is where the target's own vector is added.
+        The norm of target i and source j; ``{own}`` stands for the target's own vector where that is added.
     label
-        Its name where there is little room.
+        A short name.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""What a single torch function does to a tensor: a change of layout, a linear map, a constant factor."""
+"""Single steps of a trace: what a torch function does to a tensor (a layout change, a linear map, a constant factor)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 Restore = Callable[[Tensor], Tensor]
-"""Brings a layout back to (batch, target, dimension)."""
+"""Restores the layout (batch, target, dimension)."""
 
 SAME_ORDER = {
     "view", "reshape", "contiguous", "to", "float", "type", "type_as", "squeeze", "unsqueeze", "flatten", "unflatten",
@@ -24,18 +24,18 @@ DIVIDE = {"div", "__truediv__", "true_divide", "div_", "__itruediv__"}
 
 @dataclass(frozen=True)
 class FunctionCall:
-    """One torch function that ran.
+    """One call of a torch function.
 
     Attributes
     ----------
     name
         Name of the function.
     args, kwargs
-        What went in.
+        Its arguments.
     before
         The same arguments with their values from before the call, where the function overwrote one.
     result
-        What came out.
+        Its result.
     """
 
     name: str
@@ -45,7 +45,7 @@ class FunctionCall:
     result: Tensor
 
     def other(self, tensor: Tensor) -> tuple[Any, Any]:
-        """The operand that is not ``tensor``: the object itself, and its value from before the call."""
+        """The operand other than ``tensor``: the object itself, and its value from before the call."""
         pairs = zip(self.args, self.before, strict=True)
         return next(((a, b) for a, b in pairs if a is not tensor), (None, None))
 
@@ -56,9 +56,9 @@ def overwrites(name: str) -> bool:
 
 
 def inverse_layout(call: FunctionCall, tensor: Tensor, earlier: Restore) -> Restore | None:
-    """How to undo a change of layout of ``tensor``, and then what came before it; None if the call is something else."""
+    """The inverse of a layout change of ``tensor`` and of the ones before it; None if the call is something else."""
     if call.name in ("cat", "concat", "concatenate") and len(call.args[0]) == 1 and call.args[0][0] is tensor:
-        return earlier  # what was taken apart by images or windows, where there is only one
+        return earlier  # a split by images or windows into a single piece
     if not call.args or call.args[0] is not tensor:
         return None
     shape, rest = tensor.shape, [*call.args[1:], *call.kwargs.values()]
@@ -78,7 +78,7 @@ def inverse_layout(call: FunctionCall, tensor: Tensor, earlier: Restore) -> Rest
 
 
 def layout_of(x: Tensor, expected: Tensor) -> Restore | None:
-    """The way from the layout of ``x`` to that of ``expected``, ``(batch, target, dimension)``, found by comparing."""
+    """The map from the layout of ``x`` to that of ``expected``, ``(batch, target, dimension)``, found by comparison."""
     batch, targets, size = expected.shape
     if x.shape[-1] != size or x.numel() != expected.numel():
         return None
@@ -101,7 +101,7 @@ class LinearMap:
     bias
         ``(out,)``, or None.
     operand
-        What it was applied to, ``(..., in)``.
+        Its input, ``(..., in)``.
     """
 
     weight: Tensor
@@ -110,7 +110,7 @@ class LinearMap:
 
 
 class Constants:
-    """The tensors of a model that don't depend on its input: parameters and what are views of them."""
+    """The tensors of a model that don't depend on its input: parameters and views of them."""
 
     def __init__(self, model: nn.Module) -> None:
         self._storages = {p.untyped_storage().data_ptr() for p in model.parameters()}
@@ -119,7 +119,7 @@ class Constants:
         return isinstance(x, Tensor) and x.untyped_storage().data_ptr() in self._storages
 
     def factor(self, x: Any, size: int) -> Tensor | None:
-        """``x`` as a multiplier: a number, or a parameter of one number or one per dimension; None if it is neither."""
+        """``x`` as a multiplier: a number, or a parameter of one number or one per dimension; None otherwise."""
         if isinstance(x, (int, float)):
             return torch.tensor(float(x), dtype=torch.float64)
         if isinstance(x, Tensor) and x in self and x.numel() in (1, size):
@@ -127,7 +127,7 @@ class Constants:
         return None
 
     def linear_map(self, call: FunctionCall, tensor: Tensor) -> LinearMap | None:
-        """The linear map that ``call`` applies to ``tensor``; None if it is none."""
+        """The linear map that ``call`` applies to ``tensor``; None if it isn't a linear map."""
         args, kwargs = call.args, call.kwargs
         if call.name == "linear" and args[0] is tensor:
             weight = args[1] if len(args) > 1 else kwargs["weight"]
@@ -139,7 +139,7 @@ class Constants:
         return self._einsum(args, tensor) if call.name == "einsum" else None
 
     def _einsum(self, args: tuple[Any, ...], tensor: Tensor) -> LinearMap | None:
-        """``"ibnd,hnd->ibh"``: a parameter that takes all but the leading axes of ``tensor`` to one axis."""
+        """``"ibnd,hnd->ibh"``: a parameter that maps all but the leading axes of ``tensor`` to one axis."""
         equation = re.fullmatch(r"(\w+),(\w+)->(\w+)", str(args[0]).replace(" ", ""))
         if equation is None or len(args) != 3 or args[1] is not tensor or args[2] not in self:
             return None

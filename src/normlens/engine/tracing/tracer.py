@@ -1,4 +1,4 @@
-"""The tracer: watches one run of an unmodified model and reports each attention block as soon as it is complete."""
+"""The tracer: observes one run of an unmodified model and reports each attention block as soon as it is complete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OTHER_SEQUENCE = re.compile(
 
 @dataclass(frozen=True)
 class _Frame:
-    """A module that is running, the hidden states that came in, by parameter name, and the names of all its tensors."""
+    """A running module, its input hidden states by parameter name, and the names of all its tensor arguments."""
 
     module: nn.Module
     inputs: dict[str, Tensor]
@@ -37,7 +37,7 @@ class _Frame:
 
 
 class Tracer(TorchFunctionMode):
-    """Watches one run of a model.
+    """Observes one run of a model.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Tracer(TorchFunctionMode):
     ran_attention
         Paths of the modules called attention that ran, whether or not any attention was captured in them.
     left_out
-        Paths of attention modules that aren't measured, whose calls aren't followed.
+        Paths of attention modules whose calls are not followed.
     missed
         Attention modules that took a softmax whose product with values wasn't recognized, for messages.
     """
@@ -67,7 +67,7 @@ class Tracer(TorchFunctionMode):
         self._constants = Constants(model)
         self._follower = Follower(self._constants, self._report_complete)
         self._frames: list[_Frame] = []
-        self._norms: deque[tuple[Tensor, Tensor]] = deque(maxlen=6)  # output and input of the last norms
+        self._norms: deque[tuple[Tensor, Tensor]] = deque(maxlen=6)  # output and input of the most recent norms
         self._occurrences: Counter[str] = Counter()
         self._paused = 0
         self.open_blocks: list[Block] = []
@@ -77,7 +77,7 @@ class Tracer(TorchFunctionMode):
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Hooks and function mode on, and off again afterwards."""
+        """Observe the model while this lasts: hooks and function mode are active."""
         norms = [module for module in self._paths if _is_norm(module)]
         composed = [module for module in self._paths if next(module.children(), None) is not None]
         try:
@@ -116,7 +116,7 @@ class Tracer(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Run the function, and note what it did if a followed tensor went in."""
+        """Run the function, and record its effect on followed tensors."""
         kwargs = kwargs or {}
         if self._paused or not self._follower:
             return func(*args, **kwargs)
@@ -144,7 +144,7 @@ class Tracer(TorchFunctionMode):
         return [at for x in flat if isinstance(x, Tensor) and (at := self._follower.get(x)) is not None]
 
     def _report_complete(self, block: Block) -> None:
-        """Report a block that has come as far as it will, and let go of it."""
+        """Report a complete block, and stop following it."""
         if block in self.open_blocks and self._complete(block):
             self.open_blocks.remove(block)
             self._follower.forget(block)
@@ -190,25 +190,25 @@ class Tracer(TorchFunctionMode):
     def _residual_candidates(self) -> Iterator[Tensor]:
         """Tensors that may be the residual stream of the attention call being captured.
 
-        What came into the modules that are running, what the norms before those inputs took, and the sums of the
-        blocks before.
+        The inputs of the running modules, the inputs of the norms that produced those, and the sums of earlier
+        blocks.
         """
         inputs = {id(output): before for output, before in self._norms}
-        found = [x for frame in self._frames for x in frame.inputs.values()] + list(self._follower.streams)
-        for x in found:
+        candidates = [x for frame in self._frames for x in frame.inputs.values()] + list(self._follower.streams)
+        for x in candidates:
             yield x
             if id(x) in inputs:
                 yield inputs[id(x)]
 
     def _note_scaled_stream(self, args: Sequence[Any], result: Tensor) -> None:
-        """A residual stream times a constant stays a residual stream."""
+        """Record a residual stream times a constant: it is a residual stream too."""
         for block in self.open_blocks[-2:]:
             for x, factor in (args, tuple(reversed(args))):
                 if id(x) in block.candidates and self._constants.factor(factor, result.shape[-1]) is not None:
                     block.candidates[id(result)] = result
 
     def _reads_another(self, call: AttentionCall) -> bool:
-        """Whether the attention module was given another sequence to take its sources from."""
+        """Whether the attention module takes its sources from a second sequence."""
         frame = next((f for f in reversed(self._frames) if f.module is call.module), None)
         if frame is None:
             return call.output.shape[1] != call.value.shape[2]
@@ -224,7 +224,7 @@ _NAMES: dict[type, list[str]] = {}
 
 
 def _named_tensors(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors that a module was given, by parameter name."""
+    """The tensor arguments of a module, by parameter name."""
     kind = type(module)
     if kind not in _NAMES:
         _NAMES[kind] = list(inspect.signature(kind.forward).parameters)[1:]
@@ -243,5 +243,5 @@ def _nested(one: str, other: str) -> bool:
 
 
 def unfinished(blocks: Iterable[Block]) -> str:
-    """Paths of blocks that never got as far as their anatomy says, for an error message."""
+    """Paths of blocks whose trace is incomplete, for an error message."""
     return ", ".join(block.path for block in blocks)
