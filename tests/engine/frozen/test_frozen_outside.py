@@ -144,7 +144,7 @@ def test_complex_numbers_meet_their_conjugates() -> None:
 def test_a_model_that_asks_for_gradients_inside_is_refused_by_name() -> None:
     model = tiny.build("bert")
     model.encoder.layer[0].register_forward_hook(lambda module, args, output: output.requires_grad_())
-    with pytest.raises(UnknownOperation, match=r"requires_grad_ met a tensor"):
+    with pytest.raises(UnknownOperation, match=r"requires_grad_ received a tensor"):
         split(model)
 
 

@@ -183,7 +183,7 @@ def test_a_scalar_must_be_one_linear_number_per_row(scalar: Callable[[Any], Tens
         ({"product": "x"}, "product is 'x'; expected one of 'half', 'first', 'second'"),
         ({"sources": "encoder.layer.7"}, r"no module 'encoder\.layer\.7'.*Did you mean 'encoder\.layer\."),
         ({"sources": Site("nowhere", "input")}, "no module 'nowhere'"),
-        ({"sources": 3}, "int was given where a place in the model is meant"),
+        ({"sources": 3}, "int is not a site in the model"),
         ({"sources": "encoder.layer"}, r"none of the sources; those that entered are \(\)"),
     ],
 )

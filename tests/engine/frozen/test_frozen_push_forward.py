@@ -92,8 +92,8 @@ def test_a_module_that_does_not_run_is_an_error() -> None:
     ("module", "options", "message"),
     [
         ("encoder.layer.9", {}, "no module 'encoder.layer.9'"),
-        (7, {}, "int was given where a place in the model is meant"),
-        ("", {"chunk_size": 0}, "chunk_size is 0; expected a whole number of sources"),
+        (7, {}, "int is not a site in the model"),
+        ("", {"chunk_size": 0}, "chunk_size is 0; expected a positive integer"),
         ("", {"chunk_size": 2.5}, "chunk_size is 2.5"),
         ("", {"product": "x"}, "product is 'x'"),
         ("", {"sources": "nowhere"}, "no module 'nowhere'"),

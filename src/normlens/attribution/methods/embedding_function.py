@@ -20,7 +20,7 @@ from normlens.attribution.targets.scalars import BatchTarget
 from normlens.engine.capture.hooks import entered_and_left
 from normlens.engine.frozen.run import refuse_inference_mode
 from normlens.engine.frozen.sites import hooked
-from normlens.engine.frozen.sources import embeddings_given, is_part, source_modules
+from normlens.engine.frozen.sources import embeddings_given, names_sources, source_modules
 from normlens.engine.precision import double
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.memory import is_out_of_memory
@@ -171,7 +171,7 @@ def entering(model: PreTrainedModel, vectors: Sequence[Float[Tensor, "batch sour
 def _entered(model: PreTrainedModel, change: Any) -> Iterator[None]:
     """Show what enters at the sources to ``change``: the innermost part of the model that is running, vectors, whose."""
     running: list[str] = []
-    parts = {module: path for path, module in model.named_modules() if is_part(path, module)}
+    parts = {module: path for path, module in model.named_modules() if names_sources(path, module)}
 
     def enter(module: nn.Module, *given: Any) -> None:
         running.append(parts[module])

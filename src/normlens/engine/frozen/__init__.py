@@ -1,8 +1,8 @@
-"""Hold the data-dependent factors of all non-linear operations fixed, and any transformers model is affine.
+"""The frozen model: with the data-dependent factors of nonlinear operations held fixed, any transformers model is affine.
 
-Then automatic differentiation splits what it computes exactly: :func:`pull_back` splits a scalar into one share per
-source, :func:`push_forward` splits a module's output into one vector per source. The table of what is held fixed, and
-of the operations that are known at all, is :data:`normlens.engine.frozen.operations.RULES`.
+Automatic differentiation then splits its outputs exactly: :func:`pull_back` splits a scalar into one share per source,
+:func:`push_forward` splits a module's output into one vector per source. The table of allowed operations, and of what is
+held fixed in each, is :data:`normlens.engine.frozen.operations.RULES`.
 """
 
 from normlens.engine.frozen.pullback import PullBack, pull_back

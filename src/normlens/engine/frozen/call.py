@@ -18,7 +18,7 @@ Product = Literal["half", "first", "second", "integrated"]
 
 
 class NoRule(Exception):
-    """The operation, as it was called, has no rule; the mode says where."""
+    """The operation has no rule for this call; the mode adds the module."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Call:
     product
         How the derivative of a product of live factors is split.
     is_selection
-        Whether a tensor was selected from the sources and is held fixed; see :func:`selection`.
+        Whether a tensor was selected from the sources and is held fixed; see :func:`normlens.engine.frozen.rules.selection`.
     composition_of
-        Which element-wise function of a live tensor a tensor is; None for none.
+        The element-wise function of a live tensor that gives a tensor; None if there is none.
     """
 
     function: Callable[..., Any]
@@ -50,7 +50,7 @@ class Call:
     composition_of: Callable[[Tensor], Composition | None]
 
     def run(self) -> Any:
-        """Call the operation as it is."""
+        """Call the unmodified operation."""
         return self.function(*self.args, **self.kwargs)
 
     def map(self, change: Callable[[Tensor], Any]) -> Call:
@@ -61,9 +61,9 @@ class Call:
         return Call(self.function, args, kwargs, *kept)
 
     def named(self, *names: str, **defaults: Any) -> list[Any]:
-        """The arguments called ``names``, None where the call gives none and there is no default."""
-        given = {**defaults, **self.bind(*names)}
-        return [given.get(name) for name in names]
+        """The arguments called ``names``, or their defaults, or None."""
+        arguments = {**defaults, **self.bind(*names)}
+        return [arguments.get(name) for name in names]
 
     def unary(self) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The first argument, and the operation as a function of it with everything else held fixed."""
@@ -86,18 +86,18 @@ class Call:
         return isinstance(x, Tensor) and self.direction.is_live(x)
 
     def is_constant(self, x: object) -> bool:
-        """Whether ``x`` is a tensor of numbers that may join the bias share."""
+        """Whether ``x`` is a numeric tensor that may belong to the bias share."""
         return isinstance(x, Tensor) and has_numbers(x) and not self.is_live(x) and not self.is_selection(x)
 
     def follow(self, x: Any, shape: torch.Size | None = None) -> Any:
-        """``x``, followed as a constant if it is one; ``shape`` is what the operation broadcasts it to."""
+        """``x``, followed as a constant if it is one; ``shape`` is the shape that the operation broadcasts it to."""
         if not self.is_constant(x):
             return x
         at = x if shape is None else self.direction.per_row(x, shape)
         return self.direction.constant(at, x)
 
     def added(self, result: Tensor, constant: object, contribution: Tensor | None = None) -> Tensor:
-        """``result``, to which ``constant`` was added, followed if it is one; its part in ``result`` may be shaped."""
+        """``result``, to which ``constant`` was added, with it followed; ``contribution`` is its broadcastable form."""
         if not isinstance(constant, Tensor) or not self.is_constant(constant):
             return result
         return self.direction.added(result, constant if contribution is None else contribution)
@@ -112,5 +112,5 @@ def held(tree: Any) -> Any:
 
 
 def has_numbers(x: Tensor) -> bool:
-    """Whether ``x`` holds numbers that can carry a derivative, not indices or answers."""
+    """Whether ``x`` holds numbers that can carry a derivative, not indices or truth values."""
     return x.is_floating_point() or x.is_complex()

@@ -1,7 +1,7 @@
-"""The two ways to differentiate a frozen model: backward from a scalar, or forward from the sources.
+"""The two directions of differentiating a frozen model: backward from a scalar, or forward from the sources.
 
-A direction knows three things: which tensors are *live* (they depend on a source), how a source enters, and how a
-constant that is added to something live is followed, so that the bias share is a derivative and not a remainder.
+A direction defines which tensors are *live* (they depend on a source), how a source enters, and how a constant that is
+added to a live tensor is followed, so that the bias share is a derivative and not a remainder.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from torch.autograd.function import FunctionCtx
 
 @dataclass(frozen=True)
 class SourceGroup:
-    """The sources that enter at one place of the model.
+    """The sources that enter a model at one module.
 
     Attributes
     ----------
     label
-        Path of the sub-model that they enter, such as ``"encoder"``; empty for the model itself.
+        Path of the submodel that they enter, such as ``"encoder"``; empty for the model itself.
     value
         The source vectors x_j, ``(batch, source, d)``.
     """
@@ -38,16 +38,16 @@ Map = Callable[[Tensor], Tensor]
 
 
 class Direction(ABC):
-    """A way to differentiate; see the module's first lines.
+    """A direction of differentiation; see the start of this module.
 
     Attributes
     ----------
     builds_graph
-        Whether operations on live tensors are recorded for a backward pass, also where the model says ``no_grad``.
+        Whether operations on live tensors are recorded for a backward pass, even where the model uses ``no_grad``.
     follows_arguments
-        Whether a constant that an operation adds by itself, a layer's bias, is followed as its argument, or beside it.
+        Whether a constant that an operation adds itself, such as a layer's bias, is followed as its argument or separately.
     groups
-        The sources that entered so far.
+        The sources that have entered so far.
     """
 
     builds_graph: ClassVar[bool]
@@ -66,25 +66,25 @@ class Direction(ABC):
 
     @abstractmethod
     def source(self, label: str, value: Float[Tensor, "batch source d"]) -> Tensor:
-        """Let ``value`` in as sources: the same numbers, live from here on."""
+        """Admit ``value`` as sources: the same numbers, live from here on."""
 
     @abstractmethod
     def constant(self, at: Tensor, contribution: Tensor) -> Tensor:
         """The numbers ``at``, followed as a constant that contributes ``contribution`` to the affine map.
 
-        ``at = contribution`` follows a bias; ``at = 0`` follows a literal that an operation already added by itself.
+        ``at = contribution`` follows a bias; ``at = 0`` follows a literal that an operation has already added.
         """
 
     @abstractmethod
     def added(self, result: Tensor, contribution: Tensor) -> Tensor:
-        """The numbers of ``result``, to which ``contribution``, a constant, was already added and is now followed."""
+        """``result`` with the same numbers, to which the constant ``contribution`` was already added and is now followed."""
 
     def affine(self, x: Tensor, whole: Map, linear: Map) -> Tensor:
-        """``whole(x)`` of a live x: ``linear(x)``, where nothing else is live, and constants that are not followed here."""
+        """``whole(x)`` of a live x: ``linear(x)`` plus constants that are not followed here; nothing else is live."""
         return whole(x)
 
     def per_row(self, constant: Tensor, shape: torch.Size) -> Tensor:
-        """``constant``, that is about to be broadcast to ``shape``, as this direction would rather follow it."""
+        """``constant``, which is about to be broadcast to ``shape``, in the shape in which this direction follows it."""
         return constant
 
 
@@ -94,7 +94,7 @@ class Backward(Direction):
     Parameters
     ----------
     batch
-        Number of rows. A constant that is broadcast over them gets a leaf of its own for each row.
+        Number of rows. A constant that is broadcast over them gets a separate leaf for each row.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ class Backward(Direction):
         return tensor.requires_grad
 
     def source(self, label: str, value: Float[Tensor, "batch source d"]) -> Tensor:
-        """A leaf to differentiate at, cloned so that the model may write into what it gets."""
+        """A leaf for the gradient, cloned so that the model may write into it."""
         leaf = value.detach().requires_grad_()
         self.groups.append(SourceGroup(label, value.detach()))
         self.leaves.append(leaf)
@@ -152,9 +152,9 @@ class Forward(Direction):
     Parameters
     ----------
     seed
-        Gives the tangent of the sources of group g (an int) from their value.
+        Maps the index of a group and its value to the tangent of its sources.
     follow_constants
-        Carry the constants' contributions along. Their tangents reach every row of the batch, so this is for the run
+        Follow the contributions of constants too. Their tangents reach every row of the batch, so this is for the run
         that pushes the bias share, with zero seeds.
     """
 
@@ -184,13 +184,13 @@ class Forward(Direction):
         return dual
 
     def affine(self, x: Tensor, whole: Map, linear: Map) -> Tensor:
-        """Two products: torch's own forward formulas take a third one, with the weights' tangent that isn't there."""
+        """Compute two products: torch's own formula would compute a third one, with the absent tangent of the weights."""
         primal, moved = forward_ad.unpack_dual(x)
         dual: Tensor = forward_ad.make_dual(whole(primal), linear(moved))
         return dual
 
     def added(self, result: Tensor, contribution: Tensor) -> Tensor:
-        """``result`` plus a dual number of nothing and the contribution."""
+        """``result`` plus a dual number of zero and the contribution."""
         if not self.follow_constants:
             return result
         return result + self.constant(torch.zeros_like(contribution), contribution).to(result.dtype)
@@ -198,8 +198,8 @@ class Forward(Direction):
 
 def tangent(tensor: Tensor) -> Tensor | None:
     """The tangent that ``tensor`` carries, or None."""
-    found: Tensor | None = forward_ad.unpack_dual(tensor).tangent
-    return found
+    carried: Tensor | None = forward_ad.unpack_dual(tensor).tangent
+    return carried
 
 
 class _Graft(torch.autograd.Function):

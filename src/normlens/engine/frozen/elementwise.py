@@ -1,10 +1,10 @@
-"""Element-wise functions of one live tensor, however many operations spell them out: each of them is one activation.
+"""Element-wise functions of one live tensor, in however many operations they are written: each is one activation.
 
 A tanh-GELU written as ``0.5 * x * (1 + torch.tanh(c * (x + 0.044715 * x**3)))``, in a module, in a function or in the
-middle of a forward, is a product of two live factors if one looks at single operations. So what is computed from one
-tensor element by element is remembered as a *composition* of operations; where their own rules would not give its
-secant through zero, the secant is taken of the whole. A gated product has factors that come from different tensors, the
-halves of a projection say, and is none.
+middle of a forward, contains products of two live factors if its operations are taken one by one. So whatever is computed
+from one tensor element by element is recorded as a *composition* of operations; where their own rules would not give its
+secant through zero, the secant of the whole composition is used. The factors of a gated product come from different
+tensors, such as the halves of a projection, so it isn't a composition.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ _HELD = _names("""
     eq ne lt le gt ge logical_and logical_or logical_not logical_xor
 """)
 ELEMENTWISE = _SUMS | _PRODUCTS | _QUOTIENTS | _POWERS | _SAME | _ACTIVATIONS | _CHOICES | _HELD | _names("addcmul")
-"""Operations each of whose numbers depends on one number of every tensor that they take."""
+"""Operations each of whose results depends on one number of every tensor argument."""
 
 WEIGHTED = _names("linear matmul mm conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d")
-"""Maps with weights, whose input is no gate."""
+"""Maps with weights, whose input is never a gate."""
 
-_LONGEST = 64  # operations; more are no activation but a recurrence
-_NEAR = 0.03  # |x| below which the digits of g(x) − g(0) are looked after
+_LONGEST = 64  # operations; longer compositions aren't activations but recurrences
+_NEAR = 0.03  # |x| below which g(x) − g(0) is computed with extra digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class Composition:
     Attributes
     ----------
     root, version
-        The tensor, and how often it had been written to.
+        The tensor, and its version counter.
     function, args, kwargs
         The last operation, whose arguments may be compositions; no function for the root itself.
     size
@@ -121,14 +121,14 @@ class Composition:
 
 
 class Compositions:
-    """What is known of the tensors of a run: which are element-wise functions of another one."""
+    """The compositions of a run: which of its tensors are element-wise functions of another."""
 
     def __init__(self, is_live: Callable[[Tensor], bool]) -> None:
         self._is_live = is_live
         self._by_tensor = WeakTensorKeyDictionary()
 
     def of(self, x: object) -> Composition | None:
-        """``x`` as a composition: itself if it is live and no function of another tensor; None if it is constant."""
+        """``x`` as a composition: the identity if live and not a function of another tensor; None if it is constant."""
         if not isinstance(x, Tensor):
             return None
         composition, version = self._by_tensor.get(x, (None, 0))
@@ -137,7 +137,7 @@ class Compositions:
         return Composition(x, x._version) if x.is_floating_point() and self._is_live(x) else None
 
     def note(self, result: Any, composition: Composition | None) -> None:
-        """Remember that ``result`` has the values of ``composition``."""
+        """Record that ``result`` has the values of ``composition``."""
         if composition is None or not isinstance(result, Tensor) or result is composition.root:
             return
         if result.shape == composition.root.shape and (result.is_floating_point() or result.dtype == torch.bool):
@@ -146,7 +146,7 @@ class Compositions:
     def compose(
         self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Composition | None:
-        """What an operation gives as a composition; None if it isn't a function of one tensor, element by element."""
+        """The result of an operation as a composition; None if it isn't an element-wise function of one tensor."""
         if name not in ELEMENTWISE or (name in _QUOTIENTS and kwargs.get("rounding_mode")):
             return None
         if name in ("max", "min") and not (len(args) == 2 and isinstance(args[1], Tensor)):
@@ -155,9 +155,9 @@ class Compositions:
             args, kwargs, function = args[:1], {}, _recast
         new_args = tuple(self.of(x) or x for x in args)
         new_kwargs = {key: self.of(x) or x for key, x in kwargs.items()}
-        given = [*new_args, *new_kwargs.values()]
-        inner = [x for x in given if isinstance(x, Composition)]
-        constants = [x for x in given if isinstance(x, (Tensor, list, tuple, dict))]
+        operands = [*new_args, *new_kwargs.values()]
+        inner = [x for x in operands if isinstance(x, Composition)]
+        constants = [x for x in operands if isinstance(x, (Tensor, list, tuple, dict))]
         if (
             not inner
             or any(x.root is not inner[0].root for x in inner)
@@ -175,33 +175,33 @@ class Compositions:
         return Composition(inner[0].root, inner[0].version, function, new_args, new_kwargs, size, affine, vectors)
 
     def is_activation(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-        """Whether the rule of an operation that composes gives another derivative than the secant of the composition."""
-        given = [(x, c) for x in (*args, *kwargs.values()) if (c := self.of(x)) is not None]
-        live = [c for x, c in given if self._is_live(x)]
+        """Whether the rule of a composing operation gives a derivative other than the secant of the composition."""
+        operands = [(x, c) for x in (*args, *kwargs.values()) if (c := self.of(x)) is not None]
+        live = [c for x, c in operands if self._is_live(x)]
         if not all(c.is_finite for c in live):
             return False
         if not live or name in _SAME or name in _HELD:
             return False
         if name in _SUMS:
-            return len(live) < len(given)
+            return len(live) < len(operands)
         if name in _PRODUCTS:
-            return len(given) > 1 and not (len(live) == 1 and live[0].vanishes)
+            return len(operands) > 1 and not (len(live) == 1 and live[0].vanishes)
         if name in _QUOTIENTS:
-            return len(given) > 1 and self._is_live(args[0]) and not live[0].vanishes
+            return len(operands) > 1 and self._is_live(args[0]) and not live[0].vanishes
         if name in _POWERS and not _is_power(*args[1:], *kwargs.values()):
             return False
         if name == "where":
             return self.of(args[0]) is not None and not _is_switch(args[1:], live)
-        return len(given) > 1 or name in _CHOICES or not live[0].vanishes
+        return len(operands) > 1 or name in _CHOICES or not live[0].vanishes
 
 
 def _recast(x: Tensor) -> Tensor:
-    """A cast, where digits are chosen by whoever asks: only answers become numbers."""
+    """A cast without a change of precision: only truth values become numbers."""
     return x if x.is_floating_point() else x.float()
 
 
 def _is_shared(constant: Any, name: str) -> bool:
-    """Whether a constant is one number, or scales each channel; what is added to each is a bias: the activation's past."""
+    """Whether a constant is one number, or scales each channel; an added vector is a bias before the activation."""
     if not isinstance(constant, Tensor) or name in _SUMS:
         return isinstance(constant, Tensor) and not constant.ndim
     return constant.ndim <= 1 or isinstance(constant, nn.Parameter)
@@ -212,7 +212,7 @@ def _is_power(exponent: Any = None, *_: Any) -> bool:
 
 
 def _is_switch(branches: tuple[Any, ...], live: list[Composition]) -> bool:
-    """Whether each branch is zero, or live and zero at zero: then its choice has the secant by itself."""
+    """Whether each branch is zero, or live and zero at zero: then the rule of ``where`` already gives the secant."""
     rest = len(branches) - len(live)
     zeros = sum(isinstance(x, int | float) and x == 0 for x in branches)
     return rest == zeros and all(x.vanishes for x in live)
@@ -228,16 +228,16 @@ def as_activation(composition: Composition, value: Tensor, direction: Direction)
 
 
 def gain(composition: Composition, value: Tensor, x: Tensor) -> Tensor:
-    """(g(x) − g(0)) / x with g(x) = ``value``; near zero, where digits are lost, in float64; at zero the limit from below.
+    """(g(x) − g(0)) / x with g(x) = ``value``; in float64 near zero, where digits are lost; at zero the limit from below.
 
     Parameters
     ----------
     composition
         The function g.
     value
-        What the operations gave.
+        The result of the operations.
     x
-        The root's numbers.
+        The values of the root.
     """
     wide = at_least_float32(x)
     if x.dtype != wide.dtype:
@@ -260,5 +260,5 @@ def _gain_near_zero(composition: Composition, x: Tensor) -> Tensor:
 
 
 def _widest(x: Tensor) -> torch.dtype:
-    """The dtype with the most digits where ``x`` is."""
+    """The most precise dtype on the device of ``x``."""
     return torch.float64 if has_float64(x.device.type) else torch.float32

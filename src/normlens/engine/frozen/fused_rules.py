@@ -1,4 +1,4 @@
-"""The rules for whole layers that torch computes in one call: norms, attention, gated units."""
+"""Rules for whole layers that torch computes in one call: norms, attention, gated units."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def group_norm(call: Call) -> Tensor:
 
 
 def batch_norm(call: Call) -> Tensor:
-    """In evaluation an affine map of x, its statistics being buffers."""
+    """An affine map of x in evaluation mode, where the statistics are buffers."""
     names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
     x, mean, variance, weight, bias, training, _, eps = call.named(*names, eps=1e-5)
     _require_constant(call, weight, bias)
     if training or mean is None:
-        raise NoRule("batch statistics mix the rows of a batch; put the model into evaluation mode with model.eval()")
+        raise NoRule("batch statistics mix the rows of a batch; call model.eval() first")
     scale = (variance + eps).rsqrt() * (1 if weight is None else weight)
     straight = call.added(x, mean, -_per_channel(mean, x)) * _per_channel(scale, x)
     straight = straight if bias is None else call.added(straight, bias, _per_channel(bias, x))
@@ -72,7 +72,7 @@ def spread_and_mean(call: Call) -> tuple[Tensor, Tensor]:
     """``var_mean`` and ``std_mean``: the first is a gate, the second is linear."""
     x, dim, keepdim = call.named("input", "dim", "keepdim", keepdim=False)
     if isinstance(dim, bool):
-        raise NoRule("the dimension was expected as the second argument")
+        raise NoRule("the dimension must be the second argument")
     spread, mean = gate(call)
     return spread, graft(mean, x.mean() if dim is None else x.mean(dim, keepdim))
 
@@ -85,7 +85,7 @@ def gated_linear_unit(call: Call) -> Tensor:
 
 
 def attention(call: Call) -> Tensor:
-    """Fused attention: linear in the values; queries and keys carry nothing."""
+    """Fused attention: linear in the values; queries and keys are held fixed."""
     arguments = call.bind("query", "key", "value")
     value = call.follow(arguments.pop("value"))
     query, key = held(arguments.pop("query")), held(arguments.pop("key"))
@@ -103,23 +103,23 @@ MULTI_HEAD_ARGUMENTS = (
 
 def multi_head_attention(call: Call) -> tuple[Tensor, Tensor | None]:
     """``torch.nn.MultiheadAttention``: Σ_j α_ij v_j through the output projection, with α held fixed."""
-    given = call.bind(*MULTI_HEAD_ARGUMENTS)
-    if given["bias_k"] is not None or given["add_zero_attn"] or given["value"].ndim != 3:
+    arguments = call.bind(*MULTI_HEAD_ARGUMENTS)
+    if arguments["bias_k"] is not None or arguments["add_zero_attn"] or arguments["value"].ndim != 3:
         raise NoRule("only batched inputs without an extra key have a rule")
-    output, weights = call.function(**held(given))
-    alpha = call.function(**{**held(given), "need_weights": True, "average_attn_weights": False})[1]
-    width, heads, bias = given["embed_dim_to_check"], given["num_heads"], given["in_proj_bias"]
-    separate = given.get("use_separate_proj_weight", False)
-    value_weight = given["v_proj_weight"] if separate else given["in_proj_weight"][2 * width :]
-    value = F.linear(given["value"].transpose(0, 1), value_weight)
+    output, weights = call.function(**held(arguments))
+    alpha = call.function(**{**held(arguments), "need_weights": True, "average_attn_weights": False})[1]
+    width, heads, bias = arguments["embed_dim_to_check"], arguments["num_heads"], arguments["in_proj_bias"]
+    separate = arguments.get("use_separate_proj_weight", False)
+    value_weight = arguments["v_proj_weight"] if separate else arguments["in_proj_weight"][2 * width :]
+    value = F.linear(arguments["value"].transpose(0, 1), value_weight)
     value = value if bias is None else call.added(value, bias, bias[2 * width :])
     mixed = torch.einsum("bhij,bjhd->bihd", alpha, value.unflatten(-1, (heads, -1))).flatten(-2)
-    straight = call.added(F.linear(mixed, given["out_proj_weight"]), given["out_proj_bias"])
+    straight = call.added(F.linear(mixed, arguments["out_proj_weight"]), arguments["out_proj_bias"])
     return graft(output, straight.transpose(0, 1)), weights
 
 
 def sampled(call: Call) -> Tensor:
-    """``F.grid_sample``: linear in what is sampled; where it is sampled is held fixed."""
+    """``F.grid_sample``: linear in the sampled tensor; the sampling positions are held fixed."""
     x, grid, *rest = call.args
     result: Tensor = call.function(call.follow(x), held(grid), *rest, **call.kwargs)
     return result
@@ -127,7 +127,7 @@ def sampled(call: Call) -> Tensor:
 
 def _require_constant(call: Call, *parameters: Tensor | None) -> None:
     if any(call.is_live(x) for x in parameters):
-        raise NoRule("its weight and bias were expected not to depend on the sources")
+        raise NoRule("its weight and bias must not depend on the sources")
 
 
 def _per_channel(parameter: Tensor, x: Tensor) -> Tensor:

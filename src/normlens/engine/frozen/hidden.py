@@ -1,7 +1,7 @@
 """Activation modules whose operations torch functions can't see: a custom ``autograd.Function``, a scripted function.
 
-They are recognised by trying: a module of one argument, with nothing inside, whose every number depends on one number
-alone, is shown to the mode as one operation. What can be seen is left alone.
+They are recognized by a trial: a module with one argument and no submodules, each of whose results depends on one number
+only, is presented to the mode as one operation. Visible operations are unchanged.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_
 from normlens.engine.capture.hooks import other_forwards
 
 NAME = "hidden_activation"
-"""The name under which the mode knows them."""
+"""The name of these operations in the table of rules."""
 
 _HIDDEN: WeakKeyDictionary[type[nn.Module], bool] = WeakKeyDictionary()
 
 
 @contextmanager
 def hidden_activations_shown(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Show what can't be seen of activation modules to the mode as one operation each."""
+    """Present each hidden activation module to the mode as one operation."""
     with other_forwards((module, _as_operation(module.forward)) for module in filter(_is_hidden, modules)):
         yield
 
@@ -46,7 +46,7 @@ def _as_operation(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Ten
 
 
 def _is_hidden(module: nn.Module) -> bool:
-    """Whether a module is an activation that can't be seen; tried once for each class."""
+    """Whether a module is a hidden activation; tested once per class."""
     kind = type(module)
     if kind.__module__.startswith("torch.nn.") or next(module.children(), None) is not None:
         return False
@@ -61,7 +61,7 @@ def _takes_one_tensor(module: nn.Module) -> bool:
 
 
 def _is_unseen(module: nn.Module) -> bool:
-    """Whether what a module gives has a derivative, but comes in part from operations that no mode sees."""
+    """Whether a module's result has a derivative, but comes in part from operations that no mode sees."""
     probe = _probe(module).requires_grad_()
     with torch.enable_grad(), _SeenOperations(probe) as seen:
         result = _tried(module, probe)
@@ -69,17 +69,17 @@ def _is_unseen(module: nn.Module) -> bool:
 
 
 def _is_elementwise(module: nn.Module) -> bool:
-    """Whether each number of a module's result depends on the number at its place alone."""
+    """Whether each number of a module's result depends only on the input at the same index."""
     probe = _probe(module)
     before = _tried(module, probe)
     if before is None or before.shape != probe.shape:
         return False
-    for place in range(probe.numel()):
+    for index in range(probe.numel()):
         moved = probe.clone()
-        moved.view(-1)[place] += 0.5
+        moved.view(-1)[index] += 0.5
         after = _tried(module, moved)
         changed = None if after is None else (after != before).view(-1).nonzero().flatten().tolist()
-        if changed != [place]:
+        if changed != [index]:
             return False
     return True
 
@@ -92,13 +92,13 @@ def _probe(module: nn.Module) -> Tensor:
 def _tried(module: nn.Module, probe: Tensor) -> Tensor | None:
     try:
         result = type(module).forward(module, probe)
-    except Exception:  # a module that takes something else
+    except Exception:  # a module that takes a different input
         return None
     return result if isinstance(result, Tensor) else None
 
 
 class _SeenOperations(TorchFunctionMode):
-    """Notes whether the tensors that operations take come from operations that it saw."""
+    """Records whether the arguments of operations come from operations that it saw."""
 
     def __init__(self, probe: Tensor) -> None:
         super().__init__()
@@ -116,6 +116,6 @@ class _SeenOperations(TorchFunctionMode):
         return result
 
     def made(self, x: Tensor) -> bool:
-        """Whether a tensor is the probe, or came from an operation that was seen."""
+        """Whether a tensor is the probe, or the result of an operation that was seen."""
         maker: object = x.grad_fn
         return id(x) in self._results and not isinstance(maker, BackwardCFunction)

@@ -1,9 +1,9 @@
 """Gated products by integrated gradients: u · g(z) along the straight path from zero to (u, z), with a zero baseline.
 
-The parts of u share u ∫₀¹ g(tz) dt, the parts of z the rest, u (g(z) − ∫₀¹ g(tz) dt), each in proportion. The integral
-is taken by Gauss-Legendre quadrature; the rest is taken as the rest, so the shares add up whatever the quadrature's
-error. For two linear factors the same path gives one half to each. (For SiLU, u gets .44 of the product at z = 2 and .63
-at z = −1.)
+The contributions to u share u ∫₀¹ g(tz) dt, those to z share the rest, u (g(z) − ∫₀¹ g(tz) dt), each in proportion. The
+integral is computed by Gauss-Legendre quadrature; the rest is the exact remainder, so the shares add up whatever the
+error of the quadrature. For two linear factors the same path gives one half to each. (For SiLU, u gets .44 of the product
+at z = 2 and .63 at z = −1.)
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from normlens.engine.frozen.elementwise import Composition
 from normlens.engine.frozen.rules import Rule, away_from_zero, product_of
 
 NODES = 32
-"""Values of g for each integral. For SiLU and GELU the relative error is below 2e-7 up to |z| = 40."""
+"""Number of evaluations of g per integral. For SiLU and GELU the relative error is below 2e-7 up to |z| = 40."""
 
 
 def gated_product_of(*names: str) -> Rule:
-    """An element-wise product; where it is integrated and one live factor is an activation's value, as said above."""
+    """The rule for an element-wise product; integrated if so chosen and one live factor is an activation."""
     plain = product_of(*names)
 
     def rule(call: Call) -> Tensor:
-        given = call.bind(*names)
-        factors = [given.get(name) for name in names]
+        arguments = call.bind(*names)
+        factors = [arguments.get(name) for name in names]
         gates = [_activation(call, x) for x in factors] if call.product == "integrated" else []
         if not all(map(call.is_live, factors)) or gates.count(None) != 1:
             result: Tensor = plain(call)
@@ -43,13 +43,13 @@ def gated_product_of(*names: str) -> Rule:
 
 
 def _activation(call: Call, factor: object) -> Composition | None:
-    """What ``factor`` is a function of, if it is more than a multiple of it."""
+    """``factor`` as an element-wise function, if it isn't affine; otherwise None."""
     composition = call.composition_of(factor) if isinstance(factor, Tensor) else None
     return None if composition is None or composition.is_affine else composition
 
 
 def _split(factor: Tensor, gate: Composition) -> Tensor:
-    """Something with the frozen derivative of ``factor`` · g(z)."""
+    """A tensor with the frozen derivative of ``factor`` · g(z)."""
     z = gate.root
     mean, rest = mean_along_path(gate.at, z)
     return factor * mean + z * (factor.detach() * rest)

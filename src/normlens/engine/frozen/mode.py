@@ -1,4 +1,4 @@
-"""The watcher: every torch operation of the running model passes here and leaves with a frozen derivative."""
+"""The torch function mode that gives every operation of the running model its frozen derivative."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from normlens.engine.frozen.rules import Rule, constant, gate, selection, write
 from normlens.errors import InvalidInput, UnknownOperation
 
 UNSEEN = "an operation that torch functions can't see, such as a custom autograd.Function"
-FROM_OUTSIDE = "if there is none, a tensor that isn't the model's requires a gradient; detach it"
+FROM_OUTSIDE = "if the model has none, one of your own tensors requires a gradient; detach it"
 
 _OPERATIONS = 4096  # torch has some 2,000 of them
 
@@ -60,14 +60,14 @@ class FrozenMode(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Run ``func`` by its rule if it touches a live tensor, as it is otherwise."""
+        """Run ``func`` by its rule if an argument is live, otherwise unchanged."""
         kwargs = kwargs or {}
         if self._unseen:
             return func(*args, **kwargs)
         if func is F.embedding:
             self._require_in_table(*args[:2], **kwargs)
-        given = _tensors(*args, *kwargs.values())
-        live = [x for x in given if self.direction.is_live(x)]
+        tensors = _tensors(*args, *kwargs.values())
+        live = [x for x in tensors if self.direction.is_live(x)]
         operation = _operation(func)
         if not live and operation.name in WEIGHTED:
             args, live = self._activated(args)
@@ -76,7 +76,7 @@ class FrozenMode(TorchFunctionMode):
         composition = self._compositions.compose(operation.name, operation.out_of_place, args, kwargs)
         result = func(*args, **kwargs)
         self._compositions.note(result, composition)
-        if any(x in self._selections for x in given) and RULES.get(operation.name) is not gate:
+        if any(x in self._selections for x in tensors) and RULES.get(operation.name) is not gate:
             self._mark_selections(result)
         return result
 
@@ -107,9 +107,9 @@ class FrozenMode(TorchFunctionMode):
         return result
 
     def _activated(self, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Tensor]]:
-        """The arguments of a weighted map with what was held as a gate live: no gate, it turns out, but an activation.
+        """The arguments of a weighted map, with gates made live again: an input of such a map is an activation, not a gate.
 
-        Also those that are live now.
+        Also returns the arguments that are live now.
         """
         live: list[Tensor] = []
 
@@ -125,7 +125,7 @@ class FrozenMode(TorchFunctionMode):
         return tuple(map(released, args)), live
 
     def _require_in_table(self, input: Tensor, weight: Tensor, **options: Any) -> None:
-        """Refuse ids that an embedding has no entry for, before the lookup fails as the device has it."""
+        """Refuse ids outside an embedding, before the lookup fails with an error that depends on the device."""
         if not input.numel():
             return
         lowest, highest = (int(x) for x in input.aminmax())
@@ -137,13 +137,13 @@ class FrozenMode(TorchFunctionMode):
             )
 
     def admit(self, make: Callable[[], Tensor]) -> Tensor:
-        """Let in what ``make`` returns: a live tensor that no rule made, a source."""
+        """Admit what ``make`` returns as a source: a live tensor that no rule made."""
         tensor = self.unseen(make)
         self._watched.add(tensor)
         return tensor
 
     def unseen(self, work: Callable[[], Result]) -> Result:
-        """What ``work`` returns, none of whose operations pass here."""
+        """The result of ``work``, whose operations bypass this mode."""
         self._unseen += 1
         try:
             return work()
@@ -170,18 +170,15 @@ class FrozenMode(TorchFunctionMode):
             self._selections.add(x)
 
     def _unknown(self, operation: str, reason: str = "") -> UnknownOperation:
-        detail = (
-            reason
-            or "it is not on the closed list of operations that can be held fixed (normlens.engine.frozen.operations)"
-        )
+        detail = reason or "it is not on the closed list of allowed operations (normlens.engine.frozen.operations)"
         return UnknownOperation(
-            f"{operation} met a tensor that depends on the sources, in {self.where()}: {detail}. "
-            "Follow contributions no further than a module before this one, or use a scope that ends inside the block."
+            f"{operation} received a tensor that depends on the sources, in {self.where()}: {detail}. "
+            "Follow contributions only up to a module before this one, or use a scope that ends inside the block."
         )
 
 
 class _TensorSet:
-    """Tensors by identity, forgotten as soon as nobody else holds them."""
+    """A set of tensors by identity, held by weak references."""
 
     def __init__(self) -> None:
         self._by_id: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
@@ -195,18 +192,18 @@ class _TensorSet:
 
 def _tensors(*trees: Any) -> list[Tensor]:
     """All tensors in nested sequences (``torch.return_types`` too)."""
-    found: list[Tensor] = []
+    flat: list[Tensor] = []
     for tree in trees:
         if isinstance(tree, Tensor):
-            found.append(tree)
+            flat.append(tree)
         elif isinstance(tree, (list, tuple)):
-            found += _tensors(*tree)
-    return found
+            flat += _tensors(*tree)
+    return flat
 
 
 @dataclass(frozen=True)
 class _Operation:
-    """The name that the table knows a function by, and the function that does the same out of place."""
+    """A function's name in the table of rules, and its out-of-place equivalent."""
 
     name: str
     out_of_place: Callable[..., Any]

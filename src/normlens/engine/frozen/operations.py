@@ -1,4 +1,4 @@
-"""The closed list: what the frozen model does with every operation that touches a live tensor.
+"""The closed list: the rule of every operation that a live tensor may pass through.
 
 Each operation has one rule, and an operation that isn't in the table is an error. Names are those of the operation
 without its in-place underscore: ``mul`` stands for ``torch.mul``, ``Tensor.mul``, ``Tensor.mul_``, ``*`` and ``*=``.

@@ -23,7 +23,7 @@ from normlens.engine.tolerance import tolerance
 from normlens.errors import InvalidInput
 
 SMALL = 2**16
-"""Constants of up to so many numbers are accounted for together, larger ones by themselves: that bounds memory."""
+"""Constants with at most this many numbers are processed together, larger ones one by one, to bound memory."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,9 @@ class PullBack:
     shares
         ⟨∂value/∂x_j, x_j⟩ of every source j, ``(batch, source)``, float64.
     bias_share
-        What belongs to no source: value − Σ_j shares, ``(batch,)``.
+        The share that belongs to no source: value − Σ_j shares, ``(batch,)``.
     groups
-        Label and number of sources of each place where sources enter, in the order of ``shares``; an encoder-decoder
-        has two.
+        Label and number of sources of each group, in the order of ``shares``; an encoder-decoder has two groups.
     conservation_error
         |Σ_j shares + Σ_b ⟨∂value/∂b, b⟩ − value| / (Σ_j |shares| + |bias share|) of every row, ``(batch,)``, where b runs
         over all constants that are added on the way (biases, position embeddings, literals): here the bias share is
@@ -58,18 +57,18 @@ class PullBack:
 
     @property
     def largest_conservation_error(self) -> float:
-        """The conservation error of the row that has the largest."""
+        """The largest conservation error of any row."""
         return float(self.conservation_error.max())
 
     @property
     def scale(self) -> Float[Tensor, " batch"]:
-        """Σ_j |shares| + |bias share|, what errors are relative to, ``(batch,)``."""
+        """Σ_j |shares| + |bias share|, the reference of relative errors, ``(batch,)``."""
         return self.shares.abs().sum(1) + self.bias_share.abs()
 
     def by_group(self) -> dict[str, Float[Tensor, "batch source"]]:
         """The shares of each group of sources, by its label."""
-        parts = self.shares.split([count for _, count in self.groups], dim=1)
-        return {label: part for (label, _), part in zip(self.groups, parts, strict=True)}
+        shares = self.shares.split([count for _, count in self.groups], dim=1)
+        return {label: x for (label, _), x in zip(self.groups, shares, strict=True)}
 
 
 def pull_back(
@@ -88,11 +87,11 @@ def pull_back(
     Parameters
     ----------
     model
-        Any transformers model, in evaluation mode. It is put back as it was, also after an error.
+        Any transformers model, in evaluation mode. It is restored afterwards, also after an error.
     inputs
-        What its forward takes, tensors of ``batch`` rows.
+        The arguments of its forward, tensors of ``batch`` rows.
     scalar
-        From the model's output to one number per row, a tensor ``(batch,)``: linear functions, such as a difference of
+        A linear function from the model's output to one number per row, a tensor ``(batch,)``, such as a difference of
         two logits. It runs under the same rules as the model.
     product
         The derivative of a product of two live factors: half to each, or all to the first or the second.
@@ -103,7 +102,7 @@ def pull_back(
     Raises
     ------
     UnknownOperation
-        If the model does something to a live tensor that is not on the closed list.
+        If the model applies an operation to a live tensor that is not on the closed list.
     ConservationError
         If shares and biases don't add up to the value, all shares are zero, or (on first use of a model) the value isn't
         the unfrozen model's.
@@ -116,8 +115,8 @@ def pull_back(
     The frozen model is affine in its sources, value = Σ_j ⟨∂value/∂x_j, x_j⟩ + bias share; see
     :mod:`normlens.engine.frozen.operations` for what is held fixed. The backward pass gives every row's bias share as well,
     where rows lie along the first axis of what constants are added to. Where they don't (axes permuted, tokens routed to
-    experts), or where a row's error is above the tolerance, the biases are pushed forward in one more run, which tells
-    rows apart whatever the layout, and its errors stand.
+    experts), or where a row's error is above the tolerance, the biases are pushed forward in one more run, which separates
+    rows in any layout, and its errors are reported.
     """
     result = split(model, inputs, scalar, product=product, sources=sources)
     require(model, "the shares with the biases' and the value", result.largest_conservation_error)
@@ -144,16 +143,16 @@ def split(
     if not value.requires_grad:
         raise InvalidInput(
             f"The scalar depends on none of the sources; those that entered are {direction.sizes()}. "
-            "Name the module whose output is the source with sources=, and let the scalar be linear in the output."
+            "Pass sources= with the module whose output is the source, and a scalar that is linear in the output."
         )
     require_trained_read(model, inputs, scalar)
     leaves = [*direction.leaves, *(leaf for leaf, _ in direction.constants)]
-    found = torch.autograd.grad(value, leaves, torch.ones_like(value), allow_unused=True)
+    by_leaf = torch.autograd.grad(value, leaves, torch.ones_like(value), allow_unused=True)
     groups, vectors = len(direction.groups), [group.value for group in direction.groups]
-    gradients = tuple(torch.zeros_like(x) if g is None else g for g, x in zip(found[:groups], vectors, strict=True))
+    gradients = tuple(torch.zeros_like(x) if g is None else g for g, x in zip(by_leaf[:groups], vectors, strict=True))
     shares = torch.cat([_inner(g, x).sum(-1) for g, x in zip(gradients, vectors, strict=True)], dim=1)
     contributions = [x for _, x in direction.constants]
-    measured = _bias_share(found[groups:], contributions, batch).to(shares.device)
+    measured = _bias_share(by_leaf[groups:], contributions, batch).to(shares.device)
     result = _accounted(double(value.detach()), shares, measured, direction.sizes(), gradients)
     if batch == 1 or result.largest_conservation_error <= tolerance(model.dtype):
         return result
@@ -181,7 +180,7 @@ def _bias_share(gradients: Sequence[Tensor | None], constants: Sequence[Tensor],
 
 
 def _inner(gradient: Tensor, x: Tensor) -> Tensor:
-    """``gradient · x`` element by element in float64; where there is no gradient, nothing, even if x is infinite."""
+    """``gradient · x`` element by element in float64; zero where the gradient is zero, even if x is infinite."""
     gradient = double(gradient)
     return torch.where(gradient == 0, 0, gradient.conj() * double(x)).real
 
@@ -193,7 +192,7 @@ def _accounted(
     groups: tuple[tuple[str, int], ...],
     gradients: tuple[Tensor, ...],
 ) -> PullBack:
-    """Put shares and value together, and hold the measured bias share against what they leave."""
+    """Combine shares and value, and compare the measured bias share with their remainder."""
     bias_share = value - shares.sum(1)
     gap = (measured - bias_share).abs()
     scale = shares.abs().sum(1) + bias_share.abs()

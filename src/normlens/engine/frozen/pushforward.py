@@ -36,13 +36,13 @@ class PushForward:
     Attributes
     ----------
     vectors
-        c_ij, the part of target i's output that comes from source j, ``(batch, target, source, d)``.
+        c_ij, the contribution of source j to target i's output, ``(batch, target, source, d)``.
     output
-        What the module returned, Σ_j c_ij + bias_i, ``(batch, target, d)``.
+        The module's output, Σ_j c_ij + bias_i, ``(batch, target, d)``.
     bias
-        What belongs to no source, by its own derivative, ``(batch, target, d)``.
+        The bias, which belongs to no source, from its own derivative, ``(batch, target, d)``.
     groups
-        Label and number of sources of each place where sources enter, in the order of ``vectors``.
+        Label and number of sources of each group, in the order of ``vectors``.
     """
 
     vectors: Float[Tensor, "batch target source d"]
@@ -85,25 +85,25 @@ def push_forward(
     product: Product = "half",
     sources: str | Site | None = None,
 ) -> PushForward:
-    """Split what a module returns exactly into one vector per source.
+    """Split the output of a module exactly into one vector per source.
 
     Parameters
     ----------
     model
-        Any transformers model, in evaluation mode. It is put back as it was, also after an error.
+        Any transformers model, in evaluation mode. It is restored afterwards, also after an error.
     inputs
-        What its forward takes, tensors of ``batch`` rows.
+        The arguments of its forward, tensors of ``batch`` rows.
     module
         Path of the module whose output is split (its last call, if it is called several times), or a :class:`Site`.
     chunk_size
-        Number of sources that are pushed at a time.
+        Number of sources to push at a time.
     product, sources
         As in :func:`normlens.engine.frozen.pull_back`.
 
     Raises
     ------
     UnknownOperation
-        If the model does something to a live tensor that is not on the closed list.
+        If the model applies an operation to a live tensor that is not on the closed list.
     ConservationError
         If vectors and bias don't add up to the output.
     InvalidInput
@@ -149,8 +149,8 @@ class Push:
         self.groups = direction.sizes()
         if not self.groups:
             raise InvalidInput(
-                f"No source entered at {sources!r}: nothing passed there in this run. Name a module that runs and gives a "
-                "floating tensor, or leave sources out for the embeddings."
+                f"No source entered at {sources!r}: no floating tensor passed there in this run. Name a module that runs "
+                "and returns one, or omit sources to use the embeddings."
             )
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -196,31 +196,31 @@ def push_through(
     chunk_size: int = DEFAULT_CHUNK,
     product: Product = "half",
 ) -> PushForward:
-    """Push given contribution vectors through a part of a model.
+    """Push contribution vectors through a segment of a model.
 
     Parameters
     ----------
     model
-        The model that the segment is a part of.
+        The model that contains the segment.
     segment
-        From hidden states to hidden states, such as ``lambda x: layer.mlp(layer.norm(x))``.
+        A function from hidden states to hidden states, such as ``lambda x: layer.mlp(layer.norm(x))``.
     x
-        What the segment is given in the real run; its frozen factors are taken there, ``(batch, target, d)``.
+        The segment's input in the real run, at which its factors are frozen, ``(batch, target, d)``.
     vectors
-        Contributions to x; what they leave out goes to the bias, ``(batch, target, source, d)``.
+        Contributions to x; their remainder is part of the bias, ``(batch, target, source, d)``.
     chunk_size
-        Number of sources that are pushed at a time.
+        Number of sources to push at a time.
     product
         As in :func:`normlens.engine.frozen.pull_back`.
 
     Raises
     ------
     UnknownOperation
-        If the segment does something to a live tensor that is not on the closed list.
+        If the segment applies an operation to a live tensor that is not on the closed list.
     ConservationError
         If vectors and bias don't add up to the segment's output.
     InvalidInput
-        If ``x`` and ``vectors`` don't fit each other, the segment gives no tensor, or an option is unknown.
+        If ``x`` and ``vectors`` don't fit each other, the segment returns no tensor, or an option is unknown.
     """
     _require_size(chunk_size)
     _require_fit(x, vectors)
@@ -234,9 +234,9 @@ def push_through(
 
     rest = Forward(lambda g, v: x - vectors.sum(2), follow_constants=True)
     output, bias = _segment_run(model, segment, x, rest, product)
-    parts = [through(start, min(start + chunk_size, count)) for start in range(0, count, chunk_size)]
-    result = PushForward(torch.cat(parts, dim=2), output, bias, (("", count),))
-    require(model, "the contributions behind a segment and its output", float(result.conservation_error.max()))
+    chunks = [through(start, min(start + chunk_size, count)) for start in range(0, count, chunk_size)]
+    result = PushForward(torch.cat(chunks, dim=2), output, bias, (("", count),))
+    require(model, "the contributions at a segment's output and that output", float(result.conservation_error.max()))
     return result
 
 
@@ -253,15 +253,15 @@ def _segment_run(
             result = segment(run.admit("", x, -1))
         if not isinstance(result, Tensor):
             raise InvalidInput(
-                f"The segment returned a {type(result).__name__}; hidden states, one tensor, were expected. Pick them from "
-                "what the module returns, as in lambda x: layer(x)[0]."
+                f"The segment returned a {type(result).__name__}; hidden states, a single tensor, were expected. Select "
+                "them from the module's output, as in lambda x: layer(x)[0]."
             )
         return _unpacked(result, direction)
 
 
 def _require_size(chunk_size: object) -> None:
     if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
-        raise InvalidInput(f"chunk_size is {chunk_size!r}; expected a whole number of sources, at least 1.")
+        raise InvalidInput(f"chunk_size is {chunk_size!r}; expected a positive integer.")
 
 
 def _require_fit(x: Tensor, vectors: Tensor) -> None:
@@ -274,7 +274,7 @@ def _require_fit(x: Tensor, vectors: Tensor) -> None:
 
 
 def _unpacked(dual: Tensor, direction: Forward) -> tuple[Tensor, Tensor]:
-    """Value and derivative of a dual number. What carries none is a constant: all bias, and nothing of any source."""
+    """Value and derivative of a dual number. Without a tangent it is a constant, which is all bias and no source."""
     value: Tensor = forward_ad.unpack_dual(dual).primal
     derivative = tangent(dual)
     if derivative is None:
@@ -283,7 +283,7 @@ def _unpacked(dual: Tensor, direction: Forward) -> tuple[Tensor, Tensor]:
 
 
 def repeated(x: Any, batch: int, copies: int) -> Any:
-    """``x`` with every row of the batch ``copies`` times in a row; what isn't a tensor of rows stays."""
+    """``x`` with every row of the batch ``copies`` times in a row; anything else unchanged."""
     if not isinstance(x, Tensor) or copies == 1 or x.ndim == 0:
         return x
     if batch == 1:

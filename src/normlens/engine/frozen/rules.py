@@ -1,4 +1,4 @@
-"""The rules for operations that every model is made of: how each keeps its value and freezes its derivative.
+"""Rules for single operations: how each keeps its value and freezes its derivative.
 
 A tensor is *live* if it depends on a source and carries a derivative, a *gate* if it depends on a source but is held
 fixed, and *constant* otherwise. Every rule keeps the operation's value, bit for bit, and replaces only its derivative,
@@ -6,7 +6,7 @@ so that
 
     live output  =  Σ (frozen derivative) · live input  +  constants.
 
-Which operation follows which rule is said in :mod:`normlens.engine.frozen.operations`.
+The table of operations and their rules is in :mod:`normlens.engine.frozen.operations`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Rule = Callable[[Call], Any]
 
 
 def constant(call: Call) -> Any:
-    """Shapes, comparisons, indices: no derivative, and none to freeze."""
+    """Shapes, comparisons, indices: there is no derivative to freeze."""
     return call.run()
 
 
@@ -36,9 +36,9 @@ def gate(call: Call) -> Any:
 
 
 def selection(call: Call) -> Any:
-    """Held fixed like a gate, but a factor only: it is made of sources, so it may not be added to the bias share.
+    """Held fixed like a gate, but only as a factor: it consists of sources, so it must not join the bias share.
 
-    The mode remembers the result. Adding it to something live leaves a gap in the conservation error.
+    The mode remembers the result. Adding it to a live tensor shows in the conservation error.
     """
     return gate(call)
 
@@ -49,7 +49,7 @@ def linear(call: Call) -> Any:
 
 
 def affine(call: Call) -> Any:
-    """Linear, perhaps with a literal that adds something: ``masked_fill(x, mask, 1)``."""
+    """Linear, possibly with an additive literal: ``masked_fill(x, mask, 1)``."""
     return _with_literals(call, linear(call))
 
 
@@ -79,12 +79,12 @@ def _may_add(x: object) -> bool:
 
 
 def like(call: Call) -> Any:
-    """``x.type_as(y)``, ``x.expand_as(y)``: linear in x; y only lends its type or shape."""
+    """``x.type_as(y)``, ``x.expand_as(y)``: linear in x; y only determines the type or shape."""
     return call.function(call.args[0], *held(call.args[1:]), **call.kwargs)
 
 
 def write(call: Call) -> Tensor:
-    """``x[...] = y``, ``x.copy_(y)``, ``x.fill_(0)``: in place; a constant x is followed where it stays."""
+    """``x[...] = y``, ``x.copy_(y)``, ``x.fill_(0)``: in place; a constant x is followed where it is kept."""
     base, *rest = call.args
     if call.is_constant(base) and base.any():
         base.add_(call.direction.constant(torch.zeros_like(base), base))
@@ -99,7 +99,7 @@ def write(call: Call) -> Tensor:
 
 
 def product_of(*names: str, terms: tuple[str, ...] = (), fixed: tuple[str, ...] = ()) -> Rule:
-    """A product of the arguments ``names``: each of k live factors gets 1/k of the derivative.
+    """The rule for a product of the arguments ``names``: each of k live factors gets 1/k of the derivative.
 
     Those in ``terms`` are added to the product instead (along the channels of a layer, times ``beta`` elsewhere), those
     in ``fixed`` are held fixed.
@@ -109,7 +109,7 @@ def product_of(*names: str, terms: tuple[str, ...] = (), fixed: tuple[str, ...] 
     def rule(call: Call) -> Any:
         arguments = call.bind(*names)
         if any(call.is_live(x) for name, x in arguments.items() if name not in names):
-            raise NoRule(f"its live arguments were expected to be called {', '.join(factors)}")
+            raise NoRule(f"only {', '.join(factors)} may depend on the sources")
         live = [name for name in factors if call.is_live(arguments.get(name))]
         for position, name in enumerate(live if len(live) > 1 else ()):
             arguments[name] = share_of(arguments[name], position, len(live), call.product)
@@ -120,9 +120,9 @@ def product_of(*names: str, terms: tuple[str, ...] = (), fixed: tuple[str, ...] 
             added = {}
 
         def multiplied(changes: Mapping[str, Tensor]) -> Any:
-            given = {**arguments, **changes}
-            positional = [given.pop(name) for name in names if name in given]
-            return call.function(*positional, *call.args[len(names) :], **given)
+            changed = {**arguments, **changes}
+            positional = [changed.pop(name) for name in names if name in changed]
+            return call.function(*positional, *call.args[len(names) :], **changed)
 
         if len(live) == 1 and not any(map(call.is_live, added.values())):
             (name,) = live
@@ -135,14 +135,14 @@ def product_of(*names: str, terms: tuple[str, ...] = (), fixed: tuple[str, ...] 
         else:
             result = multiplied({})
         for term in added.values():
-            result = call.added(result, term, _part(term, arguments))
+            result = call.added(result, term, _addend(term, arguments))
         return result
 
     return rule
 
 
-def _part(term: Tensor, arguments: Mapping[str, Any]) -> Tensor:
-    """What ``term`` adds to a product, shaped to be broadcast to it."""
+def _addend(term: Tensor, arguments: Mapping[str, Any]) -> Tensor:
+    """The addend ``term`` of a product, shaped to broadcast to it."""
     if "weight" in arguments:
         return term.reshape(-1, *(1,) * (arguments["weight"].ndim - 2))
     return torch.mul(term, arguments.get("beta", 1))
@@ -171,7 +171,7 @@ def quotient(call: Call) -> Any:
     """A live divisor is held fixed."""
     dividend, divisor, rounding = call.named("input", "other", "rounding_mode")
     if rounding is not None:
-        raise NoRule("division that rounds is not linear")
+        raise NoRule("a rounding division is not linear")
     return call.function(dividend, held(divisor))
 
 
@@ -181,8 +181,8 @@ TINY = 1e-20
 def secant(function: Callable[[Tensor], Tensor], x: Tensor, at_zero: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Value and gain (g(x) − g(0)) / x of an element-wise function g.
 
-    Below |x| = 1e-20 every g with one-sided derivatives is its tangent to far more digits than are kept, so the gain is
-    read there; at x = 0 it is the limit from below (ReLU 0; GELU and SiLU 1/2; tanh 1).
+    Below |x| = 1e-20, every g with one-sided derivatives equals its tangent to far more digits than are kept, so the gain is
+    evaluated there; at x = 0 it is the limit from below (ReLU 0; GELU and SiLU 1/2; tanh 1).
     """
     x = x.detach()
     value, away = function(x), away_from_zero(x)
@@ -199,7 +199,7 @@ def away_from_zero(x: Tensor) -> Tensor:
 
 
 def activation(call: Call) -> Tensor:
-    """X · (g(x)/x) with the gain held fixed, for g(0) = 0."""
+    """``x · (g(x)/x)`` with the gain held fixed, for g(0) = 0."""
     x, function = call.unary()
     value, gain = secant(function, x)
     return graft(value, x * gain)
@@ -217,7 +217,7 @@ def clamp(call: Call) -> Tensor:
 
 
 def extreme(call: Call) -> Any:
-    """The larger of two tensors, where it is no activation."""
+    """The larger of two tensors, where this isn't an activation."""
     raise NoRule(
         "the larger or smaller of two tensors has a rule only where both are functions of one, as in max(x, 0)"
     )
@@ -232,8 +232,8 @@ def power(call: Call) -> Any:
 
 
 def dropout(call: Call) -> Any:
-    """The identity, in evaluation."""
+    """The identity, in evaluation mode."""
     _, probability, training = call.named("input", "p", "training", p=0.5, training=True)
     if probability and training:
-        raise NoRule("dropout is random; put the model into evaluation mode with model.eval()")
+        raise NoRule("dropout is random; call model.eval() first")
     return call.run()

@@ -1,4 +1,4 @@
-"""Running the unmodified model frozen: its settings, its sources, and its place names; everything is put back after."""
+"""A frozen run of the unmodified model: its settings and its sources; everything is restored afterwards."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from normlens.engine.frozen.directions import Direction
 from normlens.engine.frozen.hidden import hidden_activations_shown
 from normlens.engine.frozen.mode import FrozenMode
 from normlens.engine.frozen.settings import constant_parameters, plain_settings
-from normlens.engine.frozen.sites import Side, Site, hooked, sites, submodule
-from normlens.engine.frozen.sources import embeddings_given, is_part, source_modules
+from normlens.engine.frozen.sites import Side, Site, as_site, hooked, submodule
+from normlens.engine.frozen.sources import embeddings_given, names_sources, source_modules
 from normlens.engine.trained import require_trained
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.memory import is_out_of_memory
@@ -44,7 +44,7 @@ class FrozenRun:
         self.mode = FrozenMode(direction, product, self.where)
 
     def running(self) -> Iterator[tuple[str, nn.Module]]:
-        """The modules that are running, with their paths, innermost first: those whose call is on the stack."""
+        """The running modules with their paths, innermost first: those whose call is on the stack."""
         frame: FrameType | None = sys._getframe()
         while frame is not None:
             module = frame.f_locals.get("self") if frame.f_code is _MODULE_CALL else None
@@ -53,12 +53,12 @@ class FrozenRun:
             frame = frame.f_back
 
     def where(self) -> str:
-        """The module that is running, for messages."""
+        """The innermost running module, for messages."""
         path, module = next(self.running(), ("", self.model))
         return f"module {path!r} ({type(module).__name__})" if path else f"the model ({type(module).__name__})"
 
     def read(self, inputs: Mapping[str, Any], what: str | Site | Callable[[Any], Tensor]) -> Tensor:
-        """Run the model, and read what passed a site (the last time) or a scalar of the output.
+        """Run the model, and read the tensor at a site (of its last call) or a scalar of the output.
 
         Raises
         ------
@@ -69,13 +69,13 @@ class FrozenRun:
         if callable(what):
             with self.mode:
                 return self._checked(what(self.model(**inputs)))
-        site = sites(what)
-        seen: list[Tensor] = []
-        with hooked(submodule(self.model, site.path), site.side, lambda x, channel: seen.append(x)), self.mode:
+        site = as_site(what)
+        tensors: list[Tensor] = []
+        with hooked(submodule(self.model, site.path), site.side, lambda x, channel: tensors.append(x)), self.mode:
             self.model(**inputs)
-        if not seen:
+        if not tensors:
             raise InvalidInput(f"No floating tensor passed the {site.side} of {site.path!r}. Name a module that runs.")
-        return seen[-1]
+        return tensors[-1]
 
     def _checked(self, value: object) -> Tensor:
         """``value``, if it is one number per row."""
@@ -83,12 +83,12 @@ class FrozenRun:
             return value
         seen = f"has shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"is a {type(value).__name__}"
         raise InvalidInput(
-            f"The scalar {seen}; one number per row, a tensor of shape ({self.batch},), was expected. Pick it from the "
-            "model's output, as in lambda output: output.last_hidden_state[:, -1, 0]."
+            f"The scalar {seen}; one number per row, a tensor of shape ({self.batch},), was expected. Select it from "
+            "the model's output, as in lambda output: output.last_hidden_state[:, -1, 0]."
         )
 
     def is_live(self, x: Tensor) -> bool:
-        """Whether a tensor depends on a source that has entered, asked while the model runs."""
+        """Whether a tensor depends on a source that has entered; only valid while the model runs."""
         return self.mode.unseen(lambda: self.direction.is_live(x))
 
     def admit(self, label: str, vectors: Tensor, channel: int) -> Tensor:
@@ -98,8 +98,8 @@ class FrozenRun:
         moved = moved.transpose(0, 1) if self.sequence_first else moved
         if moved.shape[0] % self.batch and self.batch > 1:
             raise UnsupportedArchitecture(
-                f"The sources that enter in {self.where()} have shape {tuple(vectors.shape)}, which doesn't divide into "
-                f"a batch of {self.batch}. Give one text or image at a time."
+                f"The sources that enter in {self.where()} have shape {tuple(vectors.shape)}, which can't be split "
+                f"into a batch of {self.batch}. Pass one text or image at a time."
             )
         positions = moved.reshape(self.batch, -1, moved.shape[-1])
         live = self.mode.admit(lambda: self.direction.source(label, positions))
@@ -117,14 +117,14 @@ def frozen_run(
     sources: str | Site | tuple[()] | None = None,
     unfrozen: Callable[[], Any] | None = None,
 ) -> Iterator[FrozenRun]:
-    """Prepare ``model`` to run frozen; afterwards everything about it is as it was.
+    """Prepare ``model`` to run frozen; everything is restored afterwards.
 
     Parameters
     ----------
     model
         Any transformers model, in evaluation mode.
     direction
-        How to differentiate.
+        The direction of differentiation.
     batch
         Number of rows of the inputs.
     product
@@ -132,14 +132,14 @@ def frozen_run(
     sources
         Where sources enter: None for the embeddings, or a site (a path stands for the module's output), or () for none.
     unfrozen
-        Runs what is to be frozen as it is, and gives its output: to see whether eager code gives what the model gives as
-        it is set, on first use. None where that was seen already.
+        Runs the unfrozen computation, and returns its output: on first use, it tells whether eager code gives the output
+        of the model as it is set. None if that was checked already.
 
     Raises
     ------
     InvalidInput
-        If an option is unknown, the model trains or can't read the inputs, or in inference mode, where no derivative can
-        be taken.
+        If an option is unknown, the model is in training mode or can't read the inputs, or in inference mode, where no
+        derivative can be taken.
     UnsupportedArchitecture
         If a module is compiled.
     """
@@ -158,7 +158,7 @@ def frozen_run(
 def require_trained_read(
     model: PreTrainedModel, inputs: Mapping[str, Any], what: str | Site | Callable[[Any], Tensor]
 ) -> None:
-    """Refuse what depends on weights that the checkpoint lacks; ``what`` is as in :meth:`FrozenRun.read`.
+    """Refuse a result that depends on weights missing from the checkpoint; ``what`` is as in :meth:`FrozenRun.read`.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def require_trained_read(
         with plain_settings(model):
             if callable(what):
                 return [what(model(**inputs))]
-            site, seen = sites(what), list[Tensor]()
+            site, seen = as_site(what), list[Tensor]()
             with hooked(submodule(model, site.path), site.side, lambda x, channel: seen.append(x)):
                 model(**inputs)
             return seen[-1:]
@@ -179,23 +179,23 @@ def require_trained_read(
 
 
 def unfrozen(model: PreTrainedModel, inputs: Mapping[str, Any]) -> Callable[[], Any]:
-    """A plain run of a model on inputs, whose output is given without padding."""
+    """A plain run of a model on inputs, which returns its output without padded positions."""
     return lambda: real_positions(model(**inputs), inputs.get("attention_mask"))
 
 
 def refuse_inference_mode(model: PreTrainedModel) -> None:
-    """Refuse where torch can take no derivative.
+    """Refuse inference mode, where torch can take no derivative.
 
     Raises
     ------
     InvalidInput
-        In ``torch.inference_mode()``, or if the model was made there.
+        In ``torch.inference_mode()``, or if the model was created in it.
     """
     if torch.is_inference_mode_enabled():
         raise InvalidInput("No derivative can be taken in torch.inference_mode(); use torch.no_grad() instead.")
     if any(x.is_inference() for x in model.parameters()):
         raise InvalidInput(
-            f"{type(model).__name__} was made in torch.inference_mode(), where no derivative of its parameters can ever be "
+            f"{type(model).__name__} was created in torch.inference_mode(), so no derivative of its parameters can ever be "
             "taken. Load or build it outside."
         )
 
@@ -203,15 +203,15 @@ def refuse_inference_mode(model: PreTrainedModel) -> None:
 def _refuse(model: object, product: object) -> None:
     if not isinstance(model, PreTrainedModel):
         raise InvalidInput(
-            f"{type(model).__name__} was given; expected a transformers model. Of a Lens, pass lens.model."
+            f"{type(model).__name__} was given; expected a transformers model. For a Lens, pass lens.model."
         )
     if product not in get_args(Product):
         raise InvalidInput(f"product is {product!r}; expected one of {', '.join(map(repr, get_args(Product)))}.")
     refuse_inference_mode(model)
     if switches_attention(model) is not None:
         raise UnsupportedArchitecture(
-            f"{type(model).__name__} attends in sparse blocks, or not, by the length of a text; neither can be held fixed. "
-            "Call model.set_attention_type('original_full') first, if its full attention is what you ask about."
+            f"{type(model).__name__} switches between sparse and full attention by text length, which can't be held fixed. "
+            "To explain its full attention, call model.set_attention_type('original_full') first."
         )
     for path, module in model.named_modules():
         if isinstance(module, torch._dynamo.OptimizedModule) or module._compiled_call_impl is not None:
@@ -227,7 +227,7 @@ def _refuse(model: object, product: object) -> None:
 
 @contextmanager
 def _inputs_blamed(run: FrozenRun) -> Iterator[None]:
-    """Turn an error into one about the inputs if the plain model can't read them either; let all others pass."""
+    """Turn an error into one about the inputs if the unmodified model can't read them either; others pass unchanged."""
     try:
         yield
     except NormLensError:
@@ -239,32 +239,32 @@ def _inputs_blamed(run: FrozenRun) -> Iterator[None]:
 
 
 def _require_readable(model: PreTrainedModel, inputs: Mapping[str, Any]) -> None:
-    """Run the plain model on the inputs, and say why if it fails."""
+    """Run the unmodified model on the inputs, and explain a failure."""
     with explained_failure(model, inputs), torch.no_grad(), plain_settings(model):
         model(**inputs)
 
 
 @contextmanager
 def _sources(run: FrozenRun, sources: str | Site | tuple[()] | None) -> Iterator[None]:
-    """Let sources in where they enter: at their modules, but not where something live goes in already."""
+    """Let sources enter at their modules, except in calls with an argument that is live already."""
 
     def enter(x: Tensor, channel: int = -1) -> Tensor:
         return run.admit(_label(run), x, channel)
 
     change: Callable[[Tensor, int], Tensor | None] = enter
     if sources is None:
-        places: list[tuple[nn.Module, Side]] = [(module, "output") for module in source_modules(run.model)]
+        entries: list[tuple[nn.Module, Side]] = [(module, "output") for module in source_modules(run.model)]
     elif sources == ():
-        places = []
+        entries = []
     else:
-        site, calls = sites(sources), itertools.count()
-        places = [(submodule(run.model, site.path), site.side)]
+        site, calls = as_site(sources), itertools.count()
+        entries = [(submodule(run.model, site.path), site.side)]
 
         def change(x: Tensor, channel: int) -> Tensor | None:
             return enter(x, channel) if next(calls) >= site.occurrence else None
 
     with ExitStack() as stack:
-        for module, side in places:
+        for module, side in entries:
             stack.enter_context(hooked(module, side, change, skip=run.is_live))
         if sources is None:
             stack.enter_context(embeddings_given(run.model, enter))
@@ -272,7 +272,7 @@ def _sources(run: FrozenRun, sources: str | Site | tuple[()] | None) -> Iterator
 
 
 def _label(run: FrozenRun) -> str:
-    """The innermost model that is running, numbered if it is not the first group there."""
-    label = next((path for path, module in run.running() if is_part(path, module)), "")
+    """The path of the innermost running model, numbered if other groups have entered it already."""
+    label = next((path for path, module in run.running() if names_sources(path, module)), "")
     before = sum(group.label.partition("#")[0] == label for group in run.direction.groups)
     return f"{label}#{before + 1}" if before else label

@@ -1,4 +1,4 @@
-"""A scalar of the model's output, as the unfrozen model gives it, and what its shares are held to."""
+"""A scalar of the model's output: its value in the unfrozen model, and the checks of its shares."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VALUES_CHECKED: WeakKeyDictionary[PreTrainedModel, object] = WeakKeyDictionary(
 
 
 def require(model: PreTrainedModel, what: str, error: float) -> None:
-    """Raise if ``error`` is ten times the tolerance, or not a number.
+    """Raise if ``error`` exceeds ten times the tolerance, or isn't a number.
 
     Raises
     ------
@@ -33,37 +33,37 @@ def require(model: PreTrainedModel, what: str, error: float) -> None:
     allowed = tolerance(model.dtype, "other operations")
     if not error <= allowed:
         raise ConservationError(
-            f"{type(model).__name__}: {what} differ by {error:.1e} of their size; at most {allowed:.0e} is rounding in "
-            f"{model.dtype}. Don't use these numbers: check that the model is in evaluation mode and has no random or "
-            "custom operations, or load it in float32."
+            f"{type(model).__name__}: {what} differ by {error:.1e}, relative to their size; at most {allowed:.0e} is "
+            f"accepted for a {model.dtype} model. The numbers are withheld. Check that the model is in evaluation mode and "
+            "has no random or custom operations, or load it in float32."
         )
 
 
 def require_sources(model: PreTrainedModel, shares: Tensor) -> None:
-    """Raise where all shares of a text are zero: no chain of operations led from its sources to what is explained.
+    """Raise if all shares of a text are zero: no chain of operations leads from its sources to the scalar.
 
     Parameters
     ----------
     model
         The model.
     shares
-        Of every text, or their lengths, ``(batch, ...)``.
+        The shares of every text, or their norms, ``(batch, ...)``.
 
     Raises
     ------
     ConservationError
-        Since everything would be said to come from biases.
+        Because everything would be attributed to biases.
     """
     if not bool(shares.flatten(1).any(1).all()):
         raise ConservationError(
-            f"{type(model).__name__}: every source has a share of exactly zero, so that all would come from biases. "
-            "Nothing that enters reaches what is asked about, or its weights are all zero; ask about another output."
+            f"{type(model).__name__}: every source has a share of exactly zero, so everything would be attributed to "
+            "biases. No source reaches the output that is explained, or its weights are all zero. Choose another output."
         )
 
 
 @full_precision()
 def plain_value(model: PreTrainedModel, inputs: Mapping[str, Any], scalar: Scalar) -> Float[Tensor, " batch"]:
-    """The scalar of the model as it is, nothing frozen."""
+    """The scalar of the unfrozen model."""
     with torch.no_grad(), plain_settings(model):
         return double(scalar(model(**inputs)))
 
@@ -75,7 +75,7 @@ def check_value_once(
     value: Float[Tensor, " batch"],
     scale: Float[Tensor, " batch"],
 ) -> None:
-    """Require, on first use of ``model`` and when it has changed, that ``value`` is the unfrozen model's, by ``scale``."""
+    """On first use of ``model``, and after a change, compare ``value`` with the unfrozen model's, relative to ``scale``."""
     state = settled_state(model)
     if state is None or _VALUES_CHECKED.get(model) is not state:
         gap = (value - plain_value(model, inputs, scalar)).abs() / scale

@@ -1,4 +1,4 @@
-"""The checks of a frozen model, none sufficient alone."""
+"""Checks of a frozen model, none of them sufficient alone."""
 
 from __future__ import annotations
 
@@ -64,19 +64,19 @@ def check(
     product: Product = "half",
     sources: str | Site | None = None,
 ) -> Check:
-    """Account for a scalar in both directions and compare; parameters are those of :func:`normlens.engine.frozen.pull_back`.
+    """Split a scalar in both directions and compare; parameters are those of :func:`normlens.engine.frozen.pull_back`.
 
     Raises
     ------
     UnknownOperation
-        If the model does something to a live tensor that is not on the closed list.
+        If the model applies an operation to a live tensor that is not on the closed list.
     InvalidInput
         As :func:`normlens.engine.frozen.pull_back`.
     """
     back = split(model, inputs, scalar, product=product, sources=sources)
     mixture = torch.rand(back.shares.shape[1], generator=torch.Generator().manual_seed(0)).to(model.device) * 2 - 1
-    parts = mixture.split([count for _, count in back.groups])
-    direction = Forward(lambda group, x: x * parts[group].to(x.dtype)[:, None])
+    factors = mixture.split([count for _, count in back.groups])
+    direction = Forward(lambda group, x: x * factors[group].to(x.dtype)[:, None])
     with (
         torch.no_grad(),
         frozen_run(model, direction, batch=len(back.shares), product=product, sources=sources) as run,

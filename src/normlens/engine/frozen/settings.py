@@ -1,4 +1,4 @@
-"""What is changed about a model while it runs frozen, and put back afterwards: settings and parameters."""
+"""Settings and parameters of a model that change while it runs frozen, and are restored afterwards."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from normlens.engine.capture.hooks import attention_types_kept
 
 @contextmanager
 def plain_settings(model: PreTrainedModel) -> Iterator[None]:
-    """Eager attention and experts where the model is set to these (:mod:`normlens.engine.capture.as_set`), no cache."""
+    """Eager attention and experts except where functions are kept (:mod:`normlens.engine.capture.as_set`); no cache."""
     with running(model, kept(model)), attention_types_kept(model):
         yield
 
 
 @contextmanager
 def constant_parameters(model: nn.Module) -> Iterator[None]:
-    """Parameters that require no gradient."""
+    """Switch gradients of the parameters off while this lasts."""
     before = [(x, x.requires_grad) for x in model.parameters()]
     try:
         for x, _ in before:

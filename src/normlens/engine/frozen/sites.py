@@ -1,4 +1,4 @@
-"""Places in a model: what goes into a module or comes out of it, and how to change it on the way."""
+"""Sites: the input or output of a module of a model, and how to read or replace it during a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Side = Literal["input", "output"]
 
 @dataclass(frozen=True)
 class Site:
-    """One place in a model: what goes into a module, or what comes out of it.
+    """One site in a model: the input or the output of a module.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Site:
     side
         Its first floating tensor argument ("input"), or the first floating tensor that it returns ("output").
     occurrence
-        At which of its calls sources enter, counted from 0, where the module runs several times.
+        The call at which sources enter, counted from 0, if the module runs several times.
 
     Raises
     ------
@@ -46,8 +46,8 @@ class Site:
             raise InvalidInput(f"A site's side is {self.side!r}; expected 'input' or 'output'.")
 
 
-def sites(site: object) -> Site:
-    """``site``, a path standing for the module's output.
+def as_site(site: object) -> Site:
+    """``site`` as a :class:`Site`; a path stands for the module's output.
 
     Raises
     ------
@@ -56,8 +56,8 @@ def sites(site: object) -> Site:
     """
     if not isinstance(site, str | Site):
         raise InvalidInput(
-            f"{type(site).__name__} was given where a place in the model is meant; expected a module path, such as "
-            "'encoder.layer.0', or a normlens.engine.frozen.Site."
+            f"{type(site).__name__} is not a site in the model; expected a module path, such as 'encoder.layer.0', "
+            "or a normlens.engine.frozen.Site."
         )
     return Site(site) if isinstance(site, str) else site
 
@@ -68,7 +68,7 @@ def submodule(model: nn.Module, path: str) -> nn.Module:
     Raises
     ------
     InvalidInput
-        If there is none, with those whose paths are most alike.
+        If there is none; the message suggests similar paths.
     """
     paths: dict[str, nn.Module] = dict(model.named_modules())
     if path not in paths:
@@ -87,16 +87,16 @@ def hooked(
     change: Callable[[Tensor, int], Tensor | None],
     skip: Callable[[Tensor], bool] = lambda x: False,
 ) -> Iterator[None]:
-    """Show the first floating tensor at a site to ``change``, with its channel axis, and go on with what it returns.
+    """Pass the first floating tensor at a site and its channel axis to ``change``, and continue with what it returns.
 
-    A call of the module with an argument that ``skip`` names is left alone.
+    Calls of the module with an argument for which ``skip`` is true are unchanged.
     """
     channel = 1 if side == "output" and isinstance(module, CONVOLUTIONS) else -1
 
     def changed(tree: Any) -> Any:
-        found = first_tensor(tree)
-        new = None if found is None else change(found, channel)
-        return tree if found is None or new is None else swapped(tree, found, new)
+        tensor = first_tensor(tree)
+        new = None if tensor is None else change(tensor, channel)
+        return tree if tensor is None or new is None else swapped(tree, tensor, new)
 
     def before(module: nn.Module, args: Any, kwargs: Any) -> Any:
         if any(skip(x) for x in (*args, *kwargs.values()) if isinstance(x, Tensor)):
