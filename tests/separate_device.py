@@ -220,7 +220,7 @@ def measured() -> dict[str, float]:
         lenses = both(normlens.load((tiny.build(model_type), None)))
         target = list(range(6, 13)) if lenses[0].model.config.is_encoder_decoder else None
         found[f"analyze {model_type}"] = apart(
-            lambda lens, t=target: _norms(lens, list(range(5, 17)), target=t), lenses
+            lambda lens, t=target: _norms(lens, list(range(5, 17)), target_text=t), lenses
         )
         found[f"pull back {model_type}"] = apart(_shares, lenses)
     minilm = both(normlens.load("minilm-l6"))

@@ -103,7 +103,7 @@ def test_a_killed_run_goes_on(
     assert (tmp_path / "links.txt").read_text() == "0-0\n" * 3
     refused = run(*command, "-o", "links.txt", "--measure", "weight")
     assert refused.exit_code == 2
-    assert "begun with other settings" in refused.stderr
+    assert "started with other settings" in refused.stderr
 
     result = run(*command, "-o", "links.txt")
 
@@ -223,7 +223,7 @@ def test_aer_against_other_links(run: Run, tmp_path: Path) -> None:
         ),
         ("1-1\n", "0-0\n", ["--other", "nowhere"], "nowhere can't be read"),
         ("1-1\n", "0-0\n", ["--other", "text.de"], "is not a link"),
-        ("1-1\n", "0-0\n", ["--source-file", "text.de"], "belong together"),
+        ("1-1\n", "0-0\n", ["--source-file", "text.de"], "work together"),
         ("1-1\n", "0-0\n", ["--source-file", "text.de", "--target-file", "text.en"], "not equally long"),
     ],
 )

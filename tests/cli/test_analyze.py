@@ -145,7 +145,7 @@ def test_an_encoder_decoder_shows_its_three_kinds_of_attention_or_one(marian: Pa
         (["--file", "."], "can't be read"),
         (["the", "--file", "missing.txt"], "Leave one out"),
         (["the", "--target-text", "a"], "no decoder"),
-        (["the", "--layer", "99"], "has no layer 99: its config counts 3 layers, 0 to 2"),
+        (["the", "--layer", "99"], "has no layer 99: its config has 3 layers, 0 to 2"),
         (["the", "--head", "-1"], "--head"),
         (["the", "--head", "1", "--scope", "residual"], "Leave out --head or --scope"),
         (["the", "--head", "1", "--reduce", "mean"], "Leave out --head or --reduce"),

@@ -155,7 +155,7 @@ def test_a_projection_that_runs_another_function_is_refused(tokens: Ids) -> None
 def test_computed_projections_are_refused(tokens: Ids) -> None:
     model = tiny.build("llama")
     nn.utils.parametrizations.weight_norm(model.layers[1].self_attn.o_proj)
-    with use(model, k=3, by="norm"), pytest.raises(UnsupportedArchitecture, match="computed when it runs"):
+    with use(model, k=3, by="norm"), pytest.raises(UnsupportedArchitecture, match="computed at each run"):
         run(model, torch.tensor([tokens(9)]))
 
 

@@ -91,7 +91,10 @@ def test_content_may_come_in_parts(template: str, lens: normlens.Lens) -> None:
 @pytest.mark.parametrize(
     ("messages", "message"),
     [
-        ([{"role": "user", "content": [{"type": "image", "url": "x.png"}]}], "part of type 'image'"),
+        (
+            [{"role": "user", "content": [{"type": "image", "url": "x.png"}]}],
+            "came without a processor that reads them",
+        ),
         ([{"role": "user", "content": 7}], "content is a int"),
         ([{"content": "the cat"}], "dict with content is among the chat messages"),
         ([*ASKED, "the cat"], "str is among the chat messages"),

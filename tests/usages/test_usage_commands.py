@@ -45,7 +45,7 @@ def folders(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPat
 
 
 REFUSED = [
-    ("bert", ["analyze", "{}", TEXT, "--layer", "3"], "has no layer 3: its config counts 3 layers, 0 to 2"),
+    ("bert", ["analyze", "{}", TEXT, "--layer", "3"], "has no layer 3: its config has 3 layers, 0 to 2"),
     ("bert", ["analyze", "{}", TEXT, "--head", "64"], "has no head 64"),
     ("bert", ["analyze", "{}", TEXT, "--group", "cross"], "has no group cross"),
     ("bert", ["analyze", "{}", TEXT, "--target-text", "a dog"], "no decoder that reads a second text"),
@@ -82,6 +82,7 @@ def test_what_a_model_cannot_do_is_refused_before_its_weights_are_read(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("normlens.loading.load._checked_size", lambda location: None)  # these files hold nothing
     monkeypatch.chdir(tmp_path)
     Path("corpus.txt").write_text("the cat\n")
     Path("pairs.tsv").write_text("the cat\ta dog\n")
@@ -105,7 +106,7 @@ def test_layers_that_an_analysis_has_are_counted_by_the_config(kind: str) -> Non
     lens = normlens.load((model, None))
     target = [5, 6, 7] if outline.is_encoder_decoder else None
     try:
-        analysis = lens.analyze([7, 8, 9, 10], target)
+        analysis = lens.analyze([7, 8, 9, 10], target_text=target)
     except normlens.NormLensError:
         pytest.skip("isn't measured")
     for group in analysis.groups:

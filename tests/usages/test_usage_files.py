@@ -177,7 +177,7 @@ def test_an_unfinished_result_with_more_lines_than_its_text_is_not_called_comple
     path = tmp_path / "links"
     path.write_text(lines)
     (tmp_path / ".links.unfinished").write_text("{}")
-    with pytest.raises(InvalidInput, match="lines and the text has 1"), ResumableFile(path).opened({}, 1):
+    with pytest.raises(InvalidInput, match="lines but the text has 1"), ResumableFile(path).opened({}, 1):
         pass
     assert path.read_text() == lines
     with ResumableFile(path).opened({}, lines.count("\n")) as (done, _):
@@ -244,7 +244,7 @@ def test_what_a_shell_substitutes_is_read_once_or_refused(tmp_path: Path) -> Non
     command = f"{sys.executable} -c 'from normlens.cli import main; main()'"
     for arguments, code, said in (
         ("aer <(cat links) <(cat links) --gold-base 0 --hyp-base 0 --json", 0, '"aer": 0.0'),
-        (f"align <(echo das haus) <(echo the house) -m {LOST}", 2, "read only once"),
+        (f"align <(echo das haus) <(echo the house) --model {LOST}", 2, "read only once"),
     ):
         done = subprocess.run(
             ["bash", "-c", f"{command} {arguments}"],

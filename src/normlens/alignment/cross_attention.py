@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from normlens.analysis.inspector import Inspector
+from normlens.analysis.inspector import Inspector, RunStopped
 from normlens.analysis.runner import Runner
 from normlens.engine.capture.interface import AttentionCall
 from normlens.engine.contributions.measure import Measures, check_conservation, measure
@@ -27,7 +27,7 @@ from normlens.errors import ExecutionPathChanged, InvalidInput, UnsupportedArchi
 from normlens.inputs.example import Example
 
 
-class _AllMeasured(Exception):
+class _AllMeasured(RunStopped):
     """Everything that was asked for has been measured; the rest of the model needn't run."""
 
 

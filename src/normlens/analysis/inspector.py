@@ -84,6 +84,10 @@ class Inspection:
     padding_holds: dict[tuple[str, int], bool] = field(default_factory=dict)
 
 
+class RunStopped(Exception):
+    """Raised by a tracer that has all it was to capture: the rest of the run is not needed, and nothing failed."""
+
+
 class Inspector:
     """Inspects a model, remembers the inspections, and lets the model be watched.
 
@@ -184,7 +188,7 @@ class Inspector:
             with torch.no_grad(), capturing, as_it_is(self.model), tracer.watching():
                 self._forward(inputs)
         except Exception as error:
-            if not isinstance(error, NormLensError) and not is_out_of_memory(error):
+            if not isinstance(error, NormLensError | RunStopped) and not is_out_of_memory(error):
                 self._require_readable(inputs)
             raise
 
