@@ -285,7 +285,9 @@ def test_a_token_is_named_by_its_id(decoder: Path, run: Run) -> None:
 
 
 def test_the_default_scope_is_named(run: Run) -> None:
-    assert f"Default: {method_named('norm_rollout').scopes[0]}." in " ".join(run("attribute", "-h").stdout.split())
+    assert f"Default: {method_named('norm_rollout').scopes[0]}." in " ".join(
+        run("attribute", "-h").stdout.replace("│", " ").split()
+    )
 
 
 def test_what_is_unlike_every_method_gets_no_guess(run: Run) -> None:

@@ -233,11 +233,5 @@ FORMATS: dict[str, Callable[[Alignment, int], str]] = {
 in the last column."""
 
 
-DEFAULT_MODEL: str | None = "de-en"
-"""The default model from source to target, by a name that :func:`normlens.load` accepts; None if there is none."""
-
-DEFAULT_REVERSE_MODEL: str | None = "en-de"
-"""The default model from target to source."""
-
 GUIDED_LAYER = 0
 """The layer whose cross-attention was trained to align, in both default models."""

@@ -7,15 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, overload
 
-from normlens.alignment.aligner import (
-    DEFAULT_MODEL,
-    DEFAULT_REVERSE_MODEL,
-    GUIDED_LAYER,
-    Aligner,
-    Alignment,
-    with_layers,
-)
+from normlens.alignment.aligner import GUIDED_LAYER, Aligner, Alignment, with_layers
 from normlens.alignment.corpora import Line
+from normlens.alignment.defaults import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL
 from normlens.alignment.extractor import Extractor
 from normlens.alignment.raw_text import Tokenized
 from normlens.alignment.readings import Measure, Reading

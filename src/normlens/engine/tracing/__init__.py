@@ -1,5 +1,12 @@
 """Follows attention's output through a running model: what the model does, and what it means for a block."""
 
-from normlens.engine.tracing.tracer import Tracer, uncaptured, unfinished
+from typing import TYPE_CHECKING
+
+from normlens.lazily import attribute_of
+
+if TYPE_CHECKING:
+    from normlens.engine.tracing.tracer import Tracer, uncaptured, unfinished
 
 __all__ = ["Tracer", "uncaptured", "unfinished"]
+_HOMES = dict.fromkeys(__all__, "normlens.engine.tracing.tracer")  # scopes and layer numbers are read without torch
+__getattr__ = attribute_of(__name__, _HOMES)
