@@ -14,7 +14,7 @@ from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
 
 import normlens
 from normlens.attribution import Predicted
-from normlens.errors import UnknownOperation
+from normlens.errors import UnknownOperation, UnsupportedArchitecture
 
 IDS = [3, 14, 15, 9, 26]
 
@@ -130,3 +130,12 @@ def test_a_gated_product_by_hand_is_integrated_like_the_module() -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
         for layer in model.model.layers:
             layer.mlp.act_fn = nn.SiLU().eval()
+
+
+def test_a_module_of_torch_jit_is_refused_by_name() -> None:
+    model = BertModel(BertConfig(vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)).eval()
+    model.encoder.layer[0].intermediate.intermediate_act_fn = torch.jit.script(nn.GELU())
+    lens = normlens.load((model, None))
+    for use in (lens.analyze, lambda ids: lens.attribute(ids, method="norm_rollout"), lens.attribute):
+        with pytest.raises(UnsupportedArchitecture, match=r"intermediate_act_fn' was compiled with torch\.jit"):
+            use([1, 2, 3])

@@ -137,6 +137,12 @@ def test_a_sound_too_short_is_told_as_such_after_one_that_was_heard(hearing: nor
         hearing.analyze({"audio": WAVE[:9], "sampling_rate": RATE})
 
 
+def test_features_in_lists_are_read_as_the_models_numbers(hearing: normlens.Lens) -> None:
+    arrays = hearing.analyze({"input_values": torch.from_numpy(WAVE)[None]})["encoder"].norm
+    lists = hearing.analyze({"input_values": WAVE.tolist()})["encoder"].norm
+    np.testing.assert_array_equal(lists.values, arrays.values)
+
+
 def test_a_second_channel_is_refused(hearing: normlens.Lens, tmp_path: Path) -> None:
     wavfile.write(tmp_path / "a.wav", RATE, np.stack([WAVE, WAVE], axis=1))
     with pytest.raises(InvalidInput, match="2 channels"):

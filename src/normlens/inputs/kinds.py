@@ -123,6 +123,8 @@ def as_array(given: Any, name: str) -> Tensor:
             f"{name} is a {type(given).__name__} that makes no tensor ({error}); expected numbers in rows of equal length. "
             "Ask the tokenizer or processor for return_tensors='pt'."
         ) from error
+    if array.dtype == torch.float64 and not isinstance(given, (Tensor, np.ndarray)):
+        array = array.float()  # Python's numbers have one precision; torch reads them as float32 too
     return array.detach().cpu()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
 from normlens.engine.capture.hooks import is_ours
 from normlens.engine.capture.interface import attention_functions
+from normlens.errors import UnsupportedArchitecture
 from normlens.loading.configs import configs_of
 
 _VALUES = (bool, int, float, str, type(None))
@@ -20,7 +22,20 @@ def state_of(model: PreTrainedModel) -> object:
 
     Its modules, its dtype, foreign hooks and forwards, its attention functions, and every plain setting of modules and
     configs.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        If a module is compiled with torch.jit.
     """
+    scripted = next(
+        (path for path, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)), None
+    )
+    if scripted is not None:
+        raise UnsupportedArchitecture(
+            f"Module {scripted!r} was compiled with torch.jit, which hides its operations. Put the uncompiled module in its "
+            "place."
+        )
     modules = [(id(module), _functions(module), _settings(module)) for module in model.modules()]
     configs = configs_of(model)
     return modules, model.dtype, [_settings(config) for config in configs], attention_functions(model, configs)
