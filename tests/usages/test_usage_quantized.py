@@ -130,9 +130,9 @@ def test_a_model_made_in_inference_mode_is_measured_as_any_other_and_not_differe
     for method in ("rollout", "value_zeroing"):
         assert lens.attribute(IDS, method=method).values == pytest.approx(plain.attribute(IDS, method=method).values)
     for method in ("decompx", "logit", "alti_logit", "gradient_input", "integrated_gradients"):
-        with pytest.raises(InvalidInput, match=r"made in torch\.inference_mode\(\).* outside"):
+        with pytest.raises(InvalidInput, match=r"created in torch\.inference_mode\(\).* outside"):
             lens.attribute(IDS, method=method, target=7)
-    with pytest.raises(InvalidInput, match=r"made in torch\.inference_mode"):
+    with pytest.raises(InvalidInput, match=r"created in torch\.inference_mode"):
         pull_back(model, {"input_ids": torch.tensor([IDS])}, lambda output: output.logits[:, -1, 0])
     with torch.no_grad(), normlens.topk.use(model, 2):
         model(torch.tensor([IDS]))
