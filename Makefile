@@ -14,7 +14,7 @@ help: ## Say what each target does
 
 setup: $(STAMP) ## Create .venv and install everything, pinned; nothing to do when up to date
 
-demo: $(STAMP) ## Analyse the bundled sample with two real models, write a report
+demo: $(STAMP) ## Analyze the bundled sample with two real models, write a report
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/normlens demo
 
 test: style types docs tests ## Style, types, docs and tests: what continuous integration runs

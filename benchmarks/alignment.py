@@ -108,7 +108,7 @@ def _page(
         f"{sentences:,} sentence pairs, model `{model}`, medians of {len(rounds)} rounds in turns. *forward* is the model's "
         "plain teacher-forced pass over batches that are ready; *maps* is reading one layer as word maps, which ends behind "
         "that layer; *align* is all that `normlens align` does for one direction: pieces, maps by norm of the first layer, "
-        "links. *eflomal* learns from the whole text and links it in both directions, once; the model has learnt before.",
+        "links. *eflomal* learns from the whole text and links it in both directions, once; the model has learned before.",
     ]
     numbers = [{"sentences": sentences, "rounds": rounds, "eflomal": other}]
     return Page("Word alignment", notes, table, numbers, described)

@@ -141,7 +141,7 @@ def _time_page(cases: list[dict[str, Any]], described: dict[str, str]) -> Page:
     notes = [
         f"Processor seconds in plain forward passes of one text (SDPA, no gradients), medians of "
         f"{len(cases[0]['ratios']['forward'])} rounds in turns, smallest to largest. *decompx* is `lens.attribute` from ids "
-        "to labelled shares; *for each source* is the whole divided by the number of sources (left out where it would take "
+        "to labeled shares; *for each source* is the whole divided by the number of sources (left out where it would take "
         "minutes). The goals: pull back within 4, push forward within 3 for each source.",
     ]
     return Page("Attribution: time", notes, rows, cases, described)

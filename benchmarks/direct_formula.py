@@ -100,6 +100,6 @@ def _rows(layer: Layer, f_x: Float[Tensor, "head source d"], start: int, stop: i
     if layer.norm is not None:
         summed = vectors.sum(1) + layer.bias
         sigma = (summed.var(-1, correction=0) + layer.norm.eps).sqrt()
-        centred = vectors - vectors.mean(-1, keepdim=True)
-        found["norm_layernorm"] = (centred / sigma[:, None, None] * layer.norm.weight).norm(dim=-1)
+        centered = vectors - vectors.mean(-1, keepdim=True)
+        found["norm_layernorm"] = (centered / sigma[:, None, None] * layer.norm.weight).norm(dim=-1)
     return found

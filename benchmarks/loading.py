@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 from transformers.integrations.gguf import GgufHeader
 from transformers.utils import logging
 
-from normlens.loading.catalogue import BUNDLED
+from normlens.loading.catalog import BUNDLED
 from normlens.loading.load import load_model
 
 from .machine import Page, machine

@@ -154,7 +154,7 @@ def _rows(results: list[Measured]) -> list[list[str]]:
 def _notes(rounds: int) -> list[str]:
     return [
         f"Medians (smallest–largest) of the ratios of {rounds} rounds, in each of which every variant ran once. Float32.",
-        "*Analysis*: `lens.analyze` on token ids, all measures and scopes of all layers as labelled arrays. *Measuring*: "
+        "*Analysis*: `lens.analyze` on token ids, all measures and scopes of all layers as labeled arrays. *Measuring*: "
         "the same without the arrays. *Floor*: that ratio in floating-point operations, as if nothing else took time. "
         "*Eager*: `output_attentions=True`. *Direct*: the vectors α f(x) themselves, made 1 GiB at a time; the last layer "
         "of one text was timed, multiplied by layers and texts, and the eager forward added; only up to n = "

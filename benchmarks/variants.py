@@ -1,4 +1,4 @@
-"""What is compared: the analysis, the measuring without labelled arrays, and the model's plain forward passes."""
+"""What is compared: the analysis, the measuring without labeled arrays, and the model's plain forward passes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def forward(model: PreTrainedModel, ids: Tensor, implementation: str, **options:
 
 
 def analyses(lens: Lens, ids: Tensor) -> list[Analysis]:
-    """All measures and scopes of all layers, as labelled arrays, one batch."""
+    """All measures and scopes of all layers, as labeled arrays, one batch."""
     return list(lens.stream(ids.tolist(), batch_size=len(ids), progress=False))
 
 

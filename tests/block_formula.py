@@ -136,12 +136,12 @@ def _line(module: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def _layer_norm(module: nn.LayerNorm) -> Norm:
-    return Norm(module.weight.double(), module.bias.double(), module.eps, centred=True)
+    return Norm(module.weight.double(), module.bias.double(), module.eps, centered=True)
 
 
 def _rms_norm(module: nn.Module, plus_one: bool = False) -> Norm:
     epsilon = module.eps if plus_one else module.variance_epsilon
-    return Norm(plus_one + module.weight.double(), torch.zeros((), dtype=torch.float64), epsilon, centred=False)
+    return Norm(plus_one + module.weight.double(), torch.zeros((), dtype=torch.float64), epsilon, centered=False)
 
 
 def _post_norm(first: nn.Module, second: nn.Module, last: nn.LayerNorm) -> Rest:

@@ -19,12 +19,12 @@ from transformers import PreTrainedModel
 
 @dataclass(frozen=True)
 class Norm:
-    """LayerNorm (centred) or RMSNorm by its definition."""
+    """LayerNorm (centered) or RMSNorm by its definition."""
 
     gain: Tensor
     shift: Tensor
     epsilon: float
-    centred: bool
+    centered: bool
 
     def apply(self, rows: Tensor) -> Tensor:
         """The norm of ``(..., d)``."""
@@ -32,11 +32,11 @@ class Norm:
 
     def linear(self, x: Tensor) -> Tensor:
         """What the norm does to a contribution, but for 1/σ."""
-        return (x - x.mean(-1, keepdim=True) if self.centred else x) * self.gain
+        return (x - x.mean(-1, keepdim=True) if self.centered else x) * self.gain
 
     def sigma(self, rows: Tensor) -> Tensor:
         """Standard deviation or root mean square of each row."""
-        spread = rows - rows.mean(-1, keepdim=True) if self.centred else rows
+        spread = rows - rows.mean(-1, keepdim=True) if self.centered else rows
         return (spread.square().mean(-1, keepdim=True) + self.epsilon).sqrt()
 
 
@@ -170,7 +170,7 @@ def _projection(module: nn.Linear, heads: int) -> Tensor:
 
 
 def _layer_norm(module: nn.LayerNorm) -> Norm:
-    return Norm(module.weight.double(), module.bias.double(), module.eps, centred=True)
+    return Norm(module.weight.double(), module.bias.double(), module.eps, centered=True)
 
 
 def _bert(model: PreTrainedModel, run: _Run) -> dict[str, list[Attention]]:
@@ -216,7 +216,7 @@ def _llama(model: PreTrainedModel, run: _Run) -> dict[str, list[Attention]]:
         inner = None
         if config.model_type == "gemma2":
             norm = layer.post_attention_layernorm
-            inner = Norm(1 + norm.weight.double(), torch.zeros((), dtype=torch.float64), norm.eps, centred=False)
+            inner = Norm(1 + norm.weight.double(), torch.zeros((), dtype=torch.float64), norm.eps, centered=False)
         blocks.append(
             Attention(
                 weight=run.output.attentions[number][0].double(),

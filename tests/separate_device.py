@@ -191,9 +191,9 @@ def _shares(lens: Lens) -> Numbers:
     return pull_back(lens.model, ids, lambda output: output.last_hidden_state[:, -1, 0]).shares.cpu().numpy()
 
 
-def _top(lens: Lens, by: Any, renormalise: bool) -> Numbers:
+def _top(lens: Lens, by: Any, renormalize: bool) -> Numbers:
     inputs = lens.tokenizer(TEXTS, padding=True, return_tensors="pt").to(lens.model.device)
-    with topk.use(lens.model, 3, by, renormalise=renormalise), torch.no_grad():
+    with topk.use(lens.model, 3, by, renormalize=renormalize), torch.no_grad():
         hidden: Tensor = lens.model(**inputs).last_hidden_state
     return hidden.cpu().numpy()
 
@@ -235,8 +235,8 @@ def measured() -> dict[str, float]:
     for by in ("weight", "norm"):
         found[f"feed-forward {by}"] = apart(lambda lens, b=by: _feedforward(lens, b), minilm)
     for by in ("weight", "norm", "recent"):
-        for renormalise in (True, False):
-            found[f"topk {by} {renormalise}"] = apart(lambda lens, b=by, r=renormalise: _top(lens, b, r), minilm)
+        for renormalize in (True, False):
+            found[f"topk {by} {renormalize}"] = apart(lambda lens, b=by, r=renormalize: _top(lens, b, r), minilm)
     found["alignment"] = apart(_aligned, both(normlens.load("de-en")))
     return found
 

@@ -145,7 +145,7 @@ def test_chunks_of_a_padded_batch_equal_one_text_at_a_time(lens_of: MakeLens, to
                 assert largest_gap(lens.analyze(text), found) <= 2e-5
 
 
-def test_two_threads_may_analyse_the_same_model(lens_of: MakeLens, tokens: Ids) -> None:
+def test_two_threads_may_analyze_the_same_model(lens_of: MakeLens, tokens: Ids) -> None:
     lens = lens_of("llama")
     texts = [tokens(n, seed=n) for n in range(3, 11)]
     expected = [lens.analyze(text) for text in texts]
@@ -273,7 +273,7 @@ def test_what_the_model_was_and_what_it_read_is_on_record(reader: normlens.Lens)
     assert (attrs["torch"], attrs["normlens"]) == (str(torch.__version__), normlens.__version__)
 
 
-def test_generated_tokens_are_analysed_with_the_prompt(tokens: Ids) -> None:
+def test_generated_tokens_are_analyzed_with_the_prompt(tokens: Ids) -> None:
     from transformers import GPT2LMHeadModel
 
     torch.manual_seed(0)

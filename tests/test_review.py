@@ -177,7 +177,7 @@ def test_a_long_text_in_a_batch_does_not_turn_the_short_ones() -> None:
             np.testing.assert_allclose(found, lens.attribute(text), atol=1e-6)
 
 
-def test_sparse_attention_stays_what_it_was_whatever_is_analysed() -> None:
+def test_sparse_attention_stays_what_it_was_whatever_is_analyzed() -> None:
     config = BigBirdConfig(
         vocab_size=99, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, block_size=4,
         num_random_blocks=1, max_position_embeddings=256,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from normlens.alignment import SYMMETRISATIONS, LinkSets, read_links, symmetrise
+from normlens.alignment import SYMMETRIZATIONS, LinkSets, read_links, symmetrize
 from reproduce.alignment.models import Cells, Gold
 from reproduce.training.translation.guide import run_aligner
 
@@ -68,12 +68,12 @@ def rows_of(found: Statistical, gold: Gold, resamples: int) -> list[dict[str, An
         {"how": how, **gold.aer([both[place] for both in found.annotated], resamples)}
         for place, how in enumerate(("forward", "reverse"))
     ]
-    return rows + [{"how": how, **gold.aer(joined(found.annotated, how), resamples)} for how in SYMMETRISATIONS]
+    return rows + [{"how": how, **gold.aer(joined(found.annotated, how), resamples)} for how in SYMMETRIZATIONS]
 
 
 def joined(links: Sequence[tuple[Cells, Cells]], how: str) -> list[Cells]:
     """Both directions made one, for each sentence."""
-    return [symmetrise(one, other, how) for one, other in links]
+    return [symmetrize(one, other, how) for one, other in links]
 
 
 def as_gold(links: Sequence[Cells]) -> list[LinkSets]:

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 import normlens
 from normlens.alignment import (
     RULES,
-    SYMMETRISATIONS,
+    SYMMETRIZATIONS,
     Extractor,
     LinkSets,
     Pair,
@@ -186,7 +186,7 @@ def both_ways(
         ways: dict[str, Callable[[SoftAlignment, SoftAlignment], Cells]] = {
             "one direction": partial(_ahead, ahead, balance),
             "the other direction": partial(_back, back, balance),
-            **{how: partial(_joint, how, balance) for how in SYMMETRISATIONS},
+            **{how: partial(_joint, how, balance) for how in SYMMETRIZATIONS},
         }  # fmt: skip
         for how, of in ways.items():
             found = [of(x, y) for x, y in zip(one, two, strict=True)]

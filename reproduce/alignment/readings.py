@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from normlens.alignment import SYMMETRISATIONS, Pair, Reading, SoftAlignment, averaged, evaluate, joint_links, two_way
+from normlens.alignment import SYMMETRIZATIONS, Pair, Reading, SoftAlignment, averaged, evaluate, joint_links, two_way
 from normlens.engine.tracing.scopes import ATTENTION_SCOPES
 from normlens.errors import InvalidInput
 from reproduce.alignment.eflomal import Statistical, as_gold, joined
@@ -91,7 +91,7 @@ def joinings_tried(best: Recipe, together: bool) -> list[Recipe]:
     together
         Whether there are two models, whose soft alignments can be made to agree.
     """
-    found = [replace(best, how=how) for how in SYMMETRISATIONS if how != TEACHER]
+    found = [replace(best, how=how) for how in SYMMETRIZATIONS if how != TEACHER]
     if together:
         found += [replace(best, how="agreement", threshold=threshold) for threshold in THRESHOLDS]
     return found

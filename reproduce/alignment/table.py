@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from normlens import NormLensError
-from normlens.alignment import DEFAULT_RULES, SYMMETRISATIONS, Reading
+from normlens.alignment import DEFAULT_RULES, SYMMETRIZATIONS, Reading
 from reproduce.alignment.eflomal import joined, lines, rows_of, statistical
 from reproduce.alignment.figures import draw
 from reproduce.alignment.models import (
@@ -127,7 +127,7 @@ def _directions(ahead: Path, back: Path, gold: Gold) -> dict[str, Any]:
     one, two = Opened(ahead / "model", gold), Opened(back / "model", gold)
     readings = Reading(_auto(one, two)), Reading(_auto(two, one))
     eflomal = statistical(ahead, gold).annotated
-    rivals = {how: joined(eflomal, how) for how in SYMMETRISATIONS}
+    rivals = {how: joined(eflomal, how) for how in SYMMETRIZATIONS}
     held_out = [
         (one.extractor.pair(de.split(), en.split()), two.extractor.pair(en.split(), de.split()))
         for de, en in zip(*(lines(ahead / "text" / f"dev.{side}") for side in ("de", "en")), strict=True)

@@ -177,7 +177,7 @@ def measure(lens: Lens, texts: Sequence[str], labels: Sequence[int]) -> xr.Datas
     return found[list(MEASURES)].reset_coords(drop=True)
 
 
-def summarised(models: Sequence[xr.Dataset], seed: int, resamples: int) -> dict[str, Any]:
+def summarized(models: Sequence[xr.Dataset], seed: int, resamples: int) -> dict[str, Any]:
     """Means and paired differences with their intervals, over texts, of what the models give on average for each text."""
     found = xr.concat(models, "model").mean("model")
     names = [str(name) for name in found["attribution"].values]
@@ -257,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.redraw:
             part = read_classified("sst", options.data).dev.limited(options.dev)
             measured = [measure(normlens.load(model), part.texts, part.labels) for model in options.model]
-            summary = summarised(measured, options.seed, options.resamples)
+            summary = summarized(measured, options.seed, options.resamples)
             replace(path, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
         if not path.exists():
             raise NormLensError(f"{path} doesn't exist, so nothing can be redrawn. Run without --redraw first.")

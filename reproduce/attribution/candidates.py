@@ -157,7 +157,7 @@ def scores(
 def _shares_of_embedding_layer(
     lens: Lens, texts: Sequence[str], asked: Sequence[Any]
 ) -> Iterator[Float[np.ndarray, " token"]]:
-    """Shares of what the embedding layer gives at each token: its word, position and segment, normalised together."""
+    """Shares of what the embedding layer gives at each token: its word, position and segment, normalized together."""
     [path] = [name for name, module in lens.model.named_modules() if module is lens.model.base_model.embeddings]
     classifier = LensClassifier(lens)
     for text, target in zip(texts, asked, strict=True):

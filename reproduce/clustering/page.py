@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from normlens.clustering.model_heads import MAPS
-from normlens.loading.catalogue import BUNDLED
+from normlens.loading.catalog import BUNDLED
 from reproduce.clustering.heads import ALPHA, GAMMA, SHARES
 from reproduce.clustering.planted import NEED_K, SAMPLED
 from reproduce.study.page import markdown_table

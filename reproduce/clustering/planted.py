@@ -168,7 +168,7 @@ def _others(points: NDArray[np.float64]) -> Iterator[tuple[str, NDArray[np.intp]
         "HDBSCAN": HDBSCAN(copy=True),
     }
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a graph of neighbours in several parts
+        warnings.simplefilter("ignore", UserWarning)  # a graph of neighbors in several parts
         for name, method in methods.items():
             yield name, method.fit_predict(points)
 
@@ -186,7 +186,7 @@ def _from_sample(
 
 
 def _same(found: NDArray[np.intp], labels: NDArray[np.intp]) -> bool:
-    """Whether two labellings are the same partition."""
+    """Whether two labelings are the same partition."""
     pairs = len(set(zip(found.tolist(), labels.tolist(), strict=True)))
     return pairs == len(set(found.tolist())) == len(set(labels.tolist()))
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from normlens.loading import sentences
-from normlens.loading.catalogue import BUNDLED
+from normlens.loading.catalog import BUNDLED
 from reproduce.clustering.figures import draw
 from reproduce.clustering.heads import heads
 from reproduce.clustering.page import page

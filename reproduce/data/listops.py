@@ -46,7 +46,7 @@ class Settings:
     limit
         Examples of each part at most; None for all.
     subexpressions
-        Whether every expression inside another is an example of its own as well: short ones are where it can be learnt
+        Whether every expression inside another is an example of its own as well: short ones are where it can be learned
         what the operators do.
     """
 

@@ -1,4 +1,4 @@
-"""German–English text to train on: read, tokenised, lowercased, without the test sentences, with pairs held out."""
+"""German–English text to train on: read, tokenized, lowercased, without the test sentences, with pairs held out."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Pair = tuple[str, str]
 """A German sentence and its English translation."""
 
 FREE = ("tatoeba", "libreoffice_help")
-"""Corpora whose licences let a model trained on them be given away."""
+"""Corpora whose licenses let a model trained on them be given away."""
 
-TOKENISED = ("opennmt_sample", "europarl_sample")
-"""Corpora that come tokenised; they are only lowercased."""
+TOKENIZED = ("opennmt_sample", "europarl_sample")
+"""Corpora that come tokenized; they are only lowercased."""
 
 ATTRIBUTION = {
     "tatoeba": "Tatoeba (https://tatoeba.org), by way of https://www.manythings.org/anki, CC BY 2.0 FR",
     "libreoffice_help": "LibreOffice help (https://www.libreoffice.org), MPL-2.0",
-    "opennmt_sample": "OpenNMT test data (https://github.com/OpenNMT), licence not checked",
-    "europarl_sample": "Marian's regression tests (https://github.com/marian-nmt), licence not checked",
+    "opennmt_sample": "OpenNMT test data (https://github.com/OpenNMT), license not checked",
+    "europarl_sample": "Marian's regression tests (https://github.com/marian-nmt), license not checked",
 }
 """Where each corpus comes from."""
 
@@ -96,7 +96,7 @@ def prepare(folder: Path, texts: str, held_out: int, limit: int | None = None) -
     pairs: list[Pair] = []
     read = empty = tested = 0
     for path in corpus_files(folder, texts):
-        for pair in normalised(list(read_pairs(path, limit)), tokenised=corpus_name(path) in TOKENISED):
+        for pair in normalized(list(read_pairs(path, limit)), tokenized=corpus_name(path) in TOKENIZED):
             read += 1
             if not all(pair):
                 empty += 1
@@ -142,11 +142,11 @@ def read_pairs(path: Path, limit: int | None = None) -> Iterator[Pair]:
             yield columns[1], columns[0]
 
 
-def normalised(pairs: list[Pair], *, tokenised: bool) -> Iterator[Pair]:
-    """Tokenise as Moses does, without its escapes, lowercase, and write single spaces."""
+def normalized(pairs: list[Pair], *, tokenized: bool) -> Iterator[Pair]:
+    """Tokenize as Moses does, without its escapes, lowercase, and write single spaces."""
     german, english = MosesTokenizer("de"), MosesTokenizer("en")
     for de, en in pairs:
-        if tokenised:
+        if tokenized:
             de, en = (html.unescape(side).replace("@-@", "-") for side in (de, en))
         else:
             de = german.tokenize(de, escape=False, return_str=True)

@@ -11,7 +11,7 @@ LAYER = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Analyse one sentence with the bundled MiniLM and write the picture to docs/images."""
+    """Analyze one sentence with the bundled MiniLM and write the picture to docs/images."""
     analysis = normlens.load("minilm-l6").analyze(TEXT)
     folder = Path(__file__).parents[2] / "docs" / "images"
     for suffix in ("png", "svg"):

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 import normlens
 from normlens import Lens, NormLensError
-from normlens.loading.catalogue import BUNDLED, available_models
+from normlens.loading.catalog import BUNDLED, available_models
 from normlens.statistics import COLUMNS
 from normlens.statistics.report.estimates import Estimates
 from reproduce.data.corpora import Corpus, read_corpus
@@ -32,7 +32,7 @@ BERT = "google-bert/bert-base-uncased"
 
 @dataclass
 class Reading:
-    """A corpus as a model reads it: iterate for one analysed sentence after the other.
+    """A corpus as a model reads it: iterate for one analyzed sentence after the other.
 
     Attributes
     ----------

@@ -18,9 +18,9 @@ Pair = tuple[str, str]
 """The denominator of norm, and that of weight."""
 
 PAIRS: dict[Pair, str] = {
-    ("renormalised", "renormalised"): "both renormalised",
+    ("renormalized", "renormalized"): "both renormalized",
     ("full", "full"): "both with full denominator",
-    ("full", "renormalised"): "norm with full denominator, weight renormalised",
+    ("full", "renormalized"): "norm with full denominator, weight renormalized",
 }
 
 

@@ -26,7 +26,7 @@ _LOOKS = {
     "random": ("#8C8C8C", "v", "any k"),
 }
 _LEAST_EXCESS = 1e-4
-_TITLES = {"renormalised": "kept weights sum to one again", "full": "kept weights stay as they were"}
+_TITLES = {"renormalized": "kept weights sum to one again", "full": "kept weights stay as they were"}
 
 
 def draw(kept: Found) -> dict[str, Figure]:
@@ -244,7 +244,7 @@ def _trained(axes: Axes, how: str, trainings: Sequence[Found]) -> None:
         return
     axes.axhline(np.mean(accuracies), color=INK, linewidth=0.9, linestyle="--", label="trained dense")
     for by in ("weight", "norm"):
-        own = [one["switched"][f"{by} renormalised"] for one in trainings]
+        own = [one["switched"][f"{by} renormalized"] for one in trainings]
         ks = [int(k) for k in own[0]]
         color, marker, _ = _LOOKS[by]
         axes.plot(ks, [np.mean([one[str(k)] for one in own]) for k in ks], color=color, marker=marker, markersize=3,

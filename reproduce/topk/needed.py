@@ -41,7 +41,7 @@ def needed(lens: Lens, passages: Passages, seed: int) -> dict[str, Any]:
     ]
     # (passage, layer, head, target)
     counts = {n: np.array([[own[n][0].numpy() for own in run.values()] for run in runs]) for n in COUNTS}
-    pairs = (("weight", "norm"), ("weight renormalised", "norm renormalised"), ("weight share", "norm share"))
+    pairs = (("weight", "norm"), ("weight renormalized", "norm renormalized"), ("weight share", "norm share"))
     return {
         "seconds": round(time.perf_counter() - start, 1),
         "tokens": tokens,

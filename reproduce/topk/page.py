@@ -201,8 +201,8 @@ _COUNTED = {
     "norm share": f"hold {100 * SHARE:.0f} % of the norm",
     "weight": f"vector within {100 * WITHIN:.0f} %, by weight, full denominator",
     "norm": f"vector within {100 * WITHIN:.0f} %, by norm, full denominator",
-    "weight renormalised": f"vector within {100 * WITHIN:.0f} %, by weight, renormalised",
-    "norm renormalised": f"vector within {100 * WITHIN:.0f} %, by norm, renormalised",
+    "weight renormalized": f"vector within {100 * WITHIN:.0f} %, by weight, renormalized",
+    "norm renormalized": f"vector within {100 * WITHIN:.0f} %, by norm, renormalized",
 }
 
 
@@ -237,7 +237,7 @@ def _needed(models: Mapping[str, Found]) -> str:
 
 def _difference_line(name: str, difference: Sequence[float]) -> str:
     value, low, high = difference
-    kind = {"norm": "vector, full denominator", "norm renormalised": "vector, renormalised", "norm share": "share"}[
+    kind = {"norm": "vector, full denominator", "norm renormalized": "vector, renormalized", "norm share": "share"}[
         name
     ]
     return f"{kind}: {value:+.2f} sources ({low:+.2f} to {high:+.2f})"

@@ -19,7 +19,7 @@ from normlens.topk.needs import Passages, cut_into_passages, quality_of
 from reproduce.data.classified_texts import Part
 
 CHOICES = ("weight", "norm", "random", "recent")
-DENOMINATORS = ("renormalised", "full")
+DENOMINATORS = ("renormalized", "full")
 
 Row = dict[str, Any]
 Keep = Callable[[Mapping[str, Any]], None]
@@ -52,7 +52,7 @@ class Setting:
     def use(self, model: Any) -> topk.TopKUse:
         """Switch a model, until the use is undone."""
         layers = None if self.layer is None else [self.layer]
-        return topk.use(model, self.k, self.by, renormalise=self.denominator == "renormalised", layers=layers)
+        return topk.use(model, self.k, self.by, renormalize=self.denominator == "renormalized", layers=layers)
 
 
 def grid(ks: Sequence[int], others: Sequence[int] | None = None) -> list[Setting]:

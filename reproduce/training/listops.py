@@ -167,10 +167,10 @@ def switched(
     """Accuracy of a trained model by choice, denominator and k, without further training."""
     found: dict[str, dict[str, float]] = {}
     for by in ("weight", "norm"):
-        for renormalise in (True, False):
-            own = found.setdefault(f"{by} {'renormalised' if renormalise else 'full'}", {})
+        for renormalize in (True, False):
+            own = found.setdefault(f"{by} {'renormalized' if renormalize else 'full'}", {})
             for k in ks:
-                with topk.use(model, k, by, renormalise=renormalise):
+                with topk.use(model, k, by, renormalize=renormalize):
                     own[str(k)] = accuracy(model, examples, batch_tokens)
     return found
 

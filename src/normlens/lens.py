@@ -161,7 +161,7 @@ class Lens:
         Raises
         ------
         InvalidInput
-            If there is nothing to analyse, or too much.
+            If there is nothing to analyze, or too much.
         UnsupportedArchitecture
             If the model can't be measured exactly.
         ConservationError
@@ -197,7 +197,7 @@ class Lens:
         skip: Skip | None = None,
         **unknown: Never,
     ) -> Iterator[Analysis]:
-        """Analyse many inputs; memory doesn't grow with their number.
+        """Analyze many inputs; memory doesn't grow with their number.
 
         Parameters
         ----------
@@ -206,7 +206,7 @@ class Lens:
         generate
             Number of tokens that a decoder adds to each prompt before the analysis. Prompt and continuation together
             may be as long as a text may be: no longer than ``max_position_embeddings`` of the model's config, also
-            where positions are rotary and more could be computed, since the model never learnt what is further away.
+            where positions are rotary and more could be computed, since the model never learned what is further away.
         generation_prompt
             Whether chat messages end where the model is about to answer (see :meth:`attribute`). None: with ``generate``
             they do; without it, the conversation is measured as it stands.
@@ -320,7 +320,7 @@ class Lens:
         InvalidInput
             If method, scope, target or option don't exist, lengths don't match, or the model is in training mode.
         UnsupportedArchitecture
-            If the method can't explain this model, or its weights are quantised.
+            If the method can't explain this model, or its weights are quantized.
         ConservationError
             If shares don't add up to the target; then nothing is returned.
         """

@@ -56,7 +56,7 @@ def test_nothing_is_read_far_ahead(marian: Extractor) -> None:
 
 
 def test_two_models_and_both_ways_of_one(marian: Extractor, reverse_marian: Extractor) -> None:
-    both = list(Aligner(marian, Reading(1), reverse_marian, Reading(2), symmetrise="union").align(_lines()))
+    both = list(Aligner(marian, Reading(1), reverse_marian, Reading(2), symmetrize="union").align(_lines()))
     ahead = list(Aligner(marian, Reading(1)).align(_lines()))
     exchanged = [Line(line.number, line.target, line.source) for line in _lines()]
     back = list(Aligner(reverse_marian, Reading(2)).align(exchanged))
@@ -64,7 +64,7 @@ def test_two_models_and_both_ways_of_one(marian: Extractor, reverse_marian: Extr
     for joint, one, other in zip(both, ahead, back, strict=True):
         cells = {link[:2] for link in one.links} | {(link.target, link.source) for link in other.links}
         assert {link[:2] for link in joint.links} == cells
-    alone = next(Aligner(marian, Reading(1), symmetrise="intersection").align(_lines()))
+    alone = next(Aligner(marian, Reading(1), symmetrize="intersection").align(_lines()))
     assert {link[:2] for link in alone.links} <= {link[:2] for link in ahead[0].links}
 
 
@@ -81,7 +81,7 @@ def test_layers_are_chosen_by_the_first_lines_and_no_line_is_lost(marian: Extrac
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"symmetrise": "grow"}, "no symmetrization"), ({"threshold": 1.5}, "threshold"), ({"balance": -1.0}, "balance")],
+    [({"symmetrize": "grow"}, "no symmetrization"), ({"threshold": 1.5}, "threshold"), ({"balance": -1.0}, "balance")],
 )
 def test_options_out_of_range_are_refused(marian: Extractor, options: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
@@ -89,7 +89,7 @@ def test_options_out_of_range_are_refused(marian: Extractor, options: dict[str, 
 
 
 def test_two_models_without_a_way_to_join_them_are_refused(marian: Extractor) -> None:
-    with pytest.raises(InvalidInput, match="symmetrise="):
+    with pytest.raises(InvalidInput, match="symmetrize="):
         Aligner(marian, Reading(0), marian)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from normlens.alignment import Aligner, Extractor, Line, LinkSets, Reading, draw_matrices, write_links_page
-from normlens.alignment.symmetrisation import shares
+from normlens.alignment.symmetrization import shares
 
 
 def test_matrices_of_a_pair_are_its_weights_and_norms(marian: Extractor) -> None:

@@ -46,7 +46,7 @@ def test_characters_outside_the_vocabulary_stay_with_their_word(marian_tokenizer
     assert cut.ids[cut.words == 0].tolist() == cut.ids[cut.words == 2].tolist()
 
 
-def test_a_character_that_is_normalised_to_a_space_makes_no_new_word(marian_tokenizer: MarianTokenizer) -> None:
+def test_a_character_that_is_normalized_to_a_space_makes_no_new_word(marian_tokenizer: MarianTokenizer) -> None:
     # U+00B4 becomes a space and a combining accent: two beginnings of words in one word.
     cut = SubwordTokenizer(marian_tokenizer).tokenize(["das", "´", "haus"])
 

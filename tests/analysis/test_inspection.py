@@ -20,13 +20,13 @@ from normlens.inputs.example import Example
 IDS = [5, 7, 9, 11, 13, 6, 8]
 
 
-def analysed(lens: normlens.Lens, **options: Any) -> dict[str, xr.Dataset]:
+def analyzed(lens: normlens.Lens, **options: Any) -> dict[str, xr.Dataset]:
     analysis = lens.analyze(IDS, **options)
     return {group: analysis[group].data for group in analysis.groups}
 
 
 def assert_like_a_fresh_lens(lens: normlens.Lens, **options: Any) -> dict[str, xr.Dataset]:
-    found, expected = analysed(lens, **options), analysed(normlens.load((copy.deepcopy(lens.model), None)), **options)
+    found, expected = analyzed(lens, **options), analyzed(normlens.load((copy.deepcopy(lens.model), None)), **options)
     assert list(found) == list(expected)
     for group, data in expected.items():
         xr.testing.assert_allclose(found[group], data, rtol=1e-4, atol=1e-5)
@@ -35,10 +35,10 @@ def assert_like_a_fresh_lens(lens: normlens.Lens, **options: Any) -> dict[str, x
     return found
 
 
-def test_another_body_in_a_model_is_the_one_that_is_analysed() -> None:
+def test_another_body_in_a_model_is_the_one_that_is_analyzed() -> None:
     model = LlamaForCausalLM(tiny.configuration("llama")).eval()
     lens = normlens.load((model, None))
-    before = analysed(lens)
+    before = analyzed(lens)
     model.model = tiny.build("llama", seed=8)
     after = assert_like_a_fresh_lens(lens)
     assert float(abs(after["decoder"].norm - before["decoder"].norm).max()) > 0.01
@@ -74,7 +74,7 @@ def test_a_setting_that_is_changed_is_seen(
 ) -> None:
     model = tiny.build(model_type)
     lens = normlens.load((model, None))
-    analysed(lens, through=through)
+    analyzed(lens, through=through)
     change(model)
     assert_like_a_fresh_lens(lens, through=through)
 
@@ -85,7 +85,7 @@ def test_a_sink_that_was_not_there_at_first_is_seen() -> None:
     for layer in model.layers:
         layer.self_attn.sinks.data.fill_(-1e4)
     lens = normlens.load((model, None))
-    assert "sink_weight" not in analysed(lens)["decoder"]
+    assert "sink_weight" not in analyzed(lens)["decoder"]
     model.load_state_dict(weights)
     assert "sink_weight" in assert_like_a_fresh_lens(lens)["decoder"]
 
@@ -93,7 +93,7 @@ def test_a_sink_that_was_not_there_at_first_is_seen() -> None:
 def test_a_hook_that_is_put_on_after_an_analysis_is_seen() -> None:
     model = tiny.build("bert")
     lens = normlens.load((model, None))
-    analysed(lens, through="block")
+    analyzed(lens, through="block")
     model.encoder.layer[0].attention.output.register_forward_hook(lambda module, args, output: output * 2)
     assert_like_a_fresh_lens(lens, through="block")
 
@@ -114,7 +114,7 @@ def test_what_stays_the_same_is_inspected_once(monkeypatch: pytest.MonkeyPatch) 
 def test_a_layer_whose_attention_adds_little_still_has_a_rest(factor: float, dtype: torch.dtype) -> None:
     model = tiny.build("llama", dtype=dtype)
     model.layers[1].self_attn.o_proj.weight.data.mul_(factor)
-    data = analysed(normlens.load((model, None)), through="block")["decoder"]
+    data = analyzed(normlens.load((model, None)), through="block")["decoder"]
     assert not data.norm_block.isnull().any()
     assert "absent" not in data.attrs
 

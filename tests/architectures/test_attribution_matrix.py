@@ -81,5 +81,5 @@ def built(model_type: str, head: str) -> PreTrainedModel:
     model: PreTrainedModel = HEADS[head].from_config(
         tiny.configuration(model_type), attn_implementation="eager", experts_implementation="eager"
     )
-    weights.randomise(model, 0)
+    weights.randomize(model, 0)
     return model.eval()

@@ -49,7 +49,7 @@ NO_SOURCE: dict[str, str] = {
     "blip_2_qformer": "its sources, query vectors, are an argument",
     "flava_multimodal_model": "its sources, hidden states, are an argument",
     "mobilevit": "at this size its random convolutions leave less than rounding of the image",
-    "pe_audio_encoder": "its answer is quantised",
+    "pe_audio_encoder": "its answer is quantized",
     "qwen3_omni_moe_vision_encoder": "names no embeddings, and defines other maps before its patch projection",
     "reformer": "refuses to run with gradients outside training",
     "sam_hq": "its first answer is a score that no patch reaches",

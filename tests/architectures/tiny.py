@@ -59,15 +59,15 @@ def model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
         if type(config) in mapping:
             found = mapping[type(config)]
             return found[0] if isinstance(found, tuple) else found
-    modelling = importlib.import_module(type(config).__module__.replace("configuration_", "modeling_"))
-    own = [value for value in vars(modelling).values() if _is_model_of(value, config)]
+    modeling = importlib.import_module(type(config).__module__.replace("configuration_", "modeling_"))
+    own = [value for value in vars(modeling).values() if _is_model_of(value, config)]
     if not own:
-        raise LookupError(f"{config.model_type}: no class of {modelling.__name__} takes a {type(config).__name__}")
+        raise LookupError(f"{config.model_type}: no class of {modeling.__name__} takes a {type(config).__name__}")
     return own[0]
 
 
 def _is_model_of(value: object, config: PretrainedConfig) -> bool:
-    """Tell whether a name of a modelling file is a model (not an abstract base) that takes this configuration."""
+    """Tell whether a name of a modeling file is a model (not an abstract base) that takes this configuration."""
     if (
         not isinstance(value, type)
         or not issubclass(value, PreTrainedModel)
@@ -96,7 +96,7 @@ def build(model_type: str, seed: int = 0, dtype: torch.dtype = torch.float32) ->
         model = model_class(config)._from_config(
             config, attn_implementation="eager", experts_implementation="eager", dtype=torch.float32
         )
-    weights.randomise(model, seed)
+    weights.randomize(model, seed)
     return model.to(dtype).eval()
 
 

@@ -15,17 +15,17 @@ QUERY_AND_KEY_NAMES = ("q_proj", "k_proj", "query", "key", "qkv", "c_attn", "Wqk
 
 
 @torch.no_grad()
-def randomise(model: nn.Module, seed: int) -> None:
+def randomize(model: nn.Module, seed: int) -> None:
     """Draw every parameter of `model` anew, in place.
 
     Matrices keep activations of order one (variance 1 / fan-in); norm gains are 1 + 0.3 N, or 0.3 N where the model
-    adds the one itself; biases are 0.2 N; layer scales are 0.5 + 0.3 N. Vectors that the model itself initialises to
-    differing values (decay rates, frequencies, slopes) and re-parametrised weights stay as they are.
+    adds the one itself; biases are 0.2 N; layer scales are 0.5 + 0.3 N. Vectors that the model itself initializes to
+    differing values (decay rates, frequencies, slopes) and re-parametrized weights stay as they are.
 
     Parameters
     ----------
     model
-        A freshly initialised model.
+        A freshly initialized model.
     seed
         Seed of the generator; the global generator isn't touched.
     """
@@ -58,7 +58,7 @@ def _redrawn(parameter: Tensor, noise: Tensor, owner: nn.Module, owner_path: str
 
 
 def _is_constant(parameter: Tensor) -> bool:
-    """Tell whether all entries are equal, as gains, biases and layer scales are at initialisation."""
+    """Tell whether all entries are equal, as gains, biases and layer scales are at initialization."""
     return bool((parameter == parameter.flatten()[0]).all())
 
 

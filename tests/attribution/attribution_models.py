@@ -1,4 +1,4 @@
-"""Tiny models with heads and randomised biases and gains, and contributions propagated by hand through one of them."""
+"""Tiny models with heads and randomized biases and gains, and contributions propagated by hand through one of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def model_with_head(task: str, model_type: str, dtype: torch.dtype = torch.float
         config.label2id = {name: i for i, name in config.id2label.items()}
     config.pad_token_id = 0
     model = getattr(transformers, f"AutoModelFor{task}").from_config(config, attn_implementation="eager")
-    weights.randomise(model, 0)
+    weights.randomize(model, 0)
     return model.to(dtype).eval()
 
 

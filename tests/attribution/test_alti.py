@@ -11,7 +11,7 @@ from slow_formulas import TEXT, blocks_of, chained, divided, float64_lens, texts
 
 import normlens
 from normlens.attribution.maps.layer_maps import Maps
-from normlens.attribution.methods.alti import closeness, normalised
+from normlens.attribution.methods.alti import closeness, normalized
 from normlens.engine.contributions.vectors import Contributions
 from normlens.errors import ConservationError, InvalidInput
 
@@ -31,7 +31,7 @@ def test_closeness_by_hand() -> None:
 
 
 def test_a_row_without_contributions_goes_to_itself() -> None:
-    maps = normalised(Maps({"encoder": np.array([[[0.0, 0.0], [1.0, 3.0]]])}, {"encoder": ["layer"]}))
+    maps = normalized(Maps({"encoder": np.array([[[0.0, 0.0], [1.0, 3.0]]])}, {"encoder": ["layer"]}))
     np.testing.assert_array_equal(maps.groups["encoder"][0], [[1, 0], [0.25, 0.75]])
 
 

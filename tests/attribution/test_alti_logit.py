@@ -26,18 +26,18 @@ def with_head(model_type: str) -> PreTrainedModel:
     config = tiny.configuration(model_type)
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     model = kind.from_config(config, attn_implementation="eager")
-    weights.randomise(model, 0)
+    weights.randomize(model, 0)
     return model.double().eval()
 
 
-def final_direction(model: PreTrainedModel, norm: str, centred: bool, epsilon: float, at: int) -> Tensor:
+def final_direction(model: PreTrainedModel, norm: str, centered: bool, epsilon: float, at: int) -> Tensor:
     """d logit / d residual stream at a position with the final norm's σ held fixed."""
     head = model.get_output_embeddings().weight.detach()
     stream = run_with_hooks(model, [norm])[norm][0][at]
-    spread = stream - stream.mean() if centred else stream
+    spread = stream - stream.mean() if centered else stream
     sigma = (spread.square().mean() + epsilon).sqrt()
     u = (head[PAIR[0]] - head[PAIR[1]]) * model.get_submodule(norm).weight.detach()
-    return (u - u.mean() if centred else u) / sigma
+    return (u - u.mean() if centered else u) / sigma
 
 
 def direct_shares(model: PreTrainedModel, direction: Tensor, at: int) -> np.ndarray:

@@ -86,7 +86,7 @@ def test_a_model_without_a_head_has_nothing_to_average() -> None:
         normlens.load((tiny.build("bert"), None)).attribute(IDS, steps=2)
 
 
-def test_a_function_is_linearised_at_every_point() -> None:
+def test_a_function_is_linearized_at_every_point() -> None:
     lens, options = lens_on("SequenceClassification", "bert"), {"steps": 3, "baseline": "zero"}
     one = lens.attribute(IDS, target=LogProbability(1), **options)
     other = lens.attribute(IDS, target=lambda output: output.logits.log_softmax(-1)[:, 1], **options)

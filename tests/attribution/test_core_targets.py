@@ -176,7 +176,7 @@ def test_every_text_may_have_a_target_and_a_position_of_its_own() -> None:
         ("CausalLM", "gpt2", {"target": 5, "method": "integrated_gradients", "tolerance": "abc"}, "tolerance is 'abc'"),
         ("CausalLM", "gpt2", {"target": 5, "product": "all"}, "product='all'; expected one of half"),
         ("CausalLM", "gpt2", {"target": 5, "batch_size": 0}, "batch_size is 0"),
-        ("CausalLM", "gpt2", {"target": 5, "colour": 1}, "decompx has no option 'colour'; expected one of chunk_size"),
+        ("CausalLM", "gpt2", {"target": 5, "color": 1}, "decompx has no option 'color'; expected one of chunk_size"),
         ("CausalLM", "gpt2", {"target": 5, "scope": "residual"}, "decompx has no scopes.*norm_rollout"),
         ("CausalLM", "gpt2", {"method": "rollout", "target": 5}, "knows no target.*decompx"),
         ("CausalLM", "gpt2", {"method": "decomp_x"}, "no method 'decomp_x'.*mean 'decompx'"),

@@ -43,7 +43,7 @@ def test_flow_through_a_model(model_type: str) -> None:
     (blocks,) = blocks_of(lens.model).values()
     maps = np.stack([0.5 * block.weight.mean(0).numpy() + 0.5 * np.eye(len(TEXT)) for block in blocks])
     expected = flows_by_networkx(maps)
-    raw = lens.attribute(TEXT, method="flow", normalised=False)
+    raw = lens.attribute(TEXT, method="flow", normalized=False)
     np.testing.assert_allclose(raw.values, expected, atol=1e-6)
     found = lens.attribute(TEXT, method="flow")
     np.testing.assert_allclose(found.values, divided(expected), atol=1e-6)
@@ -63,6 +63,6 @@ def test_an_encoder_decoder_has_flow_on_one_side_only() -> None:
     assert lens.attribute(TEXT, method="flow", group="decoder", **texts_of(lens.model)).shape == (4, 4)
 
 
-def test_normalised_is_true_or_false(lens_of) -> None:
-    with pytest.raises(InvalidInput, match="normalised"):
-        lens_of("bert").attribute(TEXT, method="flow", normalised="rows")
+def test_normalized_is_true_or_false(lens_of) -> None:
+    with pytest.raises(InvalidInput, match="normalized"):
+        lens_of("bert").attribute(TEXT, method="flow", normalized="rows")

@@ -62,7 +62,7 @@ def test_fixed_residual_and_rows_left_as_they_are() -> None:
     fixed = [0.5 * divided(norms(b, "attention")) + 0.5 * np.eye(len(TEXT)) for b in blocks]
     found = lens.attribute(TEXT, method="norm_rollout", scope="attention", residual=0.5)
     np.testing.assert_allclose(found.values, chained(fixed), atol=1e-10)
-    published = lens.attribute(TEXT, method="norm_rollout", scope="layernorm", normalised=False)
+    published = lens.attribute(TEXT, method="norm_rollout", scope="layernorm", normalized=False)
     np.testing.assert_allclose(published.values, chained([norms(b, "layernorm") for b in blocks]), rtol=1e-9)
 
 
@@ -135,7 +135,7 @@ def test_the_whole_block(lens_of) -> None:
     np.testing.assert_allclose(each.values, expected.values, rtol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"scope": "residual", "residual": 0.5}, {"normalised": 1}, {"scope": "head"}])
+@pytest.mark.parametrize("options", [{"scope": "residual", "residual": 0.5}, {"normalized": 1}, {"scope": "head"}])
 def test_bad_options_are_refused(lens_of, options: dict[str, object]) -> None:
     with pytest.raises(InvalidInput):
         lens_of("bert").attribute(TEXT, method="norm_rollout", **options)

@@ -168,7 +168,7 @@ def test_a_first_token_with_the_largest_share_is_told_as_the_sink(
     tokenizer: PreTrainedTokenizerFast, run: Run, tmp_path: Path
 ) -> None:
     model = GPT2LMHeadModel._from_config(tiny.configuration("gpt2"))
-    weights.randomise(model, 0)
+    weights.randomize(model, 0)
     model.transformer.wte.weight.data[tokenizer.sep_token_id] = 0  # so that nothing comes from the last token itself
     decoder = saved(model, tokenizer, tmp_path / "decoder")
     lens = normlens.load(str(decoder))
@@ -265,7 +265,7 @@ def test_bad_input_ends_with_one_message(
         (["--option", "steps=0"], "steps is 0"),
         (["-m", "norm_rollout", "--scope", "everywhere"], "no scope 'everywhere'"),
         (["-m", "rollout", "--option", "residual=2"], "residual is 2"),
-        (["-m", "integrated_gradients", "--option", "baseline=grey"], "baseline='grey'"),
+        (["-m", "integrated_gradients", "--option", "baseline=gray"], "baseline='gray'"),
         (["--layer", "-1"], "--layer"),
         (["--task", "poetry"], "--task"),
     ],

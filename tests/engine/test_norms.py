@@ -177,7 +177,7 @@ def test_one_target_and_no_target_are_fine() -> None:
 # Heads that cancel
 
 
-def cancelling(left: float, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+def canceling(left: float, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
     """Weights and head vectors of two heads that cancel to the share ``left`` of their length; a third is zero."""
     weights = attention(1, 5, 6, seed=3).expand(2, 2, 5, 6)
     weights = torch.cat([weights, attention(1, 5, 6, seed=4)], 1)
@@ -187,14 +187,14 @@ def cancelling(left: float, dtype: torch.dtype = torch.float64) -> tuple[Tensor,
 
 
 def test_heads_that_cancel_exactly_move_nothing() -> None:
-    weights, vectors = cancelling(0.0)
+    weights, vectors = canceling(0.0)
     assert not summed_norms(weights, [vectors])[0].isnan().any()
     assert float(summed_norms(weights, [vectors])[0].max()) <= 1e-14 * float(vectors.norm(dim=-1).max())
 
 
 @pytest.mark.parametrize("left", [1e-1, 1e-2, 1e-3, 1e-5, 1e-8])
 def test_heads_that_nearly_cancel_keep_their_digits(left: float) -> None:
-    weights, vectors = cancelling(left)
+    weights, vectors = canceling(left)
     exact = torch.einsum("bhts,bshd->btsd", weights, vectors).norm(dim=-1)
     longest = torch.einsum("bhts,bsh->bts", weights, vectors.norm(dim=-1))
     found = summed_norms(weights, [vectors])[0]
@@ -205,14 +205,14 @@ def test_heads_that_nearly_cancel_keep_their_digits(left: float) -> None:
 
 
 @pytest.mark.parametrize("left", [3e-2, 1e-2, 1e-3])
-def test_in_float32_nearly_cancelling_heads_are_off_by_rounding_only(left: float) -> None:
-    weights, vectors = cancelling(left, torch.float32)
+def test_in_float32_nearly_canceling_heads_are_off_by_rounding_only(left: float) -> None:
+    weights, vectors = canceling(left, torch.float32)
     exact = torch.einsum("bhts,bshd->btsd", weights.double(), vectors.double()).norm(dim=-1)
     found = summed_norms(weights, [vectors])[0].double()
     assert float(((found - exact).abs() / exact).max()) <= 1e-6 / left
 
 
-def test_cancelling_rows_are_mended_in_the_shapes_of_wide_and_narrow_models() -> None:
+def test_canceling_rows_are_mended_in_the_shapes_of_wide_and_narrow_models() -> None:
     for heads, d in [(6, 3), (3, 6)]:
         vectors = normal(1, 2, heads, d, seed=heads)
         vectors[..., -1, :] = -vectors[..., :-1, :].sum(-2) * (1 + 1e-4)

@@ -20,7 +20,7 @@ SCOPES = ("residual", "layernorm")
 IDS, TARGET = [11, 12, 13, 14, 15], [21, 22, 23]
 
 
-def analysed(model_type: str, **options: Any) -> tuple[PreTrainedModel, normlens.Analysis, dict[str, Any]]:
+def analyzed(model_type: str, **options: Any) -> tuple[PreTrainedModel, normlens.Analysis, dict[str, Any]]:
     """A tiny model, its analysis, and what went into and out of its modules in an untouched run, by path."""
     model = tiny.build(model_type)
     lens = normlens.load((model, None))
@@ -60,7 +60,7 @@ def assert_layer(data: Any, layer: int, block: Attention, scopes: tuple[str, ...
 @pytest.mark.parametrize("layer", [0, 2])
 @pytest.mark.parametrize("group", ["encoder", "decoder", "cross"])
 def test_fsmt_is_time_first(group: str, layer: int) -> None:
-    model, analysis, seen = analysed("fsmt", target_text=TARGET)
+    model, analysis, seen = analyzed("fsmt", target_text=TARGET)
     side = "encoder" if group == "encoder" else "decoder"
     attention, norm = ("encoder_attn",) * 2 if group == "cross" else ("self_attn",) * 2
     path = f"{side}.layers.{layer}"
@@ -86,7 +86,7 @@ def test_fsmt_is_time_first(group: str, layer: int) -> None:
 
 @pytest.mark.parametrize("layer", [0, 2])
 def test_xlnet_writes_all_as_einsum(layer: int) -> None:
-    model, analysis, seen = analysed("xlnet")
+    model, analysis, seen = analyzed("xlnet")
     module = model.layer[layer].rel_attn
     inputs, _ = seen[f"layer.{layer}.rel_attn"]
     hidden = inputs[0][:, 0]
@@ -102,7 +102,7 @@ def test_xlnet_writes_all_as_einsum(layer: int) -> None:
 
 
 def test_prophetnet_has_a_main_stream_and_one_for_each_token_ahead() -> None:
-    model, analysis, seen = analysed("prophetnet", target_text=TARGET)
+    model, analysis, seen = analyzed("prophetnet", target_text=TARGET)
     module = model.decoder.layers[1].self_attn
     (hidden, *_), (_, main, ahead) = seen["decoder.layers.1.self_attn"]
     hidden, main, ahead, ngram, n = hidden[0], main[0], ahead[0], module.ngram, len(TARGET)
@@ -125,7 +125,7 @@ def test_prophetnet_has_a_main_stream_and_one_for_each_token_ahead() -> None:
 
 
 def test_funnel_pools_its_targets() -> None:
-    model, analysis, seen = analysed("funnel")
+    model, analysis, seen = analyzed("funnel")
     assert {name: analysis[name].data.attrs["kind"] for name in analysis.groups}["cross"] == "cross"
     for group in analysis.groups:
         for layer, path in zip(analysis[group].data.layer.values, analysis[group].data.layer_path.values, strict=True):

@@ -51,7 +51,7 @@ def trace(model_type: str, dtype: torch.dtype = torch.float64) -> list[Block]:
         ("gptj", ["decoder"], "parallel", 2),
     ],
 )
-def test_families_are_recognised(model_type: str, groups: list[str], family: str, scopes: int) -> None:
+def test_families_are_recognized(model_type: str, groups: list[str], family: str, scopes: int) -> None:
     found = [describe(block) for block in trace(model_type, torch.float32)]
     assert list(dict.fromkeys(block.group for block in found)) == groups
     assert {block.family for block in found} == {family}

@@ -40,9 +40,9 @@ def test_accuracy_is_of_the_label_and_without_labels_of_the_prediction(adding):
     options = {"design": QUARTERS, "progress": False}
     predicted = evaluate(adding, [TEXT], scores, **options).isel(text=0, erasure=0)
     assert predicted["right"].sel(attribution="right").values.tolist() == [0, 0, 0, 0]
-    labelled = evaluate(adding, [TEXT], scores, labels=[0], **options).isel(text=0, erasure=0)
-    assert labelled["accuracy"].sel(attribution="right") == 1.0
-    assert labelled["aopc"].sel(attribution="right") == predicted["aopc"].sel(attribution="right")
+    labeled = evaluate(adding, [TEXT], scores, labels=[0], **options).isel(text=0, erasure=0)
+    assert labeled["accuracy"].sel(attribution="right") == 1.0
+    assert labeled["aopc"].sel(attribution="right") == predicted["aopc"].sel(attribution="right")
     assert predicted["right"].sel(attribution="wrong").values.tolist() == [1, 1, 1, 0]
 
 

@@ -57,7 +57,7 @@ def test_shares_are_rounded_up_but_not_by_rounding_errors():
     assert Design(counts=(1, 3, 9)).erased_at_steps(4).tolist() == [1, 3, 4]
 
 
-def test_order_is_descending_and_ties_favour_no_position():
+def test_order_is_descending_and_ties_favor_no_position():
     assert order_of(np.array([0.1, 3.0, -2.0]), np.random.default_rng(0)).tolist() == [1, 0, 2]
     generator = np.random.default_rng(0)
     firsts = [int(order_of(np.zeros(4), generator)[0]) for _ in range(400)]

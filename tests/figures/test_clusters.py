@@ -23,8 +23,8 @@ def test_certified_nodes_carry_a_diamond_at_their_height_and_the_best_alpha() ->
     assert sorted(float(np.asarray(line.get_ydata()).ravel()[0]) for line in diamonds) == [1.0, 1.0]
     assert {text.get_text() for text in figure.axes[1].texts} == {"19.00", "9.00"}
     ticks = [label.get_text() for label in figure.axes[1].get_xticklabels()]
-    centres = {frozenset(ticks[int(x) // 10 - 1 + step] for step in (0, 1)) for x in (_x(line) for line in diamonds)}
-    assert centres == {frozenset("ab"), frozenset("cd")}
+    centers = {frozenset(ticks[int(x) // 10 - 1 + step] for step in (0, 1)) for x in (_x(line) for line in diamonds)}
+    assert centers == {frozenset("ab"), frozenset("cd")}
 
 
 def _x(line: object) -> float:

@@ -43,7 +43,7 @@ def test_of_words_the_stored_norms_are_drawn(by_hand: xr.Dataset) -> None:
 
 
 def test_rows_can_be_shares(by_hand: xr.Dataset) -> None:
-    norm = heat_maps(by_hand, 0, row_normalised=True).axes[1]
+    norm = heat_maps(by_hand, 0, row_normalized=True).axes[1]
     np.testing.assert_allclose(mesh(norm)[1], [0.25, 0.5, 0.25])
 
 

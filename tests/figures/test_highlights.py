@@ -64,7 +64,7 @@ def grounds(figure: Figure) -> list[tuple[float, ...]]:
     return [color[:3] for color in colors if color[3] > 0]
 
 
-def test_shares_of_pieces_are_added_up_and_labelled(shares: xr.DataArray) -> None:
+def test_shares_of_pieces_are_added_up_and_labeled(shares: xr.DataArray) -> None:
     merged = merge_shares(shares)
     assert merged.values.tolist() == [0.5, -1.0, 4.0, 0.25, 0.0, 0.25]
     assert merged["source_token"].values.tolist() == ["[CLS]", "so", "unkind", ",", "no", "[SEP]"]

@@ -1,4 +1,4 @@
-"""Texts, ids and chats as labelled tokens."""
+"""Texts, ids and chats as labeled tokens."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import normlens
 from normlens.errors import InvalidInput
 from normlens.inputs.chats import encode_chat
 from normlens.inputs.tokens import encode_ids, encode_pair, encode_text, label_patches
-from normlens.loading.catalogue import BUNDLED
+from normlens.loading.catalog import BUNDLED
 
 TEXT = "the unhappiness, here."
 
 
-def test_every_position_of_a_text_is_labelled(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_every_position_of_a_text_is_labeled(tokenizer: PreTrainedTokenizerFast) -> None:
     tokens = encode_text(tokenizer, TEXT)
     assert tokens.labels.tolist() == ["[CLS]", "the", "un", "happi", "ness", ",", "here", ".", "[SEP]"]
     assert tokens.words.tolist() == [-1, 0, 1, 1, 1, 2, 3, 4, -1]
@@ -45,7 +45,7 @@ def test_a_special_token_spelled_out_in_the_text_is_special(tokenizer: PreTraine
     assert tokens.words.tolist() == [-1, 0, 1, -1, 2, 3, -1]
 
 
-def test_ids_are_labelled_with_a_tokenizer_and_without(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_ids_are_labeled_with_a_tokenizer_and_without(tokenizer: PreTrainedTokenizerFast) -> None:
     ids = tokenizer(TEXT)["input_ids"]
     with_tokenizer, without = encode_ids(tokenizer, ids, 99), encode_ids(None, ids, 99)
     assert with_tokenizer.categories.tolist() == encode_text(tokenizer, TEXT).categories.tolist()
@@ -185,7 +185,7 @@ def test_a_chat_goes_through_the_template(tokenizer: PreTrainedTokenizerFast) ->
     ("positions", "first", "last"),
     [(17, ["[CLS]", "0,0"], "3,3"), (16, ["0,0", "0,1"], "3,3"), (18, ["[CLS]", "[extra 1]"], "3,3")],
 )
-def test_patches_are_labelled_by_row_and_column(positions: int, first: list[str], last: str) -> None:
+def test_patches_are_labeled_by_row_and_column(positions: int, first: list[str], last: str) -> None:
     tokens = label_patches(positions)
     assert tokens.labels[:2].tolist() == first
     assert tokens.labels[-1] == last

@@ -31,7 +31,7 @@ from transformers import (
 
 import normlens
 from normlens.errors import InvalidInput, ModelNotFound, UnsupportedArchitecture
-from normlens.loading.catalogue import BUNDLED
+from normlens.loading.catalog import BUNDLED
 from normlens.loading.load import load_model
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}

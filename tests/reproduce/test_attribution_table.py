@@ -16,7 +16,7 @@ from normlens.engine.frozen import operations, pull_back
 from normlens.errors import InvalidInput
 from normlens.faithfulness import MEASURES, LensClassifier
 from reproduce.attribution import table as attribution_table
-from reproduce.attribution.alternatives import ALTERNATIVES, EVERYTHING, at_one_point, summarised, with_bias_spread
+from reproduce.attribution.alternatives import ALTERNATIVES, EVERYTHING, at_one_point, summarized, with_bias_spread
 from reproduce.attribution.biases import handed_out, logits_by_source
 from reproduce.attribution.candidates import LAYER, Candidate, candidates, scores, targets
 from reproduce.attribution.saliency import saliency
@@ -147,7 +147,7 @@ def test_models_are_averaged_text_by_text() -> None:
             coords={"attribution": ["DecompX", "random"], "erasure": ["mask"]},
         )
 
-    kept = summarised([found(0.4), found(0.8)], seed=0, resamples=100)
+    kept = summarized([found(0.4), found(0.8)], seed=0, resamples=100)
     value = {row["method"]: row["value"] for row in kept["table"] + kept["against"]}
     assert value == {"DecompX": 0.4, "random": 0.5, "random − DecompX": pytest.approx(0.1)}
     assert [model["mask"]["DecompX"] for model in kept["models"]] == [0.3, 0.5]

@@ -1,4 +1,4 @@
-"""What the scripts take from one analysed sentence, on maps whose answer is known; and one script run for real."""
+"""What the scripts take from one analyzed sentence, on maps whose answer is known; and one script run for real."""
 
 import json
 from pathlib import Path

@@ -61,13 +61,13 @@ def test_predictions_are_those_of_the_switched_model(
     assert (found["passages"], found["tokens"], found["ks"]) == (2, 12, [1, 2, 4, 8, 12])
     lens = normlens.load("decoder")
     ids = topk_quality.passages_of(lens, tmp_path / "text.txt", 12, 2).ids[1:]
-    with normlens.topk.use(lens, k=2, by="norm", renormalise=False), torch.no_grad():
+    with normlens.topk.use(lens, k=2, by="norm", renormalize=False), torch.no_grad():
         loss = float(lens.model(input_ids=ids, labels=ids).loss)
     assert found["rows"][1]["cells"]["norm full 2"]["nll"] == pytest.approx(loss, abs=2e-6)
     for row in found["rows"]:
-        assert row["cells"]["weight renormalised 12"]["nll"] == pytest.approx(row["dense"]["nll"], abs=1e-5)
+        assert row["cells"]["weight renormalized 12"]["nll"] == pytest.approx(row["dense"]["nll"], abs=1e-5)
     page = (tmp_path / "results" / "topk" / "page.md").read_text(encoding="utf-8")
-    mean = sum(row["cells"]["weight renormalised 4"]["nll"] for row in found["rows"]) / 2
+    mean = sum(row["cells"]["weight renormalized 4"]["nll"] for row in found["rows"]) / 2
     assert f"| 4 | {math.exp(mean):.2f} |" in page
     assert "<!-- --8<-- [start:predictions] -->" in page
 
@@ -86,7 +86,7 @@ def test_long_passages_have_their_own_part(options: list[str], tmp_path: Path, m
     found = _kept(tmp_path)["long predictions"]
     assert (found["passages"], found["tokens"], found["ks"]) == (2, 16, [2, 4])
     cells = [row["cells"] for row in found["rows"]]
-    assert {name for name in cells[0] if "random" in name} == {"random renormalised 4", "random full 4"}
+    assert {name for name in cells[0] if "random" in name} == {"random renormalized 4", "random full 4"}
     first, second = (cell["norm full 2"]["nll"] - cell["weight full 2"]["nll"] for cell in cells)
     page = (tmp_path / "results" / "topk" / "page.md").read_text(encoding="utf-8")
     assert f"| both with full denominator | {first:+.3f} and {second:+.3f} |" in page
@@ -99,8 +99,8 @@ def test_encoders_layers_and_counts_are_kept_and_drawn(options: list[str], tmp_p
     kept = _kept(tmp_path)
     embeddings, layers, needed = (kept[part] for part in ("embeddings", f"layers of {name}", f"needed {name}"))
     assert all(row["cells"]["norm full 9"]["cosine"] == pytest.approx(1) for row in embeddings["rows"])
-    cell = layers["rows"][0]["cells"]["weight renormalised 2 layer 0"]["cosine"]
-    assert embeddings["rows"][0]["cells"]["weight renormalised 2"]["cosine"] < cell < 1
+    cell = layers["rows"][0]["cells"]["weight renormalized 2 layer 0"]["cosine"]
+    assert embeddings["rows"][0]["cells"]["weight renormalized 2"]["cosine"] < cell < 1
     medians = torch.tensor(needed["counts"]["weight"]["median"])
     config = tiny.configuration("bert")
     assert medians.shape == (config.num_hidden_layers, config.num_attention_heads)
@@ -139,10 +139,10 @@ def test_norm_is_better_where_every_passage_says_so() -> None:
 
 def test_one_percent_must_hold_for_every_greater_k() -> None:
     perplexity = {
-        ("weight renormalised", k): p for k, p in ((1, 30.0), (2, 10.05), (4, 10.2), (64, 10.05), (128, 10.0))
+        ("weight renormalized", k): p for k, p in ((1, 30.0), (2, 10.05), (4, 10.2), (64, 10.05), (128, 10.0))
     }
     told = topk_page._one_percent([1, 2, 4, 64, 128], perplexity, 10.0)
-    assert "* by weight, renormalised: from k = 64 on (k = 64: +0.50 %)" in told
+    assert "* by weight, renormalized: from k = 64 on (k = 64: +0.50 %)" in told
 
 
 def test_settings_are_measured_once_by_name() -> None:
@@ -235,7 +235,7 @@ def test_a_training_goes_on_where_it_stopped(k: int | None, tmp_path: Path, monk
     halves = train_listops.train(settings, data, tmp_path / "halves")
     assert (halves["curve"], halves["loss"]) == (whole["curve"], pytest.approx(whole["loss"]))
     if k is None:
-        assert whole["switched"]["weight renormalised"]["16"] == whole["accuracy"]
+        assert whole["switched"]["weight renormalized"]["16"] == whole["accuracy"]
     else:
         dense = train_listops.train(replace(settings, k=None), data, tmp_path / "dense")
         assert dense["loss"][0] != whole["loss"][0]

@@ -15,7 +15,7 @@ import normlens
 from normlens.alignment import Extractor, Reading
 from normlens.errors import InvalidInput
 from reproduce.data import parallel_text as parallel_text
-from reproduce.data.parallel_text import normalised, prepare, split
+from reproduce.data.parallel_text import normalized, prepare, split
 from reproduce.study.training import last_checkpoint
 from reproduce.training.translation import course as translation_course
 from reproduce.training.translation import guide as translation_guide
@@ -79,12 +79,12 @@ def test_free_text_is_only_what_may_be_given_away(data: Path) -> None:
     assert prepare(data, "free", held_out=10).preparation.read == 343
 
 
-def test_normalising_tokenises_as_moses_does_and_lowercases() -> None:
+def test_normalizing_tokenizes_as_moses_does_and_lowercases() -> None:
     pair = ("Das ist's, „Haus & Hof“!", "It's the president's, isn't it?")
-    assert list(normalised([pair], tokenised=False)) == [
+    assert list(normalized([pair], tokenized=False)) == [
         ("das ist ' s , „ haus & hof “ !", "it 's the president 's , isn 't it ?")
     ]
-    assert list(normalised([("A'b  C", "D.E")], tokenised=True)) == [("a'b c", "d.e")]
+    assert list(normalized([("A'b  C", "D.E")], tokenized=True)) == [("a'b c", "d.e")]
 
 
 def test_held_out_pairs_share_no_sentence_with_the_others() -> None:

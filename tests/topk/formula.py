@@ -15,7 +15,7 @@ def dense_scores(query: Tensor, key: Tensor, softcap: float | None = None, added
 
 
 def topk_output(
-    scores: Tensor, value: Tensor, k: int, ranking: Tensor | None = None, renormalise: bool = True
+    scores: Tensor, value: Tensor, k: int, ranking: Tensor | None = None, renormalize: bool = True
 ) -> tuple[Tensor, Tensor]:
     """Output and kept weights: softmax over the k best of each row that are not −∞, one row at a time."""
     value = value.repeat_interleave(scores.shape[1] // value.shape[1], dim=1)
@@ -26,6 +26,6 @@ def topk_output(
         if len(legal):
             order = (row if ranking is None else ranking[tuple(place)])[legal].argsort(descending=True)
             kept = legal[order[:k]]
-            total = row[kept].exp().sum() if renormalise else row[legal].exp().sum()
+            total = row[kept].exp().sum() if renormalize else row[legal].exp().sum()
             weights[tuple(place)][kept] = row[kept].exp() / total
     return weights @ value, weights

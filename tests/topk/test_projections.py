@@ -70,11 +70,11 @@ def test_norms_follow_every_change_of_the_weights(
     model_type: str, change: Callable[[PreTrainedModel, PreTrainedModel], None], tokens: Ids
 ) -> None:
     model, ids = tiny.build(model_type), torch.tensor([tokens(9)])
-    with use(model, k=3, by="norm", renormalise=False):
+    with use(model, k=3, by="norm", renormalize=False):
         before = run(model, ids)
         change(model, tiny.build(model_type, seed=4))
         after = run(model, ids)
-    with use(model, k=3, by="norm", renormalise=False):
+    with use(model, k=3, by="norm", renormalize=False):
         assert torch.equal(run(model, ids), after)
     assert not torch.equal(before, after)
 
@@ -85,11 +85,11 @@ def test_layers_with_equal_weights_keep_their_own_projections(factor: int, token
     for layer in model.layers:
         layer.load_state_dict(model.layers[0].state_dict())
         layer.self_attn.o_proj.weight.data *= factor
-    with use(model, k=3, by="norm", renormalise=False):
+    with use(model, k=3, by="norm", renormalize=False):
         run(model, ids)
         _loaded(model, tiny.build("llama", seed=4))
         after = run(model, ids)
-    with use(model, k=3, by="norm", renormalise=False):
+    with use(model, k=3, by="norm", renormalize=False):
         assert torch.equal(run(model, ids), after)
 
 

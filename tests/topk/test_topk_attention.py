@@ -34,26 +34,26 @@ def additive(mask: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.zeros(mask.shape, dtype=dtype).masked_fill(~mask, -torch.inf)
 
 
-@pytest.mark.parametrize("renormalise", [True, False])
+@pytest.mark.parametrize("renormalize", [True, False])
 @pytest.mark.parametrize("k", [1, 2, 5])
 @pytest.mark.parametrize("chunk_size", [1, 3, 100])
-def test_it_is_the_softmax_over_the_k_best(k: int, chunk_size: int, renormalise: bool) -> None:
+def test_it_is_the_softmax_over_the_k_best(k: int, chunk_size: int, renormalize: bool) -> None:
     query, key, value = qkv()
     scores = dense_scores(query, key, added=additive(a_mask()))
-    expected, _ = topk_output(scores, value, k, renormalise=renormalise)
-    ours = topk_attention(query, key, value, a_mask(), k=k, chunk_size=chunk_size, renormalise=renormalise)
+    expected, _ = topk_output(scores, value, k, renormalize=renormalize)
+    ours = topk_attention(query, key, value, a_mask(), k=k, chunk_size=chunk_size, renormalize=renormalize)
     assert torch.allclose(ours, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("renormalise", [True, False])
-def test_the_k_largest_norms_are_those_of_the_score_plus_the_logarithm(renormalise: bool) -> None:
+@pytest.mark.parametrize("renormalize", [True, False])
+def test_the_k_largest_norms_are_those_of_the_score_plus_the_logarithm(renormalize: bool) -> None:
     query, key, value = qkv()
     norms = torch.rand(2, 4, 7, generator=torch.Generator().manual_seed(2), dtype=torch.float64) + 0.01
     scores = dense_scores(query, key)
     by_definition = scores.softmax(-1) * norms[:, :, None]
-    expected, _ = topk_output(scores, value, 3, by_definition, renormalise)
+    expected, _ = topk_output(scores, value, 3, by_definition, renormalize)
     ours = topk_attention(
-        query, key, value, k=3, by="norm", log_norms=norms.log(), renormalise=renormalise, chunk_size=2
+        query, key, value, k=3, by="norm", log_norms=norms.log(), renormalize=renormalize, chunk_size=2
     )
     assert torch.allclose(ours, expected, atol=1e-12)
 
@@ -90,21 +90,21 @@ def test_targets_are_the_last_positions_of_a_cache(targets: int) -> None:
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
-@pytest.mark.parametrize("renormalise", [True, False])
+@pytest.mark.parametrize("renormalize", [True, False])
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("k", [None, 2, 5])
-def test_gradients_are_right(k: int | None, causal: bool, renormalise: bool, dropout: float) -> None:
+def test_gradients_are_right(k: int | None, causal: bool, renormalize: bool, dropout: float) -> None:
     query, key, value = (x.requires_grad_() for x in qkv())
     assert torch.autograd.gradcheck(
-        lambda *inputs: _reproducible(*inputs, k=k, causal=causal, renormalise=renormalise, dropout=dropout),
+        lambda *inputs: _reproducible(*inputs, k=k, causal=causal, renormalize=renormalize, dropout=dropout),
         (query, key, value),
         fast_mode=True,
     )
 
 
-@pytest.mark.parametrize("renormalise", [True, False])
+@pytest.mark.parametrize("renormalize", [True, False])
 @pytest.mark.parametrize("k", [None, 2, 5])
-def test_gradients_are_right_with_masks_biases_sinks_softcap_and_dropout(k: int | None, renormalise: bool) -> None:
+def test_gradients_are_right_with_masks_biases_sinks_softcap_and_dropout(k: int | None, renormalize: bool) -> None:
     generator = torch.Generator().manual_seed(4)
     bias = torch.randn(1, 4, 7, 7, generator=generator, dtype=torch.float64)
     sinks = torch.randn(4, generator=generator, dtype=torch.float64)
@@ -112,7 +112,7 @@ def test_gradients_are_right_with_masks_biases_sinks_softcap_and_dropout(k: int 
 
     def run(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, sinks: Tensor) -> Tensor:
         options = {"softcap": 1.5, "bias": bias, "sinks": sinks, "by": "norm", "log_norms": norms, "dropout": 0.3}
-        return _reproducible(query, key, value, a_mask(), k=k, renormalise=renormalise, **options)
+        return _reproducible(query, key, value, a_mask(), k=k, renormalize=renormalize, **options)
 
     assert torch.autograd.gradcheck(run, tuple(x.requires_grad_() for x in (*qkv(), bias, sinks)), fast_mode=True)
 

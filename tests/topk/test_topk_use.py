@@ -83,11 +83,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("renormalise", [True, False])
+@pytest.mark.parametrize("renormalize", [True, False])
 @pytest.mark.parametrize("by", ["weight", "norm"])
 @pytest.mark.parametrize(("model_type", "group", "projection"), CASES)
 def test_what_is_kept_is_what_the_analysis_finds_largest(
-    model_type: str, group: str, projection: str, by: str, renormalise: bool, tokens: Ids
+    model_type: str, group: str, projection: str, by: str, renormalize: bool, tokens: Ids
 ) -> None:
     model, ids = tiny.build(model_type), tokens(9)
     target = tokens(6) if group == "cross" else None
@@ -103,12 +103,12 @@ def test_what_is_kept_is_what_the_analysis_finds_largest(
     seen: list[Tensor] = []
     hook = model.get_submodule(projection).register_forward_pre_hook(lambda module, given: seen.append(given[0]))
     layers = ["decoder.layers.1.encoder_attn"] if group == "cross" else [1]
-    with use(model, k=3, by=by, renormalise=renormalise, layers=layers) as switched, torch.no_grad():
+    with use(model, k=3, by=by, renormalize=renormalize, layers=layers) as switched, torch.no_grad():
         model(**inputs)
     hook.remove()
     attention = model.get_submodule(switched.paths[0])
     ranking = weights * norms[:, :, None] if by == "norm" else None
-    expected, _ = topk_output(weights.log(), values[attention].double(), 3, ranking, renormalise)
+    expected, _ = topk_output(weights.log(), values[attention].double(), 3, ranking, renormalize)
     assert gap(seen[-1].double().flatten(2).flatten(), expected.transpose(1, 2).flatten()) < 1e-5
 
 

@@ -99,7 +99,7 @@ def test_lists_of_rows_and_loaders_of_batches_are_opened(tokenizer: PreTrainedTo
     assert len(list(lens.stream(batch, progress=False))) == 3
 
 
-def test_a_mask_with_holes_is_honoured(tokens: Ids) -> None:
+def test_a_mask_with_holes_is_honored(tokens: Ids) -> None:
     for model_type in MODELS:
         model = tiny.build(model_type)
         ids, mask = torch.tensor([tokens(7)]), torch.tensor([[1, 1, 1, 0, 1, 1, 1]])
@@ -142,7 +142,7 @@ def test_a_batch_of_pairs_keeps_its_token_types(side: str, tokenizer: PreTrained
         assert_weights(analysis, weights_alone(model, **alone))
 
 
-def test_positions_are_honoured_and_packed_texts_are_refused(tokens: Ids) -> None:
+def test_positions_are_honored_and_packed_texts_are_refused(tokens: Ids) -> None:
     for model_type in ("bert", "roberta", "gpt2", "llama"):
         model, ids = tiny.build(model_type), torch.tensor([tokens(6)])
         lens = normlens.load((model, None))
@@ -180,7 +180,7 @@ def test_positions_are_honoured_and_packed_texts_are_refused(tokens: Ids) -> Non
         ({"input_ids": torch.empty(0, 4)}, "input_ids has no rows"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_by_name(further: dict[str, Any], message: str, lens_of: MakeLens) -> None:
+def test_what_cannot_be_honored_is_refused_by_name(further: dict[str, Any], message: str, lens_of: MakeLens) -> None:
     with pytest.raises(InvalidInput, match=message):
         lens_of("bert").analyze({"input_ids": torch.tensor([[11, 12, 13, 14]]), **further})
 

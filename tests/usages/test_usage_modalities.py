@@ -1,4 +1,4 @@
-"""Images, sounds and texts together: each position is labelled by what it is, and nothing of an image is lost."""
+"""Images, sounds and texts together: each position is labeled by what it is, and nothing of an image is lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def image_and_text(model_type: str) -> PreTrainedModel:
         setattr(config, name, IMAGE_TOKEN + max(0, number - 1))
     torch.manual_seed(0)
     model = tiny.model_class(config)._from_config(config, attn_implementation="eager", dtype=torch.float32)
-    weights.randomise(model, 0)
+    weights.randomize(model, 0)
     return model.eval()
 
 
@@ -55,7 +55,7 @@ def llava_inputs(model: PreTrainedModel) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("model_type", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
-def test_patches_and_image_tokens_are_labelled_by_row_and_column(model_type: str) -> None:
+def test_patches_and_image_tokens_are_labeled_by_row_and_column(model_type: str) -> None:
     model = image_and_text(model_type)
     analysis = normlens.load((model, None)).analyze(qwen_inputs(model))
     assert list(analysis["encoder"].data.source_token.values[:12]) == PATCHES
@@ -162,16 +162,16 @@ def test_what_stands_beside_a_text_in_a_part_of_no_known_name_is_refused() -> No
         del type(lens.model).vision_tower
 
 
-def analysed(model_type: str, **tensors: Any) -> normlens.Analysis:
+def analyzed(model_type: str, **tensors: Any) -> normlens.Analysis:
     return normlens.load((tiny.build(model_type), None)).analyze(tensors)
 
 
 def test_sounds_are_measured_as_a_processor_gives_them() -> None:
-    whisper = analysed("whisper", input_features=torch.randn(1, 16, 32), decoder_input_ids=torch.tensor([[11, 12, 13]]))
+    whisper = analyzed("whisper", input_features=torch.randn(1, 16, 32), decoder_input_ids=torch.tensor([[11, 12, 13]]))
     assert {name: whisper[name].data.sizes["source"] for name in whisper.groups} == {
         "encoder": 16, "decoder": 3, "cross": 16,
     }  # fmt: skip
-    waveform = analysed("wav2vec2", input_values=torch.randn(1, 2000))
+    waveform = analyzed("wav2vec2", input_values=torch.randn(1, 2000))
     assert waveform["encoder"].data.sizes["source"] == 6
     assert max(whisper.conservation_error, waveform.conservation_error) < 1e-5
 

@@ -1,4 +1,4 @@
-"""Usages: a model that is set to another attention, or other experts, than eager code. What is analysed is that model."""
+"""Usages: a model that is set to another attention, or other experts, than eager code. What is analyzed is that model."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_attention_of_the_user_s_own_is_what_is_attributed() -> None:
     assert abs(logit(llama("sharper")) - logit(llama("eager"))) > 0.1
 
 
-def test_attention_of_the_user_s_own_is_what_is_analysed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attention_of_the_user_s_own_is_what_is_analyzed(monkeypatch: pytest.MonkeyPatch) -> None:
     found = normlens.load((llama("sharper"), None)).analyze(IDS, through="block")["decoder"]
     plain = normlens.load((llama("eager"), None)).analyze(IDS)["decoder"]
     assert float(abs(found.weight - plain.weight).max()) > 0.1

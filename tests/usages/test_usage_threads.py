@@ -127,7 +127,7 @@ def test_many_analyses_of_two_models_at_once_are_those_of_each_alone() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_process_that_is_forked_during_an_analysis_can_analyse(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_is_forked_during_an_analysis_can_analyze(monkeypatch: pytest.MonkeyPatch) -> None:
     model = llama()
     lens = normlens.load((model, None))
     expected, inside, go_on = lens.attribute(IDS, target=1).values, threading.Event(), threading.Event()

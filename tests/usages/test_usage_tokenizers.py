@@ -35,10 +35,10 @@ def has_letters(text: str) -> bool:
     return bool(text.strip()) and not any(unicodedata.category(word[0]) == "Mn" for word in text.split())
 
 
-def ordinary(labelled: Any) -> list[str]:
+def ordinary(labeled: Any) -> list[str]:
     """Words without special tokens and without marks of what the vocabulary lacks."""
-    kept = labelled["source_category"].values != "special"
-    return [str(label).partition(" ")[0] for label in labelled["source_token"].values[kept]]
+    kept = labeled["source_category"].values != "special"
+    return [str(label).partition(" ")[0] for label in labeled["source_token"].values[kept]]
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -183,9 +183,9 @@ def test_what_a_tokenizer_does_not_know_is_marked_once_a_word():
     shown = readable_tokens(tokens, offsets, [False] * 5, "so❤☃ [UNK].", "[UNK]").tolist()
     assert shown == ["so", "❤ [UNK]", "☃ [UNK]", "[UNK]", "."]
     columns = {"_token": shown, "_word": [0, 0, 0, 1, 2], "_start": [0, 2, 3, 5, 10], "_end": [2, 3, 4, 10, 11]}
-    labelled = xr.Dataset(coords={f"source{name}": ("source", column) for name, column in columns.items()})
+    labeled = xr.Dataset(coords={f"source{name}": ("source", column) for name, column in columns.items()})
     texts = ["so❤☃ [UNK]."] * 5
-    assert merged_labels(labelled, "source", texts)["source_token"][1].tolist() == ["so❤☃ [UNK]", "[UNK]", "."]
+    assert merged_labels(labeled, "source", texts)["source_token"][1].tolist() == ["so❤☃ [UNK]", "[UNK]", "."]
 
 
 @given(st.text(max_size=30))
@@ -197,7 +197,7 @@ def test_any_text_cut_into_characters_has_consecutive_words(text):
 
 
 @pytest.mark.real_model
-def test_minilm_pieces_get_the_words_of_its_own_pre_tokeniser():
+def test_minilm_pieces_get_the_words_of_its_own_pre_tokenizer():
     from transformers import AutoTokenizer
 
     from normlens.loading.sentences import sentences

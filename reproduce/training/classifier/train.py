@@ -33,7 +33,7 @@ from transformers import (
 )
 
 from normlens.errors import NormLensError
-from normlens.loading.catalogue import BUNDLED
+from normlens.loading.catalog import BUNDLED
 from reproduce.data.classified_texts import ClassifiedTexts, Part, read_classified
 from reproduce.study.training import hardware, keep_settings, last_checkpoint
 from reproduce.training.classifier.settings import Settings, read_arguments
@@ -172,7 +172,7 @@ def trainer_of(
 
 
 def rows(part: Part, tokenizer: PreTrainedTokenizerBase, longest: int | None = None) -> Rows:
-    """Tokenise texts as the trainer takes them."""
+    """Tokenize texts as the trainer takes them."""
     encoded = tokenizer(part.texts, truncation=longest is not None, max_length=longest, verbose=False)
     return [
         {"input_ids": ids, "attention_mask": [1] * len(ids), "label": label}

@@ -31,7 +31,7 @@ LONGEST_INPUT = 256
 def make_tokenizer(pairs: Sequence[Pair], folder: Path, source: str, target: str, pieces: int) -> MarianTokenizer:
     """Learn one vocabulary for both languages and save it as a Marian tokenizer.
 
-    Case is folded by the vocabulary's own normalisation, so that the tokenizer takes cased text as well.
+    Case is folded by the vocabulary's own normalization, so that the tokenizer takes cased text as well.
 
     Parameters
     ----------

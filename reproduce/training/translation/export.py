@@ -63,7 +63,7 @@ def in_order_of_length(pairs: EncodedPairs, batch_size: int) -> list[np.ndarray]
 
 
 def scores(model: MarianMTModel, tokenizer: MarianTokenizer, held_out: EncodedPairs) -> dict[str, Any]:
-    """Loss, BLEU and chrF on held-out pairs, tokenised and lowercased on both sides."""
+    """Loss, BLEU and chrF on held-out pairs, tokenized and lowercased on both sides."""
     hypotheses = translate(model, tokenizer, held_out)
     references = [tokenizer.batch_decode(held_out.target, skip_special_tokens=True)]
     bleu, chrf = sacrebleu.BLEU(tokenize="none", force=True), sacrebleu.CHRF()
@@ -140,15 +140,15 @@ def card(training: Mapping[str, Any]) -> str:
     source, target = settings["direction"].split("-")
     free = settings["texts"] == "free"
     names = FREE if free else tuple(ATTRIBUTION)
-    licence = "cc-by-2.0" if free else "other"
+    license = "cc-by-2.0" if free else "other"
     terms = (
         "Made from texts under CC BY 2.0 and MPL-2.0. The weights may be used and passed on with the attribution below."
         if free
-        else "Trained on texts whose licences were not all checked: for research, not to be passed on."
+        else "Trained on texts whose licenses were not all checked: for research, not to be passed on."
     )
     return f"""---
 language: [{source}, {target}]
-license: {licence}
+license: {license}
 library_name: transformers
 pipeline_tag: translation
 ---
@@ -158,9 +158,9 @@ A translation model in Marian's architecture ({settings["layers"]} + {settings["
 {settings["heads"]} heads, {training["parameters"]:,} parameters), trained so that its cross-attention links words:
 {_how(settings)}.
 
-It reads and writes text tokenised as Moses does; case is folded. As a translator it is weak: it has seen little text.
+It reads and writes text tokenized as Moses does; case is folded. As a translator it is weak: it has seen little text.
 
-## Data and licence
+## Data and license
 {terms}
 
 {chr(10).join("* " + ATTRIBUTION[name] for name in names)}
@@ -170,7 +170,7 @@ alignment test set in its letters and digits, {text["repeated"]:,} repeated, {te
 held out, and {text["near_held_out"]:,} that share a sentence with these. {text["training"]:,} remained, less those longer
 than {settings["longest"]} pieces.
 
-## Quality on {training["held_out"]:,} held-out pairs (tokenised, case-folded)
+## Quality on {training["held_out"]:,} held-out pairs (tokenized, case-folded)
 | | | signature |
 |---|---|---|
 | BLEU | {training["bleu"]} | `{training["bleu_signature"]}` |

@@ -15,7 +15,7 @@ from normlens.alignment.links import Cell, Link, LinkSets
 from normlens.alignment.raw_text import Tokenized
 from normlens.alignment.resumable import ResumableFile
 from normlens.alignment.soft import SoftAlignment, averaged, joint_links, two_way
-from normlens.alignment.symmetrisation import SYMMETRISATIONS, agreement, grow_diag, symmetrise
+from normlens.alignment.symmetrization import SYMMETRIZATIONS, agreement, grow_diag, symmetrize
 from normlens.lazily import attribute_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ __all__ = [
     "DEFAULT_RULES",
     "FORMATS",
     "RULES",
-    "SYMMETRISATIONS",
+    "SYMMETRIZATIONS",
     "Aligner",
     "Alignment",
     "Cell",
@@ -75,7 +75,7 @@ __all__ = [
     "set_languages",
     "skip",
     "split_words",
-    "symmetrise",
+    "symmetrize",
     "talp_line",
     "two_way",
     "with_layers",

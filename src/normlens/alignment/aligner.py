@@ -14,13 +14,13 @@ from normlens.alignment.layer_rules import LayerChoice, choose_layer
 from normlens.alignment.links import Link
 from normlens.alignment.readings import Reading
 from normlens.alignment.soft import SoftAlignment, joint_links, two_way
-from normlens.alignment.symmetrisation import SYMMETRISATIONS
+from normlens.alignment.symmetrization import SYMMETRIZATIONS
 from normlens.errors import InvalidInput
 
 _WINDOW = 16  # batches that are sorted by length together; their results come in the order of the text
 _SAMPLE = 200  # pairs by which a layer is chosen
 
-COMBINATIONS = (*SYMMETRISATIONS, "agreement")
+COMBINATIONS = (*SYMMETRIZATIONS, "agreement")
 """How two directions can be combined."""
 
 
@@ -66,7 +66,7 @@ class Aligner:
         What to read from it.
     reverse, reverse_reading
         The same for the model from target to source, if there is one.
-    symmetrise
+    symmetrize
         How the two directions are combined: "intersection", "union", "grow-diag", "grow-diag-final",
         "grow-diag-final-and" or "agreement". With one model, its map is read by row and by column. None reads one
         direction.
@@ -89,15 +89,15 @@ class Aligner:
         reverse: Extractor | None = None,
         reverse_reading: Reading | None = None,
         *,
-        symmetrise: str | None = None,
+        symmetrize: str | None = None,
         threshold: float = 0.0,
         balance: float = 0.0,
     ) -> None:
-        if symmetrise is not None and symmetrise not in COMBINATIONS:
-            raise InvalidInput(f"There is no symmetrization {symmetrise!r}; choose one of {', '.join(COMBINATIONS)}.")
-        if reverse is not None and symmetrise is None:
+        if symmetrize is not None and symmetrize not in COMBINATIONS:
+            raise InvalidInput(f"There is no symmetrization {symmetrize!r}; choose one of {', '.join(COMBINATIONS)}.")
+        if reverse is not None and symmetrize is None:
             raise InvalidInput(
-                "Two models need a method to combine their alignments. Pass symmetrise=, such as symmetrise='grow-diag'."
+                "Two models need a method to combine their alignments. Pass symmetrize=, such as symmetrize='grow-diag'."
             )
         for name, value in (("threshold", threshold), ("balance", balance)):
             if not 0 <= value <= 1:
@@ -107,7 +107,7 @@ class Aligner:
             reverse.check([reverse_reading or reading])
         self._extractor, self._reading = extractor, reading
         self._reverse, self._reverse_reading = reverse, reverse_reading or reading
-        self._how, self._threshold, self._balance = symmetrise, threshold, balance
+        self._how, self._threshold, self._balance = symmetrize, threshold, balance
 
     def align(self, lines: Iterable[Line]) -> Iterator[Alignment]:
         """Align lines one by one; memory doesn't grow with their number.

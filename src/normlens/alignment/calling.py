@@ -40,7 +40,7 @@ def align(
     scope: AttentionScope = "attention",
     setting: str = "awi",
     head: int | None = None,
-    symmetrise: str | None = None,
+    symmetrize: str | None = None,
     threshold: float = 0.0,
     balance: float = 0.0,
     tokenize: str | None = None,
@@ -64,7 +64,7 @@ def align(
         One of :data:`RULES`; None: the default for this reading.
     measure, scope, setting, head
         As in :class:`Reading`.
-    symmetrise, threshold, balance
+    symmetrize, threshold, balance
         As in :class:`Aligner`; with two models the default is "grow-diag".
     tokenize
         Tokenize raw text into words first, by Moses' rules for two languages, such as "de-en".
@@ -102,9 +102,9 @@ def align(
     if layer is None:
         choices, text = with_layers(text, forward, reading, reverse, rule)
         readings = [choices[0].reading, choices[-1].reading]
-    joint = symmetrise or (None if reverse is None else "grow-diag")
+    joint = symmetrize or (None if reverse is None else "grow-diag")
     aligner = Aligner(
-        forward, readings[0], reverse, readings[1], symmetrise=joint, threshold=threshold, balance=balance
+        forward, readings[0], reverse, readings[1], symmetrize=joint, threshold=threshold, balance=balance
     )
     alignments = []
     for alignment in aligner.align(text):

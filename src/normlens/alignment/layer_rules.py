@@ -18,7 +18,7 @@ from normlens.alignment.extractor import Extractor, Pair
 from normlens.alignment.links import Cell
 from normlens.alignment.readings import Reading
 from normlens.alignment.soft import row_links
-from normlens.alignment.symmetrisation import shares
+from normlens.alignment.symmetrization import shares
 from normlens.alignment.word_maps import Setting
 from normlens.errors import InvalidInput
 

@@ -10,7 +10,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from normlens.alignment.links import Cell, Link
-from normlens.alignment.symmetrisation import agreement, intersection, shares, symmetrise
+from normlens.alignment.symmetrization import agreement, intersection, shares, symmetrize
 
 END = "</s>"
 """Label of the last column, which holds everything that belongs to no source word."""
@@ -113,7 +113,7 @@ def joint_links(
     reverse
         From the model from target to source, for the same pair: how much each source word takes from each target word.
     how
-        "agreement", or a name of :data:`~normlens.alignment.symmetrisation.SYMMETRISATIONS`.
+        "agreement", or a name of :data:`~normlens.alignment.symmetrization.SYMMETRIZATIONS`.
     threshold
         Smallest score of a link, 0 to 1.
     balance
@@ -132,7 +132,7 @@ def joint_links(
         cells = {(int(j), int(i)) for i, j in np.argwhere((scores >= threshold) & (scores > 0))}
     else:
         scores = (one[:, :-1] + other[:, :-1].T) / 2
-        cells = symmetrise(ahead, back, how)
+        cells = symmetrize(ahead, back, how)
     both = intersection(ahead, back)
     links = (Link(j, i, float(scores[i, j]), (j, i) in both) for j, i in sorted(cells))
     return [link for link in links if link.score >= threshold]

@@ -1,4 +1,4 @@
-"""A model inspected, run and measured; what ``analyze`` returns: labelled arrays."""
+"""A model inspected, run and measured; what ``analyze`` returns: labeled arrays."""
 
 from typing import TYPE_CHECKING
 

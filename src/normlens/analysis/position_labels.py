@@ -29,7 +29,7 @@ def source_medium(example: Example, block: BlockAnatomy) -> Medium:
     return "text" if example.target is not None and example.source is not None else example.medium
 
 
-def labelled(tokens: Tokens | None, length: int, example: Example, medium: Medium) -> Tokens:
+def labeled(tokens: Tokens | None, length: int, example: Example, medium: Medium) -> Tokens:
     """The tokens themselves, labels of patches or frames, or numbers where it isn't known which positions these are."""
     if medium == "text":
         return tokens if tokens is not None and len(tokens) == length else number_positions(length)

@@ -1,4 +1,4 @@
-"""Collects the measures of all blocks of one run and lays them out as labelled arrays, one text each."""
+"""Collects the measures of all blocks of one run and lays them out as labeled arrays, one text each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from normlens.analysis.position_labels import columns_of, labelled, source_medium
+from normlens.analysis.position_labels import columns_of, labeled, source_medium
 from normlens.engine.contributions.measure import Measures
 from normlens.engine.tracing.anatomy import BlockAnatomy
 from normlens.engine.tracing.layout import Layout
@@ -46,7 +46,7 @@ class _GroupArrays:
 
 
 class Recorder:
-    """Takes the measures of a run, block by block, and gives one tree of labelled arrays per text.
+    """Takes the measures of a run, block by block, and gives one tree of labeled arrays per text.
 
     Parameters
     ----------
@@ -100,8 +100,8 @@ class Recorder:
             if group is None:
                 n, m = target_rows.stop - target_rows.start, source_rows.stop - source_rows.start
                 group = _GroupArrays(
-                    labelled(self._target_tokens(example, block), n, example, block.medium),
-                    labelled(self._source_tokens(example, block), m, example, source_medium(example, block)),
+                    labeled(self._target_tokens(example, block), n, example, block.medium),
+                    labeled(self._source_tokens(example, block), m, example, source_medium(example, block)),
                 )
                 self._groups[k][name] = group
             start = max(measures.start, target_rows.start)
@@ -189,7 +189,7 @@ class Recorder:
         group.reduced.setdefault(layer, []).append(reduced.copy(deep=True))  # no view may keep a map alive
 
     def trees(self) -> list[dict[str, xr.Dataset]]:
-        """One dictionary of group name to labelled arrays for each text."""
+        """One dictionary of group name to labeled arrays for each text."""
         return [{name: self._dataset(name, group) for name, group in groups.items()} for groups in self._groups]
 
     def _dataset(self, name: str, group: _GroupArrays) -> xr.Dataset:

@@ -1,4 +1,4 @@
-"""What ``analyze`` returns: labelled arrays that can be saved, tabulated, merged into words and drawn."""
+"""What ``analyze`` returns: labeled arrays that can be saved, tabulated, merged into words and drawn."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Analysis:
-    """One input, analysed.
+    """One input, analyzed.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class Analysis:
         sides = ("target", "source")
         merged = {}
         for name in self.groups:
-            require_maps(self[name].data, "analyse without reduce=")
+            require_maps(self[name].data, "analyze without reduce=")
             texts = {side: text_of(self.attrs, name, side) for side in sides}
             group = self[name] if split_punctuation else Group(numbered_by_whitespace(self[name].data, texts))
             merged[name] = merged_dataset(group.data.assign(weighted_norm=group.weighted_norm), texts)

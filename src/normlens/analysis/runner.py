@@ -1,4 +1,4 @@
-"""Measures a model, batch after batch: what every attention block moves, checked and labelled."""
+"""Measures a model, batch after batch: what every attention block moves, checked and labeled."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Runner:
         padding: str = "right",
         product: Product | None = None,
     ) -> list[dict[str, xr.Dataset]]:
-        """Measure a batch: one dictionary of group name to labelled arrays per example.
+        """Measure a batch: one dictionary of group name to labeled arrays per example.
 
         With a ``product`` rule, contributions are followed through the whole block, not the attention block alone.
 

@@ -1,7 +1,7 @@
 """Attribution: which sources made the model say this, by one signature over one engine.
 
 A method is a function from a :class:`~normlens.attribution.subject.Subject` (a model with a batch of texts) and a
-:class:`~normlens.attribution.registry.Request` to one labelled array per text; :meth:`normlens.Lens.attribute` finds it
+:class:`~normlens.attribution.registry.Request` to one labeled array per text; :meth:`normlens.Lens.attribute` finds it
 in the registry.
 """
 

@@ -29,7 +29,7 @@ class MethodOptions(TypedDict, total=False):
         Which kind of attention, such as "encoder" (methods by maps).
     residual
         The share that the residual stream gets (rollout, flow, norm_rollout).
-    normalised
+    normalized
         Whether rows sum to one (flow, norm_rollout).
     rolled
         Whether each layer's updates are rolled back to the input tokens (alti_logit).
@@ -44,7 +44,7 @@ class MethodOptions(TypedDict, total=False):
     layers: str
     group: str | None
     residual: float
-    normalised: bool
+    normalized: bool
     rolled: bool
 
 

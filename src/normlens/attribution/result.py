@@ -1,4 +1,4 @@
-"""What methods return: labelled arrays over targets and sources, with what was asked in their ``attrs``."""
+"""What methods return: labeled arrays over targets and sources, with what was asked in their ``attrs``."""
 
 from __future__ import annotations
 

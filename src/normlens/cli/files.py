@@ -123,7 +123,7 @@ class Lines:
 
 
 def read_input(text: str | None, file: Path | None) -> str | dict[str, list[str]]:
-    """The text to analyse, as :func:`read_text`; of a treebank, its only sentence as words.
+    """The text to analyze, as :func:`read_text`; of a treebank, its only sentence as words.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def read_input(text: str | None, file: Path | None) -> str | dict[str, list[str]
 
 
 def read_text(text: str | None, file: Path | None) -> str:
-    """The text to analyse: an argument, a whole file, or standard input.
+    """The text to analyze: an argument, a whole file, or standard input.
 
     Parameters
     ----------

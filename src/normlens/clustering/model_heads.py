@@ -155,7 +155,7 @@ def head_maps(group: Group, map: str = "norm") -> tuple[tuple[str, ...], Float[n
     """
     check_map(map)
     if "weight" not in group.data:
-        raise InvalidInput("This analysis was reduced and holds no maps of heads; analyse without reduce=.")
+        raise InvalidInput("This analysis was reduced and holds no maps of heads; analyze without reduce=.")
     data = (group.weight if map == "weight" else group.weighted_norm).transpose("layer", "head", "target", "source")
     places = [(layer, head) for layer in range(data.sizes["layer"]) for head in range(data.sizes["head"])]
     present = [place for place in places if not np.isnan(data.values[place]).all()]

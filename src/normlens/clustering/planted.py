@@ -17,7 +17,7 @@ def planted_points(
 ) -> tuple[Float[np.ndarray, "n dimensions"], Int[np.ndarray, " n"]]:
     """Plant clusters in Euclidean space, just far enough apart that the partition is α-good and no more.
 
-    Gaussian clouds of different widths (a factor of up to two) around random centres; the centres are moved apart until α*
+    Gaussian clouds of different widths (a factor of up to two) around random centers; the centers are moved apart until α*
     of the partition is `alpha` from above, to a part in 10⁶ or better.
 
     Parameters
@@ -47,21 +47,21 @@ def planted_points(
             "more, and α above 1."
         )
     labels = random.permutation(np.repeat(np.arange(len(sizes)), sizes))
-    centres = random.normal(size=(len(sizes), dimensions))
+    centers = random.normal(size=(len(sizes), dimensions))
     widths = random.uniform(0.5, 1.0, size=len(sizes))
     clouds = random.normal(size=(len(labels), dimensions)) * widths[labels, None]
     while _alpha_of(clouds, labels) >= alpha:  # a few points can be good by chance
         clouds = random.normal(size=(len(labels), dimensions)) * widths[labels, None]
     low, high = 0.0, 1.0
-    while _alpha_of(clouds + high * centres[labels], labels) < alpha:
+    while _alpha_of(clouds + high * centers[labels], labels) < alpha:
         low, high = high, 2 * high
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if _alpha_of(clouds + middle * centres[labels], labels) < alpha:
+        if _alpha_of(clouds + middle * centers[labels], labels) < alpha:
             low = middle
         else:
             high = middle
-    return clouds + high * centres[labels], labels
+    return clouds + high * centers[labels], labels
 
 
 def _alpha_of(points: NDArray[np.float64], labels: NDArray[np.intp]) -> float:

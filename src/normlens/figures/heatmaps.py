@@ -33,7 +33,7 @@ def heat_maps(
     head: int | None = None,
     *,
     scope: Scope = "attention",
-    row_normalised: bool = False,
+    row_normalized: bool = False,
 ) -> Figure:
     """Draw the weights of one layer beside its norms, targets down and sources across.
 
@@ -48,7 +48,7 @@ def heat_maps(
         Head number: α beside ‖α f(x)‖ of this head. Default: the mean of α over heads beside ‖Σₕ α f(x)‖.
     scope
         How far the norm follows the contributions; for one head only ``"attention"``.
-    row_normalised
+    row_normalized
         Divide each row by its sum: the colors then show shares of what a target receives. Default: each panel
         runs from zero to its own largest value.
 
@@ -67,7 +67,7 @@ def heat_maps(
         "weight": weight_panel(data, layer, head),
         "norm": norm_panel(data, layer, head, scope),
     }
-    if row_normalised:
+    if row_normalized:
         panels = {name: panel / panel.sum("source").where(lambda total: total > 0) for name, panel in panels.items()}
     targets, sources = data.sizes["target"], data.sizes["source"]
     side = float(np.clip(0.155 * max(targets, sources), 2.6, 6.2))
@@ -85,7 +85,7 @@ def heat_maps(
             axes.set_title(panel_title(measure, head, scope, "" if "own_residual" in data else _OWN), pad=8)
             color_bar(figure, mesh, axes)
         where = (
-            f"layer {layer}" + ("" if head is None else f", head {head}") + (", shares of each row" * row_normalised)
+            f"layer {layer}" + ("" if head is None else f", head {head}") + (", shares of each row" * row_normalized)
         )
         figure.suptitle(where, fontsize=11, fontweight="bold")
     return figure

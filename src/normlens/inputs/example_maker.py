@@ -190,7 +190,7 @@ class ExampleMaker:
         return encode_ids(self.loaded.tokenizer, ids, self._vocabulary(), marks_only=marks_only)
 
     def _encoded(self, row: EncodedRow) -> Example:
-        """What a tokenizer or processor returned, as it is: its tokens labelled, everything else passed on."""
+        """What a tokenizer or processor returned, as it is: its tokens labeled, everything else passed on."""
         source = None
         if "input_ids" in row.tensors:
             if "attention_mask" not in row.tensors:

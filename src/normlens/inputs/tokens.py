@@ -1,4 +1,4 @@
-"""Texts, token ids and chats as labelled tokens: what a person should read at every position."""
+"""Texts, token ids and chats as labeled tokens: what a person should read at every position."""
 
 from __future__ import annotations
 

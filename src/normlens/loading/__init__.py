@@ -6,15 +6,15 @@ from normlens.lazily import attribute_of
 from normlens.loading.sentences import sentences  # at once, since the module has the same name
 
 if TYPE_CHECKING:
-    from normlens.loading.catalogue import BUNDLED, NAMED, AvailableModel, available_models
+    from normlens.loading.catalog import BUNDLED, NAMED, AvailableModel, available_models
     from normlens.loading.load import TASKS, LoadedModel, load_model
 
 __all__ = ["BUNDLED", "NAMED", "TASKS", "AvailableModel", "LoadedModel", "available_models", "load_model", "sentences"]
 _HOMES = {
-    "BUNDLED": "normlens.loading.catalogue",
-    "NAMED": "normlens.loading.catalogue",
-    "AvailableModel": "normlens.loading.catalogue",
-    "available_models": "normlens.loading.catalogue",
+    "BUNDLED": "normlens.loading.catalog",
+    "NAMED": "normlens.loading.catalog",
+    "AvailableModel": "normlens.loading.catalog",
+    "available_models": "normlens.loading.catalog",
     "TASKS": "normlens.loading.load",
     "LoadedModel": "normlens.loading.load",
     "load_model": "normlens.loading.load",

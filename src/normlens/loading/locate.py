@@ -16,7 +16,7 @@ from huggingface_hub import constants
 
 from normlens.errors import InvalidInput, ModelNotFound, NormLensError
 from normlens.loading import adapters
-from normlens.loading.catalogue import HUB_EXAMPLES, NAMED
+from normlens.loading.catalog import HUB_EXAMPLES, NAMED
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _TO_SAFETENSORS = (

@@ -24,7 +24,7 @@ def topk_attention(
     k: int | None,
     by: str = "weight",
     log_norms: Float[Tensor, "batch head source"] | None = None,
-    renormalise: bool = True,
+    renormalize: bool = True,
     chunk_size: int = CHUNK_SIZE,
     causal: bool = False,
     window: int | None = None,
@@ -57,7 +57,7 @@ def topk_attention(
         ``"recent"`` the k nearest to the target. The choice itself has no gradient.
     log_norms
         log‖f(x)‖, needed for ``by="norm"``; see `log_vector_norms`.
-    renormalise
+    renormalize
         True: the kept weights sum to one. False: they keep the denominator of all sources, and sum to less.
     chunk_size
         Number of targets processed at a time.
@@ -110,7 +110,7 @@ def topk_attention(
     bias = _four_axes("bias", bias, shape)
     if bias is not None and not bias.is_floating_point():
         raise InvalidInput(f"bias has dtype {bias.dtype}; expected floating point. A Boolean mask goes into mask=.")
-    plan = Plan(rule, k, by, renormalise, chunk_size, dropout, log_norms if by == "norm" else None)
+    plan = Plan(rule, k, by, renormalize, chunk_size, dropout, log_norms if by == "norm" else None)
     output: Tensor = TopKAttention.apply(query, key, value, bias, sinks, plan)  # type: ignore[no-untyped-call]
     return output
 

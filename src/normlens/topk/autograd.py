@@ -29,7 +29,7 @@ class Plan:
     ----------
     rule
         How scores come about.
-    k, by, renormalise
+    k, by, renormalize
         How many sources a target keeps (None: all), chosen by what, and whether their weights sum to one again.
     chunk_size
         Targets at a time.
@@ -42,7 +42,7 @@ class Plan:
     rule: ScoreRule
     k: int | None
     by: str
-    renormalise: bool
+    renormalize: bool
     chunk_size: int
     dropout: float
     log_norms: Tensor | None
@@ -96,7 +96,7 @@ class TopKAttention(torch.autograd.Function):
             scores = plan.rule.scores(q[:, :, rows], k[:, :, span], bias, rows, span)
             indices = plan.choose(scores, rows, span, generator)
             kept = scores if indices is None else scores.gather(-1, indices)
-            log_sums[:, :, rows] = _log_sums(kept if plan.renormalise else scores, sinks)
+            log_sums[:, :, rows] = _log_sums(kept if plan.renormalize else scores, sinks)
             state = None if generator is None else generator.get_state()
             chunks.append(_Chunk(None, None, state) if indices is None else _Chunk(kept, indices.int(), state))
             denominators = log_sums[:, :, rows, None]
@@ -151,7 +151,7 @@ class _Gradients:
         """
         plan, value, log_sums = self._plan, self._v[:, :, span], self._log_sums[:, :, rows, None]
         everything = None
-        if chunk.indices is None or not plan.renormalise:
+        if chunk.indices is None or not plan.renormalize:
             everything = plan.rule.scores(self._q[:, :, rows], self._k[:, :, span], self._bias, rows, span)
         indices = None if chunk.indices is None else chunk.indices.long()
         kept = everything if chunk.scores is None else chunk.scores
@@ -164,7 +164,7 @@ class _Gradients:
         if self._sinks is not None and self._dsinks is not None:
             sink_weight = (self._sinks.to(log_sums.dtype)[:, None, None] - log_sums).exp_()
             self._dsinks -= (sink_weight * mean).sum((0, 2, 3))
-        if indices is None or plan.renormalise:
+        if indices is None or plan.renormalize:
             self._add_scores(weights * (back - mean), kept, indices, rows, span)
         else:
             assert everything is not None

@@ -37,7 +37,7 @@ class Settings:
 
     Attributes
     ----------
-    k, by, renormalise, chunk_size
+    k, by, renormalize, chunk_size
         As for `normlens.topk.use`.
     projection
         The output projection, once it is known.
@@ -49,7 +49,7 @@ class Settings:
 
     k: int | None
     by: str
-    renormalise: bool
+    renormalize: bool
     chunk_size: int
     projection: Projection | None = None
     compared: bool = False
@@ -165,7 +165,7 @@ def _attention(
             _refuse_compiled(type(module).__name__)
         options["log_norms"] = settings.cached_norms.log_norms(value, _projection(settings, module).factors())
     options["dropout"] = float(dropout) if module.training else 0.0
-    output = topk_attention(query, key, value, mask, k=k, by=settings.by, renormalise=settings.renormalise, **options)
+    output = topk_attention(query, key, value, mask, k=k, by=settings.by, renormalize=settings.renormalize, **options)
     return output.transpose(1, 2).contiguous()
 
 

@@ -31,7 +31,7 @@ def use(
     k: int | None = DEFAULT_K,
     by: str = "weight",
     *,
-    renormalise: bool = True,
+    renormalize: bool = True,
     chunk_size: int = CHUNK_SIZE,
     layers: Iterable[int | str] | None = None,
 ) -> TopKUse:
@@ -50,7 +50,7 @@ def use(
     by
         ``"weight"``: the sources with the largest α; ``"norm"``: with the largest α‖f(x)‖; ``"random"`` and ``"recent"``
         (nearest to the target) are baselines.
-    renormalise
+    renormalize
         Whether the kept weights sum to one again, or keep the denominator of all sources.
     chunk_size
         Number of targets processed at a time.
@@ -75,7 +75,7 @@ def use(
     ...     output = model(**inputs)
     """
     switched = model.model if isinstance(model, Lens) else model
-    return TopKUse(switched, check_choice(k, by, chunk_size), by, renormalise, chunk_size, layers)
+    return TopKUse(switched, check_choice(k, by, chunk_size), by, renormalize, chunk_size, layers)
 
 
 def undo(model: PreTrainedModel | Lens) -> None:
@@ -109,12 +109,12 @@ class TopKUse:
         model: PreTrainedModel,
         k: int | None,
         by: str,
-        renormalise: bool,
+        renormalize: bool,
         chunk_size: int,
         layers: Iterable[int | str] | None,
     ) -> None:
         with exclusive(model):
-            self._use(model, Settings(k, by, renormalise, chunk_size), layers)
+            self._use(model, Settings(k, by, renormalize, chunk_size), layers)
 
     def _use(self, model: PreTrainedModel, chosen: Settings, layers: Iterable[int | str] | None) -> None:
         modules = _attention_modules(model)
@@ -128,7 +128,7 @@ class TopKUse:
             copied.undo()
         for path, module in modules.items():
             kept = chosen.k if path in self.paths else None
-            SETTINGS[module] = Settings(kept, chosen.by, chosen.renormalise, chosen.chunk_size)
+            SETTINGS[module] = Settings(kept, chosen.by, chosen.renormalize, chosen.chunk_size)
         self._modules = modules
         by_norm = chosen.by == "norm" and chosen.k is not None
         self._norms_wanted = {modules[path] for path in self.paths} if by_norm else set()

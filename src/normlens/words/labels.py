@@ -61,13 +61,13 @@ def merge_shares(shares: xr.DataArray) -> xr.DataArray:
 
 
 def merged_labels(
-    labelled: xr.DataArray | xr.Dataset, side: Literal["source", "target"], texts: Sequence[str]
+    labeled: xr.DataArray | xr.Dataset, side: Literal["source", "target"], texts: Sequence[str]
 ) -> _Labels:
     """Coordinates along one side, once its tokens are merged into words.
 
     Parameters
     ----------
-    labelled
+    labeled
         Has the coordinates `_token`, `_word`, `_start`, `_end` of that side, such as `source_token`; others too.
     side
         Which dimension.
@@ -80,14 +80,14 @@ def merged_labels(
         The same coordinates with one entry per word and per special token: `_token` is the text that the word spans,
         `_start` and `_end` where that is, `_category` what it is, and the rest is as at its first piece.
     """
-    words = labelled[f"{side}_word"].values
+    words = labeled[f"{side}_word"].values
     group = groups(words)
     members = [np.flatnonzero(group == word) for word in range(group.max(initial=-1) + 1)]
     first = [int(pieces[0]) for pieces in members]
-    offsets = np.stack([labelled[f"{side}_start"].values, labelled[f"{side}_end"].values], axis=1)
-    tokens = labelled[f"{side}_token"].values
+    offsets = np.stack([labeled[f"{side}_start"].values, labeled[f"{side}_end"].values], axis=1)
+    tokens = labeled[f"{side}_token"].values
     spans = merge_spans(_without_spaces(offsets, tokens, members), words)
-    along = {str(name): column.values[first] for name, column in labelled.coords.items() if column.dims == (side,)}
+    along = {str(name): column.values[first] for name, column in labeled.coords.items() if column.dims == (side,)}
     surfaces = [_surface(tokens[k], offsets[k], texts[k[0]]) for k in members]
     along |= {side: np.arange(len(members)), f"{side}_start": spans[:, 0], f"{side}_end": spans[:, 1]}
     along[f"{side}_token"] = np.array(

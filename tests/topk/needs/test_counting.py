@@ -36,11 +36,11 @@ def test_an_empty_sink_is_needed_by_weight_and_not_by_norm() -> None:
     assert sources_for_vector(WEIGHTS, SINK, lengths, within=0.6).tolist() == [1]
 
 
-def test_renormalising_without_the_sink_doubles_the_rest() -> None:
+def test_renormalizing_without_the_sink_doubles_the_rest() -> None:
     """Divided by the .5 that is kept, (.3, .2) becomes (.6, .4): as far off as it is long."""
     lengths = WEIGHTS * SINK.norm(dim=-1)
-    assert sources_for_vector(WEIGHTS, SINK, lengths, within=0.1, renormalise=True).tolist() == [3]
-    assert sources_for_vector(WEIGHTS, SINK, lengths, within=1.01, renormalise=True).tolist() == [2]
+    assert sources_for_vector(WEIGHTS, SINK, lengths, within=0.1, renormalize=True).tolist() == [3]
+    assert sources_for_vector(WEIGHTS, SINK, lengths, within=1.01, renormalize=True).tolist() == [2]
 
 
 def test_near_by_chance_is_not_near_for_good() -> None:
@@ -50,13 +50,13 @@ def test_near_by_chance_is_not_near_for_good() -> None:
     assert sources_for_vector(weights, vectors, weights, within=0.1).tolist() == [3]
 
 
-def _by_runs(weights: Tensor, vectors: Tensor, ranking: Tensor, within: float, renormalise: bool) -> int:
+def _by_runs(weights: Tensor, vectors: Tensor, ranking: Tensor, within: float, renormalize: bool) -> int:
     """The count of one row, from the definition: try every k."""
     whole = weights @ vectors
     enough = []
     for k in range(1, len(weights) + 1):
         kept = ranking.topk(k).indices
-        scale = 1 / (1 - (weights.sum() - weights[kept].sum())) if renormalise else 1
+        scale = 1 / (1 - (weights.sum() - weights[kept].sum())) if renormalize else 1
         enough.append(bool((scale * weights[kept] @ vectors[kept] - whole).norm() <= within * whole.norm()))
     return next(k + 1 for k in range(len(enough)) if all(enough[k:]))
 
@@ -75,9 +75,9 @@ def test_shares_of_a_model_are_those_of_its_analysis(model_type: str, lens_of: M
             assert torch.equal(counts[name][0], sources_for_share(torch.tensor(parts[layer]), 0.9))
 
 
-@pytest.mark.parametrize("renormalise", [False, True])
+@pytest.mark.parametrize("renormalize", [False, True])
 def test_vectors_of_a_model_are_values_through_their_projection(
-    renormalise: bool, lens_of: MakeLens, tokens: Draw
+    renormalize: bool, lens_of: MakeLens, tokens: Draw
 ) -> None:
     """The first layer of BERT, with f(x) = (x W_V + b_V) W_O computed from its parameters."""
     lens, ids = lens_of("bert"), torch.tensor([tokens(9, 1)])
@@ -94,18 +94,18 @@ def test_vectors_of_a_model_are_values_through_their_projection(
         vectors = value[:, part] @ own.output.dense.weight.T[part]
         weights = torch.tensor(alpha[head])
         for name, ranking in (("weight", weights), ("norm", weights * vectors.norm(dim=-1))):
-            expected = [_by_runs(w, vectors, r, 0.2, renormalise) for w, r in zip(weights, ranking, strict=True)]
-            assert counts[name + " renormalised" * renormalise][0, head].tolist() == expected
+            expected = [_by_runs(w, vectors, r, 0.2, renormalize) for w, r in zip(weights, ranking, strict=True)]
+            assert counts[name + " renormalized" * renormalize][0, head].tolist() == expected
 
 
-@pytest.mark.parametrize("renormalise", [False, True])
-def test_vector_counts_are_what_trying_every_k_gives(renormalise: bool) -> None:
+@pytest.mark.parametrize("renormalize", [False, True])
+def test_vector_counts_are_what_trying_every_k_gives(renormalize: bool) -> None:
     generator = torch.Generator().manual_seed(3)
     weights = torch.randn(6, 12, generator=generator, dtype=torch.float64).mul(2).softmax(-1)
     vectors = torch.randn(12, 5, generator=generator, dtype=torch.float64) + 0.5
     for ranking in (weights, weights * vectors.norm(dim=-1)):
-        expected = [_by_runs(w, vectors, r, 0.2, renormalise) for w, r in zip(weights, ranking, strict=True)]
-        counts = sources_for_vector(weights, vectors, ranking, within=0.2, renormalise=renormalise).tolist()
+        expected = [_by_runs(w, vectors, r, 0.2, renormalize) for w, r in zip(weights, ranking, strict=True)]
+        counts = sources_for_vector(weights, vectors, ranking, within=0.2, renormalize=renormalize).tolist()
         assert counts == expected
         assert len(set(expected)) > 1
 

@@ -48,7 +48,7 @@ class Maps:
 def laid_out(
     subject: Subject, text: int, maps: Maps, options: Mapping[str, Any], attrs: Mapping[str, Any]
 ) -> xr.DataArray:
-    """The map of a text that was asked for, labelled.
+    """The map of a text that was asked for, labeled.
 
     Parameters
     ----------
@@ -72,14 +72,14 @@ def laid_out(
     if group is not None:
         each = maps.groups[group]
         values = each if options["layers"] == "each" else rolled_out(each)
-        return labelled(subject, text, values, group, maps, attrs, options)
+        return labeled(subject, text, values, group, maps, attrs, options)
     assert maps.own is not None
     each = joint_maps(maps.groups["decoder"], maps.groups["cross"], maps.own)
     values = each if options["layers"] == "each" else rolled_out_pair(maps.groups["encoder"], each)
-    return labelled(subject, text, values, None, maps, attrs, options)
+    return labeled(subject, text, values, None, maps, attrs, options)
 
 
-def labelled(
+def labeled(
     subject: Subject,
     text: int,
     values: Float[Array, "layer target source"],

@@ -35,7 +35,7 @@ def with_residual(
 ) -> Float[Array, "*layer target source"]:
     """(1 − r) A + r I: what attention passes on, beside the residual stream's fixed share r.
 
-    Rows of A that sum to less than one (attention sinks) are normalised together with their residual, as in the code of
+    Rows of A that sum to less than one (attention sinks) are normalized together with their residual, as in the code of
     Abnar & Zuidema.
     """
     maps = np.asarray(maps, dtype=np.float64)

@@ -55,7 +55,7 @@ def layer_maps(subject: Subject, chunk_size: int) -> list[Maps]:
     """
     collected = Collected(subject)
     subject.visit(last_scope(subject), lambda vectors: add_block(collected, vectors, chunk_size))
-    return [normalised(collected.of_text(text)) for text in range(len(subject))]
+    return [normalized(collected.of_text(text)) for text in range(len(subject))]
 
 
 def add_block(collected: Collected, vectors: BlockVectors, chunk_size: int) -> None:
@@ -67,7 +67,7 @@ def _closenesses(rows: Tensor, own: Tensor, output: Tensor, part: slice) -> tupl
     return closeness(rows, output), closeness(own.unsqueeze(-2), output).squeeze(-1)
 
 
-def normalised(maps: Maps) -> Maps:
+def normalized(maps: Maps) -> Maps:
     """Closenesses with every row divided by its sum, the own vector being one of the sources in cross-attention."""
     groups = {name: rows_to_one(x) for name, x in maps.groups.items() if name != "cross"}
     if "cross" not in maps.groups or maps.own is None:

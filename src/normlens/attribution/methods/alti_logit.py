@@ -26,7 +26,7 @@ from normlens.attribution.maps.collect import Collected, last_scope, slices
 from normlens.attribution.maps.layer_maps import LAYERS, Maps, chain, side_tokens
 from normlens.attribution.maps.layer_paths import last_layer
 from normlens.attribution.maps.rollout_algebra import Array, joint_maps, rolled_out, rolled_out_pair
-from normlens.attribution.methods.alti import add_block, normalised
+from normlens.attribution.methods.alti import add_block, normalized
 from normlens.attribution.registry import Method, Request
 from normlens.attribution.result import shares
 from normlens.attribution.subject import Subject
@@ -125,7 +125,7 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     rule = "attention's updates, tracked back by ALTI" if rolled else "attention's updates at their positions"
     results = []
     for text in range(len(subject)):
-        each = _tracked(subject, normalised(collected.of_text(text)), updates, text, rolled)
+        each = _tracked(subject, normalized(collected.of_text(text)), updates, text, rolled)
         attrs = {
             "target": target.names[text],
             "value": float(value[text] + target.remainder[text]),
@@ -135,7 +135,7 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
             "linear_form": "exact" if target.is_linear_for(text) else "local, at the output",
             "remainder": float(target.remainder[text]),
         }
-        results.append(_labelled(subject, text, each, attrs, layers))
+        results.append(_labeled(subject, text, each, attrs, layers))
     return results
 
 
@@ -181,7 +181,7 @@ def _tracked(subject: Subject, maps: Maps, updates: _Updates, text: int, rolled:
     return tracked_back_pair(own, cross, encoder, joint_maps(maps.groups["decoder"], maps.groups["cross"], maps.own))
 
 
-def _labelled(
+def _labeled(
     subject: Subject, text: int, each: Float[Array, "layer source"], attrs: Mapping[str, Any], layers: str
 ) -> xr.DataArray:
     tokens = subject.examples[text]
@@ -203,7 +203,7 @@ def _require_additive(subject: Subject) -> None:
     normed = next((block for _, _, block in blocks if "layernorm" in block.scopes), None)
     if normed is not None:
         raise UnsupportedArchitecture(
-            f"{normed.path} ({normed.family} family) normalises the residual stream itself, so layers don't add to a logit; "
+            f"{normed.path} ({normed.family} family) normalizes the residual stream itself, so layers don't add to a logit; "
             "ALTI-Logit is for pre-norm models. Take decompx for the target (without a head: VectorNorm() or a function of "
             "the output), or alti without one."
         )

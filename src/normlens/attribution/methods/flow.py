@@ -14,7 +14,7 @@ from jaxtyping import Float
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import maximum_flow
 
-from normlens.attribution.maps.layer_maps import Maps, chain, labelled, require_layers
+from normlens.attribution.maps.layer_maps import Maps, chain, labeled, require_layers
 from normlens.attribution.maps.rollout_algebra import Array, rows_to_one
 from normlens.attribution.methods.rollout import residual_share, weight_maps
 from normlens.attribution.registry import Method, Request
@@ -31,7 +31,7 @@ def maximum_flows(maps: Float[Array, "layer token token"], depth: int | None = N
     Parameters
     ----------
     maps
-        Capacities between neighbouring layers, rows summing to one at most; they are rounded down to whole
+        Capacities between neighboring layers, rows summing to one at most; they are rounded down to whole
         :data:`UNITS`.
     depth
         How many layers lie between; None for all.
@@ -65,7 +65,7 @@ def _graph(maps: Float[Array, "layer token token"]) -> csr_array:
 
 
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
-    """Attention flow of every text; options ``residual``, ``normalised``, ``layers`` and ``group``."""
+    """Attention flow of every text; options ``residual``, ``normalized``, ``layers`` and ``group``."""
     residual = residual_share(request.options)
     return [
         _of_text(subject, k, weight_maps(tree, residual, request.options["group"]), request)
@@ -77,8 +77,8 @@ def check(request: Request) -> None:
     """Refuse a share of the residual stream, layers or a kind of rows that can't be."""
     residual_share(request.options)
     require_layers(request.options)
-    if not isinstance(request.options["normalised"], bool):
-        raise InvalidInput(f"normalised is {request.options['normalised']!r}; expected True or False.")
+    if not isinstance(request.options["normalized"], bool):
+        raise InvalidInput(f"normalized is {request.options['normalized']!r}; expected True or False.")
 
 
 def _of_text(subject: Subject, text: int, maps: Maps, request: Request) -> xr.DataArray:
@@ -94,8 +94,8 @@ def _of_text(subject: Subject, text: int, maps: Maps, request: Request) -> xr.Da
         depths = [len(capacities)] if request.options["layers"] == "model" else range(1, len(capacities) + 1)
         flows = np.stack([maximum_flows(capacities, depth) for depth in depths])
     attrs = {"rule": "capacities in whole units of 2^-30, rounded down", "scaling_error": scaling_error(capacities)}
-    values = rows_to_one(flows) if request.options["normalised"] else flows
-    return labelled(subject, text, values, group, maps, attrs, request.options)
+    values = rows_to_one(flows) if request.options["normalized"] else flows
+    return labeled(subject, text, values, group, maps, attrs, request.options)
 
 
 METHOD = Method(
@@ -107,6 +107,6 @@ METHOD = Method(
     signed=False,
     exact=False,
     run=run,
-    options=MappingProxyType({"residual": 0.5, "normalised": True, "layers": "model", "group": None}),
+    options=MappingProxyType({"residual": 0.5, "normalized": True, "layers": "model", "group": None}),
     check=check,
 )

@@ -31,31 +31,31 @@ NAMES = {"encoder": "N-Enc", "attention": "N", "residual": "N-Res", "layernorm":
 
 
 def run(subject: Subject, request: Request) -> list[xr.DataArray]:
-    """Norm rollout of every text at the scope asked for; options ``residual``, ``normalised``, ``layers``, ``group``."""
+    """Norm rollout of every text at the scope asked for; options ``residual``, ``normalized``, ``layers``, ``group``."""
     assert request.scope is not None
-    residual, normalised = residual_share(request.options), request.options["normalised"]
+    residual, normalized = residual_share(request.options), request.options["normalized"]
     name = NAMES[request.scope]
     rule = (
-        f"{1 - residual:g} N + {residual:g} I" if residual else name if normalised else f"{name}, rows not normalised"
+        f"{1 - residual:g} N + {residual:g} I" if residual else name if normalized else f"{name}, rows not normalized"
     )
-    found = (norm_maps(norms, residual, normalised) for norms in _norms(subject, request))
+    found = (norm_maps(norms, residual, normalized) for norms in _norms(subject, request))
     return [laid_out(subject, k, maps, request.options, {"rule": rule}) for k, maps in enumerate(found)]
 
 
 def check(request: Request) -> None:
     """Refuse options that can't be, and a share of the residual stream where the rows hold the stream itself."""
     require_layers(request.options)
-    residual, normalised = residual_share(request.options), request.options["normalised"]
-    if not isinstance(normalised, bool):
-        raise InvalidInput(f"normalised is {normalised!r}; expected True or False.")
-    if residual and (request.scope != "attention" or not normalised):
+    residual, normalized = residual_share(request.options), request.options["normalized"]
+    if not isinstance(normalized, bool):
+        raise InvalidInput(f"normalized is {normalized!r}; expected True or False.")
+    if residual and (request.scope != "attention" or not normalized):
         raise InvalidInput(
-            f"residual is {residual:g} at scope {request.scope!r}, normalised={normalised}; a fixed share of the residual "
-            "stream is for normalised rows at scope 'attention', the others hold the stream itself. Leave residual out."
+            f"residual is {residual:g} at scope {request.scope!r}, normalized={normalized}; a fixed share of the residual "
+            "stream is for normalized rows at scope 'attention', the others hold the stream itself. Leave residual out."
         )
 
 
-def norm_maps(norms: Maps, residual: float = 0.0, normalised: bool = True) -> Maps:
+def norm_maps(norms: Maps, residual: float = 0.0, normalized: bool = True) -> Maps:
     """Layers' norms as maps that can be rolled out.
 
     Parameters
@@ -64,10 +64,10 @@ def norm_maps(norms: Maps, residual: float = 0.0, normalised: bool = True) -> Ma
         Norms of the contributions.
     residual
         A fixed share of the residual stream, for norms without it (Modarressi et al.: N has none, N-FixedRes a half).
-    normalised
+    normalized
         Whether rows are divided by their sums, as the paper has it; the published code multiplies the norms as they are.
     """
-    if not normalised:
+    if not normalized:
         return norms
     groups = {name: rows_to_one(x) for name, x in norms.groups.items() if name != "cross"}
     if residual:
@@ -125,6 +125,6 @@ METHOD = Method(
     signed=False,
     exact=False,
     run=run,
-    options=MappingProxyType({"residual": 0.0, "normalised": True, "layers": "model", "group": None}),
+    options=MappingProxyType({"residual": 0.0, "normalized": True, "layers": "model", "group": None}),
     check=check,
 )

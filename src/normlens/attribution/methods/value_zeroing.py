@@ -90,8 +90,8 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
 
 def _of_text(subject: Subject, text: int, collected: Collected, request: Request) -> xr.DataArray:
     maps = collected.of_text(text)
-    normalised = replace(maps, groups={name: rows_to_one(x) for name, x in maps.groups.items()})
-    return laid_out(subject, text, normalised, request.options, {"rule": "cosine distance of the layer's output"})
+    normalized = replace(maps, groups={name: rows_to_one(x) for name, x in maps.groups.items()})
+    return laid_out(subject, text, normalized, request.options, {"rule": "cosine distance of the layer's output"})
 
 
 def _layers(subject: Subject, group: str | None) -> dict[nn.Module, Place]:

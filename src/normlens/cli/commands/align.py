@@ -100,12 +100,12 @@ def align(
         readings[0],
         models.reverse,
         readings[1],
-        symmetrise=symmetrization,
+        symmetrize=symmetrization,
         threshold=threshold,
         balance=balance,
     )
     settings |= {
-        "models": models.fingerprints, "readings": [str(one) for one in readings], "symmetrisation": symmetrization,
+        "models": models.fingerprints, "readings": [str(one) for one in readings], "symmetrization": symmetrization,
     }  # fmt: skip
     write(aligner, lines, texts, result, settings, overwrite=overwrite)
 

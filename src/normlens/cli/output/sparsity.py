@@ -34,7 +34,7 @@ class TopKSettings:
     ----------
     k
         Sources per target, several to try.
-    by, renormalise
+    by, renormalize
         As :func:`normlens.topk.use` takes them.
     tokens, limit
         Of each passage, and passages.
@@ -46,7 +46,7 @@ class TopKSettings:
 
     k: tuple[int, ...]
     by: str
-    renormalise: bool
+    renormalize: bool
     tokens: int | None
     limit: int
     within: float
@@ -141,7 +141,7 @@ def _switched(lens: Lens, quality: Any, k: int, settings: TopKSettings) -> dict[
 
     import normlens.topk
 
-    with normlens.topk.use(lens, k, settings.by, renormalise=settings.renormalise), torch.random.fork_rng():
+    with normlens.topk.use(lens, k, settings.by, renormalize=settings.renormalize), torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         found: dict[str, np.ndarray] = quality.now()
     return found
@@ -155,7 +155,7 @@ def _counted(lens: Lens, ids: Tensor, settings: TopKSettings) -> dict[str, dict[
     first = tokens // 2 if predicts_tokens(lens.model) else 0
     targets = np.unique(np.linspace(first, tokens - 1, _COUNTED_TARGETS).astype(int)).tolist()
     found = count_sources(lens, {"input_ids": ids.to(lens.model.device)}, within=settings.within, targets=targets)
-    ending = " renormalised" * settings.renormalise
+    ending = " renormalized" * settings.renormalize
     return {path: {name: counts[name + ending] for name in ("weight", "norm")} for path, counts in found.items()}
 
 
@@ -206,7 +206,7 @@ def give(found: dict[str, Any], name: str, file: Path, as_json: bool) -> None:
         typer.echo(json.dumps({"model": name, "file": str(file), **found}, ensure_ascii=False, allow_nan=False))
         return
     asked, console = found["asked"], results()
-    weights = "weights renormalized" if asked["renormalise"] else "weights unchanged"
+    weights = "weights renormalized" if asked["renormalize"] else "weights unchanged"
     console.print(
         f"{name}, {file.name}: {found['passages']} of {found['passages_in_text']} passages of {found['tokens']} tokens; "
         f"sources kept by {asked['by']}, {weights}.\n",
@@ -237,7 +237,7 @@ def _quality_table(found: dict[str, Any]) -> Table:
 
 
 def _beside(times: float) -> str:
-    """A perplexity beside the dense one, in per cent up to twice as much.
+    """A perplexity beside the dense one, in percent up to twice as much.
 
     Examples
     --------

@@ -28,7 +28,7 @@ _SOURCES = 64  # sources whose head vectors are in memory at a time
 _NUMBERS = 2**19  # products in memory at a time: what a processor's cache holds
 _LAID_OUT = 2**22  # weights laid out by source at a time
 _FEWEST_TARGETS = 16
-_CANCELLED = 1e-3  # below this share of (Σ_h a_h ‖f_h‖)², aᵀGa has lost too many digits: take ‖Ra‖ instead
+_CANCELED = 1e-3  # below this share of (Σ_h a_h ‖f_h‖)², aᵀGa has lost too many digits: take ‖Ra‖ instead
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,9 @@ def quadratic_norms(
         for part in _slices(targets, step):
             by_source = _laid_out(weights[b, :, part], space)
             for source_slice in _slices(sources, at_once):
-                squared, cancelled = forms.squared(b, source_slice, by_source[source_slice], products)
+                squared, canceled = forms.squared(b, source_slice, by_source[source_slice], products)
                 squared.clamp_min_(0).sqrt_()
-                for source, form, which in cancelled:
+                for source, form, which in canceled:
                     triangular = torch.linalg.qr(vectors_of(b, source_slice.start + source, form).T, mode="r").R
                     mended = triangular @ by_source[source_slice.start + source][:, which]
                     squared[source, form, which] = torch.linalg.vector_norm(mended, dim=0)
@@ -195,7 +195,7 @@ class _Forms:
         weights: Float[Tensor, "source head target"],
         space: Float[Tensor, " numbers"],
     ) -> tuple[Float[Tensor, "source form target"], list[tuple[int, int, Tensor]]]:
-        """aᵀ G_j a of a few sources, and where too many digits cancelled: source, set, and targets."""
+        """aᵀ G_j a of a few sources, and where too many digits canceled: source, set, and targets."""
         sources, heads, targets = weights.shape
         stacked = self.stacked[text, source_slice]
         product = space[: sources * stacked.shape[1] * targets].view(sources, stacked.shape[1], targets)
@@ -205,15 +205,15 @@ class _Forms:
         if not len(rows):
             return squared, []
         longest = torch.bmm(self.lengths[text, source_slice][rows], weights[rows].abs())
-        cancelled = squared[rows] < longest.square_().mul_(_CANCELLED)
-        doubtful = cancelled.any(-1).nonzero().tolist()
-        return squared, [(int(rows[row]), form, cancelled[row, form]) for row, form in doubtful]
+        canceled = squared[rows] < longest.square_().mul_(_CANCELED)
+        doubtful = canceled.any(-1).nonzero().tolist()
+        return squared, [(int(rows[row]), form, canceled[row, form]) for row, form in doubtful]
 
 
 def _may_cancel(
     gram: Float[Tensor, "batch source head head2"], lengths: Float[Tensor, "batch source head"]
 ) -> Float[Tensor, "batch source"]:
-    """Whether some a ≥ 0 could bring aᵀGa below ``_CANCELLED`` (Σ_h a_h ‖f_h‖)².
+    """Whether some a ≥ 0 could bring aᵀGa below ``_CANCELED`` (Σ_h a_h ‖f_h‖)².
 
     With b_h = a_h ‖f_h‖, the cosines C between head vectors and ρ, the largest sum of a row's negative cosines:
     aᵀGa = bᵀCb ≥ (1 − ρ) Σ_h b_h² ≥ (1 − ρ)/H (Σ_h b_h)². Most sources pass this test, so their weights need not be checked.
@@ -221,7 +221,7 @@ def _may_cancel(
     tiny = torch.finfo(gram.dtype).tiny
     cosines = gram / (lengths.unsqueeze(-1) * lengths.unsqueeze(-2)).clamp_min(tiny)
     against = cosines.clamp_max_(0).sum(-1).neg().amax(-1)
-    return against > 1 - 2 * _CANCELLED * gram.shape[-1]
+    return against > 1 - 2 * _CANCELED * gram.shape[-1]
 
 
 def _laid_out(

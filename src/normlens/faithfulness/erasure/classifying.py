@@ -30,7 +30,7 @@ class Classifier(Protocol):
     """Anything that reads token ids and says how probable each class is."""
 
     def encode(self, text: str) -> Tokens:
-        """Tokenise a text as the classifier reads it, special tokens included."""
+        """Tokenize a text as the classifier reads it, special tokens included."""
         ...
 
     def probabilities(self, sequences: Sequence[Ids]) -> Float[np.ndarray, "sequence class"]:
@@ -90,7 +90,7 @@ class LensClassifier:
         self.forwards = 0
 
     def encode(self, text: str) -> Tokens:
-        """Tokenise a text as the model reads it.
+        """Tokenize a text as the model reads it.
 
         Raises
         ------

@@ -121,7 +121,7 @@ def counts_of_shares(shares: Sequence[float], units: int) -> Int[np.ndarray, " s
 
 
 def order_of(scores: Float[np.ndarray, " unit"], generator: np.random.Generator) -> Int[np.ndarray, " unit"]:
-    """Units from the highest score to the lowest; equal scores in random order, so that no position is favoured.
+    """Units from the highest score to the lowest; equal scores in random order, so that no position is favored.
 
     Parameters
     ----------

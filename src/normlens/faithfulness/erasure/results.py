@@ -1,4 +1,4 @@
-"""What an evaluation found: labelled arrays, their means with intervals, and paired differences of two methods."""
+"""What an evaluation found: labeled arrays, their means with intervals, and paired differences of two methods."""
 
 from __future__ import annotations
 

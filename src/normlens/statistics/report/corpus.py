@@ -108,7 +108,7 @@ def measure(
     truncate: bool = False,
     skip: Callable[[Any], object] | None = None,
 ) -> Measured:
-    """Analyse a corpus; memory doesn't grow with its texts, but for a few numbers of each.
+    """Analyze a corpus; memory doesn't grow with its texts, but for a few numbers of each.
 
     Parameters
     ----------

@@ -108,7 +108,7 @@ def _example_figures(numbers: Estimates, examples: Sequence[xr.Dataset]) -> dict
     figures = {}
     for count, example in enumerate(examples, start=1):
         if layer is not None and "norm" in example:
-            figures[f"example_{count}_layer_{layer}"] = heat_maps(example, layer, row_normalised=True)
+            figures[f"example_{count}_layer_{layer}"] = heat_maps(example, layer, row_normalized=True)
     if examples:
         figures["example_1_alpha_against_norm"] = alpha_against_norm(examples[0])
     return figures

@@ -19,13 +19,13 @@ from normlens.errors import InvalidInput
 from normlens.lens import Lens
 from normlens.topk.projections import Projection, find_projections
 
-COUNTS = ("weight share", "norm share", "weight", "norm", "weight renormalised", "norm renormalised")
+COUNTS = ("weight share", "norm share", "weight", "norm", "weight renormalized", "norm renormalized")
 """What `count_sources` counts, for each head and target:
 
 * ``weight share``, ``norm share``: the fewest sources that hold ``share`` of Σα, or of Σα‖f(x)‖;
 * ``weight``, ``norm``: how many of the largest α, or of the largest α‖f(x)‖, it takes until Σ αf(x) over them lies within
   ``within`` of the head's whole output vector, and stays there however many more are added;
-* the same ``renormalised``: with the kept weights scaled up to sum to one again.
+* the same ``renormalized``: with the kept weights scaled up to sum to one again.
 """
 
 
@@ -119,7 +119,7 @@ def sources_for_vector(
     ranking: Float[Tensor, "target source"],
     *,
     within: float,
-    renormalise: bool = False,
+    renormalize: bool = False,
 ) -> Int[Tensor, " target"]:
     """How many sources, the highest ranked first, it takes to come near Σ_j α_j f(x_j) and to stay there.
 
@@ -133,14 +133,14 @@ def sources_for_vector(
         What the sources are ranked by.
     within
         How far from the whole vector is near enough, as a part of its length.
-    renormalise
+    renormalize
         Whether the kept weights are divided by 1 − (what was dropped), as `normlens.topk.use` does by default.
     """
     order = ranking.argsort(dim=-1, descending=True)
     kept = weights.gather(-1, order)
     sums = (kept.unsqueeze(-1) * vectors[order]).cumsum(-2)
     whole = sums[:, -1:, :].clone()
-    if renormalise:
+    if renormalize:
         dropped = kept.flip(-1).cumsum(-1).flip(-1) - kept
         sums /= (1 - dropped).clamp_min(torch.finfo(kept.dtype).eps).unsqueeze(-1)
     gaps = torch.linalg.vector_norm(sums - whole, dim=-1)
@@ -172,9 +172,9 @@ def _counted(
         for head, factor in enumerate(factors):
             vectors = call.value[text, head // group].to(factor.dtype) @ factor.T
             for name, ranking in (("weight", weights), ("norm", norms)):
-                for renormalise in (False, True):
-                    counts[name + " renormalised" * renormalise][text, head] = sources_for_vector(
-                        weights[text, head], vectors, ranking[text, head], within=within, renormalise=renormalise
+                for renormalize in (False, True):
+                    counts[name + " renormalized" * renormalize][text, head] = sources_for_vector(
+                        weights[text, head], vectors, ranking[text, head], within=within, renormalize=renormalize
                     )
     return counts
 

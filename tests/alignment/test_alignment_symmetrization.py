@@ -1,4 +1,4 @@
-"""Symmetrisation worked out on paper, and the published baselines made again from their two directions."""
+"""Symmetrization worked out on paper, and the published baselines made again from their two directions."""
 
 import os
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from normlens.alignment import SYMMETRISATIONS, agreement, grow_diag, read_links, symmetrise
-from normlens.alignment.symmetrisation import shares
+from normlens.alignment import SYMMETRIZATIONS, agreement, grow_diag, read_links, symmetrize
+from normlens.alignment.symmetrization import shares
 from normlens.errors import InvalidInput
 
 # Five source and six target words.
@@ -30,19 +30,19 @@ REVERSE = {(0, 0), (2, 2), (4, 3)}
     ],
 )
 def test_worked_out_on_paper(how: str, expected: set[tuple[int, int]]) -> None:
-    assert symmetrise(FORWARD, REVERSE, how) == expected
+    assert symmetrize(FORWARD, REVERSE, how) == expected
 
 
 def test_final_takes_a_link_of_one_free_word_and_final_and_does_not() -> None:
     # 0-0 is common; 3-0 is forward's: source 3 is free, target 0 isn't.
-    assert symmetrise({(0, 0), (3, 0)}, {(0, 0)}, "grow-diag-final") == {(0, 0), (3, 0)}
-    assert symmetrise({(0, 0), (3, 0)}, {(0, 0)}, "grow-diag-final-and") == {(0, 0)}
+    assert symmetrize({(0, 0), (3, 0)}, {(0, 0)}, "grow-diag-final") == {(0, 0), (3, 0)}
+    assert symmetrize({(0, 0), (3, 0)}, {(0, 0)}, "grow-diag-final-and") == {(0, 0)}
 
 
 def test_the_reverse_direction_comes_last() -> None:
     # Neither link has a common neighbor; forward's 2-5 takes source 2, and reverse's 2-0 then has a free target only.
-    assert symmetrise({(2, 5)}, {(2, 0)}, "grow-diag-final-and") == {(2, 5)}
-    assert symmetrise({(2, 5)}, {(2, 0)}, "grow-diag-final") == {(2, 5), (2, 0)}
+    assert symmetrize({(2, 5)}, {(2, 0)}, "grow-diag-final-and") == {(2, 5)}
+    assert symmetrize({(2, 5)}, {(2, 0)}, "grow-diag-final") == {(2, 5), (2, 0)}
 
 
 def test_growth_goes_on_from_what_was_added() -> None:
@@ -59,7 +59,7 @@ def test_strict_growth_needs_two_free_words() -> None:
 
 
 def test_nothing_grows_out_of_nothing() -> None:
-    assert all(how(set(), set()) == set() for how in SYMMETRISATIONS.values())
+    assert all(how(set(), set()) == set() for how in SYMMETRIZATIONS.values())
     assert grow_diag({(0, 0)}, {(1, 1)}) == set()
 
 
@@ -68,16 +68,16 @@ def test_everything_lies_between_intersection_and_union() -> None:
     for _ in range(200):
         one, other = ({(int(i), int(j)) for i, j in generator.integers(0, 6, (9, 2))} for _ in range(2))
         grown = grow_diag(one, other)
-        for how in SYMMETRISATIONS.values():
+        for how in SYMMETRIZATIONS.values():
             assert one & other <= how(one, other) <= one | other
-        assert grown <= symmetrise(one, other, "grow-diag-final")
+        assert grown <= symmetrize(one, other, "grow-diag-final")
         swapped = [{(j, i) for i, j in cells} for cells in (one, other)]
-        assert symmetrise(*swapped, "union") == {(j, i) for i, j in one | other}
+        assert symmetrize(*swapped, "union") == {(j, i) for i, j in one | other}
 
 
 def test_an_unknown_way_is_refused() -> None:
     with pytest.raises(InvalidInput, match="choose one of intersection"):
-        symmetrise(set(), set(), "grow")
+        symmetrize(set(), set(), "grow")
 
 
 def test_agreement_is_the_geometric_mean_of_shares() -> None:
@@ -100,13 +100,13 @@ DATA = Path(os.environ.get("NORMLENS_DATA", "")) / "deen" / "baselines"
 @pytest.mark.parametrize(
     ("how", "name"), [("intersection", "intersection"), ("union", "union"), ("strict", "grow-diagonal")]
 )
-def test_mgiza_s_published_symmetrisations_are_made_again(how: str, name: str) -> None:
+def test_mgiza_s_published_symmetrizations_are_made_again(how: str, name: str) -> None:
     ahead = [links.possible for links in read_links(DATA / "giza.test.deen.talp")]
     back = [{(j, i) for i, j in links.possible} for links in read_links(DATA / "giza.test.deen.reverse.talp")]
     published = [links.possible for links in read_links(DATA / f"giza.test.deen.{name}.talp")]
 
     made = [
-        grow_diag(one, other, strict=True) if how == "strict" else symmetrise(one, other, how)
+        grow_diag(one, other, strict=True) if how == "strict" else symmetrize(one, other, how)
         for one, other in zip(ahead, back, strict=True)
     ]
 

