@@ -172,7 +172,7 @@ def test_an_adapter_folder_without_what_is_needed(folder: Path, monkeypatch: pyt
         normlens.load(folder)
     change(folder, base_model_name_or_path=str(folder))
     (folder / "adapter_model.bin").rename(folder / "adapter_model.safetensors")
-    with pytest.raises(InvalidInput, match="names the folder itself"):
+    with pytest.raises(InvalidInput, match="is its own base"):
         normlens.load(folder)
     (folder / "adapter_config.json").write_text("[" * 100_000)
     with pytest.raises(InvalidInput, match=r"adapter_config\.json can't be read"):

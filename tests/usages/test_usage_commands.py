@@ -82,7 +82,6 @@ def test_what_a_model_cannot_do_is_refused_before_its_weights_are_read(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("normlens.loading.load._checked_size", lambda location: None)  # these files hold nothing
     monkeypatch.chdir(tmp_path)
     Path("corpus.txt").write_text("the cat\n")
     Path("pairs.tsv").write_text("the cat\ta dog\n")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import json
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from normlens.errors import InvalidInput, ModelNotFound, UnsupportedArchitecture
+from normlens.loading.sizes import CheckpointSize, read_settings, size_of_files
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _NAME = "default"  # what peft calls an adapter that has no other name
@@ -23,6 +25,8 @@ _TASKS = {
     "CAUSAL_LM": "causal-lm",
     "SEQ_2_SEQ_LM": "seq2seq-lm",
 }
+_RANKS = re.compile(r"(init_|target_)?r|.*rank.*|.*block_size|.*num_blocks|n_frequency")
+_PAIR = "If you have the model, add the adapter with peft and pass (model, tokenizer)."
 _MERGE = "PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(new_folder)"
 
 
@@ -50,39 +54,73 @@ class AdapterBase:
     task: str | None
 
 
-def adapter_base(folder: Path) -> AdapterBase:
-    """The model that the adapter in a folder was trained on.
+def adapter_base(name: str, folder: Path, before: Collection[Path] = ()) -> AdapterBase:
+    """The model that an adapter was trained on.
+
+    Parameters
+    ----------
+    name
+        The adapter's name for messages.
+    folder
+        The folder with its files.
+    before
+        Folders of the adapters that led to this one, each the base of the one before.
 
     Raises
     ------
     InvalidInput
-        If the folder doesn't say, or peft is not installed.
+        If the adapter doesn't say, its rank exceeds its weights, or peft is not installed.
     ModelNotFound
         If the adapter's weights are not in safetensors.
     """
-    try:
-        config = json.loads((folder / CONFIG).read_text())
-        base, revision = config["base_model_name_or_path"], config.get("revision")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InvalidInput(f"{folder / CONFIG} can't be read ({error}). Save the adapter again.") from error
+    config = read_settings(folder / CONFIG)
+    base, revision = config.get("base_model_name_or_path"), config.get("revision")
     if not isinstance(base, str) or not base or not isinstance(revision, str | None):
-        raise InvalidInput(
-            f"{folder} holds an adapter, but its {CONFIG} doesn't name the model. Load the model, add the adapter "
-            "with peft, and pass (model, tokenizer)."
-        )
+        raise InvalidInput(f"{name} holds an adapter, but its {CONFIG} doesn't name the model. {_PAIR}")
     if importlib.util.find_spec("peft") is None:
         raise InvalidInput(
-            f"{folder} holds an adapter of {base}. Reading it needs peft, which is not installed. Run `pip install peft`, "
+            f"{name} holds an adapter of {base}. Reading it needs peft, which is not installed. Run `pip install peft`, "
             f"or merge the adapter on a machine that has peft: {_MERGE}."
         )
     if not (folder / WEIGHTS).is_file():
         raise ModelNotFound(
-            f"{folder} has no {WEIGHTS}, and a pickle is never opened. If you trust the adapter, merge it where it is "
+            f"{name} has no {WEIGHTS}, and a pickle is never opened. If you trust the adapter, merge it where it is "
             f"safe to open it: {_MERGE}."
         )
-    if Path(base).is_dir() and Path(base).samefile(folder):
-        raise InvalidInput(f"The {CONFIG} of {folder} names the folder itself as its model. Name the model there.")
+    if folder.resolve() in before:
+        raise InvalidInput(f"By its {CONFIG}, the adapter {name} is its own base. Name the model there.")
+    _check_ranks(name, config, size_of_files([folder / WEIGHTS]))
     return AdapterBase(base, revision, _TASKS.get(str(config.get("task_type"))))
+
+
+def _check_ranks(name: str, config: Mapping[str, Any], size: CheckpointSize | None) -> None:
+    """Refuse ranks that are no dimension of the adapter's weights, before peft makes matrices of that size."""
+    longest = 0 if size is None else size.longest
+    for key, value in config.items():
+        ranks = value.values() if isinstance(value, Mapping) else [value]
+        for rank in ranks if _RANKS.fullmatch(key) else ():
+            if isinstance(rank, int | float) and not rank <= longest:
+                raise InvalidInput(
+                    f"The {CONFIG} of {name} says {key} = {str(rank)[:20]}, more than its weights allow (at most "
+                    f"{longest}). Get both again."
+                )
+
+
+@contextmanager
+def explained_base(name: str, base: AdapterBase) -> Iterator[None]:
+    """Say of a model that isn't there that an adapter names it.
+
+    Raises
+    ------
+    ModelNotFound
+        With the adapter's name and what to do.
+    """
+    try:
+        yield
+    except ModelNotFound as error:
+        raise ModelNotFound(
+            f"{name} holds an adapter of {base.name}, which can't be loaded: {error} {_PAIR}"
+        ) from error
 
 
 def with_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:

@@ -23,13 +23,14 @@ from transformers import (
 )
 
 from normlens.errors import InvalidInput, UnsupportedArchitecture
-from normlens.loading.adapters import adapter_base, with_adapter, without_wrapper
+from normlens.loading.adapters import adapter_base, explained_base, with_adapter, without_wrapper
 from normlens.loading.checkpoint_checks import check_attention, check_complete, check_tokenizer, check_weights
+from normlens.loading.checkpoint_files import adapter_at, checked_settings, checked_size
 from normlens.loading.companions import Processor, processor_at, tokenizer_at, tokenizer_of
 from normlens.loading.gguf_files import as_plain, read_once
 from normlens.loading.locate import ModelLocation, explained, first_line, locate_model, refuse_revision
 from normlens.loading.outline import Outline
-from normlens.loading.sizes import CheckpointSize, bounded, check_settings, read_settings, size_of_folder, size_of_gguf
+from normlens.loading.sizes import bounded
 
 ModelSource = str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase | Processor | None]
 
@@ -143,41 +144,45 @@ class LoadingOptions:
     check: Callable[[Outline], None] | None
 
 
-def _load(location: ModelLocation, options: LoadingOptions) -> LoadedModel:
-    if location.is_adapter:
-        return _load_adapter(location, options)
+def _load(location: ModelLocation, options: LoadingOptions, adapters: tuple[Path, ...] = ()) -> LoadedModel:
+    """The model at a location; ``adapters`` are those that led to it, each the base of the one before."""
     with explained(location, options.trust_remote_code), read_once(location.gguf_file):
-        return _load_checkpoint(location, options)
+        adapter = adapter_at(location)
+        if adapter is None:
+            return _load_checkpoint(location, options)
+    return _load_adapter(*adapter, options, adapters)
 
 
-def _load_adapter(location: ModelLocation, options: LoadingOptions) -> LoadedModel:
-    """The adapter's base model with the adapter; the tokenizer is the adapter's own if its folder has one."""
-    folder = Path(location.path_or_id)
-    base = adapter_base(folder)
-    loaded = _load(locate_model(base.name, base.revision), replace(options, task=options.task or base.task))
+def _load_adapter(
+    location: ModelLocation, folder: Path, options: LoadingOptions, adapters: tuple[Path, ...]
+) -> LoadedModel:
+    """The adapter's base model with the adapter; the tokenizer is the adapter's own if it has one."""
     with explained(location, options.trust_remote_code):
-        own = (
-            tokenizer_at(location, {"trust_remote_code": options.trust_remote_code})
-            if loaded.tokenizer is not None
-            else None
-        )
+        base = adapter_base(location.name, folder, adapters)
+    with explained_base(location.name, base):
+        at = locate_model(base.name, base.revision)
+        loaded = _load(at, replace(options, task=options.task or base.task), (*adapters, folder.resolve()))
+    with explained(location, options.trust_remote_code):
+        hub_options = {"trust_remote_code": options.trust_remote_code, "revision": location.revision}
+        own = tokenizer_at(location, hub_options) if loaded.tokenizer is not None else None
         model = with_adapter(loaded.model, folder)
-    return replace(loaded, model=model, tokenizer=own or loaded.tokenizer, name=location.name)
+    return LoadedModel(model, own or loaded.tokenizer, loaded.processor, location.name, location.revision)
 
 
 def _load_checkpoint(location: ModelLocation, options: LoadingOptions) -> LoadedModel:
+    """Read the settings, then the shapes of the weights, and only then build the model."""
+    location, settings, size = checked_settings(location)
     hub_options: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
     if location.revision is not None:
         hub_options["revision"] = location.revision
     if location.gguf_file is not None:
         hub_options["gguf_file"] = location.gguf_file
-    size = _checked_size(location)
     config = AutoConfig.from_pretrained(location.path_or_id, **hub_options)
     model_class = _model_class(config, options.task, location.gguf_file is not None)
     outline = _outline(location, config, model_class, hub_options)
     if options.check is not None:
         options.check(outline)
-    with bounded(location.name, size):
+    with bounded(location.name, size or checked_size(location, settings)):
         model, info = model_class.from_pretrained(
             location.path_or_id,
             config=config,
@@ -190,29 +195,19 @@ def _load_checkpoint(location: ModelLocation, options: LoadingOptions) -> Loaded
     check_complete(location.name, model, info)
     if location.gguf_file is not None:
         as_plain(model)
+    return _with_companions(location, model.eval(), outline, hub_options)
+
+
+def _with_companions(
+    location: ModelLocation, model: PreTrainedModel, outline: Outline, hub_options: dict[str, Any]
+) -> LoadedModel:
+    """A loaded model with its processor and its tokenizer, which is the outline's if that has one."""
     inputs = inspect.signature(model.forward).parameters
     processor = processor_at(location, inputs, hub_options)
     tokenizer = outline.tokenizer or (
         tokenizer_at(location, hub_options) if "input_ids" in inputs else tokenizer_of(processor)
     )
-    return LoadedModel(
-        model=model.eval(),
-        tokenizer=tokenizer,
-        processor=processor,
-        name=location.name,
-        revision=getattr(config, "_commit_hash", None),
-    )
-
-
-def _checked_size(location: ModelLocation) -> CheckpointSize | None:
-    """What the checkpoint's files hold, once its settings were held against that; None for what is on the Hub."""
-    if location.is_hub:
-        return None
-    if location.gguf_file is not None:
-        return size_of_gguf(location.name, Path(location.path_or_id) / location.gguf_file)
-    size = size_of_folder(Path(location.path_or_id))
-    check_settings(location.name, read_settings(Path(location.path_or_id) / "config.json"), size)
-    return size
+    return LoadedModel(model, tokenizer, processor, location.name, location.revision)
 
 
 def _outline(

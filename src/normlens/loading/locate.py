@@ -161,7 +161,7 @@ def _error(location: ModelLocation, trust_remote_code: bool, error: Exception) -
             f"{location.name} has no safetensors weights, and a pickle is never opened. A conversion may be among its "
             f"pull requests: revision='refs/pr/1', and so on. {_TO_SAFETENSORS}"
         )
-    if location.is_hub:
+    if location.is_hub and isinstance(error, OSError):  # other errors are of files that are there
         return ModelNotFound(_not_on_hub(location, reason))
     return InvalidInput(
         f"{location.name} could not be loaded ({reason}). Check that the download is complete and that transformers "

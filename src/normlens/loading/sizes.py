@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -27,8 +27,11 @@ _COUNTS = re.compile(
 )
 """Names of settings that are counts."""
 
+_CLASSES = ("id2label", "label2id")  # their keys and values are names and ids, not settings
+
 _LARGEST_CONFIG = 32 * 2**20  # bytes; the labels of 10^5 classes take 8 MB
 _FEW = 10_000  # a count up to this is never too large
+_MOST = 300_000  # a count above this is in no model
 _PARTS_PER_TENSOR, _MORE_PARTS = 20, 5_000  # modules without tensors: dropouts, activations, lists
 _COPIES, _MORE_NUMBERS = 6, 20_000_000  # tied weights are built separately; a head may be missing
 _PACKED = 16  # values that a quantized checkpoint may pack into one integer
@@ -53,31 +56,15 @@ class CheckpointSize:
     longest: int
 
 
-def size_of_folder(folder: Path) -> CheckpointSize | None:
-    """The size of the safetensors files that transformers would load; None if there are none.
-
-    Raises
-    ------
-    InvalidInput
-        If the index file is broken.
-    """
-    index, whole = folder / "model.safetensors.index.json", folder / "model.safetensors"
-    if whole.is_file():
-        files = [whole]
-    elif index.is_file():
-        weight_map = read_settings(index).get("weight_map")
-        if not isinstance(weight_map, dict):
-            raise InvalidInput(f"{index} has no weight_map, which maps each weight to its file. Download it again.")
-        files = [folder / str(name) for name in sorted(set(map(str, weight_map.values())))]
-    else:
-        return None
+def size_of_files(files: Sequence[Path]) -> CheckpointSize | None:
+    """The size of safetensors files, from their headers; None if there are none."""
     shapes: list[tuple[int, tuple[int, ...]]] = []
     for file in files:
         with safe_open(file, framework="pt") as opened:
             for key in list(opened.keys()):
                 tensor = opened.get_slice(key)
                 shapes.append((_PACKED if tensor.get_dtype()[0] in "IU" else 1, tuple(tensor.get_shape())))
-    return _size_of(shapes)
+    return _size_of(shapes) if files else None
 
 
 def size_of_gguf(name: str, path: Path) -> CheckpointSize:
@@ -125,18 +112,19 @@ def read_settings(file: Path) -> dict[str, Any]:
 
 
 def check_settings(name: str, settings: Mapping[str, Any], size: CheckpointSize | None) -> None:
-    """Refuse settings whose counts are larger than the files can hold.
+    """Refuse settings whose counts are larger than the files can hold, or, if size is None, larger than in any model.
 
     Raises
     ------
     InvalidInput
         Naming the setting.
     """
-    limit = _FEW if size is None else max(_FEW, size.tensors, size.longest)
+    limit = _MOST if size is None else max(_FEW, size.tensors, size.longest)
+    allowed = "any model has" if size is None else f"its weights allow ({size.tensors} tensors)"
     waiting = [settings]
     while waiting:
         for key, value in waiting.pop().items():
-            if isinstance(value, Mapping):
+            if isinstance(value, Mapping) and key not in _CLASSES:
                 waiting.append(value)
             numbers = value if isinstance(value, list) else [value]
             if not _COUNTS.search(str(key)):
@@ -144,8 +132,8 @@ def check_settings(name: str, settings: Mapping[str, Any], size: CheckpointSize 
             for number in numbers:
                 if isinstance(number, int | float) and number > limit:
                     raise InvalidInput(
-                        f"{name} says {key} = {str(number)[:20]}, more than its weights allow"
-                        f"{'' if size is None else f' ({size.tensors} tensors)'}. Its configuration is broken; get it again."
+                        f"{name} says {key} = {str(number)[:20]}, more than {allowed}. Its configuration is broken; get it "
+                        "again."
                     )
 
 
