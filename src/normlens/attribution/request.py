@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from normlens.attribution.method_options import AttributeOptions, MethodOptions
 from normlens.attribution.registry import Method, Request, registered
+from normlens.attribution.targets.ids import plain_id, plain_target
 from normlens.engine.frozen.call import Product
 from normlens.engine.frozen.pushforward import DEFAULT_CHUNK
 from normlens.errors import InvalidInput, did_you_mean
@@ -39,6 +40,10 @@ def checked_request(
     _require_count("chunk_size", chosen["chunk_size"])
     if chosen["product"] not in get_args(Product):
         raise InvalidInput(f"product={chosen['product']!r}; expected one of {', '.join(get_args(Product))}.")
+    target = plain_target(target)
+    position = (
+        [plain_id(x, "position") for x in position] if isinstance(position, list) else plain_id(position, "position")
+    )
     _check_target(method, target, position)
     own = {name: chosen[name] for name in method.options}
     request = Request(method, _scope(method, scope), target, position, chosen["chunk_size"], chosen["product"], own)

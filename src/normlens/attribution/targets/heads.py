@@ -132,13 +132,12 @@ def index_of(subject: Subject, head: Head, text: int, place: Place, target: obje
         tokens = subject.read(text)
         assert tokens is not None
         return _best(subject, text, place) if position is None else _checked(position, tokens)
-    if isinstance(target, (bool, np.bool_)) or not isinstance(target, (int, np.integer, str)):
+    if isinstance(target, bool) or not isinstance(target, (int, str)):
         raise InvalidInput(
             f"target={target!r}; expected {_expected(head)}, a pair of them, or a function of the model's output."
         )
     if head in ("classes", "tags"):
-        chosen = target if isinstance(target, str) else int(target)
-        return class_number(subject.model.config, chosen, type(subject.model).__name__)
+        return class_number(subject.model.config, target, type(subject.model).__name__)
     return _token(subject, target)
 
 
@@ -191,7 +190,7 @@ def _default_position(subject: Subject, head: Head, tokens: Tokens) -> int:
 
 
 def _checked(position: int, tokens: Tokens) -> int:
-    if isinstance(position, bool) or not isinstance(position, (int, np.integer)):
+    if isinstance(position, bool) or not isinstance(position, int):
         raise InvalidInput(f"position is {position!r}; expected a whole number.")
     if not -len(tokens) <= position < len(tokens):
         raise InvalidInput(

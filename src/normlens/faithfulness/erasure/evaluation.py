@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from rich.console import Console
 from rich.progress import Progress
 
+from normlens.attribution.targets.ids import plain_id
 from normlens.errors import InvalidInput
 from normlens.faithfulness.erasure.baselines import FIXED, LEAVE_ONE_OUT, RANDOM, check_baselines
 from normlens.faithfulness.erasure.classifying import Classifier, LensClassifier
@@ -92,6 +93,7 @@ def evaluate(
     """
     design = design or Design()
     _check_sizes(texts, scores, labels)
+    labels = None if labels is None else [plain_id(label, "label") for label in labels]
     check_baselines(design.baselines, list(scores))
     if unknown := sorted(set(design.by_magnitude) - set(scores)):
         raise InvalidInput(f"by_magnitude names {unknown[0]!r}; expected some of {', '.join(scores) or 'the methods'}.")
@@ -220,7 +222,7 @@ def _answers(
 
 def _check_label(labels: Sequence[int] | None, text: int, classes: int) -> None:
     label = 0 if labels is None else labels[text]
-    if isinstance(label, bool) or not isinstance(label, int | np.integer) or not 0 <= label < classes:
+    if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < classes:
         raise InvalidInput(
             f"The label of text {text} is {label!r}; expected the number of a class, from 0 to {classes - 1}."
         )
