@@ -36,13 +36,10 @@ def measured(model: PreTrainedModel, shape: Shape, ids: Tensor) -> None:
         for measures in measure(block, shape.scopes):
             check_conservation(measures, block.path, model.dtype, None)
 
-    def complete(block: Block) -> bool:
-        return block.reached()[: len(shape.scopes)] == shape.scopes
-
-    tracer = Tracer(model, record, complete)
+    tracer = Tracer(model, record, lambda path, occurrence: shape.scopes)
     with torch.no_grad(), capturing(model, tracer.capture), tracer.watching():
         _run(model, ids)
-    assert not tracer.open_blocks
+    assert not tracer.open_traces
 
 
 def _run(model: PreTrainedModel, ids: Tensor, **options: Any) -> Any:

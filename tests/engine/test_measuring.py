@@ -12,7 +12,7 @@ from architectures import tiny
 from normlens.engine.capture.interface import AttentionCall
 from normlens.engine.contributions.measure import Measures, check_conservation, measure
 from normlens.engine.tolerance import TOLERANCES
-from normlens.engine.tracing.block import AppliedNorm, Block
+from normlens.engine.tracing.block import AppliedNorm, Block, Projection, ResidualSum
 from normlens.engine.tracing.norms import NormForm
 from normlens.errors import ConservationError
 
@@ -33,22 +33,28 @@ def block_by_hand(cross: bool = False, gated: bool = False, head_norm: bool = Fa
     call = AttentionCall(
         torch.nn.Identity(), value, output, weights, lambda a, b: weights[:, :, a:b], output, lambda y: y.flatten(2)
     )
-    block = Block("layers.0.attention", 0, call, cross)
     x = output.flatten(2)
-    if gated:
-        block.gate = normal(batch, targets, heads * head_dim, seed=2)
-        x = x * block.gate
-    if head_norm:
-        block.head_norm = applied(normal(6, seed=3), normal(6, seed=4), x)
-        x = block.head_norm.after
-    block.projection, block.bias = normal(heads * head_dim, d, seed=5), normal(d, seed=6)
-    block.projected = x @ block.projection + block.bias
-    inner = applied(normal(d, seed=7), normal(d, seed=8), block.projected)
-    block.steps = [inner, torch.tensor(0.4, dtype=torch.float64)]
-    block.own = normal(batch, targets, d, seed=9)
-    block.summed = inner.after * 0.4 + block.own
-    block.outer_norm = applied(normal(d, seed=10), normal(d, seed=11), block.summed)
-    return block
+    gate = normal(batch, targets, heads * head_dim, seed=2) if gated else None
+    x = x if gate is None else x * gate
+    before = applied(normal(6, seed=3), normal(6, seed=4), x) if head_norm else None
+    x = x if before is None else before.after
+    weight, bias = normal(heads * head_dim, d, seed=5), normal(d, seed=6)
+    projection = Projection(weight, bias, x @ weight + bias, weight)
+    inner = applied(normal(d, seed=7), normal(d, seed=8), projection.output)
+    own = normal(batch, targets, d, seed=9)
+    residual = ResidualSum((inner, torch.tensor(0.4, dtype=torch.float64)), own, None, inner.after * 0.4 + own)
+    outer = applied(normal(d, seed=10), normal(d, seed=11), residual.output)
+    return Block("layers.0.attention", 0, call, cross, projection, gate, before, residual, outer)
+
+
+def residual_of(block: Block) -> ResidualSum:
+    assert block.residual is not None
+    return block.residual
+
+
+def outer_norm_of(block: Block) -> AppliedNorm:
+    assert block.outer_norm is not None
+    return block.outer_norm
 
 
 def applied(gain: torch.Tensor, shift: torch.Tensor, before: torch.Tensor) -> AppliedNorm:
@@ -60,24 +66,24 @@ def applied(gain: torch.Tensor, shift: torch.Tensor, before: torch.Tensor) -> Ap
 def contributions(block: Block, scope: str) -> torch.Tensor:
     """Contributions of one block as vectors, ``(batch, target, source, d)``, the own vector on the diagonal."""
     call = block.call
-    assert call.weights is not None and block.projection is not None and block.own is not None
+    assert call.weights is not None
     x = (call.weights[..., None] * call.value[:, :, None]).permute(0, 2, 3, 1, 4).flatten(3)
     if block.gate is not None:
         x = x * block.gate[:, :, None]
     if block.head_norm is not None:
         x = block.head_norm.form.linear(x) * block.head_norm.scale[:, :, None]
-    x = x @ block.projection
+    x = x @ block.projection.weight
     if scope == "attention":
         return x
-    for step in block.steps:
+    for step in residual_of(block).steps:
         x = step.form.linear(x) * step.scale[:, :, None] if isinstance(step, AppliedNorm) else x * step
     own = torch.zeros_like(x)
     if not block.cross:
-        own.diagonal(dim1=1, dim2=2).copy_(block.own.transpose(1, 2))
+        own.diagonal(dim1=1, dim2=2).copy_(residual_of(block).own.transpose(1, 2))
     x = x + own
     if scope == "layernorm":
-        assert block.outer_norm is not None
-        x = block.outer_norm.form.linear(x) * block.outer_norm.scale[:, :, None]
+        outer = outer_norm_of(block)
+        x = outer.form.linear(x) * outer.scale[:, :, None]
     return x
 
 
@@ -120,9 +126,9 @@ def test_mixing_ratio_sums_each_part_before_its_norm(kind: str, scope: str) -> N
     (measures,) = measure(block, SCOPES)
     each = contributions(block, scope)
     if block.cross:
-        assert block.own is not None and block.outer_norm is not None
-        own = torch.zeros_like(block.own) if scope == "attention" else block.own
-        own = block.outer_norm.form.linear(own) * block.outer_norm.scale if scope == "layernorm" else own
+        own, outer = residual_of(block).own, outer_norm_of(block)
+        own = torch.zeros_like(own) if scope == "attention" else own
+        own = outer.form.linear(own) * outer.scale if scope == "layernorm" else own
         context = each.sum(2)
     else:
         own = each.diagonal(dim1=1, dim2=2).transpose(1, 2)
@@ -134,9 +140,9 @@ def test_mixing_ratio_sums_each_part_before_its_norm(kind: str, scope: str) -> N
 def test_in_cross_attention_the_target_s_vector_is_no_source() -> None:
     block = block_by_hand(cross=True)
     (measures,) = measure(block, SCOPES)
-    assert block.own is not None and block.outer_norm is not None
-    assert torch.allclose(measures.own["residual"], block.own.norm(dim=-1))
-    normed = block.outer_norm.form.linear(block.own) * block.outer_norm.scale
+    own, outer = residual_of(block).own, outer_norm_of(block)
+    assert torch.allclose(measures.own["residual"], own.norm(dim=-1))
+    normed = outer.form.linear(own) * outer.scale
     assert torch.allclose(measures.own["layernorm"], normed.norm(dim=-1))
     assert "attention" not in measures.own
     assert not measures.mixing_ratio_weight
@@ -161,9 +167,8 @@ def test_behind_a_gate_no_vector_norm_belongs_to_the_source_alone() -> None:
 def test_the_feed_forward_part_of_a_parallel_block_is_left_out() -> None:
     block = block_by_hand()
     (before,) = measure(block, ("attention", "residual"))
-    assert block.summed is not None
-    block.left_out = normal(2, 5, 4, seed=20)
-    block.summed = block.summed + block.left_out
+    left_out, residual = normal(2, 5, 4, seed=20), residual_of(block)
+    block = replace(block, residual=replace(residual, left_out=left_out, output=residual.output + left_out))
     (after,) = measure(block, ("attention", "residual"))
     assert torch.equal(before.norm["residual"], after.norm["residual"])
     assert float(after.conservation_error["residual"].max()) <= 1e-12

@@ -14,18 +14,20 @@ from normlens.engine.capture.softmax import observing
 from normlens.engine.tracing import Tracer, uncaptured
 from normlens.engine.tracing.anatomy import describe, require_attention_scope
 from normlens.engine.tracing.block import AppliedNorm, Block
+from normlens.engine.tracing.scopes import ATTENTION_SCOPES
+from normlens.engine.tracing.trace import BlockTrace
 from normlens.errors import UnsupportedArchitecture
 
 Ids = Callable[..., list[int]]
 
 
-def trace(model_type: str, dtype: torch.dtype = torch.float64) -> list[Block]:
+def trace(model_type: str, dtype: torch.dtype = torch.float64) -> list[BlockTrace]:
     model = tiny.build(model_type, dtype=dtype)
-    tracer = Tracer(model, lambda block: None, lambda block: False)
+    tracer = Tracer(model)
     capture = capturing(model, tracer.capture) if has_interface(model) else observing(model, tracer.capture)
     with torch.no_grad(), attention_implementation(model, "eager"), capture, tracer.watching():
         model(**tiny.inputs(model_type, model))
-    return tracer.open_blocks
+    return tracer.open_traces
 
 
 @pytest.mark.parametrize(
@@ -60,23 +62,25 @@ def test_families_are_recognized(model_type: str, groups: list[str], family: str
 
 @pytest.mark.parametrize("model_type", ["bert", "gpt2", "llama", "gemma2", "gpt_neox", "granite", "cohere", "bloom"])
 def test_what_was_followed_reproduces_the_residual_sum(model_type: str) -> None:
-    for block in trace(model_type):
-        assert block.projection is not None and block.own is not None and block.summed is not None
-        x = block.call.output.flatten(2).double() @ block.projection
-        x = x if block.bias is None else x + block.bias
-        assert torch.allclose(x, block.projected, atol=1e-6)
-        for step in block.steps:
+    for block in (traced.finished() for traced in trace(model_type)):
+        projection, residual = block.projection, block.residual
+        x = block.call.output.flatten(2).double() @ projection.weight
+        x = x if projection.bias is None else x + projection.bias
+        assert torch.allclose(x, projection.output, atol=1e-6)
+        assert residual is not None
+        for step in residual.steps:
             x = step.form.apply(x, step.scale) if isinstance(step, AppliedNorm) else x * step
-        x = x + block.own + (0 if block.left_out is None else block.left_out)
-        assert torch.allclose(x, block.summed, atol=1e-6)
+        x = x + residual.own + (0 if residual.left_out is None else residual.left_out)
+        assert torch.allclose(x, residual.output, atol=1e-6)
 
 
 def test_the_modules_of_bert_are_found() -> None:
     model = tiny.build("bert", dtype=torch.float64)
-    for layer, block in zip(model.encoder.layer, trace("bert"), strict=True):
+    for layer, traced in zip(model.encoder.layer, trace("bert"), strict=True):
+        block = traced.finished()
         dense, norm = layer.attention.output.dense, layer.attention.output.LayerNorm
-        assert block.projection is not None and torch.equal(block.projection, dense.weight.T)
-        assert block.bias is not None and torch.equal(block.bias, dense.bias)
+        assert torch.equal(block.projection.weight, dense.weight.T)
+        assert block.projection.bias is not None and torch.equal(block.projection.bias, dense.bias)
         assert block.outer_norm is not None and torch.equal(block.outer_norm.form.gain, norm.weight)
         assert torch.equal(block.outer_norm.form.shift, norm.bias) and block.outer_norm.form.centered
 
@@ -85,10 +89,10 @@ def test_a_residual_multiplier_is_a_step() -> None:
     model = tiny.build("granite", dtype=torch.float64)
     for layer in model.layers:
         layer.residual_multiplier = 0.37
-    tracer = Tracer(model, lambda block: None, lambda block: False)
+    tracer = Tracer(model)
     with torch.no_grad(), capturing(model, tracer.capture), tracer.watching():
         model(**tiny.inputs("granite", model))
-    for block in tracer.open_blocks:
+    for block in tracer.open_traces:
         (step,) = block.steps
         assert isinstance(step, Tensor) and float(step) == pytest.approx(0.37)
 
@@ -103,13 +107,13 @@ def test_blocks_are_reported_as_soon_as_they_are_complete(tokens: Ids) -> None:
     model, reported = tiny.build("bert"), []
 
     def report(block: Block) -> None:
-        reported.append((block.path, len(tracer.open_blocks)))
+        reported.append((block.path, len(tracer.open_traces)))
 
-    tracer = Tracer(model, report, lambda block: len(block.reached()) == 3)
+    tracer = Tracer(model, report, lambda path, occurrence: ATTENTION_SCOPES)
     with torch.no_grad(), capturing(model, tracer.capture), tracer.watching():
         model(input_ids=torch.tensor([tokens(5)]))
     assert reported == [(f"encoder.layer.{k}.attention.self", 0) for k in range(3)]
-    assert not tracer.open_blocks
+    assert not tracer.open_traces
 
 
 class Toy(nn.Module):
@@ -126,13 +130,13 @@ class Toy(nn.Module):
         return self.after(self.projection(self.before(mixed.squeeze(1))), hidden_states)
 
 
-def trace_toy(before: Callable[[Tensor], Tensor], after: Callable[[Tensor, Tensor], Tensor]) -> Block:
+def trace_toy(before: Callable[[Tensor], Tensor], after: Callable[[Tensor, Tensor], Tensor]) -> BlockTrace:
     model = Toy(before, after)
     wrapper = nn.Sequential(model)
-    tracer = Tracer(wrapper, lambda block: None, lambda block: False)
+    tracer = Tracer(wrapper)
     with torch.no_grad(), observing(wrapper, tracer.capture), tracer.watching():
         wrapper(torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0)))
-    (block,) = tracer.open_blocks
+    (block,) = tracer.open_traces
     return block
 
 
@@ -188,7 +192,7 @@ def test_attention_that_ran_uncaptured_is_listed() -> None:
 
 def test_hooks_are_gone_after_watching() -> None:
     model = tiny.build("bert")
-    tracer = Tracer(model, lambda block: None, lambda block: False)
+    tracer = Tracer(model)
     with pytest.raises(ZeroDivisionError), tracer.watching():
         raise ZeroDivisionError
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())

@@ -44,10 +44,10 @@ def analyze(model: PreTrainedModel, tokens: Ids) -> normlens.Analysis:
 
 
 def blocks_of(model: PreTrainedModel, ids: list[int]) -> list[Block]:
-    tracer = Tracer(model, lambda block: None, lambda block: False)
+    tracer = Tracer(model)
     with torch.no_grad(), capturing(model, tracer.capture), tracer.watching():
         model(input_ids=torch.tensor([ids]), use_cache=False)
-    return tracer.open_blocks
+    return [trace.finished() for trace in tracer.open_traces]
 
 
 # A wrong norm
@@ -275,17 +275,17 @@ def test_weights_that_are_not_finite_never_give_numbers(tokens: Ids) -> None:
 
 def test_explicit_vectors_add_up_to_the_projected_output(tokens: Ids) -> None:
     block = blocks_of(tiny.build("gemma2", dtype=torch.float64), tokens(6))[0]
-    assert block.projected is not None and block.summed is not None
+    assert block.residual is not None
     for target in range(6):
         vectors = sum(explicit_vector(block, "attention", 0, target, source) for source in range(6))
-        assert torch.allclose(vectors, block.projected[0, target], atol=1e-12)  # Gemma's projection has no bias
+        assert torch.allclose(vectors, block.projection.output[0, target], atol=1e-12)  # Gemma's projection has no bias
         vectors = sum(explicit_vector(block, "residual", 0, target, source) for source in range(6))
-        assert torch.allclose(vectors, block.summed[0, target], atol=1e-6)  # nor has its norm; σ is float32's
+        assert torch.allclose(vectors, block.residual.output[0, target], atol=1e-6)  # nor has its norm; σ is float32's
 
 
 def test_pairs_of_every_scope_equal_explicit_vectors(tokens: Ids) -> None:
     for block in blocks_of(tiny.build("bert", dtype=torch.float64), tokens(6)):
-        assert verify_pairs(block, block.reached(), torch.float64, pairs=40) <= 1e-12
+        assert verify_pairs(block, block.scopes, torch.float64, pairs=40) <= 1e-12
 
 
 def test_how_far_norms_were_from_vectors_is_kept(tokens: Ids) -> None:

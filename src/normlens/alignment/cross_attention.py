@@ -23,6 +23,7 @@ from normlens.engine.tracing.anatomy import BlockAnatomy
 from normlens.engine.tracing.block import Block
 from normlens.engine.tracing.layout import Layout
 from normlens.engine.tracing.scopes import ATTENTION_SCOPES, AttentionScope
+from normlens.engine.tracing.tracer import ScopesOf
 from normlens.errors import ExecutionPathChanged, InvalidInput, UnsupportedArchitecture
 from normlens.inputs.example import Example
 
@@ -131,12 +132,12 @@ class CrossReader:
             if len(measured) == len(wanted):
                 raise _AllMeasured
 
-        def complete(block: Block) -> bool:
-            needed = scopes.get((block.path, block.occurrence), ())
-            reached: bool = block.reached()[: len(needed)] == needed
-            return reached
-
-        tracer = _CrossAttentionTracer(self._inspector.body, record, complete, {path for path, _ in wanted})
+        tracer = _CrossAttentionTracer(
+            self._inspector.body,
+            record,
+            lambda path, occurrence: scopes.get((path, occurrence), ()),
+            {path for path, _ in wanted},
+        )
         try:
             self._inspector.watch(inspection, batch, tracer)
         except _AllMeasured:
@@ -171,10 +172,10 @@ class _CrossAttentionTracer(Tracer):
         self,
         model: PreTrainedModel,
         on_block: Callable[[Block], None],
-        complete: Callable[[Block], bool],
+        scopes_of: ScopesOf,
         paths: set[str],
     ) -> None:
-        super().__init__(model, on_block, complete)
+        super().__init__(model, on_block, scopes_of)
         self._wanted = paths
 
     def capture(self, call: AttentionCall) -> None:

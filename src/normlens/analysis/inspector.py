@@ -34,9 +34,9 @@ from normlens.engine.locks import exclusive
 from normlens.engine.precision import full_precision
 from normlens.engine.tracing import Tracer, uncaptured
 from normlens.engine.tracing.anatomy import BlockAnatomy, describe, require_attention_scope
-from normlens.engine.tracing.block import Block
 from normlens.engine.tracing.layer_tracer import LayerFinder
 from normlens.engine.tracing.layout import Layout, lay_out
+from normlens.engine.tracing.trace import BlockTrace
 from normlens.engine.trained import require_trained_at
 from normlens.errors import (
     ConservationError,
@@ -224,11 +224,7 @@ class Inspector:
         """Run once unchanged and once watched; compare, describe every block, check what it moves against vectors."""
         inputs = self._inputs([example], "right")
         entry_finder = EntryFinder(self.body)
-        tracer = (
-            LayerFinder(self.body, entry_finder.find)
-            if layers
-            else Tracer(self.body, lambda block: None, lambda block: False)
-        )
+        tracer = LayerFinder(self.body, entry_finder.find) if layers else Tracer(self.body)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             with exclusive(self.model), as_it_is(self.model):
@@ -240,13 +236,13 @@ class Inspector:
             with capture_method(self.model, tracer, None), as_it_is(self.model), tracer.watching():
                 watched = self._forward(inputs)
             require_same_output(unwatched, watched, self.model)
-            left_out = _left_out(tracer.open_blocks)
-            tracer.open_blocks = [block for block in tracer.open_blocks if block.path not in left_out]
-            anatomy = [describe(block) for block in tracer.open_blocks]
+            left_out = _left_out(tracer.open_traces)
+            traces = [trace for trace in tracer.open_traces if trace.path not in left_out]
+            anatomy = list(map(describe, traces))
             require_attention_scope(anatomy, self.model, tracer.missed)
             error = 0.0
-            for block, described in zip(tracer.open_blocks, anatomy, strict=True):
-                error = max(error, verify_pairs(block, described.scopes, self.model.dtype))
+            for block in (trace.finished() for trace in traces):
+                error = max(error, verify_pairs(block, block.scopes, self.model.dtype))
                 for measures in measure(block, ("attention",)):
                     check_conservation(measures, block.path, self.model.dtype, None)
         with attention_implementation(self.model, "eager"):
@@ -255,7 +251,7 @@ class Inspector:
         ran = tracer.ran_attention | left_out
         not_measured = tuple(uncaptured(ran, [block.path for block in anatomy]))
         return (
-            list(map(entry_finder.described, tracer.open_blocks, anatomy)) if layers else anatomy,
+            list(map(entry_finder.described, anatomy)) if layers else anatomy,
             error,
             not_measured,
         )
@@ -292,7 +288,7 @@ class Inspector:
         return body(**chosen, use_cache=False) if "use_cache" in accepted else body(**chosen)
 
 
-def _left_out(blocks: Sequence[Block]) -> set[str]:
+def _left_out(blocks: Sequence[BlockTrace]) -> set[str]:
     """Attention over an image or a sound that is taken apart, in a model that goes on with a text: not measured.
 
     Windows, crops and several images attend each by itself; what comes of them among the tokens is measured.

@@ -128,25 +128,21 @@ class Runner:
         body, layout = self.inspector.body, inspection.layout
         recorder = Recorder(layout, batch, padding, reduction, SCOPES if product else ATTENTION_SCOPES)
 
-        def anatomy_of(block: Block) -> BlockAnatomy:
-            return layout.anatomy(block.path, block.occurrence)
-
         def record(block: Block) -> None:
-            with pushing(body, block, anatomy_of(block).layer, product) as pusher:
-                push = None if pusher is None else pusher.push
-                self._record(block, anatomy_of(block), recorder, len(batch), chunk_size, push)
+            anatomy = layout.anatomy(block.path, block.occurrence)
+            if product is None or anatomy.layer is None or block.layer is None:
+                self._record(block, anatomy, recorder, len(batch), chunk_size)
+                return
+            with pushing(body, block, anatomy.layer, block.layer, product) as pusher:
+                self._record(block, anatomy, recorder, len(batch), chunk_size, pusher.push)
 
-        tracer = Tracer(body, record, layout.is_complete)
-        if product is not None:
-            tracer = LayerTracer(
-                body, record, layout.is_complete, lambda block: anatomy_of(block).layer, layout.layers()
-            )
+        tracer = Tracer(body, record, layout.scopes_of) if product is None else LayerTracer(body, record, layout)
         self.inspector.watch(inspection, batch, tracer, chunk_size, padding)
         recorder.require_all()
-        if tracer.open_blocks:
+        if tracer.open_traces:
             raise ExecutionPathChanged(
-                f"{unfinished(tracer.open_blocks)}: this run took a different path than the inspection "
-                f"({tracer.open_blocks[0].obstacle}). Nothing was returned."
+                f"{unfinished(tracer.open_traces)}: this run took a different path than the inspection "
+                f"({tracer.open_traces[0].obstacle}). Nothing was returned."
             )
         return recorder.trees()
 
@@ -157,7 +153,7 @@ class Runner:
         recorder: Recorder,
         size: int,
         chunk_size: int | None,
-        push: PushFunction | None,
+        push: PushFunction | None = None,
     ) -> None:
         """Measure one block and store what was measured, if it adds up."""
         batch, targets = block.call.output.shape[:2]

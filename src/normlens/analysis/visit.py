@@ -64,4 +64,4 @@ def _visit(inspector: Inspector, batch: Sequence[Example], scope: AttentionScope
         name, layer = inspection.layout.layer_of(block.path, block.occurrence)
         visit(BlockVectors(block, scope, name, layer, inspection.layout.anatomy(block.path, block.occurrence)))
 
-    inspector.watch(inspection, batch, Tracer(inspector.body, show, inspection.layout.is_complete))
+    inspector.watch(inspection, batch, Tracer(inspector.body, show, inspection.layout.scopes_of))

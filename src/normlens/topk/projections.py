@@ -16,8 +16,7 @@ from normlens.engine.capture.interface import capturing
 from normlens.engine.precision import full_precision, working_precision
 from normlens.engine.tracing import Tracer
 from normlens.engine.tracing.block import Block
-from normlens.engine.tracing.follower import Followed, Follower
-from normlens.engine.tracing.steps import Constants, FunctionCall
+from normlens.engine.tracing.trace import BlockTrace
 from normlens.errors import UnsupportedArchitecture
 from normlens.topk.selection import log_vector_norms, projection_factors
 
@@ -94,14 +93,15 @@ def find_projections(model: PreTrainedModel, inputs: dict[str, Any]) -> dict[nn.
         If a gate, a norm or something unknown comes between attention and its projection, if there are several linear
         layers, or if attention is called again with another projection.
     """
-    finder = _Finder(model)
-    with torch.no_grad(), capturing(model, finder.capture), finder.watching():
+    tracer = Tracer(model)
+    with torch.no_grad(), capturing(model, tracer.capture), tracer.watching():
         model(**inputs)
     weights: dict[nn.Module, Tensor] = {}
     projections: dict[nn.Module, Projection] = {}
-    for block in finder.open_blocks:
-        _require_projection(block)
-        module, weight = block.call.module, finder.weights[id(block)]
+    for trace in tracer.open_traces:
+        _require_projection(trace)
+        block = trace.finished()
+        module, weight = block.call.module, block.projection.parameter
         if module in weights and weights[module].data_ptr() != weight.data_ptr():
             raise UnsupportedArchitecture(
                 f"{block.path} is called several times with different output projections, so its sources have no norm "
@@ -112,32 +112,7 @@ def find_projections(model: PreTrainedModel, inputs: dict[str, Any]) -> dict[nn.
     return projections
 
 
-class _RecordingFollower(Follower):
-    """A follower that records, for each block, the tensor that attention's output is multiplied with."""
-
-    def __init__(self, constants: Constants) -> None:
-        super().__init__(constants, lambda block: None)
-        self.weights: dict[int, Tensor] = {}
-
-    def step(self, at: Followed, call: FunctionCall) -> None:
-        before = at.block.projection
-        super().step(at, call)
-        if before is None and at.block.projection is not None:
-            linear = self._constants.linear_map(call, at.tensor)
-            assert linear is not None
-            self.weights[id(at.block)] = linear.weight
-
-
-class _Finder(Tracer):
-    """A tracer that keeps all blocks and the weights of their output projections."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__(model, on_block=lambda block: None, complete=lambda block: False)
-        recording = _RecordingFollower(self._constants)
-        self._follower, self.weights = recording, recording.weights
-
-
-def _require_projection(block: Block) -> None:
+def _require_projection(block: BlockTrace) -> None:
     obstacle = None
     if block.gate is not None or block.head_norm is not None:
         obstacle = "a gate or a norm comes between attention and its projection"

@@ -89,7 +89,7 @@ class _SecondNorms:
         """Take a block whose attention has ended."""
         if not self._paths:  # the run refuses hooks that were there before it
             self._paths = _leaves_beside(self._model, vectors)
-            self._stack.enter_context(entered_and_left(self._paths, lambda *given: None, self._leave))
+            self._stack.enter_context(entered_and_left(self._paths, lambda *arguments: None, self._leave))
         if self._waiting is not None:
             if vectors.group != "cross" or self._waiting.group != "decoder":
                 self.finish()
@@ -109,10 +109,9 @@ class _SecondNorms:
         if self._waiting is None or not isinstance(output, Tensor):
             return
         block, path = self._waiting.block, self._paths[module]
-        assert block.outer_norm is not None
-        given = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
-        if "norm" in type(module).__name__.lower() and given and path != block.outer_norm.path:
-            before, after = working_precision(given[0]), working_precision(output)
+        inputs = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
+        if "norm" in type(module).__name__.lower() and inputs and block.outer_norm and path != block.outer_norm.path:
+            before, after = working_precision(inputs[0]), working_precision(output)
             if same_layer(path, block.path) and self._is_second_sum(before, block.outer_norm.after):
                 if module not in self._forms:
                     self._forms[module] = identify_norm(module, before, after, output.dtype)

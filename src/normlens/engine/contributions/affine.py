@@ -33,29 +33,27 @@ class AffineMap:
         return AffineMap(self.projection * step, self.scale, self.bias * step)
 
 
-def affine_maps(block: Block, scopes: tuple[AttentionScope, ...]) -> dict[AttentionScope, AffineMap]:
-    """The affine map of a block to each of the scopes."""
-    assert block.projection is not None
-    bias = block.bias if block.bias is not None else block.projection.new_zeros(block.projection.shape[-1])
-    at = AffineMap(block.projection, block.projection.new_ones(()), bias, unscaled=True)
+def affine_maps(block: Block) -> dict[AttentionScope, AffineMap]:
+    """The affine map of a block to each of its scopes."""
+    weight, bias = block.projection.weight, block.projection.bias
+    bias = weight.new_zeros(weight.shape[-1]) if bias is None else bias
+    at = AffineMap(weight, weight.new_ones(()), bias, unscaled=True)
     if block.head_norm is not None:
         form = block.head_norm.form
-        shift = form.shift @ block.projection
-        at = AffineMap(form.fold_before(block.projection), block.head_norm.scale, bias + shift)
+        at = AffineMap(form.fold_before(weight), block.head_norm.scale, bias + form.shift @ weight)
     maps: dict[AttentionScope, AffineMap] = {"attention": at}
-    if "residual" in scopes:
-        for step in block.steps:
+    if block.residual is not None:
+        for step in block.residual.steps:
             at = at.through(step)
         maps["residual"] = at
-    if "layernorm" in scopes:
-        assert block.outer_norm is not None
+    if block.outer_norm is not None:
         maps["layernorm"] = at.through(block.outer_norm)
     return maps
 
 
 def heads_of(block: Block, maps: dict[AttentionScope, AffineMap]) -> Heads:
     """What the heads of a block contribute, with or without a gate after them."""
-    return Heads.from_block(block, maps) if block.gate is None else GatedHeads.from_block(block, maps)
+    return Heads.from_block(block, maps) if block.gate is None else GatedHeads.gated(block, maps, block.gate)
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Heads:
         projections, which = _distinct(maps)
         weights = None if block.cross or block.call.weights is None else working_precision(block.call.weights)
         diagonal = None if weights is None else weights.diagonal(dim1=-2, dim2=-1).transpose(1, 2)
-        outer = block.outer_norm.form if "layernorm" in maps and block.outer_norm is not None else None
+        outer = None if block.outer_norm is None else block.outer_norm.form
         before = (
             projections if outer is None else projections[:-1]
         )  # those of the outer norm come with the ones before it
@@ -129,11 +127,10 @@ class GatedHeads(Heads):
     gate: Float[Tensor, "batch target inner"] = field(kw_only=True)
 
     @classmethod
-    def from_block(cls, block: Block, maps: dict[AttentionScope, AffineMap]) -> GatedHeads:
+    def gated(cls, block: Block, maps: dict[AttentionScope, AffineMap], gate: Tensor) -> GatedHeads:
         """The value vectors of a block, one per query head, with its gate."""
-        assert block.gate is not None
         value, heads = working_precision(block.call.value), block.call.output.shape[2]
-        return cls(value.repeat_interleave(heads // value.shape[1], dim=1), *_distinct(maps), [], gate=block.gate)
+        return cls(value.repeat_interleave(heads // value.shape[1], dim=1), *_distinct(maps), [], gate=gate)
 
     def lengths(self) -> Float[Tensor, "batch head source"]:
         """NaN: with a gate, f doesn't depend on the source alone."""

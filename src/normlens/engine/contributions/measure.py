@@ -95,9 +95,9 @@ def measure(
     Parameters
     ----------
     block
-        A block traced as far as ``scopes`` need.
+        A block with these scopes at least.
     scopes
-        Which scopes to measure.
+        Which scopes to measure: the first one, two or three.
     chunk_size
         Number of targets.
     sinks
@@ -110,8 +110,9 @@ def measure(
     Measures
         For consecutive slices of the targets.
     """
+    block = block.up_to(scopes[-1])
     targets = block.call.output.shape[1]
-    maps = affine_maps(block, scopes)
+    maps = affine_maps(block)
     moved = heads_of(block, maps)
     size = chunk_size or targets
     for start in range(0, targets, size):

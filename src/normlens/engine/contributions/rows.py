@@ -50,7 +50,7 @@ def measure_rows(
     Parameters
     ----------
     block, maps
-        A traced block, and the affine map to every scope.
+        A block, and the affine map to each of its scopes.
     mixed
         Σ_j α v_j of these targets, from α and the value vectors, as it goes into the projection.
     kept
@@ -88,42 +88,36 @@ class _TextRows:
         The context part is the output of the projection, minus the bias and the own contribution.
         """
         block, first = self.block, self.maps["attention"]
-        assert block.projected is not None
-        away = self._rows_of(block.projected) - self._rows_of(first.bias)
+        away = self._rows_of(block.projection.output) - self._rows_of(first.bias)
         if kept is None:
             own = torch.zeros_like(away)
         else:
             own = kept if first.unscaled else kept * self._rows_of(first.scale)
             away -= own
         yield own.norm(dim=-1), mixing_ratio(away, own)
-        if "residual" not in self.maps:
+        if block.residual is None:
             return
-        assert block.own is not None
-        for step in block.steps:
+        for step in block.residual.steps:
             away, own = self._linear(away, step), self._linear(own, step)
-        own = own + self._rows_of(block.own)
+        own = own + self._rows_of(block.residual.own)
         yield own.norm(dim=-1), mixing_ratio(away, own)
-        if "layernorm" in self.maps:
-            assert block.outer_norm is not None
+        if block.outer_norm is not None:
             away, own = self._linear(away, block.outer_norm), self._linear(own, block.outer_norm)
             yield own.norm(dim=-1), mixing_ratio(away, own)
 
     def errors(self, mixed: Float[Tensor, "1 target inner"]) -> Iterator[Tensor]:
         """Errors of the sum of contributions, from α and the value vectors, against the outputs of the modules."""
-        block = self.block
-        first, last = self.maps["attention"], self.maps.get("residual")
-        assert block.projected is not None
+        block, residual, first = self.block, self.block.residual, self.maps["attention"]
         total = self._projected(mixed, first)
-        yield conservation_error(total, self._rows_of(block.projected))
-        if last is None:
+        yield conservation_error(total, self._rows_of(block.projection.output))
+        if residual is None:
             return
-        assert block.summed is not None and block.own is not None
-        summed = self._rows_of(block.own) + (total if last is first else self._projected(mixed, last))
-        if block.left_out is not None:
-            summed += self._rows_of(block.left_out)
-        yield conservation_error(summed, self._rows_of(block.summed))
-        if "layernorm" in self.maps:
-            assert block.outer_norm is not None
+        last = self.maps["residual"]
+        summed = self._rows_of(residual.own) + (total if last is first else self._projected(mixed, last))
+        if residual.left_out is not None:
+            summed += self._rows_of(residual.left_out)
+        yield conservation_error(summed, self._rows_of(residual.output))
+        if block.outer_norm is not None:
             normed = block.outer_norm.form.apply(summed, self._rows_of(block.outer_norm.scale))
             yield conservation_error(normed, self._rows_of(block.outer_norm.after))
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from normlens.engine.contributions.affine import AffineMap, affine_maps
 from normlens.engine.contributions.vector_norms import split_projection
 from normlens.engine.precision import working_precision
-from normlens.engine.tracing.block import AppliedNorm, Block
-from normlens.engine.tracing.scopes import ATTENTION_SCOPES, AttentionScope
+from normlens.engine.tracing.block import Block
+from normlens.engine.tracing.scopes import AttentionScope
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Contributions:
     block
         The block as it ran.
     scope
-        How far into the block contributions are followed.
+        How far into the block contributions are followed: one of its scopes.
     """
 
     block: Block
@@ -40,8 +40,7 @@ class Contributions:
     @cached_property
     def affine_map(self) -> AffineMap:
         """The affine map from value vectors to the scope."""
-        order = ATTENTION_SCOPES
-        return affine_maps(self.block, order[: order.index(self.scope) + 1])[self.scope]
+        return affine_maps(self._within)[self.scope]
 
     def vectors(
         self,
@@ -104,14 +103,12 @@ class Contributions:
 
     def own(self, target_slice: slice) -> Float[Tensor, "batch target d"] | None:
         """The contribution of the residual stream at the scope, for these targets; None at scope ``attention``."""
-        if self.scope == "attention":
+        residual, outer = self._within.residual, self._within.outer_norm
+        if residual is None:
             return None
-        assert self.block.own is not None
-        own = working_precision(self.block.own)[:, target_slice]
-        if self.scope == "residual":
+        own = residual.own[:, target_slice]
+        if outer is None:
             return own
-        outer = self.block.outer_norm
-        assert isinstance(outer, AppliedNorm)
         return outer.form.linear(own) * outer.scale[:, target_slice]
 
     def bias(self, target_slice: slice) -> Float[Tensor, "batch target d"]:
@@ -121,16 +118,16 @@ class Contributions:
 
     def output(self, target_slice: slice) -> Float[Tensor, "batch target d"]:
         """The model's output at the scope, without what a parallel block adds."""
-        block = self.block
-        if self.scope == "attention":
-            assert block.projected is not None
-            return working_precision(block.projected)[:, target_slice]
-        if self.scope == "layernorm":
-            assert block.outer_norm is not None
-            return block.outer_norm.after[:, target_slice]
-        assert block.summed is not None
-        summed = working_precision(block.summed)[:, target_slice]
-        return summed if block.left_out is None else summed - working_precision(block.left_out)[:, target_slice]
+        within = self._within
+        output = within.output[:, target_slice]
+        if within.residual is None or within.residual.left_out is None:
+            return output
+        return output - within.residual.left_out[:, target_slice]
+
+    @cached_property
+    def _within(self) -> Block:
+        """The block up to the scope."""
+        return self.block.up_to(self.scope)
 
     @cached_property
     def _value(self) -> Float[Tensor, "batch head source head_dim"]:

@@ -24,7 +24,7 @@ def verify_pairs(block: Block, scopes: tuple[AttentionScope, ...], dtype: torch.
     Parameters
     ----------
     block
-        A traced block.
+        A block.
     scopes
         Scopes to verify.
     dtype
@@ -65,7 +65,7 @@ def verify_pairs(block: Block, scopes: tuple[AttentionScope, ...], dtype: torch.
 
 def explicit_vector(block: Block, scope: AttentionScope, batch: int, target: int, source: int) -> Tensor:
     """The contribution c_ij itself, ``(d,)``, head by head and step by step."""
-    assert block.projection is not None
+    block = block.up_to(scope)
     value = working_precision(block.call.value)[batch, :, source]
     weights = working_precision(block.call.rows(target, target + 1))[batch, :, 0, source]
     value = value.repeat_interleave(len(weights) // len(value), dim=0)
@@ -74,16 +74,14 @@ def explicit_vector(block: Block, scope: AttentionScope, batch: int, target: int
         mixed = mixed * block.gate[batch, target]
     if block.head_norm is not None:
         mixed = _linear_part(block.head_norm, mixed, batch, target)
-    vector = mixed @ block.projection
-    if scope == "attention":
+    vector = mixed @ block.projection.weight
+    if block.residual is None:
         return vector
-    for step in block.steps:
+    for step in block.residual.steps:
         vector = _linear_part(step, vector, batch, target) if isinstance(step, AppliedNorm) else vector * step
     if target == source and not block.cross:
-        assert block.own is not None
-        vector = vector + block.own[batch, target]
-    if scope == "layernorm":
-        assert block.outer_norm is not None
+        vector = vector + block.residual.own[batch, target]
+    if block.outer_norm is not None:
         vector = _linear_part(block.outer_norm, vector, batch, target)
     return vector
 

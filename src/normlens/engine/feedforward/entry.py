@@ -38,35 +38,34 @@ class EntryFinder:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
-        self._layers: dict[int, LayerAnatomy] = {}
-        self._obstacles: dict[int, str] = {}
+        self._layers: dict[tuple[str, int], LayerAnatomy] = {}
+        self._obstacles: dict[tuple[str, int], str] = {}
 
     def find(self, block: Block, path: str, call: LayerCall, own: str | None, more_attention: bool) -> None:
         """Find the rest of the layer of one block; parameters as for :func:`find_rest`."""
+        key = block.path, block.occurrence
         try:
             layer = find_rest(self._model, block, path, call, own, more_attention)
-            block.layer = call
-            _verify_start(self._model, block, layer)
-            self._layers[id(block)] = layer
+            _verify_start(self._model, block, layer, call)
+            self._layers[key] = layer
         except (UnsupportedArchitecture, UnknownOperation) as reason:
-            self._obstacles[id(block)] = str(reason)
+            self._obstacles[key] = str(reason)
         except FAILURES as error:
             if is_out_of_memory(error):
                 raise
-            self._obstacles[id(block)] = f"{path} can't run on its own ({type(error).__name__}: {error})"
-        finally:
-            block.layer = None
+            self._obstacles[key] = f"{path} can't run on its own ({type(error).__name__}: {error})"
 
-    def described(self, block: Block, anatomy: BlockAnatomy) -> BlockAnatomy:
+    def described(self, anatomy: BlockAnatomy) -> BlockAnatomy:
         """The anatomy of a block, with the rest of its layer."""
-        layer = self._layers.get(id(block))
-        beyond = self._obstacles.get(id(block), "" if layer is not None else block.obstacle)
+        key = anatomy.path, anatomy.occurrence
+        layer = self._layers.get(key)
+        beyond = self._obstacles.get(key, "" if layer is not None else anatomy.obstacle)
         if layer is not None and layer.scopes == ("block",):
             beyond = f"{layer.path} doesn't add its feed-forward to the attention block's output exactly once"
         return replace(anatomy, layer=layer, beyond=beyond)
 
 
-def _verify_start(model: PreTrainedModel, block: Block, layer: LayerAnatomy) -> None:
+def _verify_start(model: PreTrainedModel, block: Block, layer: LayerAnatomy, call: LayerCall) -> None:
     """Push all contributions once, and compare those that enter with the norms of the attention block.
 
     Raises
@@ -76,15 +75,13 @@ def _verify_start(model: PreTrainedModel, block: Block, layer: LayerAnatomy) -> 
     ConservationError
         If they differ from those that were measured, or don't add up after the block.
     """
-    scopes = block.reached()
     limit = tolerance(model.dtype, "other operations")
-    with pushing(model, block, layer, "half") as pusher:
-        assert pusher is not None
-        for measures in measure(block, scopes, push=pusher.push):
+    with pushing(model, block, layer, call, "half") as pusher:
+        for measures in measure(block, block.scopes, push=pusher.push):
             check_conservation(measures, block.path, model.dtype, None)
             whole = slice(0, measures.weight.shape[2])
             entered = pusher.contributions.vectors(whole, weights=measures.weight).norm(dim=-1)
-    expected = measures.norm[scopes[-1]]
+    expected = measures.norm[block.scopes[-1]]
     gap = float(
         ((entered - expected).abs() / expected.amax(-1, keepdim=True).clamp_min(torch.finfo(entered.dtype).tiny)).max()
     )
@@ -105,7 +102,7 @@ def find_rest(
     model
         The model, or the part of it, that module paths belong to.
     block
-        The block, traced to its end.
+        The block.
     path, call
         The layer, and its call.
     own
@@ -118,10 +115,9 @@ def find_rest(
     UnsupportedArchitecture
         With the reason why the rest of the layer can't be followed.
     """
-    start = end_of(block)
-    _require_rest(block, path, own, more_attention)
-    first = first_tensor(call.output)
-    if start is None or own is None or first is None or first.shape != start.shape:
+    own = _module_of_attention(block, path, own, more_attention)
+    start, first = block.output, first_tensor(call.output)
+    if first is None or first.shape != start.shape:
         raise UnsupportedArchitecture(f"{path} doesn't return its output as (batch, target, dimension)")
     limit = tolerance(model.dtype, "other operations")
     modules = dict(model.named_modules())
@@ -129,20 +125,15 @@ def find_rest(
     layer = LayerAnatomy(path, own, tuple(call.held), None, ())
     with torch.no_grad(), frozen_run(model, direction, batch=start.shape[0], sources=()) as run, run.mode:
         layer = replace(layer, entry=_entry(call, layer, modules, start, limit))
-        by_scope = _tested_rest(call, layer, modules, start, limit)
+        by_scope = _tested_rest(call, layer, modules, start, first, limit)
     return replace(layer, scopes=tuple(by_scope))
 
 
-def end_of(block: Block) -> Tensor | None:
-    """The output of an attention block, ``(batch, target, d)``: after its outer norm if it has one."""
-    return block.outer_norm.after if "layernorm" in block.reached() and block.outer_norm is not None else block.summed
-
-
-def _require_rest(block: Block, path: str, own: str | None, more_attention: bool) -> None:
-    obstacle = None
-    if block.summed is None:
+def _module_of_attention(block: Block, path: str, own: str | None, more_attention: bool) -> str:
+    """The module in the layer that contains the attention; refused if the layer can't be followed."""
+    if block.residual is None:
         obstacle = block.obstacle
-    elif block.left_out is not None:
+    elif block.residual.left_out is not None:
         obstacle = "the feed-forward of a parallel block doesn't read attention's output"
     elif not path:
         obstacle = f"{block.path} is not inside a layer"
@@ -150,8 +141,9 @@ def _require_rest(block: Block, path: str, own: str | None, more_attention: bool
         obstacle = "another attention follows in the layer, before the feed-forward"
     elif own is None or own == path:
         obstacle = f"attention has no separate module in {path}"
-    if obstacle is not None:
-        raise UnsupportedArchitecture(obstacle)
+    else:
+        return own
+    raise UnsupportedArchitecture(obstacle)
 
 
 def _entry(
@@ -166,12 +158,15 @@ def _entry(
 
 
 def _tested_rest(
-    call: LayerCall, layer: LayerAnatomy, modules: Mapping[str, nn.Module], start: Tensor, limit: float
+    call: LayerCall,
+    layer: LayerAnatomy,
+    modules: Mapping[str, nn.Module],
+    start: Tensor,
+    expected: Tensor,
+    limit: float,
 ) -> dict[Any, Tensor]:
     """The vectors at every scope when the rest of the layer runs on its own; refused if it isn't the same, position-wise."""
     arrangement = Arrangement(start.shape[0], start.shape[1], slice(None))
-    expected = first_tensor(call.output)
-    assert expected is not None
     by_scope = run_rest(call, layer, modules, arrangement, lambda x: start.to(x.dtype))
     if not same(by_scope["block"], expected, limit):
         raise UnsupportedArchitecture(f"{layer.path} gives a different output when it runs on its own")

@@ -31,7 +31,7 @@ from normlens.engine.frozen.run import FrozenRun, frozen_run
 from normlens.engine.locks import dual_level
 from normlens.engine.precision import working_precision
 from normlens.engine.tracing.anatomy import LayerAnatomy
-from normlens.engine.tracing.block import Block
+from normlens.engine.tracing.block import Block, LayerCall
 from normlens.engine.tracing.scopes import BlockScope
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.memory import is_out_of_memory
@@ -65,8 +65,8 @@ def rule_for(through: object, product: Any) -> Product | None:
 
 @contextmanager
 def pushing(
-    model: PreTrainedModel, block: Block, layer: LayerAnatomy | None, product: Product | None
-) -> Iterator[Pusher | None]:
+    model: PreTrainedModel, block: Block, layer: LayerAnatomy, call: LayerCall, product: Product
+) -> Iterator[Pusher]:
     """Keep the rest of a layer frozen while the context lasts.
 
     Parameters
@@ -74,24 +74,21 @@ def pushing(
     model
         The model, or the part of it, that module paths belong to.
     block
-        A traced block with the call of its layer.
-    layer
-        Where the layer continues after the block; None if it doesn't.
+        A block.
+    layer, call
+        Where its layer continues after it, and the layer's call.
     product
         How products of two factors that both depend on the contributions are split, as in
-        :mod:`normlens.engine.frozen`; None if contributions aren't followed.
+        :mod:`normlens.engine.frozen`.
 
     Yields
     ------
-    Pusher or None
-        None if there is nothing to follow.
+    Pusher
+        Pushes contributions through the layer.
     """
-    if layer is None or product is None:
-        yield None
-        return
     direction, batch = Forward(lambda group, x: torch.zeros_like(x)), block.call.output.shape[0]
     with torch.no_grad(), frozen_run(model, direction, batch=batch, product=product, sources=()) as run:
-        yield Pusher(block, layer, run, dict(model.named_modules()))
+        yield Pusher(block, layer, call, run, direction, dict(model.named_modules()))
 
 
 class Pusher:
@@ -103,12 +100,18 @@ class Pusher:
         The contributions of the attention block, which enter the rest of the layer.
     """
 
-    def __init__(self, block: Block, layer: LayerAnatomy, run: FrozenRun, modules: dict[str, nn.Module]) -> None:
-        assert block.own is not None and block.summed is not None
-        self.contributions = Contributions(block, block.reached()[-1])
-        self._block, self._layer, self._run, self._modules = block, layer, run, modules
-        outer = block.outer_norm if self.contributions.scope == "layernorm" else None
-        self._start = block.summed if outer is None else outer.after
+    def __init__(
+        self,
+        block: Block,
+        layer: LayerAnatomy,
+        call: LayerCall,
+        run: FrozenRun,
+        direction: Forward,
+        modules: dict[str, nn.Module],
+    ) -> None:
+        self.contributions = Contributions(block, block.scopes[-1])
+        self._layer, self._call, self._run, self._modules = layer, call, run, modules
+        self._direction, self._cross, self._start = direction, block.cross, block.output
 
     def push(
         self, weights: Float[Tensor, "batch head target source"], target_slice: slice, chunk_size: int | None = None
@@ -133,7 +136,7 @@ class Pusher:
             if seeds.any():
                 for scope, (_, vectors) in self._through(seeds, target_slice).items():
                     tallies[scope].add(vectors, source_slice, self.contributions.diagonal(target_slice, source_slice))
-        if self._block.cross and (own := self.contributions.own(target_slice)) is not None:
+        if self._cross and (own := self.contributions.own(target_slice)) is not None:
             for scope, (_, vectors) in self._through(own[:, :, None], target_slice).items():
                 tallies[scope].kept += vectors[:, :, 0]
                 tallies[scope].total += vectors[:, :, 0]
@@ -146,12 +149,10 @@ class Pusher:
     ) -> dict[BlockScope, tuple[Tensor, Tensor]]:
         """Value and derivative at every scope, ``(batch, target, d)`` and ``(batch, target, few, d)``."""
         batch, targets, copies, d = seeds.shape
-        call = self._block.layer
-        assert call is not None
         arrangement = Arrangement(batch, self._start.shape[1], target_slice, copies)
         point = self._start[:, target_slice].repeat_interleave(copies, 0)
         rows = seeds.movedim(2, 1).reshape(batch * copies, targets, d)
-        self._run.direction.follow_constants = constants  # type: ignore[attr-defined]
+        self._direction.follow_constants = constants
 
         def enter(computed: Tensor) -> Tensor:
             return self._run.mode.admit(lambda: forward_ad.make_dual(point.to(computed.dtype), rows.to(computed.dtype)))
@@ -159,7 +160,7 @@ class Pusher:
         by_scope = {}
         with dual_level():
             with self._run.mode, self._failures_explained(targets):
-                vectors = run_rest(call, self._layer, self._modules, arrangement, enter)
+                vectors = run_rest(self._call, self._layer, self._modules, arrangement, enter)
             for scope in self._layer.scopes:
                 value = working_precision(forward_ad.unpack_dual(vectors[scope]).primal)
                 change = tangent(vectors[scope])
@@ -185,13 +186,11 @@ class Pusher:
     def _pushed(
         self, tallies: dict[BlockScope, _Tally], produced: dict[BlockScope, tuple[Tensor, Tensor]], target_slice: slice
     ) -> Pushed:
-        assert self._block.layer is not None
-        output = first_tensor(self._block.layer.output)
-        assert output is not None
         pushed = Pushed({}, {}, {}, {})
         for scope, tally in tallies.items():
             value, bias = produced[scope]
-            value = working_precision(output)[:, target_slice] if scope == "block" else value
+            output = first_tensor(self._call.output) if scope == "block" else None
+            value = value if output is None else working_precision(output)[:, target_slice]
             pushed.norm[scope] = tally.norm
             pushed.own[scope] = tally.kept.norm(dim=-1)
             pushed.mixing_ratio[scope] = mixing_ratio(tally.total - tally.kept, tally.kept)

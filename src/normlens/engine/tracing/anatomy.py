@@ -16,8 +16,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from normlens.engine.precision import working_precision
-from normlens.engine.tracing.block import AppliedNorm, Block
+from normlens.engine.tracing.block import AppliedNorm
 from normlens.engine.tracing.scopes import AttentionScope, BlockScope
+from normlens.engine.tracing.trace import BlockTrace
 from normlens.errors import NoAttentionCaptured, UnsupportedArchitecture
 from normlens.inputs.media import Medium
 
@@ -64,8 +65,8 @@ class BlockAnatomy:
     medium: Medium = "text"
 
 
-def describe(block: Block) -> BlockAnatomy:
-    """The anatomy of a block after the model's run."""
+def describe(block: BlockTrace) -> BlockAnatomy:
+    """The anatomy of a block, from its trace after the model's run."""
     scopes = block.reached()
     if "residual" not in scopes:
         family = "bare"
@@ -103,7 +104,7 @@ def has_sinks(
     return bool((rows > max(1e-4, 5 * torch.finfo(dtype).eps)).any())
 
 
-def _group(block: Block) -> str:
+def _group(block: BlockTrace) -> str:
     if block.cross and block.other:
         return "cross"
     if "decoder" in block.path.split("."):

@@ -1,9 +1,9 @@
-"""The trace of one attention block: an attention call, what the model did with its output, and the call of its layer."""
+"""One attention block as a model ran it: an attention call, what the model did with its output, the call of its layer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxtyping import Float
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from normlens.engine.capture.interface import AttentionCall
 from normlens.engine.tracing.norms import NormForm
 from normlens.engine.tracing.scopes import ATTENTION_SCOPES, AttentionScope
-from normlens.inputs.media import Medium
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,51 @@ class AppliedNorm:
 Step = AppliedNorm | Tensor  # a norm, or a multiplier: one number, or one number per dimension
 
 
-@dataclass
+@dataclass(frozen=True)
+class Projection:
+    """The output projection of an attention block, as one run applied it.
+
+    Attributes
+    ----------
+    weight, bias
+        ``(head * head_dim, d)``, and ``(d,)`` or None; at least float32.
+    output
+        ``(batch, target, d)``.
+    parameter
+        The weight as the model multiplied with it, in the model's dtype.
+    """
+
+    weight: Float[Tensor, "inner d"]
+    bias: Float[Tensor, " d"] | None
+    output: Float[Tensor, "batch target d"]
+    parameter: Float[Tensor, "inner d"]
+
+
+@dataclass(frozen=True)
+class ResidualSum:
+    """The sum of an attention block's projected output and the residual stream.
+
+    Attributes
+    ----------
+    steps
+        Multipliers and norms between the projection and the sum, in order.
+    own
+        The residual stream's vector, ``(batch, target, d)``.
+    left_out
+        What was added in addition (the feed-forward output of a parallel block), ``(batch, target, d)``, or None.
+    output
+        The sum, ``(batch, target, d)``.
+    """
+
+    steps: tuple[Step, ...]
+    own: Float[Tensor, "batch target d"]
+    left_out: Float[Tensor, "batch target d"] | None
+    output: Float[Tensor, "batch target d"]
+
+
+@dataclass(frozen=True, eq=False)
 class Block:
-    """One attention call and what the model did with its output, filled in as the model runs.
+    """One attention call, and what the model did with its output, as far as it was traced.
 
     Attributes
     ----------
@@ -53,61 +94,53 @@ class Block:
         Weights, values and output.
     cross
         Whether sources and targets are different sequences: a target's own vector isn't among its sources.
-    other
-        Whether the sources come from a second sequence passed to the module.
-    medium
-        What its targets represent.
+    projection
+        The output projection: scope ``attention``.
     gate
-        The factor of attention's output before the output projection, ``(batch, target, head * head_dim)``.
+        The factor of attention's output before the projection, ``(batch, target, head * head_dim)``, or None.
     head_norm
-        A norm between attention and the output projection, or None.
-    projection, bias
-        Output projection ``(head * head_dim, d)`` and its bias ``(d,)`` or None.
-    projected
-        The output of the projection, ``(batch, target, d)``.
-    steps
-        Multipliers and norms between the projection and the residual sum, in order.
-    left_out
-        What was added in addition to the residual stream (the feed-forward output of a parallel block), or None.
-    own, summed
-        The residual stream's vector, and its sum with the attention output, ``(batch, target, d)``.
+        A norm between attention and the projection, or None.
+    residual
+        The sum with the residual stream: scope ``residual``. None if the trace ended before it.
     outer_norm
-        The norm of that sum, if nothing else uses the sum (post-norm blocks).
+        The norm of that sum, if nothing else uses the sum (post-norm blocks): scope ``layernorm``. None if there is none.
     obstacle
         Why the trace ended.
     layer
-        The call of the block's layer; set when the layer has ended, if requested.
+        The call of the block's layer, if requested.
     """
 
     path: str
     occurrence: int
     call: AttentionCall
     cross: bool
-    other: bool = True
-    medium: Medium = "text"
-    gate: Tensor | None = None
+    projection: Projection
+    gate: Float[Tensor, "batch target inner"] | None = None
     head_norm: AppliedNorm | None = None
-    projection: Tensor | None = None
-    bias: Tensor | None = None
-    projected: Tensor | None = None
-    steps: list[Step] = field(default_factory=list)
-    left_out: Tensor | None = None
-    own: Tensor | None = None
-    summed: Tensor | None = None
+    residual: ResidualSum | None = None
     outer_norm: AppliedNorm | None = None
-    obstacle: str = "its output reached no linear layer"
-    sum_used_elsewhere: bool = False
-    projected_used_elsewhere: bool = False
+    obstacle: str = ""
     layer: LayerCall | None = None
-    candidates: dict[int, Tensor] = field(default_factory=dict)
 
-    def reached(self) -> tuple[AttentionScope, ...]:
-        """The scopes that the trace covers so far."""
-        if self.projected is None:
-            return ()
-        if self.summed is None:
-            return ("attention",)
-        return ATTENTION_SCOPES if self.outer_norm is not None and not self.sum_used_elsewhere else ATTENTION_SCOPES[:2]
+    @property
+    def scopes(self) -> tuple[AttentionScope, ...]:
+        """The scopes that the block was traced to."""
+        if self.residual is None:
+            return ATTENTION_SCOPES[:1]
+        return ATTENTION_SCOPES[:2] if self.outer_norm is None else ATTENTION_SCOPES
+
+    @property
+    def output(self) -> Float[Tensor, "batch target d"]:
+        """The model's output at the last scope."""
+        if self.residual is None:
+            return self.projection.output
+        return self.residual.output if self.outer_norm is None else self.outer_norm.after
+
+    def up_to(self, scope: AttentionScope) -> Block:
+        """The block up to a scope: without what comes after it."""
+        if scope == "attention":
+            return replace(self, residual=None, outer_norm=None)
+        return replace(self, outer_norm=None) if scope == "residual" else self
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from normlens.engine.precision import working_precision
-from normlens.engine.tracing.block import AppliedNorm, Block
+from normlens.engine.tracing.block import AppliedNorm
 from normlens.engine.tracing.layer_numbers import same_layer
 from normlens.engine.tracing.norms import NormForm, identify_norm
 from normlens.engine.tracing.steps import (
@@ -23,6 +23,7 @@ from normlens.engine.tracing.steps import (
     inverse_layout,
     layout_of,
 )
+from normlens.engine.tracing.trace import BlockTrace
 from normlens.errors import UnsupportedArchitecture
 
 Role = Literal["heads", "projected", "summed", "normed"]
@@ -46,13 +47,13 @@ class Followed:
     """
 
     tensor: Tensor
-    block: Block
+    block: BlockTrace
     role: Role
     restore: Restore
 
 
 class Follower:
-    """Fills in blocks, one step at a time.
+    """Fills in the traces of blocks, one step at a time.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ class Follower:
         Called with a block each time it reaches another scope.
     """
 
-    def __init__(self, constants: Constants, reached: Callable[[Block], None]) -> None:
+    def __init__(self, constants: Constants, reached: Callable[[BlockTrace], None]) -> None:
         self._constants, self._reached = constants, reached
         self._followed: dict[int, Followed] = {}
         self._forms: dict[nn.Module, NormForm] = {}
@@ -76,11 +77,11 @@ class Follower:
         """The entry of a tensor; None if it isn't followed."""
         return self._followed.get(id(x))
 
-    def follow(self, tensor: Tensor, block: Block, role: Role, restore: Restore) -> None:
+    def follow(self, tensor: Tensor, block: BlockTrace, role: Role, restore: Restore) -> None:
         """Follow a tensor from here on."""
         self._followed[id(tensor)] = Followed(tensor, block, role, restore)
 
-    def forget(self, block: Block | None = None) -> None:
+    def forget(self, block: BlockTrace | None = None) -> None:
         """Stop following a block's tensors; without a block, all tensors."""
         self._followed = {} if block is None else {k: f for k, f in self._followed.items() if f.block is not block}
 
@@ -151,7 +152,7 @@ class Follower:
                 "the output projection reads attention's output in a different order than (head, dimension)"
             )
             return
-        block.projection = working_precision(linear.weight)
+        block.parameter, block.projection = linear.weight, working_precision(linear.weight)
         block.bias = None if linear.bias is None else working_precision(linear.bias)
         block.projected = working_precision(layout(call.result))
         block.obstacle = "the projected output isn't added to a residual stream"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
 from normlens.engine.capture.trees import first_tensor, swapped
-from normlens.engine.tracing.anatomy import LayerAnatomy
 from normlens.engine.tracing.block import Block, LayerCall
 from normlens.engine.tracing.layer_numbers import is_numbered
+from normlens.engine.tracing.layout import Layout
+from normlens.engine.tracing.scopes import AttentionScope
+from normlens.engine.tracing.trace import BlockTrace
 from normlens.engine.tracing.tracer import Tracer
 
 OnLayer = Callable[[Block, str, LayerCall, str | None, bool], None]
@@ -43,7 +45,7 @@ class LayerFinder(_LayerWatcher):
     """
 
     def __init__(self, model: nn.Module, on_layer: OnLayer) -> None:
-        super().__init__(model, on_block=lambda block: None, complete=lambda block: False)
+        super().__init__(model)
         self._on_layer = on_layer
         self._held: dict[int, tuple[str, Any]] = {}
         self._reported: set[int] = set()
@@ -53,7 +55,7 @@ class LayerFinder(_LayerWatcher):
         if self._paused:
             return
         path = self._paths[module]
-        inside = [b for b in self.open_blocks if id(b) not in self._reported and _lies_in(b.path, path)]
+        inside = [b for b in self.open_traces if id(b) not in self._reported and _lies_in(b.path, path)]
         going_on = [b for b in inside if self._still_attention(b, output)]
         self._held.update((id(b), (path, self._kept(output))) for b in going_on)
         ended = [b for b in inside if b not in going_on] if is_numbered(path) or not path else []
@@ -64,11 +66,12 @@ class LayerFinder(_LayerWatcher):
             self._paused += 1
             try:
                 call = LayerCall(module, args, kwargs, output, held)
-                self._on_layer(block, path, call, own, block is not inside[-1])
+                if block.reached():
+                    self._on_layer(block.finished(call), path, call, own, block is not inside[-1])
             finally:
                 self._paused -= 1
 
-    def _still_attention(self, block: Block, output: Any) -> bool:
+    def _still_attention(self, block: BlockTrace, output: Any) -> bool:
         """Whether a module returned a tensor on the way from the block's attention to its last scope."""
         first = first_tensor(output)
         at = None if first is None else self._follower.get(first)
@@ -80,26 +83,23 @@ class LayerTracer(_LayerWatcher):
 
     Parameters
     ----------
-    model, on_block, complete
+    model, on_block
         As for :class:`Tracer`.
-    layer_of
-        The layer of a block; None for blocks that are reported as usual.
-    layers
-        All these layers. The outputs of the modules in them that contain attention are kept until the layer has ended.
+    layout
+        The model's blocks and their layers. The outputs of the modules in these layers that contain attention are kept until
+        the layer has ended.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        on_block: Callable[[Block], None],
-        complete: Callable[[Block], bool],
-        layer_of: Callable[[Block], LayerAnatomy | None],
-        layers: Sequence[LayerAnatomy],
-    ) -> None:
-        super().__init__(model, on_block, lambda block: layer_of(block) is None and complete(block))
-        self._layer_of, self._ready = layer_of, complete
+    def __init__(self, model: nn.Module, on_block: Callable[[Block], None], layout: Layout) -> None:
+        super().__init__(model, on_block, self._scopes_without_layer)
+        self._layout = layout
         self._open: dict[str, Any] = {}
-        self._wanted = {path for layer in layers for path in layer.held}
+        self._wanted = {path for layer in layout.layers() for path in layer.held}
+
+    def _scopes_without_layer(self, path: str, occurrence: int) -> tuple[AttentionScope, ...] | None:
+        """The scopes of a block without a layer; None for a block that is reported when its layer has ended."""
+        anatomy = self._layout.anatomy(path, occurrence)
+        return anatomy.scopes if anatomy.layer is None else None
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         super()._leave(module, args, kwargs, output)
@@ -108,20 +108,13 @@ class LayerTracer(_LayerWatcher):
         path = self._paths[module]
         if path in self._wanted:
             self._open[path] = self._kept(output)
-        for block in list(self.open_blocks):
-            layer = self._layer_of(block)
-            if layer is not None and layer.path == path and output is not None and self._ready(block):
-                block.layer = LayerCall(module, args, kwargs, output, {p: self._open.pop(p) for p in layer.held})
-                self._report(block)
-
-    def _report(self, block: Block) -> None:
-        self.open_blocks.remove(block)
-        self._follower.forget(block)
-        self._paused += 1
-        try:
-            self._on_block(block)
-        finally:
-            self._paused -= 1
+        for trace in list(self.open_traces):
+            anatomy = self._layout.anatomy(trace.path, trace.occurrence)
+            layer = anatomy.layer
+            if layer is None or layer.path != path or output is None or not trace.has_reached(anatomy.scopes):
+                continue
+            held = {inner: self._open.pop(inner) for inner in layer.held}
+            self._report(trace, LayerCall(module, args, kwargs, output, held))
 
 
 def _lies_in(path: str, module: str) -> bool:

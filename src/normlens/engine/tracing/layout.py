@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from normlens.engine.tracing.anatomy import BlockAnatomy, LayerAnatomy
-from normlens.engine.tracing.block import Block
 from normlens.engine.tracing.layer_numbers import layer_numbers, tower
+from normlens.engine.tracing.scopes import AttentionScope
 from normlens.errors import ExecutionPathChanged
 
 
@@ -53,10 +53,9 @@ class Layout:
         name, index = self.position(path, occurrence)
         return name, self.numbers[name][index]
 
-    def is_complete(self, block: Block) -> bool:
-        """Whether the trace of a block has come as far as its anatomy goes."""
-        scopes = self.anatomy(block.path, block.occurrence).scopes
-        return block.reached()[: len(scopes)] == scopes
+    def scopes_of(self, path: str, occurrence: int) -> tuple[AttentionScope, ...]:
+        """The scopes of a block."""
+        return self.anatomy(path, occurrence).scopes
 
     def layers(self) -> list[LayerAnatomy]:
         """The layers of all blocks whose layer continues after them."""

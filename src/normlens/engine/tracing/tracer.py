@@ -16,15 +16,21 @@ from torch.overrides import TorchFunctionMode
 
 from normlens.engine.capture.hooks import entered_and_left
 from normlens.engine.capture.interface import AttentionCall
-from normlens.engine.tracing.block import Block
+from normlens.engine.tracing.block import Block, LayerCall
 from normlens.engine.tracing.follower import Followed, Follower
+from normlens.engine.tracing.scopes import AttentionScope
 from normlens.engine.tracing.steps import MULTIPLY, Constants, FunctionCall, overwrites
+from normlens.engine.tracing.trace import BlockTrace
 from normlens.inputs.media import medium_of
 
 _OTHER_SEQUENCE = re.compile(
     r"^(key_value_states?|encoder_hidden_states|encoder_states|encoder_outputs?|cross_attention_states|memory|context"
     r"|kv_states|vision_\w+|image_\w+|media|inputs|current_states|key|keys|key_states|value_states|reference_\w+)$"
 )
+
+
+ScopesOf = Callable[[str, int], tuple[AttentionScope, ...] | None]
+"""Takes the path of an attention module and the number of its earlier calls."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +50,14 @@ class Tracer(TorchFunctionMode):
     model
         The model that will run.
     on_block
-        Called with each block when ``complete`` says so.
-    complete
-        Whether a block has reached all the scopes that it will reach.
+        Called with each block once it has reached its scopes.
+    scopes_of
+        The scopes of a block, by path and occurrence; None if it isn't reported: all of a run stay in ``open_traces``.
 
     Attributes
     ----------
-    open_blocks
-        Blocks that have not been reported.
+    open_traces
+        Traces of the blocks that have not been reported.
     ran_attention
         Paths of the modules called attention that ran, whether or not any attention was captured in them.
     left_out
@@ -60,9 +66,14 @@ class Tracer(TorchFunctionMode):
         Attention modules that took a softmax whose product with values wasn't recognized, for messages.
     """
 
-    def __init__(self, model: nn.Module, on_block: Callable[[Block], None], complete: Callable[[Block], bool]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        on_block: Callable[[Block], None] = lambda block: None,
+        scopes_of: ScopesOf = lambda path, occurrence: None,
+    ) -> None:
         super().__init__()
-        self._on_block, self._complete = on_block, complete
+        self._on_block, self._scopes_of = on_block, scopes_of
         self._paths = {module: path for path, module in model.named_modules()}
         self._constants = Constants(model)
         self._follower = Follower(self._constants, self._report_complete)
@@ -70,7 +81,7 @@ class Tracer(TorchFunctionMode):
         self._norms: deque[tuple[Tensor, Tensor]] = deque(maxlen=6)  # output and input of the most recent norms
         self._occurrences: Counter[str] = Counter()
         self._paused = 0
-        self.open_blocks: list[Block] = []
+        self.open_traces: list[BlockTrace] = []
         self.ran_attention: set[str] = set()
         self.missed: list[str] = []
         self.left_out: frozenset[str] = frozenset()
@@ -98,10 +109,10 @@ class Tracer(TorchFunctionMode):
         medium = medium_of(frame.names for frame in reversed(self._frames))
         other = self._reads_another(call)
         lengths_differ = call.output.shape[1] != call.value.shape[2]
-        block = Block(path, self._occurrences[path], call, lengths_differ or other, other, medium)
+        block = BlockTrace(path, self._occurrences[path], call, lengths_differ or other, other, medium)
         self._occurrences[path] += 1
         block.candidates.update((id(x), x) for x in self._residual_candidates())
-        self.open_blocks.append(block)
+        self.open_traces.append(block)
         self._follower.follow(call.produced, block, "heads", call.arranged)
 
     def miss(self, module: nn.Module) -> None:
@@ -143,17 +154,22 @@ class Tracer(TorchFunctionMode):
             flat.extend(args[0])
         return [at for x in flat if isinstance(x, Tensor) and (at := self._follower.get(x)) is not None]
 
-    def _report_complete(self, block: Block) -> None:
-        """Report a complete block, and stop following it."""
-        if block in self.open_blocks and self._complete(block):
-            self.open_blocks.remove(block)
-            self._follower.forget(block)
-            self._paused += 1
-            try:
-                with torch._C.DisableTorchFunction():
-                    self._on_block(block)
-            finally:
-                self._paused -= 1
+    def _report_complete(self, trace: BlockTrace) -> None:
+        """Report a block once it has reached its scopes."""
+        scopes = self._scopes_of(trace.path, trace.occurrence)
+        if trace in self.open_traces and scopes is not None and trace.has_reached(scopes):
+            with torch._C.DisableTorchFunction():
+                self._report(trace)
+
+    def _report(self, trace: BlockTrace, layer: LayerCall | None = None) -> None:
+        """Report a finished block, and stop following it."""
+        self.open_traces.remove(trace)
+        self._follower.forget(trace)
+        self._paused += 1
+        try:
+            self._on_block(trace.finished(layer))
+        finally:
+            self._paused -= 1
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         if "attention" in type(module).__name__.lower():
@@ -202,7 +218,7 @@ class Tracer(TorchFunctionMode):
 
     def _note_scaled_stream(self, args: Sequence[Any], result: Tensor) -> None:
         """Record a residual stream times a constant: it is a residual stream too."""
-        for block in self.open_blocks[-2:]:
+        for block in self.open_traces[-2:]:
             for x, factor in (args, tuple(reversed(args))):
                 if id(x) in block.candidates and self._constants.factor(factor, result.shape[-1]) is not None:
                     block.candidates[id(result)] = result
@@ -242,6 +258,6 @@ def _nested(one: str, other: str) -> bool:
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
-def unfinished(blocks: Iterable[Block]) -> str:
+def unfinished(traces: Iterable[BlockTrace]) -> str:
     """Paths of blocks whose trace is incomplete, for an error message."""
-    return ", ".join(block.path for block in blocks)
+    return ", ".join(trace.path for trace in traces)
