@@ -10,7 +10,7 @@ from typing import Any, Never, Unpack, overload
 import torch
 import xarray as xr
 
-from normlens.analysis.analyze_options import AnalyzeOptions, Through
+from normlens.analysis.analyze_options import AnalyzeOptions, Through, rule_for
 from normlens.analysis.generate import continued
 from normlens.analysis.inspector import Inspector
 from normlens.analysis.provenance import provenance
@@ -24,7 +24,6 @@ from normlens.attribution.method_options import AttributeOptions, MethodOptions
 from normlens.attribution.registry import method_named
 from normlens.attribution.request import checked_request
 from normlens.attribution.targets.resolve import default_target
-from normlens.engine.feedforward.push import rule_for
 from normlens.engine.frozen.call import Product
 from normlens.engine.frozen.pushforward import DEFAULT_CHUNK
 from normlens.errors import InvalidInput, refuse_unknown_options

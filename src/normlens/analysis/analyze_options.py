@@ -1,11 +1,12 @@
-"""The options of ``analyze`` and ``stream``, typed for whoever passes them on."""
+"""The options of ``analyze`` and ``stream``: their types, and what they mean together."""
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from normlens.analysis.recorder import Reduction
 from normlens.engine.frozen.call import Product
+from normlens.errors import InvalidInput
 from normlens.inputs.example_stream import Skip
 
 Through = Literal["attention", "block"]
@@ -26,3 +27,27 @@ class AnalyzeOptions(TypedDict, total=False):
     progress: bool
     truncate: bool
     skip: Skip | None
+
+
+def rule_for(through: object, product: Any) -> Product | None:
+    """The product rule for following contributions through the whole block; None if they stay in the attention block.
+
+    Raises
+    ------
+    InvalidInput
+        If an option is unknown, or ``product`` has no effect.
+    """
+    if through not in ("attention", "block"):
+        raise InvalidInput(
+            f"through is {through!r}; expected 'attention' (scopes up to the end of the attention block) or 'block' "
+            "(through the feed-forward as well)."
+        )
+    if product not in get_args(Product):
+        raise InvalidInput(f"product is {product!r}; expected one of {', '.join(map(repr, get_args(Product)))}.")
+    if through == "attention" and product != "half":
+        raise InvalidInput(
+            f"product is {product!r}, but with through='attention' no product is split. Pass through='block', or "
+            "omit product."
+        )
+    chosen: Product = product
+    return chosen if through == "block" else None

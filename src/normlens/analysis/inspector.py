@@ -223,8 +223,8 @@ class Inspector:
     def _inspect(self, example: Example, layers: bool, capture_method: CaptureMethod) -> _Inspected:
         """Run once unchanged and once watched; compare, describe every block, check what it moves against vectors."""
         inputs = self._inputs([example], "right")
-        entry_finder = EntryFinder(self.body)
-        tracer = LayerFinder(self.body, entry_finder.find) if layers else Tracer(self.body)
+        entry_finder = EntryFinder(self.body) if layers else None
+        tracer = Tracer(self.body) if entry_finder is None else LayerFinder(self.body, entry_finder.find)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             with exclusive(self.model), as_it_is(self.model):
@@ -250,11 +250,8 @@ class Inspector:
             require_trained_at(self.body, attending, lambda: self._forward({n: x.clone() for n, x in inputs.items()}))
         ran = tracer.ran_attention | left_out
         not_measured = tuple(uncaptured(ran, [block.path for block in anatomy]))
-        return (
-            list(map(entry_finder.described, anatomy)) if layers else anatomy,
-            error,
-            not_measured,
-        )
+        anatomy = anatomy if entry_finder is None else list(map(entry_finder.described, anatomy))
+        return anatomy, error, not_measured
 
     def _inputs(self, batch: Sequence[Example], padding: str) -> dict[str, Tensor]:
         padding_id = getattr(self.model.config, "pad_token_id", None)

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, get_args
 
 import torch
 from jaxtyping import Float
@@ -33,34 +32,10 @@ from normlens.engine.precision import working_precision
 from normlens.engine.tracing.anatomy import LayerAnatomy
 from normlens.engine.tracing.block import Block, LayerCall
 from normlens.engine.tracing.scopes import BlockScope
-from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
+from normlens.errors import NormLensError, UnsupportedArchitecture
 from normlens.memory import is_out_of_memory
 
 _POSITIONS = 2048  # vectors per run without a chunk size
-
-
-def rule_for(through: object, product: Any) -> Product | None:
-    """The product rule for following contributions through the whole block; None if they stay in the attention block.
-
-    Raises
-    ------
-    InvalidInput
-        If an option is unknown, or ``product`` has no effect.
-    """
-    if through not in ("attention", "block"):
-        raise InvalidInput(
-            f"through is {through!r}; expected 'attention' (scopes up to the end of the attention block) or 'block' "
-            "(through the feed-forward as well)."
-        )
-    if product not in get_args(Product):
-        raise InvalidInput(f"product is {product!r}; expected one of {', '.join(map(repr, get_args(Product)))}.")
-    if through == "attention" and product != "half":
-        raise InvalidInput(
-            f"product is {product!r}, but with through='attention' no product is split. Pass through='block', or "
-            "omit product."
-        )
-    chosen: Product = product
-    return chosen if through == "block" else None
 
 
 @contextmanager
