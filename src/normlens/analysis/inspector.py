@@ -23,7 +23,7 @@ from normlens.engine.capture.capture_method import (
     require_no_chance,
     require_same_output,
 )
-from normlens.engine.capture.fingerprint import state_of
+from normlens.engine.capture.fingerprint import state_of, state_read
 from normlens.engine.capture.hooks import as_it_is
 from normlens.engine.capture.interface import attention_implementation
 from normlens.engine.contributions.measure import check_conservation, measure
@@ -128,7 +128,8 @@ class Inspector:
         ModelError
             If it fails for another reason.
         """
-        check_in_memory(self.body)
+        if state_read(self.body) is None:
+            check_in_memory(self.body)
         with exclusive(self.model):
             state = state_of(self.body)
             if state != self._state:  # a module was replaced or a setting changed: inspect again

@@ -19,6 +19,7 @@ from normlens.attribution.registry import Request
 from normlens.attribution.sinks import sink_note
 from normlens.attribution.subject import Subject
 from normlens.engine.capture.as_set import kept_named, settle
+from normlens.engine.capture.fingerprint import unchanged
 from normlens.engine.frozen.run import unfrozen
 from normlens.engine.frozen.scalar import require_sources
 from normlens.engine.locks import exclusive
@@ -91,6 +92,7 @@ class Attributor:
             yield from self._of_window(window, request, batch_size, attributes)
 
     @memory_explained()
+    @unchanged()
     def _of_window(
         self,
         window: Sequence[_Text],

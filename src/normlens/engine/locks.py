@@ -75,6 +75,16 @@ class _Forks:
 _FORKS = _Forks()
 
 
+class _Held(threading.local):
+    """The locks that this thread holds, by model: entering again needn't look for them."""
+
+    def __init__(self) -> None:
+        self.locks: dict[nn.Module, list[threading.RLock]] = {}
+
+
+_HELD = _Held()
+
+
 @contextmanager
 def no_fork() -> Iterator[None]:
     """Keep other threads from forking the process while this lasts.
@@ -91,11 +101,18 @@ def exclusive(model: nn.Module) -> Iterator[None]:
 
     A thread that already holds the model may enter again.
     """
+    held = _HELD.locks
+    outermost = model not in held
     with no_fork(), ExitStack() as stack:
-        locks = {id(lock): lock for lock in map(_lock_of, configs_of(model))}
-        for key in sorted(locks):
-            stack.enter_context(locks[key])
-        yield
+        locks = _locks_of(model) if outermost else held[model]
+        for lock in locks:
+            stack.enter_context(lock)
+        held[model] = locks
+        try:
+            yield
+        finally:
+            if outermost:
+                held.pop(model, None)
 
 
 @contextmanager
@@ -125,6 +142,12 @@ def share_lock(config: PretrainedConfig, original: PretrainedConfig) -> None:
     with _GUARD:
         _LOCKS[id(config)] = lock
         weakref.finalize(config, _LOCKS.pop, id(config), None)
+
+
+def _locks_of(model: nn.Module) -> list[threading.RLock]:
+    """The locks of a model's configs, each once, in the order in which every thread takes them."""
+    locks = {id(lock): lock for lock in map(_lock_of, configs_of(model))}
+    return [locks[key] for key in sorted(locks)]
 
 
 def _lock_of(config: PretrainedConfig) -> threading.RLock:

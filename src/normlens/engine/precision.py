@@ -22,7 +22,7 @@ from normlens.engine.locks import no_fork
 
 _EXACT = "ieee"
 _LOCK = threading.Lock()
-_BEFORE: list[_Settings] = []  # the settings before each open context, in any thread
+_BEFORE: list[_Settings] = []  # the settings before the first open context, once for each open one, in any thread
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def has_float64(device_type: str) -> bool:
 @_disable_dynamo  # torch's switches can't be traced
 def _enter() -> None:
     with _LOCK:
-        _BEFORE.append(_settings())
+        _BEFORE.append(_BEFORE[0] if _BEFORE else _settings())
         _set(_Settings((_EXACT,) * len(_backends()), "highest", False))
 
 

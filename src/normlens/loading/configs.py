@@ -25,9 +25,7 @@ NAMED_OUTPUT = "return_dict"
 def configs_of(model: nn.Module) -> list[PretrainedConfig]:
     """Every config object of the model and its sub-models, each once."""
     configs: dict[int, PretrainedConfig] = {}
-    waiting = [
-        config for module in model.modules() if isinstance(config := getattr(module, "config", None), PretrainedConfig)
-    ]
+    waiting = [config for module in model.modules() if isinstance(config := _config_of(module), PretrainedConfig)]
     while waiting:
         config = waiting.pop()
         if id(config) not in configs:
@@ -35,6 +33,11 @@ def configs_of(model: nn.Module) -> list[PretrainedConfig]:
             nested = (getattr(config, name, None) for name in config.sub_configs)
             waiting.extend(sub_config for sub_config in nested if isinstance(sub_config, PretrainedConfig))
     return list(configs.values())
+
+
+def _config_of(module: nn.Module) -> Any:
+    """A module's attribute ``config``; ``getattr`` alone is slow where there is none, as in most modules."""
+    return getattr(module, "config", None) if "config" in vars(module) or hasattr(type(module), "config") else None
 
 
 def implementation_of(config: PretrainedConfig) -> str | None:

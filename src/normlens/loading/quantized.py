@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import chain
 
 from torch import nn
@@ -29,10 +30,12 @@ def quantization_of(model: nn.Module) -> str | None:
     if setting is not None and getattr(method, "value", method) != DEQUANTIZED:
         return f"its config says quant_method {getattr(method, 'value', method)!r}"
     for path, module in model.named_modules():
-        if _is_of_quantizer(type(module)):
+        if _is_of_quantizer(type(module).__module__):
             return f"{path} is a {type(module).__name__}"
-        for name, x in chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False)):
-            kind = next((kind for kind in (type(x), type(x.data)) if _is_of_quantizer(kind)), None)
+        for name, x in chain(module._parameters.items(), module._buffers.items()):
+            if x is None:
+                continue
+            kind = next((kind for kind in (type(x), type(x.data)) if _is_of_quantizer(kind.__module__)), None)
             if kind is not None:
                 return f"{path}.{name} is a {kind.__name__}"
             is_plain = x.is_floating_point() or x.is_complex()
@@ -77,8 +80,9 @@ def quantization_explained(model: PreTrainedModel) -> Iterator[None]:
         raise
 
 
-def _is_of_quantizer(kind: type) -> bool:
-    library, *files = kind.__module__.split(".")
+@lru_cache
+def _is_of_quantizer(module: str) -> bool:
+    library, *files = module.split(".")
     named = files if library in ("normlens", "transformers") else [library, *files]
     if library == "transformers" and files[:1] != ["integrations"]:
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -64,6 +65,7 @@ def head_of(model: PreTrainedModel) -> Head:
     return "next" if model.can_generate() or model.get_output_embeddings() is not None else "none"
 
 
+@cache
 def head_of_class(name: str, is_encoder_decoder: bool) -> Head | None:
     """What kind of head transformers' tables list for a class of models; None where they don't have it."""
     for table, head in _HEADS.items():
@@ -255,6 +257,7 @@ def _expected(head: Head) -> str:
     return "a token (a string, or its id)"
 
 
+@cache
 def _pretraining() -> set[str]:
     """Classes of models with the heads of their pretraining, of which one predicts masked tokens."""
     whole = modeling_auto.MODEL_FOR_PRETRAINING_MAPPING_NAMES

@@ -19,7 +19,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 from transformers.utils.generic import is_flash_attention_requested
 
-from normlens.engine.capture.fingerprint import state_of
+from normlens.engine.capture.fingerprint import state_of, state_read
 from normlens.engine.locks import exclusive
 from normlens.engine.precision import full_precision
 from normlens.engine.tolerance import tolerance
@@ -110,7 +110,6 @@ def run_as_set(model: PreTrainedModel, run: Callable[[], Result]) -> Result:
     return result
 
 
-@full_precision()
 def settle(model: PreTrainedModel, run: Callable[[], Any]) -> None:
     """On first use of a model, and after it has changed, determine which of its settings have to be kept.
 
@@ -121,6 +120,13 @@ def settle(model: PreTrainedModel, run: Callable[[], Any]) -> None:
     run
         Runs it, and returns tensors to compare. An error of the model as it is set is left to the next run.
     """
+    state, earlier = state_read(model), _COMPARISONS.get(model)
+    if state is None or earlier is None or earlier.state != state:
+        _settle(model, run)
+
+
+@full_precision()
+def _settle(model: PreTrainedModel, run: Callable[[], Any]) -> None:
     with exclusive(model), torch.no_grad():
         state, earlier = state_of(model), _COMPARISONS.get(model)
         if earlier is not None and earlier.state == state:
@@ -129,10 +135,8 @@ def settle(model: PreTrainedModel, run: Callable[[], Any]) -> None:
         if not is_eager(model):
             try:
                 theirs = run_as_set(model, run)
-            except UnsupportedArchitecture:
-                raise
             except Exception as error:
-                if is_out_of_memory(error):
+                if isinstance(error, UnsupportedArchitecture) or is_out_of_memory(error):
                     raise
                 _COMPARISONS.pop(model, None)
                 return

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -15,28 +19,57 @@ _VALUES = (bool, int, float, str, type(None))
 _CONTAINERS = (list, tuple, dict, set)
 _SWITCHED = ("training", "use_cache")  # by us, while a model runs
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+_READ: ContextVar[dict[nn.Module, object] | None] = ContextVar(
+    "the states that were read in this context", default=None
+)
+
+
+@contextmanager
+def unchanged() -> Iterator[None]:
+    """Read the state of each model once while this lasts, in this thread: nobody changes a model inside one computation.
+
+    A context inside another one reads it again.
+    """
+    token = _READ.set({})
+    try:
+        yield
+    finally:
+        _READ.reset(token)
 
 
 def state_of(model: PreTrainedModel) -> object:
     """Everything that determines a model's output, except for its weights.
 
     Its modules, its dtype, foreign hooks and forwards, its attention functions, and every plain setting of modules and
-    configs.
+    configs. Inside :func:`unchanged` it is read once.
 
     Raises
     ------
     UnsupportedArchitecture
         If a module is compiled with torch.jit.
     """
-    scripted = next(
-        (path for path, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)), None
-    )
+    read = _READ.get()
+    if read is None:
+        return _state_of(model)
+    if model not in read:
+        read[model] = _state_of(model)
+    return read[model]
+
+
+def state_read(model: nn.Module) -> object:
+    """The state of a model that was read already in this context of :func:`unchanged`; None elsewhere."""
+    return (_READ.get() or {}).get(model)
+
+
+def _state_of(model: PreTrainedModel) -> object:
+    paths = list(model.named_modules())
+    scripted = next((path for path, module in paths if isinstance(module, torch.jit.ScriptModule)), None)
     if scripted is not None:
         raise UnsupportedArchitecture(
             f"Module {scripted!r} was compiled with torch.jit, which hides its operations. Put the uncompiled module in its "
             "place."
         )
-    modules = [(id(module), _functions(module), _settings(module)) for module in model.modules()]
+    modules = [(id(module), _functions(module), _settings(module)) for _, module in paths]
     configs = configs_of(model)
     return modules, model.dtype, [_settings(config) for config in configs], attention_functions(model, configs)
 

@@ -49,6 +49,7 @@ ELEMENTWISE = _SUMS | _PRODUCTS | _QUOTIENTS | _POWERS | _SAME | _ACTIVATIONS | 
 WEIGHTED = _names("linear matmul mm conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d")
 """Maps with weights, whose input is never a gate."""
 
+_AFFINE = _SUMS | _SAME
 _LONGEST = 64  # operations; longer compositions aren't activations but recurrences
 _NEAR = 0.03  # |x| below which g(x) − g(0) is computed with extra digits
 
@@ -157,18 +158,16 @@ class Compositions:
         new_kwargs = {key: self.of(x) or x for key, x in kwargs.items()}
         operands = [*new_args, *new_kwargs.values()]
         inner = [x for x in operands if isinstance(x, Composition)]
+        if not inner or any(x.root is not inner[0].root for x in inner):
+            return None
         constants = [x for x in operands if isinstance(x, (Tensor, list, tuple, dict))]
-        if (
-            not inner
-            or any(x.root is not inner[0].root for x in inner)
-            or not all(_is_shared(x, name) for x in constants)
-        ):
+        if not all(_is_shared(x, name) for x in constants):
             return None
         size = 1 + sum(x.size for x in inner)
         if size > _LONGEST:
             return None
         affine = all(x.is_affine for x in inner) and (
-            name in _SUMS | _SAME
+            name in _AFFINE
             or (len(inner) == 1 and (name in _PRODUCTS or (name in _QUOTIENTS and inner[0] is new_args[0])))
         )
         vectors = any(x.has_vectors for x in inner) or any(isinstance(x, Tensor) and x.ndim for x in constants)

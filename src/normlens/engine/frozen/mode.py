@@ -72,7 +72,7 @@ class FrozenMode(TorchFunctionMode):
         if not live and operation.name in WEIGHTED:
             args, live = self._activated(args)
         if live:
-            return self._frozen(func, args, kwargs, live)
+            return self._frozen(func, operation, args, kwargs, live)
         composition = self._compositions.compose(operation.name, operation.out_of_place, args, kwargs)
         result = func(*args, **kwargs)
         self._compositions.note(result, composition)
@@ -81,9 +81,13 @@ class FrozenMode(TorchFunctionMode):
         return result
 
     def _frozen(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], live: list[Tensor]
+        self,
+        func: Callable[..., Any],
+        operation: _Operation,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        live: list[Tensor],
     ) -> Any:
-        operation = _operation(func)
         rule = RULES.get(operation.name)
         if rule is not constant and not all(map(self._is_watched, live)):
             raise self._unknown(UNSEEN, FROM_OUTSIDE)
