@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -72,8 +72,6 @@ class Inspection:
         The largest difference between norms and explicit vectors (:mod:`normlens.engine.contributions.verify`).
     not_measured
         Attention modules that ran without being captured (attention without a softmax, say), by path.
-    padding_holds
-        Whether padded batches gave the numbers of one text at a time, by side and length, where it was tried.
     """
 
     layout: Layout
@@ -81,7 +79,6 @@ class Inspection:
     batchable: bool
     vector_error: float
     not_measured: tuple[str, ...] = ()
-    padding_holds: dict[tuple[str, int], bool] = field(default_factory=dict)
 
 
 class RunStopped(Exception):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from normlens.analysis.input_kinds import kind_of
 from normlens.engine.capture.fingerprint import state_of
 from normlens.engine.capture.interface import asks_for_eager
 from normlens.engine.frozen.settings import plain_settings
@@ -18,8 +19,88 @@ from normlens.inputs.example import Example
 from normlens.loading.configs import configs_of
 from normlens.memory import is_out_of_memory
 
+Numbers = Mapping[str, Tensor]
+"""Named numbers of one text."""
 
-class Together:
+ReadNumbers = Callable[[Sequence[Example]], Sequence[Numbers]]
+"""Runs texts together, and returns the numbers of each; those of padded positions, if any, come last."""
+
+
+class PaddingProbe:
+    """Tries out whether padding changes a model's numbers, and remembers the outcome until the model changes.
+
+    Parameters
+    ----------
+    model
+        The model.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+        self._outcomes: dict[tuple[tuple[str, ...], str, int], bool] = {}
+        self._state: object = None
+
+    def forget_if_changed(self) -> None:
+        """Forget the outcomes if the model has changed since they were tried."""
+        state = state_of(self._model)
+        if state != self._state:
+            self._state = state
+            self._outcomes.clear()
+
+    def allows(self, examples: Sequence[Example], read: ReadNumbers, side: str = "right") -> bool:
+        """Whether texts give the same numbers in a padded batch as alone.
+
+        Tried once for each kind of input and each side, with the shortest and the longest text; again for texts twice as
+        long. What fails to run in a padded batch isn't padded.
+
+        Parameters
+        ----------
+        examples
+            Texts of one kind.
+        read
+            Gives the numbers to compare, padded on ``side``.
+        side
+            "right" or "left".
+        """
+        if not is_ragged(examples):
+            return True
+        if reads_padding(self._model):
+            return False
+        shortest, *longer = sorted(examples, key=length)
+        longest = next(example for example in reversed(longer) if is_ragged([shortest, example]))
+        key = kind_of(longest), side, length(longest).bit_length()
+        if key not in self._outcomes:
+            self._outcomes[key] = self._tried([shortest, longest], read)
+        return self._outcomes[key]
+
+    def _tried(self, pair: Sequence[Example], read: ReadNumbers) -> bool:
+        try:
+            together = read(pair)
+            alone = [numbers for example in pair for numbers in read([example])]
+        except Exception as error:  # what the model can't read is reported when it runs alone
+            if is_out_of_memory(error):
+                raise
+            return False
+        allowed = tolerance(self._model.dtype, "other shapes")
+        return all(agree(one, other, allowed) for one, other in zip(together, alone, strict=True))
+
+
+def agree(padded: Numbers, alone: Numbers, allowed: float) -> bool:
+    """Whether the numbers of a text agree, each to ``allowed`` of the largest number of its name."""
+    if padded.keys() != alone.keys():
+        return False
+    for name, expected in alone.items():
+        numbers = padded[name][tuple(slice(0, size) for size in expected.shape)]
+        finite = expected.isfinite()
+        if numbers.shape != expected.shape or not torch.equal(numbers.isfinite(), finite):
+            return False
+        gap, size = (numbers - expected)[finite].abs(), expected[finite].abs()
+        if size.numel() and not float(gap.max()) <= allowed * float(size.max()):
+            return False
+    return True
+
+
+class Batcher:
     """Parts texts into batches that a model may run.
 
     Parameters
@@ -32,8 +113,7 @@ class Together:
 
     def __init__(self, model: PreTrainedModel, accepted: frozenset[str]) -> None:
         self.model, self.accepted = model, accepted
-        self._holds: dict[tuple[tuple[str, ...], int], bool] = {}
-        self._state: object = None
+        self._probe = PaddingProbe(model)
 
     def batches(self, examples: Sequence[Example], size: int, *, ragged: bool = True) -> Iterator[list[int]]:
         """Index lists of examples that may run together, at most ``size`` each; similar lengths side by side.
@@ -47,19 +127,16 @@ class Together:
         ragged
             Whether texts of different lengths may be padded; not if somebody reads the output who can't tell padding.
         """
-        state = state_of(self.model)
-        if state != self._state:
-            self._state = state
-            self._holds.clear()
+        self._probe.forget_if_changed()
         order = sorted(range(len(examples)), key=lambda k: (sorted(examples[k].tensors), _shape(examples[k])))
-        part: list[int] = []
+        batch: list[int] = []
         for k in order:
-            if part and (len(part) == size or not self._fits(examples[part[0]], examples[k], ragged)):
-                yield part
-                part = []
-            part.append(k)
-        if part:
-            yield part
+            if batch and (len(batch) == size or not self._fits(examples[batch[0]], examples[k], ragged)):
+                yield batch
+                batch = []
+            batch.append(k)
+        if batch:
+            yield batch
 
     def inputs(self, batch: Sequence[Example]) -> dict[str, Tensor]:
         """What the model's forward takes: a batch padded on the right."""
@@ -72,33 +149,18 @@ class Together:
             return False
         if not is_ragged([first, other]):
             return True
-        if not ragged or not all(x.ndim == 1 for x in other.tensors.values()) or reads_padding(self.model):
-            return False
-        tried = tuple(sorted(first.tensors)), length(other).bit_length()
-        if tried not in self._holds:
-            self._holds[tried] = self._padding_holds([first, other])
-        return self._holds[tried]
+        return (
+            ragged
+            and all(x.ndim == 1 for x in other.tensors.values())
+            and self._probe.allows([first, other], self._run)
+        )
 
-    def _padding_holds(self, pair: list[Example]) -> bool:
-        """Whether the two texts give what each gives alone, in all that the model returns; again at twice the length."""
-        try:
-            together, alone = self._run(pair), [self._run([example]) for example in pair]
-        except Exception as error:  # what the model can't read is reported when it is to be explained
-            if is_out_of_memory(error):
-                raise
-            return False
-        allowed = tolerance(self.model.dtype, "other shapes")
-        for row, output in enumerate(alone):
-            for name, x in output.items():
-                padded = together[name][row][tuple(slice(0, n) for n in x.shape[1:])]
-                if not float((padded - x[0]).abs().max()) <= allowed * float(x.abs().max()):
-                    return False
-        return True
-
-    def _run(self, batch: Sequence[Example]) -> Mapping[str, Tensor]:
+    def _run(self, batch: Sequence[Example]) -> list[Numbers]:
+        """All numbers that the model returns, text by text."""
         with torch.no_grad(), plain_settings(self.model):
             output: Any = self.model(**self.inputs(batch))
-        return {n: x for n, x in output.items() if isinstance(x, Tensor) and x.is_floating_point()}
+        tensors = {name: x for name, x in output.items() if isinstance(x, Tensor) and x.is_floating_point()}
+        return [{name: x[row] for name, x in tensors.items()} for row in range(len(batch))]
 
 
 def _shape(example: Example) -> tuple[int, ...]:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 import xarray as xr
 
 from normlens.analysis.input_kinds import kind_of
 from normlens.analysis.inspector import Inspector
-from normlens.analysis.padding import reads_padding
+from normlens.analysis.padding import Numbers, PaddingProbe
 from normlens.analysis.recorder import Recorder, Reduction
 from normlens.analysis.reductions import first_token
 from normlens.engine.contributions.measure import PushFunction, check_conservation, measure
@@ -18,14 +19,13 @@ from normlens.engine.feedforward.push import pushing
 from normlens.engine.frozen.call import Product
 from normlens.engine.locks import exclusive
 from normlens.engine.precision import full_precision
-from normlens.engine.tolerance import tolerance
 from normlens.engine.tracing import Tracer, unfinished
 from normlens.engine.tracing.anatomy import BlockAnatomy, has_sinks
 from normlens.engine.tracing.block import Block
 from normlens.engine.tracing.layer_tracer import LayerTracer
 from normlens.engine.tracing.scopes import ATTENTION_SCOPES, SCOPES
-from normlens.errors import ExecutionPathChanged, NormLensError, UnsupportedArchitecture
-from normlens.inputs.batch import batched, is_ragged, length
+from normlens.errors import ExecutionPathChanged, UnsupportedArchitecture
+from normlens.inputs.batch import batched
 from normlens.inputs.example import Example
 from normlens.memory import memory_explained
 
@@ -42,6 +42,7 @@ class Runner:
     def __init__(self, inspector: Inspector) -> None:
         self.inspector = inspector
         self.model = inspector.model
+        self._probe = PaddingProbe(self.model)
 
     def batches(self, order: Sequence[int], window: Sequence[Example], size: int) -> Iterator[Sequence[int]]:
         """Numbers of examples of a window, in this order, that may run together."""
@@ -93,28 +94,23 @@ class Runner:
         return [trees[k] for k in range(len(batch))]
 
     def may_pad(self, batch: Sequence[Example], chunk_size: int | None = None, padding: str = "right") -> bool:
-        """Whether a padded batch gives this model's numbers for one text at a time, by experiment.
+        """Whether a padded batch gives what is measured of one text at a time, as :class:`PaddingProbe` tries it out."""
+        self._probe.forget_if_changed()
+        return self._probe.allows(batch, partial(self._numbers, chunk_size=chunk_size, padding=padding), padding)
 
-        Tested once for each side, with the shortest and the longest text; again for texts twice as long.
-        """
-        if not is_ragged(batch):
-            return True
-        if reads_padding(self.model):
-            return False
-        ordered = sorted(batch, key=length)
-        holds = self.inspector.inspection(batch[0]).padding_holds
-        key = padding, length(ordered[-1]).bit_length()
-        if key not in holds:
-            pair = [ordered[0], next(example for example in reversed(ordered) if is_ragged([ordered[0], example]))]
-            try:
-                together = self._measure(pair, first_token, chunk_size, padding)
-            except (NormLensError, IndexError):
-                holds[key] = False
-                return False
-            alone = [self.run([example], first_token, chunk_size)[0] for example in pair]
-            allowed = tolerance(self.model.dtype, "other shapes")
-            holds[key] = all(map(partial(_agree, allowed), together, alone))
-        return holds[key]
+    def _numbers(self, batch: Sequence[Example], chunk_size: int | None, padding: str) -> list[Numbers]:
+        """What is measured of each text, reduced to the first token; conservation errors are rounding, and left out."""
+        work = partial(self._measure, batch, first_token, chunk_size, padding)
+        trees = work() if len(batch) > 1 else self.inspector.again_if_changed(work)
+        return [
+            {
+                f"{group}/{name}": torch.as_tensor(array.values)
+                for group, data in tree.items()
+                for name, array in data.data_vars.items()
+                if name != "conservation_error"
+            }
+            for tree in trees
+        ]
 
     def _measure(
         self,
@@ -172,13 +168,3 @@ class Runner:
                     "inspection there was none. Nothing was returned."
                 )
             recorder.add(anatomy, measures, targets)
-
-
-def _agree(tolerance: float, one: dict[str, xr.Dataset], other: dict[str, xr.Dataset]) -> bool:
-    """Whether two measurements of a text are the same numbers, to ``tolerance`` of each variable's largest."""
-    if {name: dict(data.sizes) for name, data in one.items()} != {
-        name: dict(data.sizes) for name, data in other.items()
-    }:
-        return False
-    pairs = ((one[g][v], other[g][v]) for g in one for v in one[g].data_vars if v != "conservation_error")
-    return all(float(abs(a - b).max()) <= tolerance * float(abs(b).max()) or bool(b.isnull().all()) for a, b in pairs)

@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from normlens.analysis.padding import Together
+from normlens.analysis.padding import Batcher
 from normlens.analysis.runner import Runner
 from normlens.attribution.registry import Request
 from normlens.attribution.sinks import sink_note
@@ -54,7 +54,7 @@ class Attributor:
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, runner: Runner) -> None:
         self.model, self.tokenizer, self._runner = model, tokenizer, runner
-        self._together = Together(model, frozenset(inspect.signature(model.forward).parameters))
+        self._batcher = Batcher(model, frozenset(inspect.signature(model.forward).parameters))
 
     def attribute(
         self,
@@ -102,9 +102,9 @@ class Attributor:
     ) -> list[xr.DataArray]:
         """The results of a few batches of texts, in order."""
         done: dict[int, xr.DataArray] = {}
-        settle(self.model, unfrozen(self.model, self._together.inputs([window[0].example])))
+        settle(self.model, unfrozen(self.model, self._batcher.inputs([window[0].example])))
         ragged = not any(callable(text.target) for text in window)  # a function of the output reads where it likes
-        for numbers in self._together.batches([text.example for text in window], batch_size, ragged=ragged):
+        for numbers in self._batcher.batches([text.example for text in window], batch_size, ragged=ragged):
             results = self._run([window[k] for k in numbers], request)
             for k, result in zip(numbers, results, strict=True):
                 done[k] = result.assign_attrs({**attributes(window[k].example), **result.attrs})
@@ -113,7 +113,7 @@ class Attributor:
     @full_precision()
     def _run(self, texts: Sequence[_Text], request: Request) -> list[xr.DataArray]:
         batch = tuple(text.example for text in texts)
-        subject = Subject(self.model, self.tokenizer, batch, self._runner, self._together)
+        subject = Subject(self.model, self.tokenizer, batch, self._runner, self._batcher)
         batch_request = request.for_batch([(text.target, text.position) for text in texts])
         start = time.perf_counter()
         with exclusive(self.model), kept_named(self.model):

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
 from normlens.analysis.inspector import Inspector
-from normlens.analysis.padding import Together
+from normlens.analysis.padding import Batcher
 from normlens.analysis.runner import Runner
 from normlens.analysis.visit import Visit, visit_blocks
 from normlens.engine.capture.hooks import entered_and_left
@@ -43,7 +43,7 @@ class Subject:
         The texts. Where their lengths differ, padding is on the right and known not to change the model's numbers.
     runner
         Measures weights and norms of attention.
-    together
+    batcher
         Stacks the texts.
     """
 
@@ -51,7 +51,7 @@ class Subject:
     tokenizer: PreTrainedTokenizerBase | None
     examples: tuple[Example, ...]
     runner: Runner
-    together: Together
+    batcher: Batcher
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -64,7 +64,7 @@ class Subject:
     @cached_property
     def inputs(self) -> Mapping[str, Tensor]:
         """What the model's forward takes, ``(batch, ...)``, padded on the right."""
-        return self.together.inputs(self.examples)
+        return self.batcher.inputs(self.examples)
 
     @cached_property
     def trees(self) -> list[dict[str, xr.Dataset]]:
@@ -103,7 +103,7 @@ class Subject:
         inner = getattr(body, "decoder", None)
         if self.model.main_input_name not in accepted and isinstance(inner, PreTrainedModel):
             body, accepted = inner, frozenset(inspect.signature(inner.forward).parameters)  # stand-alone decoders
-        return replace(self, model=body, together=Together(body, accepted))
+        return replace(self, model=body, batcher=Batcher(body, accepted))
 
     def path_of_hidden_states(self) -> str:
         """Path of the module that gives the last hidden states: the last to end that isn't part of another such module.

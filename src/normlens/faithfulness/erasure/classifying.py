@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from normlens.analysis.padding import Together
+from normlens.analysis.padding import Batcher
 from normlens.attribution.targets.classes import class_names
 from normlens.engine.precision import full_precision
 from normlens.engine.trained import require_trained
@@ -85,7 +85,7 @@ class LensClassifier:
         require_evaluation(lens.model)
         self._model, self._tokenizer, self._batch_size = lens.model, lens.tokenizer, batch_size
         self._maker = ExampleMaker(LoadedModel(lens.model, lens.tokenizer, None, lens.name, lens.revision))
-        self._together = Together(lens.model, frozenset(inspect.signature(lens.model.forward).parameters))
+        self._batcher = Batcher(lens.model, frozenset(inspect.signature(lens.model.forward).parameters))
         self.classes = list(class_names(config))
         self.forwards = 0
 
@@ -125,7 +125,7 @@ class LensClassifier:
         found = np.empty((len(distinct), len(self.classes)))
         examples = [_example(ids) for ids in distinct]
         pads = getattr(self._model.config, "pad_token_id", None) is not None
-        for batch in self._together.batches(examples, self._batch_size if pads else 1):
+        for batch in self._batcher.batches(examples, self._batch_size if pads else 1):
             found[batch] = self._forward([examples[k] for k in batch])
         self.forwards += len(distinct)
         return found[places]
@@ -150,7 +150,7 @@ class LensClassifier:
     @full_precision()
     @torch.no_grad()
     def _forward(self, batch: Sequence[Example]) -> Float[np.ndarray, "sequence class"]:
-        inputs = self._together.inputs(batch)
+        inputs = self._batcher.inputs(batch)
         if not self.forwards:
             require_trained(self._model, lambda: self._model(**inputs).logits)
         logits = self._model(**inputs).logits
