@@ -1,7 +1,8 @@
-"""What methods return: labeled arrays over targets and sources, with what was asked in their ``attrs``."""
+"""What methods return: labeled arrays over targets and sources, with the question and its checks in their ``attrs``."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,58 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from normlens.inputs.tokens import Tokens
+
+_SHOWN = 3  # sources with the largest shares in a summary
+
+
+class Attribution(xr.DataArray):
+    """What an attribution returns: an ``xarray.DataArray`` that introduces itself in three lines.
+
+    Signed shares ``(source,)`` of a target, or a map ``(target, source)`` of what sources contribute to positions. A
+    selection or a computation without the sources looks like any other array.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(self._summary()) if self._is_whole() else super().__repr__()
+
+    def _repr_html_(self) -> str:
+        array: Any = super()  # its HTML has no types
+        lines = f"<p>{'<br>'.join(map(html.escape, self._summary()))}</p>" if self._is_whole() else ""
+        return lines + str(array._repr_html_())
+
+    def _is_whole(self) -> bool:
+        return "method" in self.attrs and "source" in self.dims and "source_token" in self.coords and self.size > 0
+
+    def _summary(self) -> tuple[str, str, str]:
+        """Three lines: of which text by which model and method, its numbers, what to call next."""
+        scope = f", scope {self.attrs['scope']!r}" if self.attrs.get("scope") else ""
+        of = f"{self.attrs.get('text', '')[:60]!r} by {self.attrs.get('model', '?')}"
+        chosen = ", ".join(f"{name}=…" for name in self.dims if name not in ("source", "feature"))
+        series = ".to_series()" if "feature" not in self.dims else ".sel(source=…)"
+        draw = "figures.highlights([…]), " if set(self.dims) <= {"target", "source"} else ""
+        return (
+            f"<Attribution of {of}: {self.attrs['method']}{scope}>",
+            self._shares() if np.isfinite(self.attrs.get("value", np.nan)) else self._sizes(),
+            f"Next: {f'.sel({chosen})' if chosen else ''}{series}, {draw}words.merge_shares(…), .attrs, .values",
+        )
+
+    def _sizes(self) -> str:
+        sizes = (f"{size} {name}{'' if size == 1 else 's'}" for name, size in self.sizes.items())
+        return f"Map: {' × '.join(sizes)}"
+
+    def _shares(self) -> str:
+        others = [name for name in self.dims if name != "source"]
+        totals = np.asarray(self.sum(others).values, dtype=np.float64)
+        order = np.argsort(-np.abs(totals), kind="stable")
+        largest = ", ".join(f"{str(self['source_token'].values[k])!r} {totals[k]:.4g}" for k in order[:_SHOWN])
+        summed = "".join(f", summed over {self.sizes[name]} {name}s" for name in others)
+        value, bias = (self.attrs.get(name, np.nan) for name in ("value", "bias_share"))
+        return (
+            f"Target: {self.attrs.get('target', '?')}, {value:.4g}. Shares of {len(order)} sources{summed}: {largest}"
+            f"{', …' if len(order) > _SHOWN else ''}; bias share {bias:.4g}"
+        )
 
 
 def labels(side: str, tokens: Tokens) -> dict[str, Any]:
@@ -55,7 +108,7 @@ def _counted_through(words: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     return np.concatenate(counted)
 
 
-def shares(values: ArrayLike, sources: Sequence[tuple[str, Tokens]], attrs: Mapping[str, Any]) -> xr.DataArray:
+def shares(values: ArrayLike, sources: Sequence[tuple[str, Tokens]], attrs: Mapping[str, Any]) -> Attribution:
     """Signed shares of one scalar, ``(source,)``.
 
     Parameters
@@ -67,7 +120,7 @@ def shares(values: ArrayLike, sources: Sequence[tuple[str, Tokens]], attrs: Mapp
     attrs
         What the method knows.
     """
-    return xr.DataArray(
+    return Attribution(
         np.asarray(values), dims=("source",), coords=joined_labels(sources), attrs=dict(attrs), name="share"
     )
 
@@ -78,7 +131,7 @@ def flow_map(
     sources: Tokens | Sequence[tuple[str, Tokens]],
     attrs: Mapping[str, Any],
     layers: Mapping[str, Any] | None = None,
-) -> xr.DataArray:
+) -> Attribution:
     """A map of what sources contribute to targets, ``(target, source)``; ``layer`` in front, ``feature`` behind.
 
     Parameters
@@ -103,4 +156,4 @@ def flow_map(
         coords |= {name: ("layer", np.asarray(column)) for name, column in layers.items()}
     if array.ndim > len(dims):
         dims = (*dims, "feature")
-    return xr.DataArray(array, dims=dims, coords=coords, attrs=dict(attrs), name="contribution")
+    return Attribution(array, dims=dims, coords=coords, attrs=dict(attrs), name="contribution")

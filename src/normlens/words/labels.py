@@ -51,7 +51,7 @@ def merge_shares(shares: xr.DataArray) -> xr.DataArray:
     kept = {name: column for name, column in ordered.coords.items() if "source" not in column.dims}
     sides = ordered["side"].values.astype(str) if "side" in ordered.coords else np.full(len(words), "source")
     texts = [str(shares.attrs.get("target_text" if side == "target" else "text", "")) for side in sides]
-    return xr.DataArray(
+    return type(shares)(
         merge_sources(ordered.values, words),
         dims=ordered.dims,
         coords={**kept, **merged_labels(ordered, "source", texts)},

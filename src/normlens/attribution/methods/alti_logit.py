@@ -28,7 +28,7 @@ from normlens.attribution.maps.layer_paths import last_layer
 from normlens.attribution.maps.rollout_algebra import Array, joint_maps, rolled_out, rolled_out_pair
 from normlens.attribution.methods.alti import add_block, normalized
 from normlens.attribution.registry import Method, Request
-from normlens.attribution.result import shares
+from normlens.attribution.result import Attribution, shares
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets.resolve import resolve
 from normlens.attribution.targets.scalars import BatchTarget
@@ -194,7 +194,7 @@ def _labeled(
         return total
     group = "decoder" if subject.is_encoder_decoder else next(name for name, *_ in subject.inspector.blocks(tokens))
     coordinates = {"layer": subject.layer_numbers(group), **total.coords}
-    return xr.DataArray(each, dims=("layer", "source"), coords=coordinates, attrs=dict(attrs), name=total.name)
+    return Attribution(each, dims=("layer", "source"), coords=coordinates, attrs=dict(attrs), name=total.name)
 
 
 def _require_additive(subject: Subject) -> None:

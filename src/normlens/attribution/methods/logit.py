@@ -19,7 +19,7 @@ from torch import Tensor
 from normlens.analysis.visit import BlockVectors
 from normlens.attribution.maps.layer_paths import last_layer
 from normlens.attribution.registry import Method, Request
-from normlens.attribution.result import joined_labels
+from normlens.attribution.result import Attribution, joined_labels
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets.resolve import resolve
 from normlens.attribution.targets.scalars import BatchTarget
@@ -154,7 +154,7 @@ def _result(target: BatchTarget, stream: _Stream, value: Tensor, text: int) -> x
         "component_layer": ("component", np.array([layer for _, layer in stream.components])),
         **joined_labels(sides),
     }
-    return xr.DataArray(shares.cpu().numpy(), dims=("component", "source"), coords=coords, attrs=attrs, name="share")
+    return Attribution(shares.cpu().numpy(), dims=("component", "source"), coords=coords, attrs=attrs, name="share")
 
 
 def _columns(name: str, written: Tensor, sides: list[tuple[str, Tokens]]) -> Tensor:
