@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from normlens.alignment import align
     from normlens.analysis.result import Analysis
     from normlens.attribution.registry import methods
-    from normlens.lens import Lens, load
+    from normlens.front_door import load
+    from normlens.lens import Lens
     from normlens.version import __version__
 
 __all__ = ["Analysis", "Lens", "NormLensError", "__version__", "align", "load", "methods"]
@@ -18,7 +19,7 @@ _HOMES = {
     "Analysis": "normlens.analysis.result",
     "Lens": "normlens.lens",
     "__version__": "normlens.version",
-    "load": "normlens.lens",
+    "load": "normlens.front_door",
     "methods": "normlens.attribution.registry",
 }
 __getattr__ = attribute_of(__name__, _HOMES)

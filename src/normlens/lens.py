@@ -1,21 +1,17 @@
-"""The lens: a model, its tokenizer and its anatomy. ``analyze`` is the main job."""
+"""The lens: a loaded model whose attention is measured and whose predictions are attributed to sources."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Never, Unpack, overload
-
-import torch
-import xarray as xr
 
 from normlens.analysis.analyze_options import AnalyzeOptions, Through, rule_for
 from normlens.analysis.generate import continued
 from normlens.analysis.inspector import Inspector
 from normlens.analysis.provenance import provenance
 from normlens.analysis.recorder import Reduction
-from normlens.analysis.reductions import named_reduction
 from normlens.analysis.result import Analysis
 from normlens.analysis.runner import Runner
 from normlens.analysis.stream import Measurement, stream_analyses
@@ -23,62 +19,23 @@ from normlens.attribution.attributor import Attributor
 from normlens.attribution.method_options import AttributeOptions, MethodOptions
 from normlens.attribution.registry import method_named
 from normlens.attribution.request import checked_request
+from normlens.attribution.result import Attribution
 from normlens.attribution.targets.resolve import default_target
 from normlens.engine.frozen.call import Product
 from normlens.engine.frozen.pushforward import DEFAULT_CHUNK
-from normlens.errors import InvalidInput, refuse_unknown_options
+from normlens.errors import refuse_unknown_options
 from normlens.inputs.batch import check_sizes
 from normlens.inputs.example_maker import ExampleMaker, ReadingOptions
-from normlens.inputs.example_stream import Skip, SkipLog, examples_of, refuse_skip, require_target_text
+from normlens.inputs.example_stream import Skip, examples_of, refuse_skip
 from normlens.inputs.kinds import Input
-from normlens.loading.load import LoadedModel, ModelSource, load_model
-from normlens.loading.outline import Outline
-
-
-def load(
-    source: ModelSource,
-    *,
-    revision: str | None = None,
-    device: str | torch.device | None = None,
-    dtype: str | torch.dtype | None = None,
-    task: str | None = None,
-    trust_remote_code: bool = False,
-    check: Callable[[Outline], None] | None = None,
-    **unknown: Never,
-) -> Lens:
-    """Load a model and look at it through a lens.
-
-    Parameters
-    ----------
-    source
-        A hub id, a local folder with safetensors, a GGUF file, a bundled name ("minilm-l6", "smollm2-135m"), or a
-        ``(model, tokenizer)`` pair.
-    revision, device, dtype, task, trust_remote_code, check
-        As in :func:`normlens.loading.load.load_model`.
-    **unknown
-        Refused, with the option most like it.
-
-    Raises
-    ------
-    ModelNotFound
-        If there is no such model, or it may not be loaded safely.
-    UnsupportedArchitecture
-        If the model has no attention.
-    """
-    refuse_unknown_options(load, unknown)
-    return Lens(
-        load_model(
-            source, revision=revision, device=device, dtype=dtype, task=task, trust_remote_code=trust_remote_code,
-            check=check,
-        )
-    )  # fmt: skip
+from normlens.loading.load import LoadedModel
 
 
 class Lens:
-    """A model seen through its weighted vectors.
+    """A model whose attention is measured by the vectors that it moves.
 
-    Threads may share it: analyses of a model wait for each other, and its plain runs beside them are what they are alone.
-    Only training must wait: during an analysis parameters require no gradient, and dropout is off.
+    Threads may share a lens: analyses of a model wait for each other, and plain runs beside them are unaffected. Only
+    training must wait, because during an analysis no parameter requires a gradient and dropout is off.
 
     Parameters
     ----------
@@ -97,7 +54,7 @@ class Lens:
         self._maker, self._inspector = ExampleMaker(loaded, continued), Inspector(loaded.model)
         self._runner = Runner(self._inspector)
         self._attributes = partial(provenance, loaded=loaded)
-        self._attributor = Attributor(self.model, self.tokenizer, self._runner)
+        self._attributor = Attributor(self.model, self.tokenizer, self._runner, self._maker, self._attributes)
 
     def __repr__(self) -> str:
         reader = self.tokenizer or self.processor
@@ -137,20 +94,18 @@ class Lens:
         Parameters
         ----------
         inputs
-            One text, its words (``{"words": […]}``; among several inputs, a list of strings), token ids, chat messages, two
-            texts read together (``{"text": …, "text_pair": …}``), an image, or what a tokenizer or processor returned (a
-            mapping of tensors or lists): gives one :class:`Analysis`. An iterable of these gives an iterator, in order; so
-            does tokenizer output or a tensor of ids with several rows. Tokens that an ``attention_mask`` leaves out at the
-            ends are padding, and absent. See :meth:`stream`.
+            One input gives one :class:`Analysis`: a text, its words (``{"words": […]}``; among several inputs, a list of
+            strings), token ids, chat messages, a pair of texts (``{"text": …, "text_pair": …}``), an image, or the output of
+            a tokenizer or processor. An iterable of inputs gives an iterator, in order (see :meth:`stream`), and so does
+            tokenizer output or a tensor of ids with several rows. Ends that an ``attention_mask`` masks are dropped.
         target_text
-            For encoder–decoder models: the second text (ids, tokenizer output), read teacher-forced; an iterable beside an
-            iterable. Tokenizer output with ``labels`` or ``decoder_input_ids`` brings its own.
-            The decoder reads its start token and then the target without its last token, which it would only predict: of
-            what ``model.generate`` returns, leave the start token out.
+            For encoder–decoder models: the second text (or ids, or tokenizer output), read teacher-forced; an iterable
+            beside an iterable. The decoder reads its start token and all of this text but the last token, so drop the start
+            token from the output of ``model.generate``. Not needed beside ``labels`` or ``decoder_input_ids``.
         generate, generation_prompt, through, product, reduce, chunk_size, batch_size, padding, progress, truncate, skip
-            As in :meth:`stream`; the last five matter for iterables, and ``skip`` is refused elsewhere.
+            As in :meth:`stream`. The last five matter only for iterables; ``skip`` is refused for one input.
         **unknown
-            Refused, with the option most like it.
+            Refused; the message suggests the nearest option.
 
         Returns
         -------
@@ -160,7 +115,7 @@ class Lens:
         Raises
         ------
         InvalidInput
-            If there is nothing to analyze, or too much.
+            If the input is empty, too long, or can't be read.
         UnsupportedArchitecture
             If the model can't be measured exactly.
         ConservationError
@@ -196,55 +151,54 @@ class Lens:
         skip: Skip | None = None,
         **unknown: Never,
     ) -> Iterator[Analysis]:
-        """Analyze many inputs; memory doesn't grow with their number.
+        """Analyze many inputs one after the other; memory doesn't grow with their number.
 
         Parameters
         ----------
         inputs, target_text
             As in :meth:`analyze`.
         generate
-            Number of tokens that a decoder adds to each prompt before the analysis. Prompt and continuation together
-            may be as long as a text may be: no longer than ``max_position_embeddings`` of the model's config, also
-            where positions are rotary and more could be computed, since the model never learned what is further away.
+            Number of tokens that a decoder generates after each prompt before the analysis. Prompt and continuation must
+            fit into ``max_position_embeddings`` of the model's config, rotary positions included: the model was never
+            trained on more.
         generation_prompt
-            Whether chat messages end where the model is about to answer (see :meth:`attribute`). None: with ``generate``
-            they do; without it, the conversation is measured as it stands.
+            Whether chat messages end with the template's opening of an answer (see :meth:`attribute`). Default: only with
+            ``generate``.
         through
             "attention": the scopes ``attention``, ``residual`` and ``layernorm``, at about the cost of the forward pass.
-            "block": also ``feedforward``, ``feedforward_residual`` and ``block``, each contribution pushed through the
-            rest of the layer, for about 2n + 1 passes of n tokens through the feed-forwards.
+            "block": also ``feedforward``, ``feedforward_residual`` and ``block``; every contribution is pushed through the
+            rest of the layer, which costs about 2n + 1 passes of n tokens through the feed-forward blocks.
         product
-            For gated feed-forwards: how a product of two factors that both depend on the contributions is split, half to
-            each ("half"), by integrated gradients ("integrated"), or all to the "first" or "second".
+            How gated feed-forwards split a product of two factors that both depend on the contributions: half to each
+            ("half"), by integrated gradients ("integrated"), or all to the "first" or "second".
         reduce
-            Keep no map of size head × target × source: "categories" (weight and norm per category of source, and of
-            all), "sinks" (what the first token gets), "edges" (the ten strongest sources of each target), "mean" (mean
-            over heads), or a function that takes one layer's maps (an ``xarray.Dataset``) and gives a smaller Dataset
-            that still has the dimension ``target``.
+            Keep a summary instead of the maps (head × target × source): "categories" (weight and norm per category of
+            source), "sinks" (what the first token gets), "edges" (the ten strongest sources of each target), "mean" (mean
+            over heads), or a function from one layer's maps (an ``xarray.Dataset``) to a smaller Dataset that still has
+            the dimension ``target``.
         chunk_size
-            Compute attention this many targets at a time, so that no such map is ever made, and push this many sources
-            at a time through the feed-forward.
+            Compute attention for this many targets at a time, and push this many sources at a time through the
+            feed-forward, so that no whole map is ever in memory.
         batch_size
-            Inputs of similar length are run together, up to this many.
+            Run up to this many inputs of similar length together.
         padding
-            "right" or "left": on which side a batch is padded. The numbers don't depend on it.
+            The side on which batches are padded, "right" or "left". The numbers don't depend on it.
         progress
             Show a progress bar on standard error.
         truncate
-            Cut texts that are longer than the model takes at their end (``attrs["truncated"]`` says by how many tokens).
+            Cut texts that are longer than the model's limit; ``attrs["truncated"]`` counts the tokens that were cut.
         skip
-            Takes ``(number, reason)`` of inputs that can't be read, such as a list's ``append``. None: the first is raised.
+            A function that takes ``(number, reason)`` of each input that can't be read, such as a list's ``append``.
+            Default: the first one raises its error.
         **unknown
-            Refused, with the option most like it.
+            Refused; the message suggests the nearest option.
 
         Yields
         ------
         Analysis
-            One per input, in order; without those that are left out.
+            One per input, in order; skipped inputs have none.
         """
         refuse_unknown_options(Lens.stream, unknown)
-        check_sizes(chunk_size, batch_size, padding)
-        named_reduction(reduce)
         measurement = Measurement(reduce, rule_for(through, product), chunk_size, batch_size, padding)
         inputs = self._maker.opened(inputs) or inputs
         answers = generate is not None if generation_prompt is None else generation_prompt
@@ -273,70 +227,56 @@ class Lens:
         product: Product = "half",
         **method_options: Unpack[MethodOptions],
     ) -> Any:
-        """Which sources made the model say this.
+        """Attribute a prediction, or a position's vector, to the sources that it comes from.
 
         Parameters
         ----------
         inputs
-            As in :meth:`analyze`: one text gives one array, an iterable of texts an iterator of arrays, in order.
+            As in :meth:`analyze`: one input gives one attribution, an iterable an iterator, in order.
         method, scope
-            One of :func:`normlens.methods`, and how far into each block it goes (the method's first scope by default).
+            One of :func:`normlens.methods`, and how far into each block it goes (default: the method's first scope).
         target
-            What is explained: a class (name or number), a token's logit (a string, or its id), the difference of two
-            (a tuple), ``"logprob: …"`` or another object of :mod:`normlens.attribution`, "start" or "end" of an answer,
-            or a function of the model's output that gives one number per text. A list holds one for each text. By
-            default what the model itself predicts, where it has a head and the method takes a target: its class, its
-            next token, the token at its mask. A model without a head, and a method that takes no target, give a map.
+            What is explained: a class (name or number), a token's logit (string or id), the difference of two (a tuple),
+            ``"logprob: …"`` or another object of :mod:`normlens.attribution`, "start" or "end" of an answer, or a function
+            of the model's output that returns one number per text. A list holds one target for each text. Default: the
+            model's own prediction (its class, its next token, the token at its mask); a model without a head, or a method
+            that takes no target, gives a map.
         position
-            Where the target is read; by default a decoder's last token, a masked language model's mask. A list holds
-            one for each text.
+            Where the target is read; a list holds one for each text. Default: a decoder's last token, or the mask.
         target_text
             For encoder–decoder models: the second text, read teacher-forced; an iterable beside an iterable.
         generation_prompt
-            Whether chat messages end where the model is about to answer: the template opens its answer, or leaves the
-            last message open if that is the assistant's. False: as the conversation stands.
-        batch_size
-            How many texts run together at most.
-        truncate, skip
+            Whether chat messages end where the model is about to answer: with the opening of its answer by the template, or
+            inside the last message if that is the assistant's. False: the conversation as it stands.
+        batch_size, truncate, skip
             As in :meth:`stream`.
         chunk_size
-            How many sources are held in memory at a time.
+            Number of sources that are held in memory at a time.
         product
             How the derivative of a product is split: "half", "first", "second" or "integrated".
         **method_options
-            The method's own, which its page describes; see :class:`normlens.attribution.MethodOptions`.
+            Options of the method, described on its page; see :class:`normlens.attribution.MethodOptions`.
 
         Returns
         -------
-        xarray.DataArray or iterator of xarray.DataArray
-            Signed shares ``(source,)`` of a target, in its own unit (logits, say), or a map ``(target, source)``.
-            Coordinates as in an analysis; for encoder–decoders ``side`` says which text a source is in. ``attrs`` hold
-            method, scope, target, value, bias_share, conservation_error, rule and seconds; ``note`` says where a decoder's
-            first token takes the largest share of a logit, as attention sinks do.
+        Attribution or iterator of Attribution
+            An ``xarray.DataArray``: signed shares ``(source,)`` of a target, in its unit (logits, say), or a map
+            ``(target, source)``. Coordinates are those of an analysis; for encoder–decoders, ``side`` is the text that a
+            source belongs to. ``attrs`` hold method, scope, target, value, bias_share, conservation_error, rule and seconds;
+            ``note`` warns if a decoder's first token, an attention sink, takes the largest share of a logit.
 
         Raises
         ------
         InvalidInput
-            If method, scope, target or option don't exist, lengths don't match, or the model is in training mode.
+            If method, scope, target or option doesn't exist, lengths don't match, or the model is in training mode.
         UnsupportedArchitecture
             If the method can't explain this model, or its weights are quantized.
         ConservationError
             If shares don't add up to the target; then nothing is returned.
         """
-        how = method_named(method)
+        how, options = method_named(method), {"chunk_size": chunk_size, "product": product, **method_options}
         target = default_target(self.model, how, method_options) if target is None else target
-        request = checked_request(
-            how, scope, target, position, {"chunk_size": chunk_size, "product": product, **method_options}
-        )
+        request = checked_request(how, scope, target, position, options)
         check_sizes(None, batch_size, "right")
-        require_target_text(self._maker, inputs, target_text)
-        rows, read = self._maker.opened(inputs), ReadingOptions(None, generation_prompt, truncate)
-        if rows is None or len(rows) > 1:
-            taken = None if skip is None else SkipLog(skip)
-            examples = examples_of(self._maker, inputs if rows is None else rows, target_text, read, taken)
-            return self._attributor.attribute(examples, request, batch_size, self._attributes, taken or ())
-        refuse_skip(skip)
-        if isinstance(target, list) or isinstance(position, list):
-            raise InvalidInput("One text was given with a list of targets or positions; expected one, without a list.")
-        examples = examples_of(self._maker, rows, None if target_text is None else [target_text], read)
-        return next(self._attributor.attribute(examples, request, 1, self._attributes))
+        reading = ReadingOptions(None, generation_prompt, truncate)
+        return self._attributor.attribute(inputs, target_text, request, reading, batch_size, skip)

@@ -16,7 +16,8 @@ from normlens.alignment.readings import Measure, Reading
 from normlens.alignment.subwords import split_words
 from normlens.engine.tracing.scopes import AttentionScope
 from normlens.errors import InvalidInput
-from normlens.lens import Lens, load
+from normlens.front_door import load
+from normlens.lens import Lens
 
 Sentence = str | Sequence[str]
 """A sentence with words separated by spaces, or a list of its words."""

@@ -14,7 +14,7 @@ from normlens.analysis.reductions import named_reduction
 from normlens.analysis.result import Analysis
 from normlens.analysis.runner import Runner
 from normlens.engine.frozen.call import Product
-from normlens.inputs.batch import batched, length
+from normlens.inputs.batch import batched, check_sizes, length
 from normlens.inputs.example import Example
 
 _WINDOW = 8  # batches whose examples are sorted by length together
@@ -43,6 +43,10 @@ class Measurement:
     chunk_size: int | None
     batch_size: int
     padding: str
+
+    def __post_init__(self) -> None:
+        check_sizes(self.chunk_size, self.batch_size, self.padding)
+        named_reduction(self.reduce)
 
     def attributes(self) -> dict[str, str]:
         """What an analysis says about how it was measured."""

@@ -1,4 +1,4 @@
-"""Runs a method over texts, batch by batch, in order."""
+"""Runs a method of attribution on inputs, batch by batch, in order."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import xarray as xr
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from normlens.analysis.padding import Batcher
 from normlens.analysis.runner import Runner
 from normlens.attribution.registry import Request
+from normlens.attribution.result import Attribution
 from normlens.attribution.sinks import sink_note
 from normlens.attribution.subject import Subject
 from normlens.engine.capture.as_set import kept_named, settle
@@ -26,6 +26,8 @@ from normlens.engine.locks import exclusive
 from normlens.engine.precision import full_precision
 from normlens.errors import InvalidInput
 from normlens.inputs.example import Example
+from normlens.inputs.example_maker import ExampleMaker, ReadingOptions
+from normlens.inputs.example_stream import Skip, SkipLog, examples_of, refuse_skip, require_target_text
 from normlens.loading.checkpoint_checks import require_plain_model
 from normlens.memory import memory_explained
 
@@ -50,68 +52,87 @@ class Attributor:
         As loaded.
     runner
         Measures weights and norms of its attention.
+    maker
+        Makes examples of inputs.
+    attributes
+        Further attributes of an example's result.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, runner: Runner) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None,
+        runner: Runner,
+        maker: ExampleMaker,
+        attributes: Callable[[Example], dict[str, Any]],
+    ) -> None:
         self.model, self.tokenizer, self._runner = model, tokenizer, runner
+        self._maker, self._attributes = maker, attributes
         self._batcher = Batcher(model, frozenset(inspect.signature(model.forward).parameters))
 
     def attribute(
         self,
-        examples: Iterable[Example],
+        inputs: Any,
+        target_text: Any,
         request: Request,
+        reading: ReadingOptions,
         batch_size: int,
-        attributes: Callable[[Example], dict[str, Any]],
-        left_out: Container[int] = (),
-    ) -> Iterator[xr.DataArray]:
-        """One array per text, in order.
+        skip: Skip | None,
+    ) -> Attribution | Iterator[Attribution]:
+        """One attribution of one input; of an iterable of inputs an iterator, in order.
 
         Parameters
         ----------
-        examples
-            The texts.
+        inputs, target_text, batch_size, skip
+            As in :meth:`normlens.Lens.attribute`.
         request
-            What is asked.
-        batch_size
-            How many run together at most.
-        attributes
-            Further attributes of a text's result.
-        left_out
-            Numbers of the texts that were skipped; filled in as the examples are read.
+            What is asked of the method.
+        reading
+            How the inputs are read.
 
         Raises
         ------
         InvalidInput
-            If texts and targets are not equally many, or a target doesn't exist.
+            If the numbers of texts and targets differ, or a target doesn't exist.
         NormLensError
             If the method can't explain this model.
         """
+        require_target_text(self._maker, inputs, target_text)
+        rows = self._maker.opened(inputs)
+        if rows is None or len(rows) > 1:
+            log = None if skip is None else SkipLog(skip)
+            examples = examples_of(self._maker, inputs if rows is None else rows, target_text, reading, log)
+            return self._stream(examples, request, batch_size, log or ())
+        refuse_skip(skip)
+        if isinstance(request.target, list) or isinstance(request.position, list):
+            raise InvalidInput("One text was given with a list of targets or positions; expected one, without a list.")
+        examples = examples_of(self._maker, rows, None if target_text is None else [target_text], reading)
+        return next(self._stream(examples, request, 1))
+
+    def _stream(
+        self, examples: Iterable[Example], request: Request, batch_size: int, left_out: Container[int] = ()
+    ) -> Iterator[Attribution]:
+        """One attribution per example, in order; ``left_out`` holds the numbers of the inputs that were skipped so far."""
         require_plain_model(self.model)
         texts = self._texts(examples, request, left_out)
         while window := list(itertools.islice(texts, _WINDOW * batch_size)):
-            yield from self._of_window(window, request, batch_size, attributes)
+            yield from self._of_window(window, request, batch_size)
 
     @memory_explained()
     @unchanged()
-    def _of_window(
-        self,
-        window: Sequence[_Text],
-        request: Request,
-        batch_size: int,
-        attributes: Callable[[Example], dict[str, Any]],
-    ) -> list[xr.DataArray]:
+    def _of_window(self, window: Sequence[_Text], request: Request, batch_size: int) -> list[Attribution]:
         """The results of a few batches of texts, in order."""
-        done: dict[int, xr.DataArray] = {}
+        done: dict[int, Attribution] = {}
         settle(self.model, unfrozen(self.model, self._batcher.inputs([window[0].example])))
         ragged = not any(callable(text.target) for text in window)  # a function of the output reads where it likes
         for numbers in self._batcher.batches([text.example for text in window], batch_size, ragged=ragged):
             results = self._run([window[k] for k in numbers], request)
             for k, result in zip(numbers, results, strict=True):
-                done[k] = result.assign_attrs({**attributes(window[k].example), **result.attrs})
+                done[k] = result.assign_attrs({**self._attributes(window[k].example), **result.attrs})
         return [done[k] for k in range(len(window))]
 
     @full_precision()
-    def _run(self, texts: Sequence[_Text], request: Request) -> list[xr.DataArray]:
+    def _run(self, texts: Sequence[_Text], request: Request) -> list[Attribution]:
         batch = tuple(text.example for text in texts)
         subject = Subject(self.model, self.tokenizer, batch, self._runner, self._batcher)
         batch_request = request.for_batch([(text.target, text.position) for text in texts])

@@ -14,8 +14,8 @@ from normlens.errors import InvalidInput, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
-    import xarray as xr
 
+    from normlens.attribution.result import Attribution
     from normlens.attribution.subject import Subject
     from normlens.engine.frozen.call import Product
 
@@ -79,7 +79,7 @@ class Request:
         return replace(self, targets=targets, positions=positions)
 
 
-Run = Callable[["Subject", Request], "list[xr.DataArray]"]
+Run = Callable[["Subject", Request], "list[Attribution]"]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from normlens.inputs.tokens import Tokens
 _SHOWN = 3  # sources with the largest shares in a summary
 
 
-class Attribution(xr.DataArray):
+class Attribution(xr.DataArray):  # type: ignore[no-untyped-call]  # its __init_subclass__ has no types
     """What an attribution returns: an ``xarray.DataArray`` that introduces itself in three lines.
 
     Signed shares ``(source,)`` of a target, or a map ``(target, source)`` of what sources contribute to positions. A

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import xarray as xr
 from jaxtyping import Float
 
 from normlens.attribution.maps.layer_paths import without_attention
 from normlens.attribution.maps.rollout_algebra import Array, joint_maps, rolled_out, rolled_out_pair
-from normlens.attribution.result import flow_map
+from normlens.attribution.result import Attribution, flow_map
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.inputs.tokens import Tokens
@@ -47,7 +46,7 @@ class Maps:
 
 def laid_out(
     subject: Subject, text: int, maps: Maps, options: Mapping[str, Any], attrs: Mapping[str, Any]
-) -> xr.DataArray:
+) -> Attribution:
     """The map of a text that was asked for, labeled.
 
     Parameters
@@ -87,7 +86,7 @@ def labeled(
     maps: Maps,
     attrs: Mapping[str, Any],
     options: Mapping[str, Any],
-) -> xr.DataArray:
+) -> Attribution:
     """Layers' maps with their coordinates; the last one alone where the whole model's is asked for.
 
     Parameters

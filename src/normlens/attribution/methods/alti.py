@@ -12,7 +12,6 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import torch
-import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from normlens.attribution.maps.collect import Collected, last_scope
 from normlens.attribution.maps.layer_maps import Maps, laid_out, require_layers
 from normlens.attribution.maps.rollout_algebra import rows_to_one, with_own
 from normlens.attribution.registry import Method, Request
+from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput
 
@@ -76,7 +76,7 @@ def normalized(maps: Maps) -> Maps:
     return replace(maps, groups={**groups, "cross": cross}, own=own)
 
 
-def run(subject: Subject, request: Request) -> list[xr.DataArray]:
+def run(subject: Subject, request: Request) -> list[Attribution]:
     """ALTI of every text; options ``layers`` and ``group``."""
     if subject.is_encoder_decoder and request.options["group"] is None:
         raise InvalidInput(
@@ -86,7 +86,7 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     return rolled(subject, request)
 
 
-def rolled(subject: Subject, request: Request) -> list[xr.DataArray]:
+def rolled(subject: Subject, request: Request) -> list[Attribution]:
     """The layers' maps of every text, laid out as asked."""
     attrs = {"rule": f"L1 distances at scope {last_scope(subject)}"}
     maps = layer_maps(subject, request.chunk_size)

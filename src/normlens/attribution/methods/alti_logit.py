@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
@@ -106,7 +105,7 @@ class _Updates:
         return np.stack([layers[layer][text, :length].numpy() for layer in sorted(layers)])
 
 
-def run(subject: Subject, request: Request) -> list[xr.DataArray]:
+def run(subject: Subject, request: Request) -> list[Attribution]:
     """ALTI-Logit of every text; options ``rolled`` and ``layers``."""
     rolled, layers = request.options["rolled"], request.options["layers"]
     _require_additive(subject)
@@ -183,7 +182,7 @@ def _tracked(subject: Subject, maps: Maps, updates: _Updates, text: int, rolled:
 
 def _labeled(
     subject: Subject, text: int, each: Float[Array, "layer source"], attrs: Mapping[str, Any], layers: str
-) -> xr.DataArray:
+) -> Attribution:
     tokens = subject.examples[text]
     if tokens.target is None or tokens.source is None:
         parts = [("source", side_tokens(subject, text, "source", each.shape[1]))]

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-import xarray as xr
-
 from normlens.attribution.maps.layer_maps import require_layers
 from normlens.attribution.methods import alti
 from normlens.attribution.registry import Method, Request
+from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput
 
 
-def run(subject: Subject, request: Request) -> list[xr.DataArray]:
+def run(subject: Subject, request: Request) -> list[Attribution]:
     """ALTI+ of every text; sources are the source text's tokens, then the decoder's input tokens; option ``layers``."""
     if not subject.is_encoder_decoder:
         raise InvalidInput(

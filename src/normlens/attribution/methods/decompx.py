@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
@@ -21,7 +20,7 @@ from torch import Tensor
 from normlens.attribution.methods.decompx_averaged import averaged_shares
 from normlens.attribution.methods.integrated_gradients import check_baseline, check_steps
 from normlens.attribution.registry import Method, Request
-from normlens.attribution.result import flow_map, shares
+from normlens.attribution.result import Attribution, flow_map, shares
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets.resolve import resolve
 from normlens.engine.frozen import Push, Site, pull_back
@@ -32,7 +31,7 @@ from normlens.inputs.tokens import Tokens
 BIAS_RULE = "biases, position embeddings and literals belong to no source"
 
 
-def run(subject: Subject, request: Request) -> list[xr.DataArray]:
+def run(subject: Subject, request: Request) -> list[Attribution]:
     """Signed shares of the target, ``(source,)``; without one, vectors or their norms, ``(target, source)``."""
     steps = request.options["steps"]
     if request.targets is None and steps is None:
@@ -62,7 +61,7 @@ def check(request: Request) -> None:
         )
 
 
-def _shares(subject: Subject, request: Request) -> list[xr.DataArray]:
+def _shares(subject: Subject, request: Request) -> list[Attribution]:
     target = resolve(subject, request)
     subject = target.subject
     split = pull_back(
@@ -90,7 +89,7 @@ def _shares(subject: Subject, request: Request) -> list[xr.DataArray]:
     return results
 
 
-def _vectors(subject: Subject, request: Request) -> list[xr.DataArray]:
+def _vectors(subject: Subject, request: Request) -> list[Attribution]:
     place, side = _place(subject, request.options["at"])
     push = Push(
         subject.model,
@@ -123,7 +122,7 @@ def _one_map(
     found: Float[Tensor, "batch target source *feature"],
     errors: Float[Tensor, "batch target"],
     settings: tuple[str, str],
-) -> xr.DataArray:
+) -> Attribution:
     """The contributions within one text, padding left out."""
     side, product = settings
     example = subject.examples[text]

@@ -14,21 +14,20 @@ from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
 from normlens.attribution.methods.embedding_function import Embedded, entering
 from normlens.attribution.methods.integrated_gradients import baseline_of
 from normlens.attribution.registry import Request
-from normlens.attribution.result import shares
+from normlens.attribution.result import Attribution, shares
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets.scalars import BatchTarget
 from normlens.engine.frozen import pull_back
 from normlens.engine.precision import double
 
 
-def averaged_shares(target: BatchTarget, request: Request) -> list[xr.DataArray]:
+def averaged_shares(target: BatchTarget, request: Request) -> list[Attribution]:
     """Signed shares, ``(source,)``, of every text.
 
     Parameters
@@ -78,7 +77,7 @@ def _one(
     groups: tuple[tuple[str, int], ...],
     found: Float[Tensor, " source"],
     known: tuple[float, str, float],
-) -> xr.DataArray:
+) -> Attribution:
     """The shares of one text."""
     value, rule, error = known
     parts = target.subject.sources(text, groups)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from types import MappingProxyType
 
 import numpy as np
-import xarray as xr
 from jaxtyping import Float
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import maximum_flow
@@ -18,6 +17,7 @@ from normlens.attribution.maps.layer_maps import Maps, chain, labeled, require_l
 from normlens.attribution.maps.rollout_algebra import Array, rows_to_one
 from normlens.attribution.methods.rollout import residual_share, weight_maps
 from normlens.attribution.registry import Method, Request
+from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 
@@ -64,7 +64,7 @@ def _graph(maps: Float[Array, "layer token token"]) -> csr_array:
     return csr_array(coo_array((capacity, ends), shape=(size, size)))
 
 
-def run(subject: Subject, request: Request) -> list[xr.DataArray]:
+def run(subject: Subject, request: Request) -> list[Attribution]:
     """Attention flow of every text; options ``residual``, ``normalized``, ``layers`` and ``group``."""
     residual = residual_share(request.options)
     return [
@@ -81,7 +81,7 @@ def check(request: Request) -> None:
         raise InvalidInput(f"normalized is {request.options['normalized']!r}; expected True or False.")
 
 
-def _of_text(subject: Subject, text: int, maps: Maps, request: Request) -> xr.DataArray:
+def _of_text(subject: Subject, text: int, maps: Maps, request: Request) -> Attribution:
     group = chain(subject, maps, request.options)
     if group is None:
         raise UnsupportedArchitecture(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import xarray as xr
-
 from normlens.attribution.methods.embedding_function import Embedded
 from normlens.attribution.registry import Method, Request
+from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets.resolve import resolve
 
 
-def run(subject: Subject, request: Request) -> list[xr.DataArray]:
+def run(subject: Subject, request: Request) -> list[Attribution]:
     """Signed shares of the target to first order, ``(source,)``."""
     function = Embedded.of(resolve(subject, request))
     return function.results(function.explained_by("InputXGradient"), "gradient · input, summed over dimensions", None)

@@ -7,12 +7,12 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-import xarray as xr
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from normlens.attribution.methods.embedding_function import Embedded
 from normlens.attribution.registry import Method, Request
+from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets.resolve import resolve
 from normlens.engine.precision import double
@@ -22,7 +22,7 @@ _MOST_STEPS = 2000  # the points of a Gauss–Legendre rule are the eigenvalues 
 BASELINES = ("zero", "mean", "mask", "pad", "unknown")
 
 
-def run(subject: Subject, request: Request) -> list[xr.DataArray]:
+def run(subject: Subject, request: Request) -> list[Attribution]:
     """Signed shares of the target's distance from its value at the baseline, ``(source,)``."""
     steps, baseline = request.options["steps"], request.options["baseline"]
     function = Embedded.of(resolve(subject, request))
@@ -68,7 +68,7 @@ def check_baseline(name: object) -> None:
         raise InvalidInput(f"baseline={name!r}; expected one of {', '.join(BASELINES)}.")
 
 
-def _require_sums(results: Sequence[xr.DataArray], options: Mapping[str, Any]) -> None:
+def _require_sums(results: Sequence[Attribution], options: Mapping[str, Any]) -> None:
     """Refuse shares of which so much is missing that the integral wasn't met."""
     worst = max((float(result.attrs["conservation_error"]) for result in results), default=0.0)
     if not worst <= options["tolerance"]:

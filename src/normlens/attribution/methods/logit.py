@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
@@ -78,7 +77,7 @@ class _Stream:
         self.written.append(torch.diag_embed(gained))
 
 
-def run(subject: Subject, request: Request) -> list[xr.DataArray]:
+def run(subject: Subject, request: Request) -> list[Attribution]:
     """Signed shares, ``(component, source)``; a feed-forward block's and the embedding's are at the target itself."""
     target = resolve(subject, request)
     subject = target.subject
@@ -123,7 +122,7 @@ def _gradient(target: BatchTarget, site: Site, product: Product) -> tuple[Tensor
     return double(value.detach()), gradient.to(wide), direction.groups[0].value.to(wide)
 
 
-def _result(target: BatchTarget, stream: _Stream, value: Tensor, text: int) -> xr.DataArray:
+def _result(target: BatchTarget, stream: _Stream, value: Tensor, text: int) -> Attribution:
     subject, example = target.subject, target.subject.examples[text]
     read = subject.read(text) or example.label(stream.direction.shape[1])
     sides: list[tuple[str, Tokens]] = [("source", read)]

@@ -20,6 +20,7 @@ from normlens.attribution.maps.rollout_algebra import rows_to_one, with_own, wit
 from normlens.attribution.methods.encoder_norms import encoder_norms
 from normlens.attribution.methods.rollout import residual_share
 from normlens.attribution.registry import Method, Request
+from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
 from normlens.engine.tracing.scopes import BLOCK_SCOPES, SCOPES, norm_variable, own_variable
 from normlens.errors import InvalidInput, UnsupportedArchitecture
@@ -30,7 +31,7 @@ NAMES = {"encoder": "N-Enc", "attention": "N", "residual": "N-Res", "layernorm":
 """What the papers call the norms at each scope; those behind the feed-forward have no name."""
 
 
-def run(subject: Subject, request: Request) -> list[xr.DataArray]:
+def run(subject: Subject, request: Request) -> list[Attribution]:
     """Norm rollout of every text at the scope asked for; options ``residual``, ``normalized``, ``layers``, ``group``."""
     assert request.scope is not None
     residual, normalized = residual_share(request.options), request.options["normalized"]

@@ -15,11 +15,12 @@ import xarray as xr
 from normlens.attribution.maps.layer_maps import Maps, laid_out, require_layers
 from normlens.attribution.maps.rollout_algebra import with_own, with_residual
 from normlens.attribution.registry import Method, Request
+from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 
 
-def run(subject: Subject, request: Request) -> list[xr.DataArray]:
+def run(subject: Subject, request: Request) -> list[Attribution]:
     """Attention rollout of every text; options ``residual``, ``layers`` and ``group``."""
     residual = residual_share(request.options)
     rule = f"{1 - residual:g} W + {residual:g} I, mean over heads"

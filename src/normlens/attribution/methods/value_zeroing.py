@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-import xarray as xr
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -24,6 +23,7 @@ from normlens.attribution.maps.layer_paths import layer_path, root_path
 from normlens.attribution.maps.rollout_algebra import rows_to_one
 from normlens.attribution.methods.zeroing import LayerRun, is_zeroing, zeroable
 from normlens.attribution.registry import Method, Request
+from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
 from normlens.engine.capture.hooks import entered_and_left
 from normlens.engine.capture.trees import first_tensor
@@ -67,7 +67,7 @@ def zeroed_distances(
     return torch.cat(parts, dim=1).transpose(1, 2)
 
 
-def run(subject: Subject, request: Request) -> list[xr.DataArray]:
+def run(subject: Subject, request: Request) -> list[Attribution]:
     """Value Zeroing of every text; options ``layers`` and ``group``."""
     layers = _layers(subject, request.options["group"])
     collected, calls = Collected(subject), Counter[str]()
@@ -88,7 +88,7 @@ def run(subject: Subject, request: Request) -> list[xr.DataArray]:
     return [_of_text(subject, text, collected, request) for text in range(len(subject))]
 
 
-def _of_text(subject: Subject, text: int, collected: Collected, request: Request) -> xr.DataArray:
+def _of_text(subject: Subject, text: int, collected: Collected, request: Request) -> Attribution:
     maps = collected.of_text(text)
     normalized = replace(maps, groups={name: rows_to_one(x) for name, x in maps.groups.items()})
     return laid_out(subject, text, normalized, request.options, {"rule": "cosine distance of the layer's output"})
