@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from normlens.attribution.result import shares
 from normlens.attribution.targets.scalars import BatchTarget
-from normlens.engine.capture.hooks import entered_and_left
+from normlens.engine.capture.running import running_calls
 from normlens.engine.frozen.run import refuse_inference_mode
 from normlens.engine.frozen.sites import hooked
 from normlens.engine.frozen.sources import embeddings_given, names_sources, source_modules
@@ -170,20 +170,14 @@ def entering(model: PreTrainedModel, vectors: Sequence[Float[Tensor, "batch sour
 @contextmanager
 def _entered(model: PreTrainedModel, change: Any) -> Iterator[None]:
     """Show what enters at the sources to ``change``: the innermost part of the model that is running, vectors, whose."""
-    running: list[str] = []
-    parts = {module: path for path, module in model.named_modules() if names_sources(path, module)}
+    labels = {module: path for path, module in model.named_modules() if names_sources(path, module)}
 
-    def enter(module: nn.Module, *given: Any) -> None:
-        running.append(parts[module])
-
-    def leave(module: nn.Module, *given: Any) -> None:
-        running.pop()
+    def show(table: nn.Module, x: Tensor, channel: int) -> Any:
+        return change(next((labels[call.module] for call in running_calls() if call.module in labels), ""), x, table)
 
     with ExitStack() as stack:
-        stack.enter_context(entered_and_left(parts, enter, leave))
         for module in source_modules(model):
-            at = partial(_shown, change, running, module)
-            stack.enter_context(hooked(module, "output", at))
+            stack.enter_context(hooked(module, "output", partial(show, module)))
         table = model.get_input_embeddings
         stack.enter_context(embeddings_given(model, lambda x: _kept(change("", x, table()), x)))
         yield
@@ -191,7 +185,3 @@ def _entered(model: PreTrainedModel, change: Any) -> Iterator[None]:
 
 def _kept(changed: Tensor | None, x: Tensor) -> Tensor:
     return x if changed is None else changed
-
-
-def _shown(change: Any, running: Sequence[str], table: nn.Module, x: Tensor, channel: int) -> Any:
-    return change(running[-1] if running else "", x, table)

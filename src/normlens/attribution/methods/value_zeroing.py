@@ -25,7 +25,7 @@ from normlens.attribution.methods.zeroing import LayerRun, is_zeroing, zeroable
 from normlens.attribution.registry import Method, Request
 from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
-from normlens.engine.capture.hooks import entered_and_left
+from normlens.engine.capture.hooks import left
 from normlens.engine.capture.trees import first_tensor
 from normlens.engine.precision import double
 from normlens.errors import InvalidInput
@@ -83,7 +83,7 @@ def run(subject: Subject, request: Request) -> list[Attribution]:
         calls[path] += 1
         collected.add(group, number, path, zeroed_distances(call, attention, after.shape[1], request.chunk_size))
 
-    with zeroable(subject.model), entered_and_left(layers, lambda *given: None, leave):
+    with zeroable(subject.model), left(layers, leave):
         subject.model(**subject.inputs)
     return [_of_text(subject, text, collected, request) for text in range(len(subject))]
 

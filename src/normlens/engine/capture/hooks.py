@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from normlens.errors import UnsupportedArchitecture
 
@@ -34,11 +35,23 @@ def entered_and_left(modules: Iterable[nn.Module], enter: Enter, leave: Leave) -
     leave
         Called after each run with the same arguments and the module's output: None if it raised.
     """
-    handles = []
-    before, after = in_this_thread(enter), in_this_thread(leave)
+    modules, handles, before = list(modules), list[RemovableHandle](), in_this_thread(enter)
     try:
         for module in modules:
             handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+        with left(modules, leave):
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def left(modules: Iterable[nn.Module], leave: Leave) -> Iterator[None]:
+    """Report when each of ``modules`` ends a run, as :func:`entered_and_left` does."""
+    handles, after = list[RemovableHandle](), in_this_thread(leave)
+    try:
+        for module in modules:
             handles.append(module.register_forward_hook(after, with_kwargs=True, always_call=True))
         yield
     finally:

@@ -8,7 +8,7 @@ attention call, in whatever order of axes it was written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +16,10 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from normlens.engine.capture.hooks import entered_and_left
+from normlens.engine.capture.hooks import left
 from normlens.engine.capture.interface import AttentionCall, OnAttention
 from normlens.engine.capture.products import ValueProduct, product_of
+from normlens.engine.capture.running import ModuleCall, running_calls
 
 _SOFTMAX = {"softmax", "_softmax", "masked_softmax"}
 _SAME_WEIGHTS = {"dropout", "to", "type", "type_as", "float", "contiguous", "clone", "view", "reshape", "masked_fill"}
@@ -39,9 +40,9 @@ def observing(
     missed
         Called with each module that took a softmax of more than a vector without such a product.
     """
-    observer = _Observer(on_call)
     composed = [module for module in model.modules() if next(module.children(), None) is not None]
-    with entered_and_left(composed, observer.enter, observer.leave), observer:
+    observer = _Observer(on_call, frozenset(composed))
+    with left(composed, observer.leave), observer:
         yield
     for module in observer.missed():
         missed(module)
@@ -59,27 +60,20 @@ class _Softmax:
 class _Observer(TorchFunctionMode):
     """Sees the softmax, operations that leave its result unchanged, and the product with the values."""
 
-    def __init__(self, on_call: OnAttention) -> None:
+    def __init__(self, on_call: OnAttention, composed: Set[nn.Module]) -> None:
         super().__init__()
-        self._on_call = on_call
+        self._on_call, self._composed = on_call, composed
         self._weights: dict[int, tuple[Tensor, _Softmax]] = {}
         self._taken: list[_Softmax] = []
-        self._running: list[tuple[nn.Module, Tensor | None]] = []  # modules and their first tensors
 
     def missed(self) -> list[nn.Module]:
         """Modules that took a softmax whose result met no values."""
         return [taken.module for taken in self._taken if not taken.met_values]
 
-    def enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        first = next((x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)), None)
-        outer = self._running[-1][1] if self._running else None
-        self._running.append((module, outer if first is None or first.ndim < 2 else first))
-
     def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         """Forget weights from deeper modules: a submodule may take the softmax, but not one further inside."""
-        if self._running and self._running[-1][0] is module:
-            depth = len(self._running)
-            self._running.pop()
+        if self._weights:
+            depth = len(self._running())
             self._weights = {key: x for key, x in self._weights.items() if x[1].depth <= depth}
 
     def __torch_function__(
@@ -91,8 +85,9 @@ class _Observer(TorchFunctionMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
-        if name in _SOFTMAX and isinstance(result, Tensor) and result.ndim > 2 and self._running:
-            taken = _Softmax(self._running[-1][0], len(self._running))
+        is_softmax = name in _SOFTMAX and isinstance(result, Tensor) and result.ndim > 2
+        if is_softmax and (running := self._running()):
+            taken = _Softmax(running[0].module, len(running))
             self._weights[id(result)] = result, taken
             self._taken.append(taken)
         elif self._weights and args and isinstance(result, Tensor):
@@ -103,17 +98,28 @@ class _Observer(TorchFunctionMode):
                 self._report(product, result)
         return result
 
+    def _running(self) -> list[ModuleCall]:
+        """The running calls of modules that have children, innermost first."""
+        return [call for call in running_calls() if call.module in self._composed]
+
     def _report(self, product: ValueProduct, result: Tensor) -> None:
         """Report a product as an attention call, if its shapes are those of attention."""
-        module, first = self._running[-1]
-        laid_out = product.laid_out(result, _batch(product, first))
+        running = self._running()
+        laid_out = product.laid_out(result, _batch(product, _first_input(running)))
         if laid_out is None:
             return
         weights, value, arranged = laid_out
         output = arranged(result).unflatten(-1, (weights.shape[1], -1))
         recompute = lambda start, stop: weights[:, :, start:stop]  # noqa: E731
         self._weights[id(product.weights)][1].met_values = True
-        self._on_call(AttentionCall(module, value, output, weights, recompute, result, arranged))
+        self._on_call(AttentionCall(running[0].module, value, output, weights, recompute, result, arranged))
+
+
+def _first_input(running: Sequence[ModuleCall]) -> Tensor | None:
+    """The first tensor that the innermost module takes; that of the module around it if it takes none with two axes."""
+    inputs = ((*call.args, *call.kwargs.values()) for call in running)
+    firsts = (next((x for x in values if isinstance(x, Tensor)), None) for values in inputs)
+    return next((first for first in firsts if first is not None and first.ndim > 1), None)
 
 
 def _batch(product: ValueProduct, first: Tensor | None) -> int:

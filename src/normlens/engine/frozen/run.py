@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from types import FrameType
 from typing import Any, get_args
 
 import torch
@@ -15,6 +13,7 @@ from transformers import PreTrainedModel
 
 from normlens.engine.capture.as_set import kept_named, real_positions, settle
 from normlens.engine.capture.hooks import switches_attention
+from normlens.engine.capture.running import running_calls
 from normlens.engine.failures import explained_failure
 from normlens.engine.frozen.call import Product
 from normlens.engine.frozen.directions import Direction
@@ -28,7 +27,6 @@ from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.memory import is_out_of_memory
 
 SEQUENCE_FIRST = "XLNet"
-_MODULE_CALL = nn.Module._call_impl.__code__
 
 
 class FrozenRun:
@@ -44,13 +42,8 @@ class FrozenRun:
         self.mode = FrozenMode(direction, product, self.where)
 
     def running(self) -> Iterator[tuple[str, nn.Module]]:
-        """The running modules with their paths, innermost first: those whose call is on the stack."""
-        frame: FrameType | None = sys._getframe()
-        while frame is not None:
-            module = frame.f_locals.get("self") if frame.f_code is _MODULE_CALL else None
-            if module in self.paths:
-                yield self.paths[module], module
-            frame = frame.f_back
+        """The running modules with their paths, innermost first."""
+        return ((self.paths[call.module], call.module) for call in running_calls() if call.module in self.paths)
 
     def where(self) -> str:
         """The innermost running module, for messages."""

@@ -7,7 +7,6 @@ import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from normlens.engine.capture.hooks import entered_and_left
 from normlens.engine.capture.interface import AttentionCall
+from normlens.engine.capture.running import running_calls
 from normlens.engine.tracing.block import Block, LayerCall
 from normlens.engine.tracing.follower import Followed, Follower
 from normlens.engine.tracing.scopes import AttentionScope
@@ -29,17 +29,11 @@ _OTHER_SEQUENCE = re.compile(
 )
 
 
+_Running = tuple[nn.Module, Mapping[str, Tensor]]
+"""A running module, and the tensors that it takes, by parameter name."""
+
 ScopesOf = Callable[[str, int], tuple[AttentionScope, ...] | None]
 """Takes the path of an attention module and the number of its earlier calls."""
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """A running module, its input hidden states by parameter name, and the names of all its tensor arguments."""
-
-    module: nn.Module
-    inputs: dict[str, Tensor]
-    names: list[str]
 
 
 class Tracer(TorchFunctionMode):
@@ -75,9 +69,9 @@ class Tracer(TorchFunctionMode):
         super().__init__()
         self._on_block, self._scopes_of = on_block, scopes_of
         self._paths = {module: path for path, module in model.named_modules()}
+        self._composed = [module for module in self._paths if next(module.children(), None) is not None]
         self._constants = Constants(model)
         self._follower = Follower(self._constants, self._report_complete)
-        self._frames: list[_Frame] = []
         self._norms: deque[tuple[Tensor, Tensor]] = deque(maxlen=6)  # output and input of the most recent norms
         self._occurrences: Counter[str] = Counter()
         self._paused = 0
@@ -90,11 +84,10 @@ class Tracer(TorchFunctionMode):
     def watching(self) -> Iterator[None]:
         """Observe the model while this lasts: hooks and function mode are active."""
         norms = [module for module in self._paths if _is_norm(module)]
-        composed = [module for module in self._paths if next(module.children(), None) is not None]
         try:
             with (
                 entered_and_left(norms, self._enter_norm, self._leave_norm),
-                entered_and_left(composed, self._enter, self._leave),
+                entered_and_left(self._composed, self._enter, self._leave),
                 self,
             ):
                 yield
@@ -106,12 +99,13 @@ class Tracer(TorchFunctionMode):
         path = self._paths.get(call.module, type(call.module).__name__)
         if path in self.left_out:
             return
-        medium = medium_of(frame.names for frame in reversed(self._frames))
-        other = self._reads_another(call)
+        running = self._running()
+        medium = medium_of(list(named) for _, named in running)
+        other = _reads_another(call, running)
         lengths_differ = call.output.shape[1] != call.value.shape[2]
         block = BlockTrace(path, self._occurrences[path], call, lengths_differ or other, other, medium)
         self._occurrences[path] += 1
-        block.candidates.update((id(x), x) for x in self._residual_candidates())
+        block.candidates.update((id(x), x) for x in self._residual_candidates(running))
         self.open_traces.append(block)
         self._follower.follow(call.produced, block, "heads", call.arranged)
 
@@ -174,13 +168,9 @@ class Tracer(TorchFunctionMode):
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         if "attention" in type(module).__name__.lower():
             self.ran_attention.add(self._paths[module])
-        named = _named_tensors(module, args, kwargs)
-        hidden = {name: x for name, x in named.items() if x.is_floating_point() and x.ndim >= 2}
-        self._frames.append(_Frame(module, hidden, list(named)))
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
-        if self._frames and self._frames[-1].module is module:
-            self._frames.pop()
+        """Called when a module with children has ended; tracers of layers do something then."""
 
     def _enter_norm(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         self._paused += 1
@@ -203,14 +193,21 @@ class Tracer(TorchFunctionMode):
         finally:
             self._paused -= 1
 
-    def _residual_candidates(self) -> Iterator[Tensor]:
+    def _running(self) -> list[_Running]:
+        """The running modules with children, innermost first."""
+        calls = (call for call in running_calls() if call.module in self._composed)
+        return [(call.module, _named_tensors(call.module, call.args, call.kwargs)) for call in calls]
+
+    def _residual_candidates(self, running: Sequence[_Running]) -> Iterator[Tensor]:
         """Tensors that may be the residual stream of the attention call being captured.
 
         The inputs of the running modules, the inputs of the norms that produced those, and the sums of earlier
         blocks.
         """
         inputs = {id(output): before for output, before in self._norms}
-        candidates = [x for frame in self._frames for x in frame.inputs.values()] + list(self._follower.streams)
+        candidates = [x for _, named in reversed(running) for x in _hidden(named).values()] + list(
+            self._follower.streams
+        )
         for x in candidates:
             yield x
             if id(x) in inputs:
@@ -223,13 +220,19 @@ class Tracer(TorchFunctionMode):
                 if id(x) in block.candidates and self._constants.factor(factor, result.shape[-1]) is not None:
                     block.candidates[id(result)] = result
 
-    def _reads_another(self, call: AttentionCall) -> bool:
-        """Whether the attention module takes its sources from a second sequence."""
-        frame = next((f for f in reversed(self._frames) if f.module is call.module), None)
-        if frame is None:
-            return call.output.shape[1] != call.value.shape[2]
-        hidden = next(iter(frame.inputs.values()), None)
-        return any(_OTHER_SEQUENCE.match(name) and x is not hidden for name, x in frame.inputs.items())
+
+def _reads_another(call: AttentionCall, running: Sequence[_Running]) -> bool:
+    """Whether the attention module takes its sources from a second sequence."""
+    inputs = next((_hidden(named) for module, named in running if module is call.module), None)
+    if inputs is None:
+        return call.output.shape[1] != call.value.shape[2]
+    first = next(iter(inputs.values()), None)
+    return any(_OTHER_SEQUENCE.match(name) and x is not first for name, x in inputs.items())
+
+
+def _hidden(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The hidden states among the tensors that a module takes."""
+    return {name: x for name, x in named.items() if x.is_floating_point() and x.ndim >= 2}
 
 
 def _is_norm(module: nn.Module) -> bool:
