@@ -15,7 +15,7 @@ from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
 
 import normlens
 from normlens.attribution.methods.value_zeroing import cosine_distance
-from normlens.errors import UnsupportedArchitecture
+from normlens.errors import ConservationError, ModelError, UnsupportedArchitecture
 
 IDS = [3, 14, 15, 9, 26]
 MAPS = ("value_zeroing", "alti", "rollout", "norm_rollout", "flow")
@@ -64,6 +64,23 @@ def test_layers_that_share_a_module_are_those_of_a_copy(make: Callable[[], Any])
 @pytest.mark.parametrize("make", [llama, bert])
 def test_outputs_without_names_change_nothing(make: Callable[..., Any]) -> None:
     same_answers(make(return_dict=False), make(), (*MAPS, "decompx", "gradient_input"))
+
+
+@pytest.mark.parametrize("make", [llama, bert])
+@pytest.mark.parametrize("setting", ["output_attentions", "output_hidden_states"])
+def test_further_outputs_change_nothing(make: Callable[..., Any], setting: str) -> None:
+    same_answers(make(**{setting: True}), make(), (*MAPS, "decompx", "gradient_input"))
+
+
+@pytest.mark.parametrize("broken", [float("nan"), -1.0])
+def test_a_model_whose_own_output_is_not_finite_gives_no_numbers(broken: float) -> None:
+    lens = normlens.load((bert(layer_norm_eps=broken), None))
+    with pytest.raises(ModelError, match=r"BertModel itself gives \d+ values that are not finite \(of \d+\)"):
+        lens.analyze([5, 6, 7])
+    with pytest.raises(ConservationError, match=r"shares are not finite"):
+        lens.attribute([5, 6, 7])
+    with pytest.raises(ConservationError, match=r"shares are not finite"):
+        lens.attribute([5, 6, 7], method="gradient_input", target=first_number)
 
 
 def test_positions_beside_the_rows_stay_as_they_are() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -128,12 +129,16 @@ def check_attention(model: PreTrainedModel) -> None:
 
 
 def check_tokenizer(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
-    """Refuse a tokenizer with ids beyond the embedding table, in its vocabulary or its special tokens.
+    """Refuse a tokenizer that can't read, or that has ids beyond the embedding table.
 
-    Other added tokens may lie beyond it: some checkpoints have a mask or image token that the model never reads.
+    The ids of its vocabulary and of its special tokens are checked. Other added tokens may lie beyond it: some checkpoints
+    have a mask or image token that the model never reads.
     """
     embedding = _embedding(model)
-    if tokenizer is None or embedding is None:
+    if tokenizer is None:
+        return
+    _check_reading(name, tokenizer)
+    if embedding is None:
         return
     frame = [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id]
     added = tokenizer.added_tokens_encoder  # a property that is rebuilt on every access
@@ -144,6 +149,26 @@ def check_tokenizer(name: str, model: PreTrainedModel, tokenizer: PreTrainedToke
             f"The tokenizer of {name} gives ids up to {largest}, but the model embeds only "
             f"{embedding.num_embeddings} (0 to {embedding.num_embeddings - 1}). Pass the model's own tokenizer."
         )
+
+
+def _check_reading(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a template with special tokens that it doesn't define, on which the library would crash."""
+    if not isinstance(tokenizer.model_max_length, int | float):
+        raise InvalidInput(
+            f"The tokenizer of {name} says model_max_length = {tokenizer.model_max_length!r}; expected a number. "
+            "Set it to the length that the model takes."
+        )
+    template = getattr(getattr(tokenizer, "backend_tokenizer", None), "post_processor", None)
+    waiting = [] if template is None else [json.loads(template.__getstate__())]
+    while waiting:
+        processor = waiting.pop()
+        waiting += processor.get("processors", [])
+        pieces = [*processor.get("single", []), *processor.get("pair", [])] if "special_tokens" in processor else []
+        for token in [piece["SpecialToken"]["id"] for piece in pieces if "SpecialToken" in piece]:
+            if token not in processor["special_tokens"]:
+                raise InvalidInput(
+                    f"The tokenizer of {name} puts {token!r} around each text without defining it. Download its files again."
+                )
 
 
 def _embedding(model: PreTrainedModel) -> torch.nn.Embedding | None:

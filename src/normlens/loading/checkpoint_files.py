@@ -72,6 +72,26 @@ def checked_settings(location: ModelLocation) -> tuple[ModelLocation, Mapping[st
     return (replace(location, revision=_commit(file)) if location.is_hub else location), settings, None
 
 
+def refuse_code(location: ModelLocation, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that take the code of attention or experts from a repository on the Hub.
+
+    Raises
+    ------
+    ModelNotFound
+        Naming the repository.
+    """
+    waiting = [settings]
+    while waiting:
+        for key, value in waiting.pop().items():
+            if isinstance(value, Mapping):
+                waiting.append(value)
+            elif key.endswith("_implementation") and "/" in str(value):
+                raise ModelNotFound(
+                    f"{location.name} takes its {key.strip('_')} from {value}, whose code would run. If you trust it, "
+                    "pass trust_remote_code=True; otherwise, remove the setting from config.json."
+                )
+
+
 def checked_size(location: ModelLocation, settings: Mapping[str, Any]) -> CheckpointSize | None:
     """What the weights' files hold; None if there are none.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,36 +17,29 @@ from transformers import (
     ProcessorMixin,
 )
 
-from normlens.loading.checkpoint_files import file_at
+from normlens.loading.companion_files import (
+    PROCESSOR_FILES,
+    check_processor_files,
+    check_tokenizer_files,
+    has_tokenizer,
+    tokenizer_explained,
+)
 from normlens.loading.locate import ModelLocation
 
 Processor: TypeAlias = BaseImageProcessor | FeatureExtractionMixin | ProcessorMixin
 """An image processor, a feature extractor for sounds, or either with a tokenizer."""
 
-_PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
-_TOKENIZER_FILE = re.compile(r".*token|vocab|merges|dict\.txt|tekken|.*\.(model|spm|bpe)$")
-"""Names of tokenizer files."""
-
-_TOKENIZERS_ON_THE_HUB = (
-    "tokenizer_config.json", "tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model",
-    "tokenizer.model", "source.spm",
-)  # fmt: skip
-"""Files of which every repository with a tokenizer has one, the most frequent first."""
-
 
 def tokenizer_at(location: ModelLocation, options: dict[str, Any]) -> PreTrainedTokenizerBase | None:
     """The tokenizer; None if there are no tokenizer files (transformers would make an empty one)."""
-    if location.gguf_file is None and not _has_tokenizer(location):
-        return None
-    tokenizer = AutoTokenizer.from_pretrained(location.path_or_id, **options)
-    is_empty = set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens)
+    if location.gguf_file is None:
+        if not has_tokenizer(location):
+            return None
+        check_tokenizer_files(location)
+    with tokenizer_explained(location):
+        tokenizer = AutoTokenizer.from_pretrained(location.path_or_id, **options)
+        is_empty = set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens)
     return None if is_empty else tokenizer
-
-
-def _has_tokenizer(location: ModelLocation) -> bool:
-    if location.is_hub:  # asked one by one: a local cache can't be listed
-        return any(file_at(location, name) is not None for name in _TOKENIZERS_ON_THE_HUB)
-    return any(map(_TOKENIZER_FILE.match, os.listdir(location.path_or_id)))
 
 
 def processor_at(location: ModelLocation, inputs: Collection[str], options: dict[str, Any]) -> Processor | None:
@@ -64,8 +55,9 @@ def processor_at(location: ModelLocation, inputs: Collection[str], options: dict
     sees = "pixel_values" in inputs
     if not sees and not {"input_features", "input_values"} & set(inputs):
         return None
-    if not location.is_hub and not any((Path(location.path_or_id) / name).is_file() for name in _PROCESSOR_FILES):
+    if not location.is_hub and not any((Path(location.path_or_id) / name).is_file() for name in PROCESSOR_FILES):
         return None
+    check_processor_files(location)
     if {"input_ids", "decoder_input_ids"} & set(inputs):
         try:
             whole = AutoProcessor.from_pretrained(location.path_or_id, **options)

@@ -20,6 +20,7 @@ ATTENTION = "_attn_implementation_internal"
 EXPERTS = "_experts_implementation_internal"
 CACHE = "use_cache"
 NAMED_OUTPUT = "return_dict"
+ATTENTION_OUTPUT = "output_attentions"
 
 
 def configs_of(model: nn.Module) -> list[PretrainedConfig]:
@@ -85,7 +86,7 @@ def settings_of_this_thread(changes: Iterable[tuple[PretrainedConfig, str, Any]]
     Parameters
     ----------
     changes
-        Config, name (:data:`ATTENTION`, :data:`EXPERTS`, :data:`CACHE` or :data:`NAMED_OUTPUT`) and value.
+        Config, name (one of the five constants above) and value.
     """
     changes = list(changes)  # keeps the configs alive, and so their ids unique
     before = _THREAD.settings

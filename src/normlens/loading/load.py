@@ -25,7 +25,7 @@ from transformers import (
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.loading.adapters import adapter_base, explained_base, with_adapter, without_wrapper
 from normlens.loading.checkpoint_checks import check_attention, check_complete, check_tokenizer, check_weights
-from normlens.loading.checkpoint_files import adapter_at, checked_settings, checked_size
+from normlens.loading.checkpoint_files import adapter_at, checked_settings, checked_size, refuse_code
 from normlens.loading.companions import Processor, processor_at, tokenizer_at, tokenizer_of
 from normlens.loading.gguf_files import as_plain, read_once
 from normlens.loading.locate import ModelLocation, explained, first_line, locate_model, refuse_revision
@@ -172,6 +172,8 @@ def _load_adapter(
 def _load_checkpoint(location: ModelLocation, options: LoadingOptions) -> LoadedModel:
     """Read the settings, then the shapes of the weights, and only then build the model."""
     location, settings, size = checked_settings(location)
+    if not options.trust_remote_code:
+        refuse_code(location, settings)
     hub_options: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
     if location.revision is not None:
         hub_options["revision"] = location.revision

@@ -90,8 +90,8 @@ def size_of_gguf(name: str, path: Path) -> CheckpointSize:
     return size
 
 
-def read_settings(file: Path) -> dict[str, Any]:
-    """Read the settings in a JSON file.
+def read_settings(file: Path, largest: int = _LARGEST_CONFIG) -> dict[str, Any]:
+    """Read the settings in a JSON file of up to ``largest`` bytes.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def read_settings(file: Path) -> dict[str, Any]:
         If it isn't a JSON object, or is larger than any configuration.
     """
     try:
-        if file.stat().st_size > _LARGEST_CONFIG:
+        if file.stat().st_size > largest:
             raise InvalidInput(
                 f"{file} has {file.stat().st_size:,} bytes, more than any configuration. Download it again."
             )
@@ -107,7 +107,7 @@ def read_settings(file: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{file} can't be read ({type(error).__name__}: {error}). Download it again.") from error
     if not isinstance(settings, dict):
-        raise InvalidInput(f"{file} holds a {type(settings).__name__}; expected a JSON object. Download it again.")
+        raise InvalidInput(f"{file} holds no JSON object but {str(settings)[:20]!r}. Download it again.")
     return settings
 
 

@@ -26,6 +26,7 @@ from normlens.engine.tolerance import tolerance
 from normlens.errors import ConservationError, NormLensError, UnsupportedArchitecture
 from normlens.loading.configs import (
     ATTENTION,
+    ATTENTION_OUTPUT,
     CACHE,
     EXPERTS,
     NAMED_OUTPUT,
@@ -70,13 +71,13 @@ _COMPARISONS: WeakKeyDictionary[nn.Module, _Comparison] = WeakKeyDictionary()
 
 @contextmanager
 def running(model: PreTrainedModel, keep: Kept) -> Iterator[None]:
-    """Run a model in this thread with eager attention and experts, except for ``keep``; no cache, named outputs."""
+    """Run a model in this thread with eager attention and experts, except for ``keep``: named outputs, no cache."""
     with exclusive(model):
         changes: list[tuple[Any, str, Any]] = []
         for config in configs_of(model):
             for setting, name in _implementations(config):
                 changes.append((config, setting, name if _stays(setting, name, keep) else "eager"))
-            plain = {CACHE: False, NAMED_OUTPUT: True}
+            plain = {CACHE: False, NAMED_OUTPUT: True, ATTENTION_OUTPUT: False}
             changes += [(config, name, value) for name, value in plain.items() if hasattr(config, name)]
         with settings_of_this_thread(changes):
             yield

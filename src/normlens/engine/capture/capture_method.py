@@ -22,7 +22,7 @@ from normlens.engine.capture.softmax import observing
 from normlens.engine.capture.trees import first_tensor
 from normlens.engine.precision import at_least_float32
 from normlens.engine.tolerance import tolerance
-from normlens.errors import ConservationError, NoAttentionCaptured, OutputMismatch, UnsupportedArchitecture
+from normlens.errors import ConservationError, ModelError, NoAttentionCaptured, OutputMismatch, UnsupportedArchitecture
 from normlens.loading.quantized import quantization_explained
 
 Result = TypeVar("Result")
@@ -117,12 +117,20 @@ def require_same_output(untouched: Any, watched: Any, model: PreTrainedModel) ->
 
     Raises
     ------
+    ModelError
+        If the model's own output isn't finite.
     OutputMismatch
         With the relative difference of its first output, and the attention that the model is set to.
     """
     one, other = _first_output(untouched), _first_output(watched)
+    if not bool(one.isfinite().all()):
+        raise ModelError(
+            f"{type(model).__name__} itself gives {int((~one.isfinite()).sum())} values that are not finite (of "
+            f"{one.numel()}). It ran unmodified, before anything was measured. Its weights or its config may be broken, or "
+            f"{str(one.dtype).removeprefix('torch.')} too narrow for it."
+        )
     off = gap(other, one)
-    if bool(one.isfinite().all()) and off <= allowance(model):
+    if off <= allowance(model):
         return
     if chosen := described(model):
         raise OutputMismatch(
