@@ -40,7 +40,7 @@ def require(model: PreTrainedModel, what: str, error: float) -> None:
 
 
 def require_sources(model: PreTrainedModel, shares: Tensor) -> None:
-    """Raise if shares aren't finite, or all of a text's are zero: no chain of operations leads from its sources to the scalar.
+    """Raise if shares aren't finite, or all of a text's are zero: then no operations lead from its sources to the scalar.
 
     Parameters
     ----------
@@ -57,8 +57,7 @@ def require_sources(model: PreTrainedModel, shares: Tensor) -> None:
     if not bool(shares.isfinite().all()):
         raise ConservationError(
             f"{type(model).__name__}: {int((~shares.isfinite()).sum())} of {shares.numel()} shares are not finite. The "
-            "model's own output or its derivatives may not be finite either: its weights or its config may be broken, or its "
-            "dtype too narrow."
+            "model's own output may not be finite either: its weights or its config may be broken, or its dtype too narrow."
         )
     if not bool(shares.flatten(1).any(1).all()):
         raise ConservationError(
