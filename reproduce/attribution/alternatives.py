@@ -33,7 +33,7 @@ from reproduce.attribution.table import predictions_of, records
 from reproduce.data.classified_texts import read_classified
 from reproduce.study.kept import numbers_of, printed, replace, write
 from reproduce.study.options import add_data, require_data, study_parser
-from reproduce.study.page import markdown_table
+from reproduce.study.page import fill
 
 NAME = "alternatives"
 PLAIN, RIVAL = "DecompX", "integrated gradients from [MASK]"
@@ -204,7 +204,7 @@ def summarized(models: Sequence[xr.Dataset], seed: int, resamples: int) -> dict[
 def page(kept: dict[str, Any]) -> str:
     """The tables in Markdown: means over the models, and each model's differences to DecompX."""
     numbers = {(row["method"], row["erasure"]): row for row in [*kept["table"], *kept["against"]]}
-    names = dict.fromkeys(row["method"] for row in kept["table"])
+    names = list(dict.fromkeys(row["method"] for row in kept["table"]))
     rows, each = [], []
     for name in sorted(names, key=lambda name: -numbers[name, "mask"]["value"]):
         cells = [aopc_cell(numbers[name, how]) for how in ERASURES]
@@ -214,25 +214,19 @@ def page(kept: dict[str, Any]) -> str:
             gaps = [model[how][name] - model[how][PLAIN] for how in ERASURES for model in kept["models"]]
             each.append([name.replace("_", "-"), *(f"{round(gap, 3) + 0.0:.3f}" for gap in gaps)])
     beside = [
-        f"{name} − {RIVAL}: {aopc_cell(numbers[f'{name} − {RIVAL}', 'mask'])} masked, "
-        f"{aopc_cell(numbers[f'{name} − {RIVAL}', 'delete'])} deleted."
-        for name in names
-        if (f"{name} − {RIVAL}", "mask") in numbers
+        {"name": pair, **{how: aopc_cell(numbers[pair, how]) for how in ERASURES}}
+        for pair in (f"{name} − {RIVAL}" for name in names)
+        if (pair, "mask") in numbers
     ]
     count = len(kept["models"])
-    headings = ["what is changed", "AOPC, masked", "AOPC, deleted", "more than DecompX, masked", "deleted"]
-    note = (
-        f"SST, MiniLM, {kept['texts']} sentences of **dev**, words erased in steps of 10 %; mean over {count} models that "
-        "differ in the seed of their fine-tuning; 95 % intervals (bootstrap over sentences). Target: the difference of the "
-        "two logits; integrated gradients with 12 points. " + " ".join(beside)
-    )
-    models = [f"{word}, model {k + 1}" for word in ("masked", "deleted") for k in range(count)]
-    return "\n\n".join(
-        [
-            f"<!-- --8<-- [start:table] -->\n{markdown_table(headings, rows)}\n\n{note}\n<!-- --8<-- [end:table] -->",
-            "<!-- --8<-- [start:each] -->\nAOPC less that of DecompX, in each model:\n\n"
-            f"{markdown_table(['what is changed', *models], each)}\n<!-- --8<-- [end:each] -->\n",
-        ]
+    return fill(
+        "attribution/alternatives.md.jinja",
+        rows=rows,
+        each=each,
+        texts=kept["texts"],
+        count=count,
+        beside=beside,
+        models=[f"{word}, model {k + 1}" for word in ("masked", "deleted") for k in range(count)],
     )
 
 
@@ -261,6 +255,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             replace(path, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
         if not path.exists():
             raise NormLensError(f"{path} doesn't exist, so nothing can be redrawn. Run without --redraw first.")
-        return write(NAME, page(json.loads(path.read_text(encoding="utf-8"))).strip(), {}, options.output)
+        return write(NAME, page(json.loads(path.read_text(encoding="utf-8"))), {}, options.output)
 
     return printed(work)

@@ -1,4 +1,4 @@
-"""The page of `reproduce.attribution.table`, in Markdown."""
+"""The page of `reproduce.attribution.table`: the numbers that ``page.md.jinja`` shows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from normlens.faithfulness import BASELINES, MEASURES
 from reproduce.attribution.candidates import candidates, method_of
-from reproduce.study.page import markdown_table
+from reproduce.study.page import fill
 from reproduce.study.published import (
     ALTI_RUN,
     ALTI_SST2,
@@ -37,25 +37,48 @@ Numbers = dict[tuple[str, str, str], dict[str, Any]]
 
 
 def page(kept: Mapping[str, Entry]) -> str:
-    """Everything that is kept, a section for each part of each task; docs include the sections by name."""
-    parts = ["# Attribution: every method on the same classifier"]
-    for task, entry in kept.items():
-        title = TASKS[task]
-        if "table" in entry:
-            parts += [_section(title, f"{task}_table", _table(entry))]
-            parts += [_section(f"{title}, erased by deletion", f"{task}_deletion", _deletion(entry))]
-            parts += [
-                _section(f"{title}, {one} less each of the others", f"{task}_{name}", _against(entry, one))
-                for one, name in COMPARED.items()
-                if any(row["method"].startswith(f"{one} − ") for row in entry["against"])
-            ]
-        if "others" in entry:
-            parts.append(_section(f"{title}: other seeds", f"{task}_others", _others(entry)))
-        if "saliency" in entry:
-            parts.append(_section(f"{title}: maps and gradients", f"{task}_saliency", _saliency(entry)))
-        if "candidates" in entry:
-            parts.append(_section(f"{title}: choices on dev", f"{task}_choices", _choices(entry)))
-    return "\n\n".join([*parts, "## Published", _published()])
+    """Everything that is kept, in sections for each task; docs include the sections by name."""
+    return fill(
+        "attribution/page.md.jinja",
+        tasks=[{"name": task, "title": TASKS[task], **_task(entry)} for task, entry in kept.items()],
+        sources={"globenc": f"{GLOBENC_RUN} ({MODARRESSI_2022})", "decompx": MODARRESSI_2023, "alti": ALTI_RUN},
+        published=_published(),
+    )
+
+
+def _task(entry: Entry) -> dict[str, Any]:
+    """What the template shows of a task; what wasn't measured is empty."""
+    measured = "table" in entry
+    return {
+        **_about(entry),
+        "table": _table(entry) if measured else [],
+        "deletion": _deletion(entry) if measured else [],
+        "against": _against(entry) if measured else {},
+        "others": _others(entry) if "others" in entry else {},
+        "saliency": _saliency(entry) if "saliency" in entry else [],
+        "choices": _choices(entry) if "candidates" in entry else [],
+    }
+
+
+def _about(entry: Entry) -> dict[str, Any]:
+    """What was measured on which texts, and at what cost, as far as it is kept."""
+    about = {name: str(entry[name]) for name in ("data", "part", "by", "replacement", "seed") if name in entry}
+    about |= {
+        shown: f"{entry[name]:,}"
+        for shown, name in {"texts": "test", "dev": "dev", "resamples": "resamples"}.items()
+        if name in entry
+    }
+    training = entry.get("training", {})
+    accuracies = {
+        part: f"{100 * training[f'{part}_accuracy']:.1f} %" for part in ("dev", "test") if "test_accuracy" in training
+    }
+    return {
+        **about,
+        "right": f"{100 * entry['right']:.1f} %" if "right" in entry else "",
+        "accuracies": accuracies,
+        "costs": _cost_note(entry) if "costs" in entry else {},
+        "refused": entry.get("refused", {}),
+    }
 
 
 def sorted_rows(entry: Entry, erasure: str = "mask") -> list[str]:
@@ -75,60 +98,38 @@ def aopc_cell(number: Mapping[str, Any]) -> str:
     return _cell(number, "aopc")
 
 
-def _section(title: str, name: str, text: str) -> str:
-    return f"## {title}\n\n<!-- --8<-- [start:{name}] -->\n{text}\n<!-- --8<-- [end:{name}] -->"
-
-
 def _numbers(table: list[dict[str, Any]]) -> Numbers:
     return {(row["method"], row["erasure"], row["measure"]): row for row in table}
 
 
-def _table(entry: Entry) -> str:
-    numbers, rows = _numbers(entry["table"]), []
-    for row in sorted_rows(entry):
-        found = [_cell(numbers[row, "mask", measure], measure) for measure in MEASURES]
-        rows.append([f"*{shown(row)}*" if row in BASELINES else row, *found, *_costs(entry, row)])
-    training = entry["training"]
-    headings = [
-        "method", "AOPC ↑", "accuracy ↓", "comprehensiveness ↑", "sufficiency ↓", "correlation with leave-one-out ↑",
-        "time, in forward passes", "memory, MiB",
-    ]  # fmt: skip
-    notes = [
-        f"* MiniLM fine-tuned; data: {entry['data']}. {_accuracies(training)}The table: {entry['test']:,} texts of "
-        f"{entry['part']} ({100 * entry['right']:.1f} % right), {entry['by']}s erased by {entry['replacement']}.",
-        "* AOPC and accuracy: mean over the top 10, 20, …, 100 % erased; comprehensiveness and sufficiency: mean over 1, 5, "
-        "10, 20 and 50 %. Intervals: 95 %, bootstrap over texts "
-        f"({entry['resamples']:,} draws, seed {entry['seed']}). Baselines in italics.",
-        *_cost_note(entry),
-        *(f"* {row}: not for this model. {reason}" for row, reason in entry.get("refused", {}).items()),
-    ]
-    return markdown_table(headings, rows) + "\n\n" + "\n".join(notes)
-
-
-def _accuracies(training: Mapping[str, Any]) -> str:
-    if "test_accuracy" not in training:
-        return ""
-    dev, test = (100 * training[f"{part}_accuracy"] for part in ("dev", "test"))
-    return f"Accuracy on all of dev {dev:.1f} %, of the test part {test:.1f} %. "
-
-
-def _cost_note(entry: Entry) -> list[str]:
-    if "costs" not in entry:
-        return []
-    forward = entry["costs"]["forward"]["milliseconds"]
+def _table(entry: Entry) -> list[list[str]]:
+    numbers = _numbers(entry["table"])
     return [
-        f"* Time and memory: {entry['cost_texts']} texts of {entry['cost_tokens'] / entry['cost_texts']:.0f} tokens on "
-        f"average, one by one; processor time, {entry['threads']} thread; a forward pass takes {forward:.1f} ms. Memory: "
-        "rise of what is resident to its peak."
+        [_named(row), *(_cell(numbers[row, "mask", measure], measure) for measure in MEASURES), *_costs(entry, row)]
+        for row in sorted_rows(entry)
     ]
+
+
+def _named(row: str) -> str:
+    """A row's name; baselines in italics."""
+    return f"*{shown(row)}*" if row in BASELINES else row
+
+
+def _cost_note(entry: Entry) -> dict[str, str]:
+    return {
+        "texts": str(entry["cost_texts"]),
+        "tokens": f"{entry['cost_tokens'] / entry['cost_texts']:.0f}",
+        "threads": str(entry["threads"]),
+        "forward": f"{entry['costs']['forward']['milliseconds']:.1f}",
+    }
 
 
 def _costs(entry: Entry, row: str) -> list[str]:
-    found = entry.get("costs", {}).get(entry["chosen"].get(row, ""))
-    if found is None:
+    cost = entry.get("costs", {}).get(entry["chosen"].get(row, ""))
+    if cost is None:
         return ["–", "–"]
-    memory = found["mebibytes"]
-    passes = found["milliseconds"] / entry["costs"]["forward"]["milliseconds"]
+    memory = cost["mebibytes"]
+    passes = cost["milliseconds"] / entry["costs"]["forward"]["milliseconds"]
     return [f"{passes:.1f}", "–" if memory is None else f"{memory:.0f}"]
 
 
@@ -140,101 +141,88 @@ def _cell(number: Mapping[str, Any], measure: str) -> str:
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def _deletion(entry: Entry) -> str:
+def _deletion(entry: Entry) -> list[list[str]]:
     numbers = _numbers(entry["table"])
-    rows = [
-        [f"*{shown(row)}*" if row in BASELINES else row]
-        + [_cell(numbers[row, "delete", measure], measure) for measure in MEASURES]
+    return [
+        [_named(row), *(_cell(numbers[row, "delete", measure], measure) for measure in MEASURES)]
         for row in sorted_rows(entry, "delete")
     ]
-    headings = ["method", "AOPC ↑", "accuracy ↓", "comprehensiveness ↑", "sufficiency ↓", "correlation ↑"]
-    return markdown_table(headings, rows)
 
 
-def _against(entry: Entry, one: str) -> str:
-    numbers = _numbers(entry["against"])
-    rows = []
-    for row in (row for row in sorted_rows(entry) if row != one):
-        found = [numbers[f"{one} − {row}", how, "aopc"] for how in ("mask", "delete")]
-        clear = ["yes" if cell["low"] > 0 else "no: less" if cell["high"] < 0 else "no" for cell in found]
-        cells = [text for cell, word in zip(found, clear, strict=True) for text in (_cell(cell, "aopc"), word)]
-        rows.append([shown(row), *cells])
-    return (
-        f"{one}: difference in AOPC over the same texts, with 95 % intervals (paired bootstrap), and whether it is better "
-        f"beyond them.\n\n" + markdown_table([f"{one} less", "by masking", "beyond", "by deletion", "beyond"], rows)
-    )
+def _against(entry: Entry) -> dict[str, Any]:
+    """Differences of AOPC between one row and all others, and whether the one is better beyond the interval."""
+    numbers, tables = _numbers(entry["against"]), {}
+    for one, name in COMPARED.items():
+        if not any(row["method"].startswith(f"{one} − ") for row in entry["against"]):
+            continue
+        rows = []
+        for row in (row for row in sorted_rows(entry) if row != one):
+            pair = [numbers[f"{one} − {row}", how, "aopc"] for how in ("mask", "delete")]
+            rows.append([shown(row), *(text for cell in pair for text in (_cell(cell, "aopc"), _beyond(cell)))])
+        tables[one] = {"name": name, "rows": rows}
+    return tables
 
 
-def _others(entry: Entry) -> str:
+def _beyond(difference: Mapping[str, Any]) -> str:
+    if difference["low"] > 0:
+        return "yes"
+    return "no: less" if difference["high"] < 0 else "no"
+
+
+def _others(entry: Entry) -> dict[str, Any]:
     """AOPC in every model, and how far one frozen model is ahead of what it was to beat."""
     models = [entry, *entry["others"]]
     tables = [_numbers(model["table"]) for model in models]
-    rows = [
-        [f"*{shown(row)}*" if row in BASELINES else row]
-        + [f"{numbers[row, how, 'aopc']['value']:.3f}" for how in ("mask", "delete") for numbers in tables]
-        for row in sorted_rows(entry)
-    ]
-    headings = [f"{word}, model {k + 1}" for word in ("masked", "deleted") for k in range(len(models))]
     against = [_numbers(model["against"]) for model in models]
-    ahead = [
-        [f"{one} less {row}", "masked" if how == "mask" else "deleted"]
-        + [_cell(numbers[f"{one} − {row}", how, "aopc"], "aopc") for numbers in against]
-        for one in COMPARED
-        for row in TO_BEAT
-        for how in ("mask", "delete")
+    names = [f"model {k + 1}" for k in range(len(models))]
+    return {
+        "models": names,
+        "accuracies": ", ".join(f"{100 * model['training']['test_accuracy']:.1f} %" for model in models),
+        "columns": [f"{word}, {name}" for word in ("masked", "deleted") for name in names],
+        "rows": [
+            [_named(row)]
+            + [f"{numbers[row, how, 'aopc']['value']:.3f}" for how in ("mask", "delete") for numbers in tables]
+            for row in sorted_rows(entry)
+        ],
+        "ahead": [
+            [f"{one} less {row}", "masked" if how == "mask" else "deleted"]
+            + [_cell(numbers[f"{one} − {row}", how, "aopc"], "aopc") for numbers in against]
+            for one in COMPARED
+            for row in TO_BEAT
+            for how in ("mask", "delete")
+        ],
+    }
+
+
+def _saliency(entry: Entry) -> list[list[str]]:
+    correlations = {(row["kind"], row["tokens"]): row for row in entry["saliency"]}
+    return [
+        [kind, f"{GLOBENC_SST2[kind]:.2f}"]
+        + [_cell(correlations[kind, tokens], "") for tokens in ("all tokens", "words")]
+        for kind in dict.fromkeys(row["kind"] for row in entry["saliency"])
     ]
-    accuracies = ", ".join(f"{100 * model['training']['test_accuracy']:.1f} %" for model in models)
-    return "\n\n".join(
-        [
-            f"{len(models)} models that differ in the seed of their fine-tuning alone ({accuracies} right on the whole test "
-            f"part), the same {entry['test']:,} texts, what was chosen with model 1 used for all. AOPC:",
-            markdown_table(["method", *headings], rows),
-            "Differences over the same texts, with 95 % intervals:",
-            markdown_table(["AOPC of", "words", *(f"model {k + 1}" for k in range(len(models)))], ahead),
-        ]
-    )
 
 
-def _saliency(entry: Entry) -> str:
-    found = {(row["kind"], row["tokens"]): row for row in entry["saliency"]}
-    kinds = dict.fromkeys(row["kind"] for row in entry["saliency"])
-    rows = []
-    for kind in kinds:
-        cells = [_cell(found[kind, tokens], "") for tokens in ("all tokens", "words")]
-        rows.append([kind, f"{GLOBENC_SST2[kind]:.2f}", *cells])
-    return (
-        "Spearman between the [CLS] row of each map, rolled out to the last layer, and the length of gradient × input "
-        f"embedding for the predicted class. Theirs: BERT-base, SST-2, {GLOBENC_RUN} ({MODARRESSI_2022}); ours: MiniLM, "
-        f"{entry['test']:,} texts.\n\n" + markdown_table(["map", "theirs", "all tokens", "without [CLS], [SEP]"], rows)
-    )
-
-
-def _choices(entry: Entry) -> str:
+def _choices(entry: Entry) -> list[list[str]]:
     numbers = _numbers(entry["candidates"])
-    rows = []
-    for candidate in candidates():
-        if (candidate.name, "mask", "aopc") in numbers:
-            mark = "chosen" if entry["chosen"][candidate.row] == candidate.name else ""
-            aopc = _cell(numbers[candidate.name, "mask", "aopc"], "aopc")
-            rows.append([candidate.row, candidate.choice or "–", method_of(candidate).name, aopc, mark])
-    return f"{entry['dev']:,} texts of dev, erased by masking.\n\n" + markdown_table(
-        ["row", "choice", "method", "AOPC", ""], rows
-    )
-
-
-def _published() -> str:
-    theirs = [
-        [name, "–" if accuracy is None else f"{accuracy:.1f} %", f"{aopc:.3f}"]
-        for name, (accuracy, aopc) in DECOMPX_SST2.items()
-    ]
-    alti = [[name, f"{first:.3f}", f"{second:.3f}"] for name, (first, second) in ALTI_SST2.items()]
-    return "\n\n".join(
+    return [
         [
-            "<!-- --8<-- [start:published] -->",
-            f"SST-2, BERT-base, most important tokens masked: {MODARRESSI_2023}",
-            markdown_table(["method", "accuracy ↓", "AOPC ↑"], theirs),
-            f"SST-2, RoBERTa: {ALTI_RUN}",
-            markdown_table(["method", "comprehensiveness ↑", "sufficiency ↓"], alti),
-            "<!-- --8<-- [end:published] -->",
+            candidate.row,
+            candidate.choice or "–",
+            method_of(candidate).name,
+            _cell(numbers[candidate.name, "mask", "aopc"], "aopc"),
+            "chosen" if entry["chosen"][candidate.row] == candidate.name else "",
         ]
-    )
+        for candidate in candidates()
+        if (candidate.name, "mask", "aopc") in numbers
+    ]
+
+
+def _published() -> dict[str, list[list[str]]]:
+    return {
+        "decompx": [
+            [name, "–" if accuracy is None else f"{accuracy:.1f} %", f"{aopc:.3f}"]
+            for name, (accuracy, aopc) in DECOMPX_SST2.items()
+        ],
+        "alti": [[name, f"{first:.3f}", f"{second:.3f}"] for name, (first, second) in ALTI_SST2.items()],
+    }

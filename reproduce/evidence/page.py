@@ -1,4 +1,4 @@
-"""The page and the figure of `reproduce.evidence.table`."""
+"""The page and the figure of `reproduce.evidence.table`; the page's text is ``page.md.jinja``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from normlens.figures.style import FAINT, INK, NORM_COLOR, WEIGHT_COLOR, drawing_style, new_figure
 from normlens.statistics import bootstrap_interval
 from reproduce.evidence.prompts import KINDS
-from reproduce.study.page import markdown_table
+from reproduce.study.page import fill
 
 Found = Mapping[str, Any]
 Cell = tuple[float, float, float]
@@ -90,30 +90,29 @@ def sorted_rows(test: Found) -> list[str]:
 def page(kept: Mapping[str, Found]) -> str:
     """Everything that is kept, in sections that docs include by name."""
     test = kept["test"]
-    sections = {
-        "prompts": ("The prompts", _prompts(test)),
-        "table": ("Rank of the deciding word", _table(test)),
-        "kinds": ("By kind of prompt", _by_kind(test)),
-        "magnitude": ("Signed methods by magnitude", _by_magnitude(test)),
-        "against": (f"{COMPARED} less each of the others", _against(test)),
-    }
-    if "choose" in kept:
-        sections["choices"] = ("Choices on dev", _choices(kept["choose"], test))
-    refused = [f"* {row}: {why}" for row, why in test["refused"].items()]
-    sections["refused"] = ("Not measured", "\n".join(refused) or "Nothing.")
-    parts = [
-        f"## {title}\n\n<!-- --8<-- [start:{name}] -->\n{text}\n<!-- --8<-- [end:{name}] -->"
-        for name, (title, text) in sections.items()
-    ]
-    versions = (
-        f"{test['model']}; normlens {test['normlens']}, torch {test['torch']}, transformers {test['transformers']}"
+    kinds = [kind for kind in KINDS if _of_kind(test, kind)]
+    return fill(
+        "evidence/page.md.jinja",
+        test=test,
+        prompts=_prompts(test),
+        examples=[(KINDS[kind], prompt) for kind in kinds for prompt in _of_kind(test, kind)[2:4]],
+        table=_table(test),
+        kind_columns=[heading for kind in kinds for heading in (f"{KINDS[kind]}: MRR", "first")],
+        by_kind=[_by_kind(test, kinds, among) for among in ("all", "rest")],
+        by_magnitude=_by_magnitude(test),
+        compared=COMPARED,
+        against=_against(test) if COMPARED in test["ranks"] else [],
+        choose=kept.get("choose"),
+        choices=[[one["row"], one["choice"], f"{one['mrr']:.3f}"] for one in kept["choose"]["candidates"]]
+        if "choose" in kept
+        else [],
+        errors={row: f"{error:.2f}" for row, error in test["conservation_errors"].items()} if "choose" in kept else {},
     )
-    return "\n\n".join(["# Which method finds the evidence?", *parts, "## Measured with", versions])
 
 
-def _prompts(test: Found) -> str:
+def _prompts(test: Found) -> list[list[str]]:
     counts = test["counts"]
-    rows = [
+    return [
         [
             title,
             *(str(counts[name][kind]) for name in ("asked", "right", "pairs")),
@@ -124,17 +123,6 @@ def _prompts(test: Found) -> str:
         ]
         for kind, title in KINDS.items()
     ]
-    headings = [
-        "kind", "prompts", "right", "in frames with both right", "of these tested", "words", "evidence, from the left",
-        "from the right",
-    ]  # fmt: skip
-    example = "\n".join(
-        f"* {title}: “{prompt['text']}”, *{prompt['right'].strip()}* and not *{prompt['foil'].strip()}* "
-        f"because of **{prompt['evidence']}**"
-        for kind, title in KINDS.items()
-        for prompt in _of_kind(test, kind)[2:4]
-    )
-    return f"{markdown_table(headings, rows)}\n\nLengths and places: median (smallest to largest).\n\n{example}"
 
 
 def _of_kind(test: Found, kind: str) -> list[Found]:
@@ -145,37 +133,21 @@ def _middle(numbers: Sequence[int]) -> str:
     return f"{np.median(numbers):g} ({min(numbers)} to {max(numbers)})" if numbers else "–"
 
 
-def _table(test: Found) -> str:
-    headings = ["", "MRR, all words", "ranked first", "MRR, without the first word", "ranked first"]
-    rows = [
+def _table(test: Found) -> list[list[str]]:
+    return [
         [_named(row), *(_shown(cell) for among in ("all", "rest") for cell in cells(test, row, among))]
         for row in sorted_rows(test)
     ]
-    return markdown_table(headings, rows)
 
 
-def _by_kind(test: Found) -> str:
-    there = [kind for kind in KINDS if _of_kind(test, kind)]
-    tables = []
-    for among, words in (("all", "All words"), ("rest", "Without the first word")):
-        rows = [
-            [_named(row), *(_shown(cell) for kind in there for cell in cells(test, row, among, kind))]
-            for row in sorted_rows(test)
-        ]
-        headings = [heading for kind in there for heading in (f"{KINDS[kind]}: MRR", "first")]
-        tables.append(f"{words}:\n\n{markdown_table(['', *headings], rows)}")
-    return "\n\n".join(tables)
-
-
-def _by_magnitude(test: Found) -> str:
-    headings = [
-        "",
-        "MRR, signed",
-        "MRR, by magnitude",
-        "by magnitude less signed",
-        "ranked first, signed",
-        "by magnitude",
+def _by_kind(test: Found, kinds: Sequence[str], among: str) -> list[list[str]]:
+    return [
+        [_named(row), *(_shown(cell) for kind in kinds for cell in cells(test, row, among, kind))]
+        for row in sorted_rows(test)
     ]
+
+
+def _by_magnitude(test: Found) -> list[list[str]]:
     rows = []
     for row in (row for row in sorted_rows(test) if row in test["by_magnitude"]):
         signed, magnitude = (
@@ -184,12 +156,10 @@ def _by_magnitude(test: Found) -> str:
         (mrr, top), (mrr_magnitude, top_magnitude) = estimates(signed), estimates(magnitude)
         change = estimates(magnitude - signed)[0]
         rows.append([_named(row), *map(_shown, (mrr, mrr_magnitude, change, top, top_magnitude))])
-    return f"All words.\n\n{markdown_table(headings, rows)}"
+    return rows
 
 
-def _against(test: Found) -> str:
-    if COMPARED not in test["ranks"]:
-        return "Not measured."
+def _against(test: Found) -> list[list[str]]:
     rows = []
     for row in (row for row in sorted_rows(test) if row != COMPARED):
         cells_of_row = []
@@ -197,17 +167,7 @@ def _against(test: Found) -> str:
             one, other = (over_frames(test, prompt_values(test, name, among), None) for name in (COMPARED, row))
             cells_of_row.append(_shown(estimates(one - other)[0], "+.2f"))
         rows.append([_named(row), *cells_of_row])
-    return markdown_table(["", "difference of MRR, all words", "without the first word"], rows)
-
-
-def _choices(choose: Found, test: Found) -> str:
-    rows = [[one["row"], one["choice"], f"{one['mrr']:.3f}"] for one in choose["candidates"]]
-    about = f"Mean reciprocal rank among all words on {choose['dev']} prompts of the dev frames; the highest is tested."
-    errors = [
-        f"Conservation error of {row} on the tested prompts: {error:.2f} in the median."
-        for row, error in test["conservation_errors"].items()
-    ]
-    return "\n\n".join([about, markdown_table(["", "choice", "MRR on dev"], rows), *errors])
+    return rows
 
 
 def _named(row: str) -> str:

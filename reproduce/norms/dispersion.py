@@ -7,6 +7,8 @@ Each with and without special and first tokens, since these may account for all 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -23,7 +25,6 @@ from normlens.statistics import (
 )
 from reproduce.study.estimates import Key, layer_rows, pooled_variation, table
 from reproduce.study.figures import Line, layer_panels
-from reproduce.study.page import markdown_table
 from reproduce.study.published import KOBAYASHI_2020
 from reproduce.study.run import Entries, Entry, Finding, Reading
 
@@ -100,25 +101,16 @@ def measure(reading: Reading) -> pd.DataFrame:
     return pd.concat([table(rows), layer_rows(sentences, seed=reading.seed, resamples=reading.resamples)])
 
 
-def page(entries: Entries) -> str:
-    """Ours as Markdown, with what is known of theirs in words."""
-    headings = ["number", "BERT-base (theirs)"]
-    headings += [f"{entry.model}, {who}" for entry in entries.values() for who in ("all tokens", "ordinary tokens")]
-    rows = [[title, "not read", *_cells(entries, quantity)] for quantity, title in QUANTITIES.items()]
-    notes = [
-        "Theirs: the paper has this analysis; its numbers could not be read in their source and are left out. Its abstract "
-        "says that weights are only one of the two factors that determine what attention puts out; the other, "
-        "the norm, matters as far as norms differ",
-        "Ordinary tokens: without special tokens and without the first token of a sentence",
-        *(line for entry in entries.values() for line in agreement(entry)),
-    ]
-    return "\n\n".join(
-        [
-            f"Source: {KOBAYASHI_2020}, section 4.",
-            "<!-- --8<-- [start:summary] -->\n" + markdown_table(headings, rows),
-            "\n".join(f"* {note}" for note in notes) + "\n<!-- --8<-- [end:summary] -->",
-        ]
-    )
+def numbers(entries: Entries) -> dict[str, Any]:
+    """Ours, as the template names them."""
+    return {
+        "source": KOBAYASHI_2020,
+        "columns": [
+            f"{entry.model}, {tokens}" for entry in entries.values() for tokens in ("all tokens", "ordinary tokens")
+        ],
+        "rows": [[title, "not read", *_cells(entries, quantity)] for quantity, title in QUANTITIES.items()],
+        "agreement": [line for entry in entries.values() for line in agreement(entry)],
+    }
 
 
 def agreement(entry: Entry) -> list[str]:
@@ -154,4 +146,4 @@ def _cells(entries: Entries, quantity: str) -> list[str]:
     return [estimate.number() if estimate else "" for estimate in found]
 
 
-FINDING = Finding("dispersion", "Dispersion of ‖f(x)‖, and α against ‖f(x)‖", measure, page, draw)
+FINDING = Finding("dispersion", "Dispersion of ‖f(x)‖, and α against ‖f(x)‖", measure, numbers, draw)

@@ -7,6 +7,8 @@ frequent, so a positive correlation means: the rarer, the larger.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -20,7 +22,6 @@ from reproduce.norms.dispersion import ORDINARY, ordinary_sources
 from reproduce.norms.mixing_ratio import PLACES
 from reproduce.study.estimates import pooled_correlation, table
 from reproduce.study.figures import estimates_beside_published
-from reproduce.study.page import markdown_table
 from reproduce.study.published import (
     FREQUENCY_CORRELATION,
     FREQUENCY_CORRELATION_ORDINARY,
@@ -102,31 +103,25 @@ def token_frequency(reading: Reading) -> TokenFrequency:
     return TokenFrequency.counted(tokenizer(text, verbose=False)["input_ids"] for text in reading.corpus.texts)
 
 
-def page(entries: Entries) -> str:
-    """Theirs and ours as Markdown."""
-    headings = ["", "BERT-base (theirs), all", "BERT-base (theirs), ordinary"]
-    headings += [f"{entry.model}, {who}" for entry in entries.values() for who in ("all", "ordinary")]
+def numbers(entries: Entries) -> dict[str, Any]:
+    """Theirs and ours, as the template names them."""
     rows = []
     for name in QUANTITIES:
         theirs = [values.get(name) for values in (FREQUENCY_CORRELATION, FREQUENCY_CORRELATION_ORDINARY)]
         cells = ["not read" if value is None else f"{value:.2f}".replace("-", "−") for value in theirs]
         rows.append([name, *cells, *_cells(entries, name)])
-    tables = "; ".join(f"{entry.model}: {entry.about['frequency']}" for entry in entries.values())
-    notes = [
-        *(line for entry in entries.values() for line in agreement(entry)),
-        f"Theirs: all tokens from the 2021 paper, table 2; without [CLS] and [SEP] from {NOTEBOOK_2021}. Numbers for α and "
-        f"‖f(x)‖ could not be read in their source and are left out; the claim is that of {WORKSHOP_2020}: how much "
-        "frequent tokens contribute is controlled by norms and not by weights",
-        f"Frequencies: {tables}. Ranks counted in a small corpus have many ties, which weakens a correlation",
-        "Ordinary: without special tokens and, for ours, without the first token; tokens without a rank are left out",
-    ]
-    return "\n\n".join(
-        [
-            f"Sources: {KOBAYASHI_2020}; {KOBAYASHI_2021}.",
-            "<!-- --8<-- [start:summary] -->\n" + markdown_table(headings, rows),
-            "\n".join(f"* {note}" for note in notes) + "\n<!-- --8<-- [end:summary] -->",
-        ]
-    )
+    return {
+        "sources": {
+            "paper_2020": KOBAYASHI_2020,
+            "paper_2021": KOBAYASHI_2021,
+            "notebook": NOTEBOOK_2021,
+            "workshop": WORKSHOP_2020,
+        },
+        "columns": [f"{entry.model}, {tokens}" for entry in entries.values() for tokens in ("all", "ordinary")],
+        "rows": rows,
+        "agreement": [line for entry in entries.values() for line in agreement(entry)],
+        "frequencies": "; ".join(f"{entry.model}: {entry.about['frequency']}" for entry in entries.values()),
+    }
 
 
 def agreement(entry: Entry) -> list[str]:
@@ -167,4 +162,4 @@ def _cells(entries: Entries, name: str) -> list[str]:
     return ["absent" if estimate is None else estimate.number() for estimate in found]
 
 
-FINDING = Finding("frequency", "Token frequency: with weights, norms and mixing ratios", measure, page, draw)
+FINDING = Finding("frequency", "Token frequency: with weights, norms and mixing ratios", measure, numbers, draw)

@@ -6,6 +6,8 @@ by norm with the LayerNorm as well (AttnResLn-N); a model without a LayerNorm be
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -13,7 +15,6 @@ from normlens import figures
 from normlens.statistics import CorpusStatistics
 from normlens.statistics.report.estimates import Estimate
 from reproduce.study.figures import estimates_beside_published
-from reproduce.study.page import markdown_table
 from reproduce.study.published import (
     KOBAYASHI_2021,
     MIXING_RATIO,
@@ -43,28 +44,27 @@ def measure(reading: Reading) -> pd.DataFrame:
     return table[table["quantity"].isin(["mixing_ratio", "mixing_ratio_weight"])]
 
 
-def page(entries: Entries) -> str:
-    """Theirs and ours as Markdown."""
+def numbers(entries: Entries) -> dict[str, Any]:
+    """Theirs and ours, as the template names them."""
     theirs = {f"{model} (theirs)": values for model, values in MIXING_RATIO.items()}
-    rows = [
-        [name, *(f"{values[name]:.1f} %" for values in theirs.values()), *(_cell(e, name) for e in entries.values())]
-        for name in RATIOS
-    ]
-    sizes = ", ".join(f"{model} {value:.1f} %" for model, value in MIXING_RATIO_BY_SIZE.items())
-    notebook = ", ".join(f"{name} {value:.2f} %" for name, value in NOTEBOOK_WEIGHT_RATIO.items())
-    notes = [
-        *(line for entry in entries.values() for line in agreement(entry)),
-        f"AttnResLn-N of the paper's other models: {sizes}",
-        f"For BERT-base {NOTEBOOK_2021} prints {notebook}, unlike the paper's table; the other rows are the same",
-        "Theirs is the mean over all tokens of 992 texts of Wikipedia; ours the mean over sentences of the mean over tokens",
-    ]
-    return "\n\n".join(
-        [
-            f"Source: {KOBAYASHI_2021}, table 1.",
-            "<!-- --8<-- [start:summary] -->\n" + markdown_table(["ratio", *theirs, *entries], rows),
-            "\n".join(f"* {note}" for note in notes) + "\n<!-- --8<-- [end:summary] -->",
-        ]
-    )
+    return {
+        "source": KOBAYASHI_2021,
+        "columns": [*theirs, *entries],
+        "rows": [
+            [
+                name,
+                *(f"{values[name]:.1f} %" for values in theirs.values()),
+                *(_cell(e, name) for e in entries.values()),
+            ]
+            for name in RATIOS
+        ],
+        "agreement": [line for entry in entries.values() for line in agreement(entry)],
+        "sizes": ", ".join(f"{model} {value:.1f} %" for model, value in MIXING_RATIO_BY_SIZE.items()),
+        "notebook": {
+            "source": NOTEBOOK_2021,
+            "ratios": ", ".join(f"{name} {value:.2f} %" for name, value in NOTEBOOK_WEIGHT_RATIO.items()),
+        },
+    }
 
 
 def agreement(entry: Entry) -> list[str]:
@@ -108,4 +108,4 @@ def _cell(entry: Entry, name: str) -> str:
     return f"{100 * estimate.value:.1f} % ({100 * estimate.low:.1f}–{100 * estimate.high:.1f})"
 
 
-FINDING = Finding("mixing_ratio", "Mixing ratios: how much comes from other positions", measure, page, draw)
+FINDING = Finding("mixing_ratio", "Mixing ratios: how much comes from other positions", measure, numbers, draw)

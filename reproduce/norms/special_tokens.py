@@ -8,6 +8,7 @@ of a category and averaged over targets, ‖f(x)‖ is averaged over its tokens;
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,6 @@ from normlens.figures.tables import layer_curves
 from normlens.statistics import mean_of_members, mean_of_present, mean_over_targets, share
 from reproduce.study.estimates import Key, layer_rows
 from reproduce.study.figures import Line, layer_panels
-from reproduce.study.page import markdown_table
 from reproduce.study.published import CLARK_PORT, KOBAYASHI_2020, SEP_SHARE
 from reproduce.study.run import Entries, Entry, Finding, Reading
 
@@ -74,19 +74,18 @@ def measure(reading: Reading) -> pd.DataFrame:
     return layer_rows(_sentences(reading), seed=reading.seed, resamples=reading.resamples)
 
 
-def page(entries: Entries) -> str:
-    """Theirs and ours as Markdown."""
-    parts = [
-        f"Source: {KOBAYASHI_2020}.",
-        "<!-- --8<-- [start:summary] -->\n" + markdown_table(*_summary(entries)),
-        "\n".join(f"* {line}" for entry in entries.values() for line in agreement(entry))
-        + f"\n* Theirs: BERT-base, [SEP] in layers 6 to 10, from {CLARK_PORT}, on other texts: the fewer tokens "
-        "a text has, the larger is the share of special ones. The first target of a decoder sees only itself, which is in "
-        "the first token's share.\n<!-- --8<-- [end:summary] -->",
-    ]
-    for entry in entries.values():
-        parts += [f"## {entry.model}, by layer (α → ‖αf(x)‖ by head → ‖Σ αf(x)‖)", markdown_table(*_by_layer(entry))]
-    return "\n\n".join(parts)
+def numbers(entries: Entries) -> dict[str, Any]:
+    """Theirs and ours, as the template names them."""
+    return {
+        "source": KOBAYASHI_2020,
+        "port": CLARK_PORT,
+        "shares": [f"share of {name}" for name in MEASURES.values()],
+        "summary": _summary(entries),
+        "agreement": [line for entry in entries.values() for line in agreement(entry)],
+        "by_layer": {
+            entry.model: {"categories": _partition(entry), "rows": _by_layer(entry)} for entry in entries.values()
+        },
+    }
 
 
 def agreement(entry: Entry) -> list[str]:
@@ -142,8 +141,7 @@ def _focus(entry: Entry) -> list[str]:
     return [name for name in _partition(entry) if name not in (MARKS, OTHER)]
 
 
-def _summary(entries: Entries) -> tuple[list[str], list[list[str]]]:
-    headings = ["category", "model", *(f"share of {name}" for name in MEASURES.values()), "mean ‖f(x)‖"]
+def _summary(entries: Entries) -> list[list[str]]:
     rows = [["[SEP]", "BERT-base, layers 6–10 (theirs)", SEP_SHARE["weight"], SEP_SHARE["norm"], "", ""]]
     for entry in entries.values():
         for name in entry.numbers.categories("weight_share"):
@@ -151,10 +149,10 @@ def _summary(entries: Entries) -> tuple[list[str], list[list[str]]]:
             length = entry.numbers.get("vector_norm", name)
             cells = [estimate.percent() if estimate else "" for estimate in shares]
             rows.append([name, entry.model, *cells, length.number() if length else ""])
-    return headings, rows
+    return rows
 
 
-def _by_layer(entry: Entry) -> tuple[list[str], list[list[str]]]:
+def _by_layer(entry: Entry) -> list[list[str]]:
     rows = []
     for layer in entry.numbers.layers:
         cells = []
@@ -162,11 +160,11 @@ def _by_layer(entry: Entry) -> tuple[list[str], list[list[str]]]:
             found = [entry.numbers.get(measure, name, layer) for measure in MEASURES]
             cells.append(" → ".join(f"{100 * estimate.value:.0f}" for estimate in found if estimate) + " %")
         rows.append([str(layer), *cells])
-    return ["layer", *_partition(entry)], rows
+    return rows
 
 
 def _range(values: tuple[float, ...]) -> str:
     return f"{100 * min(values):.0f}–{100 * max(values):.0f} %"
 
 
-FINDING = Finding("special_tokens", "Special tokens and sinks: weight against norm", measure, page, draw)
+FINDING = Finding("special_tokens", "Special tokens and sinks: weight against norm", measure, numbers, draw)

@@ -26,6 +26,7 @@ from reproduce.data.corpora import Corpus, read_corpus
 from reproduce.study.estimates import table
 from reproduce.study.kept import kept, numbers_of, printed, replace, write
 from reproduce.study.options import add_data, study_parser
+from reproduce.study.page import fill
 
 BERT = "google-bert/bert-base-uncased"
 
@@ -108,8 +109,8 @@ class Finding:
         First line of the page.
     measure
         From a reading to a table with the columns of `normlens.statistics.COLUMNS`.
-    page
-        From the entries of all models to Markdown.
+    numbers
+        From the entries of all models to what the template ``norms/<name>.md.jinja`` shows.
     figures
         From the entries to figures by the name of their file.
     """
@@ -117,7 +118,7 @@ class Finding:
     name: str
     title: str
     measure: Callable[[Reading], pd.DataFrame]
-    page: Callable[[Entries], str]
+    numbers: Callable[[Entries], dict[str, Any]]
     figures: Callable[[Entries], dict[str, Figure]]
 
 
@@ -148,12 +149,12 @@ def reproduce(finding: Finding, arguments: Sequence[str] | None = None) -> int:
                 continue
             reading = Reading(normlens.load(model), corpus, options.data, options.seed, options.resamples)
             _keep(finding, Path(model).name, finding.measure(reading), reading, options.output)
-        entries = _entries(finding, options.output)
+        entries = entries_of(finding, options.output)
         if not entries:
             raise NormLensError(
                 "No model was measured, and there is no earlier result. Pass --models with a model that can be loaded."
             )
-        return write(finding.name, _page(finding, entries), _figures(finding, entries), options.output)
+        return write(finding.name, page(finding, entries), _figures(finding, entries), options.output)
 
     return printed(work)
 
@@ -227,7 +228,7 @@ def _rounded(cell: object) -> object:
     return None if math.isnan(cell) else float(f"{cell:.6g}")
 
 
-def _entries(finding: Finding, folder: Path) -> dict[str, Entry]:
+def entries_of(finding: Finding, folder: Path) -> dict[str, Entry]:
     """Every model's numbers, bundled models first."""
     models = kept(numbers_of(finding.name, folder))
     entries = {}
@@ -238,17 +239,18 @@ def _entries(finding: Finding, folder: Path) -> dict[str, Entry]:
     return entries
 
 
-def _page(finding: Finding, entries: Entries) -> str:
+def page(finding: Finding, entries: Entries) -> str:
     """The finding's page, with what was measured on which texts."""
-    measured = [
-        f"* {entry.model}: {entry.about['sentences']} sentences of {entry.about['corpus']}, {entry.about['tokens']} tokens; "
-        f"intervals: 95 %, bootstrap over sentences ({entry.about['resamples']} draws, seed {entry.about['seed']}); largest "
-        f"conservation error {_error(entry.about['conservation_error'])}; transformers {entry.about['transformers']}, torch "
-        f"{entry.about['torch']}"
-        for entry in entries.values()
-    ]
-    missing = [f"* {BERT}: not measured here; its numbers need a network"] if Path(BERT).name not in entries else []
-    return "\n\n".join([f"# {finding.title}", finding.page(entries), "## Measured on", "\n".join(measured + missing)])
+    return fill(
+        f"norms/{finding.name}.md.jinja",
+        title=finding.title,
+        measured={
+            entry.model: {**entry.about, "error": _error(entry.about["conservation_error"])}
+            for entry in entries.values()
+        },
+        missing=None if Path(BERT).name in entries else BERT,
+        **finding.numbers(entries),
+    )
 
 
 def _figures(finding: Finding, entries: Entries) -> dict[str, Figure]:

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reproduce.study.page import markdown_table
-
 Course = tuple[str, int, int, bool, int]
 """Length, epochs, texts, whether expressions inside them are among these, layers."""
 
@@ -73,11 +71,11 @@ def _place(group: tuple[Kind, list[Mapping[str, Any]]]) -> tuple[Any, ...]:
     return kind.length != "short", kind.texts, kind.epochs, kind.how != "dense", settings["by"], settings["k"] or 0
 
 
-def listops(found: Mapping[str, Any]) -> str:
+def listops(found: Mapping[str, Any]) -> dict[str, Any]:
     """Accuracies of trainings over seeds, and of the dense ones switched to k without training."""
     groups = grouped(found)
     if not groups:
-        return "No training is finished."
+        return {"rows": []}
     rows = [
         [
             str(kind),
@@ -89,13 +87,13 @@ def listops(found: Mapping[str, Any]) -> str:
         for kind, trainings in groups.items()
     ]
     settings = next(iter(groups.values()))[0]["settings"]
-    about = (
-        f"A BERT of width {settings['width']} with {settings['heads']} heads, from scratch. "
-        f"Accuracy on the validation part, mean over seeds (lowest to highest). {_baselines(found, groups)}"
-    )
-    table = markdown_table(["trained", "after the last epoch", "best epoch", "seeds", "CPU minutes each"], rows)
-    switched = [_switched(kind, trainings) for kind, trainings in groups.items() if kind.how == "dense"]
-    return "\n\n".join([about, table, *switched])
+    return {
+        "width": settings["width"],
+        "heads": settings["heads"],
+        "baselines": _baselines(found, groups),
+        "rows": rows,
+        "switched": [_switched(kind, trainings) for kind, trainings in groups.items() if kind.how == "dense"],
+    }
 
 
 def _over_seeds(accuracies: list[float]) -> str:
@@ -118,12 +116,15 @@ def _baselines(found: Mapping[str, Any], groups: Trainings) -> str:
     return "; ".join(parts).capitalize() + "."
 
 
-def _switched(kind: Kind, trainings: list[Mapping[str, Any]]) -> str:
-    ways = list(trainings[0]["switched"])
-    ks = list(trainings[0]["switched"][ways[0]])
+def _switched(kind: Kind, trainings: list[Mapping[str, Any]]) -> dict[str, Any]:
+    selections = list(trainings[0]["switched"])
+    ks = list(trainings[0]["switched"][selections[0]])
     rows = [
-        [k, *(f"{100 * np.mean([one['switched'][way][k] for one in trainings]):.1f} %" for way in ways)] for k in ks
+        [k, *(f"{100 * np.mean([one['switched'][name][k] for one in trainings]):.1f} %" for name in selections)]
+        for k in ks
     ]
-    headings = [f"by {way.replace('full', 'with full denominator')}" for way in ways]
-    trained = f"{kind.length}, {kind.amount}, {kind.epochs} epochs"
-    return f"Trained dense ({trained}), switched to k sources without training:\n\n{markdown_table(['k', *headings], rows)}"
+    return {
+        "trained": f"{kind.length}, {kind.amount}, {kind.epochs} epochs",
+        "selections": [f"by {name.replace('full', 'with full denominator')}" for name in selections],
+        "rows": rows,
+    }

@@ -1,4 +1,4 @@
-"""The page of `reproduce.topk.table`, in Markdown."""
+"""The page of `reproduce.topk.table`: the numbers that ``page.md.jinja`` shows."""
 
 from __future__ import annotations
 
@@ -8,68 +8,57 @@ from typing import Any
 
 import numpy as np
 
-from reproduce.study.page import markdown_table
+from reproduce.study.page import fill
 from reproduce.topk.compared import PAIRS, Difference, of_passages, of_texts, right, sentence
 from reproduce.topk.listops import listops
 from reproduce.topk.needed import SHARE, WITHIN
 from reproduce.topk.quality import CHOICES, DENOMINATORS, values
 
 Found = Mapping[str, Any]
+Shown = dict[str, Any]
 
 SELECTIONS = [f"{by} {denominator}" for denominator in DENOMINATORS for by in CHOICES]
 
 
 def page(kept: Found) -> str:
-    """Everything that is kept, a section for each part; docs include the sections by name."""
-    sections = {
-        "predictions": ("Next tokens (SmolLM2)", "predictions", _predictions),
-        "long predictions": ("Next tokens of long passages (SmolLM2)", "long_predictions", _long_predictions),
-        "embeddings": ("Embeddings (MiniLM)", "embeddings", _embeddings),
-        "classifier": ("Classification (MiniLM, SST)", "classifier", _classifier),
-        "listops": ("ListOps, trained from scratch", "listops", listops),
-    }
-    parts = [
-        _section(title, name, write(kept[part])) for part, (title, name, write) in sections.items() if part in kept
-    ]
-    for prefix, title, write in (
-        ("layers of ", "One layer at a time", _layers),
-        ("needed ", "Sources needed", _needed),
-    ):
-        models = {part.removeprefix(prefix): kept[part] for part in kept if part.startswith(prefix)}
-        if models:
-            parts.append(_section(title, prefix.split()[0], write(models)))
-    compared = _compared(kept)
-    if compared:
-        parts.insert(0, _section("By norm or by weight?", "compared", compared))
-    return "\n\n".join(["# Top-k attention: how many sources does a target need?", *parts])
+    """Everything that is kept, in sections that docs include by name."""
+    return fill(
+        "topk/page.md.jinja",
+        compared=_compared(kept),
+        short=_predictions(kept["predictions"]) if "predictions" in kept else {},
+        long=_long_predictions(kept["long predictions"]) if "long predictions" in kept else {},
+        embeddings=_embeddings(kept["embeddings"]) if "embeddings" in kept else {},
+        classifier=_classifier(kept["classifier"]) if "classifier" in kept else {},
+        listops=listops(kept["listops"]) if "listops" in kept else None,
+        layers=[_layers(found) for found in _of_models(kept, "layers of ").values()],
+        needed=_needed(_of_models(kept, "needed ")),
+    )
 
 
-def _section(title: str, name: str, text: str) -> str:
-    return f"## {title}\n\n<!-- --8<-- [start:{name}] -->\n{text}\n<!-- --8<-- [end:{name}] -->"
+def _of_models(kept: Found, prefix: str) -> dict[str, Found]:
+    """The parts of a kind by their models."""
+    return {part.removeprefix(prefix): kept[part] for part in kept if part.startswith(prefix)}
 
 
-def _predictions(found: Found) -> str:
-    dense = np.mean([row["dense"]["nll"] for row in found["rows"]])
+def _predictions(found: Found) -> Shown:
+    dense = math.exp(np.mean([row["dense"]["nll"] for row in found["rows"]]))
     perplexity, agreement = {}, {}
     for selection in SELECTIONS:
         for k in found["ks"]:
             if f"{selection} {k}" in found["rows"][0]["cells"]:
                 perplexity[selection, k] = math.exp(values(found, f"{selection} {k}", "nll").mean())
                 agreement[selection, k] = f"{100 * values(found, f'{selection} {k}', 'agreement').mean():.1f} %"
-    shown = {place: _perplexity(value) for place, value in perplexity.items()}
-    return "\n\n".join(
-        [
-            f"{_read(found)} Dense perplexity: {math.exp(dense):.2f}. Perplexity when every head of every layer keeps k "
-            "sources:",
-            _by_k(found["ks"], shown),
-            "How often the most likely next token is still the dense model's:",
-            _by_k(found["ks"], agreement),
-            _one_percent(found["ks"], perplexity, math.exp(dense)),
-        ]
-    )
+    shown = {place: f"{value:.2f}" if value < 100 else f"{value:,.0f}" for place, value in perplexity.items()}
+    return {
+        **found,
+        "dense": f"{dense:.2f}",
+        "perplexity": _by_k(found["ks"], shown),
+        "agreement": _by_k(found["ks"], agreement),
+        "one_percent": [_one_percent(selection, found["ks"], perplexity, dense) for selection in SELECTIONS],
+    }
 
 
-def _long_predictions(found: Found) -> str:
+def _long_predictions(found: Found) -> Shown:
     """As for short ones, and norm − weight of every passage: two are too few for an interval."""
     rows = []
     for (norm, weight), name in PAIRS.items():
@@ -78,122 +67,98 @@ def _long_predictions(found: Found) -> str:
             differences = values(found, f"norm {norm} {k}", "nll") - values(found, f"weight {weight} {k}", "nll")
             row.append(" and ".join(f"{difference:+.3f}" for difference in differences))
         rows.append(row)
-    about = "Norm − weight at the same k, nats per token, of each passage by itself (fewer are better):"
-    table = markdown_table(["", *(f"k = {k}" for k in found["ks"])], rows)
-    return f"{_predictions(found)}\n\n{about}\n\n{table}"
+    return {**_predictions(found), "differences": rows, "ks": [f"k = {k}" for k in found["ks"]]}
 
 
-def _perplexity(value: float) -> str:
-    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
+def _one_percent(selection: str, ks: Sequence[int], perplexity: Mapping[tuple[str, int], float], dense: float) -> Shown:
+    """The k from which the perplexity stays within 1 % of the dense one, or None."""
+    excess = {k: perplexity[selection, k] / dense - 1 for k in ks if (selection, k) in perplexity}
+    enough = [k for k in excess if all(abs(excess[other]) <= 0.01 for other in excess if other >= k)]
+    return {
+        "selection": _selection(selection),
+        "enough": enough[0] if enough else None,
+        "at_64": f"{100 * excess[64]:+.2f} %" if 64 in excess else "",
+    }
 
 
-def _one_percent(ks: Sequence[int], perplexity: Mapping[tuple[str, int], float], dense: float) -> str:
-    """For every selection, the k from which the perplexity stays within 1 % of the dense one."""
-    lines = []
-    for selection in SELECTIONS:
-        excess = {k: perplexity[selection, k] / dense - 1 for k in ks if (selection, k) in perplexity}
-        enough = [k for k in excess if all(abs(excess[other]) <= 0.01 for other in excess if other >= k)]
-        at_64 = f" (k = 64: {100 * excess[64]:+.2f} %)" if 64 in excess else ""
-        by, denominator = selection.split()
-        lines.append(
-            f"* by {by}, {_denominator(denominator)}: "
-            + (f"from k = {enough[0]} on" if enough else "at no k that was measured")
-            + at_64
-        )
-    return "Perplexity within 1 % of dense:\n\n" + "\n".join(lines)
-
-
-def _embeddings(found: Found) -> str:
+def _embeddings(found: Found) -> Shown:
     cosines = {
         (selection, k): f"{values(found, f'{selection} {k}', 'cosine').mean():.4f}"
         for selection in SELECTIONS
         for k in found["ks"]
         if f"{selection} {k}" in found["rows"][0]["cells"]
     }
-    about = "Mean cosine of a passage's mean-pooled embedding with the dense model's:"
-    return f"{_read(found)} {about}\n\n{_by_k(found['ks'], cosines)}"
+    return {**found, "cosines": _by_k(found["ks"], cosines)}
 
 
-def _classifier(found: Found) -> str:
-    shares = {
+def _classifier(found: Found) -> Shown:
+    accuracies = {
         (selection, k): f"{100 * right(found, f'{selection} {k}').mean():.1f} %"
         for selection in SELECTIONS
         for k in found["ks"]
         if f"{selection} {k}" in found["right"]
     }
-    return (
-        f"{found['texts']} sentences of SST's test part, {found['tokens']:.0f} tokens on average; dense accuracy "
-        f"{100 * right(found, 'dense').mean():.1f} %. Accuracy with k sources per target, not trained for it:\n\n"
-        + _by_k(found["ks"], shares)
-    )
+    return {
+        "texts": found["texts"],
+        "tokens": f"{found['tokens']:.0f}",
+        "dense": f"{100 * right(found, 'dense').mean():.1f} %",
+        "accuracies": _by_k(found["ks"], accuracies),
+    }
 
 
-def _by_k(ks: Sequence[int], cells: Mapping[tuple[str, int], str]) -> str:
+def _by_k(ks: Sequence[int], cells: Mapping[tuple[str, int], str]) -> Shown:
     """One row for each k, one column for each measured selection."""
     selections = [selection for selection in SELECTIONS if any((selection, k) in cells for k in ks)]
-    headings = [f"by {selection.split()[0]}, {_denominator(selection.split()[1])}" for selection in selections]
-    return markdown_table(
-        ["k", *headings], [[str(k), *(cells.get((selection, k), "") for selection in selections)] for k in ks]
-    )
+    return {
+        "headings": ["k", *(f"by {_selection(selection)}" for selection in selections)],
+        "rows": [[str(k), *(cells.get((selection, k), "") for selection in selections)] for k in ks],
+    }
 
 
-def _denominator(name: str) -> str:
-    return "full denominator" if name == "full" else name
+def _selection(name: str) -> str:
+    """What sources are selected by, and the denominator."""
+    by, denominator = name.split()
+    return f"{by}, {'full denominator' if denominator == 'full' else denominator}"
 
 
-def _read(found: Found) -> str:
-    return f"{found['model']}; {found['passages']} passages of {found['tokens']} tokens ({found['text']})."
-
-
-def _compared(kept: Found) -> str:
-    """The tables and sentences of norm against weight."""
+def _compared(kept: Found) -> Shown:
+    """The table and the sentences of norm against weight."""
     rows: dict[str, tuple[list[Difference], bool, str]] = {}
     for pair, name in PAIRS.items():
         if "predictions" in kept:
-            found = of_passages(kept["predictions"], "nll", pair)
-            rows[f"SmolLM2, nats per token, {name}"] = (found, False, "+.3f")
+            differences = of_passages(kept["predictions"], "nll", pair)
+            rows[f"SmolLM2, nats per token, {name}"] = (differences, False, "+.3f")
         if "embeddings" in kept:
-            found = of_passages(kept["embeddings"], "cosine", pair)
-            rows[f"MiniLM, cosine, {name}"] = (found, True, "+.4f")
-        if "classifier" in kept and (found := of_texts(kept["classifier"], pair)):
-            rows[f"MiniLM on SST, points of accuracy, {name}"] = (found, True, "+.1f")
-    if not rows:
-        return ""
-    ks = sorted({one.k for found, _, _ in rows.values() for one in found})
+            differences = of_passages(kept["embeddings"], "cosine", pair)
+            rows[f"MiniLM, cosine, {name}"] = (differences, True, "+.4f")
+        if "classifier" in kept and (differences := of_texts(kept["classifier"], pair)):
+            rows[f"MiniLM on SST, points of accuracy, {name}"] = (differences, True, "+.1f")
+    ks = sorted({one.k for differences, _, _ in rows.values() for one in differences})
     table = []
-    for what, (found, _, form) in rows.items():
-        cells = {one.k: one.written(form) for one in found}
-        table.append([what, *(cells.get(k, "") for k in ks)])
-    lines = [f"* {sentence(what, found, higher_is_better=up)}" for what, (found, up, _) in rows.items()]
-    return "\n\n".join(
-        [
-            "Norm − weight at the same k, mean over passages (for SST: sentences), 95 % intervals of a paired bootstrap. "
-            "Fewer nats are better; more cosine and accuracy are better.",
-            markdown_table(["", *(f"k = {k}" for k in ks)], table),
-            "\n".join(lines),
-        ]
-    )
+    for compared, (differences, _, form) in rows.items():
+        cells = {one.k: one.written(form) for one in differences}
+        table.append([compared, *(cells.get(k, "") for k in ks)])
+    return {
+        "ks": [f"k = {k}" for k in ks],
+        "rows": table,
+        "sentences": [f"* {sentence(name, found, higher_is_better=up)}" for name, (found, up, _) in rows.items()],
+    }
 
 
-def _layers(models: Mapping[str, Found]) -> str:
-    parts = []
-    for found in models.values():
-        number = "divergence" if "divergence" in next(iter(found["rows"][0]["cells"].values())) else "cosine"
-        what = "divergence from dense, in nats" if number == "divergence" else "1 − cosine with dense"
-        rows = []
-        for layer in range(found["layers"]):
-            row = [str(layer)]
-            for denominator in DENOMINATORS:
-                for by in ("weight", "norm"):
-                    mean = values(found, f"{by} {denominator} {found['k']} layer {layer}", number).mean()
-                    row.append(f"{mean if number == 'divergence' else 1 - mean:.5f}")
-            rows.append(row)
-        selections = [f"by {by}, {_denominator(d)}" for d in DENOMINATORS for by in ("weight", "norm")]
-        parts.append(
-            f"{_read(found)} Only one layer keeps k = {found['k']} sources, the others all; {what}:\n\n"
-            + markdown_table(["layer", *selections], rows)
-        )
-    return "\n\n".join(parts)
+def _layers(found: Found) -> Shown:
+    by_divergence = "divergence" in next(iter(found["rows"][0]["cells"].values()))
+    number = "divergence" if by_divergence else "cosine"
+    selections = [f"{by} {denominator}" for denominator in DENOMINATORS for by in ("weight", "norm")]
+    rows = []
+    for layer in range(found["layers"]):
+        means = [values(found, f"{name} {found['k']} layer {layer}", number).mean() for name in selections]
+        rows.append([str(layer), *(f"{mean if by_divergence else 1 - mean:.5f}" for mean in means)])
+    return {
+        **found,
+        "number": "divergence from dense, in nats" if by_divergence else "1 − cosine with dense",
+        "selections": [f"by {_selection(name)}" for name in selections],
+        "rows": rows,
+    }
 
 
 _COUNTED = {
@@ -206,33 +171,34 @@ _COUNTED = {
 }
 
 
-def _needed(models: Mapping[str, Found]) -> str:
-    rows, lines = [], []
+def _needed(models: Mapping[str, Found]) -> Shown:
+    rows, differences = [], []
     for model, found in models.items():
-        for name, what in _COUNTED.items():
-            counted = found["counts"][name]
-            heads = np.array(counted["median"])
-            middle, most, nearly_all = counted["quantiles"]
-            rows.append(
-                [f"{model}: {what}", f"{counted['mean']:.1f}", f"{middle:.0f}", f"{most:.0f}", f"{nearly_all:.0f}",
-                 f"{heads.min():.0f} to {heads.max():.0f}"]
-            )  # fmt: skip
-        lines += [f"* {model}, {_difference_line(name, found['difference'][name])}" for name in found["difference"]]
-    first = "; ".join(
+        for name, counted in _COUNTED.items():
+            rows.append([f"{model}: {counted}", *_counts(found["counts"][name])])
+        differences += [
+            f"* {model}, {_difference_line(name, found['difference'][name])}" for name in found["difference"]
+        ]
+    if not rows:
+        return {}
+    texts = "; ".join(
         f"{model}: {found['passages']} passages of {found['tokens']} tokens, {found['targets']} targets of each"
         + (f", from position {found['first_target']} on" if found["first_target"] else "")
         for model, found in models.items()
     )
-    return "\n\n".join(
-        [
-            f"How many sources a target needs, counted for each head on the dense model's own states ({first}): the fewest "
-            f"that hold {100 * SHARE:.0f} % of Σα, or of Σα‖f(x)‖; and the smallest k from which on the vector of the k "
-            f"best stays within {100 * WITHIN:.0f} % of the length of the head's whole vector Σαf(x).",
-            markdown_table(["sources needed", "mean", "half of targets", "90 %", "99 %", "medians of the heads"], rows),
-            "Norm − weight, mean over all heads and targets with 95 % intervals (bootstrap over passages):\n\n"
-            + "\n".join(lines),
-        ]
-    )
+    return {
+        "models": texts,
+        "share": f"{100 * SHARE:.0f} %",
+        "within": f"{100 * WITHIN:.0f} %",
+        "rows": rows,
+        "differences": differences,
+    }
+
+
+def _counts(count: Found) -> list[str]:
+    heads = np.array(count["median"])
+    quantiles = [f"{quantile:.0f}" for quantile in count["quantiles"]]
+    return [f"{count['mean']:.1f}", *quantiles, f"{heads.min():.0f} to {heads.max():.0f}"]
 
 
 def _difference_line(name: str, difference: Sequence[float]) -> str:

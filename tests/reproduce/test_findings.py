@@ -91,7 +91,7 @@ def test_token_numbers_have_the_order_of_the_quantities_and_absent_scopes_are_na
 
 
 def test_markdown_table() -> None:
-    assert markdown_table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
+    assert markdown_table([["x", "1"]], ["a", "b"]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
 
 
 @pytest.mark.real_model

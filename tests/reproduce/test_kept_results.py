@@ -17,6 +17,8 @@ from reproduce.clustering import page as clustering_page
 from reproduce.clustering import table as clustering_tables
 from reproduce.evidence import page as evidence_page
 from reproduce.evidence import table as evidence_table
+from reproduce.norms import dispersion, frequency, mixing_ratio, special_tokens
+from reproduce.study import run
 from reproduce.study.kept import RESULTS, numbers_of
 from reproduce.topk import page as topk_page
 from reproduce.topk import table as topk_table
@@ -35,4 +37,10 @@ PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
 def test_a_page_is_drawn_from_the_numbers_that_are_kept(name: str) -> None:
     kept = json.loads(numbers_of(name, RESULTS).read_text(encoding="utf-8"))
     shown = (RESULTS / name / "page.md").read_text(encoding="utf-8")
-    assert shown.strip() == PAGES[name](kept).strip()
+    assert shown == PAGES[name](kept) + "\n"
+
+
+@pytest.mark.parametrize("study", [dispersion, frequency, mixing_ratio, special_tokens])
+def test_a_findings_page_is_drawn_from_the_numbers_that_are_kept(study: Any) -> None:
+    shown = (RESULTS / study.FINDING.name / "page.md").read_text(encoding="utf-8")
+    assert shown == run.page(study.FINDING, run.entries_of(study.FINDING, RESULTS)) + "\n"

@@ -141,8 +141,8 @@ def test_one_percent_must_hold_for_every_greater_k() -> None:
     perplexity = {
         ("weight renormalized", k): p for k, p in ((1, 30.0), (2, 10.05), (4, 10.2), (64, 10.05), (128, 10.0))
     }
-    told = topk_page._one_percent([1, 2, 4, 64, 128], perplexity, 10.0)
-    assert "* by weight, renormalized: from k = 64 on (k = 64: +0.50 %)" in told
+    reached = topk_page._one_percent("weight renormalized", [1, 2, 4, 64, 128], perplexity, 10.0)
+    assert reached == {"selection": "weight, renormalized", "enough": 64, "at_64": "+0.50 %"}
 
 
 def test_settings_are_measured_once_by_name() -> None:
