@@ -11,7 +11,7 @@ from normlens.analysis.analyze_options import AnalyzeOptions, Through, rule_for
 from normlens.analysis.generate import continued
 from normlens.analysis.inspector import Inspector
 from normlens.analysis.provenance import provenance
-from normlens.analysis.recorder import Reduction
+from normlens.analysis.reductions import Reduction
 from normlens.analysis.result import Analysis
 from normlens.analysis.runner import Runner
 from normlens.analysis.stream import Measurement, stream_analyses

@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib import pyplot
 
 import normlens
-from normlens.analysis.recorder import _DIMS
+from normlens.analysis.group_arrays import DIMENSIONS
 from normlens.analysis.reductions import REDUCTIONS
 from normlens.attribution.methods.norm_rollout import METHOD
 from normlens.cli.options import AttentionScope, Scope
@@ -29,8 +29,8 @@ def analysis(lens_of: Callable[[str], normlens.Lens]) -> normlens.Analysis:
 
 def test_a_post_norm_encoder_has_all_of_them(analysis: normlens.Analysis) -> None:
     data = analysis["encoder"].data
-    assert set(NORM_VARIABLES) <= set(data.data_vars) <= set(_DIMS)
-    assert set(OWN_VARIABLES) <= set(_DIMS)
+    assert set(NORM_VARIABLES) <= set(data.data_vars) <= set(DIMENSIONS)
+    assert set(OWN_VARIABLES) <= set(DIMENSIONS)
     assert data["scope"].values.tolist() == list(SCOPES)
 
 

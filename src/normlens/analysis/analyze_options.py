@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict, get_args
 
-from normlens.analysis.recorder import Reduction
+from normlens.analysis.reductions import Reduction
 from normlens.engine.frozen.call import Product
 from normlens.errors import InvalidInput
 from normlens.inputs.example_stream import Skip

@@ -15,13 +15,14 @@ from normlens.engine.tracing.scopes import NORM_VARIABLES
 from normlens.errors import InvalidInput
 from normlens.words import sources_by_category
 
+Reduction = Callable[[xr.Dataset], xr.Dataset]
+"""Takes one layer's maps for some targets, gives something smaller that still has the dimension ``target``."""
+
 _MAPS = ("weight", *NORM_VARIABLES)
 _EDGES = 10
 
 
-def named_reduction(
-    reduce: str | Callable[[xr.Dataset], xr.Dataset] | None,
-) -> Callable[[xr.Dataset], xr.Dataset] | None:
+def named_reduction(reduce: str | Reduction | None) -> Reduction | None:
     """The reduction of that name, or the caller's own function, checked as it runs.
 
     Raises
@@ -85,7 +86,7 @@ def _per_target(data: xr.Dataset) -> xr.Dataset:
     return data.drop_vars([name for name, x in data.variables.items() if "source" in x.dims])
 
 
-def _checked(reduce: Callable[[xr.Dataset], xr.Dataset]) -> Callable[[xr.Dataset], xr.Dataset]:
+def _checked(reduce: Reduction) -> Reduction:
     def checked(data: xr.Dataset) -> xr.Dataset:
         result = reduce(data)
         if not isinstance(result, xr.Dataset) or result.sizes.get("target") != data.sizes["target"]:
@@ -98,7 +99,7 @@ def _checked(reduce: Callable[[xr.Dataset], xr.Dataset]) -> Callable[[xr.Dataset
     return checked
 
 
-REDUCTIONS: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
+REDUCTIONS: dict[str, Reduction] = {
     "categories": category_sums,
     "sinks": first_token,
     "edges": strongest_edges,

@@ -12,8 +12,8 @@ import xarray as xr
 from normlens.analysis.input_kinds import kind_of
 from normlens.analysis.inspector import Inspector
 from normlens.analysis.padding import Numbers, PaddingProbe
-from normlens.analysis.recorder import Recorder, Reduction
-from normlens.analysis.reductions import first_token
+from normlens.analysis.recorder import Recorder
+from normlens.analysis.reductions import Reduction, first_token
 from normlens.engine.contributions.measure import PushFunction, check_conservation, measure
 from normlens.engine.feedforward.push import pushing
 from normlens.engine.frozen.call import Product

@@ -9,8 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from normlens.analysis.recorder import Reduction
-from normlens.analysis.reductions import named_reduction
+from normlens.analysis.reductions import Reduction, named_reduction
 from normlens.analysis.result import Analysis
 from normlens.analysis.runner import Runner
 from normlens.engine.frozen.call import Product

@@ -1,0 +1,201 @@
+"""The arrays of one group of attention blocks and one text: filled layer by layer, then labeled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor
+
+from normlens.analysis.position_labels import columns_of
+from normlens.analysis.reductions import Reduction
+from normlens.engine.contributions.measure import Measures
+from normlens.engine.tracing.anatomy import BlockAnatomy
+from normlens.engine.tracing.scopes import (
+    ATTENTION_SCOPES,
+    NORM_VARIABLES,
+    OWN_VARIABLES,
+    SCOPES,
+    Scope,
+    norm_variable,
+    own_variable,
+)
+from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.inputs.tokens import Tokens
+
+Pieces = Mapping[str, tuple[tuple[str, ...], Tensor]]
+"""Dimensions and numbers of what was measured of one layer, for some targets; per-scope ones are named ``name/scope``."""
+
+
+DIMENSIONS: dict[str, tuple[str, ...]] = {
+    "weight": ("head", "target", "source"),
+    "vector_norm": ("head", "source"),
+    **dict.fromkeys(NORM_VARIABLES, ("target", "source")),
+    **dict.fromkeys(OWN_VARIABLES, ("target",)),
+    "sink_weight": ("head", "target"),
+    "mixing_ratio": ("target",),
+    "mixing_ratio_weight": ("target",),
+    "conservation_error": ("target",),
+}
+_PER_SCOPE = ("mixing_ratio", "mixing_ratio_weight", "conservation_error")
+
+
+@dataclass(frozen=True)
+class GroupLabels:
+    """What labels the arrays of one group and one text.
+
+    Attributes
+    ----------
+    name, blocks, numbers
+        Of the group: its name, its layers, and the model's own numbers of these.
+    scopes
+        Labels of the dimension ``scope``.
+    target, source
+        The tokens of the two sequences.
+    """
+
+    name: str
+    blocks: Sequence[BlockAnatomy]
+    numbers: Sequence[int]
+    scopes: Sequence[Scope]
+    target: Tokens
+    source: Tokens
+
+    def labeled(
+        self,
+        variables: Mapping[str, tuple[tuple[str, ...], NDArray[Any]]],
+        targets: NDArray[np.int64],
+        coordinates: Mapping[str, Any],
+    ) -> xr.Dataset:
+        """A dataset in which per-scope variables are stacked along ``scope`` and every position has its labels."""
+        plain = {name: value for name, value in variables.items() if "/" not in name}
+        for name in _PER_SCOPE:
+            by_scope = [variables.get(f"{name}/{scope}") for scope in self.scopes]
+            measured = next((variable for variable in by_scope if variable is not None), None)
+            if measured is not None:
+                missing = np.full(measured[1].shape, np.nan, dtype=measured[1].dtype)
+                stacked = np.stack([missing if variable is None else variable[1] for variable in by_scope])
+                plain[name] = (("scope", *measured[0]), stacked)
+        data = xr.Dataset(plain, coords={"scope": list(self.scopes), **coordinates})
+        heads = {"head": np.arange(data.sizes["head"])} if "head" in data.sizes else {}
+        sources = np.arange(len(self.source))
+        return data.assign_coords(
+            {**heads, **columns_of("target", self.target, targets), **columns_of("source", self.source, sources)}
+        )
+
+    def described(self, data: xr.Dataset) -> xr.Dataset:
+        """The dataset of all layers with paths, kind and family, and why a scope is absent."""
+        blocks = self.blocks
+        data = data.assign_coords(layer_path=("layer", [b.path for b in blocks]))
+        data.attrs.update(kind=blocks[0].group, family=", ".join(dict.fromkeys(b.family for b in blocks)))
+        if len(self.scopes) > len(ATTENTION_SCOPES) and any(b.beyond for b in blocks):
+            data.attrs["absent"] = next(b.beyond for b in blocks if b.beyond)
+        return data
+
+
+class WholeArrays:
+    """Keeps all numbers of a group and a text."""
+
+    def __init__(self, labels: GroupLabels) -> None:
+        self.labels = labels
+        self._arrays: dict[str, NDArray[Any]] = {}
+        self._written: dict[str, set[int]] = {}
+
+    def store(self, row: int, targets: slice, pieces: Pieces) -> None:
+        """Store what was measured on some targets of the layer at an index of the group."""
+        for variable, (dims, x) in pieces.items():
+            array = self._array(variable, dims, x)
+            if "source" in dims and x.shape[-1] != array.shape[-1]:
+                raise UnsupportedArchitecture(
+                    f"Of {self.labels.name}, layer {self.labels.numbers[row]} sees {x.shape[-1]} sources of this text and "
+                    f"another {array.shape[-1]}; maps of one kind of attention are expected to be of one size. Give a "
+                    "shorter text."
+                )
+            self._arrays[variable] = array
+            sizes = zip(dims, x.shape, strict=True)
+            index: list[Any] = [row, *(targets if dim == "target" else slice(0, size) for dim, size in sizes)]
+            torch.from_numpy(array)[tuple(index)].copy_(x)
+            if "head" in dims:
+                array[row, x.shape[0] :] = np.nan
+            self._written.setdefault(variable, set()).add(row)
+
+    def dataset(self) -> xr.Dataset:
+        """All layers as labeled arrays."""
+        labels = self.labels
+        for variable, array in self._arrays.items():
+            array[[row for row in range(len(labels.blocks)) if row not in self._written[variable]]] = np.nan
+        dims = {v: ("layer", *DIMENSIONS[v.partition("/")[0]]) for v in self._arrays}
+        variables = {v: (dims[v], array) for v, array in self._arrays.items()}
+        data = labels.labeled(variables, np.arange(len(labels.target)), {})
+        return labels.described(data.assign_coords(layer=labels.numbers))
+
+    def _array(self, variable: str, dims: tuple[str, ...], x: Tensor) -> NDArray[Any]:
+        """The array of a variable, with room for all heads of ``x``."""
+        array = self._arrays.get(variable)
+        if array is None:
+            sizes = (len(self.labels.target) if d == "target" else n for d, n in zip(dims, x.shape, strict=True))
+            # what no layer writes becomes NaN at the end
+            return np.empty((len(self.labels.blocks), *sizes), dtype=_numpy_dtype(x))
+        if "head" in dims and x.shape[0] > array.shape[1]:
+            wider = np.full((array.shape[0], x.shape[0], *array.shape[2:]), np.nan, dtype=array.dtype)
+            wider[:, : array.shape[1]] = array
+            return wider
+        return array
+
+
+class ReducedArrays:
+    """Keeps what a reduction gives of each layer's maps, and no map."""
+
+    def __init__(self, labels: GroupLabels, reduction: Reduction) -> None:
+        self.labels, self._reduction = labels, reduction
+        self._layers: dict[int, list[xr.Dataset]] = {}
+
+    def store(self, row: int, targets: slice, pieces: Pieces) -> None:
+        """Reduce what was measured on some targets of the layer at an index of the group."""
+        layer = self.labels.numbers[row]
+        variables = {name: (dims, x.cpu().numpy()) for name, (dims, x) in pieces.items()}
+        reduced = self._reduction(
+            self.labels.labeled(variables, np.arange(targets.start, targets.stop), {"layer": layer})
+        )
+        for name, variable in reduced.data_vars.items():
+            if "target" not in variable.dims:
+                raise InvalidInput(
+                    f"The reduction gave {name!r} with the dimensions {variable.dims}; expected 'target' among them. A "
+                    "layer's maps come some targets at a time: give a number per target, and take means afterwards."
+                )
+        self._layers.setdefault(layer, []).append(reduced.copy(deep=True))  # no view may keep a map alive
+
+    def dataset(self) -> xr.Dataset:
+        """All layers as labeled arrays."""
+        layers = [xr.concat(slices, dim="target") for _, slices in sorted(self._layers.items())]
+        numbers = xr.Variable("layer", sorted(self._layers))
+        return self.labels.described(xr.concat(layers, dim=numbers, coords="minimal", compat="override", join="outer"))
+
+
+def pieces_of(measures: Measures, text: int, targets: slice, sources: slice) -> Pieces:
+    """The measures of one text of the batch, without its padding."""
+    numbers = {
+        "weight": measures.weight[text, :, targets, sources],
+        "vector_norm": measures.vector_norm[text, :, sources],
+    }
+    for scope in SCOPES:
+        if scope in measures.norm:
+            numbers[norm_variable(scope)] = measures.norm[scope][text, targets, sources]
+        if scope in measures.own:
+            numbers[own_variable(scope)] = measures.own[scope][text, targets]
+        for name in _PER_SCOPE:
+            values = getattr(measures, name)
+            if scope in values:
+                numbers[f"{name}/{scope}"] = values[scope][text, targets]
+    if measures.sink_weight is not None:
+        numbers["sink_weight"] = measures.sink_weight[text, :, targets]
+    return {name: (DIMENSIONS[name.partition("/")[0]], x) for name, x in numbers.items()}
+
+
+def _numpy_dtype(x: Tensor) -> type[np.floating[Any]]:
+    return np.float64 if x.dtype == torch.float64 else np.float32
