@@ -16,8 +16,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from normlens.analysis.inspector import Inspector, RunStopped
 from normlens.analysis.runner import Runner
 from normlens.engine.capture.interface import AttentionCall
+from normlens.engine.computation import computing
 from normlens.engine.contributions.measure import Measures, check_conservation, measure
-from normlens.engine.precision import full_precision
 from normlens.engine.tracing import Tracer
 from normlens.engine.tracing.anatomy import BlockAnatomy
 from normlens.engine.tracing.block import Block
@@ -90,7 +90,7 @@ class CrossReader:
         layout = self._inspector.inspection(example).layout
         return self._cross(layout)[layer].scopes
 
-    @full_precision()
+    @computing()
     def measured(
         self, batch: Sequence[Example], layers: Sequence[int], scope: AttentionScope = "attention"
     ) -> list[tuple[Measures, ...]]:

@@ -9,7 +9,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel
 
 from normlens.engine.capture.hooks import as_it_is
-from normlens.engine.precision import full_precision
+from normlens.engine.computation import computing
 from normlens.engine.trained import require_trained
 from normlens.errors import InvalidInput
 from normlens.inputs.lengths import check_length, check_room
@@ -18,7 +18,7 @@ from normlens.loading.load import LoadedModel
 from normlens.loading.quantized import quantization_explained
 
 
-@full_precision()
+@computing()
 def continued(prompt: Tokens, count: int, loaded: LoadedModel) -> list[int]:
     """Token ids of a prompt and of ``count`` tokens that a decoder adds, greedily.
 

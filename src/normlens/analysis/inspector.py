@@ -26,12 +26,12 @@ from normlens.engine.capture.capture_method import (
 from normlens.engine.capture.fingerprint import state_of, state_read
 from normlens.engine.capture.hooks import as_it_is
 from normlens.engine.capture.interface import attention_implementation
+from normlens.engine.computation import computing
 from normlens.engine.contributions.measure import check_conservation, measure
 from normlens.engine.contributions.verify import verify_pairs
 from normlens.engine.failures import explained_failure, require_arguments
 from normlens.engine.feedforward.entry import EntryFinder
 from normlens.engine.locks import exclusive
-from normlens.engine.precision import full_precision
 from normlens.engine.tracing import Tracer, uncaptured
 from normlens.engine.tracing.anatomy import BlockAnatomy, describe, require_attention_scope
 from normlens.engine.tracing.layer_tracer import LayerFinder
@@ -110,7 +110,7 @@ class Inspector:
         body: PreTrainedModel = self.model.base_model
         return body if self.model.main_input_name in inspect.signature(body.forward).parameters else self.model
 
-    @full_precision()
+    @computing()
     def inspection(self, example: Example, layers: bool = False) -> Inspection:
         """The inspection of the model for inputs like this one, with the blocks' layers if asked.
 

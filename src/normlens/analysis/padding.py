@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from normlens.analysis.input_kinds import kind_of
 from normlens.engine.capture.fingerprint import state_of
 from normlens.engine.capture.interface import asks_for_eager
+from normlens.engine.computation import computing
 from normlens.engine.frozen.settings import plain_settings
 from normlens.engine.tolerance import tolerance
 from normlens.inputs.batch import is_ragged, length, pad
@@ -155,6 +156,7 @@ class Batcher:
             and self._probe.allows([first, other], self._run)
         )
 
+    @computing()
     def _run(self, batch: Sequence[Example]) -> list[Numbers]:
         """All numbers that the model returns, text by text."""
         with torch.no_grad(), plain_settings(self.model):

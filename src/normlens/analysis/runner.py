@@ -14,11 +14,11 @@ from normlens.analysis.inspector import Inspector
 from normlens.analysis.padding import Numbers, PaddingProbe
 from normlens.analysis.recorder import Recorder
 from normlens.analysis.reductions import Reduction, first_token
+from normlens.engine.computation import computing
 from normlens.engine.contributions.measure import PushFunction, check_conservation, measure
 from normlens.engine.feedforward.push import pushing
 from normlens.engine.frozen.call import Product
 from normlens.engine.locks import exclusive
-from normlens.engine.precision import full_precision
 from normlens.engine.tracing import Tracer, unfinished
 from normlens.engine.tracing.anatomy import BlockAnatomy, has_sinks
 from normlens.engine.tracing.block import Block
@@ -27,7 +27,6 @@ from normlens.engine.tracing.scopes import ATTENTION_SCOPES, SCOPES
 from normlens.errors import ExecutionPathChanged, UnsupportedArchitecture
 from normlens.inputs.batch import batched
 from normlens.inputs.example import Example
-from normlens.memory import memory_explained
 
 
 class Runner:
@@ -52,8 +51,7 @@ class Runner:
             else:
                 yield from ([k] for k in numbers)
 
-    @memory_explained()
-    @full_precision()
+    @computing()
     def run(
         self,
         batch: Sequence[Example],

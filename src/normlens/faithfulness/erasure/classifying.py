@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from normlens.analysis.padding import Batcher
 from normlens.attribution.targets.classes import class_names
-from normlens.engine.precision import full_precision
+from normlens.engine.computation import computing
 from normlens.engine.trained import require_trained
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.faithfulness.erasure.erasing import Replacement, replacement_of
@@ -147,7 +147,7 @@ class LensClassifier:
             )
         return found
 
-    @full_precision()
+    @computing()
     @torch.no_grad()
     def _forward(self, batch: Sequence[Example]) -> Float[np.ndarray, "sequence class"]:
         inputs = self._batcher.inputs(batch)

@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 from normlens.engine.capture.as_set import require_eager_attention, settle
 from normlens.engine.capture.hooks import as_it_is
 from normlens.engine.capture.interface import AttentionCall, capturing
-from normlens.engine.precision import double, full_precision
+from normlens.engine.computation import computing
+from normlens.engine.precision import double
 from normlens.errors import InvalidInput
 from normlens.lens import Lens
 from normlens.topk.projections import Projection, find_projections
@@ -29,7 +30,7 @@ COUNTS = ("weight share", "norm share", "weight", "norm", "weight renormalized",
 """
 
 
-@full_precision()
+@computing()
 def count_sources(
     model: PreTrainedModel | Lens,
     inputs: Mapping[str, Tensor],

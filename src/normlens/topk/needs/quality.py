@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 from transformers import PreTrainedModel
 
-from normlens.engine.precision import full_precision
+from normlens.engine.computation import computing
 from normlens.engine.trained import require_trained
 from normlens.errors import UnsupportedArchitecture
 
@@ -82,7 +82,7 @@ class PredictionQuality:
         """
         return next_token_numbers(self._run(), self._logits, self._ids)
 
-    @full_precision()
+    @computing()
     def _run(self) -> Float[Tensor, "text token vocabulary"]:
         require_trained(self._model, lambda: self._model(input_ids=self._ids, use_cache=False).logits)
         with torch.no_grad():
@@ -113,7 +113,7 @@ class EmbeddingQuality:
         """Run the model as it is now; one "cosine" with the earlier embedding per text."""
         return {"cosine": cosine_similarity(self._run(), self._embeddings, dim=-1).cpu().double().numpy()}
 
-    @full_precision()
+    @computing()
     def _run(self) -> Float[Tensor, "text d"]:
         require_trained(self._model, lambda: self._model(input_ids=self._ids).last_hidden_state)
         with torch.no_grad():
