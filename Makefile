@@ -7,7 +7,7 @@ STAMP := .venv/.up-to-date
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test style types docs tests tables bench clean
+.PHONY: help setup demo test quick style types docs tests tables bench clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,11 @@ demo: $(STAMP) ## Analyze the bundled sample with two real models, write a repor
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/normlens demo
 
 test: style types docs tests ## Style, types, docs and tests: what continuous integration runs
+
+quick: $(STAMP) ## Style, and the tests that aren't slow: two minutes, before every commit
+	@$(BIN)/ruff check && $(BIN)/ruff format --check
+	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 MPLBACKEND=Agg \
+		$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow"
 
 style: $(STAMP) ## ruff: lint and formatting
 	@$(BIN)/ruff check

@@ -9,6 +9,7 @@ import pytest
 import torch
 from architectures import tiny
 from fewer_digits import WAYS, FewerDigits
+from slow import is_slow
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Punctuation, Sequence, WhitespaceSplit
@@ -17,8 +18,16 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 
 import normlens
+from normlens.loading.load import LoadedModel, load_model
 
 MakeLens = Callable[..., normlens.Lens]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that `make quick` leaves out."""
+    for item in items:
+        if is_slow(item.nodeid):
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -41,6 +50,23 @@ def lens_of() -> MakeLens:
         return normlens.load((tiny.build(model_type, dtype=dtype), None))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Iterator[LoadedModel]:
+    """SmolLM2, loaded once for all tests of a process; who changes the model takes a copy."""
+    loaded = load_model("smollm2-135m")
+    before = _fingerprint(loaded)
+    yield loaded
+    assert _fingerprint(loaded) == before, "a test changed the model that all tests share; let it take a copy"
+
+
+def _fingerprint(loaded: LoadedModel) -> tuple[object, ...]:
+    """Weights, settings and mode of a model, as far as tests change them."""
+    model = loaded.model
+    sums = tuple(float(weight.detach().sum(dtype=torch.float64)) for weight in model.parameters())
+    hooks = sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
+    return sums, hooks, model.training, model.config.to_json_string(), model.generation_config.to_json_string()
 
 
 @pytest.fixture(params=WAYS)

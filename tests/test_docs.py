@@ -6,8 +6,11 @@ A block that opens with ```{.python .no-run} is compiled only.
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from normlens.loading.load import LoadedModel, load_model
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path.relative_to(ROOT) for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -36,7 +39,19 @@ def code_blocks(text: str) -> list[Block]:
     ]
 
 
+@pytest.fixture
+def shared_smollm2(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``normlens.load`` hands out the SmolLM2 that all tests share."""
+
+    def load(source: Any, *args: Any, **options: Any) -> LoadedModel:
+        shared: LoadedModel = request.getfixturevalue("smollm2") if source == "smollm2-135m" else None
+        return shared or load_model(source, *args, **options)
+
+    monkeypatch.setattr("normlens.front_door.load_model", load)
+
+
 @pytest.mark.real_model
+@pytest.mark.usefixtures("shared_smollm2")
 @pytest.mark.parametrize("page", [page for page in PAGES if code_blocks((ROOT / page).read_text())], ids=str)
 def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from transformers import BigBirdConfig, BigBirdModel
 import normlens
 from normlens.engine.frozen import pull_back
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
+from normlens.loading.load import LoadedModel
 from normlens.words import merged_labels
 
 IDS = [11, 12, 13, 14]
@@ -213,8 +215,8 @@ def test_an_adapter_put_on_after_an_analysis_is_seen(model_type: str) -> None:
         lens.analyze(IDS)
 
 
-def test_what_a_decoder_adds_is_greedy_whatever_it_ships_with() -> None:
-    lens = normlens.load("smollm2-135m")
+def test_what_a_decoder_adds_is_greedy_whatever_it_ships_with(smollm2: LoadedModel) -> None:
+    lens = normlens.load((deepcopy(smollm2.model), smollm2.tokenizer))
     plain = lens.analyze("Once upon a time", generate=5).attrs["text"]
     settings = lens.model.generation_config
     settings.num_beams, settings.repetition_penalty = 3, 1.8
@@ -261,6 +263,6 @@ def test_weights_may_be_looked_at_before_an_analysis() -> None:
     plain = normlens.load((model, None)).analyze(IDS)["decoder"].norm
     with torch.no_grad():
         model(torch.tensor([IDS]), output_attentions=True, output_router_logits=True)
-    model.gradient_checkpointing_enable()
+    model.activation_checkpointing_enable()
     model.enable_input_require_grads()
     xr.testing.assert_identical(normlens.load((model, None)).analyze(IDS)["decoder"].norm, plain)

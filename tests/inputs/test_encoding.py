@@ -17,6 +17,7 @@ from normlens.errors import InvalidInput
 from normlens.inputs.chats import encode_chat
 from normlens.inputs.tokens import encode_ids, encode_pair, encode_text, label_patches
 from normlens.loading.catalog import BUNDLED
+from normlens.loading.load import LoadedModel
 
 TEXT = "the unhappiness, here."
 
@@ -87,10 +88,9 @@ def test_ids_that_no_text_gives_are_read_by_what_each_one_adds(joining: PreTrain
 
 
 @pytest.fixture(scope="module")
-def byte_level() -> PreTrainedTokenizerFast:
+def byte_level(smollm2: LoadedModel) -> PreTrainedTokenizerFast:
     """SmolLM2's tokenizer: every text is cut into bytes first."""
-    path = BUNDLED["smollm2-135m"].require()
-    return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    return copy.deepcopy(smollm2.tokenizer)
 
 
 @pytest.mark.real_model

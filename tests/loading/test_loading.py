@@ -32,7 +32,7 @@ from transformers import (
 import normlens
 from normlens.errors import InvalidInput, ModelNotFound, UnsupportedArchitecture
 from normlens.loading.catalog import BUNDLED
-from normlens.loading.load import load_model
+from normlens.loading.load import LoadedModel, load_model
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 
@@ -377,8 +377,8 @@ def test_minilm() -> None:
 
 
 @pytest.mark.real_model
-def test_smollm_predicts_sensibly_so_its_weights_are_in_order() -> None:
-    loaded = load_model("smollm2-135m")
+def test_smollm_predicts_sensibly_so_its_weights_are_in_order(smollm2: LoadedModel) -> None:
+    loaded = smollm2
     config, tokenizer = loaded.model.config, loaded.tokenizer
     assert (config.num_attention_heads, config.num_key_value_heads, loaded.model.dtype) == (9, 3, torch.float32)
     assert tokenizer is not None

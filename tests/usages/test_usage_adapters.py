@@ -165,7 +165,7 @@ def test_an_adapter_that_does_not_fit(folder: Path, settings: dict[str, object],
 def test_an_adapter_folder_without_what_is_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("importlib.util.find_spec", lambda package: None)
-        with pytest.raises(InvalidInput, match=r"needs peft.*pip install peft.*merge_and_unload"):
+        with pytest.raises(InvalidInput, match=r"needs peft.*normlens\[adapters\].*merge_and_unload"):
             normlens.load(folder)
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
     with pytest.raises(ModelNotFound, match=r"no adapter_model\.safetensors.*pickle.*merge_and_unload"):

