@@ -1,6 +1,6 @@
 """Memory over many calls: what each call leaves behind, from the slope of the resident memory.
 
-Run it with ``python -m benchmarks.leaks`` (``--quick`` for some dozen calls). Every way of calling has a process of its own.
+Run it with ``python -m benchmarks.leaks`` (``--quick`` for a few dozen calls). Every way of calling has a process of its own.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ IDS = [3, 14, 15, 9, 26]
 
 WAYS: Mapping[str, tuple[str, int, Callable[[normlens.Lens], Any]]] = {
     "attribute": ("attribute, DecompX of a logit", 10_000, lambda lens: lens.attribute(IDS, target=7)),
-    "map": ("attribute, a rollout of ALTI", 1_000, lambda lens: lens.attribute(IDS, method="alti")),
-    "zeroing": ("attribute, value zeroing", 1_000, lambda lens: lens.attribute(IDS, method="value_zeroing")),
-    "analyze": ("analyze", 1_000, lambda lens: lens.analyze(IDS)),
-    "block": ("analyze, through the block", 1_000, lambda lens: lens.analyze(IDS, through="block")),
-    "stream": ("stream of two texts", 1_000, lambda lens: list(lens.stream([IDS, IDS[:3]], progress=False))),
+    "map": ("attribute, a rollout of ALTI", 10_000, lambda lens: lens.attribute(IDS, method="alti")),
+    "zeroing": ("attribute, value zeroing", 10_000, lambda lens: lens.attribute(IDS, method="value_zeroing")),
+    "analyze": ("analyze", 10_000, lambda lens: lens.analyze(IDS)),
+    "block": ("analyze, through the block", 10_000, lambda lens: lens.analyze(IDS, through="block")),
+    "stream": ("stream of two texts", 10_000, lambda lens: list(lens.stream([IDS, IDS[:3]], progress=False))),
 }
 """The calls by name: description, number of calls, and function."""
 

@@ -35,7 +35,7 @@ def test_a_model_that_was_fine_tuned_with_gradient_checkpointing_is_split(model_
     expected = split(model)
     model.activation_checkpointing_enable()
     assert torch.equal(split(model).shares, expected.shares)
-    model.gradient_checkpointing_disable()
+    model.activation_checkpointing_disable()
     assert torch.equal(split(model).shares, expected.shares)
 
 
