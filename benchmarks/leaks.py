@@ -1,6 +1,6 @@
 """Memory over many calls: what each call leaves behind, from the slope of the resident memory.
 
-Run it with ``python -m benchmarks.leaks`` (``--quick`` for a few dozen calls). Every way of calling has a process of its own.
+Run it with ``python -m benchmarks.leaks`` (``--quick`` for a few dozen calls). Every kind of call has its own process.
 """
 
 from __future__ import annotations
