@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 import normlens
 from normlens.attribution import VectorNorm
-from normlens.errors import UnsupportedArchitecture
+from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.inputs.media import medium_of
 
 IMAGE_TOKEN = 50
@@ -182,3 +182,10 @@ def test_a_part_of_a_larger_model_is_an_input_s_reader_too(model_type: str) -> N
     model = tiny.build(model_type)
     inputs = {name: x for name, x in tiny.inputs(model_type, model, batch=1).items() if isinstance(x, Tensor)}
     assert normlens.load((model, None)).analyze(inputs).conservation_error < 1e-5
+
+
+def test_one_image_beside_three_texts_is_refused_with_both_lengths() -> None:
+    lens = normlens.load((tiny.build("clip"), None))
+    inputs = {"input_ids": torch.arange(11, 16).repeat(3, 1), "pixel_values": torch.zeros(1, 3, 16, 16)}
+    with pytest.raises(InvalidInput, match=r"pixel_values has length 1, input_ids has length 3; .* Repeat the shorter"):
+        lens.analyze(inputs)

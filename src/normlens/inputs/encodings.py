@@ -218,7 +218,8 @@ def _row(columns: Mapping[str, Tensor | list[Tensor]], lead: str, k: int, rows: 
             whole[name] = x
         else:
             raise InvalidInput(
-                f"{name} has {len(x)} rows and {lead} has {rows}; expected one for each. Give the inputs one by one."
+                f"{name} has length {len(x)}, {lead} has length {rows}; expected one entry of each per input. Repeat the "
+                "shorter one, or pass the inputs one by one."
             )
     return EncodedRow(tensors, whole)
 
