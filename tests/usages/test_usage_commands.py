@@ -165,6 +165,13 @@ def test_a_terminal_shows_a_sign_of_life_before_torch_is_imported(
     assert b"Loading" in before or b"Starting" in before
 
 
+def test_the_commands_are_parsed_without_heavy_libraries() -> None:
+    heavy = "{'xarray', 'pandas', 'torch', 'transformers', 'matplotlib'}"
+    code = f"import sys, normlens.cli.app; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_pipes_get_no_more_lines_than_before(folders: dict[str, Path], tmp_path: Path) -> None:
     torch.manual_seed(0)
     folder = tmp_path / "model"

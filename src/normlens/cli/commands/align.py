@@ -63,8 +63,9 @@ def align(
     - [cyan]normlens align pairs.tsv --model de-en --reverse-model en-de --format json -o links.jsonl[/cyan]
     """
     numbers = _layers(layer, setting)
-    from normlens.cli.commands.align_inputs import ParallelTexts, Translators
-    from normlens.cli.output.aligned import LinksOutput, write
+    with starting():
+        from normlens.cli.commands.align_inputs import ParallelTexts, Translators
+        from normlens.cli.output.aligned import LinksOutput, write
 
     texts, result = ParallelTexts.opened(source, target, tokenize), LinksOutput(output, form.value, base, view)
     settings: dict[str, object] = {

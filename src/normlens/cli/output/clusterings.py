@@ -7,10 +7,10 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import typer
 from rich.text import Text
 
@@ -20,6 +20,7 @@ from normlens.cli.terminal import messages, percent, printable, results, waiting
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
 
     from normlens.clustering import Clustering, SearchResult
@@ -193,7 +194,7 @@ def _described(clustering: Clustering, search: Search, names: Sequence[str]) -> 
 
 
 def _number(value: float) -> float | str:
-    return value if np.isfinite(value) else "infinite"
+    return value if isfinite(value) else "infinite"
 
 
 def _write(path: Path, answer: dict[str, Any], clustered: ClusteredSet) -> None:
@@ -231,7 +232,7 @@ def _print(found: SearchResult, search: Search, clustered: ClusteredSet) -> None
     ]
     kinds = clustered.kinds_of(shown.labels)
     for code, size in enumerate(goodness.sizes):
-        members = [clustered.names[int(place)] for place in np.flatnonzero(shown.labels == code)]
+        members = [clustered.names[int(place)] for place in (shown.labels == code).nonzero()[0]]
         more = f" … and {size - _MOST_NAMED} more" if size > _MOST_NAMED else ""
         kind = f", {kinds[code]}" if kinds else ""
         lines.append(f"  {code + 1} ({size}{kind}): {'  '.join(members[:_MOST_NAMED])}{more}")
@@ -252,7 +253,7 @@ def _drawn(found: SearchResult, clustered: ClusteredSet) -> Figure:
         )
     shown = found.clusterings[0] if found.clusterings else found.nearest
     certified = [
-        (np.flatnonzero(clustering.labels == code).tolist(), clustering.alpha)
+        ((clustering.labels == code).nonzero()[0].tolist(), clustering.alpha)
         for clustering in found.clusterings
         for code in range(len(clustering.goodness.sizes))
     ]
