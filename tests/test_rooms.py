@@ -57,3 +57,9 @@ def test_every_path_of_the_repository_that_a_page_names_exists(page: str) -> Non
     for file in sorted(place.rglob("*.md")) if place.is_dir() else [place]:
         paths = [path for path in _paths(file.read_text(encoding="utf-8")) if path.startswith(tops)]
         assert [path for path in paths if not _exists(path, ROOT)] == [], file
+
+
+def test_no_two_modules_share_a_name() -> None:
+    """Files of commands aside, which are named after their commands."""
+    stems = [path.stem for path in PACKAGE.rglob("*.py") if path.stem != "__init__" and path.parent.name != "commands"]
+    assert sorted({stem for stem in stems if stems.count(stem) > 1}) == []

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from normlens.figures.alignment import aer_curves
+from normlens.figures.alignment_panels import aer_curves
 from normlens.figures.style import MEASURE_COLORS, drawing_style, new_figure
 from reproduce.alignment.models import best
 from reproduce.study.published import FAST_ALIGN_AER

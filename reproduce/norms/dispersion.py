@@ -15,7 +15,7 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 
-from normlens.figures.tables import layer_curves
+from normlens.figures.tidy_table import layer_curves
 from normlens.statistics import (
     ALL,
     coefficient_of_variation,

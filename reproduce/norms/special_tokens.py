@@ -16,7 +16,7 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 
-from normlens.figures.tables import layer_curves
+from normlens.figures.tidy_table import layer_curves
 from normlens.statistics import mean_of_members, mean_of_present, mean_over_targets, share
 from reproduce.study.estimates import Key, layer_rows
 from reproduce.study.figures import Line, layer_panels

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from normlens.figures.style import NORM_COLOR, WEIGHT_COLOR, drawing_style, new_figure
-from normlens.figures.tables import LayerCurve
+from normlens.figures.tidy_table import LayerCurve
 from normlens.statistics.report.estimates import Estimate
 
 COLORS = {"weight": WEIGHT_COLOR, "norm": NORM_COLOR, "other": "#8C8C8C"}

@@ -15,11 +15,11 @@ from normlens.analysis.reductions import Reduction
 from normlens.analysis.result import Analysis
 from normlens.analysis.runner import Runner
 from normlens.analysis.stream import Measurement, stream_analyses
+from normlens.attribution.arrays import Attribution
 from normlens.attribution.attributor import Attributor
 from normlens.attribution.method_options import AttributeOptions, MethodOptions
 from normlens.attribution.registry import method_named
 from normlens.attribution.request import checked_request
-from normlens.attribution.result import Attribution
 from normlens.attribution.targets.resolve import default_target
 from normlens.engine.frozen.call import Product
 from normlens.engine.frozen.pushforward import DEFAULT_CHUNK

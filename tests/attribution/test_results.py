@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 import normlens
 from normlens.attribution import Attribution, VectorNorm
-from normlens.attribution.result import shares
+from normlens.attribution.arrays import shares
 from normlens.inputs.tokens import number_positions
 from normlens.words import merge_shares
 

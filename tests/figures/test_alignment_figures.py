@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from normlens.errors import InvalidInput
-from normlens.figures.alignment import aer_curves, alignment_matrices
-from normlens.figures.links import LinkedPair, links_page
+from normlens.figures.alignment_panels import aer_curves, alignment_matrices
+from normlens.figures.link_lines import LinkedPair, links_page
 
 SOURCE, TARGET = ["das", "$haus_x$"], ["the", "house", "!"]
 WEIGHT = np.array([[1.0, 1, 2], [0, 3, 1], [np.nan] * 3])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokenizer_kinds import KINDS, lens_on, tokenizer_of
 
 from normlens.alignment.subwords import SubwordTokenizer, split_words
-from normlens.attribution.result import labels
+from normlens.attribution.arrays import labels
 from normlens.figures import scored_text
 from normlens.inputs.tokens import encode_text
 from normlens.words import merge_shares, merged_labels, whitespace_words

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from normlens.alignment.corpora import Line, ParallelFiles, joined_stream, skip
 from normlens.alignment.defaults import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL
-from normlens.alignment.evaluation import Difference, Evaluation, difference, evaluate
+from normlens.alignment.error_rate import Difference, Evaluation, difference, evaluate
 from normlens.alignment.formats import check_ranges, json_line, parse_links, pharaoh_line, talp_line
 from normlens.alignment.link_files import LinkFile, read_links
 from normlens.alignment.links import Cell, Link, LinkSets

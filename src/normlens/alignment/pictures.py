@@ -30,7 +30,7 @@ def draw_matrices(extractor: Extractor, pair: Pair, reading: Reading, gold: Link
     gold
         Annotated links, drawn as frames.
     """
-    from normlens.figures.alignment import alignment_matrices
+    from normlens.figures.alignment_panels import alignment_matrices
 
     ((weight, norm),) = extractor.maps([pair], [reading.by("weight"), reading.by("norm")])
     annotated = gold or LinkSets.from_links(())
@@ -73,7 +73,7 @@ def write_links_page(
     NormLensError
         If it can't be written.
     """
-    from normlens.figures.links import LinkedPair, links_page
+    from normlens.figures.link_lines import LinkedPair, links_page
 
     pairs = [
         LinkedPair(

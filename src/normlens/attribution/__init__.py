@@ -12,8 +12,8 @@ from normlens.attribution.registry import Method, Request, check_method, method_
 from normlens.lazily import attribute_of
 
 if TYPE_CHECKING:
+    from normlens.attribution.arrays import Attribution
     from normlens.attribution.request import checked_request
-    from normlens.attribution.result import Attribution
     from normlens.attribution.targets.classes import class_names
     from normlens.attribution.targets.early import check_targets, head_of_outline
     from normlens.attribution.targets.heads import head_of
@@ -41,6 +41,6 @@ _HOMES = {
     "class_names": "normlens.attribution.targets.classes",
     "head_of": "normlens.attribution.targets.heads",
     "checked_request": "normlens.attribution.request",
-    "Attribution": "normlens.attribution.result",
+    "Attribution": "normlens.attribution.arrays",
 }
 __getattr__ = attribute_of(__name__, _HOMES)

@@ -14,8 +14,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from normlens.analysis.padding import Batcher
 from normlens.analysis.runner import Runner
+from normlens.attribution.arrays import Attribution
 from normlens.attribution.registry import Request
-from normlens.attribution.result import Attribution
 from normlens.attribution.sinks import sink_note
 from normlens.attribution.subject import Subject
 from normlens.engine.capture.as_set import kept_named, settle

@@ -15,7 +15,7 @@ from normlens.errors import InvalidInput, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
-    from normlens.attribution.result import Attribution
+    from normlens.attribution.arrays import Attribution
     from normlens.attribution.subject import Subject
     from normlens.engine.frozen.call import Product
 

@@ -4,16 +4,16 @@ This room knows numpy and xarray arrays alone; no model and no tensor enters it.
 **blue is what the weights say, vermilion is what attention moves** (the norms).
 """
 
-from normlens.figures.alignment import aer_curves, alignment_matrices
+from normlens.figures.alignment_panels import aer_curves, alignment_matrices
 from normlens.figures.clusters import cluster_map
+from normlens.figures.corpus_figures import report_figures
 from normlens.figures.heatmaps import heat_maps
 from normlens.figures.highlights import highlight_colors, highlights
 from normlens.figures.highlights_page import highlights_page
 from normlens.figures.layers import mixing_ratios, share_curves
-from normlens.figures.links import LinkedPair, links_page
+from normlens.figures.link_lines import LinkedPair, links_page
 from normlens.figures.overview import head_overview
 from normlens.figures.patches import patch_maps
-from normlens.figures.report import report_figures
 from normlens.figures.saving import save
 from normlens.figures.scored_text import Row, ScoredText, ScoredWord, scored_text, scored_texts
 from normlens.figures.view import html_view

@@ -16,7 +16,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from normlens.figures.scored_text import Row, ScoredText, ScoredWord, scored_texts
 from normlens.figures.style import FAINT, INK, MISSING, drawing_style, new_figure, signed_color_map
-from normlens.figures.wrapping import Place, text_width, wrapped
+from normlens.figures.wrapping import Box, text_width, wrapped
 
 _NARROWEST, _WIDEST = 400.0, 640.0  # of the picture; all lengths are points
 _MARGIN = 14.0
@@ -111,11 +111,11 @@ class _Block:
     """One text with its words placed; the boxes that stand apart follow them."""
 
     text: ScoredText
-    places: list[Place]
+    places: list[Box]
 
     @classmethod
     def of(cls, text: ScoredText, reserved: Mapping[int, float], room: float) -> _Block:
-        """Place words and what stands apart; ``reserved`` words are at least so wide, for the number under them."""
+        """Box words and what stands apart; ``reserved`` words are at least so wide, for the number under them."""
         widths = [
             max(text_width(word.text, _WORD) + _PADDING, reserved.get(k, 0.0)) for k, word in enumerate(text.words)
         ]

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from normlens.engine.tracing.scopes import SCOPES
 from normlens.errors import InvalidInput
 from normlens.figures.style import CATEGORY_TITLES, MEASURE_COLORS, drawing_style, new_figure
-from normlens.figures.tables import LayerCurve, layer_curves
+from normlens.figures.tidy_table import LayerCurve, layer_curves
 
 _RATIOS = {"weight": "mixing_ratio_weight", "norm": "mixing_ratio"}
 _MEASURE_MARKERS = {"weight": "o", "norm": "s"}

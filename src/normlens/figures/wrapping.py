@@ -17,7 +17,7 @@ _FINENESS = 10.0  # dots per point: letters are measured finely, since widths co
 
 
 @dataclass(frozen=True)
-class Place:
+class Box:
     """Where a box stands.
 
     Attributes
@@ -57,8 +57,8 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
     return float(dots) / _FINENESS
 
 
-def wrapped(widths: Sequence[float], gaps: Sequence[float], room: float, starts: Sequence[bool]) -> list[Place]:
-    """Place boxes on lines, from left to right; one that doesn't fit begins the next line.
+def wrapped(widths: Sequence[float], gaps: Sequence[float], room: float, starts: Sequence[bool]) -> list[Box]:
+    """Box boxes on lines, from left to right; one that doesn't fit begins the next line.
 
     Parameters
     ----------
@@ -76,13 +76,13 @@ def wrapped(widths: Sequence[float], gaps: Sequence[float], room: float, starts:
     >>> [(place.line, place.left) for place in wrapped([5, 4, 4], [0, 1, 1], 10, [False] * 3)]
     [(0, 0.0), (0, 6.0), (1, 0.0)]
     """
-    places: list[Place] = []
+    places: list[Box] = []
     line, reached = 0, 0.0
     for width, gap, start in zip(widths, gaps, starts, strict=True):
         left = reached + gap if reached else 0.0
         if reached and (start or left + width > room):
             line, left = line + 1, 0.0
-        places.append(Place(line, left, width))
+        places.append(Box(line, left, width))
         reached = left + width
     return places
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from jaxtyping import Float
 
+from normlens.attribution.arrays import Attribution, flow_map
 from normlens.attribution.maps.layer_paths import without_attention
 from normlens.attribution.maps.rollout_algebra import Array, joint_maps, rolled_out, rolled_out_pair
-from normlens.attribution.result import Attribution, flow_map
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.inputs.tokens import Tokens

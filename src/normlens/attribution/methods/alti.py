@@ -16,11 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from normlens.analysis.visit import BlockVectors
+from normlens.attribution.arrays import Attribution
 from normlens.attribution.maps.collect import Collected, last_scope
 from normlens.attribution.maps.layer_maps import Maps, laid_out, require_layers
 from normlens.attribution.maps.rollout_algebra import rows_to_one, with_own
 from normlens.attribution.registry import Method, Request
-from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput
 

@@ -21,13 +21,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from normlens.analysis.visit import BlockVectors
+from normlens.attribution.arrays import Attribution, shares
 from normlens.attribution.maps.collect import Collected, last_scope, slices
 from normlens.attribution.maps.layer_maps import LAYERS, Maps, chain, side_tokens
 from normlens.attribution.maps.layer_paths import last_layer
 from normlens.attribution.maps.rollout_algebra import Array, joint_maps, rolled_out, rolled_out_pair
 from normlens.attribution.methods.alti import add_block, normalized
 from normlens.attribution.registry import Method, Request
-from normlens.attribution.result import Attribution, shares
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets.resolve import resolve
 from normlens.attribution.targets.scalars import BatchTarget

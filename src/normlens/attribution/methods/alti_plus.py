@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from normlens.attribution.arrays import Attribution
 from normlens.attribution.maps.layer_maps import require_layers
 from normlens.attribution.methods import alti
 from normlens.attribution.registry import Method, Request
-from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput
 

@@ -17,10 +17,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from normlens.attribution.arrays import Attribution, flow_map, shares
 from normlens.attribution.methods.decompx_averaged import averaged_shares
 from normlens.attribution.methods.integrated_gradients import check_baseline, check_steps
 from normlens.attribution.registry import Method, Request
-from normlens.attribution.result import Attribution, flow_map, shares
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets.resolve import resolve
 from normlens.engine.frozen import Push, Site, pull_back

@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from normlens.attribution.arrays import Attribution, shares
 from normlens.attribution.methods.embedding_function import Embedded, entering
 from normlens.attribution.methods.integrated_gradients import baseline_of
 from normlens.attribution.registry import Request
-from normlens.attribution.result import Attribution, shares
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets.scalars import BatchTarget
 from normlens.engine.frozen import pull_back

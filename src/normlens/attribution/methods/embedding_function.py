@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from normlens.attribution.result import shares
+from normlens.attribution.arrays import shares
 from normlens.attribution.targets.scalars import BatchTarget
 from normlens.engine.capture.running import running_calls
 from normlens.engine.frozen.run import refuse_inference_mode

@@ -13,11 +13,11 @@ from jaxtyping import Float
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import maximum_flow
 
+from normlens.attribution.arrays import Attribution
 from normlens.attribution.maps.layer_maps import Maps, chain, labeled, require_layers
 from normlens.attribution.maps.rollout_algebra import Array, rows_to_one
 from normlens.attribution.methods.rollout import residual_share, weight_maps
 from normlens.attribution.registry import Method, Request
-from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 

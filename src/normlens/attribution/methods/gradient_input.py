@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from normlens.attribution.arrays import Attribution
 from normlens.attribution.methods.embedding_function import Embedded
 from normlens.attribution.registry import Method, Request
-from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets.resolve import resolve
 

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from normlens.attribution.arrays import Attribution
 from normlens.attribution.methods.embedding_function import Embedded
 from normlens.attribution.registry import Method, Request
-from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets.resolve import resolve
 from normlens.engine.precision import double

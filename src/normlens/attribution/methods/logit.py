@@ -16,9 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from normlens.analysis.visit import BlockVectors
+from normlens.attribution.arrays import Attribution, joined_labels
 from normlens.attribution.maps.layer_paths import last_layer
 from normlens.attribution.registry import Method, Request
-from normlens.attribution.result import Attribution, joined_labels
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets.resolve import resolve
 from normlens.attribution.targets.scalars import BatchTarget

@@ -15,12 +15,12 @@ from types import MappingProxyType
 import numpy as np
 import xarray as xr
 
+from normlens.attribution.arrays import Attribution
 from normlens.attribution.maps.layer_maps import Maps, laid_out, require_layers
 from normlens.attribution.maps.rollout_algebra import rows_to_one, with_own, with_residual
 from normlens.attribution.methods.encoder_norms import encoder_norms
 from normlens.attribution.methods.rollout import residual_share
 from normlens.attribution.registry import Method, Request
-from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
 from normlens.engine.tracing.scopes import BLOCK_SCOPES, SCOPES, norm_variable, own_variable
 from normlens.errors import InvalidInput, UnsupportedArchitecture

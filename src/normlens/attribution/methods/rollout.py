@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from normlens.attribution.arrays import Attribution
 from normlens.attribution.maps.layer_maps import Maps, laid_out, require_layers
 from normlens.attribution.maps.rollout_algebra import with_own, with_residual
 from normlens.attribution.registry import Method, Request
-from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 

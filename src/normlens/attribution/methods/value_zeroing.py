@@ -17,13 +17,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from normlens.attribution.arrays import Attribution
 from normlens.attribution.maps.collect import Collected
 from normlens.attribution.maps.layer_maps import laid_out, require_layers
 from normlens.attribution.maps.layer_paths import layer_path, root_path
 from normlens.attribution.maps.rollout_algebra import rows_to_one
 from normlens.attribution.methods.zeroing import LayerRun, is_zeroing, zeroable
 from normlens.attribution.registry import Method, Request
-from normlens.attribution.result import Attribution
 from normlens.attribution.subject import Subject
 from normlens.engine.capture.hooks import left
 from normlens.engine.capture.trees import first_tensor

@@ -4,9 +4,9 @@
 reads the numbers of a report back.
 """
 
-from normlens.statistics.report.corpus import Measured, Text, measure, token_frequency
 from normlens.statistics.report.estimates import Estimate, Estimates, read_estimates
 from normlens.statistics.report.findings import findings
+from normlens.statistics.report.measured_corpus import Measured, Text, measure, token_frequency
 from normlens.statistics.report.placing import HTML, files_of_report, refuse_to_overwrite
 from normlens.statistics.report.writing import write_report
 

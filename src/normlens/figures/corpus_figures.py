@@ -8,7 +8,7 @@ from normlens.errors import InvalidInput
 from normlens.figures.layers import mixing_ratios, share_curves
 from normlens.figures.overview import head_overview
 from normlens.figures.style import CATEGORY_TITLES
-from normlens.figures.tables import head_grids, layer_curves
+from normlens.figures.tidy_table import head_grids, layer_curves
 
 _ALL = "all"
 _HEAD_SHARES = {"share of weight": "weight_share", "share of norm": "weighted_norm_share"}
