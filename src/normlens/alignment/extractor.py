@@ -19,6 +19,7 @@ from normlens.engine.precision import double
 from normlens.engine.tracing.layer_numbers import listed
 from normlens.engine.tracing.scopes import ATTENTION_SCOPES, AttentionScope
 from normlens.errors import InvalidInput
+from normlens.inputs.batch import check_sizes
 from normlens.inputs.example import Example
 from normlens.inputs.example_maker import ExampleMaker
 from normlens.inputs.lengths import check_length
@@ -70,7 +71,8 @@ class Extractor:
     Raises
     ------
     InvalidInput
-        If the model isn't an encoder–decoder, or has no tokenizer that reads both sides.
+        If the model isn't an encoder–decoder, has no tokenizer that reads both sides, or the batch size isn't a positive
+        integer.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Extractor:
         lowercase: bool = False,
         batch_size: int = 32,
     ) -> None:
+        check_sizes(None, batch_size)
         self.lens, self.batch_size = lens, batch_size
         self._reader = CrossReader(lens.model)
         if lens.tokenizer is None:

@@ -14,20 +14,32 @@ from normlens.errors import InvalidInput
 from normlens.inputs.encodings import PER_TOKEN
 from normlens.inputs.example import Example
 
+LARGEST_SIZE = 2**31 - 1
+"""The largest batch or chunk: no machine holds as many texts, and every library takes the number."""
 
-def check_sizes(chunk_size: Any, batch_size: Any, padding: Any) -> None:
-    """Refuse options that are not what they should be.
+
+def check_sizes(chunk_size: Any, batch_size: Any, padding: Any = "right") -> None:
+    """Check the sizes of chunks and batches, and the side of the padding.
+
+    Parameters
+    ----------
+    chunk_size
+        Positions per chunk, or None.
+    batch_size
+        Texts per batch.
+    padding
+        "right" or "left".
 
     Raises
     ------
     InvalidInput
-        Naming the option and what it was.
+        Naming the option and its value.
     """
     for name, value in (("chunk_size", chunk_size), ("batch_size", batch_size)):
-        if not (value is None and name == "chunk_size") and (
-            isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1
-        ):
-            raise InvalidInput(f"{name} is {value!r}; expected a whole number, at least 1.")
+        if value is None and name == "chunk_size":
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value <= LARGEST_SIZE:
+            raise InvalidInput(f"{name} is {value!r}; expected a positive integer up to {LARGEST_SIZE}.")
     if padding not in ("right", "left"):
         raise InvalidInput(f"padding is {padding!r}; expected 'right' or 'left'.")
 

@@ -16,6 +16,7 @@ from normlens.engine.computation import computing
 from normlens.engine.trained import require_trained
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.faithfulness.erasure.erasing import Replacement, replacement_of
+from normlens.inputs.batch import check_sizes
 from normlens.inputs.example import Example
 from normlens.inputs.example_maker import ExampleMaker
 from normlens.inputs.tokens import Tokens, is_pair
@@ -71,8 +72,7 @@ class LensClassifier:
     """
 
     def __init__(self, lens: Lens, *, batch_size: int = 64) -> None:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise InvalidInput(f"batch_size is {batch_size!r}; expected a whole number, at least 1.")
+        check_sizes(None, batch_size)
         if lens.tokenizer is None:
             raise InvalidInput(f"{lens!r} has no tokenizer; expected one. Load the model as (model, tokenizer).")
         config = lens.model.config
