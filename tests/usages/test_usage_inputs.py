@@ -174,7 +174,7 @@ def test_positions_are_honored_and_packed_texts_are_refused(tokens: Ids) -> None
         ({"attention_mask": torch.ones(1, 3)}, "has 3 entries for 4 tokens"),
         ({"past_key_values": torch.ones(1, 3)}, "past_key_values were given; expected the whole text"),
         ({"pixel_values": torch.ones(1, 3, 4, 4)}, "holds pixel_values, which this model doesn't take"),
-        ({"token_type_ids": torch.zeros(3, 4)}, "token_type_ids has 3 rows and input_ids has 1"),
+        ({"token_type_ids": torch.zeros(3, 4)}, "token_type_ids has length 3, input_ids has length 1"),
         ({"input_ids": torch.ones(1, 2, 4)}, "input_ids has 3 dimensions"),
         ({"input_ids": [["a", "b"]]}, "input_ids is a list that makes no tensor"),
         ({"input_ids": torch.empty(0, 4)}, "input_ids has no rows"),
