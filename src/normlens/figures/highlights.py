@@ -115,7 +115,7 @@ class _Block:
 
     @classmethod
     def of(cls, text: ScoredText, reserved: Mapping[int, float], room: float) -> _Block:
-        """Box words and what stands apart; ``reserved`` words are at least so wide, for the number under them."""
+        """Place words and what stands apart; ``reserved`` words are at least so wide, for the number under them."""
         widths = [
             max(text_width(word.text, _WORD) + _PADDING, reserved.get(k, 0.0)) for k, word in enumerate(text.words)
         ]

@@ -58,7 +58,7 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
 
 
 def wrapped(widths: Sequence[float], gaps: Sequence[float], room: float, starts: Sequence[bool]) -> list[Box]:
-    """Box boxes on lines, from left to right; one that doesn't fit begins the next line.
+    """Place boxes on lines, from left to right; one that doesn't fit begins the next line.
 
     Parameters
     ----------
