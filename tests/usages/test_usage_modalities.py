@@ -189,3 +189,13 @@ def test_one_image_beside_three_texts_is_refused_with_both_lengths() -> None:
     inputs = {"input_ids": torch.arange(11, 16).repeat(3, 1), "pixel_values": torch.zeros(1, 3, 16, 16)}
     with pytest.raises(InvalidInput, match=r"pixel_values has length 1, input_ids has length 3; .* Repeat the shorter"):
         lens.analyze(inputs)
+
+
+def test_two_images_in_the_place_of_one_are_refused_as_such() -> None:
+    model = image_and_text("llava")
+    inputs = llava_inputs(model)
+    inputs["pixel_values"] = inputs["pixel_values"].repeat(2, 1, 1, 1)
+    with pytest.raises(
+        InvalidInput, match=r"rejects .*pixel_values \(2, .*Image features and image tokens do not match"
+    ):
+        normlens.load((model, None)).analyze(inputs)

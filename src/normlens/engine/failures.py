@@ -81,6 +81,8 @@ def _reason(model: PreTrainedModel, inputs: Mapping[str, Any], error: Exception,
             f"{name} can't read the inputs {shapes}: it has {position_limit(model)} positions. Truncate or split "
             f"the text.{advice}"
         )
+    if short := _too_short(model, inputs):
+        return InvalidInput(f"{name} can't read the inputs {shapes}: {short} Pass a longer sound.{advice}")
     if isinstance(error, ValueError) and _raised_in(error).startswith("transformers."):
         return InvalidInput(f"{name} rejects the inputs {shapes}: {said}{advice}")
     return ModelError(
@@ -131,7 +133,21 @@ def _left_none(error: Exception, model: PreTrainedModel, inputs: Mapping[str, An
     return [name for name in absent if re.search(rf"\b{name}\b", line)]
 
 
+def _too_short(model: PreTrainedModel, inputs: Mapping[str, Any]) -> str:
+    """That a waveform has too few samples for one position, if so: by the model's own count of positions."""
+    waveform = inputs.get("input_values")
+    count = next((f for m in model.modules() if (f := getattr(m, "_get_feat_extract_output_lengths", None))), None)
+    if not isinstance(waveform, Tensor) or waveform.ndim != 2 or count is None:
+        return ""
+    samples = waveform.shape[1]
+    if int(count(samples)) > 0:
+        return ""
+    enough = next((n for n in range(samples + 1, 100_000) if int(count(n)) > 0), None)
+    return f"{samples} samples are less than one frame" + (f", which takes {enough}." if enough else ".")
+
+
 def _raised_in(error: Exception) -> str:
-    """The Python module whose code raised an error."""
+    """The Python module whose code raised an error; a check by torch belongs to the code that asks for it."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return str(frames[-1].f_globals.get("__name__", "")) if frames else ""
+    checks = [frame for frame in frames if frame.f_code.co_name == "torch_compilable_check"]
+    return str((checks or frames)[-1].f_globals.get("__name__", "")) if frames else ""
