@@ -6,7 +6,8 @@ held fixed in each, is :data:`normlens.engine.frozen.operations.RULES`.
 """
 
 from normlens.engine.frozen.pullback import PullBack, pull_back
-from normlens.engine.frozen.pushforward import Chunk, Push, PushForward, push_forward, push_through
+from normlens.engine.frozen.pushforward import Chunk, Push, PushForward, push_forward
+from normlens.engine.frozen.segment import push_through
 from normlens.engine.frozen.self_check import Check, check
 from normlens.engine.frozen.sites import Site
 
