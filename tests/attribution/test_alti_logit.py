@@ -137,7 +137,8 @@ def test_an_encoder_decoders_shares_lie_in_both_texts() -> None:
 
 def test_post_norm_models_are_refused_with_what_works(lens_of) -> None:
     with pytest.raises(
-        UnsupportedArchitecture, match=r"Take decompx for the target .*VectorNorm.*, or alti without one"
+        UnsupportedArchitecture,
+        match=r"Use method='decompx' for the target .*VectorNorm.*, or method='alti' without a target",
     ):
         lens_of("bert").attribute(TEXT, method="alti_logit", target=3)
     assert lens_of("bert").attribute(TEXT, method="decompx", target=VectorNorm(), position=0).dims == ("source",)

@@ -70,10 +70,10 @@ def test_batches_are_single_runs(task: str, model_type: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target": 1, "steps": 0}, "at least 1"),
+        ({"target": 1, "steps": 0}, "an integer from 1"),
         ({"target": 1, "steps": 2, "baseline": "noise"}, "expected one of"),
         ({"target": 1, "steps": 2}, "no mask token"),
-        ({"target": 1, "steps": 2, "sources": "bert.embeddings"}, "leave out sources"),
+        ({"target": 1, "steps": 2, "sources": "bert.embeddings"}, "omit sources"),
     ],
 )
 def test_what_cannot_be_averaged_is_refused(options: dict[str, Any], message: str) -> None:
@@ -82,7 +82,7 @@ def test_what_cannot_be_averaged_is_refused(options: dict[str, Any], message: st
 
 
 def test_a_model_without_a_head_has_nothing_to_average() -> None:
-    with pytest.raises(InvalidInput, match="Name the target"):
+    with pytest.raises(InvalidInput, match="Name a target"):
         normlens.load((tiny.build("bert"), None)).attribute(IDS, steps=2)
 
 

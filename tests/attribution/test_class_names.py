@@ -78,7 +78,7 @@ def test_tables_that_number_no_classes_are_refused(id2label: Any, label2id: Any,
 
 def test_a_name_that_is_not_one_class_is_refused() -> None:
     twice = config_of({0: "crane", 1: "crane"}, {"crane": 1})
-    with pytest.raises(InvalidInput, match=r"2 classes of Birds are called 'crane': 0, 1. Name one by its number"):
+    with pytest.raises(InvalidInput, match=r"2 classes of Birds are called 'crane': 0, 1. Use the class's number"):
         class_number(twice, "crane", "Birds")
     assert class_number(twice, 1, "Birds") == 1
     cases = config_of({0: "it", 1: "IT"}, None)
@@ -121,7 +121,7 @@ def test_a_contradiction_is_refused_however_a_class_is_asked_for(task: type, tar
 def test_more_classes_than_logits_are_refused() -> None:
     model = tiny_classifier(None)
     model.config.id2label = {0: "NEG", 1: "POS", 2: "NEU"}
-    with pytest.raises(InvalidInput, match="Number 2 of the model's logits was asked for, but there are 2"):
+    with pytest.raises(InvalidInput, match="Entry 2 of the model's logits doesn't exist: there are 2"):
         normlens.load((model, None)).attribute(IDS, target="NEU")
 
 

@@ -186,13 +186,13 @@ def test_a_stand_alone_decoder_runs_without_its_head() -> None:
 @pytest.mark.parametrize("options", [{"target": VectorNorm(), "position": 0}, {"vectors": True}])
 def test_hidden_states_that_are_not_at_hand_are_refused(options: dict[str, Any]) -> None:
     model_type = "t5" if "target" in options else "fsmt"
-    message = "can't be run without its head" if "target" in options else "are its logits"
+    message = "can't run without its head" if "target" in options else "returns its logits"
     with pytest.raises(InvalidInput, match=message):
         lens_on("Seq2SeqLM", model_type, torch.float32).attribute(IDS, target_text=SECOND[0], **options)
 
 
 def test_vectors_with_a_target_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="about contribution vectors"):
+    with pytest.raises(InvalidInput, match="choose contribution vectors"):
         lens_on("CausalLM", "gpt2").attribute(IDS, target=5, vectors=True)
 
 

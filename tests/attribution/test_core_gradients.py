@@ -107,7 +107,7 @@ def test_a_nonlinear_target_is_differentiated_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 0}, "steps is 0; expected a whole number"),
+        ({"steps": 0}, "steps is 0; expected an integer"),
         ({"baseline": "noise"}, "baseline='noise'; expected one of zero, mean"),
         ({"baseline": "mask"}, "the tokenizer has no mask token"),
     ],

@@ -81,7 +81,7 @@ def test_a_masked_model_is_read_at_its_mask(masked: normlens.Lens) -> None:
     [
         ("the cat sat.", "dog", r"holds 0 tokens \[UNK\]; expected one"),
         ("[UNK] [UNK] sat.", "dog", "holds 2 tokens"),
-        ("the [UNK] sat.", "unhappiness", r"falls into \['un', '##happi', '##ness'\]"),
+        ("the [UNK] sat.", "unhappiness", r"splits into \['un', '##happi', '##ness'\]"),
         ("the [UNK] sat.", 99, "an id from 0 to 98"),
     ],
 )
@@ -160,7 +160,7 @@ def test_every_text_may_have_a_target_and_a_position_of_its_own() -> None:
         ("SequenceClassification", "bert", {"target": 1, "position": 0}, "classifies the whole text"),
         ("SequenceClassification", "bert", {"target": 1.5}, "expected a class"),
         ("SequenceClassification", "bert", {"target": (1, 2, 0)}, "a pair of them"),
-        ("SequenceClassification", "bert", {"target": [1]}, "One text was given with a list"),
+        ("SequenceClassification", "bert", {"target": [1]}, "One text came with a list"),
         ("SequenceClassification", "bert", {"position": 1}, "classifies the whole text"),
         ("TokenClassification", "bert", {}, "expected position="),
         ("MaskedLM", "bert", {}, "expected position="),
@@ -178,7 +178,7 @@ def test_every_text_may_have_a_target_and_a_position_of_its_own() -> None:
         ("CausalLM", "gpt2", {"target": 5, "batch_size": 0}, "batch_size is 0"),
         ("CausalLM", "gpt2", {"target": 5, "color": 1}, "decompx has no option 'color'; expected one of chunk_size"),
         ("CausalLM", "gpt2", {"target": 5, "scope": "residual"}, "decompx has no scopes.*norm_rollout"),
-        ("CausalLM", "gpt2", {"method": "rollout", "target": 5}, "knows no target.*decompx"),
+        ("CausalLM", "gpt2", {"method": "rollout", "target": 5}, "takes no target.*decompx"),
         ("CausalLM", "gpt2", {"method": "decomp_x"}, "no method 'decomp_x'.*mean 'decompx'"),
     ],
 )  # fmt: skip
@@ -189,7 +189,7 @@ def test_what_can_not_be_asked(task: str, model_type: str, options: dict[str, An
 
 @pytest.mark.parametrize("target", [[5], [5, 6, 7]])
 def test_targets_are_as_many_as_texts(target: list[int]) -> None:
-    with pytest.raises(InvalidInput, match="not equally many"):
+    with pytest.raises(InvalidInput, match="numbers of texts and targets"):
         list(lens_on("CausalLM", "gpt2").attribute([IDS, IDS], target=target))
 
 

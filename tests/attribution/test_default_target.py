@@ -76,9 +76,7 @@ def test_of_a_masked_model_the_token_at_its_mask(cls: Any, field: str, tokenizer
     assert found.attrs["value"] == pytest.approx(expected, abs=1e-5)
     assert "at position 2" in found.attrs["target"]
     for words in ("the cat sat", "xyz the xyz"):
-        with pytest.raises(
-            InvalidInput, match=r"holds [02] tokens .*Give position=, or take a method without a target"
-        ):
+        with pytest.raises(InvalidInput, match=r"holds [02] tokens .*Pass position=, or use a method without a target"):
             lens.attribute(words)
 
 

@@ -97,7 +97,7 @@ def test_a_model_that_runs_another_attention_gives_the_same_numbers() -> None:
 
 def test_attention_that_can_not_be_reached_is_refused() -> None:
     lens = float64_lens("mpnet")
-    with pytest.raises(UnsupportedArchitecture, match="alti, norm_rollout or decompx"):
+    with pytest.raises(UnsupportedArchitecture, match="'alti', 'norm_rollout' or 'decompx'"):
         lens.attribute(TEXT, method="value_zeroing")
 
 

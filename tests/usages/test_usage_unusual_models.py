@@ -109,7 +109,7 @@ def test_positions_beside_the_rows_stay_as_they_are() -> None:
 def test_a_layer_that_carries_several_streams_is_refused_with_the_reason() -> None:
     lens = normlens.load((tiny.build("gemma3n_text").eval(), None))
     with pytest.raises(
-        UnsupportedArchitecture, match=r"Gemma3nTextDecoderLayer can't be run again by itself.*Take alti"
+        UnsupportedArchitecture, match=r"Gemma3nTextDecoderLayer can't be run again by itself.*Use method='alti'"
     ):
         lens.attribute(IDS, method="value_zeroing")
 

@@ -83,16 +83,16 @@ def labels(side: str, tokens: Tokens) -> dict[str, Any]:
 
 
 def joined_labels(sources: Sequence[tuple[str, Tokens]]) -> dict[str, Any]:
-    """Coordinates of sources; where they aren't all of the first text, a coordinate ``side`` says of which they are.
+    """Coordinates of sources, with a coordinate ``side`` unless all of them belong to the first text.
 
     Parameters
     ----------
     sources
-        "source" or "target" (a decoder's own text), and its tokens. Positions are counted through; words of the second
-        text are numbered on behind those of the first, so that no word is of both.
+        "source" or "target" (the text that a decoder reads), and its tokens. Positions and words of the second text are
+        numbered after those of the first, so that no word spans both.
     """
-    parts = [labels("source", tokens) for _, tokens in sources]
-    joined = {name: np.concatenate([part[name][1] for part in parts]) for name in parts[0]}
+    columns = [labels("source", tokens) for _, tokens in sources]
+    joined = {name: np.concatenate([column[name][1] for column in columns]) for name in columns[0]}
     joined["source"] = np.arange(len(joined["source"]))
     joined["source_word"] = _counted_through([tokens.words for _, tokens in sources])
     if len(sources) > 1 or sources[0][0] == "target":
@@ -118,7 +118,7 @@ def shares(values: ArrayLike, sources: Sequence[tuple[str, Tokens]], attrs: Mapp
     sources
         Side and tokens of the sources, in their order.
     attrs
-        What the method knows.
+        Attributes that the method sets.
     """
     return Attribution(
         np.asarray(values), dims=("source",), coords=joined_labels(sources), attrs=dict(attrs), name="share"
@@ -137,19 +137,19 @@ def flow_map(
     Parameters
     ----------
     values
-        ``(target, source)``, ``(layer, target, source)`` if ``layers`` is given, ``(target, source, feature)`` for vectors.
+        ``(target, source)``; with ``layers``, ``(layer, target, source)``; for vectors, ``(target, source, feature)``.
     target
         Tokens of the targets.
     sources
         Tokens of the sources, or side and tokens of each text that they come from.
     attrs
-        What the method knows.
+        Attributes that the method sets.
     layers
         Coordinates of the dimension ``layer``, such as ``{"layer": numbers, "layer_path": paths}``.
     """
     array = np.asarray(values)
-    parts = [("source", sources)] if isinstance(sources, Tokens) else list(sources)
-    coords = {**labels("target", target), **joined_labels(parts)}
+    sides = [("source", sources)] if isinstance(sources, Tokens) else list(sources)
+    coords = {**labels("target", target), **joined_labels(sides)}
     dims: tuple[str, ...] = ("target", "source")
     if layers is not None:
         dims = ("layer", *dims)

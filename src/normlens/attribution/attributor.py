@@ -36,7 +36,7 @@ _WINDOW = 8  # batches whose texts are sorted by length together
 
 @dataclass(frozen=True)
 class _Text:
-    """A text with what is to be explained in it."""
+    """A text with its target."""
 
     example: Example
     target: Any
@@ -86,7 +86,7 @@ class Attributor:
         inputs, target_text, batch_size, skip
             As in :meth:`normlens.Lens.attribute`.
         request
-            What is asked of the method.
+            The method with its target and options.
         reading
             How the inputs are read.
 
@@ -105,7 +105,9 @@ class Attributor:
             return self._stream(examples, request, batch_size, log or ())
         refuse_skip(skip)
         if isinstance(request.target, list) or isinstance(request.position, list):
-            raise InvalidInput("One text was given with a list of targets or positions; expected one, without a list.")
+            raise InvalidInput(
+                "One text came with a list of targets or positions; expected one of each, without a list."
+            )
         examples = examples_of(self._maker, rows, None if target_text is None else [target_text], reading)
         return next(self._stream(examples, request, 1))
 
@@ -159,7 +161,7 @@ class Attributor:
         for example, pair in pair_up(examples, targets):
             if example is None or pair is None:
                 raise InvalidInput(
-                    "Texts and targets (or positions) are not equally many; a list holds one for each text. For one target "
-                    "that all texts share, give it without a list; a pair of tokens is a tuple."
+                    "The numbers of texts and targets (or positions) differ; a list must hold one for each text. Pass a "
+                    "target that all texts share without a list; a pair of tokens is a tuple."
                 )
             yield _Text(example, *pair)

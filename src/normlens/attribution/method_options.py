@@ -1,4 +1,4 @@
-"""The methods' own options, typed for :meth:`normlens.Lens.attribute`; which method takes which is in the registry."""
+"""The types of the methods' own options; the registry says which method takes which."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class MethodOptions(TypedDict, total=False):
-    """What only some methods take; each is described on its method's page.
+    """Options that only some methods take; each is described on its method's page.
 
     Attributes
     ----------
@@ -22,17 +22,17 @@ class MethodOptions(TypedDict, total=False):
     steps, baseline
         Number of points between a baseline and the input, and the baseline (decompx, integrated_gradients).
     tolerance
-        How far shares may be from adding up (integrated_gradients).
+        Largest allowed gap between the sum of the shares and the target (integrated_gradients).
     layers
-        "model" for the whole model, or "each" layer by itself (methods by maps).
+        "model" for the whole model, or "each" for every layer by itself (methods that return maps).
     group
-        Which kind of attention, such as "encoder" (methods by maps).
+        Kind of attention, such as "encoder" (methods that return maps).
     residual
-        The share that the residual stream gets (rollout, flow, norm_rollout).
+        Fixed share of the residual stream (rollout, flow, norm_rollout).
     normalized
-        Whether rows sum to one (flow, norm_rollout).
+        Whether rows are divided by their sums (flow, norm_rollout).
     rolled
-        Whether each layer's updates are rolled back to the input tokens (alti_logit).
+        Whether each layer's updates are tracked back to the input tokens (alti_logit).
     """
 
     at: str | None

@@ -1,4 +1,4 @@
-"""The methods of attribution by name: what each one is, where it comes from, what it may be asked."""
+"""The methods of attribution by name, each with its meaning, source, scopes, targets and options."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ import_module("normlens.attribution.methods")  # binds its name in the package b
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a method.
+    """A method with its target, position and options.
 
     Attributes
     ----------
     method
         The method.
     scope
-        One of the method's scopes; None where it has none.
+        One of the method's scopes; None if it has none.
     target, position
-        What is to be explained and where it is read, as the caller wrote it: a list holds one for each text, anything
-        else is for all.
+        What is explained and where it is read, as the caller wrote it: a list holds one for each text, anything else
+        applies to all.
     chunk_size
-        How many sources (or targets) are held in memory at a time.
+        Number of sources (or targets) that are held in memory at a time.
     product
         How the derivative of a product of two live factors is split, as in :func:`normlens.engine.frozen.pull_back`.
     options
         All of the method's options, by name.
     targets
-        What is to be explained, one for each text of the batch; None before there is a batch, or where no target was
-        named. See :func:`normlens.attribution.targets.resolve.resolve`.
+        What is explained, one for each text of the batch; None before there is a batch, or if no target was named.
+        See :func:`normlens.attribution.targets.resolve.resolve`.
     positions
-        Where each target is read; None for the default position.
+        Where each target is read; None stands for the default position.
     """
 
     method: Method
@@ -72,7 +72,7 @@ class Request:
         return zip(targets, positions, strict=False)
 
     def for_batch(self, pairs: Sequence[tuple[Any, int | None]]) -> Request:
-        """The request about a batch of texts with these targets and positions."""
+        """The request for a batch of texts with these targets and positions."""
         if self.target is None:
             return self
         targets, positions = zip(*pairs, strict=True)
@@ -89,26 +89,26 @@ class Method:
     Attributes
     ----------
     name
-        What :meth:`normlens.Lens.attribute` calls it.
+        Its name in :meth:`normlens.Lens.attribute`.
     meaning
         One sentence.
     source
         The paper.
     scopes
-        What it may be followed to, the default first; empty if it has no scopes.
+        How far into each block contributions may be followed, the default first; empty if it has no scopes.
     targets
-        Whether it explains something that is to be named: a class, a token's logit, any scalar.
+        Whether it explains a target: a class, a token's logit, any scalar.
     signed
         Whether its numbers have signs.
     exact
-        Whether they add up, with the bias share, to what is explained.
+        Whether they and the bias share add up to the target.
     run
-        From the subject and the request to one array per text. The array's ``attrs`` hold what only the method knows
-        (``value``, ``bias_share``, ``conservation_error``, ``rule``); the lens adds the rest.
+        Takes the subject and the request, and returns one array per text. The array's ``attrs`` hold ``value``,
+        ``bias_share``, ``conservation_error`` and ``rule``; the lens adds the others.
     options
-        Further options and their defaults.
+        The method's own options and their defaults.
     check
-        Refuses values of options that it can't take, before a model runs; the request has no targets yet.
+        Refuses invalid values of options before a model runs; the request has no targets yet.
     """
 
     name: str
@@ -140,19 +140,19 @@ def method_named(name: object) -> Method:
     Raises
     ------
     InvalidInput
-        If there is none, with those whose names are most alike.
+        If there is none; the message suggests the nearest names.
     """
     check_method(name)
     return _imported(str(name))
 
 
 def check_method(name: object) -> None:
-    """Refuse a name that no method has; nothing is imported for it.
+    """Refuse a name that no method has, without importing any method.
 
     Raises
     ------
     InvalidInput
-        With the names that are most alike.
+        Suggesting the nearest names.
     """
     if isinstance(name, str) and name in HOMES:
         return

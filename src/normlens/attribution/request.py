@@ -1,4 +1,4 @@
-"""Checks what the caller asks of a method, before a model runs."""
+"""Checks of a request, before a model runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from normlens.errors import InvalidInput, did_you_mean
 def checked_request(
     method: Method, scope: str | None, target: Any, position: Any, options: Mapping[str, Any]
 ) -> Request:
-    """A request that a method can answer; any other is refused.
+    """A request that a method can answer.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def checked_request(
     Raises
     ------
     InvalidInput
-        If the method has no such scope or option, or a target is missing or not wanted; with what would work.
+        If the method has no such scope or option, or a target is missing or not allowed; the message lists the valid ones.
     """
     defaults = {"chunk_size": DEFAULT_CHUNK, "product": "half", **method.options}
     unknown = [name for name in options if name not in defaults]
@@ -59,7 +59,7 @@ def _scope(method: Method, scope: str | None) -> str | None:
     others = [other.name for other in registered().values() if scope in other.scopes]
     if not method.scopes:
         advice = f" Methods with that scope: {', '.join(others)}." if others else ""
-        raise InvalidInput(f"scope={scope!r} was given, but {method.name} has no scopes. Leave it out.{advice}")
+        raise InvalidInput(f"{method.name} has no scopes, but scope={scope!r} was passed. Omit it.{advice}")
     raise InvalidInput(f"{method.name} has no scope {scope!r}; expected one of {', '.join(method.scopes)}.")
 
 
@@ -67,21 +67,19 @@ def _check_target(method: Method, target: Any, position: Any) -> None:
     if target is None and method.targets == "required":
         others = [other.name for other in registered().values() if other.targets != "required"]
         raise InvalidInput(
-            f"{method.name} explains a scalar; expected target=, such as a class, a token or a pair of tokens. Without a "
-            f"target there are {', '.join(others)}."
+            f"{method.name} explains a scalar; expected target=, such as a class, a token or a pair of tokens. Methods "
+            f"without a target are {', '.join(others)}."
         )
     if target is not None and method.targets == "none":
         others = [other.name for other in registered().values() if other.targets != "none"]
         raise InvalidInput(
-            f"{method.name} says how sources flow into every position and knows no target, but target={target!r:.60} was "
-            f"given. Leave it out, or choose one of {', '.join(others)}."
+            f"{method.name} maps how sources flow into every position and takes no target, but target={target!r:.60} was "
+            f"passed. Omit it, or use one of {', '.join(others)}."
         )
     if target is None and position is not None:
-        raise InvalidInput(
-            f"position={position!r} was given without a target. Name what is to be read there with target=."
-        )
+        raise InvalidInput(f"position={position!r} was passed without a target. Name what is read there with target=.")
 
 
 def _require_count(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidInput(f"{name} is {value!r}; expected a whole number, at least 1.")
+        raise InvalidInput(f"{name} is {value!r}; expected a positive integer.")

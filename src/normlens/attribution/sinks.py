@@ -1,4 +1,4 @@
-"""What is to be said of shares whose largest is the first token's: it is an attention sink, whatever is asked."""
+"""A note on attention sinks: shares whose largest belongs to a decoder's first token, whatever the target."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from normlens.attribution.targets.scalars import LogProbability, VectorNorm
 
 
 def sink_note(model: PreTrainedModel, target: Any, result: xr.DataArray) -> str:
-    """Say that the first token of a text that is read from left to right takes the largest share; empty elsewhere.
+    """A note if the first token of a text that is read from left to right takes the largest share; else empty.
 
     Parameters
     ----------
     model, target
-        What was explained in which model, as the caller gave it; pairs of targets, log-probabilities, norms and functions
-        are something else than one class's or token's logit.
+        The model, and the target as the caller wrote it. Only the logit of one class or token gets a note, not pairs,
+        log-probabilities, norms and functions.
     result
-        Signed shares with the dimension `source`; of an encoder–decoder, the decoder's first token is meant.
+        Signed shares with the dimension `source`; for an encoder–decoder, the decoder's first token counts.
     """
     is_logit = (
         target is not None and not isinstance(target, (tuple, LogProbability, VectorNorm)) and not callable(target)
@@ -36,13 +36,13 @@ def sink_note(model: PreTrainedModel, target: Any, result: xr.DataArray) -> str:
     first = str(result["source_token"].values[own[0]])
     return (
         f"The first token ({first!r}) takes the largest share. In a decoder it is the attention sink, and its share is "
-        "large whatever is asked. A pair of targets (in the shell, --against) asks the better question: what both have in "
-        "common cancels."
+        "large for any target. Explain a difference of two targets instead (in the shell, --against): what both "
+        "have in common cancels."
     )
 
 
 def _reads_forward(model: PreTrainedModel) -> bool:
-    """Whether positions see only what stands before them: a decoder, with any head, or an encoder–decoder's."""
+    """Whether positions see only those before them: in a decoder with any head, or in that of an encoder–decoder."""
     if model.config.is_encoder_decoder or head_of(model) == "next":
         return True
     kind = model.config.model_type

@@ -1,1 +1,1 @@
-"""Maps of every layer, and the algebra that rolls them out."""
+"""Maps of single layers, and their rollout to maps of the whole model."""

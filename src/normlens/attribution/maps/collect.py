@@ -1,4 +1,4 @@
-"""Maps that are made block by block while the model runs, from the contribution vectors themselves."""
+"""Maps computed from contribution vectors, block by block while the model runs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from normlens.engine.tracing.scopes import AttentionScope
 from normlens.errors import ConservationError, UnsupportedArchitecture
 
 Measure = Callable[[Tensor, Tensor, Tensor, slice], tuple[Tensor, Tensor]]
-"""Takes contributions ``(batch, target, source, d)``, own vectors and the block's output ``(batch, target, d)`` of some
-targets, and which; gives what counts of each source ``(batch, target, source)`` and of own vectors ``(batch, target)``."""
+"""Takes contributions ``(batch, target, source, d)``, own vectors and the block's output ``(batch, target, d)`` of a slice
+of targets, and the slice; returns numbers of sources ``(batch, target, source)`` and own vectors ``(batch, target)``."""
 
 
 def last_scope(subject: Subject) -> AttentionScope:
-    """The last scope of all attention blocks: behind the residual sum, and behind its norm where one follows.
+    """The last scope of all attention blocks: after the residual sum, and after its norm if one follows.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def slices(vectors: BlockVectors, chunk_size: int) -> Iterator[slice]:
 
 
 class Collected:
-    """The maps of a batch, taken layer by layer while the model runs, and cut to each text's own positions.
+    """The maps of a batch, collected layer by layer while the model runs; each text gets those of its own positions.
 
     Parameters
     ----------
@@ -60,21 +60,21 @@ class Collected:
         self._errors: dict[int, list[float]] = {text: [] for text in range(len(subject))}
 
     def measure(self, vectors: BlockVectors, chunk_size: int, measure: Measure) -> None:
-        """Take a block's map from its contribution vectors, ``chunk_size`` targets at a time, if these add up.
+        """Add a block's map, computed from its contribution vectors ``chunk_size`` targets at a time, if these add up.
 
         Raises
         ------
         ConservationError
             If they don't.
         """
-        parts, errors = [], []
-        for part in slices(vectors, chunk_size):
-            contributions, own, output = vectors.vectors(part), vectors.own(part), vectors.output(part)
+        measured, errors = [], []
+        for targets in slices(vectors, chunk_size):
+            contributions, own, output = vectors.vectors(targets), vectors.own(targets), vectors.output(targets)
             assert own is not None
-            total = contributions.sum(2) + vectors.bias(part)
+            total = contributions.sum(2) + vectors.bias(targets)
             errors.append(conservation_error(total + own if vectors.block.cross else total, output))
-            parts.append(measure(contributions, own, output, part))
-        maps, owns = (torch.cat(x, dim=1) for x in zip(*parts, strict=True))
+            measured.append(measure(contributions, own, output, targets))
+        maps, owns = (torch.cat(x, dim=1) for x in zip(*measured, strict=True))
         path = vectors.block.path
         self.add(vectors.group, vectors.layer, path, maps, owns if vectors.block.cross else None)
         self._require_conserved(vectors, torch.cat(errors, dim=1))
@@ -87,12 +87,12 @@ class Collected:
         maps: Float[Tensor, "batch target source"],
         own: Float[Tensor, "batch target"] | None = None,
     ) -> None:
-        """Take one block's map, and in cross-attention what its targets keep of their own vector.
+        """Add one block's map, and in cross-attention what its targets keep of their own vector.
 
         Raises
         ------
         UnsupportedArchitecture
-            If the block attends within parts of a text.
+            If the block attends within windows of a text.
         """
         if len(maps) != len(self._subject):
             raise UnsupportedArchitecture(
@@ -105,15 +105,15 @@ class Collected:
         dtype = vectors.block.call.value.dtype
         limit = tolerance(dtype, "other operations")
         side, _ = _sides(vectors.group, self._subject.is_encoder_decoder)
-        for text, found in self._errors.items():
+        for text, largest_errors in self._errors.items():
             largest = float(errors[text, : self._length(text, side)].max())
             if not largest <= limit:
                 raise ConservationError(
                     f"{vectors.block.path}: at scope {vectors.scope!r} the contributions miss the module's output by "
-                    f"{largest:.1e} of its length; at most {limit:.0e} is accepted for a {dtype} model. The numbers are "
+                    f"{largest:.1e} of its norm; at most {limit:.0e} is accepted for a {dtype} model. The numbers are "
                     "withheld; please report the model type."
                 )
-            found.append(largest)
+            largest_errors.append(largest)
 
     def of_text(self, text: int) -> Maps:
         """The maps of one text, without its padding."""
@@ -134,7 +134,7 @@ class Collected:
 
 
 def _sides(group: str, is_encoder_decoder: bool) -> tuple[str, str]:
-    """Whose positions the targets and the sources of a group's blocks are."""
+    """The sides that the targets and the sources of a group's blocks belong to."""
     if not is_encoder_decoder or group.startswith("encoder"):
         return "source", "source"
     return "target", "target" if group.startswith("decoder") else "source"

@@ -1,4 +1,4 @@
-"""The maps of a model's layers for one text, and what is made of them: each layer's, or rolled out."""
+"""The maps of a model's layers for one text, returned layer by layer or rolled out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.inputs.tokens import Tokens
 
 LAYERS = ("model", "each", "rolled")
-"""The whole model's map; every layer's own; the map rolled out through each layer."""
+"""The whole model's map; each layer's own map; the maps rolled out up to each layer."""
 
 PAIR = {"encoder", "decoder", "cross"}
 
@@ -35,7 +35,7 @@ class Maps:
     own
         What the targets of cross-attention keep of their own vector, ``(layer, target)``; None without cross-attention.
     conservation_error
-        The largest of the contributions that the maps were made from; NaN where they weren't made from any.
+        The largest of the contributions that the maps were computed from; NaN if there were none.
     """
 
     groups: Mapping[str, Float[Array, "layer target source"]]
@@ -47,18 +47,18 @@ class Maps:
 def laid_out(
     subject: Subject, text: int, maps: Maps, options: Mapping[str, Any], attrs: Mapping[str, Any]
 ) -> Attribution:
-    """The map of a text that was asked for, labeled.
+    """The requested map of a text, labeled.
 
     Parameters
     ----------
     subject, text
-        Whose map it is.
+        The text and its batch.
     maps
         The maps of its layers.
     options
         ``layers``, one of :data:`LAYERS`, and ``group``: one group of attention blocks by itself, or None for all.
     attrs
-        What the method knows.
+        Attributes that the method sets.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def labeled(
     attrs: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> Attribution:
-    """Layers' maps with their coordinates; the last one alone where the whole model's is asked for.
+    """Layers' maps with their coordinates; only the last one if the whole model's map is requested.
 
     Parameters
     ----------
@@ -103,10 +103,10 @@ def labeled(
     attrs = {**undefined, "conservation_error": maps.conservation_error, "not_measured": not_measured, **attrs}
     targets, sources = values.shape[1:]
     if group is None:
-        parts = [("source", sources - targets), ("target", targets)]
+        sides = [("source", sources - targets), ("target", targets)]
     else:
-        parts = [("target" if group == "decoder" and subject.is_encoder_decoder else "source", sources)]
-    named = [(side, side_tokens(subject, text, side, length)) for side, length in parts]
+        sides = [("target" if group == "decoder" and subject.is_encoder_decoder else "source", sources)]
+    named = [(side, side_tokens(subject, text, side, length)) for side, length in sides]
     if options["layers"] == "model":
         return flow_map(values[-1], named[-1][1], named, attrs)
     group = group or "decoder"
@@ -115,49 +115,49 @@ def labeled(
 
 
 def chain(subject: Subject, maps: Maps, options: Mapping[str, Any]) -> str | None:
-    """The group of attention blocks that is asked for; None for the three of an encoder–decoder together.
+    """The requested group of attention blocks; None for the three groups of an encoder–decoder together.
 
     Raises
     ------
     InvalidInput
         If there is no such group.
     UnsupportedArchitecture
-        If there is no one chain of layers, or something else than measured attention lies between them.
+        If the layers don't form one chain, or layers that weren't measured lie between them.
     """
-    found = list(maps.groups)
+    names = list(maps.groups)
     group: str | None = options["group"]
-    if group is not None and (group not in found or group == "cross"):
-        fit = [name for name in found if name != "cross"]
+    if group is not None and (group not in names or group == "cross"):
+        fit = [name for name in names if name != "cross"]
         raise InvalidInput(f"group is {group!r}; expected one of {', '.join(map(repr, fit))}, or None for the whole.")
     if options["layers"] != "each":
         _require_unbroken(subject, maps)
     square = {name for name, x in maps.groups.items() if x.shape[1] == x.shape[2]}
     if group in square or (group is not None and options["layers"] == "each"):
         return group
-    if len(found) == 1 and square:
-        return found[0]
-    if set(found) == PAIR and PAIR - {"cross"} <= square:
+    if len(names) == 1 and square:
+        return names[0]
+    if set(names) == PAIR and PAIR - {"cross"} <= square:
         return None
-    if group is not None or len(found) == 1:
-        targets, sources = maps.groups[group or found[0]].shape[1:]
+    if group is not None or len(names) == 1:
+        targets, sources = maps.groups[group or names[0]].shape[1:]
         raise UnsupportedArchitecture(
-            f"The layers of {group or found[0]!r} have {targets} targets and {sources} sources, so their maps can't be "
-            "multiplied. Ask for layers='each' with group=, or take decompx."
+            f"The layers of {group or names[0]!r} have {targets} targets and {sources} sources, so their maps can't be "
+            "multiplied. Use layers='each' with group=, or method='decompx'."
         )
     raise UnsupportedArchitecture(
         f"The attention blocks of {type(subject.model).__name__} are several groups over different positions "
-        f"({', '.join(found)}); there is no one rollout of them. Name one with group=."
+        f"({', '.join(names)}), which can't be rolled out together. Name one with group=."
     )
 
 
 def _require_unbroken(subject: Subject, maps: Maps) -> None:
-    """Refuse to roll out past layers that may mix positions unseen."""
+    """Refuse a rollout across layers that may mix positions but weren't measured."""
     paths = [path for group in maps.paths.values() for path in group]
     unseen = [*subject.inspector.inspection(subject.examples[0]).not_measured, *without_attention(subject.model, paths)]
     if unseen:
         raise UnsupportedArchitecture(
-            f"{', '.join(unseen[:4])}{', …' if unseen[4:] else ''}: between the layers that can be measured lie others, so "
-            "their maps can't be rolled out. Ask for layers='each', or take decompx, logit or gradient_input."
+            f"{', '.join(unseen[:4])}{', …' if unseen[4:] else ''}: these layers can't be measured, so the maps around "
+            "them can't be rolled out. Use layers='each', or method='decompx', 'logit' or 'gradient_input'."
         )
 
 
@@ -165,13 +165,13 @@ def require_layers(options: Mapping[str, Any]) -> None:
     """Refuse an unknown ``layers``."""
     if options["layers"] not in LAYERS:
         raise InvalidInput(
-            f"layers is {options['layers']!r}; expected 'model' (the whole model's map), 'each' (every layer's own map) or "
-            "'rolled' (the map rolled out through each layer)."
+            f"layers is {options['layers']!r}; expected 'model' (the whole model's map), 'each' (each layer's own map) or "
+            "'rolled' (the maps rolled out up to each layer)."
         )
 
 
 def side_tokens(subject: Subject, text: int, side: str, length: int) -> Tokens:
-    """The tokens of a text's side, or plain position labels where their number isn't the sequence's."""
+    """The tokens of a text's side, or plain position labels if their number differs from the sequence's."""
     example = subject.examples[text]
     tokens = example.target if side == "target" else example.source
     return tokens if tokens is not None and len(tokens) == length else example.label(length)

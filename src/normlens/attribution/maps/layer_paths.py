@@ -1,4 +1,4 @@
-"""Where a model's layers are: module paths of the layers around attention blocks."""
+"""Module paths of the layers around attention blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from normlens.errors import UnsupportedArchitecture
 
 
 def root_path(model: PreTrainedModel, path: str) -> str:
-    """Path of the part of the model that a block's path starts from: the model itself (empty), or its body."""
+    """Path of the submodel that a block's path starts from: the model itself (empty), or its body."""
     body: PreTrainedModel = model.base_model
     if body is model or all(name != path for name, _ in body.named_modules()):
         return ""
@@ -27,7 +27,7 @@ def layer_path(root: nn.Module, path: str, blocks: Sequence[str]) -> str:
     Parameters
     ----------
     root
-        What paths start from.
+        The module that paths start from.
     path, blocks
         The block, and all blocks of its kind.
 
@@ -36,19 +36,19 @@ def layer_path(root: nn.Module, path: str, blocks: Sequence[str]) -> str:
     UnsupportedArchitecture
         If there is none.
     """
-    parts = path.split(".")
-    for depth in range(1, len(parts)):
-        prefix = ".".join(parts[:depth])
+    names = path.split(".")
+    for depth in range(1, len(names)):
+        prefix = ".".join(names[:depth])
         inside = {other for other in blocks if other.startswith(f"{prefix}.")}
         if isinstance(root.get_submodule(prefix.rpartition(".")[0]), nn.ModuleList) and len(inside) == 1:
             return prefix
     raise UnsupportedArchitecture(
-        f"{path} lies in no list of layers of its own, so its layer can't be told apart. Take alti or decompx."
+        f"{path} is in no list of layers, so its layer can't be identified. Use method='alti' or 'decompx'."
     )
 
 
 def last_layer(model: PreTrainedModel, layout: Layout, group: str) -> Site:
-    """What the last layer of a group gives, in its last call where it stands in several places.
+    """The output of the last layer of a group, in its last call if it is called several times.
 
     Raises
     ------
@@ -56,14 +56,14 @@ def last_layer(model: PreTrainedModel, layout: Layout, group: str) -> Site:
         If a block lies in no list of layers.
     """
     paths = layout.paths[group]
-    part = model.get_submodule(root_path(model, layout.groups[group][-1].path))
-    layers = [part.get_submodule(layer_path(part, path, paths)) for path in paths]
+    root = model.get_submodule(root_path(model, layout.groups[group][-1].path))
+    layers = [root.get_submodule(layer_path(root, path, paths)) for path in paths]
     before = sum(layer is layers[-1] for layer in layers[:-1])
     return Site(next(path for path, module in model.named_modules() if module is layers[-1]), occurrence=before)
 
 
 def without_attention(model: PreTrainedModel, blocks: Sequence[str]) -> list[str]:
-    """Paths of the layers, in the lists that hold attention blocks, that hold none themselves (state-space layers, say).
+    """Paths of layers without measured attention in lists of layers that have some (state-space layers, say).
 
     Parameters
     ----------
@@ -75,12 +75,12 @@ def without_attention(model: PreTrainedModel, blocks: Sequence[str]) -> list[str
     root = model.get_submodule(root_path(model, blocks[0]))
     lists: dict[str, nn.ModuleList] = {}
     for path in blocks:
-        parts = path.split(".")
-        for parent in (".".join(parts[:depth]) for depth in range(1, len(parts))):
+        names = path.split(".")
+        for parent in (".".join(names[:depth]) for depth in range(1, len(names))):
             if isinstance(module := root.get_submodule(parent), nn.ModuleList):
                 lists[parent] = module
                 break
-    measured = {root.get_submodule(path) for path in blocks}  # a layer may stand in several places
+    measured = {root.get_submodule(path) for path in blocks}  # a layer may be used in several places
     return [
         f"{parent}.{number}"
         for parent, layers in lists.items()

@@ -3,7 +3,7 @@
 A layer's map says what each target takes from each source, rows summing to one. What layer l takes from the input is
 then A_l A_{l-1} … A_1 (Abnar & Zuidema 2020). In an encoder–decoder the decoder's rows divide between the
 source text, read through cross-attention, and the target's own prefix (Ferrando et al. 2022b).
-Plain arrays in float64; a model is never in sight.
+Everything here works on plain arrays in float64.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Array = NDArray[Any]
 
 
 def rows_to_one(maps: Float[Array, "*layer target source"]) -> Float[Array, "*layer target source"]:
-    """Divide every row by its sum; a row of zeros gives all to its own position.
+    """Divide every row by its sum; a row of zeros assigns everything to its own position.
 
     Parameters
     ----------
     maps
-        Not negative. Where sources are more than targets, a target's own position is the source of the same number.
+        Non-negative. If there are more sources than targets, a target's own position is the source of the same number.
     """
     maps = np.asarray(maps, dtype=np.float64)
     sums = maps.sum(-1, keepdims=True)
@@ -45,11 +45,11 @@ def with_residual(
 def with_own(
     cross: Float[Array, "*layer target source"], own: Float[Array, "*layer target"]
 ) -> tuple[Float[Array, "*layer target source"], Float[Array, "*layer target"]]:
-    """Cross-attention and what its targets keep of their own vector, divided by their sum; zeros alone: all kept."""
-    together = np.concatenate([np.asarray(own)[..., None], cross], axis=-1).astype(np.float64)
-    sums = together.sum(-1, keepdims=True)
-    together = np.where(sums > 0, together / np.where(sums > 0, sums, 1), np.arange(together.shape[-1]) == 0)
-    return together[..., 1:], together[..., 0]
+    """Cross-attention and what its targets keep of their own vector, divided by their sum; zeros keep everything."""
+    joined = np.concatenate([np.asarray(own)[..., None], cross], axis=-1).astype(np.float64)
+    sums = joined.sum(-1, keepdims=True)
+    joined = np.where(sums > 0, joined / np.where(sums > 0, sums, 1), np.arange(joined.shape[-1]) == 0)
+    return joined[..., 1:], joined[..., 0]
 
 
 def rolled_out(maps: Float[Array, "layer token token"]) -> Float[Array, "layer token token"]:
@@ -67,7 +67,7 @@ def joint_maps(
 ) -> Float[Array, "layer target source_and_target"]:
     """A decoder layer's two attention blocks as one map: cross-attention, and what it keeps of self-attention.
 
-    Self-attention comes first: what cross-attention keeps of a target's own vector is what self-attention gave it.
+    Self-attention comes first: what cross-attention keeps of a target's own vector is the output of self-attention.
     """
     return np.concatenate([cross, np.asarray(own, dtype=np.float64)[..., None] * decoder], axis=-1)
 

@@ -1,1 +1,1 @@
-"""A file for each method of attribution; each has a ``METHOD``, which the registry finds by its name."""
+"""The methods of attribution, one module each; the registry imports its constant ``METHOD``."""

@@ -1,9 +1,9 @@
 """ALTI: how much closer a block's output is with a source's contribution than without, rolled out.
 
 Ferrando et al. 2022: with the block's output y_i = Σ_j c_ij + bias_i, where the contributions hold
-the residual stream and (post-norm) the LayerNorm, source j gives max(0, ‖y_i‖₁ − ‖y_i − c_ij‖₁); rows are divided by
-their sums and the layers' maps multiplied. A row in which no source brings the output closer gives all to its own
-position.
+the residual stream and (post-norm) the LayerNorm, source j contributes max(0, ‖y_i‖₁ − ‖y_i − c_ij‖₁); rows are divided by
+their sums, and the layers' maps are multiplied. A row in which no source brings the output closer assigns everything to its
+own position.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def layer_maps(subject: Subject, chunk_size: int) -> list[Maps]:
     subject
         The model and the texts.
     chunk_size
-        How many targets' vectors are made at a time.
+        Number of targets whose vectors are in memory at a time.
     """
     collected = Collected(subject)
     subject.visit(last_scope(subject), lambda vectors: add_block(collected, vectors, chunk_size))
@@ -59,11 +59,11 @@ def layer_maps(subject: Subject, chunk_size: int) -> list[Maps]:
 
 
 def add_block(collected: Collected, vectors: BlockVectors, chunk_size: int) -> None:
-    """Take a block's closenesses into a collection, ``chunk_size`` targets at a time."""
+    """Add a block's closenesses to a collection, ``chunk_size`` targets at a time."""
     collected.measure(vectors, chunk_size, _closenesses)
 
 
-def _closenesses(rows: Tensor, own: Tensor, output: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+def _closenesses(rows: Tensor, own: Tensor, output: Tensor, targets: slice) -> tuple[Tensor, Tensor]:
     return closeness(rows, output), closeness(own.unsqueeze(-2), output).squeeze(-1)
 
 
@@ -80,14 +80,14 @@ def run(subject: Subject, request: Request) -> list[Attribution]:
     """ALTI of every text; options ``layers`` and ``group``."""
     if subject.is_encoder_decoder and request.options["group"] is None:
         raise InvalidInput(
-            f"{type(subject.model).__name__} is an encoder–decoder, whose two texts alti_plus covers. Take "
-            "method='alti_plus', or one side with group='encoder' or group='decoder'."
+            f"{type(subject.model).__name__} is an encoder–decoder; alti covers only one of its two texts. Use "
+            "method='alti_plus', or choose one side with group='encoder' or group='decoder'."
         )
     return rolled(subject, request)
 
 
 def rolled(subject: Subject, request: Request) -> list[Attribution]:
-    """The layers' maps of every text, laid out as asked."""
+    """The layers' maps of every text, laid out as requested."""
     attrs = {"rule": f"L1 distances at scope {last_scope(subject)}"}
     maps = layer_maps(subject, request.chunk_size)
     return [laid_out(subject, k, of_text, request.options, attrs) for k, of_text in enumerate(maps)]

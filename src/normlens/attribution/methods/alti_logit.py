@@ -2,10 +2,10 @@
 
 Ferrando et al. 2023. In a pre-norm model every attention block adds to the residual stream, which the
 final norm (σ held fixed) and the output embedding read. So layer l's contribution of position j to the logit at
-position t is Δ_j^l = ⟨c_tj^l, u⟩, with u the derivative of the logit by the residual stream. Position j of layer l holds
-what ALTI says it holds: the share of input token s is Σ_l Σ_j Δ_j^l M_js^{l−1}, where M^{l−1} rolls ALTI's maps of the
-layers below out. What the feed-forward blocks, biases and the position's own embedding add is left out, as in the paper,
-and reported as ``bias_share``.
+position t is Δ_j^l = ⟨c_tj^l, u⟩, with u the derivative of the logit by the residual stream. ALTI says which
+input tokens position j of layer l consists of: the share of input token s is Σ_l Σ_j Δ_j^l M_js^{l−1}, where M^{l−1} is the
+rollout of ALTI's maps of the layers below. As in the paper, the contributions of feed-forward blocks, biases and the
+position's own embedding have no source; they are reported as ``bias_share``.
 """
 
 from __future__ import annotations
@@ -82,26 +82,26 @@ class _Updates:
     """Δ of every block, ``(batch, source)``, by group and layer."""
 
     direction: Float[Tensor, "batch target d"]
-    found: dict[str, dict[int, Tensor]] = field(default_factory=dict)
+    by_layer: dict[str, dict[int, Tensor]] = field(default_factory=dict)
 
     def add(self, vectors: BlockVectors, chunk_size: int) -> None:
-        """Take a block: Σ_t ⟨c_tj, u_t⟩, the residual stream's own vectors left out."""
+        """Add a block: Σ_t ⟨c_tj, u_t⟩, without the residual stream's own vectors."""
         total: Tensor | None = None
-        for part in slices(vectors, chunk_size):
-            u = self.direction[:, part].to(vectors.block.call.value.device)
+        for targets in slices(vectors, chunk_size):
+            u = self.direction[:, targets].to(vectors.block.call.value.device)
             if not bool(u.any()):
                 continue
-            found = torch.einsum("btsd,btd->bs", vectors.vectors(part).to(u), u)
-            own = vectors.own(part)
+            updates = torch.einsum("btsd,btd->bs", vectors.vectors(targets).to(u), u)
+            own = vectors.own(targets)
             if not vectors.block.cross and own is not None:
-                found[:, part] -= (own.to(u) * u).sum(-1)
-            total = found if total is None else total + found
+                updates[:, targets] -= (own.to(u) * u).sum(-1)
+            total = updates if total is None else total + updates
         assert total is not None  # the target depends on some position
-        self.found.setdefault(vectors.group, {})[vectors.layer] = total.cpu().double()
+        self.by_layer.setdefault(vectors.group, {})[vectors.layer] = total.cpu().double()
 
     def of_text(self, text: int, group: str, length: int) -> Float[Array, "layer source"]:
-        """One text's updates, padding left out."""
-        layers = self.found[group]
+        """One text's updates, without padding."""
+        layers = self.by_layer[group]
         return np.stack([layers[layer][text, :length].numpy() for layer in sorted(layers)])
 
 
@@ -139,7 +139,7 @@ def run(subject: Subject, request: Request) -> list[Attribution]:
 
 
 def check(request: Request) -> None:
-    """Refuse options that can't be."""
+    """Refuse invalid options."""
     rolled, layers = request.options["rolled"], request.options["layers"]
     if not isinstance(rolled, bool) or layers not in LAYERS[:2]:
         raise InvalidInput(f"rolled={rolled!r}, layers={layers!r}; expected True or False, and 'model' or 'each'.")
@@ -160,7 +160,7 @@ def _direction(
         value = run.read(subject.inputs, target.linear)
     if not value.requires_grad:
         raise InvalidInput(
-            f"The target doesn't depend on {site.path}, the last layer. Give a target that is read behind it."
+            f"The target doesn't depend on {site.path}, the last layer. Choose a target that is read after it."
         )
     (direction,) = torch.autograd.grad(value, backward.leaves[-1:], torch.ones_like(value))
     return double(value.detach()), direction
@@ -169,8 +169,8 @@ def _direction(
 def _tracked(subject: Subject, maps: Maps, updates: _Updates, text: int, rolled: bool) -> Float[Array, "layer source"]:
     group = chain(subject, maps, {"group": None, "layers": "model"})
     if group is not None:
-        found = updates.of_text(text, group, maps.groups[group].shape[-1])
-        return tracked_back(found, maps.groups[group]) if rolled else found
+        each = updates.of_text(text, group, maps.groups[group].shape[-1])
+        return tracked_back(each, maps.groups[group]) if rolled else each
     assert maps.own is not None
     encoder, sources = maps.groups["encoder"], maps.groups["cross"].shape[-1]
     own = updates.of_text(text, "decoder", maps.groups["decoder"].shape[-1])
@@ -185,10 +185,10 @@ def _labeled(
 ) -> Attribution:
     tokens = subject.examples[text]
     if tokens.target is None or tokens.source is None:
-        parts = [("source", side_tokens(subject, text, "source", each.shape[1]))]
+        sides = [("source", side_tokens(subject, text, "source", each.shape[1]))]
     else:
-        parts = [("source", tokens.source), ("target", tokens.target)]
-    total = shares(each.sum(0), parts, attrs)
+        sides = [("source", tokens.source), ("target", tokens.target)]
+    total = shares(each.sum(0), sides, attrs)
     if layers == "model":
         return total
     group = "decoder" if subject.is_encoder_decoder else next(name for name, *_ in subject.inspector.blocks(tokens))
@@ -203,8 +203,8 @@ def _require_additive(subject: Subject) -> None:
     if normed is not None:
         raise UnsupportedArchitecture(
             f"{normed.path} ({normed.family} family) normalizes the residual stream itself, so layers don't add to a logit; "
-            "ALTI-Logit is for pre-norm models. Take decompx for the target (without a head: VectorNorm() or a function of "
-            "the output), or alti without one."
+            "ALTI-Logit is for pre-norm models. Use method='decompx' for the target (without a head: VectorNorm() or a "
+            "function of the output), or method='alti' without a target."
         )
     last_scope(subject)
 

@@ -1,8 +1,8 @@
 """ALTI+: ALTI for encoder–decoders; each target token divides between the source text and the target prefix.
 
-Ferrando et al. 2022b: in cross-attention the target's own vector is one more source beside the encoder's
-outputs. With its share o_i, a decoder layer takes cross-attention's part from the rolled-out encoder and o_i of what its
-self-attention gave; the decoder's layers are rolled out on top.
+Ferrando et al. 2022b: in cross-attention the target's own vector, with a share o_i, is one more source beside the encoder's
+outputs. The row of a decoder layer is the cross-attention map times the rolled-out encoder, plus o_i times the row of its
+self-attention; the decoder's layers are rolled out on top.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def run(subject: Subject, request: Request) -> list[Attribution]:
     """ALTI+ of every text; sources are the source text's tokens, then the decoder's input tokens; option ``layers``."""
     if not subject.is_encoder_decoder:
         raise InvalidInput(
-            f"{type(subject.model).__name__} reads one text; alti_plus divides between the two of an encoder–decoder. "
-            "Take method='alti'."
+            f"{type(subject.model).__name__} reads one text; alti_plus is for the two texts of an encoder–decoder. "
+            "Use method='alti'."
         )
     return alti.rolled(subject, request)
 

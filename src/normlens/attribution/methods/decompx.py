@@ -1,8 +1,8 @@
 """DecompX: contributions carried through all layers, feed-forward blocks and the classifier included (Modarressi 2023).
 
-With a target, every source gets a signed share of it: one backward pass through the frozen model, exact; or, with steps=,
-its share on the average of several frozen models. Without a target, the contribution vectors of every source at the model's
-last hidden state, or at any module, by forward differentiation.
+With a target, every source gets a signed share of it, exactly, by one backward pass through the frozen model; with steps=,
+shares are averaged over several frozen models. Without a target, forward differentiation gives the contribution vectors of
+every source at the model's last hidden state, or at any module.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ def run(subject: Subject, request: Request) -> list[Attribution]:
         return _vectors(subject, request)
     if steps is not None and (request.targets is None or request.options["sources"] is not None):
         raise InvalidInput(
-            "steps= averages the shares of the token embeddings in a target. Name the target and leave out sources=, or "
-            "leave out steps=."
+            "steps= averages shares of a target over the token embeddings. Name a target and omit sources=, or omit steps=."
         )
     if request.options["at"] is not None or request.options["vectors"]:
         raise InvalidInput(
-            "at= and vectors= are about contribution vectors, but a target was given, whose shares are numbers. Leave out "
-            "the target, or these."
+            "at= and vectors= choose contribution vectors, but the shares of a target are numbers. Omit the target, or omit "
+            "at= and vectors=."
         )
     return _shares(subject, request) if steps is None else averaged_shares(resolve(subject, request), request)
 
 
 def check(request: Request) -> None:
-    """Refuse a number of steps or a baseline that can't be, and a baseline without steps."""
+    """Refuse an invalid number of steps or baseline, and a baseline without steps."""
     steps, baseline = request.options["steps"], request.options["baseline"]
     if steps is not None:
         check_steps(steps)
         check_baseline(baseline)
     elif baseline != OPTIONS["baseline"]:
         raise InvalidInput(
-            "baseline= is where the way of steps= begins, and no steps were given. Give steps=, or leave it out."
+            "baseline= is the start of the path that steps= averages over, but steps= is missing. Pass steps=, or omit "
+            "baseline=."
         )
 
 
@@ -74,8 +74,8 @@ def _shares(subject: Subject, request: Request) -> list[Attribution]:
     remainder = target.remainder
     results = []
     for text in range(len(subject)):
-        parts = subject.sources(text, split.groups)
-        kept = torch.cat([split.shares[text, where] for _, _, where in parts])
+        placed = subject.sources(text, split.groups)
+        kept = torch.cat([split.shares[text, where] for _, _, where in placed])
         attrs = {
             "target": target.names[text],
             "value": float(split.value[text] + remainder[text]),
@@ -85,7 +85,7 @@ def _shares(subject: Subject, request: Request) -> list[Attribution]:
             "linear_form": "exact" if target.is_linear_for(text) else "local, at the output",
             "remainder": float(remainder[text]),
         }
-        results.append(shares(kept.cpu(), [(side, tokens) for side, tokens, _ in parts], attrs))
+        results.append(shares(kept.cpu(), [(side, tokens) for side, tokens, _ in placed], attrs))
     return results
 
 
@@ -109,27 +109,33 @@ def _vectors(subject: Subject, request: Request) -> list[Attribution]:
         norms = vectors.norm(dim=-1)
         sizes = sizes + norms.sum(-1)
         kept.append(vectors if whole else norms)
-    found = torch.cat(kept, dim=2)
+    contributions = torch.cat(kept, dim=2)
     tiny = torch.finfo(sizes.dtype).tiny
     errors = (total + bias - output).norm(dim=-1) / sizes.clamp_min(tiny)
-    return [_one_map(subject, text, push, found, errors, (side, request.product)) for text in range(len(subject))]
+    return [
+        _one_map(subject, text, push, contributions, errors, (side, request.product)) for text in range(len(subject))
+    ]
 
 
 def _one_map(
     subject: Subject,
     text: int,
     push: Push,
-    found: Float[Tensor, "batch target source *feature"],
+    contributions: Float[Tensor, "batch target source *feature"],
     errors: Float[Tensor, "batch target"],
     settings: tuple[str, str],
 ) -> Attribution:
-    """The contributions within one text, padding left out."""
+    """The contributions within one text, without padding."""
     side, product = settings
     example = subject.examples[text]
     tokens: Tokens | None = example.source if side == "source" else subject.read(text)
-    tokens = tokens if tokens is not None and len(tokens) <= found.shape[1] else example.label(found.shape[1])
-    parts = subject.sources(text, push.groups)
-    values = torch.cat([found[text, : len(tokens), where] for _, _, where in parts], dim=1)
+    tokens = (
+        tokens
+        if tokens is not None and len(tokens) <= contributions.shape[1]
+        else example.label(contributions.shape[1])
+    )
+    placed = subject.sources(text, push.groups)
+    values = torch.cat([contributions[text, : len(tokens), where] for _, _, where in placed], dim=1)
     output, bias = (working_precision(x)[text, : len(tokens)] for x in (push.output, push.bias))
     attrs = {
         "target": "hidden states",
@@ -138,43 +144,43 @@ def _one_map(
         "conservation_error": float(errors[text, : len(tokens)].max()),
         "rule": f"product: {product}; {BIAS_RULE}",
     }
-    result = flow_map(values.cpu(), tokens, [(s, t) for s, t, _ in parts], attrs)
+    result = flow_map(values.cpu(), tokens, [(s, t) for s, t, _ in placed], attrs)
     return result.assign_coords(
         target_norm=("target", _numpy(output.norm(dim=-1))), target_bias_norm=("target", _numpy(bias.norm(dim=-1)))
     )
 
 
 def _place(subject: Subject, at: Any) -> tuple[str | Site, str]:
-    """The site whose vectors are split, and whose tokens lie there: the source's or the target's."""
+    """The site whose vectors are split, and the side of its tokens: "source" or "target"."""
     if at is None:
         return subject.path_of_hidden_states(), "target"
     site = at if isinstance(at, Site) else Site(at) if isinstance(at, str) else None
     if site is None:
         raise InvalidInput(
             f"at={at!r}; expected the path of a module, such as 'encoder.layer.0', or a normlens.engine.frozen.Site. "
-            "Without it, "
-            "the model's last hidden states are split."
+            "The default is "
+            "the model's last hidden states."
         )
     in_encoder = subject.is_encoder_decoder and "encoder" in site.path.split(".")
     return site, "source" if in_encoder else "target"
 
 
 def _entry(sources: Any) -> str | Site | None:
-    """Where the sources enter: at the token embeddings, or where the caller says."""
+    """The site where the sources enter: the token embeddings by default."""
     if sources is None or isinstance(sources, str | Site):
         return sources
     raise InvalidInput(
         f"sources={sources!r}; expected the path of a module, such as 'embeddings', or a normlens.engine.frozen.Site. "
-        "Without it, "
-        "the token embeddings are the sources."
+        "The default is "
+        "the token embeddings."
     )
 
 
 def _require_positions(push: Push, place: str | Site) -> None:
     if push.output.ndim != 3:
         raise InvalidInput(
-            f"{place!r} gives a tensor of shape {tuple(push.output.shape)}; hidden states (batch, position, d) were "
-            "expected. Name a layer, or give a target for a scalar."
+            f"{place!r} returns a tensor of shape {tuple(push.output.shape)}; expected hidden states (batch, position, d). "
+            "Name a layer, or pass a target for a scalar."
         )
 
 

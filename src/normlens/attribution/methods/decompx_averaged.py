@@ -1,11 +1,11 @@
-"""DecompX averaged: frozen gradients at several points on the way from a text that says nothing to the text itself.
+"""DecompX averaged: frozen gradients at several points on the path from an uninformative baseline to the text.
 
-DecompX holds attention weights, σ and gains as they are in the whole text. Here they are taken at several points of the
-straight way x′ + t (x − x′) of the embeddings, and the gradients of these frozen models are averaged:
+DecompX freezes attention weights, σ and gains at their values for the text. Here they are frozen at several points of the
+straight path x′ + t (x − x′) of the embeddings, and the gradients of these frozen models are averaged:
 
     share_j = ⟨x_j − x′_j, Σ_k w_k ∂s/∂x_j (frozen at t_k)⟩,
 
-with t_k and w_k of Gauss–Legendre on [0, 1]. Special tokens stay as they are on the whole way and get no share.
+with the nodes t_k and weights w_k of Gauss–Legendre on [0, 1]. Special tokens stay fixed along the path and get no share.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def averaged_shares(target: BatchTarget, request: Request) -> list[Attribution]:
     target
         What is explained.
     request
-        With the options ``steps``, the number of points, and ``baseline``, where the way begins, as for integrated
+        With the options ``steps``, the number of points, and ``baseline``, the start of the path, as for integrated
         gradients.
 
     Raises
@@ -49,19 +49,19 @@ def averaged_shares(target: BatchTarget, request: Request) -> list[Attribution]:
         x - _kept_where_special(subject, function.groups, place, baseline_of(subject, x, baseline, table), x)
         for place, (x, table) in enumerate(zip(function.vectors, function.tables, strict=True))
     ]
-    found, errors = torch.zeros(()), torch.zeros(())
+    averaged, errors = torch.zeros(()), torch.zeros(())
     for point, weight in zip(*_gauss_legendre(steps), strict=True):
         there = [x - (1 - point) * away for x, away in zip(function.vectors, distances, strict=True)]
         with entering(subject.model, there):
             linear = target.linear if target.whole is None else target.linear_at(_plain_output(subject))
             frozen = pull_back(subject.model, subject.inputs, linear, product=request.product)
-        parts = [double(g * away).sum(-1) for g, away in zip(frozen.gradients, distances, strict=True)]
-        found = found + weight * torch.cat(parts, dim=1)
+        products = [double(g * away).sum(-1) for g, away in zip(frozen.gradients, distances, strict=True)]
+        averaged = averaged + weight * torch.cat(products, dim=1)
         errors = torch.maximum(errors, frozen.conservation_error)
     values = double(target.value(subject.output))
-    rule = f"product: {request.product}; averaged over {steps} frozen models on the way from the baseline {baseline!r}"
+    rule = f"product: {request.product}; averaged over {steps} frozen models on the path from the baseline {baseline!r}"
     return [
-        _one(target, text, function.groups, found[text], (float(values[text]), rule, float(errors[text])))
+        _one(target, text, function.groups, averaged[text], (float(values[text]), rule, float(errors[text])))
         for text in range(len(subject))
     ]
 
@@ -75,13 +75,13 @@ def _one(
     target: BatchTarget,
     text: int,
     groups: tuple[tuple[str, int], ...],
-    found: Float[Tensor, " source"],
-    known: tuple[float, str, float],
+    averaged: Float[Tensor, " source"],
+    checks: tuple[float, str, float],
 ) -> Attribution:
     """The shares of one text."""
-    value, rule, error = known
-    parts = target.subject.sources(text, groups)
-    kept = torch.cat([found[where] for _, _, where in parts])
+    value, rule, error = checks
+    placed = target.subject.sources(text, groups)
+    kept = torch.cat([averaged[where] for _, _, where in placed])
     attrs = {
         "target": target.names[text],
         "value": value,
@@ -90,13 +90,13 @@ def _one(
         "rule": rule,
         "linear_form": "averaged",
     }
-    return shares(kept.cpu(), [(side, tokens) for side, tokens, _ in parts], attrs)
+    return shares(kept.cpu(), [(side, tokens) for side, tokens, _ in placed], attrs)
 
 
 def _kept_where_special(
     subject: Subject, groups: tuple[tuple[str, int], ...], place: int, start: Tensor, x: Tensor
 ) -> Float[Tensor, "batch source d"]:
-    """Where the way begins: ``start``, but ``x`` itself at special tokens."""
+    """The start of the path: ``start``, except ``x`` itself at special tokens."""
     kept = start.clone()
     for text in range(len(subject)):
         _, tokens, _ = subject.sources(text, groups)[place]

@@ -1,4 +1,4 @@
-"""The unfrozen model as a plain function of its sources' vectors, as captum wants it."""
+"""The unfrozen model as a plain function of its sources' vectors, as captum requires."""
 
 from __future__ import annotations
 
@@ -49,27 +49,27 @@ class Embedded:
 
     @classmethod
     def of(cls, target: BatchTarget) -> Embedded:
-        """Run the model once to see what enters where."""
+        """Run the model once and record the vectors that enter at each place."""
         subject = target.subject
         seen: list[tuple[str, Tensor]] = []
         tables: list[nn.Module] = []
 
-        def note(label: str, x: Tensor, table: nn.Module) -> None:
+        def record(label: str, x: Tensor, table: nn.Module) -> None:
             seen.append((label, x.detach()))
             tables.append(table)
 
-        with torch.no_grad(), _entered(subject.model, note):
+        with torch.no_grad(), _entered(subject.model, record):
             subject.run(subject.inputs)
         if not seen or any(x.ndim != 3 or x.shape[0] != len(subject) for _, x in seen):
             raise UnsupportedArchitecture(
-                f"{type(subject.model).__name__}: what enters is not one vector per position, but "
+                f"{type(subject.model).__name__}: expected one vector per position to enter, got tensors of shapes "
                 f"{[tuple(x.shape) for _, x in seen]}. Gradients need embeddings; use method='decompx'."
             )
         groups = tuple((label, x.shape[1]) for label, x in seen)
         return cls(target, tuple(x for _, x in seen), groups, tuple(tables))
 
     def __call__(self, *vectors: Float[Tensor, "rows source d"]) -> Float[Tensor, " rows"]:
-        """The target where these vectors enter instead; rows are the batch, repeated any number of times, or its begin."""
+        """The target if these vectors enter instead; rows: the batch, repeated any number of times, or its first rows."""
         subject, batch, rows = self.target.subject, len(self.target.subject), vectors[0].shape[0]
         texts = [row % batch for row in range(rows)]
         inputs = {name: x[torch.tensor(texts, device=x.device)] for name, x in subject.inputs.items()}
@@ -78,14 +78,14 @@ class Embedded:
         return self.target.value(output, texts)
 
     def explained_by(self, explainer: str, /, **options: Any) -> list[Float[Tensor, "batch source d"]]:
-        """What a class of ``captum.attr`` gives, per place where sources enter.
+        """The result of a class of ``captum.attr``, per place where sources enter.
 
         Parameters
         ----------
         explainer
             Name of the class.
         **options
-            For its ``attribute``.
+            Options of its method ``attribute``.
 
         Raises
         ------
@@ -111,23 +111,23 @@ class Embedded:
             ) from error
 
     def results(self, products: Sequence[Float[Tensor, "batch source d"]], rule: str, base: Tensor | None) -> list[Any]:
-        """One array of signed shares per text: the sum over dimensions of what captum gives.
+        """One array of signed shares per text: captum's result summed over dimensions.
 
         Parameters
         ----------
         products
-            Per place where sources enter.
+            Captum's results, per place where sources enter.
         rule
-            How the numbers came about, for ``attrs``.
+            How the numbers were computed, for ``attrs``.
         base
-            The target's value with nothing entering, ``(batch,)``, where shares are to add up to the rest; else None.
+            The target's value at the baseline, ``(batch,)``, if shares add up to the difference; else None.
         """
-        subject, found = self.target.subject, torch.cat([double(x).sum(-1) for x in products], dim=1)
+        subject, summed = self.target.subject, torch.cat([double(x).sum(-1) for x in products], dim=1)
         values = double(self.target.value(subject.output))
         results = []
         for text in range(len(subject)):
-            parts = subject.sources(text, self.groups)
-            kept = torch.cat([found[text, where] for _, _, where in parts])
+            placed = subject.sources(text, self.groups)
+            kept = torch.cat([summed[text, where] for _, _, where in placed])
             bias = float(values[text] - kept.sum() if base is None else base[text])
             gap = abs(float(values[text] - kept.sum()) - bias)
             scale = float(kept.abs().sum()) + abs(bias)
@@ -138,7 +138,7 @@ class Embedded:
                 "conservation_error": float("nan") if base is None else gap / scale if scale else 0.0,
                 "rule": rule,
             }
-            results.append(shares(kept.cpu(), [(side, tokens) for side, tokens, _ in parts], attrs))
+            results.append(shares(kept.cpu(), [(side, tokens) for side, tokens, _ in placed], attrs))
         return results
 
 
@@ -154,8 +154,8 @@ def captum_class(name: str) -> Any:
         return getattr(importlib.import_module("captum.attr"), name)
     except ImportError as error:
         raise InvalidInput(
-            f"This method needs captum, not installed here ({error}). Run `pip install normlens[compare]`, or use "
-            "method='decompx', which needs nothing further."
+            f"This method needs captum, which is not installed ({error}). Run `pip install normlens[compare]`, or use "
+            "method='decompx', which needs no further package."
         ) from error
 
 
@@ -169,7 +169,7 @@ def entering(model: PreTrainedModel, vectors: Sequence[Float[Tensor, "batch sour
 
 @contextmanager
 def _entered(model: PreTrainedModel, change: Any) -> Iterator[None]:
-    """Show what enters at the sources to ``change``: the innermost part of the model that is running, vectors, whose."""
+    """Pass what enters at the sources to ``change``: path of the innermost running submodel, vectors, embedding module."""
     labels = {module: path for path, module in model.named_modules() if names_sources(path, module)}
 
     def show(table: nn.Module, x: Tensor, channel: int) -> Any:

@@ -1,9 +1,9 @@
 """Norms at scope ``encoder`` (N-Enc of Modarressi et al. 2022): past the feed-forward, through the second LayerNorm.
 
-The second residual carries the contributions c_ij behind the first LayerNorm straight to the second one, which takes
-z_i = c_i + FFN(c_i): what it makes of them is (c_ij − mean c_ij) ⊙ γ / σ(z_i). Where no norm follows the second sum
-(pre-norm, sandwich and parallel blocks), the contributions pass unchanged, and N-Enc is N-Res: our extension, the paper
-has post-norm encoders only. In a decoder with cross-attention the feed-forward follows the cross-attention; its
+The second residual carries the contributions c_ij after the first LayerNorm straight to the second one, whose input is
+z_i = c_i + FFN(c_i); it turns them into (c_ij − mean c_ij) ⊙ γ / σ(z_i). If no norm follows the second sum (pre-norm,
+sandwich and parallel blocks), the contributions pass unchanged, and N-Enc equals N-Res; this is our extension, since the
+paper has post-norm encoders only. In a decoder with cross-attention the feed-forward follows the cross-attention; its
 self-attention keeps its own last scope.
 """
 
@@ -30,7 +30,7 @@ from normlens.engine.tracing.norms import NormForm, identify_norm
 from normlens.errors import UnsupportedArchitecture
 
 Done = Callable[[BlockVectors, AppliedNorm | None], None]
-"""Takes a block and the norm behind its feed-forward, None where there is no feed-forward of its own."""
+"""Takes a block and the norm after its feed-forward; None if the block has no feed-forward of its own."""
 
 
 def encoder_norms(subject: Subject, chunk_size: int) -> list[Maps]:
@@ -41,17 +41,17 @@ def encoder_norms(subject: Subject, chunk_size: int) -> list[Maps]:
     subject
         The model and the texts.
     chunk_size
-        How many targets' vectors are made at a time.
+        Number of targets whose vectors are in memory at a time.
 
     Raises
     ------
     UnsupportedArchitecture
-        If a feed-forward doesn't end as the definition has it: in a norm of its sum with the attention block's output.
+        If a feed-forward doesn't end as defined: in a norm of its sum with the attention block's output.
     """
     collected = Collected(subject)
 
     def done(vectors: BlockVectors, norm: AppliedNorm | None) -> None:
-        collected.measure(vectors, chunk_size, lambda rows, own, output, part: _norms(rows, own, norm, part))
+        collected.measure(vectors, chunk_size, lambda rows, own, output, targets: _norms(rows, own, norm, targets))
 
     scope = last_scope(subject)
     if scope == "residual":
@@ -64,16 +64,16 @@ def encoder_norms(subject: Subject, chunk_size: int) -> list[Maps]:
     return [collected.of_text(text) for text in range(len(subject))]
 
 
-def _norms(moved: Tensor, own: Tensor, norm: AppliedNorm | None, part: slice) -> tuple[Tensor, Tensor]:
-    """Norms of the contributions to some targets and of what the residual stream brings them, behind the second norm."""
+def _norms(moved: Tensor, own: Tensor, norm: AppliedNorm | None, targets: slice) -> tuple[Tensor, Tensor]:
+    """Norms, after the second norm, of the contributions to some targets and of their own vectors in the residual stream."""
     if norm is not None:
-        scale = norm.scale[:, part]
+        scale = norm.scale[:, targets]
         moved, own = norm.form.linear(moved) * scale[:, :, None], norm.form.linear(own) * scale
     return moved.norm(dim=-1), own.norm(dim=-1)
 
 
 class _SecondNorms:
-    """Finds the norm behind each block's feed-forward while the model runs.
+    """Finds the norm after each block's feed-forward while the model runs.
 
     It is the first norm in the layer whose input is the attention block's output plus what a module has just returned.
     """
@@ -86,7 +86,7 @@ class _SecondNorms:
         self._returned: deque[Tensor] = deque(maxlen=4)
 
     def visit(self, vectors: BlockVectors) -> None:
-        """Take a block whose attention has ended."""
+        """Register a block whose attention has ended."""
         if not self._paths:  # the run refuses hooks that were there before it
             self._paths = _leaves_beside(self._model, vectors)
             self._stack.enter_context(left(self._paths, self._leave))
@@ -98,11 +98,11 @@ class _SecondNorms:
         self._waiting = vectors
 
     def finish(self) -> None:
-        """Refuse a block that is still waiting for the norm behind its feed-forward."""
+        """Refuse a block that is still waiting for the norm after its feed-forward."""
         if self._waiting is not None:
             raise UnsupportedArchitecture(
-                f"Behind {self._waiting.block.path} no norm takes the sum of the attention block's output and the "
-                "feed-forward's, so scope 'encoder' isn't defined. Take scope 'layernorm' or 'block'."
+                f"After {self._waiting.block.path} no norm takes the sum of the attention block's output and the "
+                "feed-forward's, so scope 'encoder' isn't defined. Use scope='layernorm' or scope='block'."
             )
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:

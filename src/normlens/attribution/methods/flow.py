@@ -1,4 +1,4 @@
-"""Attention flow: how much can flow from a target to an input token if attention weights are the widths of pipes.
+"""Attention flow: the maximum flow from a target to each input token, with attention weights as capacities.
 
 Abnar & Zuidema 2020: a graph with one node per token and layer, edges of capacity ½ W̄ + ½ I from every node
 to the layer below; the flow of target i to source j is the maximum flow between their nodes.
@@ -22,25 +22,25 @@ from normlens.attribution.subject import Subject
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 
 UNITS = 2**30
-"""What a capacity of one is cut into: scipy's maximum flow takes whole numbers below 2**31."""
+"""Units per capacity of one: scipy's maximum flow takes integers below 2**31."""
 
 
 def maximum_flows(maps: Float[Array, "layer token token"], depth: int | None = None) -> Float[Array, "target source"]:
-    """Maximum flow from every token behind a layer to every input token.
+    """Maximum flow from every token after a layer to every input token.
 
     Parameters
     ----------
     maps
-        Capacities between neighboring layers, rows summing to one at most; they are rounded down to whole
+        Capacities between neighboring layers, with rows that sum to at most one; they are rounded down to whole
         :data:`UNITS`.
     depth
-        How many layers lie between; None for all.
+        Number of layers between them; None for all.
 
     Returns
     -------
     Array
-        In units of the capacities. By the theorem of maximum flow and minimum cut a value is too small by less than one
-        unit per edge of a cut: see :func:`scaling_error`.
+        In the unit of the capacities. By the max-flow min-cut theorem, a value is too small by less than one unit per edge
+        of a cut: see :func:`scaling_error`.
     """
     maps = np.asarray(maps, dtype=np.float64)[:depth]
     tokens = maps.shape[-1]
@@ -74,7 +74,7 @@ def run(subject: Subject, request: Request) -> list[Attribution]:
 
 
 def check(request: Request) -> None:
-    """Refuse a share of the residual stream, layers or a kind of rows that can't be."""
+    """Refuse invalid options."""
     residual_share(request.options)
     require_layers(request.options)
     if not isinstance(request.options["normalized"], bool):
@@ -86,7 +86,7 @@ def _of_text(subject: Subject, text: int, maps: Maps, request: Request) -> Attri
     if group is None:
         raise UnsupportedArchitecture(
             "Attention flow is defined for layers over one text, not for an encoder–decoder. Name one side with "
-            "group='encoder' or group='decoder', or take rollout or alti_plus."
+            "group='encoder' or group='decoder', or use method='rollout' or 'alti_plus'."
         )
     capacities = maps.groups[group]
     flows = capacities
@@ -100,7 +100,7 @@ def _of_text(subject: Subject, text: int, maps: Maps, request: Request) -> Attri
 
 METHOD = Method(
     name="flow",
-    meaning="Maximum flow from a target to each input token through pipes as wide as the attention weights.",
+    meaning="Maximum flow from a target to each input token, with attention weights as capacities.",
     source="Abnar & Zuidema 2020",
     scopes=(),
     targets="none",

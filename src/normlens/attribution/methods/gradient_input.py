@@ -1,4 +1,4 @@
-"""Gradient × input: ⟨∂target/∂x_j, x_j⟩ of the unfrozen model, through captum; a baseline."""
+"""Gradient × input: ⟨∂target/∂x_j, x_j⟩ of the unfrozen model, through captum, as a baseline for comparison."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def run(subject: Subject, request: Request) -> list[Attribution]:
 
 METHOD = Method(
     name="gradient_input",
-    meaning="Gradient of the target with respect to each source's embedding, times the embedding: a first-order guess.",
+    meaning="Gradient of the target with respect to each source's embedding, times the embedding: a first-order estimate.",
     source="Shrikumar et al. 2016; Denil et al. 2014",
     scopes=(),
     targets="required",

@@ -1,4 +1,4 @@
-"""Integrated gradients: the gradient averaged on the way from a baseline to the input, through captum; a baseline."""
+"""Integrated gradients: the gradient averaged on the path from a baseline to the input, through captum."""
 
 from __future__ import annotations
 
@@ -44,50 +44,52 @@ def run(subject: Subject, request: Request) -> list[Attribution]:
 
 
 def check(request: Request) -> None:
-    """Refuse steps, a baseline or a tolerance that can't be."""
+    """Refuse invalid steps, baselines and tolerances."""
     check_steps(request.options["steps"])
     check_baseline(request.options["baseline"])
     tolerance = request.options["tolerance"]
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not tolerance >= 0:
         raise InvalidInput(
-            f"tolerance is {tolerance!r}; expected a share of the target that may be missed, from 0, such as 0.1."
+            f"tolerance is {tolerance!r}; expected a non-negative number: the share of the target that may be missed, such "
+            "as 0.1."
         )
 
 
 def check_steps(steps: object) -> None:
-    """Refuse what is no number of points on the path from the baseline."""
+    """Refuse an invalid number of points on the path from the baseline."""
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= _MOST_STEPS:
         raise InvalidInput(
-            f"steps is {steps!r}; expected a whole number of points on the path, at least 1 and at most {_MOST_STEPS}."
+            f"steps is {steps!r}; expected an integer from 1 to {_MOST_STEPS}, the number of points on the path."
         )
 
 
 def check_baseline(name: object) -> None:
-    """Refuse what is no baseline."""
+    """Refuse unknown baselines."""
     if name not in BASELINES:
         raise InvalidInput(f"baseline={name!r}; expected one of {', '.join(BASELINES)}.")
 
 
 def _require_sums(results: Sequence[Attribution], options: Mapping[str, Any]) -> None:
-    """Refuse shares of which so much is missing that the integral wasn't met."""
+    """Refuse shares that miss the target by more than the tolerance."""
     worst = max((float(result.attrs["conservation_error"]) for result in results), default=0.0)
     if not worst <= options["tolerance"]:
         raise ConservationError(
             f"Integrated gradients from baseline={options['baseline']!r} with {options['steps']} points miss {worst:.0%} of "
-            f"Σ|share| + |value at the baseline|; expected at most {options['tolerance']:.0%}. Take more steps=, another "
-            "baseline= (a model that norms the bare embedding jumps at zero), or allow it by tolerance=; decompx is exact."
+            f"Σ|share| + |value at the baseline|; expected at most {options['tolerance']:.0%}. Use more steps=, another "
+            "baseline= (a model that normalizes the bare embedding is discontinuous at zero), a larger tolerance=, or "
+            "method='decompx', which is exact."
         )
 
 
 def baseline_of(subject: Subject, x: Tensor, name: object, table: nn.Module) -> Tensor:
-    """Where the path begins: zeros, the mean of all embeddings, or a special token's embedding, at every position.
+    """The start of the path: zeros, the mean of all embeddings, or a special token's embedding, at every position.
 
     Parameters
     ----------
     subject
         The model and its texts.
     x
-        What enters, ``(batch, source, d)``.
+        The vectors that enter, ``(batch, source, d)``.
     name
         One of the baselines.
     table
@@ -111,21 +113,21 @@ def baseline_of(subject: Subject, x: Tensor, name: object, table: nn.Module) -> 
 
 
 def _mean_embedding(table: Any) -> Float[Tensor, " d"]:
-    """The mean of what a table of embeddings gives, which may be scaled (Gemma, M2M-100).
+    """The mean of an embedding module's outputs, which may be scaled (Gemma, M2M-100).
 
     Raises
     ------
     UnsupportedArchitecture
-        If it gives something else than its rows, scaled.
+        If its outputs aren't its rows, up to a scale.
     """
     weight = table.weight.detach()
     longest = weight.norm(dim=-1).argmax()
     with torch.no_grad():
-        given, row = table(longest[None])[0], weight[longest]
-    scale = (given @ row) / (row @ row)
-    if not (given - scale * row).norm() <= 1e-2 * given.norm():
+        output, row = table(longest[None])[0], weight[longest]
+    scale = (output @ row) / (row @ row)
+    if not (output - scale * row).norm() <= 1e-2 * output.norm():
         raise UnsupportedArchitecture(
-            f"{type(table).__name__} gives something else than its rows, so that their mean is unknown. Choose another "
+            f"The outputs of {type(table).__name__} aren't its rows, so their mean is unknown. Choose another "
             f"baseline of {', '.join(BASELINES)}."
         )
     mean: Tensor = scale * weight.mean(0)
@@ -136,7 +138,7 @@ OPTIONS: Mapping[str, Any] = MappingProxyType({"steps": 50, "baseline": "zero", 
 
 METHOD = Method(
     name="integrated_gradients",
-    meaning="The gradient averaged on the straight way from a baseline to the input, times the distance.",
+    meaning="The gradient averaged on the straight path from a baseline to the input, times the distance.",
     source="Sundararajan et al. 2017",
     scopes=(),
     targets="required",

@@ -1,8 +1,8 @@
-"""Direct logit attribution: what each part of a pre-norm model writes straight to a logit (Elhage 2021, Ferrando 2023).
+"""Direct logit attribution: what each block of a pre-norm model writes straight to a logit (Elhage 2021, Ferrando 2023).
 
 The residual stream at the last layer is a sum: the embedding, and what every attention and feed-forward block added. With
 the final norm's σ held fixed, a logit is linear in that sum, so each term has its share; an attention block's share splits
-further over the sources. What a term does through later layers is not followed: that is DecompX.
+further over the sources. Effects of a term through later layers are not followed; DecompX does that.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Stream:
     bias: Tensor | float = 0.0
 
     def block(self, block: BlockVectors) -> None:
-        """Take in an attention block: what was added since the one before, and what it adds itself."""
+        """Record an attention block: what the stream gained since the previous one, and what the block adds."""
         if block.group == "encoder" and self.ends_at != "encoder":
             return
         targets = slice(0, self.direction.shape[1])
@@ -56,7 +56,7 @@ class _Stream:
         assert own is not None
         if own.shape != self.direction.shape:
             raise UnsupportedArchitecture(
-                f"{block.anatomy.path}: its residual stream has shape {tuple(own.shape)}, but the last layer gives "
+                f"{block.anatomy.path}: its residual stream has shape {tuple(own.shape)}, but the last layer returns "
                 f"{tuple(self.direction.shape)}. Nothing writes from one to the other directly; use method='decompx'."
             )
         self.add_own((self.direction * own).sum(-1), block.layer)
@@ -67,9 +67,9 @@ class _Stream:
         self.layer = block.layer
 
     def add_own(self, here: Float[Tensor, "batch target"], next_layer: int | None) -> None:
-        """Note what the stream gained since it was last read: the embedding first, then feed-forward blocks."""
+        """Record what the stream gained since it was last read: the embedding first, then feed-forward blocks."""
         if self.reached is not None and next_layer == self.layer:
-            self.bias = self.bias + here - self.reached  # between self- and cross-attention: nothing, but for rounding
+            self.bias = self.bias + here - self.reached  # between self- and cross-attention: nothing except rounding
             return
         gained = here if self.reached is None else here - self.reached
         name = "embedding" if self.reached is None else f"feedforward {self.layer}"
@@ -90,7 +90,7 @@ def run(subject: Subject, request: Request) -> list[Attribution]:
 
 
 def _last_layer(subject: Subject) -> tuple[Site, str]:
-    """What the last layer gives that the head reads, and the kind of attention in it.
+    """The output of the last layer, which the head reads, and the kind of attention in that layer.
 
     Raises
     ------
@@ -102,17 +102,17 @@ def _last_layer(subject: Subject) -> tuple[Site, str]:
     read = [(group, block) for group, _, block in blocks if group in wanted]
     for _, block in read:
         if block.family in ("post-norm", "bare"):
-            after = "what it adds passes more norms on the way out" if block.family == "post-norm" else block.obstacle
+            after = "its output passes more norms before the head" if block.family == "post-norm" else block.obstacle
             raise UnsupportedArchitecture(
-                f"{block.path} is of the {block.family} family: {after}, so nothing is known to write to the logit. "
-                "Use method='decompx', which follows contributions wherever they go."
+                f"{block.path} is of the {block.family} family: {after}, so it doesn't write to the logit directly. "
+                "Use method='decompx', which follows contributions through the whole model."
             )
     group, _ = read[-1]
     return last_layer(subject.model, subject.inspector.inspection(subject.examples[0]).layout, group), group
 
 
 def _gradient(target: BatchTarget, site: Site, product: Product) -> tuple[Tensor, Tensor, Tensor]:
-    """The target, its frozen gradient at a site, and what passes there."""
+    """The target's value, its frozen gradient at a site, and the hidden states there."""
     subject, direction = target.subject, Backward(len(target.subject))
     run = frozen_run(subject.model, direction, batch=len(subject), product=product, sources=site)
     with torch.enable_grad(), run as frozen:
@@ -138,7 +138,7 @@ def _result(target: BatchTarget, stream: _Stream, value: Tensor, text: int) -> A
     gap = abs(float(shares.sum() + bias - value[text]))
     scale = float(shares.abs().sum()) + abs(bias)
     remainder, error = float(target.remainder[text]), gap / scale if scale else 0.0
-    require(subject.model, "what the parts write with the biases, and the target,", error)
+    require(subject.model, "the sum of all shares and biases, and the target,", error)
     attrs: dict[str, Any] = {
         "target": target.names[text],
         "value": float(value[text]) + remainder,
@@ -157,10 +157,10 @@ def _result(target: BatchTarget, stream: _Stream, value: Tensor, text: int) -> A
 
 
 def _columns(name: str, written: Tensor, sides: list[tuple[str, Tokens]]) -> Tensor:
-    """What one component wrote, over the sources of both texts."""
+    """The contributions of one component, over the sources of both texts."""
     reads = "source" if name.startswith("cross") or len(sides) == 1 else "target"
-    parts = [written[: len(t)] if side == reads else written.new_zeros(len(t)) for side, t in sides]
-    return torch.cat(parts)
+    columns = [written[: len(t)] if side == reads else written.new_zeros(len(t)) for side, t in sides]
+    return torch.cat(columns)
 
 
 METHOD = Method(

@@ -1,9 +1,9 @@
-"""Rollout of vector norms, at any scope: N, N-Res, N-ResLN, N-Enc (GlobEnc), and what lies behind them.
+"""Rollout of vector norms, at any scope: N, N-Res, N-ResLN, N-Enc (GlobEnc), and those after the feed-forward.
 
 Modarressi et al. 2022: instead of attention weights, the norms of the vectors that attention moves, each row divided by
-its sum, are multiplied over layers. At scope ``encoder`` (N-Enc) the contributions behind the first LayerNorm skip the
-feed-forward and go, as the second residual does, through the second LayerNorm: ‖g_i(c_ij)‖ with
-g_i(c) = (c − mean c) ⊙ γ / σ(z_i), where z_i is what the second LayerNorm took.
+its sum, are multiplied over layers. At scope ``encoder`` (N-Enc) the contributions after the first LayerNorm skip the
+feed-forward and pass, as the second residual does, through the second LayerNorm: ‖g_i(c_ij)‖ with
+g_i(c) = (c − mean c) ⊙ γ / σ(z_i), where z_i is the input of the second LayerNorm.
 """
 
 from __future__ import annotations
@@ -28,31 +28,32 @@ from normlens.errors import InvalidInput, UnsupportedArchitecture
 NAMES = {"encoder": "N-Enc", "attention": "N", "residual": "N-Res", "layernorm": "N-ResLN"} | {
     scope: f"norms at scope {scope}" for scope in BLOCK_SCOPES
 }
-"""What the papers call the norms at each scope; those behind the feed-forward have no name."""
+"""The papers' names of the norms at each scope; those after the feed-forward have none."""
 
 
 def run(subject: Subject, request: Request) -> list[Attribution]:
-    """Norm rollout of every text at the scope asked for; options ``residual``, ``normalized``, ``layers``, ``group``."""
+    """Norm rollout of every text at the requested scope; options ``residual``, ``normalized``, ``layers``, ``group``."""
     assert request.scope is not None
     residual, normalized = residual_share(request.options), request.options["normalized"]
     name = NAMES[request.scope]
     rule = (
         f"{1 - residual:g} N + {residual:g} I" if residual else name if normalized else f"{name}, rows not normalized"
     )
-    found = (norm_maps(norms, residual, normalized) for norms in _norms(subject, request))
-    return [laid_out(subject, k, maps, request.options, {"rule": rule}) for k, maps in enumerate(found)]
+    rollable = (norm_maps(norms, residual, normalized) for norms in _norms(subject, request))
+    return [laid_out(subject, k, maps, request.options, {"rule": rule}) for k, maps in enumerate(rollable)]
 
 
 def check(request: Request) -> None:
-    """Refuse options that can't be, and a share of the residual stream where the rows hold the stream itself."""
+    """Refuse invalid options, and a fixed share of the residual stream if the rows include the stream itself."""
     require_layers(request.options)
     residual, normalized = residual_share(request.options), request.options["normalized"]
     if not isinstance(normalized, bool):
         raise InvalidInput(f"normalized is {normalized!r}; expected True or False.")
     if residual and (request.scope != "attention" or not normalized):
         raise InvalidInput(
-            f"residual is {residual:g} at scope {request.scope!r}, normalized={normalized}; a fixed share of the residual "
-            "stream is for normalized rows at scope 'attention', the others hold the stream itself. Leave residual out."
+            f"residual is {residual:g} at scope {request.scope!r}, normalized={normalized}; expected a fixed share of the "
+            "residual stream only with normalized rows at scope 'attention', since other scopes include the stream itself. "
+            "Omit residual=."
         )
 
 
@@ -66,7 +67,7 @@ def norm_maps(norms: Maps, residual: float = 0.0, normalized: bool = True) -> Ma
     residual
         A fixed share of the residual stream, for norms without it (Modarressi et al.: N has none, N-FixedRes a half).
     normalized
-        Whether rows are divided by their sums, as the paper has it; the published code multiplies the norms as they are.
+        Whether rows are divided by their sums, as in the paper; the published code multiplies the norms as they are.
     """
     if not normalized:
         return norms

@@ -36,7 +36,7 @@ def weight_maps(tree: Mapping[str, xr.Dataset], residual: float, group: str | No
     Raises
     ------
     UnsupportedArchitecture
-        If targets are other positions than sources in the group that was asked for (None: any).
+        If targets and sources are different positions in the requested group (None: any).
     """
     groups, own = {}, None
     for name, data in tree.items():
@@ -47,7 +47,7 @@ def weight_maps(tree: Mapping[str, xr.Dataset], residual: float, group: str | No
             if group in (None, name):
                 raise UnsupportedArchitecture(
                     f"{data['layer_path'].values[0]} has {mean.shape[1]} targets and {mean.shape[2]} sources: no source "
-                    "is the target itself, so the residual stream has no place in its map. Take decompx."
+                    "is the target itself, so its map has no place for the residual stream. Use method='decompx'."
                 )
         else:
             groups[name] = with_residual(mean, residual)
@@ -55,12 +55,12 @@ def weight_maps(tree: Mapping[str, xr.Dataset], residual: float, group: str | No
 
 
 def residual_share(options: Mapping[str, Any]) -> float:
-    """The fixed share of the residual stream that was asked for.
+    """The requested share of the residual stream.
 
     Raises
     ------
     InvalidInput
-        If it is no number from 0 to 1.
+        If it isn't a number from 0 to 1.
     """
     share = options["residual"]
     if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
@@ -69,7 +69,7 @@ def residual_share(options: Mapping[str, Any]) -> float:
 
 
 def check(request: Request) -> None:
-    """Refuse a share of the residual stream, or layers, that can't be."""
+    """Refuse invalid options."""
     residual_share(request.options)
     require_layers(request.options)
 

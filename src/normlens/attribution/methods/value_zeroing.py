@@ -1,7 +1,7 @@
-"""Value Zeroing: how far a layer's output turns when a source's value vectors are replaced by zero.
+"""Value Zeroing: how far a layer's output turns if a source's value vectors are set to zero.
 
-Mohebbi et al. 2023: in one layer, the value vector of token j is set to zero in all heads, everything else
-staying as it was; C_ij is the cosine distance of the layer's output at i with and without it. Rows are divided by their
+Mohebbi et al. 2023: in one layer, the value vector of token j is set to zero in all heads, while everything else
+stays fixed; C_ij is the cosine distance of the layer's output at i with and without it. Rows are divided by their
 sums, and the layers' maps are multiplied. Only the layer is run again, many sources at a time.
 """
 
@@ -37,7 +37,7 @@ Place = tuple[str, str, nn.Module]
 def cosine_distance(one: Float[Tensor, "*rows d"], other: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows"]:
     """1 − cos of the angle between vectors, as ½ ‖u − v‖² of the unit vectors: never negative, and exact near zero.
 
-    One where only one of the two vectors is zero, zero where both are.
+    One if exactly one of the two vectors is zero, zero if both are.
     """
     u, v = (x / x.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny) for x in (one, other))
     distance = (u - v).square().sum(-1) / 2
@@ -56,15 +56,15 @@ def zeroed_distances(
     module
         The attention module whose values are set to zero.
     sources
-        How many there are.
+        Number of sources.
     chunk_size
-        How many sources are tried at a time: so many copies of the batch are run through the layer.
+        Number of sources that are set to zero at a time, each in its own copy of the batch.
     """
-    parts = []
+    distances = []
     for start in range(0, sources, chunk_size):
         tried = torch.arange(start, min(start + chunk_size, sources), device=run.output.device)
-        parts.append(cosine_distance(double(run.again(module, tried)), double(run.output.unsqueeze(1))))
-    return torch.cat(parts, dim=1).transpose(1, 2)
+        distances.append(cosine_distance(double(run.again(module, tried)), double(run.output.unsqueeze(1))))
+    return torch.cat(distances, dim=1).transpose(1, 2)
 
 
 def run(subject: Subject, request: Request) -> list[Attribution]:
@@ -107,7 +107,8 @@ def _layers(subject: Subject, group: str | None) -> dict[nn.Module, Place]:
     if group is None and any(name == "cross" for name, _ in blocks):
         raise InvalidInput(
             f"{type(subject.model).__name__} is an encoder–decoder; value zeroing doesn't say how its self- and "
-            f"cross-attention add up. Take one side, group={' or group='.join(map(repr, names))}, or method='alti_plus'."
+            f"cross-attention add up. Choose one side, group={' or group='.join(map(repr, names))}, or use "
+            "method='alti_plus'."
         )
     if group is not None and group not in names:
         raise InvalidInput(f"group is {group!r}; expected one of {', '.join(map(repr, names))}.")
@@ -123,7 +124,7 @@ def _layers(subject: Subject, group: str | None) -> dict[nn.Module, Place]:
 
 
 def _number(subject: Subject, group: str, path: str, occurrence: int) -> int:
-    """Which layer of its group a block is."""
+    """The layer number of a block within its group."""
     blocks = subject.inspector.blocks(subject.examples[0])
     return next(k for name, k, block in blocks if (name, block.path, block.occurrence) == (group, path, occurrence))
 

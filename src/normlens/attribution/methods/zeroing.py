@@ -1,7 +1,7 @@
 """A layer run again with the value vectors of single sources set to zero, in the unmodified model.
 
-The model's attention goes through a function of ours that calls the model's own eager function, sets values to zero and
-counts: a layer whose attention takes another way is refused, never measured as zero.
+A function of ours replaces the model's attention: it sets values to zero, calls the model's own eager function and counts
+its calls. A layer that bypasses it is refused, never measured as zero.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ IMPLEMENTATION = "normlens_value_zeroing"
 
 @dataclass
 class _Zeroing:
-    """Which sources' values are zero in which attention module: one source per row; negative for none."""
+    """The sources whose values are zero in an attention module: one per row; a negative one stands for none."""
 
     module: nn.Module
     sources: Int[Tensor, " row"]
@@ -45,7 +45,7 @@ _ZEROING: ContextVar[_Zeroing | None] = ContextVar("normlens_zeroing", default=N
 def _attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, Tensor | None]:
-    """The model's own eager attention, with some values set to zero if this is the module that it is asked of."""
+    """The model's own eager attention, with some values set to zero in the chosen module."""
     zeroing = _ZEROING.get()
     if zeroing is not None and zeroing.module is module and len(value) == len(zeroing.sources):
         zeroing.calls += 1
@@ -60,19 +60,21 @@ AttentionMaskInterface.register(IMPLEMENTATION, eager_mask)
 
 @contextmanager
 def zeroable(model: PreTrainedModel) -> Iterator[None]:
-    """Let the model's attention go through the function that can set values to zero, as long as the context lasts.
+    """Route the model's attention through the function that can set values to zero while this lasts.
 
     Raises
     ------
     UnsupportedArchitecture
-        If the model computes attention in another way.
+        If the model doesn't use transformers' attention interface.
     """
     if not has_interface(model) or asks_for_eager(model):
         raise UnsupportedArchitecture(
-            f"{type(model).__name__} doesn't take its attention from transformers' interface, where values are set to "
-            "zero. Take alti, norm_rollout or decompx."
+            f"{type(model).__name__} doesn't use transformers' attention interface, where values are set to zero. Use "
+            "method='alti', 'norm_rollout' or 'decompx'."
         )
-    require_eager_attention(model, "only there can values be set to zero. Take alti, norm_rollout or decompx")
+    require_eager_attention(
+        model, "only there can values be set to zero. Use method='alti', 'norm_rollout' or 'decompx'"
+    )
     with torch.no_grad(), plain_settings(model), attention_implementation(model, IMPLEMENTATION):
         yield
 
@@ -91,9 +93,9 @@ class LayerRun:
     layer
         The layer.
     args, kwargs
-        What it was given.
+        Its arguments.
     output
-        What it returned, ``(batch, target, d)``.
+        Its output, ``(batch, target, d)``.
     """
 
     layer: nn.Module
@@ -107,14 +109,14 @@ class LayerRun:
         Parameters
         ----------
         module
-            The attention module whose values are meant.
+            The attention module whose values are set to zero.
         sources
             One source for each copy of the batch.
 
         Raises
         ------
         UnsupportedArchitecture
-            If the layer doesn't call this attention once.
+            If the layer doesn't call this attention module exactly once.
         """
         batch, copies = len(self.output), len(sources)
 
@@ -130,20 +132,20 @@ class LayerRun:
                 raise
             raise UnsupportedArchitecture(
                 f"{type(self.layer).__name__} can't be run again by itself on {copies} copies of its input "
-                f"({type(error).__name__}: {error}), so values can't be set to zero one source at a time. Take alti or "
-                "decompx."
+                f"({type(error).__name__}: {error}), so values can't be set to zero one source at a time. Use "
+                "method='alti' or 'decompx'."
             ) from error
         finally:
             _ZEROING.reset(token)
         if zeroing.calls != 1 or output is None or len(output) != batch * copies:
             raise UnsupportedArchitecture(
                 f"{type(self.layer).__name__} called {type(module).__name__} {zeroing.calls} times with the values of "
-                f"{copies} copies; once was expected, so values can't be set to zero by themselves. Take alti or decompx."
+                f"{copies} copies; expected one call, so values can't be set to zero. Use method='alti' or 'decompx'."
             )
         return output.reshape(batch, copies, *output.shape[1:])
 
     def require_repeatable(self, module: nn.Module, model: PreTrainedModel) -> None:
-        """Refuse a layer that, run again in two copies with no values set to zero, returns something else.
+        """Refuse a layer whose output changes if it is run again in two copies with no values set to zero.
 
         Raises
         ------
@@ -154,6 +156,6 @@ class LayerRun:
         gap = float((again - self.output.unsqueeze(1)).norm() / again.norm().clamp_min(torch.finfo(again.dtype).tiny))
         if not gap <= tolerance(model.dtype):
             raise UnsupportedArchitecture(
-                f"{type(self.layer).__name__} gives something else when it is run again by itself: off by {gap:.1e} of its "
-                "output's length. Take alti or decompx."
+                f"{type(self.layer).__name__} returns a different output when it is run again by itself: off by {gap:.1e} "
+                "of its norm. Use method='alti' or 'decompx'."
             )

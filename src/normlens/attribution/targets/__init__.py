@@ -1,1 +1,1 @@
-"""What is explained: a scalar of the model's output, by class, token, position or function."""
+"""The targets of an attribution: scalars of the model's output, named by class, token, position or function."""

@@ -1,4 +1,4 @@
-"""The names of a classifier's classes, from the two tables of its config; where these disagree, neither is believed."""
+"""The names of a classifier's classes, from the two tables of its config; tables that disagree are refused."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _MOST_LISTED = 20
 
 
 def class_names(config: PreTrainedConfig) -> tuple[str, ...]:
-    """What each class is called.
+    """The name of each class.
 
-    ``id2label`` names the classes; where it holds only the default ``LABEL_3`` for a class, ``label2id`` may name it.
-    A default that was left over in ``label2id`` names nothing.
+    ``id2label`` names the classes. If it holds only the default, such as ``LABEL_3``, ``label2id`` may name the class.
+    Defaults in ``label2id`` are ignored.
 
     Parameters
     ----------
     config
-        Of a model with classes.
+        The config of a model with classes.
 
     Returns
     -------
@@ -30,17 +30,17 @@ def class_names(config: PreTrainedConfig) -> tuple[str, ...]:
     Raises
     ------
     InvalidInput
-        If ``id2label`` and ``label2id`` contradict each other, or a class is named that the model doesn't have.
+        If ``id2label`` and ``label2id`` contradict each other, or name a class that the model doesn't have.
     """
     count = int(config.num_labels or 0)
-    given = {_number(key, "id2label"): str(name).strip() for key, name in (config.id2label or {}).items()}
-    extra = next((number for number in given if not 0 <= number < count), None)
+    listed = {_number(key, "id2label"): str(name).strip() for key, name in (config.id2label or {}).items()}
+    extra = next((number for number in listed if not 0 <= number < count), None)
     if extra is not None:
         raise InvalidInput(
-            f"The config's id2label names a class {extra} ({given[extra]!r}), but the model has {count} classes, 0 to "
+            f"The config's id2label names a class {extra} ({listed[extra]!r}), but the model has {count} classes, 0 to "
             f"{count - 1}. Correct id2label."
         )
-    names = {number: _default(number) for number in range(count)} | given
+    names = {number: _default(number) for number in range(count)} | listed
     taken = {name.casefold() for name in names.values()}
     for name, key in (config.label2id or {}).items():
         number, name = _number(key, "label2id"), str(name).strip()
@@ -54,29 +54,30 @@ def class_names(config: PreTrainedConfig) -> tuple[str, ...]:
 
 
 def class_number(config: PreTrainedConfig, target: str | int, owner: str) -> int:
-    """The number of a class that is given by its name, upper and lower case alike, or by its number.
+    """The number of a class by its name, ignoring case, or by its number.
 
     Parameters
     ----------
     config
-        Of a model with classes.
+        The config of a model with classes.
     target
         Name or number.
     owner
-        Whose classes these are, for messages.
+        Class of the model, for messages.
 
     Raises
     ------
     InvalidInput
-        If there is no such class, or several have this name; as :func:`class_names`.
+        If there is no such class, or several have this name; also as :func:`class_names`.
     """
     names = class_names(config)
-    found = _called(names, target) if isinstance(target, str) else [k for k in range(len(names)) if k == target]
-    if len(found) == 1:
-        return found[0]
-    if found:
+    matches = _called(names, target) if isinstance(target, str) else [k for k in range(len(names)) if k == target]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
         raise InvalidInput(
-            f"{len(found)} classes of {owner} are called {target!r}: {', '.join(map(str, found))}. Name one by its number."
+            f"{len(matches)} classes of {owner} are called {target!r}: {', '.join(map(str, matches))}. Use the class's "
+            "number."
         )
     listed = ", ".join(f"{name!r} ({number})" for number, name in enumerate(names[:_MOST_LISTED]))
     more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
@@ -86,13 +87,13 @@ def class_number(config: PreTrainedConfig, target: str | int, owner: str) -> int
 
 
 def _called(names: tuple[str, ...], wanted: str) -> list[int]:
-    """Which classes have a name, in its own spelling if there are such."""
+    """The classes with a name: those with the same case if there are any, else those that differ only in case."""
     exact = [number for number, name in enumerate(names) if name == wanted.strip()]
     return exact or [number for number, name in enumerate(names) if name.casefold() == wanted.strip().casefold()]
 
 
 def _default(number: int) -> str:
-    """What transformers calls a class that nobody named."""
+    """The name that transformers gives an unnamed class."""
     return f"LABEL_{number}"
 
 

@@ -1,4 +1,4 @@
-"""What can be refused of a target before a model's weights are read: by its class, its config and its tokenizer."""
+"""Checks of targets before a model's weights are read, by its class, its config and its tokenizer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from normlens.loading.outline import Outline
 
 
 def head_of_outline(outline: Outline) -> Head | None:
-    """What kind of head a model will have; None where that isn't known before it is loaded."""
+    """The kind of head that a model will have; None if that is unclear before it is loaded."""
     name = getattr(outline.model_class, "__name__", "")
     return head_of_class(name, outline.is_encoder_decoder)
 
@@ -24,9 +24,9 @@ def check_targets(outline: Outline, targets: Sequence[str | int], position: int 
     outline
         The model before its weights are read.
     targets
-        Names or numbers, as :meth:`normlens.Lens.attribute` takes them.
+        Names or numbers, as in :meth:`normlens.Lens.attribute`.
     position
-        Where they are to be read.
+        Where they are read.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a model gives out: what kind of head it has, where a number lies in its output, and what the number is called."""
+"""The output of a model: the kind of its head, where a target is in the output, and the target's name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEADS: dict[str, Head] = {
     "SEQUENCE_CLASSIFICATION": "classes", "IMAGE_CLASSIFICATION": "classes", "TOKEN_CLASSIFICATION": "tags",
     "QUESTION_ANSWERING": "answer", "SEQ_TO_SEQ_CAUSAL_LM": "next", "MASKED_LM": "masked", "CAUSAL_LM": "next",
 }  # fmt: skip
-"""Kinds of heads by transformers' tables of model classes, in the order in which these are asked."""
+"""Kinds of heads by transformers' tables of model classes, in the order of precedence."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Place:
     field
         Name of the output's tensor.
     index
-        Index into one row of it; what it gives is a vector, one entry per class, token or position.
+        Index into one row of it; it selects a vector with one entry per class, token or position.
     described
-        The place in words, to go behind the target's name; empty where there is only one.
+        The place in words, to follow the target's name; empty if there is only one.
     """
 
     field: str
@@ -45,17 +45,17 @@ class Place:
     def read(self, output: Any, row: int) -> Tensor:
         """The numbers there, ``(entry,)``."""
         if not isinstance(output, dict) or self.field not in output:
-            there = ", ".join(output) if isinstance(output, dict) else f"a {type(output).__name__} without names"
+            fields = ", ".join(output) if isinstance(output, dict) else f"a {type(output).__name__} without names"
             raise InvalidInput(
-                f"The model's output has no {self.field} to read a target from; it has {there}. Give a function of the "
+                f"The model's output has no {self.field} to read a target from; it has {fields}. Pass a function of the "
                 "output as the target."
             )
-        found: Tensor = output[self.field][(row, *self.index)]
-        return found
+        entries: Tensor = output[self.field][(row, *self.index)]
+        return entries
 
 
 def head_of(model: PreTrainedModel) -> Head:
-    """What kind of head a model has; "none" for a plain model."""
+    """The kind of a model's head; "none" for a plain model."""
     name = type(model).__name__
     listed = head_of_class(name, bool(model.config.is_encoder_decoder))
     if listed is not None:
@@ -67,7 +67,7 @@ def head_of(model: PreTrainedModel) -> Head:
 
 @cache
 def head_of_class(name: str, is_encoder_decoder: bool) -> Head | None:
-    """What kind of head transformers' tables list for a class of models; None where they don't have it."""
+    """The kind of head that transformers' tables list for a class of models; None if they don't list it."""
     for table, head in _HEADS.items():
         if is_encoder_decoder and head == "masked":
             continue  # an encoder-decoder may also be listed as a masked language model
@@ -86,14 +86,14 @@ def place_of(subject: Subject, head: Head, text: int, position: int | None, name
     head
         The model's head; "none" for its hidden states.
     position
-        As the caller gave it.
+        As the caller passed it.
     name
-        The target, or the first of a pair: a question's answer has two places.
+        The target, or the first of a pair (the start and the end of an answer are at two places).
 
     Raises
     ------
     InvalidInput
-        If there is no such position, or one is needed and which one isn't clear.
+        If there is no such position, or it must be named because several are possible.
     """
     if head == "classes":
         check_whole(type(subject.model).__name__, position)
@@ -101,7 +101,8 @@ def place_of(subject: Subject, head: Head, text: int, position: int | None, name
     tokens = subject.read(text)
     if tokens is None:
         raise InvalidInput(
-            f"{type(subject.model).__name__} read no text, so it has no positions of tokens. Give a function of the output."
+            f"{type(subject.model).__name__} reads no text, so its output has no token positions. Pass a function of the "
+            "output."
         )
     if head == "answer":
         return _answer(tokens, name)
@@ -119,16 +120,16 @@ def _field(subject: Subject, head: Head) -> str:
 def check_whole(name: str, position: int | None) -> None:
     """Refuse a position for a model that classifies the whole text; ``name`` is its class."""
     if position is not None:
-        raise InvalidInput(f"position={position} was given, but {name} classifies the whole text. Leave it out.")
+        raise InvalidInput(f"{name} classifies the whole text, but position={position} was passed. Omit it.")
 
 
 def index_of(subject: Subject, head: Head, text: int, place: Place, target: object, position: int | None) -> int:
-    """Which entry at a place a target is: a class, a token, or the position of an answer's end.
+    """The index of a target at a place: a class, a token, or the position of an answer's start or end.
 
     Raises
     ------
     InvalidInput
-        If there is none of that name or number, with those that exist.
+        If there is none of that name or number; the message lists those that exist.
     """
     if head == "answer":
         tokens = subject.read(text)
@@ -144,7 +145,7 @@ def index_of(subject: Subject, head: Head, text: int, place: Place, target: obje
 
 
 def name_of(subject: Subject, head: Head, text: int, index: int) -> str:
-    """What a person calls an entry."""
+    """The name of an entry in words."""
     if head in ("classes", "tags"):
         names = class_names(subject.model.config)
         return names[index] if index < len(names) else str(index)
@@ -155,7 +156,7 @@ def name_of(subject: Subject, head: Head, text: int, index: int) -> str:
 
 
 def predicted(subject: Subject, text: int, place: Place) -> int:
-    """The entry that the model itself gives the most."""
+    """The entry with the largest number: the model's own prediction."""
     return _best(subject, text, place)
 
 
@@ -166,7 +167,7 @@ def _best(subject: Subject, text: int, place: Place) -> int:
 def _answer(tokens: Tokens, name: object) -> Place:
     if name not in ("start", "end"):
         raise InvalidInput(
-            f"target={name!r}; expected 'start' or 'end' of the answer, with position= (without one: where the model "
+            f"target={name!r}; expected 'start' or 'end' of the answer, with position= (default: where the model "
             "itself answers)."
         )
     return Place(f"{name}_logits", (slice(0, len(tokens)),))
@@ -177,23 +178,23 @@ def _default_position(subject: Subject, head: Head, tokens: Tokens) -> int:
         return len(tokens) - 1
     mask = None if subject.tokenizer is None else subject.tokenizer.mask_token_id
     if head == "masked" and mask is not None:
-        (found,) = np.nonzero(tokens.ids == mask)
-        if len(found) == 1:
-            return int(found[0])
+        (masks,) = np.nonzero(tokens.ids == mask)
+        if len(masks) == 1:
+            return int(masks[0])
         assert subject.tokenizer is not None
         raise InvalidInput(
-            f"The text holds {len(found)} tokens {subject.tokenizer.mask_token}; expected one, which the target is read at. "
-            "Give position=, or take a method without a target, such as norm_rollout."
+            f"The text holds {len(masks)} tokens {subject.tokenizer.mask_token}; expected one, where the target is read. "
+            "Pass position=, or use a method without a target, such as norm_rollout."
         )
     raise InvalidInput(
-        f"{type(subject.model).__name__} gives something at every position; expected position=, from 0 to "
+        f"{type(subject.model).__name__} has an output at every position; expected position=, from 0 to "
         f"{len(tokens) - 1} for this text (negative numbers count from its end)."
     )
 
 
 def _checked(position: int, tokens: Tokens) -> int:
     if isinstance(position, bool) or not isinstance(position, int):
-        raise InvalidInput(f"position is {position!r}; expected a whole number.")
+        raise InvalidInput(f"position is {position!r}; expected an integer.")
     if not -len(tokens) <= position < len(tokens):
         raise InvalidInput(
             f"position={position}; this text has {len(tokens)} tokens, 0 to {len(tokens) - 1} (negative numbers count from "
@@ -207,36 +208,38 @@ def _token(subject: Subject, target: Any) -> int:
     config = subject.model.config.get_text_config()
     count = int(getattr(embeddings, "out_features", 0) or config.vocab_size)
     if isinstance(target, str):
-        found = token_id(subject.tokenizer, target, as_target=subject.is_encoder_decoder)
-        if found < count:
-            return found
-        raise InvalidInput(f"The token {target!r} has id {found}; the model gives logits for {count} tokens.")
+        number = token_id(subject.tokenizer, target, as_target=subject.is_encoder_decoder)
+        if number < count:
+            return number
+        raise InvalidInput(
+            f"The token {target!r} has id {number}, but the model has logits for {count} tokens only. Name another token."
+        )
     if not 0 <= target < count:
         raise InvalidInput(f"target={target}; expected a token, or an id from 0 to {count - 1}.")
     return int(target)
 
 
 def token_id(tokenizer: PreTrainedTokenizerBase | None, text: str, *, as_target: bool = False) -> int:
-    """The id of a string that is one token, special tokens left aside.
+    """The id of a string that is one token; special tokens are not added.
 
     Parameters
     ----------
     tokenizer
         The model's.
     text
-        As it stands in a text, with the space before it where the tokenizer counts that in; or the tokenizer's own
-        spelling, such as ``"##ness"``.
+        As it occurs in a text, with the space before it if the tokenizer includes that; or the tokenizer's own spelling,
+        such as ``"##ness"``.
     as_target
-        Whether it is written in the language of a translation model's target.
+        Whether it belongs to the target language of a translation model.
 
     Raises
     ------
     InvalidInput
-        If it is no single token, with the pieces that it falls into.
+        If it isn't a single token; the message lists its pieces.
     """
     if tokenizer is None:
         raise InvalidInput(
-            f"The token {text!r} was named, but the model was loaded without a tokenizer. Give the token's id."
+            f"The model was loaded without a tokenizer, so it can't look up the token {text!r}. Pass the token's id."
         )
     side = {"text_target": text} if as_target else {"text": text}
     ids = list(tokenizer(**side, add_special_tokens=False, verbose=False)["input_ids"])
@@ -246,8 +249,8 @@ def token_id(tokenizer: PreTrainedTokenizerBase | None, text: str, *, as_target:
         return int(tokenizer.convert_tokens_to_ids(text))
     pieces = tokenizer.convert_ids_to_tokens(ids)
     raise InvalidInput(
-        f"{text!r} is not one token of this model: it falls into {pieces}. Name one token (with the space before it, as in "
-        "' Berlin', where the tokenizer counts that in), or its id."
+        f"{text!r} is not one token of this model: it splits into {pieces}. Name one token (with the space before it, as in "
+        "' Berlin', if the tokenizer includes that), or its id."
     )
 
 
@@ -259,7 +262,7 @@ def _expected(head: Head) -> str:
 
 @cache
 def _pretraining() -> set[str]:
-    """Classes of models with the heads of their pretraining, of which one predicts masked tokens."""
+    """Classes of models with their pretraining heads, one of which predicts masked tokens."""
     whole = modeling_auto.MODEL_FOR_PRETRAINING_MAPPING_NAMES
     return {name for name in _flat(whole.values()) if name.endswith("ForPreTraining")}
 

@@ -1,8 +1,8 @@
-"""What is to be explained: a class, a token's logit, a difference of two, any function of the output: one number per text.
+"""The scalar that is explained, one number per text: a logit, a difference of two, any function of the output.
 
-Every target is a function of the model's output. Where it is linear there (a logit, a difference of logits), the frozen
-model splits it as it is. Any other is split through its local linear form at the output, y ↦ ⟨∇f(y₀), y⟩, and what that
-form leaves of the value, f(y₀) − ⟨∇f(y₀), y₀⟩, is the remainder.
+Every target is a function of the model's output. A linear one (a logit, a difference of logits) is split as it is. Any
+other is split through its local linear form at the output, y ↦ ⟨∇f(y₀), y⟩; the rest of its value,
+f(y₀) − ⟨∇f(y₀), y₀⟩, is the remainder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class LogProbability:
     Attributes
     ----------
     of
-        As the target itself would be given: a class name or number, or a token.
+        The class (name or number) or token, as for a logit.
     """
 
     of: str | int
@@ -39,12 +39,12 @@ class LogProbability:
 
 @dataclass(frozen=True)
 class Predicted:
-    """The logit of what the model itself predicts: its class, its next token, its answer's start."""
+    """The logit of the model's own prediction: its class, its next token, its answer's start."""
 
 
 @dataclass(frozen=True)
 class VectorNorm:
-    """The length of a position's last hidden state, ‖y‖ = ⟨y/‖y‖, y⟩: its local linear form leaves nothing over."""
+    """The length of a position's last hidden state, ‖y‖ = ⟨y/‖y‖, y⟩: its local linear form leaves no remainder."""
 
 
 @dataclass(frozen=True)
@@ -54,38 +54,38 @@ class BatchTarget:
     Attributes
     ----------
     subject
-        The model that gives the output, and the texts.
-    parts
-        Per text: the function of that text's row of the output.
+        The model that returns the output, and the texts.
+    functions
+        Per text: a function of that text's row of the output.
     names
-        Per text: what a person calls it.
+        Per text: its name in words.
     is_linear
-        Whether every part is linear in the output.
+        Whether every function is linear in the output.
     whole
-        A function of the whole output, ``(batch,)``, instead of the parts.
+        A function of the whole output, ``(batch,)``, in place of the functions of rows.
     """
 
     subject: Subject
-    parts: tuple[RowFunction, ...]
+    functions: tuple[RowFunction, ...]
     names: tuple[str, ...]
     is_linear: bool
     whole: Scalar | None = None
     _left: list[Tensor] = field(default_factory=list, repr=False)
 
     def value(self, output: Any, texts: Sequence[int] | None = None) -> Float[Tensor, " batch"]:
-        """The numbers themselves, from the model's output.
+        """The target's values, from the model's output.
 
         Parameters
         ----------
         output
             The model's output.
         texts
-            Which text each of its rows belongs to; None if the rows are the batch.
+            The text that each of its rows belongs to; None if the rows are the batch.
         """
         rows = range(len(self.subject)) if texts is None else texts
         if self.whole is not None:
             return self._whole(output, len(rows))
-        return torch.stack([self.parts[text](output, row) for row, text in enumerate(rows)])
+        return torch.stack([self.functions[text](output, row) for row, text in enumerate(rows)])
 
     def linear(self, output: Any) -> Float[Tensor, " batch"]:
         """A form that is linear in the output: the target itself, or its local linear form."""
@@ -93,24 +93,24 @@ class BatchTarget:
             return self.value(output)
         if self.whole is not None:
             return _inner(self._gradient, output)
-        forms = [part.form(output, row) for row, part in enumerate(self.parts)]
+        forms = [function.form(output, row) for row, function in enumerate(self.functions)]
         self._left[:] = [left for _, left in forms]
         return torch.stack([form for form, _ in forms])
 
     def is_linear_for(self, text: int) -> bool:
         """Whether one text's number is linear in the output."""
-        return self.whole is None and self.parts[text].kind == "logit"
+        return self.whole is None and self.functions[text].kind == "logit"
 
     def linear_at(self, output: Any) -> Scalar:
         """:meth:`linear` at another point, whose unfrozen output this is."""
         if self.whole is None:
-            return self.linear  # takes the point that it meets
+            return self.linear  # uses the point at which it is called
         gradient = self._gradient_at(output)
         return lambda here: _inner(gradient, here)
 
     @property
     def remainder(self) -> Float[Tensor, " batch"]:
-        """What the linear form leaves of the value, ``(batch,)``; zeros for linear targets."""
+        """The value minus that of the linear form, ``(batch,)``; zeros for linear targets."""
         if self.is_linear:
             return double(torch.zeros(len(self.subject), device=self.subject.model.device))
         output = self.subject.output if self.whole is not None or not self._left else None
@@ -126,7 +126,7 @@ class BatchTarget:
         Raises
         ------
         InvalidInput
-            If it isn't one number per text, or doesn't depend on the output.
+            If it doesn't return one number per text, or doesn't depend on the output.
         """
         _ = self._gradient
 
@@ -142,11 +142,11 @@ class BatchTarget:
             value = self.value(type(output)(**{**output, **leaves}))
         if not value.requires_grad:
             raise InvalidInput(
-                "The target doesn't depend on the model's output; expected a function of it that gives one number per "
+                "The target doesn't depend on the model's output; expected a function of it that returns one number per "
                 "text, such as lambda output: output.logits[:, -1, 7]."
             )
-        found = torch.autograd.grad(value.sum(), list(leaves.values()), allow_unused=True)
-        return {name: g for name, g in zip(leaves, found, strict=True) if g is not None}
+        gradients = torch.autograd.grad(value.sum(), list(leaves.values()), allow_unused=True)
+        return {name: g for name, g in zip(leaves, gradients, strict=True) if g is not None}
 
     def _whole(self, output: Any, rows: int) -> Tensor:
         assert self.whole is not None
@@ -155,7 +155,7 @@ class BatchTarget:
             return value
         seen = f"has shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"is a {type(value).__name__}"
         raise InvalidInput(
-            f"The target {seen}; one number per text, a tensor of shape ({rows},), was expected. Pick it from the model's "
+            f"The target {seen}; expected one number per text, a tensor of shape ({rows},). Pick it from the model's "
             "output, as in lambda output: output.logits[:, -1, 7]."
         )
 
@@ -169,7 +169,7 @@ class RowFunction:
     place
         Where it is read.
     terms
-        Pairs (sign, index) of the logits that are added up.
+        Pairs (sign, index) of the logits in the sum.
     kind
         "logit", "logprob" or "norm".
     """
@@ -188,7 +188,7 @@ class RowFunction:
         return self._sum(y)
 
     def form(self, output: Any, row: int) -> tuple[Tensor, Tensor]:
-        """The local linear form ⟨∇f(y₀), y⟩, where y₀ is y held fixed, and what it leaves of the number."""
+        """The local linear form ⟨∇f(y₀), y⟩, where y₀ is y held fixed, and the remainder of the number."""
         y = self._read(output, row)
         fixed = double(y.detach())
         if self.kind == "logit":
@@ -207,20 +207,20 @@ class RowFunction:
         last = max((index for _, index in self.terms), default=0)
         if last >= len(y):
             raise InvalidInput(
-                f"Number {last} of the model's {self.place.field} was asked for, but there are {len(y)}, from 0. Its config "
-                "promises more than its head gives: correct num_labels or vocab_size."
+                f"Entry {last} of the model's {self.place.field} doesn't exist: there are {len(y)}, from 0. Its config "
+                "promises more entries than its head returns: correct num_labels or vocab_size."
             )
         return y
 
     def _sum(self, y: Tensor) -> Tensor:
-        parts: list[Tensor] = [y[index] if sign == 1 else sign * y[index] for sign, index in self.terms]
-        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        logits: list[Tensor] = [y[index] if sign == 1 else sign * y[index] for sign, index in self.terms]
+        return logits[0] if len(logits) == 1 else logits[0] + logits[1]
 
 
 def _inner(gradient: Mapping[str, Tensor], output: Any) -> Tensor:
     """Σ ⟨gradient, output⟩ of every row."""
-    parts: list[Tensor] = [(g.detach() * output[name]).flatten(1).sum(1) for name, g in gradient.items()]
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
+    sums: list[Tensor] = [(g.detach() * output[name]).flatten(1).sum(1) for name, g in gradient.items()]
+    total = sums[0]
+    for term in sums[1:]:
+        total = total + term
     return total
