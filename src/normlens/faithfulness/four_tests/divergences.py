@@ -42,8 +42,8 @@ def jensen_shannon(first: ArrayLike, second: ArrayLike, mask: ArrayLike | None =
     1.0
     """
     p, q = _distributions(first, second, mask)
-    middle = (p + q) / 2
-    divergence = (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=-1) / 2
+    both = p + q  # not halved: half of the smallest number is zero
+    divergence = (rel_entr(2 * p, both) + rel_entr(2 * q, both)).sum(axis=-1) / 4
     return np.asarray(np.clip(divergence, 0.0, np.log(2)))
 
 
