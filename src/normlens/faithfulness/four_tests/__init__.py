@@ -1,5 +1,9 @@
-"""Whether attention can be read as an explanation: the tests of Wiegreffe & Pinter 2019."""
+"""Whether attention can be read as an explanation: what the tests of Wiegreffe & Pinter 2019 are made of.
 
+Their classifiers, uniform attention, guides for the diagnostic, the adversary's loss, and divergences.
+"""
+
+from normlens.faithfulness.four_tests.adversary import adversarial_loss
 from normlens.faithfulness.four_tests.divergences import (
     jensen_shannon,
     kendall,
@@ -8,12 +12,25 @@ from normlens.faithfulness.four_tests.divergences import (
     symmetric_kullback_leibler,
     total_variation,
 )
+from normlens.faithfulness.four_tests.models import (
+    Reading,
+    RecurrentClassifier,
+    TokenClassifier,
+    classification_loss,
+    uniform_attention,
+)
 
 __all__ = [
+    "Reading",
+    "RecurrentClassifier",
+    "TokenClassifier",
+    "adversarial_loss",
+    "classification_loss",
     "jensen_shannon",
     "kendall",
     "kullback_leibler",
     "one_output_total_variation",
     "symmetric_kullback_leibler",
     "total_variation",
+    "uniform_attention",
 ]
