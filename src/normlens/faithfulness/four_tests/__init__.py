@@ -19,17 +19,20 @@ from normlens.faithfulness.four_tests.models import (
     classification_loss,
     uniform_attention,
 )
+from normlens.faithfulness.four_tests.seeds import by_largest_weight, seed_divergences
 
 __all__ = [
     "Reading",
     "RecurrentClassifier",
     "TokenClassifier",
     "adversarial_loss",
+    "by_largest_weight",
     "classification_loss",
     "jensen_shannon",
     "kendall",
     "kullback_leibler",
     "one_output_total_variation",
+    "seed_divergences",
     "symmetric_kullback_leibler",
     "total_variation",
     "uniform_attention",
