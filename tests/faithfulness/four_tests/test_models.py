@@ -13,8 +13,8 @@ from normlens.faithfulness.four_tests.models import (
     RecurrentClassifier,
     TokenClassifier,
     classification_loss,
-    uniform_attention,
 )
+from normlens.faithfulness.four_tests.uniform import uniform_attention
 
 CLASSIFIERS = [RecurrentClassifier, TokenClassifier]
 Batch = tuple[Tensor, Tensor, Tensor]

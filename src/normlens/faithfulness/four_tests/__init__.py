@@ -17,9 +17,9 @@ from normlens.faithfulness.four_tests.models import (
     RecurrentClassifier,
     TokenClassifier,
     classification_loss,
-    uniform_attention,
 )
 from normlens.faithfulness.four_tests.seeds import by_largest_weight, seed_divergences
+from normlens.faithfulness.four_tests.uniform import uniform_attention
 
 __all__ = [
     "Reading",

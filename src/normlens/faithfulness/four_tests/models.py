@@ -39,18 +39,6 @@ class Reading:
         return torch.cat([(-self.logits).sigmoid(), self.logits.sigmoid()], dim=-1)
 
 
-def uniform_attention(readable: Bool[Tensor, "text token"]) -> Float[Tensor, "text token"]:
-    """Equal weights for all tokens of a text that may be read, 0 for the others.
-
-    Raises
-    ------
-    InvalidInput
-        If a text has no such token.
-    """
-    _require_tokens(readable)
-    return readable / readable.sum(dim=-1, keepdim=True)
-
-
 class AdditiveAttention(nn.Module):
     """α = softmax of vᵀ tanh(W h + b) over the tokens that may be read.
 
@@ -69,7 +57,7 @@ class AdditiveAttention(nn.Module):
         self, states: Float[Tensor, "text token width"], readable: Bool[Tensor, "text token"]
     ) -> Float[Tensor, "text token"]:
         """Weigh the tokens of each text."""
-        _require_tokens(readable)
+        require_tokens(readable)
         scores = self.outer(torch.tanh(self.inner(states))).squeeze(-1)
         weights: Tensor = scores.masked_fill(~readable, -torch.inf).softmax(dim=-1)
         return weights
@@ -111,7 +99,7 @@ class RecurrentClassifier(nn.Module):
         readable
             Tokens that attention may weigh.
         attention
-            Weights to use instead of the model's own, such as :func:`uniform_attention`.
+            Weights to use instead of the model's own, such as those of `uniform_attention`.
         """
         packed = pack_padded_sequence(self.embedding(ids), lengths.cpu(), batch_first=True, enforce_sorted=False)
         states, _ = pad_packed_sequence(self.encoder(packed)[0], batch_first=True, total_length=ids.shape[1])
@@ -175,7 +163,14 @@ def _weighted_sum(
     return torch.einsum("bt,btd->bd", alpha, states)
 
 
-def _require_tokens(readable: Bool[Tensor, "text token"]) -> None:
+def require_tokens(readable: Bool[Tensor, "text token"]) -> None:
+    """Refuse a batch in which attention may weigh no token of a text.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the first such text.
+    """
     empty = ~readable.any(dim=-1)
     if empty.any():
         raise InvalidInput(
