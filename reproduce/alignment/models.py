@@ -24,11 +24,11 @@ from normlens.alignment import (
     choose_layer,
     difference,
     evaluate,
-    every_reading,
-    gather,
     joint_links,
     read_links,
 )
+from normlens.alignment.extractor import every_reading
+from normlens.alignment.layer_rules import gather
 from normlens.errors import InvalidInput
 
 SAMPLE = 200

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from normlens.alignment import DEFAULT_RULES
+from normlens.alignment.layer_rules import DEFAULT_RULES
 from reproduce.alignment.figures import from_german, kind_of
 from reproduce.alignment.models import MEASURES, SETTINGS, Setting, best, layer_mean
 from reproduce.study.page import fill

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from normlens import NormLensError
-from normlens.alignment import DEFAULT_RULES, SYMMETRIZATIONS, Reading
+from normlens.alignment import SYMMETRIZATIONS, Reading
+from normlens.alignment.layer_rules import DEFAULT_RULES
 from reproduce.alignment.eflomal import joined, lines, rows_of, statistical
 from reproduce.alignment.figures import draw
 from reproduce.alignment.models import (

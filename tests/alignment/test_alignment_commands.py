@@ -172,7 +172,7 @@ def test_german_and_english_are_aligned_by_the_models_that_come_along(run: Run, 
 
 
 def test_without_a_model_one_is_asked_for(run: Run, texts: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("normlens.alignment.DEFAULT_MODEL", None)
+    monkeypatch.setattr("normlens.alignment.defaults.DEFAULT_MODEL", None)
     result = run("align", *texts)
 
     assert result.exit_code == 2

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from normlens.alignment import Line, ParallelFiles, joined_stream, skip
+from normlens.alignment import Line, ParallelFiles, skip
+from normlens.alignment.corpora import joined_stream
 from normlens.errors import InvalidInput
 
 

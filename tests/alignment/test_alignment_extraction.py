@@ -14,7 +14,8 @@ from sentences import SOURCES, TARGETS
 from transformers import PreTrainedTokenizerFast
 
 import normlens
-from normlens.alignment import Extractor, Pair, Reading, every_reading
+from normlens.alignment import Extractor, Pair, Reading
+from normlens.alignment.extractor import every_reading
 from normlens.errors import InvalidInput
 
 WORDS = "the cats sat here .", "unhappiness ran , a dog sat"

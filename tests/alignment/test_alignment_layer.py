@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from sentences import SOURCES, TARGETS
 
-from normlens.alignment import RULES, Evidence, Extractor, Reading, choose_layer, gather
-from normlens.alignment.layer_rules import MovedMaps
+from normlens.alignment import RULES, Extractor, Reading, choose_layer
+from normlens.alignment.layer_rules import Evidence, MovedMaps, gather
 from normlens.errors import InvalidInput
 
 WORDS = 8

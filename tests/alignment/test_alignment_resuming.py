@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from normlens.alignment import ResumableFile
+from normlens.alignment.resumable import ResumableFile
 from normlens.errors import InvalidInput, NormLensError
 
 LINES = [f"line {k}\n".encode() for k in range(7)]

@@ -171,7 +171,7 @@ def test_standard_input_from_a_file_is_read_too(run: Run, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("lines", ["0-0\n0-0\n", "0-0\n" * 9])
 def test_an_unfinished_result_with_more_lines_than_its_text_is_not_called_complete(lines: str, tmp_path: Path) -> None:
-    from normlens.alignment import ResumableFile
+    from normlens.alignment.resumable import ResumableFile
     from normlens.errors import InvalidInput
 
     path = tmp_path / "links"
@@ -185,7 +185,7 @@ def test_an_unfinished_result_with_more_lines_than_its_text_is_not_called_comple
 
 
 def test_a_result_is_not_gone_on_with_under_two_names(tmp_path: Path) -> None:
-    from normlens.alignment import ResumableFile
+    from normlens.alignment.resumable import ResumableFile
     from normlens.errors import InvalidInput, NormLensError
 
     (tmp_path / "links").write_text("0-0\n")
@@ -205,8 +205,8 @@ def test_a_result_is_not_gone_on_with_under_two_names(tmp_path: Path) -> None:
 def test_lines_that_a_disk_takes_in_part_are_written_to_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from normlens.alignment import ResumableFile
     from normlens.alignment import resumable as resuming
+    from normlens.alignment.resumable import ResumableFile
 
     class Slow(io.FileIO):
         def write(self, data: bytes) -> int:

@@ -126,7 +126,7 @@ def _said(apart: Difference, one: Path, other: Path) -> str:
 
 
 def _check_words(files: list[list[LinkSets]], source: Path, target: Path, names: list[Path]) -> None:
-    from normlens.alignment import check_ranges
+    from normlens.alignment.formats import check_ranges
 
     sizes = [list(_word_counts(path)) for path in (source, target)]
     for path, of_file in zip(names, files, strict=True):
@@ -145,7 +145,7 @@ def _with_sizes(
 
 
 def _word_counts(path: Path) -> Iterator[int]:
-    from normlens.alignment import split_words
+    from normlens.alignment.subwords import split_words
 
     try:
         refuse_unreadable(path)

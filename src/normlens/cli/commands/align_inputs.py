@@ -46,7 +46,8 @@ class ParallelTexts:
         InvalidInput
             If they can't be read, or differ in length.
         """
-        from normlens.alignment import ParallelFiles, Tokenized, joined_stream
+        from normlens.alignment import ParallelFiles, Tokenized
+        from normlens.alignment.corpora import joined_stream
 
         if str(source) == "-":
             if target is not None:
@@ -100,7 +101,10 @@ class Translators:
         InvalidInput
             If none is named and none is bundled, or a model can't be used.
         """
-        from normlens.alignment import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL, Extractor, check_translator, set_languages
+        from normlens.alignment import Extractor
+        from normlens.alignment.cross_attention import check_translator
+        from normlens.alignment.defaults import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL
+        from normlens.alignment.subwords import set_languages
 
         if model is None and DEFAULT_MODEL is not None:
             model, reverse_model = DEFAULT_MODEL, reverse_model or DEFAULT_REVERSE_MODEL

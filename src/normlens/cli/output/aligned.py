@@ -34,7 +34,7 @@ class LinksOutput:
     output
         A file; standard output if None.
     form, base
-        A name of :data:`normlens.alignment.FORMATS`, and the number of the first word.
+        A name of :data:`normlens.alignment.aligner.FORMATS`, and the number of the first word.
     view
         A page with the first pairs.
     """
@@ -66,7 +66,7 @@ class LinksOutput:
         NormLensError
             If a file can't or mustn't be written, or a finished result exists, or one that was begun with other `settings`.
         """
-        from normlens.alignment import ResumableFile
+        from normlens.alignment.resumable import ResumableFile
 
         check_ending(self.view, (".html",))
         if self.output is None:
@@ -87,7 +87,7 @@ class LinksOutput:
 
     def write(self, alignments: Iterable[Alignment], file: IO[bytes], progress: Progress) -> None:
         """Write alignments as they come, each line at once."""
-        from normlens.alignment import FORMATS
+        from normlens.alignment.aligner import FORMATS
 
         for alignment in alignments:
             file.write(FORMATS[self.form](alignment, self.base).encode("utf-8", "replace") + b"\n")
@@ -156,7 +156,7 @@ def _opened(
         sys.stdout.flush()
         yield 0, sys.stdout.buffer
         return
-    from normlens.alignment import ResumableFile
+    from normlens.alignment.resumable import ResumableFile
 
     file = ResumableFile(output, resumable=texts.number is not None, overwrite=overwrite)
     with file.opened(settings, texts.number) as opened:
