@@ -38,9 +38,9 @@ tests: $(STAMP) ## pytest on JOBS processes, offline
 	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 MPLBACKEND=Agg \
 		$(BIN)/pytest -n $(JOBS) --dist worksteal
 
-tables: $(STAMP) ## Run the architecture matrix and write its table into docs/tables/
+tables: $(STAMP) ## Run the architecture matrix and write its table, and that of all options, into docs/tables/
 	@rm -f tests/architectures/results/frozen.tsv
-	@NORMLENS_WRITE_TABLES=1 OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/pytest tests/architectures/test_frozen_matrix.py tests/architectures/test_matrix.py
+	@NORMLENS_WRITE_TABLES=1 OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/pytest tests/architectures/test_frozen_matrix.py tests/architectures/test_matrix.py tests/cli/test_option_names.py
 
 bench: $(STAMP) ## Re-measure what is claimed about speed and memory, into benchmarks/results/
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.speed && $(BIN)/python -m benchmarks.memory && $(BIN)/python -m benchmarks.attribution && $(BIN)/python -m benchmarks.topk && $(BIN)/python -m benchmarks.loading && $(BIN)/python -m benchmarks.first_sign

@@ -11,7 +11,7 @@ import pytest
 from sentences import SOURCES, TARGETS
 from typer.testing import Result
 
-from normlens.alignment import Aligner, Extractor, Line, Reading, parse_links
+from normlens.alignment import Aligner, Extractor, Line, Reading, aligner, parse_links
 
 Run = Callable[..., Result]
 Texts = tuple[Path, Path]
@@ -98,7 +98,7 @@ def test_a_killed_run_goes_on(
         return "0-0"
 
     with monkeypatch.context() as patched:
-        patched.setitem(__import__("normlens.alignment").alignment.FORMATS, "pharaoh", interrupted)
+        patched.setitem(aligner.FORMATS, "pharaoh", interrupted)
         assert run(*command, "-o", "links.txt").exit_code != 0
     assert (tmp_path / "links.txt").read_text() == "0-0\n" * 3
     refused = run(*command, "-o", "links.txt", "--measure", "weight")
