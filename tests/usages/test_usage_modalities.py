@@ -156,7 +156,7 @@ def test_what_stands_beside_a_text_in_a_part_of_no_known_name_is_refused() -> No
     del lens.model.vision_tower
     type(lens.model).vision_tower = property(lambda self: self.eyes)
     try:
-        with pytest.raises(UnsupportedArchitecture, match="isn't known whether what enters in 'eyes'"):
+        with pytest.raises(UnsupportedArchitecture, match="can't tell which of them enters in 'eyes'"):
             lens.attribute(llava_inputs(model), target=VectorNorm(), position=-1)
     finally:
         del type(lens.model).vision_tower

@@ -111,7 +111,7 @@ def read_distances(data: ArrayLike, metric: str = "euclidean") -> Distances:
         symmetric = values if np.array_equal(values, values.T) else (values + values.T) / 2
         return Distances(symmetric, "matrix")
     if name == "euclidean":
-        found = Distances(values, "euclidean")
+        found = _euclidean(values)
     else:
         shares = _distributions(values, name)
         found = Distances(shares, name) if name == "sqrt_jsd" else Distances(np.sqrt(shares), "euclidean", np.sqrt(0.5))
@@ -120,6 +120,13 @@ def read_distances(data: ArrayLike, metric: str = "euclidean") -> Distances:
             f"All {len(values)} points lie in one place, so no distance tells them apart. Give points that differ."
         )
     return found
+
+
+def _euclidean(points: Float[np.ndarray, "n d"]) -> Distances:
+    """Points in units of a power of two near their spread, so that their squares neither underflow nor overflow."""
+    spread = float(np.ptp(points / 2, axis=0).max())
+    exponent = int(np.frexp(spread)[1])
+    return Distances(np.ldexp(points, -exponent), "euclidean", float(np.ldexp(1.0, exponent)))
 
 
 def check_metric(metric: str) -> str:
