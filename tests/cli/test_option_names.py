@@ -72,12 +72,13 @@ def kind_of(command: Any, name: str) -> str:
 
 
 def table() -> str:
-    """Commands across, options down: the most shared first."""
+    """Commands across, options down: the most shared first, then those of one command after those of another."""
     every, names = options(), [name for name, _ in commands()]
     forms = {one.name: ", ".join(f"`{form}`" for form in sorted(one.forms, key=len)) for one in every}
     takes = {name: {one.command for one in every if one.name == name} for name in forms}
     rows = [["option", *(f"`{name}`".replace(" ", "`<br>`") for name in names)], ["---", *[":-:"] * len(names)]]
-    for name in sorted(forms, key=lambda name: (-len(takes[name]), name)):
+    order = {name: min(names.index(command) for command in takes[name]) for name in forms}
+    for name in sorted(forms, key=lambda name: (-len(takes[name]), order[name], name)):
         rows.append([forms[name], *("●" if command in takes[name] else "" for command in names)])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
