@@ -166,7 +166,7 @@ def test_a_terminal_shows_a_sign_of_life_before_torch_is_imported(
 
 
 def test_the_commands_are_parsed_without_heavy_libraries() -> None:
-    heavy = "{'xarray', 'pandas', 'torch', 'transformers', 'matplotlib'}"
+    heavy = "{'numpy', 'xarray', 'pandas', 'torch', 'transformers', 'matplotlib'}"
     code = f"import sys, normlens.cli.app; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from normlens.cli.terminal import counting
 from normlens.cli.texts import CorpusReading
 from normlens.errors import InvalidInput
@@ -15,6 +13,8 @@ from normlens.files.atomic import reason
 from normlens.files.reading import refuse_unreadable
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from normlens import Analysis, Lens
 
 _MOST_NUMBERS = 1 << 27  # 1 GB
@@ -53,6 +53,8 @@ def read_points(path: Path) -> np.ndarray:
 
 def _array(path: Path) -> np.ndarray:
     """A .npy file's array; none of it is in memory before its size is known, and pickled objects are refused."""
+    import numpy as np
+
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise ValueError("it is an archive of several arrays")
@@ -62,6 +64,7 @@ def _array(path: Path) -> np.ndarray:
 
 def _columns(path: Path) -> np.ndarray:
     """A Parquet file's columns, all of which are numbers."""
+    import numpy as np
     import pandas as pd
     from pyarrow.parquet import read_metadata
 

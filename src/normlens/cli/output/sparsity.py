@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +18,7 @@ from normlens.cli.terminal import counting, percent, results
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from normlens import Lens
@@ -149,6 +149,8 @@ def _switched(lens: Lens, quality: Any, k: int, settings: TopKSettings) -> dict[
 
 def _counted(lens: Lens, ids: Tensor, settings: TopKSettings) -> dict[str, dict[str, Tensor]]:
     """Counts by module for some targets spread over the passage, where it is causal over its second half."""
+    import numpy as np
+
     from normlens.topk.needs import count_sources, predicts_tokens
 
     tokens = ids.shape[1]
@@ -165,6 +167,8 @@ def _single(numbers: dict[str, np.ndarray]) -> dict[str, float]:
 
 def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     """Means over passages, and what is made of them: the perplexity, and the lowest cosine."""
+    import numpy as np
+
     means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     if "nll" in means:
         means["perplexity"] = math.exp(means["nll"])
@@ -175,6 +179,8 @@ def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 
 def _needed(passages: Sequence[dict[str, dict[str, Tensor]]]) -> list[dict[str, Any]]:
     """Of each module: the median over all targets and heads, and over the targets of the head that needs most."""
+    import numpy as np
+
     rows = []
     for path in passages[0]:
         row: dict[str, Any] = {"module": path}
