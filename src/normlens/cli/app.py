@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from normlens.cli.checked_command import CheckedCommand
 from normlens.cli.commands.aer import aer
 from normlens.cli.commands.align import align
 from normlens.cli.commands.analyze import analyze
@@ -24,7 +25,6 @@ from normlens.cli.commands.demo import demo
 from normlens.cli.commands.models import models
 from normlens.cli.commands.report import report
 from normlens.cli.commands.topk import topk
-from normlens.cli.requirements import CheckedCommand
 from normlens.cli.terminal import show_error
 from normlens.errors import NormLensError
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from typer.core import TyperCommand
 
 from normlens.cli.commands.methods import methods_asked
 from normlens.cli.options import AttentionScope
@@ -43,89 +40,6 @@ class Requirement:
     needs: str | None = None
 
 
-_LARGEST = 2**32 - 1
-"""The largest integer that an option takes: the largest seed of NumPy, and beyond every count."""
-
-
-class CheckedCommand(TyperCommand):
-    """A command that refuses an option without effect before it does anything."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the options, each at most once.
-
-        Parameters
-        ----------
-        ctx
-            Typer's context of this call.
-        args
-            What was typed after the command's name.
-
-        Returns
-        -------
-        list of str
-            What is left over.
-
-        Raises
-        ------
-        InvalidInput
-            If an option that takes one value is repeated, since only the last would count, or if an integer is too large.
-        """
-        typed = list(args)
-        rest = super().parse_args(ctx, args)
-        refuse_repeated(self, ctx, typed)
-        for parameter in self.params:
-            value = ctx.params.get(parameter.name)
-            if isinstance(value, int) and abs(value) > _LARGEST:
-                digits = f"{value}" if abs(value) < 10**24 else "an integer of over 24 digits"
-                raise InvalidInput(f"{_spelled(parameter)} is {digits}; expected at most {_LARGEST} in absolute value.")
-        return list(rest)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Check the options, then run.
-
-        Parameters
-        ----------
-        ctx
-            Typer's context of this call.
-
-        Raises
-        ------
-        InvalidInput
-            Naming the option, and why it has no effect.
-        """
-        refuse_ignored(ctx)
-        return super().invoke(ctx)
-
-
-def refuse_repeated(command: Any, ctx: Any, args: list[str]) -> None:
-    """Refuse an option that takes one value and is given several times.
-
-    Parameters
-    ----------
-    command
-        The command whose options these are.
-    ctx
-        Typer's context of this call.
-    args
-        What was typed after the command's name.
-
-    Raises
-    ------
-    InvalidInput
-        Naming the option and how many times it was given.
-    """
-    _, _, order = command.make_parser(ctx).parse_args(args=list(args))
-    for parameter, times in Counter(order).items():
-        single = parameter.param_type_name == "option" and not (parameter.multiple or parameter.is_flag)
-        if single and times > 1:
-            raise InvalidInput(f"{_spelled(parameter)} was given {times} times; expected once.")
-
-
-def _spelled(parameter: Any) -> str:
-    """The name of a parameter as a user types it: its long form."""
-    return str(max(parameter.opts, key=len) if parameter.param_type_name == "option" else parameter.name.upper())
-
-
 def refuse_ignored(ctx: Any, **known: Any) -> None:
     """Refuse an option that was typed and has no effect.
 
@@ -146,8 +60,13 @@ def refuse_ignored(ctx: Any, **known: Any) -> None:
         typed = getattr(ctx.get_parameter_source(requirement.option), "name", "") == "COMMANDLINE"
         ready = requirement.needs is None or requirement.needs in values
         if typed and ready and not requirement.holds(values):
-            spelled = next(_spelled(one) for one in ctx.command.params if one.name == requirement.option)
-            raise InvalidInput(f"{spelled} has no effect here: {requirement.reason}")
+            name = next(spelled(one) for one in ctx.command.params if one.name == requirement.option)
+            raise InvalidInput(f"{name} has no effect here: {requirement.reason}")
+
+
+def spelled(parameter: Any) -> str:
+    """The name of a parameter as a user types it: its long form."""
+    return str(max(parameter.opts, key=len) if parameter.param_type_name == "option" else parameter.name.upper())
 
 
 def command_name(ctx: Any) -> str:

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from normlens.cli import options
+from normlens.cli.checked_command import CheckedCommand
 from normlens.cli.files import Lines
 from normlens.cli.opening import open_lens, quiet
 from normlens.cli.output.clusterings import ClusteredSet, ClusterFiles, Search, give
 from normlens.cli.output.points import counted_analyses, read_points
-from normlens.cli.requirements import CheckedCommand
 from normlens.cli.skipped_lines import SkippedLines
 from normlens.cli.terminal import starting
 from normlens.cli.texts import CorpusReading, check_corpus
