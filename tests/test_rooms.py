@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -59,7 +61,25 @@ def test_every_path_of_the_repository_that_a_page_names_exists(page: str) -> Non
         assert [path for path in paths if not _exists(path, ROOT)] == [], file
 
 
-def test_no_two_modules_share_a_name() -> None:
-    """Files of commands aside, which are named after their commands."""
-    stems = [path.stem for path in PACKAGE.rglob("*.py") if path.stem != "__init__" and path.parent.name != "commands"]
-    assert sorted({stem for stem in stems if stems.count(stem) > 1}) == []
+def _commands() -> set[Path]:
+    """The files of commands, which are named after their commands."""
+    from typer.main import get_command
+
+    from normlens.cli import app
+
+    return {PACKAGE / "cli" / "commands" / f"{name}.py" for name in get_command(app).commands}
+
+
+def test_no_two_packages_or_modules_share_a_name() -> None:
+    modules = set(PACKAGE.rglob("*.py")) - _commands() - {PACKAGE / "__init__.py"}
+    names = Counter(path.parent.name if path.stem == "__init__" else path.stem for path in modules)
+    assert len(names) > 200
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """Reading aside: what word alignment reads of a model, and what a model of the four tests answers with."""
+    modules = [ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")]
+    names = Counter(node.name for module in modules for node in ast.walk(module) if isinstance(node, ast.ClassDef))
+    assert len(names) > 100
+    assert [name for name, count in names.items() if count > 1] == ["Reading"]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from normlens.analysis.inspector import Inspector, RunStopped
+from normlens.analysis.inspector import Inspector
 from normlens.analysis.runner import Runner
 from normlens.engine.capture.interface import AttentionCall
 from normlens.engine.computation import computing
@@ -23,7 +23,7 @@ from normlens.engine.tracing.anatomy import BlockAnatomy
 from normlens.engine.tracing.block import Block
 from normlens.engine.tracing.layout import Layout
 from normlens.engine.tracing.scopes import ATTENTION_SCOPES, AttentionScope
-from normlens.engine.tracing.tracer import ScopesOf
+from normlens.engine.tracing.tracer import RunStopped, ScopesOf
 from normlens.errors import ExecutionPathChanged, InvalidInput, UnsupportedArchitecture
 from normlens.inputs.example import Example
 

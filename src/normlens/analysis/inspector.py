@@ -37,6 +37,7 @@ from normlens.engine.tracing.anatomy import BlockAnatomy, describe, require_atte
 from normlens.engine.tracing.layer_tracer import LayerFinder
 from normlens.engine.tracing.layout import Layout, lay_out
 from normlens.engine.tracing.trace import BlockTrace
+from normlens.engine.tracing.tracer import RunStopped
 from normlens.engine.trained import require_trained_at
 from normlens.errors import (
     ConservationError,
@@ -79,10 +80,6 @@ class Inspection:
     batchable: bool
     vector_error: float
     not_measured: tuple[str, ...] = ()
-
-
-class RunStopped(Exception):
-    """Raised by a tracer that has all it was to capture: the rest of the run is not needed, and nothing failed."""
 
 
 class Inspector:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from normlens.cli.commands.methods import methods_asked
+from normlens.cli.commands.named_methods import methods_asked
+from normlens.cli.destinations import PICTURES
 from normlens.cli.options import AttentionScope
-from normlens.cli.outputs import PICTURES
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:

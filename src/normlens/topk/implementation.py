@@ -19,7 +19,7 @@ from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.topk.attention import CHUNK_SIZE, topk_attention
 from normlens.topk.comparison import require_same_attention
 from normlens.topk.norm_cache import CachedNorms
-from normlens.topk.projections import Projection
+from normlens.topk.projections import FactoredProjection
 
 IMPLEMENTATION = "normlens_topk"
 """What `set_attn_implementation` knows it by, with `DEFAULT_K` sources by weight; `use` has all the choices."""
@@ -51,7 +51,7 @@ class Settings:
     by: str
     renormalize: bool
     chunk_size: int
-    projection: Projection | None = None
+    projection: FactoredProjection | None = None
     compared: bool = False
     cached_norms: CachedNorms = field(default_factory=CachedNorms)
 
@@ -169,7 +169,7 @@ def _attention(
     return output.transpose(1, 2).contiguous()
 
 
-def _projection(settings: Settings, module: nn.Module) -> Projection:
+def _projection(settings: Settings, module: nn.Module) -> FactoredProjection:
     if settings.projection is None:
         raise InvalidInput(
             f"The output projection of this {type(module).__name__} is not known yet: by='norm' finds it when the model "

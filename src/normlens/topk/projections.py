@@ -21,7 +21,7 @@ from normlens.errors import UnsupportedArchitecture
 from normlens.topk.selection import log_vector_norms, projection_factors
 
 
-class Projection:
+class FactoredProjection:
     """An output projection W_O, read from its module at each use, and the triangular factors of its heads' rows.
 
     Parameters
@@ -77,7 +77,7 @@ class Projection:
 
 
 @full_precision()
-def find_projections(model: PreTrainedModel, inputs: dict[str, Any]) -> dict[nn.Module, Projection]:
+def find_projections(model: PreTrainedModel, inputs: dict[str, Any]) -> dict[nn.Module, FactoredProjection]:
     """Run a model once and note the projection behind each attention module.
 
     Parameters
@@ -97,7 +97,7 @@ def find_projections(model: PreTrainedModel, inputs: dict[str, Any]) -> dict[nn.
     with torch.no_grad(), capturing(model, tracer.capture), tracer.watching():
         model(**inputs)
     weights: dict[nn.Module, Tensor] = {}
-    projections: dict[nn.Module, Projection] = {}
+    projections: dict[nn.Module, FactoredProjection] = {}
     for trace in tracer.open_traces:
         _require_projection(trace)
         block = trace.finished()
@@ -108,7 +108,7 @@ def find_projections(model: PreTrainedModel, inputs: dict[str, Any]) -> dict[nn.
                 "‖f(x)‖ of their own. Choose them by='weight' instead."
             )
         weights[module] = weight
-        projections.setdefault(module, Projection(model, block, weight))
+        projections.setdefault(module, FactoredProjection(model, block, weight))
     return projections
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from normlens.cli.files import unreadable
 from normlens.cli.options import Json
 from normlens.cli.terminal import messages, results, starting
+from normlens.cli.text_files import unreadable
 from normlens.errors import InvalidInput
 from normlens.files.reading import refuse_unreadable
 

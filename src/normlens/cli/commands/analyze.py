@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from normlens.cli import options
-from normlens.cli.files import read_input, write
+from normlens.cli.destinations import SUFFIXES, check_ending, check_files
 from normlens.cli.opening import open_lens, quiet
-from normlens.cli.outputs import SUFFIXES, check_ending, check_files
+from normlens.cli.output.analysis_file import write
 from normlens.cli.terminal import messages, waiting
+from normlens.cli.text_files import read_input
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:

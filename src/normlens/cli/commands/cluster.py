@@ -10,13 +10,13 @@ import typer
 
 from normlens.cli import options
 from normlens.cli.checked_command import CheckedCommand
-from normlens.cli.files import Lines
+from normlens.cli.corpus_reading import CorpusReading, check_corpus
 from normlens.cli.opening import open_lens, quiet
 from normlens.cli.output.clusterings import ClusteredSet, ClusterFiles, Search, give
 from normlens.cli.output.points import counted_analyses, read_points
 from normlens.cli.skipped_lines import SkippedLines
 from normlens.cli.terminal import starting
-from normlens.cli.texts import CorpusReading, check_corpus
+from normlens.cli.text_files import Lines
 
 _SEARCH = "Criteria of a good clustering"
 

@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from normlens.cli.destinations import check_files, check_folder
 from normlens.cli.opening import open_lens, quiet
 from normlens.cli.options import Folder, Overwrite
-from normlens.cli.outputs import check_files, check_folder
 from normlens.cli.terminal import NORM, WEIGHT, bar, messages, percent, results, waiting
 from normlens.loading.sentences import sentences as bundled_sentences
 

@@ -9,12 +9,12 @@ import typer
 from rich.markup import escape
 
 from normlens.cli import options
-from normlens.cli.files import Lines
+from normlens.cli.corpus_reading import CorpusReading, check_corpus
+from normlens.cli.destinations import check_folder
 from normlens.cli.opening import open_lens
-from normlens.cli.outputs import check_folder
 from normlens.cli.skipped_lines import SkippedLines
 from normlens.cli.terminal import results, starting
-from normlens.cli.texts import CorpusReading, check_corpus
+from normlens.cli.text_files import Lines
 
 _HEADLINES = 3
 

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from normlens.cli import options
-from normlens.cli.files import read_text
 from normlens.cli.opening import open_lens
 from normlens.cli.output.sparsity import TopKSettings, give, measured, numbers_in
+from normlens.cli.text_files import read_text
 
 _CHOICE = "Selection of sources"
 

@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from normlens.cli.destinations import check_ending, check_files
 from normlens.cli.opening import quiet
-from normlens.cli.outputs import check_ending, check_files
 from normlens.cli.terminal import messages, printable
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class LinksOutput:
         settings
             The settings, known so far, that the result depends on.
         reads, overwrite
-            As for :func:`normlens.cli.outputs.check_files`.
+            As for :func:`normlens.cli.destinations.check_files`.
         resumable
             Whether the text can be read again.
 

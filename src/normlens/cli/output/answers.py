@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from normlens.cli.outputs import PICTURES
+from normlens.cli.destinations import PICTURES
 from normlens.cli.terminal import messages
 
 if TYPE_CHECKING:

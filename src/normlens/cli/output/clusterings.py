@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.text import Text
 
+from normlens.cli.destinations import PICTURES, check_ending, check_files
 from normlens.cli.opening import quiet
-from normlens.cli.outputs import PICTURES, check_ending, check_files
 from normlens.cli.terminal import messages, percent, printable, results, waiting
 from normlens.errors import InvalidInput
 
@@ -115,7 +115,7 @@ class ClusterFiles:
         Parameters
         ----------
         *reads, overwrite
-            As for :func:`normlens.cli.outputs.check_files`.
+            As for :func:`normlens.cli.destinations.check_files`.
 
         Raises
         ------

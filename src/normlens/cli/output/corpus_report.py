@@ -7,9 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from normlens.cli.files import Lines
 from normlens.cli.opening import quiet
 from normlens.cli.terminal import counting, waiting
+from normlens.cli.text_files import Lines
 from normlens.errors import InvalidInput
 from normlens.statistics import TokenFrequency
 from normlens.statistics.report import Estimates, Measured, Text, measure, read_estimates, token_frequency, write_report

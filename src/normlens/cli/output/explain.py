@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from normlens.cli.commands.attribution_question import AttributionQuestion, Read
-from normlens.cli.commands.methods import SELECTION, SELECTION_FOR_PAIRS
+from normlens.cli.commands.named_methods import SELECTION, SELECTION_FOR_PAIRS
 from normlens.cli.opening import quiet
 from normlens.cli.terminal import messages, waiting
 from normlens.engine.tracing.layer_numbers import listed
@@ -40,7 +40,7 @@ def explain(
     layer
         For methods with layers: the map rolled out through this layer, or what this layer adds to the target.
     own
-        From :func:`normlens.cli.commands.methods.own_options`.
+        From :func:`normlens.cli.commands.named_methods.own_options`.
 
     Raises
     ------

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from normlens.cli.corpus_reading import CorpusReading
 from normlens.cli.terminal import counting
-from normlens.cli.texts import CorpusReading
 from normlens.errors import InvalidInput
 from normlens.files.atomic import reason
 from normlens.files.reading import refuse_unreadable

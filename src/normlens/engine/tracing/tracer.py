@@ -36,6 +36,10 @@ ScopesOf = Callable[[str, int], tuple[AttentionScope, ...] | None]
 """Takes the path of an attention module and the number of its earlier calls."""
 
 
+class RunStopped(Exception):
+    """Raised by a tracer that has captured all it needs: the rest of the run is skipped, and nothing failed."""
+
+
 class Tracer(TorchFunctionMode):
     """Observes one run of a model.
 

@@ -18,7 +18,7 @@ from normlens.engine.computation import computing
 from normlens.engine.precision import double
 from normlens.errors import InvalidInput
 from normlens.lens import Lens
-from normlens.topk.projections import Projection, find_projections
+from normlens.topk.projections import FactoredProjection, find_projections
 
 COUNTS = ("weight share", "norm share", "weight", "norm", "weight renormalized", "norm renormalized")
 """What `count_sources` counts, for each head and target:
@@ -152,7 +152,11 @@ def sources_for_vector(
 
 
 def _counted(
-    call: AttentionCall, projection: Projection, within: float, share: float, targets: Int[Tensor, " target"] | None
+    call: AttentionCall,
+    projection: FactoredProjection,
+    within: float,
+    share: float,
+    targets: Int[Tensor, " target"] | None,
 ) -> dict[str, Int[Tensor, "text head target"]]:
     """All counts of one attention call."""
     weights = call.weights

@@ -1,4 +1,4 @@
-"""What comes in and goes out: texts from files or standard input, results into files."""
+"""The texts that a command reads: from an argument, a file or standard input."""
 
 from __future__ import annotations
 
@@ -6,19 +6,13 @@ import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from normlens.cli.outputs import PICTURES
 from normlens.cli.terminal import messages
 from normlens.errors import InvalidInput
 from normlens.files.atomic import reason
 from normlens.files.reading import refuse_unreadable
 from normlens.inputs import SUFFIX as TREEBANK
 from normlens.inputs import numbered_sentences
-
-if TYPE_CHECKING:
-    from normlens import Analysis
-    from normlens.cli.options import Scope
 
 
 class Lines:
@@ -197,35 +191,3 @@ def unreadable(path: Path | str, error: OSError | ValueError) -> InvalidInput:
             f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}). Convert it, or choose another file."
         )
     return InvalidInput(f"{path} can't be read: {reason(error)}. Check the path.")
-
-
-def write(analysis: Analysis, path: Path, *, layer: int, head: int | None, group: str, scope: Scope) -> None:
-    """Write an analysis in the format that the file's ending names; the file appears whole or not at all.
-
-    Parameters
-    ----------
-    analysis
-        What to write.
-    path
-        Ends in one of :data:`normlens.cli.outputs.SUFFIXES`.
-    layer, head, group, scope
-        What a picture shows; the other formats hold everything.
-
-    Raises
-    ------
-    NormLensError
-        If it can't be written.
-    """
-    suffix = path.suffix.lower()
-    if suffix in PICTURES:
-        from normlens.figures import save
-
-        save(analysis.plot(layer, head, group=group, scope=scope.value), path)
-    elif suffix == ".nc":
-        analysis.save(path)
-    elif suffix == ".html":
-        analysis.to_html(path)
-    elif suffix == ".parquet":
-        analysis.to_parquet(path)
-    else:
-        analysis.to_json(path)

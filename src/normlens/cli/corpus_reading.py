@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from normlens.cli.files import Lines
 from normlens.cli.skipped_lines import SkippedLines
+from normlens.cli.text_files import Lines
 
 if TYPE_CHECKING:
     from normlens import Lens

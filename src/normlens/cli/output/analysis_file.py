@@ -1,0 +1,44 @@
+"""One analysis as a file whose suffix tells the format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from normlens.cli.destinations import PICTURES
+
+if TYPE_CHECKING:
+    from normlens import Analysis
+    from normlens.cli.options import Scope
+
+
+def write(analysis: Analysis, path: Path, *, layer: int, head: int | None, group: str, scope: Scope) -> None:
+    """Write an analysis in the format that the file's ending names; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    analysis
+        What to write.
+    path
+        Ends in one of :data:`normlens.cli.destinations.SUFFIXES`.
+    layer, head, group, scope
+        What a picture shows; the other formats hold everything.
+
+    Raises
+    ------
+    NormLensError
+        If it can't be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix in PICTURES:
+        from normlens.figures import save
+
+        save(analysis.plot(layer, head, group=group, scope=scope.value), path)
+    elif suffix == ".nc":
+        analysis.save(path)
+    elif suffix == ".html":
+        analysis.to_html(path)
+    elif suffix == ".parquet":
+        analysis.to_parquet(path)
+    else:
+        analysis.to_json(path)
