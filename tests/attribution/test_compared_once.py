@@ -13,7 +13,7 @@ from attribution_models import model_with_head
 
 import normlens
 from normlens.engine.capture import fingerprint
-from normlens.engine.capture.as_set import settled_state
+from normlens.engine.capture.eager_check import compared_state
 
 IDS = [11, 12, 13, 14, 15]
 
@@ -48,12 +48,12 @@ def test_an_attribution_reads_the_state_of_a_model_once(lens: normlens.Lens, rea
 
 def test_a_hook_between_two_attributions_is_noticed(lens: normlens.Lens) -> None:
     before = lens.attribute(IDS, target=1)
-    state = settled_state(lens.model)
+    state = compared_state(lens.model)
     assert lens.attribute(IDS, target=1).attrs["value"] == before.attrs["value"]
-    assert settled_state(lens.model) is state
+    assert compared_state(lens.model) is state
     hook = lens.model.classifier.register_forward_hook(lambda module, args, output: 2 * output)
     doubled = lens.attribute(IDS, target=1)
-    assert settled_state(lens.model) is not state
+    assert compared_state(lens.model) is not state
     np.testing.assert_allclose(doubled.values, 2 * before.values, rtol=1e-12)
     hook.remove()
     np.testing.assert_array_equal(lens.attribute(IDS, target=1).values, before.values)

@@ -192,7 +192,7 @@ def test_two_sources_exchanged_are_noticed_at_first_use(monkeypatch: pytest.Monk
     """Their sum is right, so conservation can't see it."""
     right = Contributions.vectors
     monkeypatch.setattr(Contributions, "vectors", lambda *given, **named: right(*given, **named).flip(2))
-    with pytest.raises(ConservationError, match="that were measured"):
+    with pytest.raises(ConservationError, match="from the measured ones"):
         normlens.load((tiny.build("bert"), None)).analyze(tokens(5), through="block")
 
 

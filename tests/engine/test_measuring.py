@@ -167,8 +167,8 @@ def test_behind_a_gate_no_vector_norm_belongs_to_the_source_alone() -> None:
 def test_the_feed_forward_part_of_a_parallel_block_is_left_out() -> None:
     block = block_by_hand()
     (before,) = measure(block, ("attention", "residual"))
-    left_out, residual = normal(2, 5, 4, seed=20), residual_of(block)
-    block = replace(block, residual=replace(residual, left_out=left_out, output=residual.output + left_out))
+    other_addend, residual = normal(2, 5, 4, seed=20), residual_of(block)
+    block = replace(block, residual=replace(residual, other_addend=other_addend, output=residual.output + other_addend))
     (after,) = measure(block, ("attention", "residual"))
     assert torch.equal(before.norm["residual"], after.norm["residual"])
     assert float(after.conservation_error["residual"].max()) <= 1e-12

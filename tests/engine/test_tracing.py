@@ -70,7 +70,7 @@ def test_what_was_followed_reproduces_the_residual_sum(model_type: str) -> None:
         assert residual is not None
         for step in residual.steps:
             x = step.form.apply(x, step.scale) if isinstance(step, AppliedNorm) else x * step
-        x = x + residual.own + (0 if residual.left_out is None else residual.left_out)
+        x = x + residual.own + (0 if residual.other_addend is None else residual.other_addend)
         assert torch.allclose(x, residual.output, atol=1e-6)
 
 

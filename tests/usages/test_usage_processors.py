@@ -134,7 +134,7 @@ def test_a_picture_that_cannot_be_seen_is_refused(given: Any, message: str, seei
 def test_a_sound_too_short_is_told_as_such_after_one_that_was_heard(hearing: normlens.Lens) -> None:
     hearing.analyze({"audio": WAVE, "sampling_rate": RATE})
     with pytest.raises(
-        InvalidInput, match=r"9 samples are less than one frame, which takes [0-9]+\. Pass a longer sound"
+        InvalidInput, match=r"9 samples are less than one frame, which takes at least [0-9]+\. Pass a longer sound"
     ):
         hearing.analyze({"audio": WAVE[:9], "sampling_rate": RATE})
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
-from normlens.engine.capture.hooks import as_it_is
+from normlens.engine.capture.hooks import evaluation_mode
 from normlens.engine.computation import computing
 from normlens.engine.trained import require_trained
 from normlens.errors import InvalidInput
@@ -36,7 +36,7 @@ def continued(prompt: Tokens, count: int, loaded: LoadedModel) -> list[int]:
     check_length(prompt, loaded, "input")
     check_room(prompt, loaded, count)
     ids = torch.as_tensor(prompt.ids, device=model.device)[None]
-    with torch.no_grad(), as_it_is(model), _greedy(model), quantization_explained(model):
+    with torch.no_grad(), evaluation_mode(model), _greedy(model), quantization_explained(model):
         require_trained(model, lambda: model(ids.clone()).logits)
         made = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=count)
     found: list[int] = made[0].tolist()

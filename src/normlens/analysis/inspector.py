@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from normlens.analysis.input_kinds import kind_of, shortened, side_of
-from normlens.engine.capture.as_set import run_as_set
+from normlens.engine.capture.as_configured import run_as_configured
 from normlens.engine.capture.capture_method import (
     CaptureMethod,
     first_working_method,
-    require_no_chance,
+    require_deterministic,
     require_same_output,
 )
 from normlens.engine.capture.fingerprint import state_of, state_read
-from normlens.engine.capture.hooks import as_it_is
+from normlens.engine.capture.hooks import evaluation_mode
 from normlens.engine.capture.interface import attention_implementation
 from normlens.engine.computation import computing
 from normlens.engine.contributions.measure import check_conservation, measure
@@ -177,10 +177,10 @@ class Inspector:
         padding
             The side on which shorter inputs are padded.
         """
-        tracer.left_out = frozenset(inspection.not_measured)
+        tracer.ignored = frozenset(inspection.not_measured)
         capturing, inputs = inspection.capture_method(self.model, tracer, chunk_size), self._inputs(batch, padding)
         try:
-            with torch.no_grad(), capturing, as_it_is(self.model), tracer.watching():
+            with torch.no_grad(), capturing, evaluation_mode(self.model), tracer.watching():
                 self._forward(inputs)
         except Exception as error:
             if not isinstance(error, NormLensError | RunStopped) and not is_out_of_memory(error):
@@ -222,13 +222,13 @@ class Inspector:
         tracer = Tracer(self.body) if entry_finder is None else LayerFinder(self.body, entry_finder.find)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            with exclusive(self.model), as_it_is(self.model):
+            with exclusive(self.model), evaluation_mode(self.model):
                 unwatched = self._first_forward(inputs)
                 torch.manual_seed(1)
-                again = run_as_set(self.model, lambda: self._forward(inputs))
-                require_no_chance(unwatched, again, self.model)
+                again = run_as_configured(self.model, lambda: self._forward(inputs))
+                require_deterministic(unwatched, again, self.model)
             torch.manual_seed(0)
-            with capture_method(self.model, tracer, None), as_it_is(self.model), tracer.watching():
+            with capture_method(self.model, tracer, None), evaluation_mode(self.model), tracer.watching():
                 watched = self._forward(inputs)
             require_same_output(unwatched, watched, self.model)
             left_out = _left_out(tracer.open_traces)
@@ -266,11 +266,11 @@ class Inspector:
             )
         require_arguments(self.body, inputs)
         with explained_failure(self.body, inputs):
-            return run_as_set(self.model, lambda: self._forward(inputs))
+            return run_as_configured(self.model, lambda: self._forward(inputs))
 
     def _require_readable(self, inputs: dict[str, Tensor]) -> None:
         """Run the unchanged model by itself, and say why if it fails."""
-        with torch.no_grad(), attention_implementation(self.model, "eager"), as_it_is(self.model):
+        with torch.no_grad(), attention_implementation(self.model, "eager"), evaluation_mode(self.model):
             self._first_forward(inputs)
 
     def _forward(self, inputs: dict[str, Tensor]) -> Any:

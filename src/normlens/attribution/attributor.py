@@ -18,7 +18,7 @@ from normlens.attribution.arrays import Attribution
 from normlens.attribution.registry import Request
 from normlens.attribution.sinks import sink_note
 from normlens.attribution.subject import Subject
-from normlens.engine.capture.as_set import kept_named, settle
+from normlens.engine.capture.eager_check import compare_with_eager, kept_functions_explained
 from normlens.engine.capture.fingerprint import unchanged
 from normlens.engine.frozen.run import unfrozen
 from normlens.engine.frozen.scalar import require_sources
@@ -125,7 +125,7 @@ class Attributor:
     def _of_window(self, window: Sequence[_Text], request: Request, batch_size: int) -> list[Attribution]:
         """The results of a few batches of texts, in order."""
         done: dict[int, Attribution] = {}
-        settle(self.model, unfrozen(self.model, self._batcher.inputs([window[0].example])))
+        compare_with_eager(self.model, unfrozen(self.model, self._batcher.inputs([window[0].example])))
         ragged = not any(callable(text.target) for text in window)  # a function of the output reads where it likes
         for numbers in self._batcher.batches([text.example for text in window], batch_size, ragged=ragged):
             results = self._run([window[k] for k in numbers], request)
@@ -139,7 +139,7 @@ class Attributor:
         subject = Subject(self.model, self.tokenizer, batch, self._runner, self._batcher)
         batch_request = request.for_batch([(text.target, text.position) for text in texts])
         start = time.perf_counter()
-        with exclusive(self.model), kept_named(self.model):
+        with exclusive(self.model), kept_functions_explained(self.model):
             results = request.method.run(subject, batch_request)
         for result in results:
             require_sources(self.model, torch.as_tensor(result.values)[None])

@@ -19,7 +19,7 @@ from normlens.analysis.inspector import Inspector
 from normlens.analysis.padding import Batcher
 from normlens.analysis.runner import Runner
 from normlens.analysis.visit import Visit, visit_blocks
-from normlens.engine.capture.hooks import left
+from normlens.engine.capture.hooks import leave_hooks
 from normlens.engine.failures import explained_failure
 from normlens.engine.frozen.settings import plain_settings
 from normlens.engine.tracing.scopes import AttentionScope
@@ -124,7 +124,7 @@ class Subject:
                     del widths[inside]
                 widths[outer] = states.shape[-1]
 
-        with torch.no_grad(), left(paths, leave):
+        with torch.no_grad(), leave_hooks(paths, leave):
             output = self.run(self.inputs)
         if not widths:  # tuples instead of named outputs
             return paths[self.model.base_model]

@@ -1,4 +1,4 @@
-"""What holds wherever a model is run for a caller: float32 with all its digits, and a full memory told as such."""
+"""The context in which models run: full float32 precision, and out-of-memory errors that say what to reduce."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from normlens.memory import memory_explained
 
 @contextmanager
 def computing() -> Iterator[None]:
-    """Compute float32 with all its digits, and say what to reduce when memory is full. Also a decorator.
+    """Compute float32 in full precision, and say what to reduce if memory runs out. Also a decorator.
 
     Raises
     ------
     OutOfMemory
-        If memory is full.
+        If memory runs out.
     """
     with memory_explained(), full_precision():
         yield

@@ -1,7 +1,7 @@
-"""Why an unmodified model failed on an input: something is wrong with the input, or the model itself fails.
+"""Why an unmodified model failed on an input: the input is wrong, or the model itself fails.
 
-The input is blamed only where that is certain: by the signature of the model's forward, by its position limit, or by an
-error of transformers' own code.
+The input is blamed only if its fault is certain: from the signature of the model's forward, from its position limit, or from
+an error raised by transformers' own code.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ def explained_failure(model: PreTrainedModel, inputs: Mapping[str, Any], advice:
 
 def _reason(model: PreTrainedModel, inputs: Mapping[str, Any], error: Exception, advice: str) -> NormLensError:
     shapes, name = described(inputs), type(model).__name__
-    said = f"{type(error).__name__}: {str(error).strip() or 'no message'}".rstrip(".") + "."
+    raised = f"{type(error).__name__}: {str(error).strip() or 'no message'}".rstrip(".") + "."
     if unknown := _unknown(model, inputs):
         return InvalidInput(
             f"{name} can't read the inputs {shapes}: its forward has no argument {' or '.join(unknown)}. Omit it.{advice}"
         )
     if lacking := _named(error, model, inputs) or _left_none(error, model, inputs):
-        return InvalidInput(f"{_needs(model, inputs, lacking)} It raised {said}{advice}")
+        return InvalidInput(f"{_needs(model, inputs, lacking)} It raised {raised}{advice}")
     longest = max((x.shape[1] for n in _SEQUENCES if isinstance(x := inputs.get(n), Tensor) and x.ndim > 1), default=0)
     if longest > position_limit(model):
         return InvalidInput(
@@ -84,9 +84,9 @@ def _reason(model: PreTrainedModel, inputs: Mapping[str, Any], error: Exception,
     if short := _too_short(model, inputs):
         return InvalidInput(f"{name} can't read the inputs {shapes}: {short} Pass a longer sound.{advice}")
     if isinstance(error, ValueError) and _raised_in(error).startswith("transformers."):
-        return InvalidInput(f"{name} rejects the inputs {shapes}: {said}{advice}")
+        return InvalidInput(f"{name} rejects the inputs {shapes}: {raised}{advice}")
     return ModelError(
-        f"{name} itself fails on {shapes}: {said} It ran unmodified, before anything was measured. Call the model on "
+        f"{name} itself fails on {shapes}: {raised} It ran unmodified, before anything was measured. Call the model on "
         f"the same tensors to see why.{advice}"
     )
 
@@ -116,7 +116,7 @@ def _absent(model: PreTrainedModel, inputs: Mapping[str, Any]) -> list[str]:
 
 
 def _named(error: Exception, model: PreTrainedModel, inputs: Mapping[str, Any]) -> list[str]:
-    """Arguments that weren't passed and that the model's own error names."""
+    """Arguments that weren't passed, if the model's own error names them."""
     if not isinstance(error, (ValueError, TypeError)) or not _raised_in(error).startswith("transformers."):
         return []
     words = set(re.findall(r"\w+", str(error)))
@@ -124,7 +124,7 @@ def _named(error: Exception, model: PreTrainedModel, inputs: Mapping[str, Any]) 
 
 
 def _left_none(error: Exception, model: PreTrainedModel, inputs: Mapping[str, Any]) -> list[str]:
-    """Arguments that weren't passed, where the model's code used None as a tensor."""
+    """Arguments that weren't passed, if the model's code used None in place of such a tensor."""
     if "NoneType" not in str(error) or not _raised_in(error).startswith("transformers."):
         return []
     frame = list(traceback.walk_tb(error.__traceback__))[-1][0]
@@ -134,7 +134,7 @@ def _left_none(error: Exception, model: PreTrainedModel, inputs: Mapping[str, An
 
 
 def _too_short(model: PreTrainedModel, inputs: Mapping[str, Any]) -> str:
-    """That a waveform has too few samples for one position, if so: by the model's own count of positions."""
+    """A sentence if a waveform has too few samples for one position, by the model's own count; otherwise empty."""
     waveform = inputs.get("input_values")
     count = next((f for m in model.modules() if (f := getattr(m, "_get_feat_extract_output_lengths", None))), None)
     if not isinstance(waveform, Tensor) or waveform.ndim != 2 or count is None:
@@ -143,11 +143,11 @@ def _too_short(model: PreTrainedModel, inputs: Mapping[str, Any]) -> str:
     if int(count(samples)) > 0:
         return ""
     enough = next((n for n in range(samples + 1, 100_000) if int(count(n)) > 0), None)
-    return f"{samples} samples are less than one frame" + (f", which takes {enough}." if enough else ".")
+    return f"{samples} samples are less than one frame" + (f", which takes at least {enough}." if enough else ".")
 
 
 def _raised_in(error: Exception) -> str:
-    """The Python module whose code raised an error; a check by torch belongs to the code that asks for it."""
+    """The Python module whose code raised an error; a check that torch runs counts as its caller's."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     checks = [frame for frame in frames if frame.f_code.co_name == "torch_compilable_check"]
     return str((checks or frames)[-1].f_globals.get("__name__", "")) if frames else ""

@@ -76,7 +76,7 @@ _FORKS = _Forks()
 
 
 class _Held(threading.local):
-    """The locks that this thread holds, by model: entering again needn't look for them."""
+    """The locks that this thread holds, by model, so that it can enter again without a lookup."""
 
     def __init__(self) -> None:
         self.locks: dict[nn.Module, list[threading.RLock]] = {}
@@ -89,7 +89,8 @@ _HELD = _Held()
 def no_fork() -> Iterator[None]:
     """Keep other threads from forking the process while this lasts.
 
-    A fork copies only one thread: switches, hooks and locks of the others would stay as they are in the child forever.
+    A fork copies only the thread that forks: in the child, the other threads' hooks, locks and changed settings would stay
+    in place forever.
     """
     with _FORKS.wait():
         yield
@@ -97,7 +98,7 @@ def no_fork() -> Iterator[None]:
 
 @contextmanager
 def exclusive(model: nn.Module) -> Iterator[None]:
-    """Hold the only analysis of a model, of its submodels, and of other models with the same config; others wait.
+    """Analyze a model, its submodels, and other models with the same config in one thread at a time; other threads wait.
 
     A thread that already holds the model may enter again.
     """
@@ -117,9 +118,9 @@ def exclusive(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def dual_level() -> Iterator[None]:
-    """Torch's level of forward-mode differentiation, of which a process has one: threads take turns.
+    """Torch's level of forward-mode differentiation. A process has only one, so threads take turns.
 
-    Enter it while holding the model's lock; see the start of this module.
+    Enter it while holding the model's lock: see the order of locks at the start of this module.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Numerical precision: full float32 where torch would use fewer digits, and float64 where sums need it.
+"""Numerical precision: full float32 where torch would reduce it, and float64 where sums need it.
 
-Torch may compute float32 products with fewer digits: convolutions on Nvidia GPUs do so by default, matrix products if
+Torch may compute float32 products in reduced precision: convolutions on Nvidia GPUs do so by default, matrix products if
 ``torch.set_float32_matmul_precision`` allows it, and everything under ``torch.autocast``. The errors reach 1e-3, ten times
-what is accepted for a float32 model. Everything here that runs a model switches this off.
+the tolerance for a float32 model. normlens switches this off wherever it runs a model.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BEFORE: list[_Settings] = []  # the settings before the first open context, onc
 
 @dataclass(frozen=True)
 class _Settings:
-    """Torch's float32 switches: one per operation, and the older ones, whose getters raise if the two disagree."""
+    """Torch's float32 switches: one per operation, and two older ones, whose getters raise if they disagree with those."""
 
     by_operation: tuple[str, ...]
     matmul_precision: str

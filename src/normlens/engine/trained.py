@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from normlens.engine.capture.hooks import left
+from normlens.engine.capture.hooks import leave_hooks
 from normlens.errors import InvalidInput
 from normlens.loading.untrained import untrained
 
@@ -60,7 +60,7 @@ def require_trained_at(model: nn.Module, modules: Iterable[nn.Module], run: Call
             tree = output if isinstance(output, tuple | list) else [output]
             outputs.extend(x for x in tree if isinstance(x, Tensor) and x.is_floating_point())
 
-        with left(modules, keep):
+        with leave_hooks(modules, keep):
             run()
         return outputs
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from normlens.engine.capture.as_set import run_as_set
+from normlens.engine.capture.as_configured import run_as_configured
 from normlens.engine.capture.interface import attention_implementation
 from normlens.engine.capture.trees import first_tensor
 from normlens.engine.locks import exclusive
@@ -118,7 +118,7 @@ def _agrees(submodel: PreTrainedModel, inputs: dict[str, Any], implementation: s
         torch.manual_seed(0)
         return _first_numbers(submodel(**inputs))
 
-    theirs = run_as_set(submodel, run)
+    theirs = run_as_configured(submodel, run)
     with attention_implementation(submodel, implementation):
         ours = run()
     gap, size = float((ours - theirs).norm()), float(theirs.norm())

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from normlens.engine.capture.fingerprint import made_of
+from normlens.engine.capture.fingerprint import structure_of
 from normlens.engine.capture.interface import capturing
 from normlens.engine.precision import full_precision, working_precision
 from normlens.engine.tracing import Tracer
@@ -43,7 +43,7 @@ class FactoredProjection:
         self._model, self._heads = ref(model), block.call.output.shape[2]
         self._path, self._name, self._transposed = _location_of(weight, model, block.path)
         self._chain = _chain(block.path, self._path)
-        self._around = [made_of(model.get_submodule(path)) for path in self._chain]
+        self._around = [structure_of(model.get_submodule(path)) for path in self._chain]
         self._cached: tuple[Tensor, Tensor] | None = None
 
     def factors(self) -> Float[Tensor, "head rank head_dim"]:
@@ -63,7 +63,7 @@ class FactoredProjection:
         model = self._model()
         assert model is not None
         try:
-            around = [made_of(model.get_submodule(path)) for path in self._chain]
+            around = [structure_of(model.get_submodule(path)) for path in self._chain]
             parameter = model.get_submodule(self._path)._parameters[self._name]
         except (AttributeError, KeyError):
             around, parameter = [], None

@@ -10,7 +10,7 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from normlens.engine.capture.as_set import described
+from normlens.engine.capture.as_configured import described
 from normlens.engine.capture.interface import asks_for_eager, eager_function, has_interface
 from normlens.engine.locks import exclusive
 from normlens.errors import InvalidInput, UnsupportedArchitecture

@@ -167,7 +167,7 @@ def test_the_model_is_put_back_as_it_was(model_type: str) -> None:
         (lambda output: 0.5, "is a float; one number per row"),
         (lambda output: None, "is a NoneType; one number per row"),
         (lambda output: torch.ones(2), "depends on none of the sources"),
-        ("last_hidden_state", "str was given as the scalar"),
+        ("last_hidden_state", "The scalar is a str"),
         (lambda output: output.last_hidden_state[:, 0].softmax(-1)[:, 0], "depends on none of the sources"),
     ],
 )
@@ -201,8 +201,8 @@ def test_a_site_has_two_sides() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (torch.tensor([[11, 12]]), "Tensor was given as the inputs; expected a mapping"),
-        ("the cat", "str was given as the inputs"),
+        (torch.tensor([[11, 12]]), "The inputs are a Tensor; expected a mapping"),
+        ("the cat", "The inputs are a str"),
         ({"input_ids": [[11, 12]]}, "hold no tensor.*return_tensors='pt'"),
         ({"input_ids": torch.tensor([11, 12])}, r"shape \(2,\); expected \(batch, token\)"),
         ({"input_ids": torch.zeros(1, 0, dtype=torch.long)}, r"shape \(1, 0\); expected \(batch, token\)"),
@@ -235,7 +235,7 @@ def test_an_error_of_the_scalars_own_stays_what_it_is() -> None:
 
 
 def test_a_lens_is_not_its_model() -> None:
-    with pytest.raises(InvalidInput, match=r"Lens was given.*lens\.model"):
+    with pytest.raises(InvalidInput, match=r"The model is a Lens;.*lens\.model"):
         pull_back(normlens.load((tiny.build("bert"), None)), {"input_ids": torch.tensor([[11]])}, weighted)  # type: ignore[arg-type]
 
 

@@ -20,7 +20,7 @@ from normlens.attribution.targets.scalars import BatchTarget
 from normlens.engine.capture.running import running_calls
 from normlens.engine.frozen.run import refuse_inference_mode
 from normlens.engine.frozen.sites import hooked
-from normlens.engine.frozen.sources import embeddings_given, names_sources, source_modules
+from normlens.engine.frozen.sources import hooked_inputs_embeds, names_sources, source_modules
 from normlens.engine.precision import double
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.memory import is_out_of_memory
@@ -179,7 +179,7 @@ def _entered(model: PreTrainedModel, change: Any) -> Iterator[None]:
         for module in source_modules(model):
             stack.enter_context(hooked(module, "output", partial(show, module)))
         table = model.get_input_embeddings
-        stack.enter_context(embeddings_given(model, lambda x: _kept(change("", x, table()), x)))
+        stack.enter_context(hooked_inputs_embeds(model, lambda x: _kept(change("", x, table()), x)))
         yield
 
 

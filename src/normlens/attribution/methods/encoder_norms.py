@@ -22,7 +22,7 @@ from normlens.analysis.visit import BlockVectors
 from normlens.attribution.maps.collect import Collected, last_scope
 from normlens.attribution.maps.layer_maps import Maps
 from normlens.attribution.subject import Subject
-from normlens.engine.capture.hooks import left
+from normlens.engine.capture.hooks import leave_hooks
 from normlens.engine.precision import working_precision
 from normlens.engine.tracing.block import AppliedNorm
 from normlens.engine.tracing.layer_numbers import same_layer
@@ -89,7 +89,7 @@ class _SecondNorms:
         """Register a block whose attention has ended."""
         if not self._paths:  # the run refuses hooks that were there before it
             self._paths = _leaves_beside(self._model, vectors)
-            self._stack.enter_context(left(self._paths, self._leave))
+            self._stack.enter_context(leave_hooks(self._paths, self._leave))
         if self._waiting is not None:
             if vectors.group != "cross" or self._waiting.group != "decoder":
                 self.finish()

@@ -25,7 +25,7 @@ from normlens.attribution.maps.rollout_algebra import rows_to_one
 from normlens.attribution.methods.zeroing import LayerRun, is_zeroing, zeroable
 from normlens.attribution.registry import Method, Request
 from normlens.attribution.subject import Subject
-from normlens.engine.capture.hooks import left
+from normlens.engine.capture.hooks import leave_hooks
 from normlens.engine.capture.trees import first_tensor
 from normlens.engine.precision import double
 from normlens.errors import InvalidInput
@@ -83,7 +83,7 @@ def run(subject: Subject, request: Request) -> list[Attribution]:
         calls[path] += 1
         collected.add(group, number, path, zeroed_distances(call, attention, after.shape[1], request.chunk_size))
 
-    with zeroable(subject.model), left(layers, leave):
+    with zeroable(subject.model), leave_hooks(layers, leave):
         subject.model(**subject.inputs)
     return [_of_text(subject, text, collected, request) for text in range(len(subject))]
 

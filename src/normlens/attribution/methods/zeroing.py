@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
-from normlens.engine.capture.as_set import require_eager_attention
+from normlens.engine.capture.eager_check import require_eager_attention
 from normlens.engine.capture.interface import asks_for_eager, attention_implementation, eager_function, has_interface
 from normlens.engine.capture.trees import first_tensor, map_tensors
 from normlens.engine.feedforward.replay import FAILURES

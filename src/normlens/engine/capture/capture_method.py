@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from normlens.engine.capture.as_set import allowance, described, gap, is_foreign, running
+from normlens.engine.capture.as_configured import described, has_custom_functions, running
+from normlens.engine.capture.eager_check import output_tolerance
 from normlens.engine.capture.interface import (
     AttentionCall,
     asks_for_eager,
@@ -18,6 +19,7 @@ from normlens.engine.capture.interface import (
     capturing,
     has_interface,
 )
+from normlens.engine.capture.output_gap import gap
 from normlens.engine.capture.softmax import observing
 from normlens.engine.capture.trees import first_tensor
 from normlens.engine.precision import at_least_float32
@@ -35,7 +37,7 @@ class AttentionObserver(Protocol):
         """Receive an attention call."""
 
     def miss(self, module: nn.Module) -> None:
-        """Note an attention module whose softmax led to no recognized product with value vectors."""
+        """Note an attention module that computed a softmax, but no recognized product of it with value vectors."""
 
 
 CaptureMethod = Callable[[PreTrainedModel, AttentionObserver, int | None], AbstractContextManager[None]]
@@ -62,16 +64,16 @@ def by_observation(model: PreTrainedModel, observer: AttentionObserver, chunk_si
 
 
 @contextmanager
-def by_observation_as_set(
+def by_observation_of_custom_functions(
     model: PreTrainedModel, observer: AttentionObserver, chunk_size: int | None
 ) -> Iterator[None]:
     """Capture by observing the user's own functions where the model is set to them, and eager attention elsewhere."""
     if chunk_size is not None:
         raise UnsupportedArchitecture(
-            f"{type(model).__name__} is set to {described(model, 'own')}, which takes all targets at once; it can't run "
+            f"{type(model).__name__} is set to {described(model, 'custom')}, which takes all targets at once; it can't run "
             "in chunks. Omit chunk_size."
         )
-    with running(model, "own"), observing(model, observer.capture):
+    with running(model, "custom"), observing(model, observer.capture):
         yield
 
 
@@ -90,8 +92,8 @@ def first_working_method(
     Raises
     ------
     UnsupportedArchitecture
-        With the first reason, if no method works; also with the reason for the attention that the model is set to, where
-        its eager attention gives a different output.
+        With the first reason, if no method works. If the eager attention gives a different output than the custom functions
+        that the model is set to, also with the reason why those can't be followed.
     ConservationError
         Likewise.
     """
@@ -104,15 +106,15 @@ def first_working_method(
         except (UnsupportedArchitecture, ConservationError) as refusal:
             refusals.append(refusal)
     first = next((refusal for refusal in refusals if not isinstance(refusal, NoAttentionCaptured)), refusals[0])
-    if isinstance(refusals[0], OutputMismatch) and is_foreign(model):
+    if isinstance(refusals[0], OutputMismatch) and has_custom_functions(model):
         try:
-            return by_observation_as_set, inspect(by_observation_as_set)
+            return by_observation_of_custom_functions, inspect(by_observation_of_custom_functions)
         except (UnsupportedArchitecture, ConservationError) as refusal:
-            raise type(refusal)(f"{refusals[0]} Nor can it be followed as it is set: {refusal}") from refusal
+            raise type(refusal)(f"{refusals[0]} Its custom functions can't be followed either: {refusal}") from refusal
     raise first
 
 
-def require_same_output(untouched: Any, watched: Any, model: PreTrainedModel) -> None:
+def require_same_output(unobserved: Any, observed: Any, model: PreTrainedModel) -> None:
     """Refuse a model whose output changes when its attention is captured.
 
     Raises
@@ -122,15 +124,15 @@ def require_same_output(untouched: Any, watched: Any, model: PreTrainedModel) ->
     OutputMismatch
         With the relative difference of its first output, and the attention that the model is set to.
     """
-    one, other = _first_output(untouched), _first_output(watched)
+    one, other = _first_output(unobserved), _first_output(observed)
     if not bool(one.isfinite().all()):
         raise ModelError(
             f"{type(model).__name__} itself gives {int((~one.isfinite()).sum())} values that are not finite (of "
             f"{one.numel()}). It ran unmodified, before anything was measured. Its weights or its config may be broken, or "
-            f"{str(one.dtype).removeprefix('torch.')} too narrow for it."
+            f"{str(one.dtype).removeprefix('torch.')} may be too narrow for it."
         )
     off = gap(other, one)
-    if off <= allowance(model):
+    if off <= output_tolerance(model):
         return
     if chosen := described(model):
         raise OutputMismatch(
@@ -145,20 +147,20 @@ def require_same_output(untouched: Any, watched: Any, model: PreTrainedModel) ->
     )
 
 
-def require_no_chance(one: Any, other: Any, model: PreTrainedModel) -> None:
+def require_deterministic(one: Any, other: Any, model: PreTrainedModel) -> None:
     """Refuse a model whose output depends on the random seed.
 
     Parameters
     ----------
     one, other
-        Its outputs with two different seeds.
+        Its outputs with two random seeds.
     model
         The model, in evaluation mode.
 
     Raises
     ------
     UnsupportedArchitecture
-        Because no result could be tied to one of its runs.
+        Because a result would hold for one run only.
     """
     first, second = _first_output(one), _first_output(other)
     if first.shape == second.shape and torch.isfinite(first).all():

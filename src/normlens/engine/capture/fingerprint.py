@@ -20,15 +20,15 @@ _CONTAINERS = (list, tuple, dict, set)
 _SWITCHED = ("training", "use_cache")  # by us, while a model runs
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 _READ: ContextVar[dict[nn.Module, object] | None] = ContextVar(
-    "the states that were read in this context", default=None
+    "the model states that were read in this context", default=None
 )
 
 
 @contextmanager
 def unchanged() -> Iterator[None]:
-    """Read the state of each model once while this lasts, in this thread: nobody changes a model inside one computation.
+    """Read the state of each model only once in this context and thread, because models don't change during a computation.
 
-    A context inside another one reads it again.
+    A nested context reads it again.
     """
     token = _READ.set({})
     try:
@@ -57,7 +57,7 @@ def state_of(model: PreTrainedModel) -> object:
 
 
 def state_read(model: nn.Module) -> object:
-    """The state of a model that was read already in this context of :func:`unchanged`; None elsewhere."""
+    """The state of a model if it was already read in this context of :func:`unchanged`; otherwise None."""
     return (_READ.get() or {}).get(model)
 
 
@@ -74,10 +74,11 @@ def _state_of(model: PreTrainedModel) -> object:
     return modules, model.dtype, [_settings(config) for config in configs], attention_functions(model, configs)
 
 
-def made_of(module: nn.Module) -> object:
-    """Everything that determines a single module's output: its class, all its settings, also private, and its own forward.
+def structure_of(module: nn.Module) -> object:
+    """Everything that determines a single module's output, except for its weights.
 
-    It changes when an adapter is added, switched or merged.
+    Its class, all its settings, including private ones, and its own forward. It changes when an adapter is added, switched
+    or merged.
     """
     own = {name: x for name, x in vars(module).items() if name not in _OF_EVERY_MODULE}
     settings = {name: repr(x) for name, x in own.items() if isinstance(x, (*_VALUES, *_CONTAINERS))}
@@ -85,7 +86,7 @@ def made_of(module: nn.Module) -> object:
 
 
 def _functions(module: nn.Module) -> list[object]:
-    """Foreign functions that run with a module, or in its place."""
+    """Functions other than ours that run with a module or replace its forward."""
     forwards = type(module).forward, vars(module).get("forward")
     hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values(), *forwards)
     return [hook for hook in hooks if not is_ours(hook)]

@@ -1,6 +1,6 @@
-"""Hooks on modules: ours, which last as long as a context, and those of others, which are refused.
+"""Hooks on modules: our own, which last as long as a context, and foreign ones, which are refused.
 
-A hook is called in every thread that runs its module. Ours act only in the thread that registered them.
+A hook is called in every thread that runs its module. Our own act only in the thread that registered them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Leave = Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any], Any], None]
 
 
 @contextmanager
-def entered_and_left(modules: Iterable[nn.Module], enter: Enter, leave: Leave) -> Iterator[None]:
+def enter_and_leave_hooks(modules: Iterable[nn.Module], enter: Enter, leave: Leave) -> Iterator[None]:
     """Report when each of ``modules`` starts and ends a run, while the context lasts.
 
     Parameters
@@ -39,7 +39,7 @@ def entered_and_left(modules: Iterable[nn.Module], enter: Enter, leave: Leave) -
     try:
         for module in modules:
             handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
-        with left(modules, leave):
+        with leave_hooks(modules, leave):
             yield
     finally:
         for handle in handles:
@@ -47,8 +47,8 @@ def entered_and_left(modules: Iterable[nn.Module], enter: Enter, leave: Leave) -
 
 
 @contextmanager
-def left(modules: Iterable[nn.Module], leave: Leave) -> Iterator[None]:
-    """Report when each of ``modules`` ends a run, as :func:`entered_and_left` does."""
+def leave_hooks(modules: Iterable[nn.Module], leave: Leave) -> Iterator[None]:
+    """Report when each of ``modules`` ends a run, as :func:`enter_and_leave_hooks` does."""
     handles, after = list[RemovableHandle](), in_this_thread(leave)
     try:
         for module in modules:
@@ -75,8 +75,8 @@ def in_this_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def as_it_is(model: nn.Module) -> Iterator[None]:
-    """Run the model's own function: dropout off, no foreign hooks on its layers. Enter it while the model is locked.
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Switch the model to evaluation mode while this lasts, and refuse foreign hooks on its layers. Lock the model first.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def as_it_is(model: nn.Module) -> Iterator[None]:
     training = [module for module in model.modules() if module.training]
     try:
         model.eval()
-        with attention_types_kept(model):
+        with attention_type_restored(model):
             yield
     finally:
         for module in training:
@@ -109,8 +109,8 @@ def switches_attention(model: nn.Module) -> Any:
 
 
 @contextmanager
-def attention_types_kept(model: nn.Module) -> Iterator[None]:
-    """Restore the model's attention type afterwards, which some models switch by text length."""
+def attention_type_restored(model: nn.Module) -> Iterator[None]:
+    """Restore the model's attention type, which some models switch by text length, at the end."""
     switching = switches_attention(model)
     try:
         yield
@@ -122,7 +122,7 @@ def attention_types_kept(model: nn.Module) -> Iterator[None]:
 def is_ours(hook: Any) -> bool:
     """Whether a hook is part of normlens, such as one that restricts a model to its top k units.
 
-    Hooks of transformers that change no number count too: for gradient checkpointing, and for collecting outputs.
+    Hooks of transformers that change no numbers also count: for gradient checkpointing, and for collecting outputs.
     """
     module = str(getattr(hook, "__module__", ""))
     harmless = getattr(hook, "__name__", "") == "make_inputs_require_grads" or module == _CAPTURING
@@ -130,8 +130,8 @@ def is_ours(hook: Any) -> bool:
 
 
 @contextmanager
-def other_forwards(changes: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
-    """Replace the forward functions of modules in this thread; they are restored afterwards."""
+def replaced_forwards(changes: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
+    """Replace the forward functions of modules in this thread while this lasts."""
     before: list[tuple[nn.Module, Any]] = []
     try:
         for module, forward in changes:

@@ -112,7 +112,7 @@ def asks_for_eager(model: nn.Module) -> bool:
     """Whether a model's code behaves differently under implementations named "eager".
 
     Such files (DeepSeek V3.2 and its relatives) build their sparse masks only under these names, and silently omit them
-    under any other.
+    under all others.
     """
     names = {type(module).__module__ for module in model.modules()}
     return any(_asks_for_eager(sys.modules[name]) for name in names if name in sys.modules)
@@ -131,8 +131,8 @@ def _asks_for_eager(file: ModuleType) -> bool:
 def attention_implementation(model: PreTrainedModel, name: str) -> Iterator[list[PretrainedConfig]]:
     """Run ``model`` with an attention implementation, in this thread only; yields the model's configs.
 
-    The configs are not modified, so other threads keep the implementation that these name. One analysis of a model runs at
-    a time.
+    The configs are not modified, so other threads keep the implementation that they name. Only one analysis of a model runs
+    at a time.
     """
     with exclusive(model):
         configs = configs_of(model)
@@ -143,7 +143,7 @@ def attention_implementation(model: PreTrainedModel, name: str) -> Iterator[list
 def eager_function(module: nn.Module) -> EagerFunction:
     """The eager attention function that the file of ``module`` falls back to.
 
-    Found through the names that the module's own forward uses: a file may hold several eager functions.
+    It is identified by the names that the module's own forward uses, because a file may define several eager functions.
 
     Raises
     ------

@@ -43,7 +43,7 @@ class ValueProduct:
 
     @property
     def targets(self) -> int:
-        """How many targets there are, in each group."""
+        """Number of targets in each group."""
         return self.weights.shape[self.axes[0].index(self.target)]
 
     def laid_out(self, result: Tensor, batch: int) -> tuple[Tensor, Tensor, Arranged] | None:

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from normlens.engine.capture.hooks import left
+from normlens.engine.capture.hooks import leave_hooks
 from normlens.engine.capture.interface import AttentionCall, OnAttention
 from normlens.engine.capture.products import ValueProduct, product_of
 from normlens.engine.capture.running import ModuleCall, running_calls
@@ -38,11 +38,11 @@ def observing(
     on_call
         Called right after each product.
     missed
-        Called with each module that took a softmax of more than a vector without such a product.
+        Called with each module that computed a softmax of at least three axes, but no such product.
     """
     composed = [module for module in model.modules() if next(module.children(), None) is not None]
     observer = _Observer(on_call, frozenset(composed))
-    with left(composed, observer.leave), observer:
+    with leave_hooks(composed, observer.leave), observer:
         yield
     for module in observer.missed():
         missed(module)
@@ -50,11 +50,11 @@ def observing(
 
 @dataclass
 class _Softmax:
-    """A softmax: the module that took it, its depth among the running modules, and whether its result met values."""
+    """A softmax: its module, the module's depth among the running ones, and whether a product with values was seen."""
 
     module: nn.Module
     depth: int
-    met_values: bool = False
+    has_product: bool = False
 
 
 class _Observer(TorchFunctionMode):
@@ -64,14 +64,14 @@ class _Observer(TorchFunctionMode):
         super().__init__()
         self._on_call, self._composed = on_call, composed
         self._weights: dict[int, tuple[Tensor, _Softmax]] = {}
-        self._taken: list[_Softmax] = []
+        self._softmaxes: list[_Softmax] = []
 
     def missed(self) -> list[nn.Module]:
-        """Modules that took a softmax whose result met no values."""
-        return [taken.module for taken in self._taken if not taken.met_values]
+        """Modules that computed a softmax, but no product of it with values."""
+        return [softmax.module for softmax in self._softmaxes if not softmax.has_product]
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
-        """Forget weights from deeper modules: a submodule may take the softmax, but not one further inside."""
+        """Forget weights from deeper modules: a submodule may compute the softmax, but not a module further inside."""
         if self._weights:
             depth = len(self._running())
             self._weights = {key: x for key, x in self._weights.items() if x[1].depth <= depth}
@@ -87,9 +87,9 @@ class _Observer(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         is_softmax = name in _SOFTMAX and isinstance(result, Tensor) and result.ndim > 2
         if is_softmax and (running := self._running()):
-            taken = _Softmax(running[0].module, len(running))
-            self._weights[id(result)] = result, taken
-            self._taken.append(taken)
+            softmax = _Softmax(running[0].module, len(running))
+            self._weights[id(result)] = result, softmax
+            self._softmaxes.append(softmax)
         elif self._weights and args and isinstance(result, Tensor):
             before = self._weights.get(id(args[0]))
             if before is not None and name in _SAME_WEIGHTS and result.shape[-2:] == args[0].shape[-2:]:
@@ -111,12 +111,12 @@ class _Observer(TorchFunctionMode):
         weights, value, arranged = laid_out
         output = arranged(result).unflatten(-1, (weights.shape[1], -1))
         recompute = lambda start, stop: weights[:, :, start:stop]  # noqa: E731
-        self._weights[id(product.weights)][1].met_values = True
+        self._weights[id(product.weights)][1].has_product = True
         self._on_call(AttentionCall(running[0].module, value, output, weights, recompute, result, arranged))
 
 
 def _first_input(running: Sequence[ModuleCall]) -> Tensor | None:
-    """The first tensor that the innermost module takes; that of the module around it if it takes none with two axes."""
+    """The first tensor argument of a running module, if it has at least two axes; of the innermost such module."""
     inputs = ((*call.args, *call.kwargs.values()) for call in running)
     firsts = (next((x for x in values if isinstance(x, Tensor)), None) for values in inputs)
     return next((first for first in firsts if first is not None and first.ndim > 1), None)

@@ -1,1 +1,1 @@
-"""The algebra of weighted vectors: affine maps, Gram matrices, norms, conservation, pairs verified."""
+"""The algebra of weighted vectors: affine maps, Gram matrices, norms, conservation, verification of pairs."""

@@ -1,4 +1,4 @@
-"""The affine map from value vectors to each scope, and what the heads contribute there."""
+"""The affine map from value vectors to each scope, and the heads' contributions there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from normlens.engine.tracing.scopes import AttentionScope
 
 @dataclass(frozen=True)
 class AffineMap:
-    """The affine map from value vectors to some point after attention: a projection, the scale of row i, and a bias."""
+    """The affine map from value vectors to a point after attention: a projection, the scale of row i, and a bias."""
 
     projection: Float[Tensor, "inner d"]
     scale: Tensor  # (batch, target, 1), or one number
@@ -52,13 +52,13 @@ def affine_maps(block: Block) -> dict[AttentionScope, AffineMap]:
 
 
 def heads_of(block: Block, maps: dict[AttentionScope, AffineMap]) -> Heads:
-    """What the heads of a block contribute, with or without a gate after them."""
+    """The contributions of a block's heads, with or without a gate after them."""
     return Heads.from_block(block, maps) if block.gate is None else GatedHeads.gated(block, maps, block.gate)
 
 
 @dataclass(frozen=True)
 class Heads:
-    """What the heads contribute at every scope: the Gram matrices of f(x), one set per distinct projection."""
+    """The heads' contributions at every scope: the Gram matrices of f(x), one set per distinct projection."""
 
     value: Float[Tensor, "batch kv_head source head_dim"]
     projections: list[Float[Tensor, "inner d"]]
@@ -75,9 +75,8 @@ class Heads:
         weights = None if block.cross or block.call.weights is None else working_precision(block.call.weights)
         diagonal = None if weights is None else weights.diagonal(dim1=-2, dim2=-1).transpose(1, 2)
         outer = None if block.outer_norm is None else block.outer_norm.form
-        before = (
-            projections if outer is None else projections[:-1]
-        )  # those of the outer norm come with the ones before it
+        # the outer norm's Gram matrices are computed together with those before it
+        before = projections if outer is None else projections[:-1]
         forms = [
             source_forms(
                 value,

@@ -25,7 +25,7 @@ from torch import Tensor
 from normlens.engine.tracing.norms import NormForm
 
 _SOURCES = 64  # sources whose head vectors are in memory at a time
-_NUMBERS = 2**19  # products in memory at a time: what a processor's cache holds
+_NUMBERS = 2**19  # products in memory at a time: they fit into a processor's cache
 _LAID_OUT = 2**22  # weights laid out by source at a time
 _FEWEST_TARGETS = 16
 _CANCELED = 1e-3  # below this share of (Σ_h a_h ‖f_h‖)², aᵀGa has lost too many digits: take ‖Ra‖ instead
@@ -33,7 +33,7 @@ _CANCELED = 1e-3  # below this share of (Σ_h a_h ‖f_h‖)², aᵀGa has lost 
 
 @dataclass(frozen=True)
 class SourceForms:
-    """What is kept of the head vectors.
+    """Products of the head vectors that replace the vectors themselves.
 
     Attributes
     ----------
@@ -103,16 +103,16 @@ def _block_forms(
     normed = None if gain is None else torch.empty_like(gram)
     own = None if own_weights is None else rows.new_empty(length, 1, d)
     space = rows.new_empty(1 if gain is None else 2, heads * min(_SOURCES, length) * d)
-    for part in _slices(length, _SOURCES):
-        size = part.stop - part.start
+    for at in _slices(length, _SOURCES):
+        size = at.stop - at.start
         vectors, *scaled = space[:, : heads * size * d].view(-1, heads, size, d)
-        by_row = torch.bmm(rows[:, part], projection, out=vectors).transpose(0, 1)
-        torch.bmm(by_row, by_row.transpose(1, 2), out=gram[part])
+        by_row = torch.bmm(rows[:, at], projection, out=vectors).transpose(0, 1)
+        torch.bmm(by_row, by_row.transpose(1, 2), out=gram[at])
         if own is not None and own_weights is not None:
-            torch.bmm(own_weights[part], by_row, out=own[part])
+            torch.bmm(own_weights[at], by_row, out=own[at])
         if gain is not None and normed is not None:
             torch.mul(vectors, gain.square(), out=scaled[0])
-            torch.bmm(scaled[0].transpose(0, 1), by_row.transpose(1, 2), out=normed[part])
+            torch.bmm(scaled[0].transpose(0, 1), by_row.transpose(1, 2), out=normed[at])
     return gram, normed, own
 
 
@@ -133,7 +133,7 @@ def quadratic_norms(
     grams
         One or several sets of Gram matrices; the weights are laid out once for all.
     vectors_of
-        Returns the head vectors ``(head, d)`` of a Gram matrix, given its text, source and set.
+        Takes the text, source and set of a Gram matrix, and returns its head vectors ``(head, d)``.
 
     Returns
     -------
@@ -148,16 +148,16 @@ def quadratic_norms(
     space = weights.new_empty(heads * sources * step)
     products = weights.new_empty(at_once * len(grams) * heads * step)
     for b in range(batch):
-        for part in _slices(targets, step):
-            by_source = _laid_out(weights[b, :, part], space)
+        for target_slice in _slices(targets, step):
+            by_source = _laid_out(weights[b, :, target_slice], space)
             for source_slice in _slices(sources, at_once):
                 squared, canceled = forms.squared(b, source_slice, by_source[source_slice], products)
                 squared.clamp_min_(0).sqrt_()
                 for source, form, which in canceled:
                     triangular = torch.linalg.qr(vectors_of(b, source_slice.start + source, form).T, mode="r").R
-                    mended = triangular @ by_source[source_slice.start + source][:, which]
-                    squared[source, form, which] = torch.linalg.vector_norm(mended, dim=0)
-                norms[:, b, source_slice, part] = squared.transpose(0, 1)
+                    exact = triangular @ by_source[source_slice.start + source][:, which]
+                    squared[source, form, which] = torch.linalg.vector_norm(exact, dim=0)
+                norms[:, b, source_slice, target_slice] = squared.transpose(0, 1)
     return list(norms.transpose(2, 3))
 
 
@@ -195,7 +195,7 @@ class _Forms:
         weights: Float[Tensor, "source head target"],
         space: Float[Tensor, " numbers"],
     ) -> tuple[Float[Tensor, "source form target"], list[tuple[int, int, Tensor]]]:
-        """aᵀ G_j a of a few sources, and where too many digits canceled: source, set, and targets."""
+        """aᵀ G_j a of a few sources, and the entries in which too many digits canceled: source, set, and targets."""
         sources, heads, targets = weights.shape
         stacked = self.stacked[text, source_slice]
         product = space[: sources * stacked.shape[1] * targets].view(sources, stacked.shape[1], targets)

@@ -1,7 +1,7 @@
-"""From a traced block to numbers: weights, norms at every scope, mixing ratios, conservation errors.
+"""Measures of a traced block: weights, norms at every scope, mixing ratios, conservation errors.
 
-One block at a time, and with chunks one slice of its targets at a time, so that nothing of size head × target × source
-outlives its block.
+Blocks are measured one at a time, and with chunks one slice of targets at a time, so that nothing of size head × target ×
+source outlives its block.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from normlens.errors import ConservationError
 
 @dataclass(frozen=True)
 class Pushed:
-    """Measures of the contributions to some targets, per scope after the attention block.
+    """Measures of the contributions to a slice of targets, per scope after the attention block.
 
     Attributes
     ----------
@@ -44,13 +44,13 @@ class Pushed:
 
 
 PushFunction = Callable[[Float[Tensor, "batch head target source"], slice, int | None], Pushed]
-"""Takes α of some targets, the slice of these targets, and the chunk size; see
+"""Takes α of a slice of targets, the slice, and the chunk size; see
 :meth:`normlens.engine.feedforward.push.Pusher.push`."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """The measures of some targets of one attention call.
+    """The measures of a slice of targets of one attention call.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ def measure(
     chunk_size
         Number of targets.
     sinks
-        Whether the remainder 1 − Σ_j α went to a sink.
+        Whether the remainder 1 − Σ_j α goes to a sink.
     push
         Pushes contributions through the rest of the layer; None for the attention block only.
 
@@ -172,7 +172,7 @@ def check_conservation(measures: Measures, path: str, dtype: torch.dtype, valid:
 
 @dataclass(frozen=True)
 class _TargetSlice:
-    """Some targets of a block, with everything needed to measure them."""
+    """A slice of a block's targets, with everything needed to measure them."""
 
     block: Block
     maps: dict[AttentionScope, AffineMap]

@@ -1,7 +1,7 @@
 """Own norms, mixing ratios and conservation errors of targets, from their vectors.
 
-A few rows at a time: their vectors stay in the processor's cache from one operation to the next, where whole tensors
-(batch, target, d) would be written to new memory about thirty times.
+They are computed for a few rows at a time, whose vectors stay in the processor's cache; whole tensors (batch, target, d)
+would be written to new memory about thirty times.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def measure_rows(
     kept
         c_ii at scope ``attention``, without the scale of row i; None where the sources aren't the targets.
     target_slice
-        Which targets.
+        The slice.
     """
     batch, targets, _ = mixed.shape
     measured = mixed.new_empty(3, len(maps), batch, targets)
@@ -75,7 +75,7 @@ def measure_rows(
 
 @dataclass(frozen=True)
 class _TextRows:
-    """Some targets of one text."""
+    """A slice of targets of one text."""
 
     block: Block
     maps: dict[AttentionScope, AffineMap]
@@ -114,8 +114,8 @@ class _TextRows:
             return
         last = self.maps["residual"]
         summed = self._rows_of(residual.own) + (total if last is first else self._projected(mixed, last))
-        if residual.left_out is not None:
-            summed += self._rows_of(residual.left_out)
+        if residual.other_addend is not None:
+            summed += self._rows_of(residual.other_addend)
         yield conservation_error(summed, self._rows_of(residual.output))
         if block.outer_norm is not None:
             normed = block.outer_norm.form.apply(summed, self._rows_of(block.outer_norm.scale))

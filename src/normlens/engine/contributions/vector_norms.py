@@ -39,7 +39,7 @@ def gated_norms(
     weights, value
         α and the value vectors, one per query head.
     gate
-        What attention's output is multiplied with, ``(batch, target, head * head_dim)``.
+        The factor of attention's output, ``(batch, target, head * head_dim)``.
     projections
         Output projections, ``(head * head_dim, d)`` each.
     """

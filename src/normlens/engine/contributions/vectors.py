@@ -1,4 +1,4 @@
-"""The contribution vectors c_ij of an attention block themselves, for some of its targets and sources.
+"""The contribution vectors c_ij of an attention block, for slices of its targets and sources.
 
 Norms need no vectors (:mod:`normlens.engine.contributions.gram`). Other uses do: following contributions through the rest of
 the layer, or measuring something other than their norm.
@@ -48,14 +48,14 @@ class Contributions:
         source_slice: slice | None = None,
         weights: Float[Tensor, "batch head target source"] | None = None,
     ) -> Float[Tensor, "batch target few d"]:
-        """c_ij for some targets and sources; the residual vector is on the diagonal (self-attention).
+        """c_ij for slices of targets and sources; in self-attention, the residual vector is added on the diagonal.
 
         Parameters
         ----------
         target_slice
-            Which targets, with start and stop.
+            The targets; needs a start and a stop.
         source_slice
-            Which sources; None for all.
+            The sources; None for all.
         weights
             α of these targets; None to take them from the block.
         """
@@ -78,7 +78,7 @@ class Contributions:
         return vectors
 
     def along(self, direction: Float[Tensor, "batch target d"]) -> Float[Tensor, "batch target source"]:
-        """⟨g_i, c_ij⟩ with a direction g_i for every target, without computing vectors; the residual stream is left out.
+        """⟨g_i, c_ij⟩ with a direction g_i for every target, without computing vectors, and without the residual stream.
 
         Parameters
         ----------
@@ -117,12 +117,12 @@ class Contributions:
         return (bias[:, target_slice] if bias.ndim == 3 else bias).expand_as(self.output(target_slice))
 
     def output(self, target_slice: slice) -> Float[Tensor, "batch target d"]:
-        """The model's output at the scope, without what a parallel block adds."""
+        """The model's output at the scope, without the other addend of a parallel block."""
         within = self._within
         output = within.output[:, target_slice]
-        if within.residual is None or within.residual.left_out is None:
+        if within.residual is None or within.residual.other_addend is None:
             return output
-        return output - within.residual.left_out[:, target_slice]
+        return output - within.residual.other_addend[:, target_slice]
 
     @cached_property
     def _within(self) -> Block:

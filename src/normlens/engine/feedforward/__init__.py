@@ -1,1 +1,1 @@
-"""Behind the attention block: contributions followed through the rest of the layer, whatever the model's code is."""
+"""After the attention block: contributions pushed through the rest of the layer, which runs the model's own code."""

@@ -1,7 +1,7 @@
-"""Where a layer continues after an attention block: found by running the layer again, and tested before it is used.
+"""Where a layer continues after an attention block: determined by running the layer again, and tested before use.
 
-The rest of the layer may run on its own, on any vectors, only if it depends on nothing but the output of the attention
-block, position by position. Both are tested: with different inputs, and with different vectors at half of the positions.
+The rest of the layer can run on its own only if it depends on nothing except the output of the attention block, and treats
+each position separately. Both are tested: with different inputs, and with different vectors at half of the positions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class EntryFinder:
     Parameters
     ----------
     model
-        The model, or the part of it, that module paths belong to.
+        The model or submodel that module paths refer to.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -73,7 +73,7 @@ def _verify_start(model: PreTrainedModel, block: Block, layer: LayerAnatomy, cal
     UnknownOperation
         If the layer applies an operation to them that can't be held fixed.
     ConservationError
-        If they differ from those that were measured, or don't add up after the block.
+        If they differ from the measured ones, or don't add up after the block.
     """
     limit = tolerance(model.dtype, "other operations")
     with pushing(model, block, layer, call, "half") as pusher:
@@ -87,8 +87,8 @@ def _verify_start(model: PreTrainedModel, block: Block, layer: LayerAnatomy, cal
     )
     if not gap <= limit:
         raise ConservationError(
-            f"{block.path}: the contributions that enter the rest of {layer.path} differ by {gap:.1e} from those "
-            f"that were measured; at most {limit:.0e} is accepted for a {model.dtype} model. The numbers are withheld."
+            f"{block.path}: the contributions that enter the rest of {layer.path} differ by {gap:.1e} from the measured "
+            f"ones; at most {limit:.0e} is accepted for a {model.dtype} model. The numbers are withheld."
         )
 
 
@@ -100,7 +100,7 @@ def find_rest(
     Parameters
     ----------
     model
-        The model, or the part of it, that module paths belong to.
+        The model or submodel that module paths refer to.
     block
         The block.
     path, call
@@ -133,7 +133,7 @@ def _module_of_attention(block: Block, path: str, own: str | None, more_attentio
     """The module in the layer that contains the attention; refused if the layer can't be followed."""
     if block.residual is None:
         obstacle = block.obstacle
-    elif block.residual.left_out is not None:
+    elif block.residual.other_addend is not None:
         obstacle = "the feed-forward of a parallel block doesn't read attention's output"
     elif not path:
         obstacle = f"{block.path} is not inside a layer"
@@ -149,7 +149,7 @@ def _module_of_attention(block: Block, path: str, own: str | None, more_attentio
 def _entry(
     call: LayerCall, layer: LayerAnatomy, modules: Mapping[str, nn.Module], start: Tensor, limit: float
 ) -> int | None:
-    """The operation that computes ``start``; None if the module that contains the attention does."""
+    """The operation that computes ``start``; None if the module that contains the attention computes it."""
     attended = first_tensor(call.held[layer.own])
     entry = find_entry(call, layer, modules, start, limit)
     if entry is None and (attended is None or not same(attended, start, limit)):
@@ -165,7 +165,7 @@ def _tested_rest(
     expected: Tensor,
     limit: float,
 ) -> dict[Any, Tensor]:
-    """The vectors at every scope when the rest of the layer runs on its own; refused if it isn't the same, position-wise."""
+    """The vectors at every scope when the rest of the layer runs on its own; refuses it if they differ or mix positions."""
     arrangement = Arrangement(start.shape[0], start.shape[1], slice(None))
     by_scope = run_rest(call, layer, modules, arrangement, lambda x: start.to(x.dtype))
     if not same(by_scope["block"], expected, limit):

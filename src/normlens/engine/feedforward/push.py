@@ -1,4 +1,4 @@
-"""Contributions pushed through the rest of a layer: through its feed-forward, its residual sum, its last norm.
+"""Contributions pushed through the rest of a layer: its feed-forward, its residual sum, its last norm.
 
 With the data-dependent factors of its operations held fixed, the rest of a layer is affine (:mod:`normlens.engine.frozen`);
 it processes each position separately. So the contributions c_ij at the end of the attention block enter it, one source per
@@ -47,7 +47,7 @@ def pushing(
     Parameters
     ----------
     model
-        The model, or the part of it, that module paths belong to.
+        The model or submodel that module paths refer to.
     block
         A block.
     layer, call
@@ -100,7 +100,7 @@ class Pusher:
         target_slice
             These targets.
         chunk_size
-            Number of sources to push at a time; None for as many as give 2048 vectors.
+            Number of sources to push at a time; None for about 2048 vectors at a time.
         """
         batch, _, targets, sources = weights.shape
         at_once = chunk_size or max(1, _POSITIONS // (batch * targets))
@@ -182,7 +182,7 @@ class _Tally:
     norm
         ‖c_ij‖.
     total, kept
-        Σ_j c_ij, and the own part of it, ``(batch, target, d)``.
+        Σ_j c_ij, and the target's own contribution in it, ``(batch, target, d)``.
     """
 
     norm: Float[Tensor, "batch target source"]

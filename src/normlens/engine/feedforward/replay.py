@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from normlens.engine.capture.hooks import other_forwards
+from normlens.engine.capture.hooks import replaced_forwards
 from normlens.engine.capture.trees import first_tensor, map_tensors, swapped
 from normlens.engine.tracing.anatomy import LayerAnatomy
 from normlens.engine.tracing.block import LayerCall
@@ -41,7 +41,7 @@ class Arrangement:
     target_slice
         The targets to run on.
     copies
-        How many consecutive copies there are of each row of the batch.
+        Number of consecutive copies of each row of the batch.
     """
 
     batch: int
@@ -77,7 +77,7 @@ def run_rest(
     -------
     dict
         The vectors at each scope, ``(batch * copies, target, d)``; live if the entered vectors are live. The two inner
-        scopes are missing if the layer doesn't add to the entered vectors exactly once.
+        scopes are missing unless the layer adds to the entered vectors exactly once.
 
     Raises
     ------
@@ -118,8 +118,8 @@ def _run(
             return lambda *args, **kwargs: swapped(output, first, replay.replace_at_entry(computed))
         return lambda *args, **kwargs: swapped(output, first, computed)
 
-    with other_forwards((modules[path], replacement(path)) for path in call.held), replay:
-        # an empty context: whatever observes the model's own run (to record hidden states, say) must not see this one
+    with replaced_forwards((modules[path], replacement(path)) for path in call.held), replay:
+        # an empty context, because observers of the model's own run (to record hidden states, say) must not see this run
         return first_tensor(Context().run(call.module, *args, **kwargs))
 
 
@@ -196,13 +196,13 @@ def _is_number(x: object) -> bool:
 def find_entry(
     call: LayerCall, layer: LayerAnatomy, modules: Mapping[str, nn.Module], vectors: Tensor, tolerance: float
 ) -> int | None:
-    """The index of the operation of a layer that computes given vectors, ``(batch, target, d)``, from attention's output.
+    """The index of a layer's operation that computes ``vectors``, ``(batch, target, d)``, from attention's output.
 
-    The layer runs twice, the second time with a modified output of attention. Where attention adds little, the vectors
-    before it agree up to rounding too, but they don't change in the second run. Where attention adds nearly everything, its
-    output agrees up to rounding in half precision: the nearest operation is chosen, the first of equally near ones. Only
-    operations that return floating-point tensors are counted, from zero. None if none matches, or if none is nearer than
-    the output of attention's module.
+    The layer runs twice, the second time with a modified output of attention. If attention adds little, the vectors before
+    it also agree up to rounding, but they don't change in the second run. If attention adds nearly everything, its own
+    output agrees up to rounding in half precision, so the closest operation is chosen, the first of equally close ones.
+    Only operations that return floating-point tensors are counted, from zero. None if no operation matches, or none is
+    closer than the output of attention's module.
     """
     arrangement = Arrangement(vectors.shape[0], vectors.shape[1], slice(None))
     candidates = _EntryCandidates(vectors, tolerance)
@@ -223,7 +223,7 @@ def find_entry(
 
 
 class _EntryCandidates(_Replay):
-    """Replaces nothing, and records which operations compute the given vectors."""
+    """Replaces nothing, and records which operations compute the vectors."""
 
     def __init__(self, vectors: Tensor, tolerance: float) -> None:
         super().__init__(None, lambda x: x)

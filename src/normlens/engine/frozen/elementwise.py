@@ -1,4 +1,4 @@
-"""Element-wise functions of one live tensor, in however many operations they are written: each is one activation.
+"""Element-wise functions of one live tensor: each is one activation, however many operations it is written in.
 
 A tanh-GELU written as ``0.5 * x * (1 + torch.tanh(c * (x + 0.044715 * x**3)))``, in a module, in a function or in the
 middle of a forward, contains products of two live factors if its operations are taken one by one. So whatever is computed
@@ -69,7 +69,7 @@ class Composition:
     is_affine
         Whether g(x) = a·x + b by construction.
     has_vectors
-        Whether constants of more than one number take part.
+        Whether it contains constants of more than one number.
     """
 
     root: Tensor
@@ -101,7 +101,7 @@ class Composition:
 
     @cached_property
     def at_zero(self) -> Tensor:
-        """g(0), one number if no vectors take part."""
+        """g(0), one number if there are no constant vectors."""
         zero = torch.zeros_like(self.root) if self.has_vectors else self.root.new_zeros(())
         return self.at(zero.detach().to(_widest(zero)))
 
@@ -117,7 +117,7 @@ class Composition:
 
     @property
     def is_current(self) -> bool:
-        """Whether the root is as it was."""
+        """Whether the root is unchanged."""
         return self.root._version == self.version
 
 
@@ -218,7 +218,7 @@ def _is_switch(branches: tuple[Any, ...], live: list[Composition]) -> bool:
 
 
 def as_activation(composition: Composition, value: Tensor, direction: Direction) -> Tensor:
-    """``value``, given by the composition's operations, with the secant from (0, g(0)) to (x, g(x)); g(0) is a constant."""
+    """``value``, the result of the operations, with the secant from (0, g(0)) to (x, g(x)); g(0) is a constant."""
     x = composition.root
     straight = (x * gain(composition, value, x.detach())).to(value.dtype)
     if not composition.vanishes:
@@ -227,7 +227,7 @@ def as_activation(composition: Composition, value: Tensor, direction: Direction)
 
 
 def gain(composition: Composition, value: Tensor, x: Tensor) -> Tensor:
-    """(g(x) − g(0)) / x with g(x) = ``value``; in float64 near zero, where digits are lost; at zero the limit from below.
+    """(g(x) − g(0)) / x with g(x) = ``value``; near zero in float64, because digits cancel; at zero the limit from below.
 
     Parameters
     ----------

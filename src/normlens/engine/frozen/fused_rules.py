@@ -27,7 +27,7 @@ def layer_norm(call: Call) -> Tensor:
 
 
 def rms_norm(call: Call) -> Tensor:
-    """Scale x by γ/σ with σ, the root mean square, held fixed."""
+    """xγ/σ with σ, the root mean square, held fixed."""
     x, shape, weight, eps = call.named("input", "normalized_shape", "weight", "eps")
     _require_constant(call, weight)
     wide = at_least_float32(x)
@@ -62,7 +62,7 @@ def batch_norm(call: Call) -> Tensor:
 
 
 def normalize(call: Call) -> Tensor:
-    """``F.normalize``: x over its norm, the norm held fixed."""
+    """``F.normalize``: x divided by its norm, which is held fixed."""
     x, p, dim, eps = call.named("input", "p", "dim", "eps", p=2.0, dim=1, eps=1e-12)
     norm = x.detach().norm(p, dim, keepdim=True).clamp_min(eps)
     return graft(gate(call), x / norm)

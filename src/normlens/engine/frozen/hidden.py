@@ -1,7 +1,7 @@
-"""Activation modules whose operations torch functions can't see: a custom ``autograd.Function``, a scripted function.
+"""Activation modules whose operations a torch function mode can't see: a custom ``autograd.Function``, a scripted function.
 
-They are recognized by a trial: a module with one argument and no submodules, each of whose results depends on one number
-only, is presented to the mode as one operation. Visible operations are unchanged.
+They are recognized by a test: a module with one argument and no submodules, each of whose results depends on only one
+number, is presented to the mode as one operation. Visible operations are unchanged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function_unary
 
-from normlens.engine.capture.hooks import other_forwards
+from normlens.engine.capture.hooks import replaced_forwards
 
 NAME = "hidden_activation"
 """The name of these operations in the table of rules."""
@@ -29,7 +29,7 @@ _HIDDEN: WeakKeyDictionary[type[nn.Module], bool] = WeakKeyDictionary()
 @contextmanager
 def hidden_activations_shown(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Present each hidden activation module to the mode as one operation."""
-    with other_forwards((module, _as_operation(module.forward)) for module in filter(_is_hidden, modules)):
+    with replaced_forwards((module, _as_operation(module.forward)) for module in filter(_is_hidden, modules)):
         yield
 
 
@@ -61,7 +61,7 @@ def _takes_one_tensor(module: nn.Module) -> bool:
 
 
 def _is_unseen(module: nn.Module) -> bool:
-    """Whether a module's result has a derivative, but comes in part from operations that no mode sees."""
+    """Whether a module's result has a derivative, but some of its operations are invisible to a mode."""
     probe = _probe(module).requires_grad_()
     with torch.enable_grad(), _SeenOperations(probe) as seen:
         result = _tried(module, probe)

@@ -22,7 +22,7 @@ from normlens.engine.frozen.operations import RULES
 from normlens.engine.frozen.rules import Rule, constant, gate, selection, write
 from normlens.errors import InvalidInput, UnknownOperation
 
-UNSEEN = "an operation that torch functions can't see, such as a custom autograd.Function"
+UNSEEN = "an operation that a torch function mode can't see, such as a custom autograd.Function"
 FROM_OUTSIDE = "if the model has none, one of your own tensors requires a gradient; detach it"
 
 _OPERATIONS = 4096  # torch has some 2,000 of them
@@ -40,7 +40,7 @@ class FrozenMode(TorchFunctionMode):
     product
         How the derivative of a product of live factors is split.
     where
-        Says which module is running, for error messages.
+        Names the running module, for error messages.
     """
 
     def __init__(self, direction: Direction, product: Product, where: Callable[[], str]) -> None:

@@ -47,19 +47,19 @@ def _each(names: str, rule: Rule) -> dict[str, Rule]:
     return dict.fromkeys(names.split(), rule)
 
 
-_WHAT_A_TENSOR_IS = """
+_TENSOR_METADATA = """
     shape dtype device layout ndim names itemsize nbytes size dim numel nelement stride storage_offset element_size
     is_cuda is_cpu is_meta is_mps is_xpu is_sparse is_quantized is_nested is_mkldnn is_leaf is_contiguous is_signed
     is_floating_point is_complex is_inference is_same_size requires_grad grad grad_fn get_device data_ptr result_type
     __len__ __hash__ __repr__ __format__
     zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones new_full new_empty new_tensor
 """
-_ANSWERS_AND_INDICES = """
+_COMPARISONS_AND_INDICES = """
     eq ne lt le gt ge equal isclose allclose isnan isinf isfinite isneginf isposinf isin any all
     logical_and logical_or logical_not logical_xor argmax argmin argsort nonzero count_nonzero bucketize searchsorted
     bincount histc one_hot bool int long short item tolist __bool__ __int__ __float__ __index__ __contains__
 """
-_SAME_NUMBERS_ELSEWHERE = """
+_REARRANGEMENTS = """
     view reshape expand permute transpose swapaxes swapdims movedim moveaxis t T mT squeeze unsqueeze flatten unflatten
     ravel contiguous clone alias narrow select diagonal chunk split split_with_sizes tensor_split hsplit vsplit unbind
     unfold as_strided index_select gather take_along_dim masked_select roll flip fliplr flipud rot90 repeat
@@ -68,7 +68,7 @@ _SAME_NUMBERS_ELSEWHERE = """
     pixel_unshuffle channel_shuffle fold im2col col2im embedding atleast_1d atleast_2d atleast_3d
     __getitem__ __iter__ __reversed__
 """
-_PUT_TOGETHER = """
+_COMBINATIONS = """
     cat concat concatenate stack hstack vstack dstack column_stack pad_sequence masked_scatter index_add index_copy
     index_put scatter scatter_add slice_scatter select_scatter diagonal_scatter block_diag
 """
@@ -88,11 +88,11 @@ _GATES = """
 """
 
 RULES: Mapping[str, Rule] = {
-    **_each(_WHAT_A_TENSOR_IS, constant),
-    **_each(_ANSWERS_AND_INDICES, constant),
-    **_each(_SAME_NUMBERS_ELSEWHERE, linear),
+    **_each(_TENSOR_METADATA, constant),
+    **_each(_COMPARISONS_AND_INDICES, constant),
+    **_each(_REARRANGEMENTS, linear),
     **_each("view_as reshape_as expand_as type_as to", like),
-    **_each(_PUT_TOGETHER, linear),
+    **_each(_COMBINATIONS, linear),
     **_each(_SUMS, linear),
     **_each("add sub subtract rsub __rsub__ where", broadcast),
     **_each("masked_fill index_fill pad constant_pad_nd", affine),
@@ -130,4 +130,4 @@ RULES: Mapping[str, Rule] = {
     "grid_sample": sampled,
     **_each("dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout", dropout),
 }
-"""Every operation that a live tensor may meet, and its rule."""
+"""Every operation that a live tensor may pass through, and its rule."""

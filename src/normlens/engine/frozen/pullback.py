@@ -42,8 +42,8 @@ class PullBack:
         Label and number of sources of each group, in the order of ``shares``; an encoder-decoder has two groups.
     conservation_error
         |Σ_j shares + Σ_b ⟨∂value/∂b, b⟩ − value| / (Σ_j |shares| + |bias share|) of every row, ``(batch,)``, where b runs
-        over all constants that are added on the way (biases, position embeddings, literals): here the bias share is
-        measured as a derivative, not taken as the remainder.
+        over all constants that the model adds (biases, position embeddings, literals): here the bias share is measured as a
+        derivative, not computed as the remainder.
     gradients
         ∂value/∂x_j of the frozen model, ``(batch, source, d)`` for each group.
     """
@@ -107,8 +107,8 @@ def pull_back(
         If shares and biases don't add up to the value, all shares are zero, or (on first use of a model) the value isn't
         the unfrozen model's.
     InvalidInput
-        If the model trains or can't read the inputs (the wrong names, ids outside an embedding, too many positions), the
-        scalar isn't one number per row or depends on no source, or ``product`` or ``sources`` are unknown.
+        If the model is in training mode or can't read the inputs (wrong names, ids outside an embedding, too many
+        positions), the scalar isn't one number per row or depends on no source, or ``product`` or ``sources`` is unknown.
 
     Notes
     -----
@@ -132,8 +132,8 @@ def split(
     """:func:`pull_back` without its checks."""
     if not callable(scalar):
         raise InvalidInput(
-            f"{type(scalar).__name__} was given as the scalar; expected a function from the model's output to one number "
-            "per row, such as lambda output: output.last_hidden_state[:, -1, 0]."
+            f"The scalar is a {type(scalar).__name__}; expected a function from the model's output to one number per row, "
+            "such as lambda output: output.last_hidden_state[:, -1, 0]."
         )
     batch = batch_size(inputs)
     direction = Backward(batch)
@@ -161,7 +161,7 @@ def split(
 
 
 def _bias_share(gradients: Sequence[Tensor | None], constants: Sequence[Tensor], batch: int) -> Float[Tensor, " batch"]:
-    """Σ_b ⟨∂value/∂b, b⟩ of every row, where rows, or rows by positions, lie along the first axis; NaN where they don't."""
+    """Σ_b ⟨∂value/∂b, b⟩ of every row, if rows, or rows times positions, lie along the first axis; NaN if they don't."""
     total = double(torch.zeros(batch))
     small: list[tuple[Tensor, Tensor]] = []
     for gradient, x in zip(gradients, constants, strict=True):
@@ -175,8 +175,8 @@ def _bias_share(gradients: Sequence[Tensor | None], constants: Sequence[Tensor],
             small.append((gradient.reshape(batch, -1), x.expand_as(gradient).reshape(batch, -1)))
     if not small:
         return total
-    along, vectors = (torch.cat(parts, dim=1) for parts in zip(*small, strict=True))
-    return total + _inner(along, vectors).sum(1).to(total)
+    joined_gradients, vectors = (torch.cat(rows, dim=1) for rows in zip(*small, strict=True))
+    return total + _inner(joined_gradients, vectors).sum(1).to(total)
 
 
 def _inner(gradient: Tensor, x: Tensor) -> Tensor:

@@ -61,12 +61,12 @@ class PushForward:
 
 @dataclass(frozen=True)
 class Chunk:
-    """The contributions of some of the sources.
+    """The contributions of a range of sources.
 
     Attributes
     ----------
     start, stop
-        Which sources.
+        The range.
     vectors
         Their c_ij, ``(batch, target, stop - start, d)``.
     """
@@ -107,8 +107,8 @@ def push_forward(
     ConservationError
         If vectors and bias don't add up to the output.
     InvalidInput
-        If the model trains or can't read the inputs, no module is called ``module`` or it doesn't run, no source enters,
-        or an option is unknown.
+        If the model is in training mode or can't read the inputs, no module is called ``module`` or it doesn't run, no
+        source enters, or an option is unknown.
     """
     push = Push(model, inputs, module, chunk_size=chunk_size, product=product, sources=sources)
     vectors = torch.cat([chunk.vectors for chunk in push], dim=-2)
@@ -126,7 +126,7 @@ class Push:
     Attributes
     ----------
     output, bias, groups
-        As in :class:`PushForward`; known before the first chunk.
+        As in :class:`PushForward`; available before the first chunk.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class Push:
 
 
 def require_chunk_size(chunk_size: object) -> None:
-    """Refuse a chunk size that isn't a whole number from 1."""
+    """Refuse a chunk size that isn't a positive integer."""
     if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
         raise InvalidInput(f"chunk_size is {chunk_size!r}; expected a positive integer.")
 
@@ -203,7 +203,7 @@ def unpacked(dual: Tensor, direction: Forward) -> tuple[Tensor, Tensor]:
 
 
 def repeated(x: Any, batch: int, copies: int) -> Any:
-    """``x`` with every row of the batch ``copies`` times in a row; anything else unchanged."""
+    """``x`` with every row of the batch repeated ``copies`` times; anything else unchanged."""
     if not isinstance(x, Tensor) or copies == 1 or x.ndim == 0:
         return x
     if batch == 1:

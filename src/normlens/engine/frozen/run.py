@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from normlens.engine.capture.as_set import kept_named, real_positions, settle
+from normlens.engine.capture.eager_check import compare_with_eager, kept_functions_explained
 from normlens.engine.capture.hooks import switches_attention
+from normlens.engine.capture.output_gap import real_positions
 from normlens.engine.capture.running import running_calls
 from normlens.engine.failures import explained_failure
 from normlens.engine.frozen.call import Product
@@ -21,7 +22,7 @@ from normlens.engine.frozen.hidden import hidden_activations_shown
 from normlens.engine.frozen.mode import FrozenMode
 from normlens.engine.frozen.settings import constant_parameters, plain_settings
 from normlens.engine.frozen.sites import Side, Site, as_site, hooked, submodule
-from normlens.engine.frozen.sources import embeddings_given, names_sources, source_modules
+from normlens.engine.frozen.sources import hooked_inputs_embeds, names_sources, source_modules
 from normlens.engine.trained import require_trained
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.memory import is_out_of_memory
@@ -51,12 +52,12 @@ class FrozenRun:
         return f"module {path!r} ({type(module).__name__})" if path else f"the model ({type(module).__name__})"
 
     def read(self, inputs: Mapping[str, Any], what: str | Site | Callable[[Any], Tensor]) -> Tensor:
-        """Run the model, and read the tensor at a site (of its last call) or a scalar of the output.
+        """Run the model, and read the tensor at a site (of its last call), or a scalar of the output.
 
         Raises
         ------
         InvalidInput
-            If nothing passed the site, or the scalar isn't one number per row.
+            If no tensor passed the site, or the scalar isn't one number per row.
         """
         self.inputs = inputs = {n: x.detach() if isinstance(x, Tensor) else x for n, x in inputs.items()}
         if callable(what):
@@ -86,7 +87,7 @@ class FrozenRun:
 
     def admit(self, label: str, vectors: Tensor, channel: int) -> Tensor:
         """Make ``vectors``, whose components lie along axis ``channel``, the sources of a group."""
-        vectors = self.mode.unseen(vectors.detach)  # whatever they depended on before
+        vectors = self.mode.unseen(vectors.detach)  # they may depend on earlier sources
         moved = vectors.movedim(channel, -1)
         moved = moved.transpose(0, 1) if self.sequence_first else moved
         if moved.shape[0] % self.batch and self.batch > 1:
@@ -126,21 +127,21 @@ def frozen_run(
         Where sources enter: None for the embeddings, or a site (a path stands for the module's output), or () for none.
     unfrozen
         Runs the unfrozen computation, and returns its output: on first use, it tells whether eager code gives the output
-        of the model as it is set. None if that was checked already.
+        of the model as configured. None if that was checked already.
 
     Raises
     ------
     InvalidInput
-        If an option is unknown, the model is in training mode or can't read the inputs, or in inference mode, where no
-        derivative can be taken.
+        If an option is unknown, the model is in training mode or can't read the inputs, or torch is in inference mode, where
+        no derivative can be computed.
     UnsupportedArchitecture
         If a module is compiled.
     """
     _refuse(model, product)
     if unfrozen is not None:
-        settle(model, unfrozen)
+        compare_with_eager(model, unfrozen)
     run = FrozenRun(model, direction, product, batch)
-    with kept_named(model), _inputs_blamed(run), ExitStack() as stack:
+    with kept_functions_explained(model), _failures_explained(run), ExitStack() as stack:
         stack.enter_context(plain_settings(model))
         stack.enter_context(constant_parameters(model))
         stack.enter_context(hidden_activations_shown(run.paths))
@@ -177,7 +178,7 @@ def unfrozen(model: PreTrainedModel, inputs: Mapping[str, Any]) -> Callable[[], 
 
 
 def refuse_inference_mode(model: PreTrainedModel) -> None:
-    """Refuse inference mode, where torch can take no derivative.
+    """Refuse inference mode, where torch can't compute derivatives.
 
     Raises
     ------
@@ -185,18 +186,20 @@ def refuse_inference_mode(model: PreTrainedModel) -> None:
         In ``torch.inference_mode()``, or if the model was created in it.
     """
     if torch.is_inference_mode_enabled():
-        raise InvalidInput("No derivative can be taken in torch.inference_mode(); use torch.no_grad() instead.")
+        raise InvalidInput(
+            "torch.inference_mode() is on, where no derivative can be computed. Use torch.no_grad() instead."
+        )
     if any(x.is_inference() for x in model.parameters()):
         raise InvalidInput(
-            f"{type(model).__name__} was created in torch.inference_mode(), so no derivative of its parameters can ever be "
-            "taken. Load or build it outside."
+            f"{type(model).__name__} was created in torch.inference_mode(), so its derivatives can never be computed. Load "
+            "or build it outside."
         )
 
 
 def _refuse(model: object, product: object) -> None:
     if not isinstance(model, PreTrainedModel):
         raise InvalidInput(
-            f"{type(model).__name__} was given; expected a transformers model. For a Lens, pass lens.model."
+            f"The model is a {type(model).__name__}; expected a transformers model. For a Lens, pass lens.model."
         )
     if product not in get_args(Product):
         raise InvalidInput(f"product is {product!r}; expected one of {', '.join(map(repr, get_args(Product)))}.")
@@ -219,7 +222,7 @@ def _refuse(model: object, product: object) -> None:
 
 
 @contextmanager
-def _inputs_blamed(run: FrozenRun) -> Iterator[None]:
+def _failures_explained(run: FrozenRun) -> Iterator[None]:
     """Turn an error into one about the inputs if the unmodified model can't read them either; others pass unchanged."""
     try:
         yield
@@ -239,7 +242,7 @@ def _require_readable(model: PreTrainedModel, inputs: Mapping[str, Any]) -> None
 
 @contextmanager
 def _sources(run: FrozenRun, sources: str | Site | tuple[()] | None) -> Iterator[None]:
-    """Let sources enter at their modules, except in calls with an argument that is live already."""
+    """Let sources enter at their modules, except in calls with an argument that is already live."""
 
     def enter(x: Tensor, channel: int = -1) -> Tensor:
         return run.admit(_label(run), x, channel)
@@ -260,7 +263,7 @@ def _sources(run: FrozenRun, sources: str | Site | tuple[()] | None) -> Iterator
         for module, side in entries:
             stack.enter_context(hooked(module, side, change, skip=run.is_live))
         if sources is None:
-            stack.enter_context(embeddings_given(run.model, enter))
+            stack.enter_context(hooked_inputs_embeds(run.model, enter))
         yield
 
 

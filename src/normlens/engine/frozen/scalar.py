@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from normlens.engine.capture.as_set import settled_state
+from normlens.engine.capture.eager_check import compared_state
 from normlens.engine.frozen.settings import plain_settings
 from normlens.engine.precision import double, full_precision
 from normlens.engine.tolerance import tolerance
@@ -19,7 +19,9 @@ from normlens.errors import ConservationError
 
 Scalar = Callable[[Any], Float[Tensor, " batch"]]
 
-_VALUES_CHECKED: WeakKeyDictionary[PreTrainedModel, object] = WeakKeyDictionary()  # the state they were in
+_VALUES_CHECKED: WeakKeyDictionary[PreTrainedModel, object] = (
+    WeakKeyDictionary()
+)  # the model's state when it was checked
 
 
 def require(model: PreTrainedModel, what: str, error: float) -> None:
@@ -81,7 +83,7 @@ def check_value_once(
     scale: Float[Tensor, " batch"],
 ) -> None:
     """On first use of ``model``, and after a change, compare ``value`` with the unfrozen model's, relative to ``scale``."""
-    state = settled_state(model)
+    state = compared_state(model)
     if state is None or _VALUES_CHECKED.get(model) is not state:
         gap = (value - plain_value(model, inputs, scalar)).abs() / scale
         require(model, "the values of the frozen and of the unfrozen model", float(gap.max()))

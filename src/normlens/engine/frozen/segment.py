@@ -1,4 +1,4 @@
-"""Push forward through a segment of a model: contribution vectors at one place become those at another."""
+"""Push forward through a segment of a model: contribution vectors at its input become those at its output."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def push_through(
     segment
         A function from hidden states to hidden states, such as ``lambda x: layer.mlp(layer.norm(x))``.
     x
-        The segment's input in the real run, at which its factors are frozen, ``(batch, target, d)``.
+        The segment's input in the model's own run, at which its factors are frozen, ``(batch, target, d)``.
     vectors
-        Contributions to x; their remainder is part of the bias, ``(batch, target, source, d)``.
+        Contributions to x, ``(batch, target, source, d)``; the remainder of x is added to the bias.
     chunk_size
         Number of sources to push at a time.
     product

@@ -29,9 +29,9 @@ class Check:
     value_error
         Frozen against unfrozen value.
     conservation_error
-        Shares and derivatives with respect to biases, added up, against the value; the largest of any row.
+        The sum of shares and bias derivatives against the value; the largest of any row.
     direction_gap
-        Σ_j r_j share_j of the shares that were pulled back, against the same pushed forward, for random r_j.
+        Σ_j r_j share_j for random r_j: from the pulled-back shares, against the same sum pushed forward.
     source_share
         Σ|shares| / (Σ|shares| + |bias share|): zero if nothing reaches the sources.
     tolerance

@@ -8,20 +8,21 @@ from contextlib import contextmanager
 from torch import nn
 from transformers import PreTrainedModel
 
-from normlens.engine.capture.as_set import kept, running
-from normlens.engine.capture.hooks import attention_types_kept
+from normlens.engine.capture.as_configured import running
+from normlens.engine.capture.eager_check import kept_settings
+from normlens.engine.capture.hooks import attention_type_restored
 
 
 @contextmanager
 def plain_settings(model: PreTrainedModel) -> Iterator[None]:
-    """Eager attention and experts except where functions are kept (:mod:`normlens.engine.capture.as_set`); no cache."""
-    with running(model, kept(model)), attention_types_kept(model):
+    """Eager attention and experts, except for kept functions (:mod:`normlens.engine.capture.eager_check`); no cache."""
+    with running(model, kept_settings(model)), attention_type_restored(model):
         yield
 
 
 @contextmanager
 def constant_parameters(model: nn.Module) -> Iterator[None]:
-    """Switch gradients of the parameters off while this lasts."""
+    """Switch off gradients of the parameters while this lasts."""
     before = [(x, x.requires_grad) for x in model.parameters()]
     try:
         for x, _ in before:

@@ -34,7 +34,7 @@ class Site:
     Raises
     ------
     InvalidInput
-        If there is no such side.
+        If ``side`` is neither.
     """
 
     path: str
@@ -87,7 +87,7 @@ def hooked(
     change: Callable[[Tensor, int], Tensor | None],
     skip: Callable[[Tensor], bool] = lambda x: False,
 ) -> Iterator[None]:
-    """Pass the first floating tensor at a site and its channel axis to ``change``, and continue with what it returns.
+    """Pass the first floating tensor at a site and its channel axis to ``change``, and continue with its result.
 
     Calls of the module with an argument for which ``skip`` is true are unchanged.
     """

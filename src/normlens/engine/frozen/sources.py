@@ -20,8 +20,8 @@ NAMED_SOURCES = {"CanineModel": "char_embeddings", "CsmForConditionalGeneration"
 def source_modules(model: nn.Module) -> list[nn.Module]:
     """The modules where sources enter: the input embeddings of the model and of every model inside it, each once.
 
-    For a model without input embeddings (audio encoders, and some vision models) it is the first embedding or convolution.
-    Only for the whole model may it be a linear map: in a submodel, that would be a decoder that starts from queries.
+    A model without input embeddings (audio encoders, and some vision models) has its first embedding or convolution instead.
+    Only for the whole model, a linear map also counts: in a submodel, it would belong to a decoder that starts from queries.
     """
     modules: list[nn.Module] = []
     for submodel in (x for x in model.modules() if isinstance(x, PreTrainedModel)):
@@ -37,8 +37,8 @@ def source_modules(model: nn.Module) -> list[nn.Module]:
 
 
 @contextmanager
-def embeddings_given(model: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Pass ``inputs_embeds``, if used in place of token ids, to ``change``, and continue with what it returns."""
+def hooked_inputs_embeds(model: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Pass ``inputs_embeds``, if the model reads them in place of token ids, to ``change``, and continue with its result."""
 
     def before(module: nn.Module, args: Any, kwargs: Any) -> Any:
         vectors = kwargs.get("inputs_embeds")
@@ -52,7 +52,7 @@ def embeddings_given(model: nn.Module, change: Callable[[Tensor], Tensor]) -> It
 
 
 def names_sources(path: str, module: nn.Module) -> bool:
-    """Whether a module names the sources inside it: a model, or a decoder that isn't one but embeds tokens (FSMT)."""
+    """Whether sources are labeled by this module's path: a model, or a plain decoder with token embeddings (FSMT)."""
     plain = path.rpartition(".")[2] == "decoder" and isinstance(getattr(module, "embed_tokens", None), nn.Embedding)
     return plain or isinstance(module, PreTrainedModel)
 
@@ -91,8 +91,8 @@ def batch_size(inputs: Mapping[str, Any]) -> int:
     """
     if not isinstance(inputs, Mapping):
         raise InvalidInput(
-            f"{type(inputs).__name__} was given as the inputs; expected a mapping from argument names of the model's "
-            "forward to tensors. Pass what the tokenizer returns with return_tensors='pt'."
+            f"The inputs are a {type(inputs).__name__}; expected a mapping from argument names of the model's forward to "
+            "tensors. Pass what the tokenizer returns with return_tensors='pt'."
         )
     rows = {name: int(x.shape[0]) for name, x in inputs.items() if isinstance(x, Tensor) and x.ndim}
     if not rows:

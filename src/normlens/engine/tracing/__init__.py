@@ -1,4 +1,4 @@
-"""Follows attention's output through a running model: what the model does, and what it means for a block."""
+"""Follows attention's output through a running model, to the projection, norms, multipliers and residual of each block."""
 
 from typing import TYPE_CHECKING
 

@@ -34,11 +34,11 @@ class BlockAnatomy:
     group
         "encoder" (every source visible), "decoder" (causal) or "cross".
     family
-        "post-norm", "pre-norm", "sandwich", "parallel", or "bare" where no residual sum was found.
+        "post-norm", "pre-norm", "sandwich", "parallel", or "bare" if no residual sum was recognized.
     scopes
         The scopes that exist and are measured.
     obstacle
-        Why there are no more.
+        Why there are no further scopes.
     targets, sources
         Lengths of the two sequences at inspection.
     sinks
@@ -70,7 +70,7 @@ def describe(block: BlockTrace) -> BlockAnatomy:
     scopes = block.reached()
     if "residual" not in scopes:
         family = "bare"
-    elif block.left_out is not None:
+    elif block.other_addend is not None:
         family = "parallel"
     elif any(isinstance(step, AppliedNorm) for step in block.steps):
         family = "sandwich"
@@ -125,12 +125,12 @@ def require_attention_scope(blocks: Sequence[BlockAnatomy], model: nn.Module, mi
     model
         The model, for the message.
     missed
-        Modules that took a softmax whose product with values wasn't recognized.
+        Modules that computed a softmax whose product with values wasn't recognized.
 
     Raises
     ------
     UnsupportedArchitecture
-        Naming the first such module and what stands in the way; also if no attention was captured at all.
+        Naming the first such module and the obstacle; also if no attention was captured at all.
     """
     if not blocks and missed:
         raise UnsupportedArchitecture(

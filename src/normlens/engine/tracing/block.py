@@ -70,15 +70,15 @@ class ResidualSum:
         Multipliers and norms between the projection and the sum, in order.
     own
         The residual stream's vector, ``(batch, target, d)``.
-    left_out
-        What was added in addition (the feed-forward output of a parallel block), ``(batch, target, d)``, or None.
+    other_addend
+        A third addend of the sum (the feed-forward output of a parallel block), ``(batch, target, d)``, or None.
     output
         The sum, ``(batch, target, d)``.
     """
 
     steps: tuple[Step, ...]
     own: Float[Tensor, "batch target d"]
-    left_out: Float[Tensor, "batch target d"] | None
+    other_addend: Float[Tensor, "batch target d"] | None
     output: Float[Tensor, "batch target d"]
 
 

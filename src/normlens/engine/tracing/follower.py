@@ -82,7 +82,7 @@ class Follower:
         self._followed[id(tensor)] = Followed(tensor, block, role, restore)
 
     def forget(self, block: BlockTrace | None = None) -> None:
-        """Stop following a block's tensors; without a block, all tensors."""
+        """Stop following the tensors of a block, or of all blocks."""
         self._followed = {} if block is None else {k: f for k, f in self._followed.items() if f.block is not block}
 
     def step(self, at: Followed, call: FunctionCall) -> None:
@@ -118,7 +118,7 @@ class Follower:
         elif at.role == "projected":
             block.steps.append(norm)
             self.follow(after, block, "projected", at.restore)
-        elif block.outer_norm is None and block.left_out is None and same_layer(path, block.path):
+        elif block.outer_norm is None and block.other_addend is None and same_layer(path, block.path):
             block.outer_norm = norm
             self.streams.append(after)
             self.follow(after, block, "normed", at.restore)
@@ -136,7 +136,7 @@ class Follower:
         block = at.block
         if block.projected is not None:
             block.projected = None
-            block.obstacle = "its output enters several linear layers (unmerged adapters? merge_adapter() merges them)"
+            block.obstacle = "its output enters several linear layers (unmerged adapters? Call merge_adapter())"
             self.forget(block)
             return
         if call.name in MULTIPLY and self._take_gate(at, call):
@@ -178,7 +178,7 @@ class Follower:
         if scales and (factor := self._constants.factor(other, at.restore(call.result).shape[-1])) is not None:
             factor = working_precision(1 / factor if call.name in DIVIDE else factor)
             block.steps.append(factor)
-            block.left_out = None if block.left_out is None else block.left_out * factor
+            block.other_addend = None if block.other_addend is None else block.other_addend * factor
         elif call.name in ADD and isinstance(other, Tensor) and not call.kwargs and other.shape == call.result.shape:
             self._add(at, call)
             return
@@ -192,7 +192,7 @@ class Follower:
         self.follow(call.result, block, "projected", at.restore)
 
     def _add(self, at: Followed, call: FunctionCall) -> None:
-        """The projected output is added to the residual stream, or to something that shares the block with it."""
+        """The projected output is added to the residual stream, or to another addend of the block."""
         block, (original, other) = at.block, call.other(at.tensor)
         result = working_precision(at.restore(call.result))
         if id(original) in block.candidates:
@@ -203,11 +203,11 @@ class Follower:
             self.follow(call.result, block, "summed", at.restore)
             self._reached(block)
         elif block.projected_used_elsewhere:
-            block.obstacle = "what is added to the projected output may depend on it (an adapter? Merge it)"
-        elif block.left_out is not None:
+            block.obstacle = "the tensor added to the projected output may depend on it (an adapter? Merge it)"
+        elif block.other_addend is not None:
             block.obstacle = "several sums before the residual stream"
         else:
-            block.left_out = working_precision(at.restore(other))
+            block.other_addend = working_precision(at.restore(other))
             self.follow(call.result, block, "projected", at.restore)
 
 
@@ -218,6 +218,6 @@ def _norm_obstacle(at: Followed, path: str, before: Tensor) -> str | None:
         return f"{path} normalizes gated heads"
     if at.role == "heads" and before.shape[-1] != heads * head_dim:
         return f"{path} normalizes each head separately"
-    if at.role == "projected" and at.block.left_out is not None:
+    if at.role == "projected" and at.block.other_addend is not None:
         return f"{path} normalizes a sum with something other than the residual stream"
     return None

@@ -1,4 +1,4 @@
-"""The number that a model gives a layer, read off module paths: ``encoder.layer.3.attention`` lies in layer 3."""
+"""Layer numbers, read from module paths: ``encoder.layer.3.attention`` lies in layer 3."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from itertools import pairwise
 def layer_numbers(paths: Sequence[str]) -> list[int]:
     """The numbers of the layers that one group's blocks lie in, in the order in which the blocks run.
 
-    A hybrid's attention blocks may lie in layers 3, 7 and 11. The first number that tells all paths apart is the layer's:
-    in ``layers.0.blocks.1`` it is the block's within a stage. Where none does, because one module serves several layers,
-    the blocks are counted from zero.
+    A hybrid's attention blocks may lie in layers 3, 7 and 11. The layer's number is the first one in the paths that
+    increases from block to block: in ``layers.0.blocks.1``, the number of the block within its stage. If none does, because
+    several layers share a module, the blocks are counted from zero.
     """
     numbers = [[int(name) for name in path.split(".") if name.isdecimal()] for path in paths]
     for column in map(list, zip(*numbers, strict=False)):

@@ -1,4 +1,4 @@
-"""Tracers that also observe the layers around attention blocks: one to find them, one to record their calls."""
+"""Tracers that also observe the layers around attention blocks: one finds the layers, one records their calls."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class LayerFinder(_LayerWatcher):
                 self._paused -= 1
 
     def _still_attention(self, block: BlockTrace, output: Any) -> bool:
-        """Whether a module returned a tensor on the way from the block's attention to its last scope."""
+        """Whether a module's output is a tensor between the block's attention and its last scope."""
         first = first_tensor(output)
         at = None if first is None else self._follower.get(first)
         return at is not None and at.block is block

@@ -1,4 +1,4 @@
-"""Which attention blocks form which group of an analysis, and which layer of it each one is."""
+"""The layout of an analysis: its groups of attention blocks, and the layer of each block."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from normlens.errors import ExecutionPathChanged
 
 @dataclass(frozen=True)
 class Layout:
-    """Which blocks form which group, in the order of the model.
+    """The groups of attention blocks, in the order of the model.
 
     Attributes
     ----------
     groups
         Name of each group, and its blocks: the layers.
     numbers
-        The model's own numbers of these layers, per group: in a hybrid, not every layer attends.
+        The model's own numbers of these layers, per group: in a hybrid, not every layer has attention.
     paths
         Each block's path, per group: if several layers share a module, its path in that layer.
     """
@@ -63,7 +63,7 @@ class Layout:
 
 
 def lay_out(blocks: Sequence[BlockAnatomy], model: nn.Module | None = None) -> Layout:
-    """Group the blocks of a model by kind, by tower if it has several, and by length where layers differ in it.
+    """Group the blocks of a model by kind, by tower if it has several, and by sequence length if the layers' lengths differ.
 
     Parameters
     ----------

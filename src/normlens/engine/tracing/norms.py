@@ -1,6 +1,6 @@
-"""LayerNorm and RMSNorm as affine maps with one number per row, which they are once σ is known.
+"""LayerNorm and RMSNorm as affine maps: with σ held fixed, each is affine, with one number per row.
 
-The centring and the gain go into the output projection, and 1/σ_i scales the contributions to target i
+The centering and the gain are folded into the output projection, and 1/σ_i scales the contributions to target i
 (Kobayashi et al. 2021).
 """
 
@@ -32,7 +32,7 @@ class NormForm:
     centered: bool
 
     def linear(self, x: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows d"]:
-        """The part that needs no statistics: (x − mean x) ⊙ gain, or x ⊙ gain; any leading shape."""
+        """The linear part, without 1/σ: (x − mean x) ⊙ gain, or x ⊙ gain; any leading shape."""
         return (x - x.mean(-1, keepdim=True) if self.centered else x) * self.gain
 
     def fold_after(self, projection: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
@@ -69,7 +69,7 @@ def identify_norm(module: nn.Module, before: Tensor, after: Tensor, dtype: torch
     Parameters
     ----------
     module
-        A LayerNorm or RMSNorm of any implementation: with or without gain, shift, centring; gain ``w`` or ``1 + w``.
+        A LayerNorm or RMSNorm of any implementation: with or without gain, shift and centering; gain ``w`` or ``1 + w``.
     before, after
         Its input and output, ``(..., d)``, at least float32.
     dtype

@@ -78,7 +78,7 @@ def inverse_layout(call: FunctionCall, tensor: Tensor, earlier: Restore) -> Rest
 
 
 def layout_of(x: Tensor, expected: Tensor) -> Restore | None:
-    """The map from the layout of ``x`` to that of ``expected``, ``(batch, target, dimension)``, found by comparison."""
+    """The map from the layout of ``x`` to that of ``expected``, ``(batch, target, dimension)``, by comparing the numbers."""
     batch, targets, size = expected.shape
     if x.shape[-1] != size or x.numel() != expected.numel():
         return None

@@ -27,10 +27,10 @@ class BlockTrace:
         What its targets represent.
     projection, bias, projected, parameter
         The output projection, its output, and the weight as the model multiplied with it.
-    steps, left_out, own, summed
+    steps, other_addend, own, summed
         As in :class:`ResidualSum`; ``summed`` is its output.
     sum_used_elsewhere, projected_used_elsewhere
-        Whether something else than the next step uses the sum, or the projection's output.
+        Whether something other than the next step uses the sum, or the projection's output.
     candidates
         Tensors that may be the residual stream, by id.
     """
@@ -48,7 +48,7 @@ class BlockTrace:
     projected: Tensor | None = None
     parameter: Tensor | None = None
     steps: list[Step] = field(default_factory=list)
-    left_out: Tensor | None = None
+    other_addend: Tensor | None = None
     own: Tensor | None = None
     summed: Tensor | None = None
     outer_norm: AppliedNorm | None = None
@@ -66,7 +66,7 @@ class BlockTrace:
         return ATTENTION_SCOPES if self.outer_norm is not None and not self.sum_used_elsewhere else ATTENTION_SCOPES[:2]
 
     def has_reached(self, scopes: tuple[AttentionScope, ...]) -> bool:
-        """Whether the trace covers these scopes, which are the first ones."""
+        """Whether the trace covers these scopes, which start with the first one."""
         return self.reached()[: len(scopes)] == scopes
 
     def finished(self, layer: LayerCall | None = None) -> Block:
@@ -84,7 +84,7 @@ class BlockTrace:
             )
         residual = None
         if self.own is not None and self.summed is not None:
-            residual = ResidualSum(tuple(self.steps), self.own, self.left_out, self.summed)
+            residual = ResidualSum(tuple(self.steps), self.own, self.other_addend, self.summed)
         return Block(
             path=self.path,
             occurrence=self.occurrence,

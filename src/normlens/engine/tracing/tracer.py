@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from normlens.engine.capture.hooks import entered_and_left
+from normlens.engine.capture.hooks import enter_and_leave_hooks
 from normlens.engine.capture.interface import AttentionCall
 from normlens.engine.capture.running import running_calls
 from normlens.engine.tracing.block import Block, LayerCall
@@ -50,18 +50,18 @@ class Tracer(TorchFunctionMode):
     on_block
         Called with each block once it has reached its scopes.
     scopes_of
-        The scopes of a block, by path and occurrence; None if it isn't reported: all of a run stay in ``open_traces``.
+        The scopes of a block, by path and occurrence; None for a block that isn't reported and stays in ``open_traces``.
 
     Attributes
     ----------
     open_traces
         Traces of the blocks that have not been reported.
     ran_attention
-        Paths of the modules called attention that ran, whether or not any attention was captured in them.
-    left_out
+        Paths of the modules with "attention" in their class name that ran, whether or not attention was captured in them.
+    ignored
         Paths of attention modules whose calls are not followed.
     missed
-        Attention modules that took a softmax whose product with values wasn't recognized, for messages.
+        Attention modules that computed a softmax whose product with values wasn't recognized, for messages.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Tracer(TorchFunctionMode):
         self.open_traces: list[BlockTrace] = []
         self.ran_attention: set[str] = set()
         self.missed: list[str] = []
-        self.left_out: frozenset[str] = frozenset()
+        self.ignored: frozenset[str] = frozenset()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -90,8 +90,8 @@ class Tracer(TorchFunctionMode):
         norms = [module for module in self._paths if _is_norm(module)]
         try:
             with (
-                entered_and_left(norms, self._enter_norm, self._leave_norm),
-                entered_and_left(self._composed, self._enter, self._leave),
+                enter_and_leave_hooks(norms, self._enter_norm, self._leave_norm),
+                enter_and_leave_hooks(self._composed, self._enter, self._leave),
                 self,
             ):
                 yield
@@ -99,9 +99,9 @@ class Tracer(TorchFunctionMode):
             self._follower.forget()
 
     def capture(self, call: AttentionCall) -> None:
-        """Start following an attention call; receives the calls of capturing and observing."""
+        """Start following the output of an attention call; called by every capture method."""
         path = self._paths.get(call.module, type(call.module).__name__)
-        if path in self.left_out:
+        if path in self.ignored:
             return
         running = self._running()
         medium = medium_of(list(named) for _, named in running)
@@ -114,7 +114,7 @@ class Tracer(TorchFunctionMode):
         self._follower.follow(call.produced, block, "heads", call.arranged)
 
     def miss(self, module: nn.Module) -> None:
-        """Note an attention module that took a softmax without a product that was recognized; reported by observing."""
+        """Note an attention module whose softmax had no recognized product with values; called by observing methods."""
         if "attention" in type(module).__name__.lower():
             self.missed.append(f"{self._paths.get(module, '')} ({type(module).__name__})".lstrip())
 
@@ -146,7 +146,7 @@ class Tracer(TorchFunctionMode):
         return result
 
     def _hits(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Followed]:
-        """The followed tensors among the arguments, also inside a first argument that is a list (cat, stack)."""
+        """The followed tensors among the arguments, including those in a list as first argument (cat, stack)."""
         flat = [*args, *kwargs.values()]
         if args and isinstance(args[0], (list, tuple)):
             flat.extend(args[0])
@@ -174,7 +174,7 @@ class Tracer(TorchFunctionMode):
             self.ran_attention.add(self._paths[module])
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
-        """Called when a module with children has ended; tracers of layers do something then."""
+        """Called when a module with children has ended; tracers of layers override it."""
 
     def _enter_norm(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         self._paused += 1

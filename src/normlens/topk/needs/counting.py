@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from normlens.engine.capture.as_set import require_eager_attention, settle
-from normlens.engine.capture.hooks import as_it_is
+from normlens.engine.capture.eager_check import compare_with_eager, require_eager_attention
+from normlens.engine.capture.hooks import evaluation_mode
 from normlens.engine.capture.interface import AttentionCall, capturing
 from normlens.engine.computation import computing
 from normlens.engine.precision import double
@@ -91,9 +91,9 @@ def count_sources(
         name = path if calls[path] == 1 else f"{path}, call {calls[path]}"
         found[name] = _counted(call, projections[call.module], within, share, chosen)
 
-    settle(switched, lambda: switched(**short))
+    compare_with_eager(switched, lambda: switched(**short))
     require_eager_attention(switched, "sources are counted in eager attention")
-    with torch.no_grad(), capturing(switched, count), as_it_is(switched):
+    with torch.no_grad(), capturing(switched, count), evaluation_mode(switched):
         projections = find_projections(switched, short)
         switched(**given)
     return found
