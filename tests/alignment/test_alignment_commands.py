@@ -71,7 +71,20 @@ def test_two_models_choose_their_layers(run: Run, texts: Texts, marian_folder: P
 
 
 def test_both_settings_have_a_layer_each(run: Run, texts: Texts, marian_folder: Path) -> None:
-    both = run("align", *texts, "--model", marian_folder, "--setting", "both", "--layer", "0,2", "--format", "matrix")
+    both = run(
+        "align",
+        *texts,
+        "--model",
+        marian_folder,
+        "--setting",
+        "both",
+        "--layer",
+        0,
+        "--awo-layer",
+        2,
+        "--format",
+        "matrix",
+    )
     alone = [
         run("align", *texts, "--model", marian_folder, "--setting", setting, "--layer", layer, "--format", "matrix")
         for setting, layer in (("awi", 0), ("awo", 2))
@@ -86,7 +99,7 @@ def test_both_settings_have_a_layer_each(run: Run, texts: Texts, marian_folder: 
 def test_a_killed_run_goes_on(
     run: Run, texts: Texts, marian_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    command = ("align", *texts, "--model", marian_folder, "--layer", "auto", "--batch-size", 1)
+    command = ("align", *texts, "--model", marian_folder, "--batch-size", 1)
     whole = run(*command).stdout
     written = 0
 
@@ -125,10 +138,11 @@ def test_a_page_with_links(run: Run, texts: Texts, marian_folder: Path, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--layer", "first"], "expected auto, or the number"),
+        (["--layer", "first"], "--layer"),
         (["--layer", "7"], "no layer 7"),
-        (["--layer", "0,2"], "with --setting both also two"),
-        (["--setting", "both", "--layer", "0,7"], "no layer 7"),
+        (["--awo-layer", "2"], "--awo-layer has no effect here"),
+        (["--setting", "both", "--layer", "0", "--awo-layer", "7"], "no layer 7"),
+        (["--scope", "block"], "--scope is block; this command takes attention, residual or layernorm"),
         (["--layer", "0", "--head", "5"], "no head 5"),
         (["--layer", "0", "--scope", "residual", "--head", "0"], "norm of a single head"),
         (["--rule", "best"], "'best' is not one of"),

@@ -263,7 +263,7 @@ def test_bad_input_ends_with_one_message(
         (["-m", "rollout", "-t", "good"], "takes no target"),
         (["--option", "steps"], "expected NAME=VALUE"),
         (["--option", "steps=0"], "steps is 0"),
-        (["-m", "norm_rollout", "--scope", "everywhere"], "no scope 'everywhere'"),
+        (["-m", "norm_rollout", "--scope", "everywhere"], "'everywhere' is not one of"),
         (["-m", "rollout", "--option", "residual=2"], "residual is 2"),
         (["-m", "integrated_gradients", "--option", "baseline=gray"], "baseline='gray'"),
         (["--layer", "-1"], "--layer"),

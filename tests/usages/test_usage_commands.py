@@ -18,8 +18,10 @@ from typer.testing import CliRunner
 
 import normlens
 from normlens.analysis.reductions import REDUCTIONS
+from normlens.attribution.registry import HOMES, method_named
 from normlens.cli import app
-from normlens.cli.options import LoadedAs, Reduction, Split
+from normlens.cli.choices import LAYER_SCOPES, LoadedAs, Reduction, Scope, Split
+from normlens.engine.tracing.scopes import SCOPES
 from normlens.loading.load import TASKS
 from normlens.loading.outline import Outline
 
@@ -95,6 +97,8 @@ def test_what_a_model_cannot_do_is_refused_before_its_weights_are_read(
 def test_choices_of_the_shell_are_those_of_the_library() -> None:
     assert [*LoadedAs] == [*TASKS]
     assert [*Reduction] == [*REDUCTIONS]
+    assert [*LAYER_SCOPES] == [*SCOPES]
+    assert {*Scope} == {*SCOPES, *(scope for name in HOMES for scope in method_named(name).scopes)}
     assert {*Split} == {"half", "integrated", "first", "second"}
 
 

@@ -12,7 +12,6 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from normlens.cli.checked_command import CheckedCommand
 from normlens.cli.commands.aer import aer
@@ -25,6 +24,7 @@ from normlens.cli.commands.demo import demo
 from normlens.cli.commands.models import models
 from normlens.cli.commands.report import report
 from normlens.cli.commands.topk import topk
+from normlens.cli.help_pages import DescribedGroup
 from normlens.cli.terminal import show_error
 from normlens.errors import NormLensError
 
@@ -32,7 +32,7 @@ BAD_INPUT = 2
 """Exit code of everything that the library refuses, the same as for a wrong option."""
 
 
-class Commands(TyperGroup):
+class Commands(DescribedGroup):
     """The commands, each of which ends with one message and exit code 2 when the library refuses its input."""
 
     def invoke(self, ctx: Any) -> Any:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from typer.core import TyperCommand
-
+from normlens.cli.help_pages import DescribedCommand
 from normlens.cli.requirements import refuse_ignored, spelled
 from normlens.errors import InvalidInput
 
@@ -14,7 +13,7 @@ _LARGEST = 2**32 - 1
 """The largest integer that an option takes: the largest seed of NumPy, and beyond every count."""
 
 
-class CheckedCommand(TyperCommand):
+class CheckedCommand(DescribedCommand):
     """A command that refuses an option without effect before it does anything."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

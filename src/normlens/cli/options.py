@@ -1,74 +1,81 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands take, each defined once; those of one command stand with it."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from normlens.cli.choices import ATTENTION_SCOPES, LAYER_SCOPES, FloatType, LoadedAs, Measure, Scope
+from normlens.errors import InvalidInput
+
 ADVANCED = "Advanced"
 """The panel of a help page for options that most users never need."""
-LARGEST_SEED = 2**32 - 1
-"""The largest seed that NumPy accepts."""
+READING = "How links are read"
+"""The panel for what word alignment reads of a model."""
+SELECTION = "Selection of sources"
+"""The panel for which sources each target keeps."""
 
 
-class Measure(StrEnum):
-    """What of attention is compared: its weights, or the norms of the vectors that it moves."""
+def listed(values: Sequence[str], last: str = "or") -> str:
+    """Values as a list in a sentence.
 
-    norm = "norm"
-    weight = "weight"
-
-
-class AttentionScope(StrEnum):
-    """How far a norm follows the contributions within the attention block."""
-
-    attention = "attention"
-    residual = "residual"
-    layernorm = "layernorm"
+    Examples
+    --------
+    >>> listed(["norm", "weight"]), listed(["a", "b", "c"], last="and")
+    ('norm or weight', 'a, b and c')
+    """
+    return f" {last} ".join([*([", ".join(values[:-1])] if values[1:] else []), *values[-1:]])
 
 
-class Scope(StrEnum):
-    """How far a norm follows the contributions within the layer."""
-
-    attention = "attention"
-    residual = "residual"
-    layernorm = "layernorm"
-    feedforward = "feedforward"
-    feedforward_residual = "feedforward_residual"
-    block = "block"
+def _layer(further: str, panel: str | None = None) -> Any:
+    return typer.Option(min=0, help=f"Layer, counted from 0. {further}", rich_help_panel=panel)
 
 
-class Split(StrEnum):
-    """How to split a product of two factors that both depend on the contributions."""
-
-    half = "half"
-    integrated = "integrated"
-    first = "first"
-    second = "second"
+def _head(panel: str | None = None) -> Any:
+    return typer.Option(min=0, help="Single head, counted from 0. Default: all heads together.", rich_help_panel=panel)
 
 
-class Reduction(StrEnum):
-    """What to keep of the maps of a layer."""
-
-    categories = "categories"
-    sinks = "sinks"
-    edges = "edges"
-    mean = "mean"
+def _measure(panel: str | None = None) -> Any:
+    return typer.Option(help="Measure attention by norms or by weights.", rich_help_panel=panel)
 
 
-class LoadedAs(StrEnum):
-    """The head that a model is loaded with."""
+def _scope(allowed: Sequence[Scope], further: str = "", panel: str | None = None) -> Any:
+    return typer.Option(
+        metavar="SCOPE",
+        help=f"How far norms follow the vectors. Scopes: {listed(allowed)}.{further}",
+        callback=_one_of(allowed),
+        rich_help_panel=panel,
+    )
 
-    base = "base"
-    causal_lm = "causal-lm"
-    masked_lm = "masked-lm"
-    seq2seq_lm = "seq2seq-lm"
-    sequence_classification = "sequence-classification"
-    token_classification = "token-classification"
-    question_answering = "question-answering"
-    image_classification = "image-classification"
+
+def _one_of(allowed: Sequence[Scope]) -> Callable[[Scope | None], Scope | None]:
+    """A check that a command takes this scope."""
+
+    def check(scope: Scope | None) -> Scope | None:
+        if scope is not None and scope not in allowed:
+            raise InvalidInput(f"--scope is {scope.value}; this command takes {listed(allowed)}. Choose one of these.")
+        return scope
+
+    return check
+
+
+def _group(default: str) -> Any:
+    return typer.Option(metavar="NAME", help=f"Kind of attention: encoder, decoder or cross. Default: {default}.")
+
+
+def _method(further: str) -> Any:
+    return typer.Option("-m", "--method", metavar="NAME", help=f"Method of attribution. {further}")
+
+
+def _limit(most: int | None = None, least: int = 1) -> Any:
+    return typer.Option(min=least, max=most, help="Read at most this many texts.")
+
+
+def _output(metavar: str, further: str) -> Any:
+    return typer.Option("-o", "--output", metavar=metavar, help=f"Where to write the results. {further}")
 
 
 Model = Annotated[
@@ -85,31 +92,32 @@ Text = Annotated[
     typer.Argument(metavar="TEXT", help='The text. Omit it, or pass "-", to read standard input.', show_default=False),
 ]
 TextFile = Annotated[Path | None, typer.Option("-f", "--file", help="Read the text from this file.")]
-Layer = Annotated[
-    int | None,
-    typer.Option(min=0, help="Layer, counted from 0. Default: the one where weights and norms differ most."),
-]
-Head = Annotated[int | None, typer.Option(min=0, help="Single head, counted from 0. Default: all heads together.")]
-NormScope = Annotated[
-    Scope, typer.Option(help="How far norms follow the vectors. The feed-forward scopes and block take much longer.")
-]
-Product = Annotated[Split, typer.Option(help="How to split the product in gated feed-forwards.")]
-Words = Annotated[bool, typer.Option("--words", help="Merge subwords into words.")]
-Generate = Annotated[int | None, typer.Option(min=1, help="Generate this many tokens first (decoders only).")]
-Reduce = Annotated[
-    Reduction | None, typer.Option(help="Keep this summary instead of whole maps, to save memory on long texts.")
-]
-ChunkSize = Annotated[
-    int | None, typer.Option(min=1, help="Process this many target positions at a time, to save memory on long texts.")
-]
-ResultFile = Annotated[
-    Path | None,
-    typer.Option(
-        "-o",
-        "--output",
-        help="Where to write the results. Format by suffix: .nc, .html, .png, .svg, .pdf, .parquet or .json.",
+TargetText = Annotated[str | None, typer.Option(help="Text for the decoder to read (encoder-decoders only).")]
+Corpus = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="One text per line, or a treebank (.conllu). For encoder-decoders: text, tab, target text.",
+        show_default=False,
     ),
 ]
+
+ShownLayer = Annotated[int | None, _layer("Default: the one where weights and norms differ most.")]
+MapLayer = Annotated[int | None, _layer("Only for methods with one map per layer. Default: all layers.")]
+AlignedLayer = Annotated[int | None, _layer("Default: chosen by --rule.", READING)]
+Head = Annotated[int | None, _head()]
+AdvancedHead = Annotated[int | None, _head(ADVANCED)]
+MeasuredBy = Annotated[Measure, _measure()]
+AlignedBy = Annotated[Measure, _measure(READING)]
+KeptBy = Annotated[Measure, _measure(SELECTION)]
+LayerScope = Annotated[Scope, _scope(LAYER_SCOPES, " The last three take much longer.")]
+AttentionScope = Annotated[Scope, _scope(ATTENTION_SCOPES, panel=ADVANCED)]
+MethodScope = Annotated[Scope | None, _scope(tuple(Scope), " Only for norm_rollout. Default: encoder.")]
+Group = Annotated[str | None, _group("every kind that the model has")]
+SingleGroup = Annotated[str | None, _group("the first that the model has")]
+
+SingleMethod = Annotated[str, _method("[bold]normlens compare[/bold] takes several.")]
+Methods = Annotated[str | None, _method("Several are separated by commas. Default: a small selection.")]
 Explained = Annotated[
     str | None,
     typer.Option(
@@ -131,33 +139,20 @@ Position = Annotated[
 Row = Annotated[
     str | None,
     typer.Option(
-        metavar="N|mean",
+        metavar="INT|mean",
         help="Position whose sources are shown, for methods that return a map. Default: the last token; [CLS] in encoders.",
     ),
 ]
 TextPair = Annotated[str | None, typer.Option(help="Second text of a pair, such as a context or a hypothesis.")]
-TargetText = Annotated[str | None, typer.Option(help="Text for the decoder to read (encoder-decoders only).")]
-AttributionFile = Annotated[
-    Path | None,
-    typer.Option(
-        "-o", "--output", help="Where to write the results. Format by suffix: .html, .png, .svg, .pdf, .json or .csv."
-    ),
-]
 Task = Annotated[
     LoadedAs | None,
     typer.Option(
         help="Head to load the model with. Default: the one that the checkpoint names.", rich_help_panel=ADVANCED
     ),
 ]
-Corpus = Annotated[
-    Path,
-    typer.Argument(
-        metavar="FILE",
-        help="One text per line, or a treebank (.conllu). For encoder-decoders: text, tab, target text.",
-        show_default=False,
-    ),
-]
-Limit = Annotated[int | None, typer.Option(min=1, help="Read at most this many texts.")]
+
+Limit = Annotated[int | None, _limit()]
+SampleLimit = Annotated[int, _limit(100, least=2)]
 Truncate = Annotated[
     bool,
     typer.Option("--truncate", help="Truncate texts that are too long for the model. Default: stop with an error."),
@@ -166,24 +161,33 @@ SkipBad = Annotated[
     bool,
     typer.Option("--skip-bad", help="Skip lines that can't be read, and list them. Default: stop with an error."),
 ]
-FrequencyTable = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="TABLE", help="Token frequencies, as lines of rank, count and token id. Default: counted in the corpus."
-    ),
+BatchSize = Annotated[
+    int,
+    typer.Option(min=1, help="Number of texts per batch. Results don't depend on it.", rich_help_panel=ADVANCED),
 ]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed.", rich_help_panel=ADVANCED)]
+
+AnalysisFile = Annotated[
+    Path | None, _output("FILE", "Format by suffix: .nc, .html, .png, .svg, .pdf, .parquet or .json.")
+]
+AttributionFile = Annotated[Path | None, _output("FILE", "Format by suffix: .html, .png, .svg, .pdf, .json or .csv.")]
+LinksFile = Annotated[Path | None, _output("FILE", "A killed run resumes when the command is repeated.")]
+LabelsFile = Annotated[Path | None, _output("FILE", "Format of the labels by suffix: .csv or .json.")]
+ReportFolder = Annotated[Path, _output("FOLDER", "A folder for the report.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
 Device = Annotated[
-    str | None, typer.Option(help="Device to run on, such as cuda. Default: cpu.", rich_help_panel=ADVANCED)
+    str | None,
+    typer.Option(metavar="NAME", help="Device to run on, such as cuda. Default: cpu.", rich_help_panel=ADVANCED),
 ]
 Dtype = Annotated[
-    str | None,
-    typer.Option(
-        help="Data type of the weights: float32, float64, bfloat16 or float16. Default: that of the checkpoint.",
-        rich_help_panel=ADVANCED,
-    ),
+    FloatType | None,
+    typer.Option(help="Data type of the weights. Default: that of the checkpoint.", rich_help_panel=ADVANCED),
 ]
 Revision = Annotated[
-    str | None, typer.Option(help="Branch, tag or commit of a model on the Hub.", rich_help_panel=ADVANCED)
+    str | None,
+    typer.Option(metavar="NAME", help="Branch, tag or commit of a model on the Hub.", rich_help_panel=ADVANCED),
 ]
 TrustRemoteCode = Annotated[
     bool,
@@ -192,18 +196,4 @@ TrustRemoteCode = Annotated[
         help="Run Python code from the model's repository.",
         rich_help_panel=ADVANCED,
     ),
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-Group = Annotated[
-    str | None,
-    typer.Option(help="Kind of attention: encoder, decoder or cross. Default: every kind that the model has."),
-]
-BatchSize = Annotated[
-    int,
-    typer.Option(min=1, help="Number of texts per batch. Results don't depend on it.", rich_help_panel=ADVANCED),
-]
-Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Random seed.", rich_help_panel=ADVANCED)]
-Folder = Annotated[
-    Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where to write the results. A folder for the report.")
 ]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from normlens.cli.choices import ATTENTION_SCOPES
 from normlens.cli.commands.named_methods import methods_asked
 from normlens.cli.destinations import PICTURES
-from normlens.cli.options import AttentionScope
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -86,13 +86,13 @@ def _shows(values: Values) -> bool:
 
 def _pushes(values: Values) -> bool:
     """Whether contributions are pushed through the feed-forward."""
-    return str(values["scope"].value) not in tuple(AttentionScope)
+    return values["scope"] not in ATTENTION_SCOPES
 
 
 def _chooses_by_norm(values: Values) -> bool:
     """Whether norms choose the layer that is aligned by."""
     rule = values["rule"] or ("combined" if values["setting"] == "awi" else "norm")
-    return bool(values["layer"] == "auto" and rule == "norm")
+    return bool(values["layer"] is None and rule == "norm")
 
 
 def _targets(values: Values, method: Method) -> bool:
@@ -191,8 +191,18 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
     "align": (
         Requirement(
             "rule",
-            lambda v: v["layer"] == "auto",
+            lambda v: v["layer"] is None,
             "it chooses a layer, but --layer names one. Leave one of them out.",
+        ),
+        Requirement(
+            "awo_layer",
+            lambda v: v["setting"] == "both",
+            "AWO has a layer of its own with --setting both only. Leave it out, or use --layer.",
+        ),
+        Requirement(
+            "awo_layer",
+            lambda v: v["layer"] is not None,
+            "both layers are named or both are chosen. Give --layer too, or leave it out.",
         ),
         Requirement(
             "scope",

@@ -2,50 +2,43 @@
 
 from __future__ import annotations
 
-from normlens.cli.commands import align_options as options
-from normlens.cli.options import (
-    AttentionScope,
-    BatchSize,
-    Device,
-    Dtype,
-    Measure,
-    Overwrite,
-    Revision,
-    TrustRemoteCode,
-)
+from normlens.cli import options
+from normlens.cli.choices import Measure, Scope
+from normlens.cli.commands import align_options
+from normlens.cli.commands.align_options import Format, Setting
 from normlens.cli.terminal import starting
-from normlens.errors import InvalidInput
 
 
 def align(
-    source: options.SourceFile,
-    target: options.TranslationFile = None,
-    model: options.Translator = None,
-    reverse_model: options.ReverseTranslator = None,
-    source_language: options.SourceLanguage = None,
-    target_language: options.TargetLanguage = None,
-    measure: options.MeasureRead = Measure.norm,
-    layer: options.LayerRead = "auto",
-    symmetrize: options.Symmetrize = None,
-    threshold: options.Threshold = 0.0,
-    tokenize: options.Tokenize = None,
+    source_file: align_options.SourceFile,
+    target_file: align_options.TargetFile = None,
+    model: align_options.Translator = None,
+    reverse_model: align_options.ReverseTranslator = None,
+    source_language: align_options.SourceLanguage = None,
+    target_language: align_options.TargetLanguage = None,
+    measure: options.AlignedBy = Measure.norm,
+    layer: options.AlignedLayer = None,
+    symmetrize: align_options.Symmetrize = None,
+    threshold: align_options.Threshold = 0.0,
+    tokenize: align_options.Tokenize = None,
     output: options.LinksFile = None,
-    form: options.LinksFormat = options.Format.pharaoh,
-    view: options.PageFile = None,
-    overwrite: Overwrite = False,
-    scope: options.ScopeRead = AttentionScope.attention,
-    setting: options.SettingRead = options.Setting.awi,
-    rule: options.Rule = None,
-    head: options.HeadRead = None,
-    balance: options.Balance = 0.0,
-    base: options.FirstNumber = 0,
-    lowercase: options.Lowercase = False,
-    source_prefix: options.SourcePrefix = "",
-    batch_size: BatchSize = 32,
-    device: Device = None,
-    dtype: Dtype = None,
-    revision: Revision = None,
-    trust_remote_code: TrustRemoteCode = False,
+    form: align_options.LinksFormat = Format.pharaoh,
+    view: align_options.PageFile = None,
+    overwrite: options.Overwrite = False,
+    scope: options.AttentionScope = Scope.attention,
+    setting: align_options.SettingRead = Setting.awi,
+    awo_layer: align_options.AwoLayer = None,
+    rule: align_options.Rule = None,
+    head: options.AdvancedHead = None,
+    balance: align_options.Balance = 0.0,
+    base: align_options.FirstNumber = 0,
+    lowercase: align_options.Lowercase = False,
+    source_prefix: align_options.SourcePrefix = "",
+    batch_size: options.BatchSize = 32,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
     """Link the words of a text with those of its translation.
 
@@ -62,27 +55,29 @@ def align(
 
     - [cyan]normlens align pairs.tsv --model de-en --reverse-model en-de --format json -o links.jsonl[/cyan]
     """
-    numbers = _layers(layer, setting)
     with starting():
         from normlens.cli.commands.align_inputs import ParallelTexts, Translators
         from normlens.cli.output.aligned import LinksOutput, write
 
-    texts, result = ParallelTexts.opened(source, target, tokenize), LinksOutput(output, form.value, base, view)
+    texts, result = (
+        ParallelTexts.opened(source_file, target_file, tokenize),
+        LinksOutput(output, form.value, base, view),
+    )
     settings: dict[str, object] = {
         "threshold": threshold, "balance": balance, "format": form.value, "first word": base, "lowercase": lowercase,
         "tokenize": tokenize,
         "languages": [source_language, target_language], "prefix": source_prefix, "text": list(texts.fingerprint),
     }  # fmt: skip
-    reads = [source, target, model, reverse_model]
+    reads = [source_file, target_file, model, reverse_model]
     result.check(settings, reads, resumable=texts.number is not None, overwrite=overwrite)
     with starting():
         from normlens.alignment import Aligner, Reading
 
-    first, second = numbers or (0, 0)
-    beside = Reading(second, measure.value, scope.value, "awo", head) if setting is options.Setting.both else None
-    reading = Reading(
-        first, measure.value, scope.value, "awo" if setting is options.Setting.awo else "awi", head, beside
-    )
+    first, read = layer or 0, (measure.value, scope.value)
+    beside = None
+    if setting is Setting.both:
+        beside = Reading(first if awo_layer is None else awo_layer, *read, "awo", head)  # type: ignore[arg-type]
+    reading = Reading(first, *read, "awo" if setting is Setting.awo else "awi", head, beside)  # type: ignore[arg-type]
     models = Translators.opened(
         model,
         reverse_model,
@@ -93,9 +88,7 @@ def align(
         readings=reading.components,
     )
     symmetrization = models.symmetrization(None if symmetrize is None else symmetrize.value)
-    readings, lines = models.readings(
-        reading, texts.lines, None if rule is None else rule.value, choose=numbers is None
-    )
+    readings, lines = models.readings(reading, texts.lines, None if rule is None else rule.value, choose=layer is None)
     aligner = Aligner(
         models.forward,
         readings[0],
@@ -109,17 +102,3 @@ def align(
         "models": models.fingerprints, "readings": [str(one) for one in readings], "symmetrization": symmetrization,
     }  # fmt: skip
     write(aligner, lines, texts, result, settings, overwrite=overwrite)
-
-
-def _layers(named: str, setting: options.Setting) -> tuple[int, int] | None:
-    """The numbers of the layers for AWI and AWO; None for auto."""
-    if named == "auto":
-        return None
-    numbers = named.split(",")
-    most = 2 if setting is options.Setting.both else 1
-    if len(numbers) > most or not all(number.strip().isdecimal() for number in numbers):
-        raise InvalidInput(
-            f"--layer is {named!r}; expected auto, or the number of a layer, from 0; with --setting both also two, such as "
-            "0,2, for AWI and for AWO."
-        )
-    return int(numbers[0]), int(numbers[-1])

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from normlens.cli.options import ADVANCED, AttentionScope, Measure
+from normlens.cli.options import ADVANCED, READING
 
-_READING = "How links are read"
 _MODEL = "The models"
 
 
@@ -43,7 +42,7 @@ class Format(StrEnum):
 
 
 class ChoosingRule(StrEnum):
-    """How ``--layer auto`` chooses a layer."""
+    """How a layer is chosen where ``--layer`` names none."""
 
     combined = "combined"
     norm = "norm"
@@ -58,14 +57,14 @@ class ChoosingRule(StrEnum):
 SourceFile = Annotated[
     Path,
     typer.Argument(
-        metavar="SOURCE",
-        help="One sentence per line, words separated by spaces. Without TARGET: sentence, tab (or |||), "
+        metavar="SOURCE_FILE",
+        help="One sentence per line, words separated by spaces. Without TARGET_FILE: sentence, tab (or |||), "
         "translation. - reads standard input.",
         show_default=False,
     ),
 ]
-TranslationFile = Annotated[
-    Path | None, typer.Argument(metavar="TARGET", help="Its translation, line by line.", show_default=False)
+TargetFile = Annotated[
+    Path | None, typer.Argument(metavar="TARGET_FILE", help="Its translation, line by line.", show_default=False)
 ]
 Translator = Annotated[
     str | None,
@@ -81,10 +80,6 @@ ReverseTranslator = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
-MeasureRead = Annotated[
-    Measure, typer.Option(help="Measure attention by norms or by weights.", rich_help_panel=_READING)
-]
-ScopeRead = Annotated[AttentionScope, typer.Option(help="How far norms follow the vectors.", rich_help_panel=ADVANCED)]
 SettingRead = Annotated[
     Setting,
     typer.Option(
@@ -93,33 +88,25 @@ SettingRead = Annotated[
         rich_help_panel=ADVANCED,
     ),
 ]
-LayerRead = Annotated[
-    str,
+AwoLayer = Annotated[
+    int | None,
     typer.Option(
-        metavar="auto|N|N,M",
-        help="Layer, counted from 0. auto chooses one; N,M names two for --setting both.",
-        rich_help_panel=_READING,
+        min=0, help="Layer of AWO, counted from 0, for --setting both. Default: --layer.", rich_help_panel=ADVANCED
     ),
 ]
 Rule = Annotated[
     ChoosingRule | None,
-    typer.Option(
-        help="Rule by which --layer auto chooses. Default: combined; norm with --setting awo.", rich_help_panel=ADVANCED
-    ),
-]
-HeadRead = Annotated[
-    int | None,
-    typer.Option(min=0, help="Single head, counted from 0. Default: all heads together.", rich_help_panel=ADVANCED),
+    typer.Option(help="Rule that chooses the layer. Default: combined; norm for AWO.", rich_help_panel=ADVANCED),
 ]
 Symmetrize = Annotated[
     Symmetrization | None,
     typer.Option(
         help="How to symmetrize the two directions. Default: grow-diag with two models, none with one.",
-        rich_help_panel=_READING,
+        rich_help_panel=READING,
     ),
 ]
 Threshold = Annotated[
-    float, typer.Option(min=0, max=1, help="Drop links with a score below this.", rich_help_panel=_READING)
+    float, typer.Option(min=0, max=1, help="Drop links with a score below this.", rich_help_panel=READING)
 ]
 Balance = Annotated[
     float,
@@ -130,26 +117,20 @@ Balance = Annotated[
         rich_help_panel=ADVANCED,
     ),
 ]
-LinksFile = Annotated[
-    Path | None,
-    typer.Option(
-        "-o", "--output", help="Where to write the results. A killed run resumes when the command is repeated."
-    ),
-]
 LinksFormat = Annotated[
     Format, typer.Option("--format", help="Format of the links. json adds scores and words, matrix every share.")
 ]
 FirstNumber = Annotated[int, typer.Option(min=0, max=1, help="Number of the first word.", rich_help_panel=ADVANCED)]
 PageFile = Annotated[
     Path | None,
-    typer.Option(metavar="HTML", help="Draw the links of the first 100 pairs on an HTML page."),
+    typer.Option(help="Draw the links of the first 100 pairs on an HTML page."),
 ]
 Tokenize = Annotated[
     str | None,
     typer.Option(
         metavar="de-en",
         help="Tokenize raw text by Moses' rules for these two languages first.",
-        rich_help_panel=_READING,
+        rich_help_panel=READING,
     ),
 ]
 Lowercase = Annotated[

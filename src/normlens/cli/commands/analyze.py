@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from normlens.cli import options
+from normlens.cli.choices import ATTENTION_SCOPES, Reduction, Scope, Split
 from normlens.cli.destinations import SUFFIXES, check_ending, check_files
 from normlens.cli.opening import open_lens, quiet
 from normlens.cli.output.analysis_file import write
@@ -19,8 +20,6 @@ from normlens.errors import InvalidInput
 if TYPE_CHECKING:
     from normlens import Analysis
     from normlens.loading.outline import Outline
-
-ATTENTION_SCOPES = tuple(options.AttentionScope)
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class View:
     group: str | None
     layer: int | None
     head: int | None
-    scope: options.Scope
+    scope: Scope
 
 
 def analyze(
@@ -50,16 +49,23 @@ def analyze(
     text: options.Text = None,
     file: options.TextFile = None,
     target_text: options.TargetText = None,
-    layer: options.Layer = None,
+    layer: options.ShownLayer = None,
     head: options.Head = None,
-    scope: options.NormScope = options.Scope.attention,
-    product: options.Product = options.Split.half,
+    scope: options.LayerScope = Scope.attention,
+    product: Annotated[Split, typer.Option(help="How to split the product in gated feed-forwards.")] = Split.half,
     group: options.Group = None,
-    words: options.Words = False,
-    generate: options.Generate = None,
-    reduce: options.Reduce = None,
-    chunk_size: options.ChunkSize = None,
-    output: options.ResultFile = None,
+    words: Annotated[bool, typer.Option("--words", help="Merge subwords into words.")] = False,
+    generate: Annotated[
+        int | None, typer.Option(min=1, help="Generate this many tokens first (decoders only).")
+    ] = None,
+    reduce: Annotated[
+        Reduction | None, typer.Option(help="Keep this summary instead of whole maps, to save memory on long texts.")
+    ] = None,
+    chunk_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Process this many target positions at a time, to save memory on long texts."),
+    ] = None,
+    output: options.AnalysisFile = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
     device: options.Device = None,
@@ -97,7 +103,7 @@ def analyze(
     with waiting("Analyzing"), quiet():
         analysis = lens.analyze(
             read, target_text, generate=generate, reduce=reduce, chunk_size=chunk_size, product=product.value,
-            through="attention" if scope.value in ATTENTION_SCOPES else "block",
+            through="attention" if scope in ATTENTION_SCOPES else "block",
         )  # fmt: skip
     _give(analysis.words() if words else analysis, View(group, layer, head, scope), output, as_json)
 

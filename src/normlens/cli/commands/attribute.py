@@ -25,22 +25,13 @@ def attribute(
     model: options.Model,
     text: options.Text = None,
     file: options.TextFile = None,
-    method: Annotated[
-        str, typer.Option("-m", "--method", help="Method of attribution. [bold]compare[/bold] takes several.")
-    ] = "decompx",
+    method: options.SingleMethod = "decompx",
     target: options.Explained = None,
     against: options.Against = None,
-    scope: Annotated[
-        str | None, typer.Option(help="How far norms follow the vectors. Only for norm_rollout. Default: encoder.")
-    ] = None,
+    scope: options.MethodScope = None,
     position: options.Position = None,
     row: options.Row = None,
-    layer: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Layer, counted from 0. Only for methods with one map per layer. Default: all layers together."
-        ),
-    ] = None,
+    layer: options.MapLayer = None,
     option: Annotated[
         list[str] | None,
         typer.Option("--option", metavar="NAME=VALUE", help="Option of the method, such as steps=5. Can be repeated."),

@@ -10,7 +10,9 @@ import typer
 
 from normlens.cli import options
 from normlens.cli.checked_command import CheckedCommand
+from normlens.cli.choices import Measure
 from normlens.cli.corpus_reading import CorpusReading, check_corpus
+from normlens.cli.help_pages import DescribedGroup
 from normlens.cli.opening import open_lens, quiet
 from normlens.cli.output.clusterings import ClusteredSet, ClusterFiles, Search, give
 from normlens.cli.output.points import counted_analyses, read_points
@@ -21,6 +23,7 @@ from normlens.cli.text_files import Lines
 _SEARCH = "Criteria of a good clustering"
 
 cluster = typer.Typer(
+    cls=DescribedGroup,
     name="cluster",
     help="Find good clusterings and state what is proved about them. The number of clusters is found, not chosen.",
     no_args_is_help=True,
@@ -59,10 +62,6 @@ Gamma = Annotated[
 Delta = Annotated[
     float, typer.Option(help="Probability of missing a clustering where the search samples.", rich_help_panel=_SEARCH)
 ]
-Labels = Annotated[
-    Path | None,
-    typer.Option("-o", "--output", help="Where to write the results. Format of the labels by suffix: .csv or .json."),
-]
 Figure = Annotated[
     Path | None, typer.Option(help="Draw a heatmap beside the tree. Format by suffix: .png, .svg or .pdf.")
 ]
@@ -84,7 +83,7 @@ def points(
     gamma: Gamma = 0.1,
     delta: Delta = 0.05,
     seed: options.Seed = 0,
-    output: Labels = None,
+    output: options.LabelsFile = None,
     figure: Figure = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -112,9 +111,7 @@ def points(
 def heads(
     model: options.Model,
     file: options.Corpus,
-    measure: Annotated[
-        options.Measure, typer.Option(help="Measure attention by norms or by weights.")
-    ] = options.Measure.norm,
+    measure: options.MeasuredBy = Measure.norm,
     alpha: Alpha = 1.1,
     gamma: Gamma = 0.02,
     delta: Delta = 0.05,
@@ -122,11 +119,8 @@ def heads(
     limit: options.Limit = None,
     truncate: options.Truncate = False,
     skip_bad: options.SkipBad = False,
-    group: Annotated[
-        str | None,
-        typer.Option(help="Kind of attention: encoder, decoder or cross. Default: the first that the model has."),
-    ] = None,
-    output: Labels = None,
+    group: options.SingleGroup = None,
+    output: options.LabelsFile = None,
     figure: Figure = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,

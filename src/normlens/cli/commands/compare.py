@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from normlens.cli import options
@@ -22,12 +20,7 @@ def compare(
     model: options.Model,
     text: options.Text = None,
     file: options.TextFile = None,
-    methods: Annotated[
-        str | None,
-        typer.Option(
-            "-m", "--method", help="Method of attribution. Several are separated by commas. Default: a small selection."
-        ),
-    ] = None,
+    methods: options.Methods = None,
     target: options.Explained = None,
     against: options.Against = None,
     position: options.Position = None,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from normlens.cli.destinations import check_files, check_folder
 from normlens.cli.opening import open_lens, quiet
-from normlens.cli.options import Folder, Overwrite
+from normlens.cli.options import Overwrite, ReportFolder, SampleLimit
 from normlens.cli.terminal import NORM, WEIGHT, bar, messages, percent, results, waiting
 from normlens.loading.sentences import sentences as bundled_sentences
 
@@ -59,8 +58,8 @@ DEMO_MODELS = (
 
 
 def demo(
-    output: Folder = Path("demo-report"),
-    sentences: Annotated[int, typer.Option(min=2, max=100, help="Number of bundled sentences to analyze.")] = 100,
+    output: ReportFolder = Path("demo-report"),
+    limit: SampleLimit = 100,
     overwrite: Overwrite = False,
 ) -> None:
     """Show in a minute that attention weights and what attention moves are different things.
@@ -72,13 +71,13 @@ def demo(
 
     - [cyan]normlens demo[/cyan]
 
-    - [cyan]normlens demo --sentences 20 -o my-demo[/cyan]
+    - [cyan]normlens demo --limit 20 -o my-demo[/cyan]
     """
     for demo_model in DEMO_MODELS:
         check_folder(output / demo_model.model, overwrite=overwrite)
     if output.is_dir():
         check_files(*(_view(output, demo_model) for demo_model in DEMO_MODELS), overwrite=overwrite)
-    texts = bundled_sentences()[:sentences]
+    texts = bundled_sentences()[:limit]
     console = results()
     console.print(_INTRODUCTION.format(len(texts)), soft_wrap=True)
     for demo_model in DEMO_MODELS:

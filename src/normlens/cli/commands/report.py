@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -22,12 +23,18 @@ _HEADLINES = 3
 def report(
     model: options.Model,
     file: options.Corpus,
-    output: options.Folder = Path("report"),
+    output: options.ReportFolder = Path("report"),
     overwrite: options.Overwrite = False,
     limit: options.Limit = None,
     truncate: options.Truncate = False,
     skip_bad: options.SkipBad = False,
-    frequency: options.FrequencyTable = None,
+    frequency: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Token frequencies, as lines of rank, count and token id. Default: counted in the corpus.",
+        ),
+    ] = None,
     batch_size: options.BatchSize = 8,
     group: options.Group = None,
     as_json: options.Json = False,

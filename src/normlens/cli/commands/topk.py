@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from normlens.cli import options
+from normlens.cli.choices import Measure
 from normlens.cli.opening import open_lens
 from normlens.cli.output.sparsity import TopKSettings, give, measured, numbers_in
 from normlens.cli.text_files import read_text
 
-_CHOICE = "Selection of sources"
+_CHOICE = options.SELECTION
 
 
 class Keep(StrEnum):
@@ -39,9 +40,7 @@ def topk(
             help="Keep the largest sources by --measure, random ones, or the most recent ones.", rich_help_panel=_CHOICE
         ),
     ] = Keep.largest,
-    measure: Annotated[
-        options.Measure, typer.Option(help="Measure attention by norms or by weights.", rich_help_panel=_CHOICE)
-    ] = options.Measure.weight,
+    measure: options.KeptBy = Measure.weight,
     full_denominator: Annotated[
         bool,
         typer.Option(

@@ -9,7 +9,7 @@ from normlens.cli.destinations import PICTURES
 
 if TYPE_CHECKING:
     from normlens import Analysis
-    from normlens.cli.options import Scope
+    from normlens.cli.choices import Scope
 
 
 def write(analysis: Analysis, path: Path, *, layer: int, head: int | None, group: str, scope: Scope) -> None:
@@ -33,7 +33,7 @@ def write(analysis: Analysis, path: Path, *, layer: int, head: int | None, group
     if suffix in PICTURES:
         from normlens.figures import save
 
-        save(analysis.plot(layer, head, group=group, scope=scope.value), path)
+        save(analysis.plot(layer, head, group=group, scope=scope.value), path)  # type: ignore[arg-type]
     elif suffix == ".nc":
         analysis.save(path)
     elif suffix == ".html":
