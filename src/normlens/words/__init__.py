@@ -1,8 +1,8 @@
-"""Sub-words to words, by the character offsets of the tokenizer; and what kind of token each one is.
+"""Merging of sub-words into words by the tokenizer's character offsets, and categories of tokens.
 
-A word is a stretch of the text between whitespace, with every punctuation mark and every CJK ideograph a word of its
-own (as in BERT's pre-tokenization). Nothing here reads the tokenizer's own spelling (``##ing``, ``Ġthe``, ``▁the``), so
-every tokenizer with offsets is treated alike. A number of -1 stands for a special token throughout.
+Words are separated by whitespace; every punctuation mark and every CJK ideograph is a separate word (as in BERT's
+pre-tokenization). Words don't depend on the tokenizer's own spelling (``##ing``, ``Ġthe``, ``▁the``), so every tokenizer
+with offsets is treated alike. The word number of special tokens is -1.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""One kind of attention, with its sub-words merged into words: every array by the rule of its kind."""
+"""Merging of sub-words into words in the dataset of one kind of attention."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from normlens.words.numbering import whitespace_words
 
 
 def numbered_by_whitespace(data: xr.Dataset, texts: Mapping[str, str]) -> xr.Dataset:
-    """The same with words numbered by the whitespace between them.
+    """Renumber the words of a dataset so that only whitespace separates them.
 
     Parameters
     ----------
     data
         One kind of attention.
     texts
-        Of its "target" and "source".
+        The texts of its "target" and "source".
     """
     for side in ("target", "source"):
         columns = [data[f"{side}_{name}"].values for name in ("word", "start", "end", "category")]
@@ -33,14 +33,17 @@ def numbered_by_whitespace(data: xr.Dataset, texts: Mapping[str, str]) -> xr.Dat
 
 
 def merged_dataset(data: xr.Dataset, texts: Mapping[str, str]) -> xr.Dataset:
-    """Merge pieces: summed over a source word's, averaged over a target word's; the largest of conservation errors.
+    """Merge sub-words into words.
+
+    Maps are summed over a source word's pieces and averaged over a target word's, other measures are averaged, and of the
+    conservation errors the largest is kept.
 
     Parameters
     ----------
     data
         One kind of attention, with ``weighted_norm``.
     texts
-        Of its "target" and "source".
+        The texts of its "target" and "source".
     """
     targets, sources = data["target_word"].values, data["source_word"].values
     merged: dict[str, tuple[tuple[Any, ...], Any]] = {}

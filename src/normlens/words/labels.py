@@ -1,4 +1,4 @@
-"""What a word is called once its tokens are merged: the text that it spans."""
+"""Labels of merged words: the text that each one spans, and its other coordinates."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _Labels = dict[str, tuple[str, NDArray[Any]]]
 
 
 def merge_shares(shares: xr.DataArray) -> xr.DataArray:
-    """Merge the shares of source tokens into shares of words: summed over a word's pieces, so that totals stay.
+    """Merge the shares of source tokens into shares of words: sums over a word's pieces, so that totals don't change.
 
     Parameters
     ----------
     shares
         ``(..., source)`` in any order, with the coordinates `source_token`, `source_word`, `source_category`,
-        `source_start` and `source_end`, as an attribution has them; others along the sources may be there too. ``attrs``
-        hold the text, or where there is a coordinate `side` both texts, that the characters are counted in.
+        `source_start` and `source_end` of an attribution, and possibly others along the sources. ``attrs`` hold the text
+        that the character offsets refer to; with a coordinate `side`, both texts.
 
     Returns
     -------
     xarray.DataArray, ``(..., source)``
-        One entry per word and per special token, in the order of first appearance; `source_token` is the whole word,
-        `source_start` and `source_end` its stretch of the text, `source_category` its category, and the rest is as at its
-        first piece. ``attrs`` are kept.
+        One entry per word and per special token, in the order of first appearance. `source_token` is the whole word,
+        `source_start` and `source_end` its character span, and `source_category` its category; the other coordinates are
+        those of its first piece. ``attrs`` are kept.
 
     Raises
     ------
     InvalidInput
-        If there is no dimension `source`, or one of these coordinates is missing.
+        If the dimension `source` or one of these coordinates is missing.
     """
     needed = [f"source_{column}" for column in ("token", "word", "category", "start", "end")]
     missing = [name for name in needed if name not in shares.coords]
@@ -63,22 +63,22 @@ def merge_shares(shares: xr.DataArray) -> xr.DataArray:
 def merged_labels(
     labeled: xr.DataArray | xr.Dataset, side: Literal["source", "target"], texts: Sequence[str]
 ) -> _Labels:
-    """Coordinates along one side, once its tokens are merged into words.
+    """Coordinates along one side after its tokens are merged into words.
 
     Parameters
     ----------
     labeled
-        Has the coordinates `_token`, `_word`, `_start`, `_end` of that side, such as `source_token`; others too.
+        Has the coordinates `_token`, `_word`, `_start`, `_end` of that side, such as `source_token`, and possibly others.
     side
-        Which dimension.
+        The dimension.
     texts
-        The text that each token's characters are counted in, one for each token; empty where it isn't known.
+        For each token, the text that its offsets refer to; empty if it is unavailable.
 
     Returns
     -------
     dict
         The same coordinates with one entry per word and per special token: `_token` is the text that the word spans,
-        `_start` and `_end` where that is, `_category` what it is, and the rest is as at its first piece.
+        `_start` and `_end` its span, `_category` its category; the others are those of its first piece.
     """
     words = labeled[f"{side}_word"].values
     group = groups(words)
@@ -100,12 +100,12 @@ def merged_labels(
 
 
 def text_of(attrs: Mapping[Any, Any], group: str, side: str) -> str:
-    """The text that the characters of one side of a kind of attention are counted in; an encoder–decoder has two.
+    """The text that the character offsets of one side of a kind of attention refer to; an encoder–decoder has two.
 
     Parameters
     ----------
     attrs
-        Of an analysis: ``text`` and ``target_text``.
+        The attributes of an analysis: ``text`` and ``target_text``.
     group
         "encoder", "decoder", "cross", or another.
     side
@@ -118,7 +118,7 @@ def text_of(attrs: Mapping[Any, Any], group: str, side: str) -> str:
 def _without_spaces(
     offsets: NDArray[np.int64], labels: NDArray[Any], members: Sequence[NDArray[np.intp]]
 ) -> NDArray[np.int64]:
-    """Offsets in which a piece of spaces alone has no length, where it is before the letters of a word."""
+    """The offsets, but empty for a piece of spaces before the letters of its word."""
     trimmed = offsets.copy()
     for pieces in members:
         blank = labels[pieces] == "␣"
@@ -128,7 +128,7 @@ def _without_spaces(
 
 
 def _surface(labels: NDArray[Any], offsets: NDArray[Any], text: str) -> str:
-    """What a word's pieces span; put together from them where they don't show the text that lies there."""
+    """The text that a word's pieces span; their joined labels if these differ from the text."""
     if len(labels) == 1:
         return str(labels[0]).partition(" ")[0]
     placed = [(str(label).partition(" ")[0], *span) for label, span in zip(labels, offsets.tolist(), strict=True)]
@@ -139,26 +139,26 @@ def _surface(labels: NDArray[Any], offsets: NDArray[Any], text: str) -> str:
 
 
 def _joined(labels: NDArray[Any], offsets: NDArray[Any]) -> str:
-    """The text of a word from its pieces; characters that several pieces stand for are read once."""
-    reached, parts = -1, []
+    """The joined labels of a word's pieces; characters that several pieces cover appear once."""
+    reached, surfaces = -1, []
     for label, (start, end) in zip(labels, offsets, strict=True):
         surface, _, _ = str(label).partition(" ")
         if start == end or start >= reached:
-            parts.append(surface)
+            surfaces.append(surface)
         elif end > reached and len(surface) == end - start:
-            parts.append(surface[reached - start :])
+            surfaces.append(surface[reached - start :])
         reached = max(reached, end)
-    return "".join(part for part in parts if part != "␣" or len(parts) == 1)
+    return "".join(surface for surface in surfaces if surface != "␣" or len(surfaces) == 1)
 
 
 def _marks(labels: NDArray[Any]) -> list[str]:
-    """What stands behind a space in labels (the mark of an unknown piece), each once."""
+    """The marks of unknown pieces, which follow a space in labels; each once."""
     marks = [str(label).partition(" ")[2] for label in labels]
     return [mark for mark in dict.fromkeys(marks) if mark]
 
 
 def _category(first: str, surface: str, members: NDArray[Any]) -> str:
-    """A word's category: of one piece its own, of several what all its characters are."""
+    """A word's category: that of its only piece, or else that of its characters."""
     if len(members) == 1 or first == "special":
         return first
     letters = [character for character in surface if character != "␣"]

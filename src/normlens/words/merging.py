@@ -1,4 +1,4 @@
-"""Maps and values of tokens merged into maps and values of words, with indicator matrices."""
+"""Merging of tokens' maps and values into those of words, by indicator matrices."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from normlens.words.numbering import SPECIAL
 def merge_map(
     values: ArrayLike, target_words: ArrayLike, source_words: ArrayLike
 ) -> Float[np.ndarray, "*rest target_word source_word"]:
-    """Merge a map of tokens into a map of words: summed over source pieces, averaged over target pieces.
+    """Merge a map of tokens into a map of words: sum over source pieces, average over target pieces.
 
-    Rows that add up to one (attention weights) still do.
+    Rows that add up to one (attention weights) still add up to one.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def merge_map(
     Returns
     -------
     array, ``(..., target_word, source_word)``
-        The type of `values`.
+        In the dtype of `values`.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def merge_sources(values: ArrayLike, source_words: ArrayLike) -> Float[np.ndarra
     Returns
     -------
     array, ``(..., word)``
-        One entry per word and per special token, in the order of first appearance; the type of `values`.
+        One entry per word and per special token, in the order of first appearance; in the dtype of `values`.
 
     Raises
     ------
@@ -74,14 +74,14 @@ def merge_targets(values: ArrayLike, target_words: ArrayLike) -> Float[np.ndarra
     Parameters
     ----------
     values
-        Values per target, ``(..., target)``: a mixing ratio, or a map with its last two axes exchanged.
+        Values per target, ``(..., target)``: a mixing ratio, or a map with its last two axes swapped.
     target_words
         Word number of each target, -1 for special tokens, ``(target,)``.
 
     Returns
     -------
     array, ``(..., word)``
-        One entry per word and per special token, in the order of first appearance; the type of `values`.
+        One entry per word and per special token, in the order of first appearance; in the dtype of `values`.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def merge_targets(values: ArrayLike, target_words: ArrayLike) -> Float[np.ndarra
 
 
 def merge_spans(offsets: ArrayLike, words: ArrayLike) -> Int[np.ndarray, "word 2"]:
-    """Give the stretch of text that each merged entry covers, from its first piece to its last.
+    """Return the character span of each merged entry, from its first piece to its last.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def merge_spans(offsets: ArrayLike, words: ArrayLike) -> Int[np.ndarray, "word 2
     Returns
     -------
     array of int, ``(word, 2)``
-        Pieces with empty offsets don't count, unless a word has no others.
+        Pieces with empty offsets are ignored, unless a word has no others.
     """
     spans, group = np.asarray(offsets, dtype=np.int64).reshape(-1, 2), groups(words)
     merged = np.zeros((group.max(initial=-1) + 1, 2), dtype=np.int64)
@@ -116,7 +116,7 @@ def merge_spans(offsets: ArrayLike, words: ArrayLike) -> Int[np.ndarray, "word 2
 
 
 def groups(words: ArrayLike) -> Int[np.ndarray, " token"]:
-    """Index of the entry that each token has after merging: one per word, and one per special token.
+    """Index of each token's entry after merging: one entry per word, and one per special token.
 
     Parameters
     ----------

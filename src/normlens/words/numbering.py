@@ -1,4 +1,4 @@
-"""Which word each token belongs to, by the character offsets of the tokenizer."""
+"""The word number of each token, by the tokenizer's character offsets."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from normlens.words.surface import checked_offsets, is_modifier, is_punctuation
 SPECIAL = -1
 """The word number of a special token."""
 
-_NO_PLACE = -2  # an ordinary token whose offsets are empty, until its neighbors have told where it belongs
+_NO_POSITION = -2  # an ordinary token with empty offsets, until it is assigned to a neighbor's word
 
 
 def word_numbers(
     offsets: ArrayLike, special: ArrayLike, text: str, *, split_punctuation: bool = True
 ) -> Int[np.ndarray, " token"]:
-    """Tell which word each token belongs to.
+    """Number the words of a text, and return the number of each token's word.
 
-    Whitespace at either end of a token is not looked at (byte-level tokenizers put the space into the token). A token
-    that spans several words, such as ``'s``, joins them, since it can't be cut. A lone space directly before a word
-    belongs to that word (SentencePiece's ``▁``); any other token of whitespace is a word of its own. A token with empty
-    offsets belongs to the word at its place, or, where it has no place, to the word of the token before it.
+    Whitespace at either end of a token is ignored (byte-level tokenizers include the space in the token). A token that
+    spans several words, such as ``'s``, joins them, because it can't be split. A single space directly before a word belongs
+    to that word (SentencePiece's ``▁``); any other token of whitespace is a separate word. A token with empty offsets
+    belongs to the word at its position, or, if its offsets give no position, to the word of the token before it.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ def word_numbers(
     special
         True for special tokens, ``(token,)``.
     text
-        The text that was tokenized. Call once per text where a model reads a pair of them.
+        The text that was tokenized. For a pair of texts, call once for each.
     split_punctuation
-        Whether punctuation, symbols and CJK ideographs are words of their own; otherwise only whitespace separates.
+        Whether punctuation marks, symbols and CJK ideographs are separate words; otherwise only whitespace separates words.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def word_numbers(
     """
     spans, is_special = checked_offsets(offsets, special, text)
     units = _units(text, split_punctuation, spans[is_special])
-    first = np.full(len(spans), _NO_PLACE, dtype=np.int64)
+    first = np.full(len(spans), _NO_POSITION, dtype=np.int64)
     joined = np.zeros(max(units, default=-1) + 2, dtype=bool)
     reached = 0
     for token in np.flatnonzero(~is_special):
@@ -65,18 +65,18 @@ def word_numbers(
         joined[low + 1 : high + 1] = True
         reached = max(reached, stop)
     first[is_special] = SPECIAL
-    placed = _place_the_rest(first)
+    first = _with_neighbors_units(first)
     word_of_unit = np.cumsum(~joined) - 1
-    return _renumber(np.where(placed < 0, placed, word_of_unit[placed]))
+    return _renumber(np.where(first < 0, first, word_of_unit[first]))
 
 
 def whitespace_words(words: ArrayLike, offsets: ArrayLike, special: ArrayLike, text: str) -> Int[np.ndarray, " token"]:
-    """Join words that no whitespace separates, such as a quotation mark and the word behind it.
+    """Join words that no whitespace separates, such as a quotation mark and the word after it.
 
     Parameters
     ----------
     words
-        From :func:`word_numbers`, or the caller's own, ``(token,)``; none of them is divided.
+        Word numbers from :func:`word_numbers`, or the caller's own, ``(token,)``; no word is split.
     offsets, special, text
         As for :func:`word_numbers`. Tokens with empty offsets stay with their word.
 
@@ -93,29 +93,29 @@ def whitespace_words(words: ArrayLike, offsets: ArrayLike, special: ArrayLike, t
     own = np.asarray(words, dtype=np.int64)
     spans, is_special = checked_offsets(offsets, special, text)
     joined = np.where(
-        spans[:, 0] < spans[:, 1], word_numbers(spans, is_special, text, split_punctuation=False), _NO_PLACE
+        spans[:, 0] < spans[:, 1], word_numbers(spans, is_special, text, split_punctuation=False), _NO_POSITION
     )
-    places = np.flatnonzero((own != SPECIAL) & ~is_special)
+    ordinary = np.flatnonzero((own != SPECIAL) & ~is_special)
     begins = [
-        own[k] != own[before] and (joined[k] != joined[before] or _NO_PLACE in (joined[k], joined[before]))
-        for before, k in pairwise(places)
+        own[k] != own[before] and (joined[k] != joined[before] or _NO_POSITION in (joined[k], joined[before]))
+        for before, k in pairwise(ordinary)
     ]
     numbers = np.full(len(own), SPECIAL, dtype=np.int64)
-    numbers[places] = np.cumsum([False, *begins])[: len(places)]
+    numbers[ordinary] = np.cumsum([False, *begins])[: len(ordinary)]
     return numbers
 
 
 def _units(text: str, split_punctuation: bool, marks: NDArray[np.int64]) -> list[int]:
-    """Give each character the number of its unit: a stretch of letters, a single mark, or a run of whitespace.
+    """The unit number of each character: a unit is a run of letters, a single mark, or a run of whitespace.
 
-    Special tokens that are written in the text, such as ``[MASK]``, are units too.
+    A special token in the text itself, such as ``[MASK]``, is also a unit.
     """
     numbers: list[int] = []
     number, previous = -1, ""
-    edges = {int(place) for start, stop in marks if start < stop for place in (start, stop)}
-    for place, character in enumerate(text):
+    edges = {int(edge) for start, stop in marks if start < stop for edge in (start, stop)}
+    for position, character in enumerate(text):
         modifies = is_modifier(character)
-        previous = "" if place in edges else previous
+        previous = "" if position in edges else previous
         if not (modifies and previous not in ("", "space")):
             kind = _kind(character, split_punctuation)
             number += kind == "single" or kind != previous
@@ -125,7 +125,7 @@ def _units(text: str, split_punctuation: bool, marks: NDArray[np.int64]) -> list
 
 
 def _kind(character: str, split_punctuation: bool) -> str:
-    """Tell a character that is a unit alone ("single") from those that run on ("space", "letter")."""
+    """Whether a character is a unit by itself ("single"), or belongs to a run of its kind ("space", "letter")."""
     if character.isspace():
         return "space"
     return "single" if split_punctuation and (is_punctuation(character) or _is_ideograph(character)) else "letter"
@@ -137,30 +137,30 @@ def _is_ideograph(character: str) -> bool:
 
 
 def _unit_range(text: str, units: list[int], start: int, stop: int, reached: int) -> tuple[int, int]:
-    """First and last unit of the characters ``start:stop``; `_NO_PLACE` twice if they are none and tell no place."""
+    """First and last unit of the characters ``start:stop``; `_NO_POSITION` twice if an empty range gives no position."""
     surface = text[start:stop]
     low, high = start + len(surface) - len(surface.lstrip()), stop - (len(surface) - len(surface.rstrip()))
     if low < high:
         return units[low], units[high - 1]
     if start == stop and (start < reached or start >= len(text)):
-        return _NO_PLACE, _NO_PLACE
+        return _NO_POSITION, _NO_POSITION
     before_word = surface in ("", " ") and stop < len(text) and not text[stop].isspace()
-    place = stop if before_word else start
-    return units[place], units[place]
+    position = stop if before_word else start
+    return units[position], units[position]
 
 
-def _place_the_rest(first: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give tokens without a place the unit of the ordinary token before, else after; else 0."""
-    placed = first.copy()
-    known = np.flatnonzero(placed >= 0)
-    for token in np.flatnonzero(placed == _NO_PLACE):
-        before, after = known[known < token], known[known > token]
-        placed[token] = placed[before[-1]] if len(before) else placed[after[0]] if len(after) else 0
-    return placed
+def _with_neighbors_units(first: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Assign tokens without a position to the unit of the ordinary token before them, else after them, else to unit 0."""
+    units = first.copy()
+    positioned = np.flatnonzero(units >= 0)
+    for token in np.flatnonzero(units == _NO_POSITION):
+        before, after = positioned[positioned < token], positioned[positioned > token]
+        units[token] = units[before[-1]] if len(before) else units[after[0]] if len(after) else 0
+    return units
 
 
 def _renumber(words: NDArray[np.int64]) -> Int[np.ndarray, " token"]:
-    """Close the gaps that words without a token leave in the numbering."""
+    """Close the gaps in the numbering that are left by words without tokens."""
     numbers = np.full(len(words), SPECIAL, dtype=np.int64)
     ordinary = words >= 0
     numbers[ordinary] = np.unique(words[ordinary], return_inverse=True)[1]

@@ -1,4 +1,4 @@
-"""Where pieces lie whose offsets say it only in part: pieces of spaces alone, and marks that the tokenizer drops."""
+"""Correction of incomplete offsets: for pieces that are only spaces, and for accents that the tokenizer drops."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 from normlens.words.surface import is_modifier
 
 _SPACES = "▁Ġ "
-"""How tokenizers spell a space: SentencePiece, byte-level BPE, and as it is."""
+"""Spellings of a space: SentencePiece's, that of byte-level BPE, and a plain space."""
 
 
 def corrected_offsets(
     tokens: Sequence[str], offsets: ArrayLike, special: ArrayLike, text: str
 ) -> Int[np.ndarray, "token 2"]:
-    """Give pieces of spaces alone the place of their space, and letters the accents that belong to them.
+    """Correct the offsets of pieces that are only spaces, and of letters with dropped accents.
 
-    Tokenizers that put a mark before each word, such as ``▁``, give it the offsets of the word's first letter; where the
-    mark is a piece by itself, two pieces lie on that letter. Others leave the piece without a place. Tokenizers that
-    remove accents leave them out of the offsets, so that a word would end before its last accent.
+    Tokenizers that mark the beginning of each word, as with ``▁``, give the mark the offsets of the word's first letter; if
+    the mark is a separate piece, two pieces claim that letter. Other tokenizers give the piece empty offsets. Tokenizers
+    that remove accents omit them from the offsets, so that a word would end before its last accent.
 
     Parameters
     ----------
@@ -37,42 +37,42 @@ def corrected_offsets(
     Returns
     -------
     array of int, ``(token, 2)``
-        The same, except for pieces of spaces (the space before the word, if it belongs to no earlier piece; else nothing,
-        before the word), and for letters in front of marks that are in no piece.
+        The offsets. A piece of spaces gets the space before the word, if no earlier piece covers it, or else an empty span
+        before the word. A letter also gets the accents after it that no piece covers.
     """
-    placed = np.array(offsets, dtype=np.int64).reshape(-1, 2)
+    corrected = np.array(offsets, dtype=np.int64).reshape(-1, 2)
     ordinary = np.flatnonzero(~np.asarray(special, dtype=bool)).tolist()
     reached = 0
     for k in ordinary:
-        start, stop = placed[k].tolist()
+        start, stop = corrected[k].tolist()
         if not tokens[k].strip(_SPACES) and (start == stop or not _is_spelled(tokens[k], text[start:stop])):
-            placed[k] = _place(text, start, reached)
-        reached = max(reached, int(placed[k, 1]))
+            corrected[k] = _space_at(text, start, reached)
+        reached = max(reached, int(corrected[k, 1]))
     if not text.isascii():
-        _take_marks(placed, ordinary, text)
-    return placed
+        _extend_over_accents(corrected, ordinary, text)
+    return corrected
 
 
 def _is_spelled(token: str, surface: str) -> bool:
-    """Whether a piece that looks like spaces stands for these characters: spaces, or its mark itself."""
+    """Whether a piece of space characters covers exactly such text: whitespace, or the same characters."""
     return surface.isspace() or surface == token
 
 
-def _place(text: str, start: int, reached: int) -> tuple[int, int]:
-    """The free space before a place or else behind it; else nothing, there."""
+def _space_at(text: str, start: int, reached: int) -> tuple[int, int]:
+    """The span of an uncovered space before a position, or else at it; else an empty span there."""
     for space in (start - 1, start):
         if reached <= space < len(text) and text[space] == " ":
             return space, space + 1
     return start, start
 
 
-def _take_marks(placed: NDArray[np.int64], ordinary: Sequence[int], text: str) -> None:
-    """Lengthen pieces by the marks behind them that are in no piece."""
-    taken = np.zeros(len(text) + 1, dtype=bool)
-    for start, stop in placed.tolist():
-        taken[start:stop] = True
+def _extend_over_accents(offsets: NDArray[np.int64], ordinary: Sequence[int], text: str) -> None:
+    """Extend pieces over the accents after them that no piece covers."""
+    covered = np.zeros(len(text) + 1, dtype=bool)
+    for start, stop in offsets.tolist():
+        covered[start:stop] = True
     for k in ordinary:
-        start, stop = placed[k].tolist()
-        while start < stop < len(text) and not taken[stop] and is_modifier(text[stop]):
+        start, stop = offsets[k].tolist()
+        while start < stop < len(text) and not covered[stop] and is_modifier(text[stop]):
             stop += 1
-        placed[k, 1] = stop
+        offsets[k, 1] = stop

@@ -1,4 +1,4 @@
-"""What a token looks like in the text: its category, and how a person reads it."""
+"""The surface of a token, which is its text: its category, and a readable form of it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ CATEGORIES = ("special", "punctuation", "other")
 """The categories of tokens; each token is in exactly one."""
 
 SOURCE_CATEGORIES = ("special", "first token", "punctuation", "other")
-"""The categories that what a target receives is told by; a special first token is in the first two."""
+"""The categories of sources in reductions and reports; a special first token is in the first two."""
 
 _SHOWN = str.maketrans({" ": "␣", "\n": "⏎", "\r": "⏎", "\t": "⇥"})
 
 
 def categories(offsets: ArrayLike, special: ArrayLike, text: str) -> NDArray[np.str_]:
-    """Sort each token into "special", "punctuation" or "other", by the characters it stands for in the text.
+    """Classify each token as "special", "punctuation" or "other" by its characters in the text.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ def categories(offsets: ArrayLike, special: ArrayLike, text: str) -> NDArray[np.
     Returns
     -------
     array of str, ``(token,)``
-        "punctuation" if every character but whitespace is of a Unicode category P* (punctuation) or S* (symbols, such
-        as ``$``, ``+`` and emoji), and there is one.
+        "punctuation" if the token has characters other than whitespace, and all of them are in the Unicode categories P*
+        (punctuation) or S* (symbols, such as ``$``, ``+`` and emoji).
 
     Raises
     ------
@@ -50,18 +50,18 @@ def categories(offsets: ArrayLike, special: ArrayLike, text: str) -> NDArray[np.
 
 
 def sources_by_category(categories: ArrayLike) -> dict[str, Bool[np.ndarray, " source"]]:
-    """Tell which sources of one text belong to each of `SOURCE_CATEGORIES`.
+    """The sources of one text that belong to each of `SOURCE_CATEGORIES`.
 
     Parameters
     ----------
     categories
-        One of `CATEGORIES` for each token, from the first one on, ``(source,)``.
+        One of `CATEGORIES` for each token of the text, ``(source,)``.
 
     Returns
     -------
     dict of str to array of bool, ``(source,)``
-        The first token, often an attention sink, stands alone. Where it is special, it is in "special" and in "first
-        token"; otherwise each source is in one category.
+        The first token, often an attention sink, has its own category. If it is special, it is in "special" and in "first
+        token"; every other source is in one category.
 
     Examples
     --------
@@ -75,38 +75,37 @@ def sources_by_category(categories: ArrayLike) -> dict[str, Bool[np.ndarray, " s
 
 
 def joined_tokens(offsets: ArrayLike, categories: ArrayLike, text: str) -> NDArray[np.bool_]:
-    """Tell which tokens are written onto the one before them, or share a character with it: no space lies between.
+    """Whether each token directly follows the one before it, without a space between, or shares a character with it.
 
     Parameters
     ----------
     offsets
-        First character and character after the last, ``(token, 2)``, within `text`; a space that belongs to a token may be
-        counted in.
+        First character and character after the last, ``(token, 2)``, within `text`; they may include the token's space.
     categories
-        One of `CATEGORIES` for each token, ``(token,)``; nothing is joined to a special one.
+        One of `CATEGORIES` for each token, ``(token,)``; no token is joined to a special one.
     text
-        The text that was tokenized; empty if it isn't known, so that what touches is joined.
+        The text that was tokenized. If it is empty, because it is unavailable, tokens whose offsets touch are joined.
 
     Returns
     -------
     array of bool, ``(token,)``
     """
     spans, special = np.reshape(offsets, (-1, 2)), np.asarray(categories) == "special"
-    found = np.zeros(len(spans), dtype=bool)
+    joined = np.zeros(len(spans), dtype=bool)
     for k in np.flatnonzero((spans[1:, 0] <= spans[:-1, 1]) & ~special[1:] & ~special[:-1]) + 1:
         start, reached = int(spans[k, 0]), int(spans[k - 1, 1])
-        found[k] = (
+        joined[k] = (
             start < reached
             or not text
             or (0 < start < len(text) and not any(map(str.isspace, text[start - 1 : start + 1])))
         )
-    return found
+    return joined
 
 
 def readable_tokens(
     tokens: Sequence[str], offsets: ArrayLike, special: ArrayLike, text: str, unknown: str | None = None
 ) -> NDArray[np.str_]:
-    """Give tokens as a person reads them: the text they stand for, not the tokenizer's spelling of it.
+    """The readable form of tokens: their text, not the tokenizer's spelling of it.
 
     Parameters
     ----------
@@ -119,13 +118,13 @@ def readable_tokens(
     text
         The text that was tokenized.
     unknown
-        The tokenizer's spelling of the token that stands for whatever it doesn't know; None if it has no such token.
+        The tokenizer's spelling of its unknown token; None if it has none.
 
     Returns
     -------
     array of str, ``(token,)``
-        Spaces around a token are left out; a token of spaces alone shows them as ``␣``, line breaks show as ``⏎``, tabs
-        as ``⇥``. Behind text that the model can't tell from other text stands a space and the unknown token: ``❤ [UNK]``.
+        Tokens without the spaces around them. Spaces in a token that is nothing else appear as ``␣``, line breaks as ``⏎``,
+        tabs as ``⇥``. Text that the model reads as an unknown token is followed by a space and that token: ``❤ [UNK]``.
 
     Raises
     ------
@@ -150,12 +149,12 @@ def readable_tokens(
 
 
 def visible(surface: str) -> str:
-    """Show a stretch of text: without the spaces around it, other whitespace by visible marks.
+    """A token's text without the spaces around it, and with visible marks for other whitespace.
 
     Parameters
     ----------
     surface
-        At least one character. Spaces alone show as ``␣``, line breaks as ``⏎``, tabs as ``⇥``.
+        At least one character. If all are spaces, they appear as ``␣``; line breaks appear as ``⏎``, tabs as ``⇥``.
     """
     return (surface.strip(" ") or surface).translate(_SHOWN)
 
@@ -166,7 +165,7 @@ def is_punctuation(character: str) -> bool:
     Parameters
     ----------
     character
-        One character. The marks are the variation selectors and joiners inside emoji.
+        One character. Modifying marks are the variation selectors and joiners in emoji.
 
     Returns
     -------
