@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from normlens import figures
-from normlens.clustering.model_heads import HABITS, MAPS
+from normlens.clustering.model_heads import HABITS, MEASURES
 from normlens.figures.style import drawing_style, new_figure
 from reproduce.clustering.planted import ALPHAS, NEED_K, SAMPLED
 
@@ -34,7 +34,7 @@ def draw(kept: Mapping[str, Any]) -> dict[str, Figure]:
     for part, measured in kept.items():
         if part.startswith("heads of "):
             model = part.removeprefix("heads of ")
-            for name in MAPS:
+            for name in MEASURES:
                 drawn[f"{model}_{name}"] = _map(model, name, measured)
     return drawn
 

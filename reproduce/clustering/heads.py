@@ -12,7 +12,7 @@ from scipy.spatial.distance import squareform
 
 import normlens
 from normlens.clustering import HeadDistances, find_good_clusterings, goodness
-from normlens.clustering.model_heads import MAPS, cluster_habits, head_habits, head_maps
+from normlens.clustering.model_heads import MEASURES, cluster_habits, head_habits, head_maps
 
 ALPHA, GAMMA = 1.05, 0.02
 SHARES = (1.05, 1.1, 1.2, 1.5)
@@ -41,13 +41,13 @@ def heads(model: str, texts: list[str], resamples: int, seed: int) -> dict[str, 
         share of heads above 1.1 differ, norm minus weight, at the same number of clusters.
     """
     lens = normlens.load(model)
-    parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in MAPS}
-    habits: dict[str, list[NDArray[np.float64]]] = {name: [] for name in MAPS}
+    parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in MEASURES}
+    habits: dict[str, list[NDArray[np.float64]]] = {name: [] for name in MEASURES}
     targets = []
     names: tuple[str, ...] = ()
     for analysis in lens.stream(texts, progress=False):
         group = analysis[analysis.groups[0]]
-        for name in MAPS:
+        for name in MEASURES:
             names, maps = head_maps(group, name)
             parts[name].append(HeadDistances.over([maps]).matrix())
             habits[name].append(head_habits(group, maps))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from normlens.clustering.model_heads import MAPS
+from normlens.clustering.model_heads import MEASURES
 from normlens.loading.catalog import BUNDLED
 from reproduce.clustering.heads import ALPHA, GAMMA, SHARES
 from reproduce.clustering.planted import NEED_K, SAMPLED
@@ -83,7 +83,7 @@ def _timings(measured: Mapping[str, Any]) -> list[list[str]]:
 def _heads(models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     rows, certificates = [], []
     for model, measured in models.items():
-        for name in MAPS:
+        for name in MEASURES:
             clustering = measured["maps"][name]
             sizes = sorted(clustering["sizes"], reverse=True)
             rows.append(

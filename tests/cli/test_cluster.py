@@ -85,7 +85,7 @@ def test_heads_are_compared_over_a_corpus(bert: Path, run: Run, tmp_path: Path) 
     layers, heads = maps[0].shape[:2]
     assert answer["heads"] == [f"{layer}.{head}" for layer in range(layers) for head in range(heads)]
     expected = HeadDistances.over([x.reshape(layers * heads, *x.shape[2:]) for x in maps]).matrix()
-    compared = head_distances(lens, texts, map="weight")
+    compared = head_distances(lens, texts, measure="weight")
     np.testing.assert_allclose(compared.matrix, expected, atol=1e-6)
     nearest = answer["nearest"]
     measured = goodness(compared.matrix, nearest["labels"], metric="precomputed").alpha
@@ -98,7 +98,7 @@ def test_norms_are_weights_times_lengths(bert: Path) -> None:
     maps = (group.weight * group.vector_norm).transpose("layer", "head", "target", "source").values
     by_hand = HeadDistances.over([maps.reshape(-1, *maps.shape[2:])]).matrix()
     np.testing.assert_allclose(head_distances(lens, ["the cat sat here."]).matrix, by_hand, atol=1e-6)
-    assert not np.allclose(by_hand, head_distances(lens, ["the cat sat here."], map="weight").matrix, atol=1e-3)
+    assert not np.allclose(by_hand, head_distances(lens, ["the cat sat here."], measure="weight").matrix, atol=1e-3)
 
 
 def test_an_encoder_decoder_reads_pairs(marian: Path, run: Run, tmp_path: Path) -> None:

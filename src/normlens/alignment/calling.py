@@ -26,12 +26,12 @@ _READING_MODEL = ("source_language", "target_language", "source_prefix", "lowerc
 
 
 @overload
-def align(source: str, target: str, **options: Any) -> Alignment: ...
+def align(source_text: str, target_text: str, **options: Any) -> Alignment: ...
 @overload
-def align(source: Iterable[Sentence], target: Iterable[Sentence], **options: Any) -> list[Alignment]: ...
+def align(source_text: Iterable[Sentence], target_text: Iterable[Sentence], **options: Any) -> list[Alignment]: ...
 def align(
-    source: str | Iterable[Sentence],
-    target: str | Iterable[Sentence],
+    source_text: str | Iterable[Sentence],
+    target_text: str | Iterable[Sentence],
     *,
     model: Any = None,
     reverse_model: Any = None,
@@ -52,7 +52,7 @@ def align(
 
     Parameters
     ----------
-    source, target
+    source_text, target_text
         A sentence and its translation, or two lists of equal length: strings with words separated by spaces, or lists of
         words.
     model, reverse_model
@@ -89,7 +89,7 @@ def align(
     NormLensError
         As :func:`normlens.load`.
     """
-    lines = _lines(source, target)
+    lines = _lines(source_text, target_text)
     text: Iterable[Line] = lines if tokenize is None else Tokenized(lines, tokenize)
     if rule is not None and layer is not None:
         raise InvalidInput(
@@ -110,10 +110,10 @@ def align(
     alignments = []
     for alignment in aligner.align(text):
         if alignment.skipped is not None and not skip_bad:
-            where = "" if isinstance(source, str) else f"Pair {alignment.line - 1} (counted from 0): "
+            where = "" if isinstance(source_text, str) else f"Pair {alignment.line - 1} (counted from 0): "
             raise InvalidInput(f"{where}{alignment.skipped}")
         alignments.append(alignment)
-    return alignments[0] if isinstance(source, str) else alignments
+    return alignments[0] if isinstance(source_text, str) else alignments
 
 
 def _lines(source: str | Iterable[Sentence], target: str | Iterable[Sentence]) -> list[Line]:

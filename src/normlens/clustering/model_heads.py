@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from normlens.analysis import Analysis, Group
     from normlens.lens import Lens
 
-MAPS = ("norm", "weight")
-"""What heads can be compared by: what they move, ‖α f(x)‖, or what their weights α say."""
+MEASURES = ("norm", "weight")
+"""What heads can be compared by: the norms of what they move, ‖α f(x)‖, or their weights α."""
 
 HABITS = ("the first token", "special tokens", "itself", "the one before", "the one after", "elsewhere")
 """Where a head can look; a source that is more than one of these counts as the first of them."""
@@ -34,8 +34,8 @@ class ComparedHeads:
         ``(head, head)`` mean √JSD between rows of the heads' maps, between 0 and 1; a metric.
     names
         Each head as ``"layer.head"``: the model's number of the layer, and the head in it, from 0.
-    map, group
-        By which of `MAPS`, and in which kind of attention.
+    measure, group
+        By which of `MEASURES`, and in which kind of attention.
     habits
         ``(head, habit)`` mean share of a row that goes to each of `HABITS`; rows add up to one.
     texts, targets
@@ -45,7 +45,7 @@ class ComparedHeads:
     matrix: Float[np.ndarray, "head head"]
     names: tuple[str, ...]
     habits: Float[np.ndarray, "head habit"]
-    map: str
+    measure: str
     group: str
     texts: int
     targets: int
@@ -54,9 +54,9 @@ class ComparedHeads:
 def head_distances(
     lens: Lens,
     texts: Iterable[Any],
-    targets: Iterable[Any] | None = None,
+    target_text: Iterable[Any] | None = None,
     *,
-    map: str = "norm",
+    measure: str = "norm",
     group: str | None = None,
     batch_size: int = 8,
     progress: bool = False,
@@ -67,9 +67,9 @@ def head_distances(
     ----------
     lens
         The model.
-    texts, targets
-        As for :meth:`normlens.Lens.stream`.
-    map
+    texts, target_text
+        As `inputs` and `target_text` of :meth:`normlens.Lens.stream`.
+    measure
         ``"norm"``: compare the norms ‖α f(x)‖; ``"weight"``: the weights α. Each target's row is divided by its sum.
     group
         Which kind of attention, such as ``"encoder"``. Default: the model's first.
@@ -84,24 +84,25 @@ def head_distances(
     Raises
     ------
     InvalidInput
-        If there is no text, no such map or group, or a head moves nothing to some target.
+        If there is no text, no such measure or group, or a head moves nothing to some target.
 
     References
     ----------
     Endres and Schindelin 2003, "A new metric for probability distributions": √JSD is a metric.
     """
-    check_map(map)
-    return compare_heads(lens.stream(texts, targets, batch_size=batch_size, progress=progress), map=map, group=group)
+    check_measure(measure)
+    analyses = lens.stream(texts, target_text, batch_size=batch_size, progress=progress)
+    return compare_heads(analyses, measure=measure, group=group)
 
 
-def compare_heads(analyses: Iterable[Analysis], *, map: str = "norm", group: str | None = None) -> ComparedHeads:
+def compare_heads(analyses: Iterable[Analysis], *, measure: str = "norm", group: str | None = None) -> ComparedHeads:
     """Compare heads on analyses that are there already, such as those of :meth:`normlens.Lens.stream`.
 
     Parameters
     ----------
     analyses
         Of one model, with whole maps.
-    map, group
+    measure, group
         As for `head_distances`.
 
     Returns
@@ -113,7 +114,7 @@ def compare_heads(analyses: Iterable[Analysis], *, map: str = "norm", group: str
     InvalidInput
         As `head_distances`.
     """
-    check_map(map)
+    check_measure(measure)
     every = iter(analyses)
     first = next(every, None)
     if first is None:
@@ -121,27 +122,27 @@ def compare_heads(analyses: Iterable[Analysis], *, map: str = "norm", group: str
     kind = group or first.groups[0]
     if kind not in first.groups:
         raise InvalidInput(f"There is no group {kind} in this analysis; it has {', '.join(first.groups)}.")
-    names, maps = head_maps(first[kind], map)
+    names, maps = head_maps(first[kind], measure)
     distances, texts = HeadDistances(len(names)), 1
     distances.add(maps)
     habits = head_habits(first[kind], maps) * maps.shape[1]
     for analysis in every:
-        maps = head_maps(analysis[kind], map)[1]
+        maps = head_maps(analysis[kind], measure)[1]
         distances.add(maps)
         habits += head_habits(analysis[kind], maps) * maps.shape[1]
         texts += 1
-    return ComparedHeads(distances.matrix(), names, habits / distances.targets, map, kind, texts, distances.targets)
+    return ComparedHeads(distances.matrix(), names, habits / distances.targets, measure, kind, texts, distances.targets)
 
 
-def head_maps(group: Group, map: str = "norm") -> tuple[tuple[str, ...], Float[np.ndarray, "head target source"]]:
+def head_maps(group: Group, measure: str = "norm") -> tuple[tuple[str, ...], Float[np.ndarray, "head target source"]]:
     """Put the maps of all layers' heads one after the other.
 
     Parameters
     ----------
     group
         One kind of attention of an analysis.
-    map
-        One of `MAPS`.
+    measure
+        One of `MEASURES`.
 
     Returns
     -------
@@ -151,12 +152,12 @@ def head_maps(group: Group, map: str = "norm") -> tuple[tuple[str, ...], Float[n
     Raises
     ------
     InvalidInput
-        If the analysis was reduced and keeps no maps, or there is no such map.
+        If the analysis was reduced and keeps no maps, or there is no such measure.
     """
-    check_map(map)
+    check_measure(measure)
     if "weight" not in group.data:
         raise InvalidInput("This analysis was reduced and holds no maps of heads; analyze without reduce=.")
-    data = (group.weight if map == "weight" else group.weighted_norm).transpose("layer", "head", "target", "source")
+    data = (group.weight if measure == "weight" else group.weighted_norm).transpose("layer", "head", "target", "source")
     places = [(layer, head) for layer in range(data.sizes["layer"]) for head in range(data.sizes["head"])]
     present = [place for place in places if not np.isnan(data.values[place]).all()]
     names = tuple(f"{data['layer'].values[layer]}.{data['head'].values[head]}" for layer, head in present)
@@ -208,7 +209,7 @@ def cluster_habits(habits: Float[np.ndarray, "head habit"], labels: Sequence[int
     return found
 
 
-def check_map(map: str) -> None:
-    """Raise `InvalidInput` unless it is one of `MAPS`."""
-    if map not in MAPS:
-        raise InvalidInput(f"There is no map {map!r} to compare heads by; expected one of {', '.join(MAPS)}.")
+def check_measure(measure: str) -> None:
+    """Raise `InvalidInput` unless it is one of `MEASURES`."""
+    if measure not in MEASURES:
+        raise InvalidInput(f"Heads can't be compared by {measure!r}; expected one of {', '.join(MEASURES)}.")

@@ -155,7 +155,7 @@ def heads(
     from normlens.clustering.model_heads import cluster_habits, compare_heads
 
     with quiet():
-        compared = compare_heads(counted_analyses(lens, file, reading, batch_size), map=measure.value, group=group)
+        compared = compare_heads(counted_analyses(lens, file, reading, batch_size), measure=measure.value, group=group)
     skips = reading.skips or SkippedLines()
     skips.tell()
     left_out = f", {len(skips.reasons)} skipped" if skips.reasons else ""
