@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from normlens.cli.options import Json
-from normlens.cli.terminal import messages, results, starting
+from normlens.cli.output.error_rates import give
+from normlens.cli.terminal import messages, starting
 from normlens.cli.text_files import unreadable
 from normlens.errors import InvalidInput
 from normlens.files.reading import refuse_unreadable
 
 if TYPE_CHECKING:
-    from normlens.alignment import Difference, Evaluation, LinkFile, LinkSets
+    from normlens.alignment import LinkFile, LinkSets
 
 _TEXTS = "Check links against the texts"
 
@@ -75,26 +74,8 @@ def aer(
     annotated, *alignments = _read(files)
     if source_file is not None and target_file is not None:
         _check_words([annotated, *alignments], source_file, target_file, [gold, *names])
-    found = [evaluate(annotated, links) for links in alignments]
-    apart = None if other is None else difference(annotated, *alignments)
-    if as_json:
-        of_other = {} if apart is None else {"against": found[1].as_dict(), "difference": apart.as_dict()}
-        typer.echo(json.dumps(found[0].as_dict() | {"bases": [file.base for file in files]} | of_other))
-        return
-    for name, one in zip(names, found, strict=True):
-        if other is not None:
-            _say(f"{name}:")
-        results().print(_table(one))
-        _say(
-            f"{one.sentences} sentence pairs, {one.links} links against {one.sure} sure and {one.possible} possible ones"
-        )
-    if apart is not None:
-        _say(_said(apart, *names))
-    _say(f"Words are counted from {', '.join(f'{file.base} in {file.path}' for file in files)}.")
-
-
-def _say(text: str) -> None:
-    results().print(text, markup=False, soft_wrap=True)
+    evaluations = [evaluate(annotated, links) for links in alignments]
+    give(evaluations, None if other is None else difference(annotated, *alignments), files, as_json)
 
 
 def _read(files: Sequence[LinkFile]) -> list[list[LinkSets]]:
@@ -113,16 +94,6 @@ def _read(files: Sequence[LinkFile]) -> list[list[LinkSets]]:
             "no links.", markup=False, soft_wrap=True,
         )  # fmt: skip
     return found
-
-
-def _said(apart: Difference, one: Path, other: Path) -> str:
-    """The difference of two alignments in words."""
-    low, high = (100 * x for x in apart.aer_interval)
-    names = (one.name, other.name) if one.name != other.name else (str(one), str(other))
-    numbers = f"{100 * apart.aer:+.1f}" + ("" if low != low else f" ({low:+.1f} to {high:+.1f})")
-    better = names[0] if apart.aer < 0 else names[1]
-    verdict = f"{better} is better by more than chance" if low > 0 or high < 0 else "that may be chance"
-    return f"AER of {names[0]} minus that of {names[1]}: {numbers}; {verdict}."
 
 
 def _check_words(files: list[list[LinkSets]], source: Path, target: Path, names: list[Path]) -> None:
@@ -154,15 +125,3 @@ def _word_counts(path: Path) -> Iterator[int]:
                 yield len(split_words(line))
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
-
-
-def _table(found: Evaluation) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("", "%", "95 % interval"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for name in ("aer", "precision", "recall"):
-        low, high = getattr(found, f"{name}_interval")
-        interval = "–" if low != low else f"{100 * low:.1f} to {100 * high:.1f}"
-        value = getattr(found, name)
-        table.add_row("AER" if name == "aer" else name, "–" if value != value else f"{100 * value:.1f}", interval)
-    return table

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from normlens.cli import options
 from normlens.cli.corpus_reading import CorpusReading, check_corpus
 from normlens.cli.destinations import check_folder
 from normlens.cli.opening import open_lens
 from normlens.cli.skipped_lines import SkippedLines
-from normlens.cli.terminal import results, starting
+from normlens.cli.terminal import starting
 from normlens.cli.text_files import Lines
-
-_HEADLINES = 3
 
 
 def report(
@@ -66,8 +62,7 @@ def report(
         model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
         check=lambda outline: check_corpus(outline, file, group, reading),
     )  # fmt: skip
-    from normlens.cli.output.corpus_report import measured, written
-    from normlens.statistics.report import findings
+    from normlens.cli.output.corpus_report import give, measured, written
 
     texts, targets = reading.texts_of(lens, file)
     corpus = measured(
@@ -80,22 +75,4 @@ def report(
         corpus.attributes["truncated texts"] = corpus.truncated
     skips.tell()
     numbers = written(corpus, output, f"What attention moves in {lens.name}", corpus=file.name)
-    _print(lens.name, len(corpus), {kind: findings(of_kind) for kind, of_kind in numbers.items()}, output, as_json,
-           {"skipped": skips.as_data(), "truncated": corpus.truncated})  # fmt: skip
-
-
-def _print(
-    name: str, count: int, found: dict[str, list[str]], folder: Path, as_json: bool, further: dict[str, object]
-) -> None:
-    """Say what was found and where the report is."""
-    page = folder / "report.html"
-    if as_json:
-        answer = {"folder": str(folder), "report": str(page), "texts": count, "findings": found, **further}
-        typer.echo(json.dumps(answer, ensure_ascii=False))
-        return
-    console = results()
-    for kind, sentences in found.items():
-        console.print(f"[bold]{escape(name)}[/] · [bold]{kind}[/] · {count} texts")
-        for sentence in sentences[:_HEADLINES]:
-            console.print(f"  {escape(sentence)}")
-    console.print(str(page), markup=False, soft_wrap=True)
+    give(numbers, corpus, lens.name, output, as_json, skipped=skips.as_data())

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import typer
+from rich.markup import escape
+
 from normlens.cli.opening import quiet
-from normlens.cli.terminal import counting, waiting
+from normlens.cli.terminal import counting, results, waiting
 from normlens.cli.text_files import Lines
 from normlens.errors import InvalidInput
 from normlens.statistics import TokenFrequency
-from normlens.statistics.report import Estimates, Measured, Text, measure, read_estimates, token_frequency, write_report
+from normlens.statistics.report import (
+    Estimates,
+    Measured,
+    Text,
+    findings,
+    measure,
+    read_estimates,
+    token_frequency,
+    write_report,
+)
 
 if TYPE_CHECKING:
     from normlens import Analysis, Lens
+
+_MOST_FINDINGS = 3  # of each kind of attention on the terminal
 
 
 def measured(
@@ -85,6 +100,40 @@ def written(found: Measured, folder: Path, title: str, corpus: str) -> dict[str,
     with waiting("Writing the report"), quiet():
         write_report(found.statistics, folder, title=title, attributes=about, examples=found.examples)
     return read_estimates(folder)
+
+
+def give(
+    numbers: Mapping[str, Estimates], corpus: Measured, name: str, folder: Path, as_json: bool, *, skipped: object
+) -> None:
+    """Print the main findings, and where the report is.
+
+    Parameters
+    ----------
+    numbers
+        From `written`.
+    corpus
+        What was measured.
+    name
+        Of the model.
+    folder
+        Where the report is.
+    as_json
+        Whether to print all findings as JSON and nothing else.
+    skipped
+        The lines that were skipped, ready for JSON.
+    """
+    sentences = {kind: findings(estimates) for kind, estimates in numbers.items()}
+    page, count = folder / "report.html", len(corpus)
+    if as_json:
+        answer = {"folder": str(folder), "report": str(page), "texts": count, "findings": sentences}
+        typer.echo(json.dumps({**answer, "skipped": skipped, "truncated": corpus.truncated}, ensure_ascii=False))
+        return
+    console = results()
+    for kind, of_kind in sentences.items():
+        console.print(f"[bold]{escape(name)}[/] · [bold]{kind}[/] · {count} texts")
+        for sentence in of_kind[:_MOST_FINDINGS]:
+            console.print(f"  {escape(sentence)}")
+    console.print(str(page), markup=False, soft_wrap=True)
 
 
 def _located(analyses: Iterable[Analysis], texts: Iterable[Text]) -> Iterator[Analysis]:

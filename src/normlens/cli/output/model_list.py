@@ -1,0 +1,59 @@
+"""What ``normlens models`` prints: the models with short names, and which kinds of model can be analyzed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+from rich.table import Table
+
+from normlens.cli.terminal import results
+
+if TYPE_CHECKING:
+    from normlens.loading import AvailableModel
+
+_ARCHITECTURES = """\
+Any model of the transformers library whose attention can be followed exactly: encoders, decoders and
+encoder-decoders, for text, images and sound; grouped-query and sliding-window attention, rotary and other position
+schemes, attention sinks, parallel blocks, mixtures of experts.
+
+A model is not trusted by its name. At first use, the measured contributions must add up to the output that the model
+really produced, and random pairs of positions must match explicit vectors. A model that fails is refused, with the module
+and the reason.
+
+The documentation lists the tested model types and their scopes: docs/architectures.md.
+To try one: normlens analyze MODEL "A short text."
+"""
+
+
+def show_architectures(as_json: bool) -> None:
+    """Print which kinds of model can be analyzed."""
+    typer.echo(json.dumps({"architectures": _ARCHITECTURES}) if as_json else _ARCHITECTURES, nl=as_json)
+
+
+def show(models: Sequence[AvailableModel], as_json: bool) -> None:
+    """Print the models, whether each is installed, and how to get it if not."""
+    if as_json:
+        typer.echo(json.dumps([asdict(model) for model in models], default=str, ensure_ascii=False))
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("model", "description", "installed"):
+        table.add_column(heading, header_style="bold", no_wrap=heading == "model", overflow="fold")
+    for model in models:
+        table.add_row(model.name, model.about, _installed(model))
+    console = results()
+    console.print(table)
+    console.print(
+        "\nAny other Hub id, a folder with safetensors weights, or a GGUF file works too: "
+        "[bold]normlens analyze MODEL TEXT[/bold]"
+    )
+
+
+def _installed(model: AvailableModel) -> str:
+    """Whether a model is installed and how large it is, or how to get it."""
+    if model.installed and model.size is not None:
+        return f"[green]yes[/], {model.size / 1e6:.0f} MB"
+    return "[yellow]no:[/] downloaded when first used" if model.package == "hub" else f"[yellow]no:[/] {model.how}"
