@@ -108,6 +108,13 @@ def test_the_html_page_needs_no_other_file(report):
     assert "a|b &lt;tiny&gt;" in page
 
 
+def test_an_interval_is_below_its_value_so_that_tables_fit_the_page(report):
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert re.search(r"<td>[\d.]+ %<small>\([\d.]+–[\d.]+\)</small></td>", page)
+    assert not re.search(r"<td>[^<]*\(", page)
+    assert '<div class="scroll"><table>' in page
+
+
 def test_the_markdown_page_shows_figures_that_are_there(report):
     page = (report / "report.md").read_text(encoding="utf-8")
     paths = re.findall(r"\]\((figures/[^)]+)\)", page)

@@ -118,6 +118,8 @@ def render(
         keep_trailing_newline=True,
     )
     environment.filters["line"] = _one_line
+    environment.filters["cell_value"] = lambda cell: cell.partition(" (")[0]
+    environment.filters["cell_interval"] = lambda cell: "".join(cell.partition(" (")[1:]).strip()
     environment.filters["cell"] = lambda text: _one_line(text).replace("|", "\\|")
     for suffix, path in paths.items():
         page = environment.get_template(f"report.{suffix}.jinja").render(
