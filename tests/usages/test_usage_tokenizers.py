@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +14,16 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizer_kinds import KINDS, lens_on, tokenizer_of
+from tokenizers import Tokenizer, normalizers
+from tokenizers.models import WordLevel
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from typer.testing import CliRunner
 
+import normlens
 from normlens.alignment.subwords import SubwordTokenizer, split_words
 from normlens.attribution.arrays import labels
+from normlens.cli import app
+from normlens.errors import InvalidInput
 from normlens.figures import scored_text
 from normlens.inputs.tokens import encode_text
 from normlens.words import merge_shares, merged_labels, whitespace_words
@@ -110,3 +120,43 @@ def test_words_between_spaces_keep_their_punctuation() -> None:
     np.testing.assert_allclose(merged["weight"].sum("source"), 1, atol=1e-6)
     quoted = lens.analyze('x "." f').words(split_punctuation=False)["encoder"].data
     assert quoted["source_category"].values.tolist() == ["other", "punctuation", "other"]
+
+
+def failing_tokenizer() -> PreTrainedTokenizerFast:
+    """One whose library fails on every text: it inserts between characters, and then changes the form of the result."""
+    core = Tokenizer(WordLevel({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
+    core.normalizer = normalizers.Sequence([normalizers.Replace("", "我"), normalizers.NFC()])
+    return PreTrainedTokenizerFast(tokenizer_object=core, unk_token="[UNK]")
+
+
+def test_a_tokenizer_that_knows_no_unknown_word_is_named() -> None:
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"a": 0})))
+    model = BertModel(BertConfig(vocab_size=1, hidden_size=8, num_hidden_layers=1, num_attention_heads=1))
+    lens = normlens.load((model, tokenizer))
+    assert lens.analyze("a").conservation_error < 1e-5
+    with pytest.raises(
+        InvalidInput, match=r"tokenizer of BertModel fails inside the tokenizers library .*Missing \[UNK\]"
+    ):
+        lens.analyze("b")
+
+
+def test_a_tokenizer_that_fails_in_its_library_is_named(tmp_path: Path) -> None:
+    tokenizer = failing_tokenizer()
+    model = BertModel(BertConfig(vocab_size=2, hidden_size=8, num_hidden_layers=1, num_attention_heads=1))
+    lens = normlens.load((model, tokenizer))
+    message = "The tokenizer of .* fails inside the tokenizers library .* Pass token ids"
+    for call in (lens.analyze, lens.attribute, lambda _: SubwordTokenizer(tokenizer)):
+        with pytest.raises(InvalidInput, match=message):
+            call("a")  # type: ignore[operator]
+    assert lens.analyze([1, 1])["encoder"]["source_token"].values.tolist() == ["a", "a"]
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    result = CliRunner().invoke(app, ["analyze", str(tmp_path), "a"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert re.search(message, " ".join(result.stderr.split()))
+    whole = json.loads((tmp_path / "tokenizer.json").read_text())
+    flags = dict.fromkeys(["single_word", "lstrip", "rstrip", "special"], False)
+    whole["added_tokens"] = [{"id": 1, "content": "a", "normalized": True} | flags]  # its form is changed on loading
+    (tmp_path / "tokenizer.json").write_text(json.dumps(whole))
+    with pytest.raises(InvalidInput, match=r"The tokenizer of .* could not be loaded .*PanicException"):
+        normlens.load(tmp_path)

@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 
 from normlens.errors import InvalidInput, NormLensError
 from normlens.inputs.tokens import encode_text
+from normlens.loading.tokenizer_failures import library_explained
 
 NO_WORD = -1
 """The word number of tokens outside the sentence's words: the end of the sentence, a language code, a prefix."""
@@ -83,10 +84,11 @@ class SubwordTokenizer:
     ) -> None:
         self._tokenizer, self._argument = tokenizer, "text_target" if as_target else "text"
         self._as_target, self._lowercase = as_target, lowercase
-        self._prefix = split_words(prefix)
+        self._prefix, self._name = split_words(prefix), str(tokenizer.name_or_path or type(tokenizer).__name__)
         self._of_word = lru_cache(_WORDS_CACHED)(self._ids_of_word)
         try:
-            probe, bare = self._ids(_PROBE), self._ids(_PROBE, add_special_tokens=False)
+            with library_explained(self._name):
+                probe, bare = self._ids(_PROBE), self._ids(_PROBE, add_special_tokens=False)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise InvalidInput(
                 f"{type(tokenizer).__name__} can't read {'target' if as_target else 'source'} sentences "
@@ -116,7 +118,8 @@ class SubwordTokenizer:
             raise InvalidInput("the sentence is empty")
         read = [*self._prefix, *([word.lower() for word in words] if self._lowercase else words)]
         try:
-            ids, numbers = self._one_by_one(read) if self._word_by_word else self._by_offsets(read)
+            with library_explained(self._name):
+                ids, numbers = self._one_by_one(read) if self._word_by_word else self._by_offsets(read)
         except NormLensError as error:
             raise InvalidInput(f"the tokenizer can't read it: {error}") from error
         numbers = np.where(numbers < len(self._prefix), NO_WORD, numbers - len(self._prefix))

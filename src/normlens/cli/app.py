@@ -27,6 +27,7 @@ from normlens.cli.commands.topk import topk
 from normlens.cli.help_pages import DescribedGroup
 from normlens.cli.terminal import show_error
 from normlens.errors import NormLensError
+from normlens.loading.tokenizer_failures import library_explained
 
 BAD_INPUT = 2
 """Exit code of everything that the library refuses, the same as for a wrong option."""
@@ -80,9 +81,10 @@ def _tell(error: OSError) -> None:
 
 
 def _invoked(invoke: Callable[[Any], Any], ctx: Any) -> Any:
-    """What a command returns; a full memory is told as such."""
+    """What a command returns; a full memory, and a tokenizer that fails, are told as such."""
     try:
-        return invoke(ctx)
+        with library_explained("this model"):
+            return invoke(ctx)
     except (MemoryError, RuntimeError):
         from normlens.memory import memory_explained
 

@@ -27,6 +27,7 @@ from normlens.inputs.teacher_forcing import shifted
 from normlens.inputs.tokens import Tokens, encode_ids, encode_pair, encode_text, number_positions
 from normlens.loading.load import LoadedModel
 from normlens.loading.positions import UNLIMITED
+from normlens.loading.tokenizer_failures import library_explained
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,10 @@ class ExampleMaker:
         InvalidInput
             If the input isn't one that this model takes.
         """
+        with library_explained(self.loaded.name):
+            return self._made(one, target, options)
+
+    def _made(self, one: Any, target: Any, options: ReadingOptions) -> Example:
         kind, row = self.kind(one), None
         if kind == "media" or (kind == "chat" and holds_media(one)):
             one, kind = read_media(one, self.loaded, options.generation_prompt), "encoding"

@@ -11,6 +11,8 @@ from itertools import groupby
 
 from transformers import PreTrainedTokenizerBase
 
+from normlens.loading.tokenizer_failures import is_library_failure
+
 Span = tuple[int, int]
 """First character and character after the last."""
 
@@ -78,7 +80,12 @@ def _spans_again(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> _Stretch
     if not tokenizer.is_fast:
         return None
     text = _decoded(tokenizer, ids)
-    again = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    try:
+        again = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    except BaseException as error:
+        if not is_library_failure(error):
+            raise
+        return None
     if again["input_ids"] != ids:
         return None
     return text, [(start, stop) for start, stop in again["offset_mapping"]], [True] * len(ids)

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.loading.expansion import check_expansion
 from normlens.loading.quantized import refuse_quantized
 from normlens.loading.untrained import mark_untrained
 
@@ -129,7 +130,7 @@ def check_attention(model: PreTrainedModel) -> None:
 
 
 def check_tokenizer(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
-    """Refuse a tokenizer that can't read, or that has ids beyond the embedding table.
+    """Refuse a tokenizer that can't read, lengthens texts without bound, or has ids beyond the embedding table.
 
     The ids of its vocabulary and of its special tokens are checked. Other added tokens may lie beyond it: some checkpoints
     have a mask or image token that the model never reads.
@@ -138,6 +139,7 @@ def check_tokenizer(name: str, model: PreTrainedModel, tokenizer: PreTrainedToke
     if tokenizer is None:
         return
     _check_reading(name, tokenizer)
+    check_expansion(name, tokenizer)
     if embedding is None:
         return
     frame = [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id]

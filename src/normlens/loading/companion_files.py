@@ -17,8 +17,10 @@ from transformers import PreTrainedModel
 
 from normlens.errors import InvalidInput, NormLensError
 from normlens.loading.checkpoint_files import CONFIG, file_at
+from normlens.loading.expansion import check_whole_file
 from normlens.loading.locate import ModelLocation, first_line
 from normlens.loading.sizes import read_settings
+from normlens.loading.tokenizer_failures import is_library_failure
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 
@@ -41,6 +43,7 @@ _CLASSES = (
     "video_processor_type",
 )
 _LARGEST = 2**29  # bytes; a vocabulary of a million tokens takes 80 MB
+_MOST_ENTRIES = 10_000_000  # of a JSON file; the largest tokenizers have 2 million
 _MOST_ADDED = 100_000  # transformers reads this many in 8 s
 
 
@@ -52,7 +55,7 @@ def has_tokenizer(location: ModelLocation) -> bool:
 
 
 def check_tokenizer_files(location: ModelLocation) -> None:
-    """Refuse files that are too large, that list too many added tokens, or that name a class that is no tokenizer.
+    """Refuse files that are too large, name a class that is no tokenizer, or make a tokenizer without bounds.
 
     Raises
     ------
@@ -67,11 +70,18 @@ def check_tokenizer_files(location: ModelLocation) -> None:
             continue
         if file.stat().st_size > _LARGEST:
             raise InvalidInput(f"{file} has {file.stat().st_size:,} bytes, more than any tokenizer. Download it again.")
-        count = file.read_bytes().count(b":" if name == _ADDED else b'"content"')
+        content = file.read_bytes()
+        count = content.count(b":" if name == _ADDED else b'"content"')
         if count > _MOST_ADDED:
             raise InvalidInput(
                 f"{file} adds {count:,} tokens, more than any tokenizer ({_MOST_ADDED:,} at most). Download it again."
             )
+        if (entries := content.count(b",")) > _MOST_ENTRIES:
+            raise InvalidInput(
+                f"{file} has {entries:,} entries, more than any tokenizer ({_MOST_ENTRIES:,} at most). Download it again."
+            )
+        if name == _WHOLE:
+            check_whole_file(str(file), read_settings(file, _LARGEST))
 
 
 def check_processor_files(location: ModelLocation) -> None:
@@ -99,8 +109,8 @@ def tokenizer_explained(location: ModelLocation) -> Iterator[None]:
         yield
     except (NormLensError, ImportError, OSError):
         raise
-    except Exception as error:
-        if "trust_remote_code" in str(error):
+    except BaseException as error:
+        if "trust_remote_code" in str(error) or not (isinstance(error, Exception) or is_library_failure(error)):
             raise
         if location.gguf_file is None:
             for name in _OBJECTS:

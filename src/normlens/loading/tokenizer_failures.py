@@ -1,0 +1,36 @@
+"""Failures inside the tokenizers library, some of which no ``except Exception`` catches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from normlens.errors import InvalidInput
+
+
+def is_library_failure(error: BaseException) -> bool:
+    """Whether an exception comes from the tokenizers library: a plain Exception, or that of Rust code that fails.
+
+    The latter's class can't be imported.
+    """
+    return type(error) is Exception or type(error).__name__ == "PanicException"
+
+
+@contextmanager
+def library_explained(name: str) -> Iterator[None]:
+    """Turn a failure inside the tokenizers library into one that names the tokenizer's model; other errors pass.
+
+    Raises
+    ------
+    InvalidInput
+        If the library's code fails.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not is_library_failure(error):
+            raise
+        raise InvalidInput(
+            f"The tokenizer of {name} fails inside the tokenizers library ({error}). Its steps don't fit together. Pass "
+            "token ids, or another tokenizer: (model, tokenizer)."
+        ) from error
