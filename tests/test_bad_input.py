@@ -61,8 +61,12 @@ def test_a_text_without_a_tokenizer_and_a_pair_without_a_target_are_refused(lens
 @pytest.mark.parametrize(
     ("length", "count", "message"),
     [
-        (60, 5, "tokens is 60, with generate=5 65; this model takes at most 64. Ask for at most 4, or cut the prompt"),
-        (64, 1, "at most 64. Cut the prompt"),
+        (
+            60,
+            5,
+            "tokens is 60, with generate=5 65; this model takes at most 64. Generate at most 4, or shorten the prompt",
+        ),
+        (64, 1, "at most 64. Shorten the prompt"),
         (65, 1, "65 tokens; this model takes at most 64"),
     ],
 )

@@ -28,7 +28,8 @@ from normlens import Lens
 from normlens.errors import NormLensError
 from normlens.faithfulness import Units, words_of
 from normlens.faithfulness.erasure.baselines import first, last, length
-from normlens.inputs.tokens import Tokens, encode_text
+from normlens.inputs.tokenization import encode_text
+from normlens.inputs.tokens import Tokens
 from reproduce.attribution.candidates import MAPS, Candidate, method_of
 from reproduce.evidence.page import LEAVE_ONE_OUT, drawn, page
 from reproduce.evidence.prompts import KINDS, Prompt, prompts

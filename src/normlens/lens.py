@@ -126,7 +126,7 @@ class Lens:
             generate=generate, generation_prompt=generation_prompt, through=through, product=product, reduce=reduce,
             chunk_size=chunk_size, batch_size=batch_size, padding=padding, progress=progress, truncate=truncate, skip=skip,
         )  # fmt: skip
-        rows = self._maker.opened(inputs)
+        rows = self._maker.reader.opened(inputs)
         if rows is None or len(rows) > 1:
             return self.stream(inputs if rows is None else rows, target_text, **options)
         refuse_skip(skip)
@@ -200,7 +200,7 @@ class Lens:
         """
         refuse_unknown_options(Lens.stream, unknown)
         measurement = Measurement(reduce, rule_for(through, product), chunk_size, batch_size, padding)
-        inputs = self._maker.opened(inputs) or inputs
+        inputs = self._maker.reader.opened(inputs) or inputs
         answers = generate is not None if generation_prompt is None else generation_prompt
         examples = examples_of(self._maker, inputs, target_text, ReadingOptions(generate, answers, truncate), skip)
         total = len(inputs) if isinstance(inputs, Sequence) else None

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 import normlens
 from normlens.attribution import Attribution, VectorNorm
 from normlens.attribution.arrays import shares
-from normlens.inputs.tokens import number_positions
+from normlens.inputs.grid_labels import number_positions
 from normlens.words import merge_shares
 
 TEXT = "the cat sat here."

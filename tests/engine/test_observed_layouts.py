@@ -189,7 +189,7 @@ def test_a_product_that_is_no_map_of_target_by_source_is_none(equation: str) -> 
 
 
 @pytest.mark.parametrize(("model_type", "reason"), [
-    ("longformer", r"encoder\.layer\.0\.attention\.self \(LongformerSelfAttention\) takes a softmax.*windowed"),
+    ("longformer", r"encoder\.layer\.0\.attention\.self \(LongformerSelfAttention\) computes a softmax.*windowed"),
     ("reformer", "no softmax of its own was seen.*fused kernel"),
 ])  # fmt: skip
 def test_what_is_not_measured_is_refused_for_the_true_reason(model_type: str, reason: str) -> None:

@@ -15,7 +15,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast, ViTConfig, ViTM
 import normlens
 from normlens.errors import InvalidInput
 from normlens.inputs.chats import encode_chat
-from normlens.inputs.tokens import encode_ids, encode_pair, encode_text, label_patches
+from normlens.inputs.grid_labels import label_patches
+from normlens.inputs.tokenization import encode_ids, encode_pair, encode_text
 from normlens.loading.catalog import BUNDLED
 from normlens.loading.load import LoadedModel
 
@@ -154,7 +155,11 @@ def test_a_tokenizer_that_falls_back_to_bytes() -> None:
 
 @pytest.mark.parametrize(
     ("ids", "message"),
-    [([], "No token ids"), ([99], "from 99 to 99 .* has 99 entries, 0 to 98"), ([-1], "vocabulary has 99")],
+    [
+        ([], "list of token ids is empty"),
+        ([99], "from 99 to 99; .* has 99 entries, 0 to 98"),
+        ([-1], "vocabulary has 99"),
+    ],
 )
 def test_ids_outside_the_vocabulary_are_refused(ids: list[int], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
@@ -177,7 +182,7 @@ def test_a_chat_goes_through_the_template(tokenizer: PreTrainedTokenizerFast) ->
     assert tokens.labels[[1, 2, 5, 6]].tolist() == ["the", "cat", "sat", "here"]
     assert tokens.special.tolist() == [True, False, False, True] * 2
     own.chat_template = "{{ raise_exception('no') }}"
-    with pytest.raises(InvalidInput, match="refused the messages"):
+    with pytest.raises(InvalidInput, match="rejects the messages"):
         encode_chat(own, messages, 99)
 
 

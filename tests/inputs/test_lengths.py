@@ -18,8 +18,8 @@ from transformers import (
 
 import normlens
 from normlens.errors import InvalidInput
+from normlens.inputs.grid_labels import number_positions
 from normlens.inputs.lengths import check_length
-from normlens.inputs.tokens import number_positions
 from normlens.loading.load import LoadedModel
 from normlens.loading.positions import UNLIMITED, position_limit
 

@@ -1,4 +1,4 @@
-"""Texts given as their words: tokens as in the joined text, words as they were given, or a refusal."""
+"""Texts as lists of words: tokens as in the joined text, words as in the list, or a refusal."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_both_texts_of_a_translation_may_be_words() -> None:
 def test_a_token_of_two_words_is_refused() -> None:
     core = Tokenizer(WordLevel({"New York": 0, "New": 1, "<unk>": 2}, unk_token="<unk>"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>")
-    with pytest.raises(InvalidInput, match=r"'New␣York' covers 'New' and 'York'.*Join these words"):
+    with pytest.raises(InvalidInput, match=r"'New␣York' spans 'New' and 'York'.*Join these words"):
         encode_words(tokenizer, ["New", "York"])
     assert encode_words(tokenizer, ["New York"]).words.tolist() == [0]
 
@@ -88,7 +88,7 @@ def test_a_token_of_two_words_is_refused() -> None:
     [
         ([], "at least one"), ("the cat", "expected a list of words"), (["the", ""], "Word 1.*is ''"),
         (["the", " cat"], "' cat'"),
-        (["x", 5], "Word 1.*is 5"), (["x", "\u200b"], "keeps nothing of word 1"),
+        (["x", 5], "Word 1.*is 5"), (["x", "\u200b"], "gives word 1, counted from 0"),
     ],
 )  # fmt: skip
 def test_what_is_no_word_is_refused(words: Any, message: str) -> None:
@@ -98,5 +98,5 @@ def test_what_is_no_word_is_refused(words: Any, message: str) -> None:
 
 def test_a_text_of_words_is_not_continued(tokenizer: PreTrainedTokenizerFast) -> None:
     lens = normlens.load((tiny.build("gpt2"), tokenizer))
-    with pytest.raises(InvalidInput, match="generate= continues a text, and its words were given"):
+    with pytest.raises(InvalidInput, match="generate= continues a text, but the input is a list of words"):
         lens.analyze({"words": ["the", "cat"]}, generate=2)

@@ -55,8 +55,8 @@ def test_multiword_tokens_stand_for_their_words_and_empty_nodes_for_nothing(tmp_
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("the cat sat\n", "line 1 is no CoNLL-U: it has 1 columns, and 10"),
-        ("# a\n1\tthe\n", "line 2 is no CoNLL-U: it has 2 columns"),
+        ("the cat sat\n", "line 1 is not CoNLL-U: it has 1 columns; expected 10"),
+        ("# a\n1\tthe\n", "line 2 is not CoNLL-U: it has 2 columns"),
         (row("x", "the"), "its ID is 'x'"), (row("0", "the"), "its ID is '0'"), (row("1", " "), "FORM"),
         (row("²", "the"), "its ID is"), (row("9" * 5000, "the"), "its ID is"),
         (sentence("the", "cat").strip() + "\n" + sentence("here"), "line 3.*ID 1 follows word 2.*blank line"),
@@ -109,7 +109,7 @@ def test_commands_read_a_sentence_as_its_words(model: Path, tmp_path: Path) -> N
     for arguments, message in (
         (("analyze", model, "--file", many), "holds several sentences; expected one here"),
         (("analyze", model, "--file", file_of(tmp_path, "", "empty.conllu")), "holds no sentence"),
-        (("attribute", model, "--file", file_of(tmp_path, "the cat", "no.conllu")), "line 1 is no CoNLL-U"),
+        (("attribute", model, "--file", file_of(tmp_path, "the cat", "no.conllu")), "line 1 is not CoNLL-U"),
         (pair, "--text-pair reads two texts together"),
         (("align", many, many), "is a treebank"),
     ):

@@ -18,7 +18,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 import normlens
 from normlens.attribution.registry import registered
 from normlens.faithfulness import words_of
-from normlens.inputs.tokens import encode_text
+from normlens.inputs.tokenization import encode_text
 from reproduce.evidence import page as evidence_page
 from reproduce.evidence import table as evidence_table
 from reproduce.evidence.page import cells, chance, over_frames, prompt_values

@@ -14,7 +14,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 import normlens
 from normlens.errors import InvalidInput
-from normlens.inputs.tokens import encode_text
+from normlens.inputs.tokenization import encode_text
 
 ASKED = [{"role": "user", "content": "the cat"}]
 ANSWERED = [*ASKED, {"role": "assistant", "content": "sat here"}]
@@ -93,7 +93,7 @@ def test_content_may_come_in_parts(template: str, lens: normlens.Lens) -> None:
     [
         (
             [{"role": "user", "content": [{"type": "image", "url": "x.png"}]}],
-            "came without a processor that reads them",
+            "was loaded without a processor that reads them",
         ),
         ([{"role": "user", "content": 7}], "content is a int"),
         ([{"content": "the cat"}], "dict with content is among the chat messages"),

@@ -147,7 +147,7 @@ def test_positions_are_honored_and_packed_texts_are_refused(tokens: Ids) -> None
         model, ids = tiny.build(model_type), torch.tensor([tokens(6)])
         lens = normlens.load((model, None))
         jumping = {"input_ids": ids, "position_ids": torch.tensor([[3, 4, 5, 7, 8, 20]])}
-        with pytest.raises(InvalidInput, match=r"position_ids jump at token 3, as if .* give its attention_mask"):
+        with pytest.raises(InvalidInput, match=r"position_ids jump at token 3, as if .* pass its attention_mask"):
             lens.analyze(jumping)
         jumping["attention_mask"] = torch.ones_like(ids)
         assert_weights(lens.analyze(jumping), weights_alone(model, **jumping))
@@ -170,13 +170,13 @@ def test_positions_are_honored_and_packed_texts_are_refused(tokens: Ids) -> None
             "attention_mask is a dict with full_attention",
         ),
         ({"attention_mask": torch.tensor([[0.0, -1e9, 0.0, 0.0]])}, "expected 0 and 1 only"),
-        ({"attention_mask": torch.zeros(1, 4)}, "leaves nothing of a row of 4 tokens"),
+        ({"attention_mask": torch.zeros(1, 4)}, "masks all 4 tokens of a row"),
         ({"attention_mask": torch.ones(1, 3)}, "has 3 entries for 4 tokens"),
-        ({"past_key_values": torch.ones(1, 3)}, "past_key_values were given; expected the whole text"),
-        ({"pixel_values": torch.ones(1, 3, 4, 4)}, "holds pixel_values, which this model doesn't take"),
+        ({"past_key_values": torch.ones(1, 3)}, "has past_key_values; expected the whole text"),
+        ({"pixel_values": torch.ones(1, 3, 4, 4)}, "has pixel_values, which this model doesn't take"),
         ({"token_type_ids": torch.zeros(3, 4)}, "token_type_ids has length 3, input_ids has length 1"),
         ({"input_ids": torch.ones(1, 2, 4)}, "input_ids has 3 dimensions"),
-        ({"input_ids": [["a", "b"]]}, "input_ids is a list that makes no tensor"),
+        ({"input_ids": [["a", "b"]]}, "input_ids is a list that can't be converted to a tensor"),
         ({"input_ids": torch.empty(0, 4)}, "input_ids has no rows"),
     ],
 )
@@ -187,7 +187,7 @@ def test_what_cannot_be_honored_is_refused_by_name(further: dict[str, Any], mess
 
 def test_of_many_rows_the_bad_one_is_named(lens_of: MakeLens) -> None:
     mask = torch.tensor([[1, 1, 1], [0, 0, 0]])
-    with pytest.raises(InvalidInput, match="Row 1, counted from 0: attention_mask leaves nothing"):
+    with pytest.raises(InvalidInput, match="Row 1, counted from 0: attention_mask masks all"):
         lens_of("bert").analyze({"input_ids": torch.full((2, 3), 11), "attention_mask": mask})
 
 
@@ -199,7 +199,7 @@ def test_positions_that_a_model_does_not_take_are_refused_unless_they_are_the_us
         {"input_ids": ids, "position_ids": [0, 1, 2, 3], "token_type_ids": [0, 0, 1, 1]}, target_text=ids
     )
     assert same(usual, lens.analyze(ids, target_text=ids))
-    with pytest.raises(InvalidInput, match="holds position_ids, which this model doesn't take"):
+    with pytest.raises(InvalidInput, match="has position_ids, which this model doesn't take"):
         lens.analyze({"input_ids": ids, "position_ids": [2, 3, 4, 5]}, target_text=ids)
 
 
@@ -249,7 +249,9 @@ def test_padding_of_bare_ids_is_left_out_where_it_is_certain(tokenizer: PreTrain
         for given in (padded, torch.tensor(padded), {"input_ids": np.array(padded)}):
             assert all(map(same, lens.analyze(given, progress=False), expected))
         assert same(lens.analyze(padded[0]), expected[0])
-    with pytest.raises(InvalidInput, match=r"hold 0 \('\[PAD\]'\), the padding, between other tokens.*attention_mask"):
+    with pytest.raises(
+        InvalidInput, match=r"contain 0 \('\[PAD\]'\), the padding token, between other tokens.*attention_mask"
+    ):
         lens.analyze([2, 4, 0, 5, 3])
     assert lens.analyze({"input_ids": [2, 4, 0, 5, 3], "attention_mask": [1] * 5})["encoder"].data.sizes["source"] == 5
     with pytest.raises(InvalidInput, match="All 3 token ids are 0, the padding"):
@@ -308,11 +310,11 @@ def test_a_target_may_be_tokenizer_output(tokens: Ids) -> None:
                 for group in ("encoder", "decoder", "cross"):
                     np.testing.assert_allclose(one[group].norm, other[group].norm, rtol=1e-3, atol=1e-5)
         assert same(lens.analyze({"input_ids": [sources[0]]}, {"input_ids": [targets[0]]}), expected[0])
-        with pytest.raises(InvalidInput, match="holds its target text already, and target_text= was given"):
+        with pytest.raises(InvalidInput, match="already has a target text; expected it there or in target_text="):
             lens.analyze({"input_ids": sources[0], "labels": targets[0]}, targets[0])
         with pytest.raises(InvalidInput, match="expected target_text="):
             lens.analyze({"input_ids": sources[0]})
-        with pytest.raises(InvalidInput, match="-100 in the middle"):
+        with pytest.raises(InvalidInput, match="-100 between other ids"):
             lens.analyze({"input_ids": sources[0], "labels": [5, -100, 6]})
 
 

@@ -84,7 +84,7 @@ def test_inputs_that_cannot_be_read_are_handed_over_with_their_numbers(lens: nor
     assert [analysis.attrs["text"] for analysis in analyses] == ["the cat", "a dog", "the dog sat"]
     assert [number for number, _ in skipped] == [1, 3]
     assert "takes at most 12" in skipped[0][1] and "is empty" in skipped[1][1]
-    with pytest.raises(InvalidInput, match="there is one only"):
+    with pytest.raises(InvalidInput, match="there is only one"):
         lens.analyze("the cat", skip=skipped.append)
 
 

@@ -87,7 +87,7 @@ def test_a_picture_and_a_text_are_what_the_processor_makes_of_them(seeing: norml
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"audio": WAVE, "sampling_rate": 8000}, "8000 samples in a second; .* hears 16000"),
+        ({"audio": WAVE, "sampling_rate": 8000}, "8000 samples per second; .* expects 16000"),
         ({"audio": WAVE}, "sampling_rate is None"),
         ({"audio": WAVE, "sampling_rate": True}, "sampling_rate is True"),
         (
@@ -99,10 +99,10 @@ def test_a_picture_and_a_text_are_what_the_processor_makes_of_them(seeing: norml
         ({"audio": [], "sampling_rate": RATE}, r"shape \(0,\)"),
         ({"audio": "no.wav"}, "no.wav can't be read as a WAV file"),
         ({"audio": __file__}, "can't be read as a WAV file"),
-        ({"image": PICTURE}, "came without its image processor"),
+        ({"image": PICTURE}, "was loaded without its image processor"),
         (
             {"text": "the cat", "audio": WAVE, "sampling_rate": RATE},
-            r"text and audio were given together.*\(model, proc",
+            r"The input has text and audio, but .*\(model, proc",
         ),
         ({"audio": WAVE[:9], "sampling_rate": RATE}, "Wav2Vec2Model"),
     ],
@@ -118,11 +118,11 @@ def test_a_sound_that_cannot_be_heard_is_refused(given: Any, message: str, heari
         ({"image": "no.png"}, "no.png can't be read as an image"),
         ({"image": __file__}, "can't be read as an image"),
         ({"image": PICTURE}, "without input_ids"),
-        ({"image": 3, "text": "the cat"}, "refused text, images"),
+        ({"image": 3, "text": "the cat"}, "rejects text, images"),
         ({"image": PICTURE, "images": [PICTURE], "text": "a"}, "expected one of them"),
         (
             [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "the cat"}]}],
-            "refused the messages",
+            "rejects the messages",
         ),
     ],
 )

@@ -25,7 +25,7 @@ from normlens.attribution.arrays import labels
 from normlens.cli import app
 from normlens.errors import InvalidInput
 from normlens.figures import scored_text
-from normlens.inputs.tokens import encode_text
+from normlens.inputs.tokenization import encode_text
 from normlens.words import merge_shares, merged_labels, whitespace_words
 
 TEXTS = {

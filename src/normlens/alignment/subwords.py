@@ -18,7 +18,7 @@ from jaxtyping import Int
 from transformers import PreTrainedTokenizerBase
 
 from normlens.errors import InvalidInput, NormLensError
-from normlens.inputs.tokens import encode_text
+from normlens.inputs.tokenization import encode_text
 from normlens.loading.tokenizer_failures import library_explained
 
 NO_WORD = -1

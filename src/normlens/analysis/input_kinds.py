@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from normlens.inputs.encodings import PER_TOKEN
+from normlens.inputs.encoded_row import PER_TOKEN
 from normlens.inputs.example import Example
 
 _WATCHED_LENGTH = 64  # tokens of the run that is watched before anything is measured

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from normlens.engine.tracing.anatomy import BlockAnatomy
 from normlens.inputs.example import Example
+from normlens.inputs.grid_labels import number_positions
 from normlens.inputs.media import Medium
-from normlens.inputs.tokens import Tokens, number_positions
+from normlens.inputs.tokens import Tokens
 
 
 def columns_of(side: str, tokens: Tokens, rows: NDArray[np.int64]) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class Attributor:
             If the method can't explain this model.
         """
         require_target_text(self._maker, inputs, target_text)
-        rows = self._maker.opened(inputs)
+        rows = self._maker.reader.opened(inputs)
         if rows is None or len(rows) > 1:
             log = None if skip is None else SkipLog(skip)
             examples = examples_of(self._maker, inputs if rows is None else rows, target_text, reading, log)

@@ -1,4 +1,4 @@
-"""What a user hands in, as tensors with labels: text, pair, ids, chat, image, sound, or what a tokenizer returned."""
+"""User input as tensors with labels: text, pair, ids, chat, image, sound, or the output of a tokenizer or processor."""
 
 from normlens.inputs.treebanks import SUFFIX, numbered_sentences, read_conllu
 

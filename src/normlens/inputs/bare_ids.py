@@ -1,4 +1,4 @@
-"""Token ids as numbers: whether they are such, and where the padding of those without a mask is, if that is certain."""
+"""Token ids without a mask: validation, and removal of padding if it is unambiguous."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from normlens.errors import InvalidInput
 from normlens.loading.load import LoadedModel
 
 _ADVICE = (
-    "Pass what the tokenizer returned, which says so in its attention_mask: {'input_ids': …, 'attention_mask': …}, with "
-    "ones for tokens that are to be read."
+    "Pass the tokenizer's output with its attention_mask, which tells them apart: {'input_ids': …, 'attention_mask': …}, "
+    "with ones for the tokens to read."
 )
 
 
 def unpadded(ids: Sequence[int], loaded: LoadedModel) -> slice:
-    """Which of the ids are text.
+    """The slice of the ids that is not padding.
 
-    Padding at the ends is left out where the tokenizer's padding token has no other use. A token that also ends or
-    begins texts may be either.
+    Padding at the ends is removed if the tokenizer's padding token has no other use. A padding token that also begins or
+    ends texts is ambiguous.
 
     Parameters
     ----------
     ids
-        Of one text.
+        The ids of one text.
     loaded
         The model, with its tokenizer.
 
     Raises
     ------
     InvalidInput
-        If some may be padding or text, or all are padding.
+        If ids are ambiguous, or all are padding.
     """
     padding = _padding_id(loaded)
     if padding is None or padding not in ids:
@@ -41,18 +41,18 @@ def unpadded(ids: Sequence[int], loaded: LoadedModel) -> slice:
     real = [k for k, i in enumerate(ids) if i != padding]
     if not real:
         raise InvalidInput(f"All {len(ids)} token ids are {padding}, the padding; expected at least one other token.")
-    before, behind = real[0], len(ids) - 1 - real[-1]
+    before, after = real[0], len(ids) - 1 - real[-1]
     named = _named(padding, loaded)
     if not _is_padding_only(padding, loaded):
-        own = (0, 0) if not before and not behind else _written(padding, loaded)
-        if before > own[0] or behind > own[1]:
+        added = (0, 0) if not before and not after else _added_by_tokenizer(padding, loaded)
+        if before > added[0] or after > added[1]:
             raise InvalidInput(
-                f"The ids {'begin' if before > own[0] else 'end'} with {named}, which may be padding or a token of the "
+                f"The ids {'begin' if before > added[0] else 'end'} with {named}, which may be padding or a token of the "
                 f"text. {_ADVICE}"
             )
         return slice(0, len(ids))
     if len(real) < real[-1] - real[0] + 1:
-        raise InvalidInput(f"The ids hold {named}, the padding, between other tokens. {_ADVICE}")
+        raise InvalidInput(f"The ids contain {named}, the padding token, between other tokens. {_ADVICE}")
     return slice(real[0], real[-1] + 1)
 
 
@@ -67,7 +67,7 @@ def _named(padding: int, loaded: LoadedModel) -> str:
 
 
 def _is_padding_only(padding: int, loaded: LoadedModel) -> bool:
-    """Whether the padding token has no other use; without a tokenizer a config's figure may never have been set."""
+    """Whether the padding token has no other use. False without a tokenizer: the id in a config may be a mere default."""
     tokenizer = loaded.tokenizer
     if tokenizer is None:
         return False
@@ -78,8 +78,8 @@ def _is_padding_only(padding: int, loaded: LoadedModel) -> bool:
     return not any(padding in value if isinstance(value, (list, tuple)) else value == padding for value in other)
 
 
-def _written(padding: int, loaded: LoadedModel) -> tuple[int, int]:
-    """How often the tokenizer itself begins and ends a text with this token."""
+def _added_by_tokenizer(padding: int, loaded: LoadedModel) -> tuple[int, int]:
+    """How many of these tokens the tokenizer itself puts at the beginning and at the end of a text."""
     if loaded.tokenizer is None:
         return 0, 0
     ids = list(loaded.tokenizer("a", verbose=False)["input_ids"])
@@ -88,13 +88,19 @@ def _written(padding: int, loaded: LoadedModel) -> tuple[int, int]:
 
 
 def integers(ids: Any) -> list[int]:
-    """Token ids as they were given, if they are whole numbers that a model can take."""
+    """Token ids as a list of integers.
+
+    Raises
+    ------
+    InvalidInput
+        If one of them isn't an integer of at most 64 bits.
+    """
     values = ids.tolist() if isinstance(ids, (Tensor, np.ndarray)) else list(ids)
     values = [value.item() if isinstance(value, Tensor) and not value.ndim else value for value in values]
     for value in values:
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not -(2**63) <= value < 2**63:
             raise InvalidInput(
-                f"{value!r} ({type(value).__name__}) is among the token ids; expected whole numbers. Pass a text as a "
-                "string, and several inputs as an iterable of texts or of lists of ids."
+                f"{value!r} ({type(value).__name__}) is among the token ids; expected integers. Pass a text as a string, "
+                "and several inputs as an iterable of texts or of lists of ids."
             )
     return [int(value) for value in values]

@@ -1,4 +1,4 @@
-"""Many inputs: checking what is asked of them, taking them batch by batch, side by side."""
+"""Batches of inputs: options of batching, consecutive batches of an iterable, and padding."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from normlens.errors import InvalidInput
-from normlens.inputs.encodings import PER_TOKEN
+from normlens.inputs.encoded_row import PER_TOKEN
 from normlens.inputs.example import Example
 
 LARGEST_SIZE = 2**31 - 1
-"""The largest batch or chunk: no machine holds as many texts, and every library takes the number."""
+"""The largest batch or chunk size: more than any machine's memory holds, and valid in every library."""
 
 
 def check_sizes(chunk_size: Any, batch_size: Any, padding: Any = "right") -> None:
@@ -45,7 +45,7 @@ def check_sizes(chunk_size: Any, batch_size: Any, padding: Any = "right") -> Non
 
 
 def length(example: Example) -> int:
-    """How many positions an example has, over all its tensors."""
+    """The number of positions of an example, over all its tensors."""
     return sum(x.shape[0] for x in example.tensors.values())
 
 
@@ -57,7 +57,7 @@ def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def is_ragged(examples: Sequence[Example]) -> bool:
-    """Whether a batch of these has any padding."""
+    """Whether a batch of these examples needs padding."""
     return len({tuple(x.shape for x in example.tensors.values()) for example in examples}) > 1
 
 
@@ -67,9 +67,9 @@ def pad(examples: Sequence[Example], padding_id: int, device: torch.device, side
     Parameters
     ----------
     examples
-        With the same model inputs each; one alone if it has any without a batch axis.
+        Examples with the same model inputs; a single one if it has inputs without a batch axis.
     padding_id
-        Fills the ids; every mask is zero there.
+        The id of padded positions; all other inputs are zero there.
     side
         "right" or "left".
     """

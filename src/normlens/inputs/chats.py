@@ -1,4 +1,4 @@
-"""Chat messages as the tokens that a model reads: rendered by the tokenizer's own template."""
+"""Chat messages as tokens, rendered by the tokenizer's chat template."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from normlens.errors import InvalidInput
-from normlens.inputs.tokens import Tokens, encode_ids
+from normlens.inputs.tokenization import encode_ids
+from normlens.inputs.tokens import Tokens
 
 
 def encode_chat(
@@ -18,54 +19,56 @@ def encode_chat(
     *,
     generation_prompt: bool = False,
 ) -> Tokens:
-    """Tokenize chat messages through the tokenizer's own template.
+    """Tokenize chat messages with the tokenizer's chat template.
 
     Parameters
     ----------
     tokenizer
-        With a chat template.
+        A tokenizer with a chat template.
     messages
-        Dicts with ``role`` and ``content``: a text, or parts ``[{"type": "text", "text": …}]``, which are joined.
+        Dicts with ``role`` and ``content``: a text, or content blocks ``[{"type": "text", "text": …}]``, which are joined.
     vocabulary
-        Number of entries of the model's vocabulary.
+        Size of the model's vocabulary.
     generation_prompt
-        Whether the model is about to answer: the template opens its answer, or, where the last message is the
-        assistant's, leaves that message open to be continued.
+        Whether the model is about to answer: the template opens its answer, or leaves the last message open if that is the
+        assistant's.
 
     Raises
     ------
     InvalidInput
-        If the tokenizer has no template, or the messages don't fit it.
+        If the tokenizer has no template, or the template rejects the messages.
     """
     if not getattr(tokenizer, "chat_template", None):
         raise InvalidInput(
-            f"{type(tokenizer).__name__} has no chat template, but chat messages were given. Pass the text itself."
+            f"{type(tokenizer).__name__} has no chat template, so it can't read chat messages. Pass the text itself."
         )
     _require_messages(messages)
     texts = [_texts(message["content"]) for message in messages if message.get("content") is not None]
-    parted = any(not isinstance(message.get("content"), (str, type(None))) for message in messages)
-    forms = [[_joined(message) for message in messages], *([[dict(m) for m in messages]] if parted else [])]
+    has_blocks = any(not isinstance(message.get("content"), (str, type(None))) for message in messages)
+    forms = [[_joined(message) for message in messages], *([[dict(m) for m in messages]] if has_blocks else [])]
     rendered = [_rendered(tokenizer, form, generation_prompt) for form in forms]
     text = max(
         rendered, key=lambda x: -1 if isinstance(x, Exception) else sum(t.strip() in x for ts in texts for t in ts)
     )
     if isinstance(text, Exception):
         raise InvalidInput(
-            f"The chat template refused the messages: {text}. Expected dicts with role and content."
+            f"The chat template rejects the messages: {text}. Expected dicts with role and content."
         ) from text
-    if parted and not any(t.strip() in text for ts in texts for t in ts):
-        raise InvalidInput("The chat template leaves out the messages' parts; expected content as a text. Join them.")
+    if has_blocks and not any(t.strip() in text for ts in texts for t in ts):
+        raise InvalidInput(
+            "The chat template omits the messages' content blocks; expected content as a text. Join the blocks to one text."
+        )
     ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     return encode_ids(tokenizer, ids, vocabulary)
 
 
 def _require_messages(messages: Sequence[Any]) -> None:
-    """Refuse what is no list of messages.
+    """Refuse messages that aren't dicts with a role.
 
     Raises
     ------
     InvalidInput
-        Naming the first that isn't one.
+        Naming the type of the first one.
     """
     for message in messages:
         if not isinstance(message, Mapping) or "role" not in message:
@@ -81,20 +84,25 @@ def _texts(content: Any) -> list[str]:
     Raises
     ------
     InvalidInput
-        If some part is no text.
+        If a content block isn't a text.
     """
     if isinstance(content, str):
         return [content]
     if not isinstance(content, Sequence):
-        raise InvalidInput(f"A chat message's content is a {type(content).__name__}; expected a text, or parts.")
-    for part in content:
-        if not isinstance(part, Mapping) or part.get("type", "text") != "text" or not isinstance(part.get("text"), str):
-            kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
+        raise InvalidInput(
+            f"A chat message's content is a {type(content).__name__}; expected a text, or a list of content blocks."
+        )
+    for block in content:
+        is_text = (
+            isinstance(block, Mapping) and block.get("type", "text") == "text" and isinstance(block.get("text"), str)
+        )
+        if not is_text:
+            kind = block.get("type") if isinstance(block, Mapping) else type(block).__name__
             raise InvalidInput(
-                f"A chat message has a part of type {kind!r}; expected {{'type': 'text', 'text': …}}. For messages with "
-                "images or sounds, load the model with its processor."
+                f"A chat message has a content block of type {kind!r}; expected {{'type': 'text', 'text': …}}. For messages "
+                "with images or sounds, load the model with its processor."
             )
-    return [str(part["text"]) for part in content]
+    return [str(block["text"]) for block in content]
 
 
 def _joined(message: Mapping[str, Any]) -> dict[str, Any]:

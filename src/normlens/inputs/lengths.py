@@ -1,4 +1,4 @@
-"""How many tokens a model takes, and texts that have more."""
+"""The number of tokens that a model can read, and truncation of longer texts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_length(tokens: Tokens, loaded: LoadedModel, side: str) -> None:
     tokens, loaded
         The sequence and the model.
     side
-        What it is called in the message; "target" for what a decoder reads.
+        The name of the sequence in the message; "target" for a decoder's input.
 
     Raises
     ------
@@ -31,60 +31,60 @@ def check_length(tokens: Tokens, loaded: LoadedModel, side: str) -> None:
     limit = _limit(loaded, decoder=side == "target")
     if len(tokens) > limit:
         raise InvalidInput(
-            f"The {side} has {len(tokens)} tokens; this model takes at most {limit}. Cut the text, or split it into parts."
+            f"The {side} has {len(tokens)} tokens; this model takes at most {limit}. Truncate the text, or split it."
         )
 
 
-def fitting(tokens: Tokens, loaded: LoadedModel, side: str, beside: int = 0) -> Int[np.ndarray, " kept"] | None:
-    """Which tokens are kept of a sequence that the model has no positions for: the first, and the marks at its end.
+def fitting(tokens: Tokens, loaded: LoadedModel, side: str, generated: int = 0) -> Int[np.ndarray, " kept"] | None:
+    """The tokens to keep of a sequence that is too long for the model: the first ones, and the special tokens at its end.
 
     Parameters
     ----------
     tokens, loaded, side
         As in :func:`check_length`.
-    beside
-        How many tokens are still to be added.
+    generated
+        Number of tokens to be generated after it.
 
     Returns
     -------
     array or None, ``(kept,)``
-        Their places; None where nothing has to be cut.
+        Their indices; None if all tokens fit.
 
     Raises
     ------
     InvalidInput
-        If not one token that is no mark would be left.
+        If only special tokens would be left.
     """
-    limit = _limit(loaded, decoder=side == "target") - beside
+    limit = _limit(loaded, decoder=side == "target") - generated
     if len(tokens) <= limit:
         return None
     inside = np.flatnonzero(~tokens.special)
     marks = len(tokens) - 1 - int(inside[-1])
     if limit - marks <= inside[0]:
         raise InvalidInput(
-            f"The {side} has {len(tokens)} tokens, and there is room for {max(limit, 0)}, which its marks alone fill; it "
-            "can't be truncated."
+            f"The {side} has {len(tokens)} tokens, and the model can read {max(limit, 0)}, which its special tokens alone "
+            "fill; it can't be truncated. Generate fewer tokens, or choose a model with more positions."
         )
     return np.concatenate([np.arange(limit - marks), np.arange(len(tokens) - marks, len(tokens))])
 
 
 def cut(tokens: Tokens, kept: Int[np.ndarray, " kept"]) -> Tokens:
-    """The tokens at these places of the same text."""
+    """The tokens at these indices, with the same text."""
     columns = [field.name for field in fields(tokens) if field.name != "text"]
     return replace(tokens, **{name: getattr(tokens, name)[kept] for name in columns})
 
 
 def check_room(prompt: Tokens, loaded: LoadedModel, generate: int) -> None:
-    """Refuse a continuation past the model's positions before anything runs.
+    """Refuse to generate more tokens than the model has positions for.
 
     Raises
     ------
     InvalidInput
-        With what would fit.
+        With the number that would fit.
     """
     room = _limit(loaded) - len(prompt)
     if generate > room >= 0:
-        advice = f"Ask for at most {room}, or cut the prompt." if room else "Cut the prompt."
+        advice = f"Generate at most {room}, or shorten the prompt." if room else "Shorten the prompt."
         raise InvalidInput(
             f"The prompt's length in tokens is {len(prompt)}, with generate={generate} {len(prompt) + generate}; this model "
             f"takes at most {len(prompt) + room}. {advice}"
@@ -92,14 +92,13 @@ def check_room(prompt: Tokens, loaded: LoadedModel, generate: int) -> None:
 
 
 def _limit(loaded: LoadedModel, *, decoder: bool = False) -> int:
-    """How many tokens the model takes, by its positions.
+    """The number of tokens that the model can read, by its positions.
 
-    A tokenizer's figure says how long the texts were that a model learned from, not how many positions it has: T5 reads
-    more than the 512 that its tokenizer names. It is used for models that transformers doesn't know and whose configs say
-    nothing.
+    A tokenizer's ``model_max_length`` is the length of the training texts, not the number of positions: T5 reads more than
+    the 512 tokens that its tokenizer names. It is used only for models outside transformers whose configs name no limit.
     """
     limit = position_limit(loaded.model, decoder=decoder)
-    foreign = not any(part.__module__.startswith("transformers.models.") for part in type(loaded.model).__mro__)
-    if limit < UNLIMITED or not foreign:
+    is_foreign = not any(base.__module__.startswith("transformers.models.") for base in type(loaded.model).__mro__)
+    if limit < UNLIMITED or not is_foreign:
         return limit
     return min(limit, int(getattr(loaded.tokenizer, "model_max_length", None) or UNLIMITED))

@@ -1,4 +1,4 @@
-"""What the positions of an attention call stand for, by what the modules around it were given."""
+"""The medium of an attention call's positions (text, image, sound), by the inputs of the modules around it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Literal
 
 Medium = Literal["text", "image", "sound", "mixed"]
-"""Tokens of a text (images and sounds may stand among them), patches, frames, or what nobody says."""
+"""Tokens of a text (possibly with images and sounds among them), patches, frames, or an undetermined mixture."""
 
 _IDS = ("input_ids", "decoder_input_ids")
 _VECTORS = ("inputs_embeds", "decoder_inputs_embeds")
@@ -14,17 +14,17 @@ _IMAGE = ("pixel", "grid_thw", "image_grid", "spatial_shapes")
 _SOUND = ("input_features", "input_values", "audio_values", "audio_features")
 
 
-def medium_of(given: Iterable[Collection[str]]) -> Medium:
+def medium_of(inputs: Iterable[Collection[str]]) -> Medium:
     """The medium of an attention call.
 
     Parameters
     ----------
-    given
-        Names of the tensors that each running module was given, innermost first. The first module that is given ids, pixels
-        or sound decides; where it is given several of these, what goes on inside it from vectors is a text.
+    inputs
+        The names of each running module's tensor arguments, innermost module first. The first module that takes ids, pixels
+        or sound decides. If it takes several of these, attention in a submodule that takes embeddings is over text.
     """
     from_vectors = False
-    for names in given:
+    for names in inputs:
         kinds: set[Medium] = set()
         if any(name in _IDS for name in names):
             kinds.add("text")

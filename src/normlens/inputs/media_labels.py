@@ -1,4 +1,4 @@
-"""Labels of the positions that are no tokens of a text: which medium an input holds, and what its positions are called."""
+"""The medium of an input, and the labels of its positions that are not tokens of a text."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from normlens.inputs.grid_labels import number_positions
 from normlens.inputs.images import patch_labels
 from normlens.inputs.media import Medium
 from normlens.inputs.sounds import frame_labels
-from normlens.inputs.tokens import Tokens, number_positions
+from normlens.inputs.tokens import Tokens
 from normlens.loading.companions import feature_extractor_of
 from normlens.loading.load import LoadedModel
 
@@ -17,14 +18,14 @@ _SOUNDS = ("input_features", "input_values")
 
 
 def media_labels(tensors: Mapping[str, Tensor], loaded: LoadedModel) -> tuple[Medium, Callable[[int], Tokens]]:
-    """The medium beside or instead of a text, and what labels its positions.
+    """The medium in addition to or instead of a text, and the function that labels its positions.
 
     Parameters
     ----------
     tensors
-        What the model reads, without a batch axis.
+        The model's inputs, without a batch axis.
     loaded
-        The model, with what came beside it.
+        The model, with its processor.
     """
     sound = next((tensors[name] for name in _SOUNDS if name in tensors), None)
     if "pixel_values" in tensors and sound is None:

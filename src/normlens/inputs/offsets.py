@@ -1,7 +1,7 @@
-"""Token ids back to text, and which characters of it each id stands for.
+"""Decoding of token ids to text, with the character span of each id.
 
-A byte-level tokenizer cuts rare characters into pieces of their bytes, none of which is text by itself. And how a token
-is spelled depends on its neighbors: with a space before it, or without. So ids are decoded together.
+A byte-level tokenizer splits rare characters into bytes, none of which is a character by itself. And the text of a token
+depends on its neighbors: with a space before it, or without. So ids are decoded together.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Span = tuple[int, int]
 """First character and character after the last."""
 
 NO_CHARACTER = "\ufffd"
-"""What a decoder writes for bytes that are no character."""
+"""The replacement character, which decoding gives for bytes that don't form a character."""
 
 _LONGEST_CHARACTER = 4  # bytes of UTF-8
 
@@ -25,58 +25,57 @@ _LONGEST_CHARACTER = 4  # bytes of UTF-8
 def spans_of_ids(
     tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], special: Sequence[bool]
 ) -> tuple[str, list[Span], list[bool]]:
-    """Decode ids, and say which characters each of them stands for.
+    """Decode ids to a text, with the character span of each id.
 
-    The stretches between special tokens are decoded one by one. Where the tokenizer makes the same ids of a stretch's
-    text again, its own offsets are taken; elsewhere (ids that a model chose, or that were cut out of a longer text) what
-    each further id adds to the text.
+    The runs between special tokens are decoded one by one. If the tokenizer encodes a run's text to the same ids, its own
+    offsets are used. Otherwise (for generated ids, or ids cut from a longer text), the span of an id is the text that it
+    adds to the ids before it.
 
     Parameters
     ----------
     tokenizer
-        The one that the ids are meant for.
+        The tokenizer of the ids.
     ids
         Token ids, ``(token,)``.
     special
-        True for ids that stand for no part of the text, ``(token,)``.
+        True for special tokens, ``(token,)``.
 
     Returns
     -------
     text
-        Of all ids, special tokens spelled out.
+        The text of all ids, including special tokens.
     spans
-        Of each id, within the text; (0, 0) for special tokens. Pieces of one character all have its span.
+        The span of each id in the text; (0, 0) for special tokens. Pieces of one character all have its span.
     whole
-        For each id, whether a character can be made of it and its neighbors.
+        For each id, whether it and its neighbors form whole characters.
     """
     text = ""
     spans: list[Span] = []
     whole: list[bool] = []
     for is_special, run in groupby(zip(ids, special, strict=True), key=lambda pair: pair[1]):
-        stretch = [i for i, _ in run]
-        read, found, complete = _mark(tokenizer, stretch) if is_special else _words(tokenizer, stretch)
-        text += " " if text[-1:].isalnum() and read[:1].isalnum() else ""
-        spans += [(0, 0) if is_special else (len(text) + start, len(text) + stop) for start, stop in found]
-        text, whole = text + read, whole + complete
+        run_ids = [i for i, _ in run]
+        decode = _special_run if is_special else _ordinary_run
+        run_text, run_spans, run_whole = decode(tokenizer, run_ids)
+        text += " " if text[-1:].isalnum() and run_text[:1].isalnum() else ""
+        spans += [(0, 0) if is_special else (len(text) + start, len(text) + stop) for start, stop in run_spans]
+        text, whole = text + run_text, whole + run_whole
     return text, spans, whole
 
 
-_Stretch = tuple[str, list[Span], list[bool]]
-"""As :func:`spans_of_ids` returns."""
+_Decoded = tuple[str, list[Span], list[bool]]
+"""The same as :func:`spans_of_ids` returns, for one run."""
 
 
-def _mark(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> _Stretch:
-    """Special tokens, which stand for no part of the text."""
+def _special_run(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> _Decoded:
     return _decoded(tokenizer, ids), [(0, 0)] * len(ids), [True] * len(ids)
 
 
-def _words(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> _Stretch:
-    """Ordinary tokens."""
-    return _spans_again(tokenizer, ids) or _spans_added(tokenizer, ids)
+def _ordinary_run(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> _Decoded:
+    return _tokenizer_spans(tokenizer, ids) or _added_spans(tokenizer, ids)
 
 
-def _spans_again(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> _Stretch | None:
-    """The tokenizer's own offsets, if it makes the same ids of their text."""
+def _tokenizer_spans(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> _Decoded | None:
+    """The tokenizer's own offsets; None if it encodes the text of the ids to different ids."""
     if not tokenizer.is_fast:
         return None
     text = _decoded(tokenizer, ids)
@@ -91,12 +90,12 @@ def _spans_again(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> _Stretch
     return text, [(start, stop) for start, stop in again["offset_mapping"]], [True] * len(ids)
 
 
-def _spans_added(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> _Stretch:
-    """What each further id, or few ids that are one character together, adds to the text of those before it."""
+def _added_spans(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> _Decoded:
+    """The text that each id, or several ids that form one character, adds to the text of the ids before."""
     text = ""
     spans: list[Span] = []
     whole: list[bool] = []
-    before = done = 0  # ids[before:done] were read last: they tell how the next ones are spelled
+    before = done = 0  # ids[before:done] were decoded last; the text of the next ids depends on them
     while done < len(ids):
         stop, added = _next_characters(tokenizer, ids, before, done)
         if added is not None:
@@ -116,10 +115,10 @@ def _spans_added(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> _Stretch
 def _next_characters(
     tokenizer: PreTrainedTokenizerBase, ids: list[int], before: int, done: int
 ) -> tuple[int, str | None]:
-    """How far the fewest ids from ``done`` reach that are whole characters, and these; None if one id is of none."""
-    known = len(_decoded(tokenizer, ids[before:done]))
+    """The end of the fewest ids from ``done`` that form whole characters, and these; None if no ids form any."""
+    reached = len(_decoded(tokenizer, ids[before:done]))
     for stop in range(done + 1, min(done + _LONGEST_CHARACTER, len(ids)) + 1):
-        added = _decoded(tokenizer, ids[before:stop])[known:]
+        added = _decoded(tokenizer, ids[before:stop])[reached:]
         if NO_CHARACTER not in added:
             return stop, added
     return done + 1, None

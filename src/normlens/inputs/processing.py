@@ -1,4 +1,4 @@
-"""Images and sounds as people have them, with or without a text, through the model's processor."""
+"""Images and sounds as files, arrays or chat messages, with or without a text, through the model's processor."""
 
 from __future__ import annotations
 
@@ -18,58 +18,58 @@ from normlens.loading.load import LoadedModel
 
 
 def holds_media(messages: Any) -> bool:
-    """Whether chat messages hold more than text."""
+    """Whether chat messages contain images or sounds."""
     contents = [message.get("content") for message in messages if isinstance(message, Mapping)]
-    parts = [part for content in contents if isinstance(content, (list, tuple)) for part in content]
-    return any(isinstance(part, Mapping) and part.get("type", "text") != "text" for part in parts)
+    blocks = [block for content in contents if isinstance(content, (list, tuple)) for block in content]
+    return any(isinstance(block, Mapping) and block.get("type", "text") != "text" for block in blocks)
 
 
-def read_media(given: Any, loaded: LoadedModel, generation_prompt: bool = False) -> BatchFeature:
-    """What the processor makes of images or sounds by name, or of chat messages that hold some."""
-    return processed(given, loaded) if isinstance(given, Mapping) else processed_chat(given, loaded, generation_prompt)
+def read_media(media: Any, loaded: LoadedModel, generation_prompt: bool = False) -> BatchFeature:
+    """The processor's output for images or sounds by name, or for chat messages that contain some."""
+    return processed(media, loaded) if isinstance(media, Mapping) else processed_chat(media, loaded, generation_prompt)
 
 
-def processed(given: Mapping[str, Any], loaded: LoadedModel) -> BatchFeature:
-    """What the processor makes of an image or a sound, and the text that goes with it.
+def processed(media: Mapping[str, Any], loaded: LoadedModel) -> BatchFeature:
+    """The processor's output for an image or a sound, with or without a text.
 
     Parameters
     ----------
-    given
-        ``image`` (or ``images``, a list): pictures, arrays or files; ``audio``: a waveform ``(sample,)`` with its
-        ``sampling_rate``, or a WAV file; ``text``: as the processor wants it, with its marks for images.
+    media
+        ``image`` (or ``images``, a list): PIL images, arrays or files; ``audio``: a waveform ``(sample,)`` with its
+        ``sampling_rate``, or a WAV file; ``text``: in the processor's format, with its placeholders for images.
     loaded
         The model, with its processor.
 
     Raises
     ------
     InvalidInput
-        If the model came without such a processor, or that refuses what it is given.
+        If the model was loaded without such a processor, or the processor rejects the input.
     """
-    if {"image", "images"} <= set(given):
-        raise InvalidInput("image and images were given; expected one of them.")
-    arguments: dict[str, Any] = {"text": given["text"]} if "text" in given else {}
-    if "audio" in given:
-        samples, rate = _waveform(given)
+    if {"image", "images"} <= set(media):
+        raise InvalidInput("The input has both image and images; expected one of them.")
+    arguments: dict[str, Any] = {"text": media["text"]} if "text" in media else {}
+    if "audio" in media:
+        samples, rate = _waveform(media)
         _require_rate(rate, loaded)
         arguments |= {"audio": samples, "sampling_rate": rate}
-    if image := {"image", "images"} & set(given):
-        images = given[image.pop()]
-        arguments["images"] = [_picture(x) for x in images] if isinstance(images, (list, tuple)) else _picture(images)
+    if image := {"image", "images"} & set(media):
+        images = media[image.pop()]
+        arguments["images"] = [_image(x) for x in images] if isinstance(images, (list, tuple)) else _image(images)
     return _run(_processor_for(arguments, loaded), arguments)
 
 
 def processed_chat(messages: Any, loaded: LoadedModel, generation_prompt: bool) -> BatchFeature:
-    """What the processor's chat template makes of messages with images or sounds.
+    """The output of the processor's chat template for messages with images or sounds.
 
     Raises
     ------
     InvalidInput
-        If the model came without such a processor, or that refuses the messages.
+        If the model was loaded without such a processor, or the processor rejects the messages.
     """
     if not isinstance(loaded.processor, ProcessorMixin):
         raise InvalidInput(
-            f"The messages hold images or sounds, and {loaded.name} came without a processor that reads them. Load it as "
-            "(model, processor)."
+            f"The messages contain images or sounds, but {loaded.name} was loaded without a processor that reads them. Load "
+            "it as (model, processor)."
         )
     template = loaded.processor.apply_chat_template
     try:
@@ -81,44 +81,44 @@ def processed_chat(messages: Any, loaded: LoadedModel, generation_prompt: bool) 
             return_tensors="pt",
         )
     except Exception as error:
-        raise InvalidInput(f"The processor refused the messages: {error}") from error
+        raise InvalidInput(f"The processor rejects the messages: {error}") from error
     return made
 
 
 def _processor_for(arguments: dict[str, Any], loaded: LoadedModel) -> Any:
-    """The processor, or the part of it that reads what is given."""
+    """The processor, or its component that reads these arguments."""
     if "text" in arguments or ("images" in arguments and "audio" in arguments):
         if isinstance(loaded.processor, ProcessorMixin):
             return loaded.processor
         raise InvalidInput(
-            f"{' and '.join(name for name in arguments if name != 'sampling_rate')} were given together; {loaded.name} came "
-            "without a processor for both. Load it as (model, processor), with AutoProcessor's."
+            f"The input has {' and '.join(name for name in arguments if name != 'sampling_rate')}, but {loaded.name} was "
+            "loaded without a processor for both. Load it as (model, processor), with the processor from AutoProcessor."
         )
-    part = feature_extractor_of(loaded.processor) if "audio" in arguments else image_processor_of(loaded.processor)
-    if part is None:
+    component = feature_extractor_of(loaded.processor) if "audio" in arguments else image_processor_of(loaded.processor)
+    if component is None:
         kind = "feature extractor" if "audio" in arguments else "image processor"
-        raise InvalidInput(f"{loaded.name} came without its {kind}. Load it as (model, processor).")
-    return part
+        raise InvalidInput(f"{loaded.name} was loaded without its {kind}. Load it as (model, processor).")
+    return component
 
 
 def _run(processor: Any, arguments: dict[str, Any]) -> BatchFeature:
     alone = "audio" in arguments and not isinstance(processor, ProcessorMixin)
-    given = {("raw_speech" if name == "audio" and alone else name): x for name, x in arguments.items()}
+    named = {name: x for name, x in arguments.items() if name != "audio"} if alone else arguments
     try:
         if alone:
-            made: BatchFeature = processor(given.pop("raw_speech"), **given, return_tensors="pt")
+            made: BatchFeature = processor(arguments["audio"], **named, return_tensors="pt")
         else:
-            made = processor(**given, return_tensors="pt")
+            made = processor(**named, return_tensors="pt")
     except Exception as error:
-        raise InvalidInput(f"{type(processor).__name__} refused {', '.join(arguments)}: {error}") from error
+        raise InvalidInput(f"{type(processor).__name__} rejects {', '.join(arguments)}: {error}") from error
     return made
 
 
-def _waveform(given: Mapping[str, Any]) -> tuple[NDArray[np.float32], int]:
-    """Samples from -1 to 1 of one channel, and how many there are in a second."""
-    audio: Any = given["audio"]
-    rate = given.get("sampling_rate")
-    if isinstance(audio, Mapping):  # as the datasets library gives it
+def _waveform(media: Mapping[str, Any]) -> tuple[NDArray[np.float32], int]:
+    """Samples of one channel, from -1 to 1, and the sampling rate."""
+    audio: Any = media["audio"]
+    rate = media.get("sampling_rate")
+    if isinstance(audio, Mapping):  # as in the datasets library
         audio, rate = audio.get("array"), audio.get("sampling_rate", rate)
     if isinstance(audio, (str, Path)):
         rate, samples = _read_wave(Path(audio))
@@ -130,9 +130,9 @@ def _waveform(given: Mapping[str, Any]) -> tuple[NDArray[np.float32], int]:
                 "(sample,), in floating point."
             )
     if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or rate < 1:
-        raise InvalidInput(f"sampling_rate is {rate!r}; expected how many samples the sound has in a second.")
+        raise InvalidInput(f"sampling_rate is {rate!r}; expected the number of samples per second, a positive integer.")
     if not np.isfinite(samples).all():
-        raise InvalidInput("audio holds values that are not finite.")
+        raise InvalidInput("audio has values that are not finite; expected samples from -1 to 1. Check the recording.")
     return samples.astype(np.float32), int(rate)
 
 
@@ -142,11 +142,11 @@ def _read_wave(path: Path) -> tuple[int, NDArray[Any]]:
     except (OSError, ValueError, EOFError) as error:
         raise InvalidInput(f"{path} can't be read as a WAV file: {error}") from error
     if samples.dtype.kind in "iu":
-        middle = 128 if samples.dtype == np.uint8 else 0
-        samples = (samples.astype(np.float64) - middle) / (128 if middle else -float(np.iinfo(samples.dtype).min))
+        zero = 128 if samples.dtype == np.uint8 else 0
+        samples = (samples.astype(np.float64) - zero) / (128 if zero else -float(np.iinfo(samples.dtype).min))
     if samples.ndim > 1:
         if samples.shape[1] > 1:
-            raise InvalidInput(f"{path} has {samples.shape[1]} channels; expected one. Mix them down first.")
+            raise InvalidInput(f"{path} has {samples.shape[1]} channels; expected one. Mix it down to mono first.")
         samples = samples[:, 0]
     return rate, samples
 
@@ -156,13 +156,13 @@ def _require_rate(rate: int, loaded: LoadedModel) -> None:
     expected = getattr(extractor, "sampling_rate", rate)
     if rate != expected:
         raise InvalidInput(
-            f"The sound has {rate} samples in a second; {loaded.name} hears {expected}. Resample it first (as "
-            "scipy.signal.resample_poly does)."
+            f"The sound has {rate} samples per second; {loaded.name} expects {expected}. Resample it first, for example "
+            "with scipy.signal.resample_poly."
         )
 
 
-def _picture(image: Any) -> Any:
-    """A picture as it is, or from its file."""
+def _image(image: Any) -> Any:
+    """An image, read from its file if it is a path."""
     if not isinstance(image, (str, Path)):
         return image
     try:
@@ -174,5 +174,5 @@ def _picture(image: Any) -> Any:
     try:
         with Image.open(image) as opened:
             return opened.convert("RGB")
-    except Exception as error:  # Pillow's decoders raise whatever they like
+    except Exception as error:  # Pillow's decoders raise errors of any class
         raise InvalidInput(f"{image} can't be read as an image: {error}") from error

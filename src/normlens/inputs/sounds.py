@@ -1,4 +1,4 @@
-"""Sounds as a model hears them: labels of its frames by their time."""
+"""Labels of a sound's frames by time."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import numpy as np
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from normlens.inputs.tokens import Tokens, number_positions
+from normlens.inputs.grid_labels import number_positions
+from normlens.inputs.tokens import Tokens
 from normlens.loading.configs import configs_of
 
 
 def frame_labels(sound: Tensor, model: PreTrainedModel, extractor: Any) -> Callable[[int], Tokens]:
-    """What labels the positions of a sound: their time in seconds, where the feature extractor says how fast they come.
+    """The function that labels the positions of a sound: by time in seconds if the feature extractor gives their rate.
 
     Parameters
     ----------
     sound
-        A waveform ``(sample,)``, or a spectrogram, as the model reads it.
+        The model's input: a waveform ``(sample,)``, or a spectrogram.
     model
         The model.
     extractor
@@ -42,14 +43,14 @@ def frame_labels(sound: Tensor, model: PreTrainedModel, extractor: Any) -> Calla
 
 
 def label_frames(positions: int, seconds: float | None) -> Tokens:
-    """Label frames by when each begins.
+    """Label frames by their start times.
 
     Parameters
     ----------
     positions
-        How many there are.
+        Number of frames.
     seconds
-        From the begin of one to the begin of the next; None numbers them.
+        Time from the start of one frame to the start of the next; None to number the frames.
     """
     tokens = number_positions(positions)
     if seconds is None:
@@ -60,5 +61,5 @@ def label_frames(positions: int, seconds: float | None) -> Tokens:
 
 
 def _evenly(length: int, positions: int, seconds: float) -> float | None:
-    """Seconds from one position to the next, if each stands for the same number of a spectrogram's frames."""
+    """Seconds from one position to the next, if each covers the same number of a spectrogram's frames."""
     return seconds * length / positions if length % positions == 0 else None

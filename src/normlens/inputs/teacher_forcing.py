@@ -1,4 +1,4 @@
-"""What a decoder reads when its target is given: its start token, then the target without its last token."""
+"""Teacher forcing: a decoder reads its start token, then the target without its last token."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def shifted(target: Tokens, model: PreTrainedModel, prefix: Sequence[int] = ()) 
     Parameters
     ----------
     target
-        What is to be said.
+        The target's tokens.
     model
         The model, whose config names the start token.
     prefix
-        What the tokenizer puts in front of each target; if that begins with the start token (Whisper), it is there already.
+        Ids that the tokenizer puts before each target; if they begin with the start token (Whisper), it isn't added again.
     """
     config = model.config
     names = ("decoder_start_token_id", "bos_token_id", "pad_token_id")
@@ -39,6 +39,6 @@ def shifted(target: Tokens, model: PreTrainedModel, prefix: Sequence[int] = ()) 
 
 
 def _shifts_by_last_token(model: PreTrainedModel) -> bool:
-    """Whether a decoder starts with the target's last token (the language, in mBART) instead of a token of its own."""
+    """Whether a decoder starts with the target's last token (the language, in mBART) instead of a fixed token."""
     shift = getattr(sys.modules[type(model).__module__], "shift_tokens_right", None)
     return shift is not None and len(inspect.signature(shift).parameters) == 2

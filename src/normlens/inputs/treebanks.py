@@ -1,4 +1,4 @@
-"""Sentences of a treebank in CoNLL-U, as the words that stand in the text."""
+"""Sentences of treebanks in CoNLL-U, as lists of words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from normlens.files.atomic import reason
 from normlens.files.reading import refuse_unreadable
 
 SUFFIX = ".conllu"
-"""How the names of treebank files end."""
+"""The suffix of treebank files."""
 
 _COLUMNS = 10
 _ID = re.compile(r"(?P<first>[1-9]\d{0,8})(-(?P<last>[1-9]\d{0,8}))?|\d{1,9}\.[1-9]\d{0,8}", re.ASCII)
@@ -24,18 +24,18 @@ def read_conllu(path: str | Path) -> Iterator[list[str]]:
     Parameters
     ----------
     path
-        A file in UTF-8 with ten columns between tabs, and a blank line behind each sentence.
+        A UTF-8 file of ten tab-separated columns, with a blank line after each sentence.
 
     Yields
     ------
     list of str
-        The words as they are written: a multiword token (``1-2  vámonos``) once, in place of the syntactic words that it
-        is made of; empty nodes (``5.1``) are in no text and left out.
+        The words as written in the text. A multiword token (``1-2  vámonos``) replaces its syntactic words; empty nodes
+        (``5.1``) are skipped.
 
     Raises
     ------
     InvalidInput
-        If the file can't be read, or isn't CoNLL-U; with the line.
+        If the file can't be read, or isn't CoNLL-U; with the line number.
     """
     file = Path(path)
     try:
@@ -44,7 +44,7 @@ def read_conllu(path: str | Path) -> Iterator[list[str]]:
             for _, words in numbered_sentences(lines, file):
                 yield words
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"{file} can't be read: it is not text in UTF-8. Expected a CoNLL-U file.") from error
+        raise InvalidInput(f"{file} can't be read: it is not UTF-8 text. Expected a CoNLL-U file.") from error
     except (OSError, ValueError) as error:
         raise InvalidInput(f"{file} can't be read: {reason(error)}. Expected a CoNLL-U file.") from error
 
@@ -55,9 +55,9 @@ def numbered_sentences(lines: Iterable[str], where: Path) -> Iterator[tuple[int,
     Parameters
     ----------
     lines
-        Of CoNLL-U.
+        Lines of CoNLL-U.
     where
-        What they are lines of, for messages.
+        Their file, for messages.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def numbered_sentences(lines: Iterable[str], where: Path) -> Iterator[tuple[int,
         elif not line.startswith("#"):
             problem = sentence.add(line.rstrip("\r\n"), number)
             if problem is not None:
-                raise InvalidInput(f"{where}, line {number} is no CoNLL-U: {problem}.")
+                raise InvalidInput(f"{where}, line {number} is not CoNLL-U: {problem}.")
     if sentence.words:
         yield sentence.begins, sentence.words
 
@@ -85,11 +85,11 @@ class _Sentence:
     Attributes
     ----------
     words
-        As they are written.
+        The words as written in the text.
     begins
         Number of its first line with a word.
     last, covered
-        Numbers of the last syntactic word, and of the last one that a multiword token is made of.
+        Numbers of the last syntactic word, and of the last one that a multiword token covers.
     """
 
     words: list[str] = field(default_factory=list)
@@ -98,25 +98,26 @@ class _Sentence:
     covered: int = 0
 
     def add(self, line: str, number: int) -> str | None:
-        """Take in a line; what is wrong with it, or None."""
+        """Add a line; returns what is wrong with it, or None."""
         columns = line.split("\t")
         if len(columns) != _COLUMNS:
-            return f"it has {len(columns)} columns, and {_COLUMNS} with tabs between them were expected"
-        found = _ID.fullmatch(columns[0])
-        if found is None:
-            return f"its ID is {columns[0]!r}, and a number, a range such as 1-2, or an empty node such as 5.1 was expected"
-        if found["first"] is None:
+            return f"it has {len(columns)} columns; expected {_COLUMNS}, separated by tabs"
+        match = _ID.fullmatch(columns[0])
+        if match is None:
+            return f"its ID is {columns[0]!r}; expected a number, a range such as 1-2, or an empty node such as 5.1"
+        if match["first"] is None:
             return None
-        first, last = int(found["first"]), None if found["last"] is None else int(found["last"])
+        first, last = int(match["first"]), None if match["last"] is None else int(match["last"])
         if first != self.last + 1 or (last is not None and (last < first or first <= self.covered)):
-            expected = f"{self.last + 1}, or a blank line between sentences"
-            return f"ID {columns[0]} follows word {self.last}, and {expected}, was expected"
+            return (
+                f"ID {columns[0]} follows word {self.last}; expected {self.last + 1}, or a blank line between sentences"
+            )
         if last is None:
             self.last = first
         if first <= self.covered:
             return None
         if not columns[1].strip():
-            return "its word (the column FORM) is empty"
+            return "its word (column FORM) is empty"
         self.covered = self.covered if last is None else last
         self.words.append(columns[1].strip())
         self.begins = self.begins or number

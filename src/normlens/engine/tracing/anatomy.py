@@ -134,7 +134,7 @@ def require_attention_scope(blocks: Sequence[BlockAnatomy], model: nn.Module, mi
     """
     if not blocks and missed:
         raise UnsupportedArchitecture(
-            f"{missed[0]} takes a softmax, but doesn't multiply it with value vectors as a target-by-source map; "
+            f"{missed[0]} computes a softmax, but doesn't multiply it with value vectors as a target-by-source map; "
             f"blockwise, windowed and low-rank attention can't be measured. {type(model).__name__} has no other attention."
         )
     if not blocks:

@@ -19,7 +19,8 @@ from normlens.faithfulness.erasure.erasing import Replacement, replacement_of
 from normlens.inputs.batch import check_sizes
 from normlens.inputs.example import Example
 from normlens.inputs.example_maker import ExampleMaker
-from normlens.inputs.tokens import Tokens, is_pair
+from normlens.inputs.tokenization import is_pair
+from normlens.inputs.tokens import Tokens
 from normlens.lens import Lens
 from normlens.loading.checkpoint_checks import require_evaluation
 from normlens.loading.load import LoadedModel

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from normlens.errors import InvalidInput
-from normlens.inputs.tokens import encode_text
+from normlens.inputs.tokenization import encode_text
 from normlens.lens import Lens
 from normlens.loading.positions import position_limit
 
