@@ -177,7 +177,7 @@ def test_a_result_does_not_replace_the_text_it_is_of(bert: Path, run: Run, tmp_p
     (tmp_path / "text.json").write_text("the cat sat")
     result = run("analyze", bert, "--file", "text.json", "-o", "text.json")
     assert result.exit_code == 2
-    assert "text.json, which is read" in result.stderr
+    assert "text.json, which this command reads" in result.stderr
     assert (tmp_path / "text.json").read_text() == "the cat sat"
 
 

@@ -100,7 +100,7 @@ def test_characters_that_a_terminal_lacks_are_replaced() -> None:
         (["attribute", "minilm-l6", ""], "TEXT holds no text"),
         (["compare", "minilm-l6", "a text", "-o", "out.docx"], "expected one of .html"),
         (["align", "pairs.tsv", "nofile"], "nofile can't be read"),
-        (["align", "pairs.tsv", "-o", "pairs.tsv"], "which is read"),
+        (["align", "pairs.tsv", "-o", "pairs.tsv"], "which this command reads"),
         (["align", "pairs.tsv", "-o", "begun.txt", "--threshold", "0.5"], "started with other settings"),
     ],
 )

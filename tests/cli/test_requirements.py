@@ -146,8 +146,8 @@ def test_the_library_refuses_a_rule_for_products_that_are_not_split(bert: Path) 
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("align a b -o x --output y", "--output was given 2 times; expected once."),
-        ("attribute m t -m a -m b -m c", "--method was given 3 times; expected once."),
+        ("align a b -o x --output y", "--output was used 2 times; expected once."),
+        ("attribute m t -m a -m b -m c", "--method was used 3 times; expected once."),
         ("align a b --batch-size 4294967296", "--batch-size is 4294967296; expected at most 4294967295"),
         (f"align a b --batch-size {'9' * 30}", "--batch-size is an integer of over 24 digits"),
     ],
@@ -160,6 +160,6 @@ def test_an_option_given_twice_or_far_too_large_is_refused(run: Run, typed: str,
 
 def test_an_option_that_takes_many_values_and_a_repeated_flag_are_taken(run: Run) -> None:
     assert (
-        "given"
+        " times; expected once"
         not in run(*["attribute", "nowhere/m", "t", "--option", "a=1", "--option", "b=2", "--json", "--json"]).stderr
     )

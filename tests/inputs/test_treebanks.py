@@ -107,7 +107,7 @@ def test_commands_read_a_sentence_as_its_words(model: Path, tmp_path: Path) -> N
     many = file_of(tmp_path, sentence("the", "cat") * 2, "many.conllu")
     pair = ("attribute", model, "--file", one, "--text-pair", "the dog")
     for arguments, message in (
-        (("analyze", model, "--file", many), "holds several sentences; expected one here"),
+        (("analyze", model, "--file", many), "holds several sentences; expected exactly one"),
         (("analyze", model, "--file", file_of(tmp_path, "", "empty.conllu")), "holds no sentence"),
         (("attribute", model, "--file", file_of(tmp_path, "the cat", "no.conllu")), "line 1 is not CoNLL-U"),
         (pair, "--text-pair reads two texts together"),

@@ -59,12 +59,12 @@ ALIGN = ("align", "c.de", "b.en", "--model", LOST)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((*ALIGN, "-o", "c.de", "--overwrite"), "The output c.de is c.de, which is read"),
-        ((*ALIGN, "-o", "./../{here}/b.en", "--overwrite"), "b.en, which is read"),
-        ((*ALIGN, "-o", "hard.de", "--overwrite"), "The output hard.de is c.de, which is read"),
-        ((*ALIGN, "-o", "soft.html", "--overwrite"), "The output soft.html is c.de, which is read"),
+        ((*ALIGN, "-o", "c.de", "--overwrite"), "The output c.de is c.de, which this command reads"),
+        ((*ALIGN, "-o", "./../{here}/b.en", "--overwrite"), "b.en, which this command reads"),
+        ((*ALIGN, "-o", "hard.de", "--overwrite"), "The output hard.de is c.de, which this command reads"),
+        ((*ALIGN, "-o", "soft.html", "--overwrite"), "The output soft.html is c.de, which this command reads"),
         ((*ALIGN, "--view", "soft.svg.html", "--overwrite"), "soft.svg.html is a symbolic link"),
-        ((*ALIGN, "--view", "other.html"), "other.html is there already"),
+        ((*ALIGN, "--view", "other.html"), "other.html exists already"),
         ((*ALIGN, "-o", "v.html", "--view", "v.html"), "are the same file"),
         ((*ALIGN, "-o", "v.html", "--view", "./v.html", "--overwrite"), "are the same file"),
         (("align", ".c.unfinished", "b.en", "--model", LOST, "-o", "c"), "The output .c.unfinished is .c.unfinished"),
@@ -74,24 +74,27 @@ ALIGN = ("align", "c.de", "b.en", "--model", LOST)
         ((*ALIGN, "-o", "/dev/null", "--overwrite"), "is a pipe or a device"),
         ((*ALIGN, "-o", "a" * 250), "File name too long"),
         ((*ALIGN, "-o", "nowhere/c"), "no folder nowhere"),
-        ((*POINTS, "-o", "four.csv"), "four.csv is there already"),
+        ((*POINTS, "-o", "four.csv"), "four.csv exists already"),
         ((*POINTS, "--figure", "soft.svg", "--overwrite"), "symbolic link"),
         ((*POINTS, "-o", "pipe.csv", "--overwrite"), "is a pipe or a device"),
         ((*POINTS, "-o", "-"), "names no file"),
         ((*POINTS, "-o", "."), "expected one of .csv, .json"),
         ((*POINTS, "-o", "a" * 300 + ".csv"), "File name too long"),
         ((*POINTS, "--overwrite"), "--overwrite has no effect"),
-        (("analyze", LOST, "the cat", "-o", "other.html"), "other.html is there already"),
-        (("analyze", LOST, "-f", "c.json", "-o", "./c.json", "--overwrite"), "c.json, which is read"),
-        (("analyze", "{bert}", "the cat", "-o", "{bert}/config.json", "--overwrite"), "config.json, which is read"),
-        (("attribute", LOST, "the cat", "-o", "other.html"), "other.html is there already"),
+        (("analyze", LOST, "the cat", "-o", "other.html"), "other.html exists already"),
+        (("analyze", LOST, "-f", "c.json", "-o", "./c.json", "--overwrite"), "c.json, which this command reads"),
+        (
+            ("analyze", "{bert}", "the cat", "-o", "{bert}/config.json", "--overwrite"),
+            "config.json, which this command reads",
+        ),
+        (("attribute", LOST, "the cat", "-o", "other.html"), "other.html exists already"),
         (("compare", LOST, "the cat", "-o", "-"), "names no file"),
         (("report", LOST, "c.de", "-o", "-"), "names no file"),
         (("report", LOST, "c.de", "-o", "c.de"), "is a file"),
         (("report", LOST, "c.de", "-o", "soft.html/x"), "is a file"),
         (("report", LOST, "c.de", "-o", "a" * 300), "File name too long"),
         (("report", LOST, "c.de", "-o", "done"), "'done' holds a report already"),
-        (("report", LOST, "done/report.md", "-o", "done", "--overwrite"), "report.md, which is read"),
+        (("report", LOST, "done/report.md", "-o", "done", "--overwrite"), "report.md, which this command reads"),
         (("demo", "-o", "shown"), "'shown/minilm-l6' holds a report already"),
     ],
 )
@@ -165,7 +168,7 @@ def test_standard_input_from_a_file_is_read_too(run: Run, tmp_path: Path) -> Non
             stdin=pairs, capture_output=True, text=True, check=False,
         )  # fmt: skip
     assert done.returncode == 2
-    assert "pairs.tsv is standard input, which is read" in " ".join(done.stderr.split())
+    assert "pairs.tsv is standard input, which this command reads" in " ".join(done.stderr.split())
     assert (tmp_path / "pairs.tsv").read_text() == "das haus\tthe house\n"
 
 

@@ -34,10 +34,10 @@ BAD_INPUT = 2
 
 
 class Commands(DescribedGroup):
-    """The commands, each of which ends with one message and exit code 2 when the library refuses its input."""
+    """The commands; when the library refuses the input of one, it ends with one message and exit code 2."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for.
+        """Run a command.
 
         Parameters
         ----------
@@ -55,33 +55,33 @@ class Commands(DescribedGroup):
             With code 2 after a :class:`NormLensError`.
         """
         try:
-            found = _invoked(super().invoke, ctx)
+            result = _invoked(super().invoke, ctx)
             if sys.stdout is not None:
                 sys.stdout.flush()
-            return found
+            return result
         except NormLensError as error:
             show_error(str(error))
             raise typer.Exit(BAD_INPUT) from None
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise
-            _tell(error)
+            _show_refusal(error)
             raise typer.Exit(BAD_INPUT) from None
 
 
-def _tell(error: OSError) -> None:
-    """Say what the operating system refused: a file, or, where none is named, to take what is printed."""
+def _show_refusal(error: OSError) -> None:
+    """Print what the operating system refused: access to a file or, if the error names none, writing the output."""
     reason = error.strerror or str(error)
     if error.filename is not None:
-        show_error(f"{error.filename} can't be used: {reason}. Check the path, and what may be read and written there.")
+        show_error(f"{error.filename} can't be used: {reason}. Check the path and its permissions.")
         return
-    show_error(f"The results could not be written: {reason}. Nothing more was printed.")
+    show_error(f"The results could not be written: {reason}. The output is incomplete.")
     with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed is lost
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discard what is still buffered
 
 
 def _invoked(invoke: Callable[[Any], Any], ctx: Any) -> Any:
-    """What a command returns; a full memory, and a tokenizer that fails, are told as such."""
+    """What a command returns; failures of tokenizers and running out of memory are reported as such."""
     try:
         with library_explained("this model"):
             return invoke(ctx)
@@ -115,8 +115,8 @@ app.command(cls=CheckedCommand)(models)
 app.command(cls=CheckedCommand)(demo)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(version: bool) -> None:
+    if version:
         from normlens import __version__
 
         typer.echo(__version__)
@@ -133,20 +133,20 @@ def _every_command(
 
 
 def _leave(number: int, _: object) -> None:
-    """End as Ctrl-C does, removing what is temporary; a second signal ends at once."""
+    """End as Ctrl-C does, after removing temporary files; a second signal ends at once."""
     signal.signal(number, signal.SIG_DFL)
     raise SystemExit(128 + number)
 
 
 def main() -> None:
-    """Run the command line: 0 when all went well, 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM."""
+    """Run the command line. Exit codes: 0 for success, 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM."""
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
             signal.signal(number, _leave)
-    # Threads of torch that wait by spinning take the cores from those that work, where cores are shared.
+    # Threads of torch that wait actively would take cores from those that work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a character that a terminal can't show is a question mark
+            stream.reconfigure(errors="replace")  # a terminal shows what it can't encode as "?"
     app()

@@ -1,4 +1,4 @@
-"""A command that reads each option once, and refuses those that are too large or have no effect."""
+"""A command that refuses options that are repeated, too large, or without effect."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from normlens.cli.requirements import refuse_ignored, spelled
 from normlens.errors import InvalidInput
 
 _LARGEST = 2**32 - 1
-"""The largest integer that an option takes: the largest seed of NumPy, and beyond every count."""
+"""The largest integer that an option takes: the largest seed of NumPy, and larger than any count."""
 
 
 class CheckedCommand(DescribedCommand):
-    """A command that refuses an option without effect before it does anything."""
+    """A command that checks its options before it runs."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the options, each at most once.
+        """Parse the options; each may be used once.
 
         Parameters
         ----------
         ctx
             Typer's context of this call.
         args
-            What was typed after the command's name.
+            The arguments of the command.
 
         Returns
         -------
         list of str
-            What is left over.
+            The remaining arguments.
 
         Raises
         ------
         InvalidInput
-            If an option that takes one value is repeated, since only the last would count, or if an integer is too large.
+            If an option that takes one value is repeated, or an integer is too large.
         """
         typed = list(args)
         rest = super().parse_args(ctx, args)
@@ -47,7 +47,7 @@ class CheckedCommand(DescribedCommand):
         return list(rest)
 
     def invoke(self, ctx: Any) -> Any:
-        """Check the options, then run.
+        """Check that every option has an effect, then run.
 
         Parameters
         ----------
@@ -57,31 +57,31 @@ class CheckedCommand(DescribedCommand):
         Raises
         ------
         InvalidInput
-            Naming the option, and why it has no effect.
+            Naming an option without effect, and the reason.
         """
         refuse_ignored(ctx)
         return super().invoke(ctx)
 
 
 def refuse_repeated(command: Any, ctx: Any, args: list[str]) -> None:
-    """Refuse an option that takes one value and is given several times.
+    """Refuse an option that takes one value and is repeated.
 
     Parameters
     ----------
     command
-        The command whose options these are.
+        The command.
     ctx
         Typer's context of this call.
     args
-        What was typed after the command's name.
+        The arguments of the command.
 
     Raises
     ------
     InvalidInput
-        Naming the option and how many times it was given.
+        Naming the option and the number of times.
     """
     _, _, order = command.make_parser(ctx).parse_args(args=list(args))
     for parameter, times in Counter(order).items():
         single = parameter.param_type_name == "option" and not (parameter.multiple or parameter.is_flag)
         if single and times > 1:
-            raise InvalidInput(f"{spelled(parameter)} was given {times} times; expected once.")
+            raise InvalidInput(f"{spelled(parameter)} was used {times} times; expected once.")

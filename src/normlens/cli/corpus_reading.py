@@ -1,4 +1,4 @@
-"""The texts of a corpus as a model reads them: alone, or each with its target."""
+"""How a corpus is read: its texts, for encoder–decoders with their target texts."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 
 def check_corpus(outline: Outline, file: Path, group: str | None, reading: CorpusReading) -> None:
-    """Refuse a corpus without targets for an encoder–decoder, or a kind of attention that the model can't have.
+    """Refuse a corpus without target texts for an encoder–decoder, or a group that the model can't have.
 
     Parameters
     ----------
     outline
         The model before its weights are read.
     file
-        One text per line.
+        The corpus, one text per line.
     group
-        A kind of attention.
+        Kind of attention.
     reading
-        How it is to be read.
+        How the corpus is read.
 
     Raises
     ------
     InvalidInput
-        With what is expected.
+        Naming what is expected.
     """
     outline.check_view(group)
     if outline.is_encoder_decoder and reading.skips is None:
@@ -45,11 +45,11 @@ class CorpusReading:
     Attributes
     ----------
     limit
-        How many texts at most.
+        Largest number of texts.
     truncate
-        Whether texts that are longer than the model takes are cut.
+        Whether to truncate texts that are too long for the model.
     skips
-        Takes the lines that can't be read; None: the first of them is refused.
+        Collects lines that can't be read; None: the first such line is an error.
     """
 
     limit: int | None = None
@@ -57,13 +57,13 @@ class CorpusReading:
     skips: SkippedLines | None = None
 
     def texts_of(self, lens: Lens, file: Path) -> tuple[Lines, Lines | None]:
-        """The texts of a file, and their targets if the model is an encoder–decoder."""
+        """The texts of a file, and the target texts if the model is an encoder–decoder."""
         skip = None if self.skips is None else self.skips.add
         if lens.model.config.is_encoder_decoder:
             return Lines(file, self.limit, 0, skip), Lines(file, self.limit, 1, skip)
         return Lines(file, self.limit, skip=skip), None
 
     def options(self, texts: Lines) -> dict[str, Any]:
-        """What :meth:`normlens.Lens.stream` takes of this for these texts."""
+        """The options of :meth:`normlens.Lens.stream` for these texts."""
         skip = None if self.skips is None else self.skips.at(lambda: texts.number)
         return {"truncate": self.truncate, "skip": skip}

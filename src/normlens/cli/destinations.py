@@ -1,7 +1,7 @@
-"""Where results go: one rule for every command and every file that it writes, kept before anything is read or computed.
+"""Where results are written: one rule for every file of every command, checked before anything is read or computed.
 
-What is there already is replaced only with ``--overwrite``. Never replaced are what the command reads, links, and what is
-no plain file; two results don't go to one place. Files are compared by what they are, not by how their names are spelled.
+Existing files are replaced only with ``--overwrite``. Files that the command reads, symbolic links and special files are
+never replaced, and no two results go to the same file. Files are compared by identity, not by name.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ _STANDARD_INPUT = Path("/dev/stdin")
 
 
 def check_ending(path: Path | None, suffixes: Sequence[str], *, reduced: bool = False) -> None:
-    """Refuse a result file whose ending tells no format, or one that can't hold the result.
+    """Refuse a result file whose suffix names no format, or a format that can't hold the result.
 
     Parameters
     ----------
     path
-        Where the result goes; None for no file.
+        The result file; None for no file.
     suffixes
-        What its name may end in.
+        The allowed suffixes.
     reduced
-        Whether the analysis keeps no whole maps, which most formats show.
+        Whether the analysis is reduced and keeps no whole maps, which most formats need.
 
     Raises
     ------
     InvalidInput
-        Naming the endings.
+        Naming the allowed suffixes.
     """
     if path is None:
         return
     _refuse_dash(path)
     if path.suffix.lower() not in suffixes:
         raise InvalidInput(
-            f"The output {path.name} ends in {path.suffix or 'nothing'}; expected one of {', '.join(suffixes)}. The ending "
-            "tells the format."
+            f"The output {path.name} has {f'the suffix {path.suffix}' if path.suffix else 'no suffix'}; expected one of "
+            f"{', '.join(suffixes)}. The suffix selects the format."
         )
     if reduced and path.suffix.lower() not in REDUCED_SUFFIXES:
         raise InvalidInput(
-            f"The output {path.name} shows whole maps, and a reduced analysis keeps none; expected one of "
+            f"The output {path.name} needs whole maps, and a reduced analysis keeps none; expected one of "
             f"{', '.join(REDUCED_SUFFIXES)}. Choose one of these, or leave out --reduce."
         )
 
@@ -56,23 +56,23 @@ def check_ending(path: Path | None, suffixes: Sequence[str], *, reduced: bool = 
 def check_files(
     *files: Path | None, reads: Iterable[Path | str | None] = (), overwrite: bool, resumable: Sequence[Path] = ()
 ) -> None:
-    """Refuse result files that can't be written, or that would replace what isn't to be replaced.
+    """Refuse result files that can't be written, or that would replace files that must be kept.
 
     Parameters
     ----------
     *files
-        Where results go; None for no file.
+        The result files; None for no file.
     reads
-        What is read: files, models (a name that is no place here is nobody's file), None for nothing.
+        What the command reads: files, and models by path or by name; None is ignored.
     overwrite
-        Whether files that are there already may be replaced.
+        Whether existing files may be replaced.
     resumable
-        Further files that are written, and which may be there: what a killed run began.
+        Further files that are written and may exist, such as the output of a killed run.
 
     Raises
     ------
     NormLensError
-        With the file and the reason.
+        Naming the file and the reason.
     """
     results = [*(path for path in files if path is not None), *resumable]
     for path in results:
@@ -91,15 +91,15 @@ def check_folder(folder: Path, *, reads: Iterable[Path | str | None] = (), overw
     Parameters
     ----------
     folder
-        Where the report goes.
+        The folder of the report.
     reads, overwrite
         As for :func:`check_files`.
 
     Raises
     ------
     NormLensError
-        If something other than a report is there already, or a report that may not be replaced, or the place may not be
-        written to; if a file that is read is one of the report's.
+        If the folder holds something other than a report, or a report that may not be replaced; if it isn't writable; or if
+        the report would replace a file that the command reads.
     """
     from normlens.statistics.report import files_of_report, refuse_to_overwrite
 
@@ -109,22 +109,24 @@ def check_folder(folder: Path, *, reads: Iterable[Path | str | None] = (), overw
     while not above.exists():
         above = above.parent
     if not above.is_dir():
-        raise InvalidInput(f"{above} is a file, so that no folder {folder} can be made. Choose another place.")
+        raise InvalidInput(f"The folder {folder} can't be created: {above} is a file. Choose another folder.")
     _check_writable(folder if folder.is_dir() else above)
     _refuse_same([folder / name for name in files_of_report(folder)], reads)
 
 
 def _refuse_dash(path: Path) -> None:
     if str(path) == "-":
-        raise InvalidInput("The output is -, which names no file. Leave it out for standard output, or name a file.")
+        raise InvalidInput(
+            "The output is -, which names no file. Leave out -o to print to standard output, or name a file."
+        )
 
 
 def _check_place(path: Path, *, may_exist: bool) -> None:
     refuse_special(path)
     if not path.parent.is_dir():
-        raise InvalidInput(f"There is no folder {path.parent} for the output. Create it, or choose another place.")
+        raise InvalidInput(f"There is no folder {path.parent} for the output. Create it, or choose another folder.")
     if not may_exist and os.path.lexists(path):
-        raise InvalidInput(f"The output {path} is there already. Choose another name, or say --overwrite.")
+        raise InvalidInput(f"The output {path} exists already. Choose another name, or use --overwrite.")
     _check_writable(path.parent)
 
 
@@ -139,14 +141,14 @@ def _refuse_same(results: Sequence[Path], reads: Iterable[Path | str | None]) ->
         sources[_identity(_STANDARD_INPUT)] = Path("standard input")
     for path in results:
         if (source := sources.get(_identity(path))) is not None:
-            raise InvalidInput(f"The output {path} is {source}, which is read. Choose another name.")
+            raise InvalidInput(f"The output {path} is {source}, which this command reads. Choose another name.")
 
 
 def _identity(path: Path) -> tuple[object, ...]:
-    """What a file is: its place on a disk; for one that isn't there yet, its folder's, with its name."""
+    """The identity of a file: device and inode; for a file that doesn't exist yet, those of its folder, and its name."""
     try:
-        found = path.stat()
-        return found.st_dev, found.st_ino
+        status = path.stat()
+        return status.st_dev, status.st_ino
     except (OSError, ValueError):
         real = path.parent.resolve()
         try:
@@ -157,7 +159,7 @@ def _identity(path: Path) -> tuple[object, ...]:
 
 
 def _files_of(place: Path) -> list[Path]:
-    """A file, or those in the folder of a model."""
+    """A file, or the files in a model's folder."""
     try:
         return [path for path in place.iterdir() if path.is_file()] if place.is_dir() else [place]
     except (OSError, ValueError):
@@ -166,4 +168,4 @@ def _files_of(place: Path) -> list[Path]:
 
 def _check_writable(folder: Path) -> None:
     if not os.access(folder, os.W_OK):
-        raise NormLensError(f"{folder} may not be written to. Choose another place.")
+        raise NormLensError(f"{folder} isn't writable. Choose another folder.")

@@ -1,4 +1,4 @@
-"""Open a model without transformers' own bars and advice on the terminal."""
+"""Open a model without the progress bars and warnings of transformers on the terminal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def open_lens(
     task: str | None = None,
     check: Callable[[Outline], None] | None = None,
 ) -> Lens:
-    """Load a model, saying so on standard error.
+    """Load a model, with a message on standard error.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def open_lens(
     NormLensError
         As :func:`normlens.load`.
     """
-    with waiting(f"Loading {model}"), _quiet_loading(may_download=not _is_here(model)):
+    with waiting(f"Loading {model}"), _quiet_loading(may_download=not _is_local(model)):
         import normlens
 
         return normlens.load(
@@ -58,7 +58,7 @@ def open_lens(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence transformers' bars and log, and Python's warnings; what was set before comes back."""
+    """Silence the progress bars and log of transformers and Python's warnings, and restore the earlier settings."""
     from transformers.utils import logging
 
     verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -76,12 +76,12 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def _quiet_loading(may_download: bool) -> Iterator[None]:
-    """Be quiet; where nothing is downloaded, drop all of standard error, since GGUF files have a bar of their own."""
+    """Be quiet. Without a download, drop all of standard error, since the GGUF loader has a progress bar of its own."""
     with quiet(), nullcontext() if may_download else redirect_stderr(io.StringIO()):
         yield
 
 
-def _is_here(model: str) -> bool:
+def _is_local(model: str) -> bool:
     from normlens.loading import NAMED
 
     return model in NAMED or Path(model).exists()

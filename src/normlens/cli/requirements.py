@@ -1,4 +1,4 @@
-"""What an option needs to have an effect: one table for all commands, so that no option is ignored silently."""
+"""When options have an effect: one table for all commands, so that no option is ignored silently."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from normlens.cli.choices import ATTENTION_SCOPES
 from normlens.cli.commands.named_methods import methods_asked
 from normlens.cli.destinations import PICTURES
+from normlens.cli.options import listed
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
     from normlens.attribution import Method
 
 Values = Mapping[str, Any]
-"""The values of a command's parameters by name, defaults included, and what has become known beside them."""
+"""The values of a command's parameters by name, including defaults, and facts about the loaded model."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,11 @@ class Requirement:
     option
         Name of the parameter.
     holds
-        Whether it has one, given everything else.
+        Whether it has an effect, by the values of all parameters.
     reason
-        Why there is none, and what to do; goes behind the option's name.
+        Why it has none, and what to do; completes the message.
     needs
-        What has to be known beside the parameters; until then nothing is said.
+        The fact about the model that `holds` reads; the requirement is checked once it is available.
     """
 
     option: str
@@ -40,22 +41,22 @@ class Requirement:
     needs: str | None = None
 
 
-def refuse_ignored(ctx: Any, **known: Any) -> None:
-    """Refuse an option that was typed and has no effect.
+def refuse_ignored(ctx: Any, **facts: Any) -> None:
+    """Refuse an option on the command line that has no effect.
 
     Parameters
     ----------
     ctx
         Typer's context of a command.
-    **known
-        What has become known beside its parameters.
+    **facts
+        Facts about the loaded model.
 
     Raises
     ------
     InvalidInput
-        Naming the option, and why it has no effect.
+        Naming the option, and the reason.
     """
-    values = {**ctx.params, **known}
+    values = {**ctx.params, **facts}
     for requirement in REQUIREMENTS.get(command_name(ctx), ()):
         typed = getattr(ctx.get_parameter_source(requirement.option), "name", "") == "COMMANDLINE"
         ready = requirement.needs is None or requirement.needs in values
@@ -65,7 +66,7 @@ def refuse_ignored(ctx: Any, **known: Any) -> None:
 
 
 def spelled(parameter: Any) -> str:
-    """The name of a parameter as a user types it: its long form."""
+    """The name of a parameter on the command line: the long form of an option."""
     return str(max(parameter.opts, key=len) if parameter.param_type_name == "option" else parameter.name.upper())
 
 
@@ -85,18 +86,18 @@ def _shows(values: Values) -> bool:
 
 
 def _pushes(values: Values) -> bool:
-    """Whether contributions are pushed through the feed-forward."""
+    """Whether contributions are followed through the feed-forward."""
     return values["scope"] not in ATTENTION_SCOPES
 
 
 def _chooses_by_norm(values: Values) -> bool:
-    """Whether norms choose the layer that is aligned by."""
+    """Whether norms choose the layer of an alignment."""
     rule = values["rule"] or ("combined" if values["setting"] == "awi" else "norm")
     return bool(values["layer"] is None and rule == "norm")
 
 
 def _targets(values: Values, method: Method) -> bool:
-    """Whether a method explains a target here; with "optional", it needs one that is named or that a head predicts."""
+    """Whether a method explains a target; an optional one must be named, or predicted by a head."""
     named = values["target"] is not None or values["against"] is not None
     return method.targets == "required" or (
         method.targets == "optional" and (named or bool(values.get("has_head", False)))
@@ -104,11 +105,11 @@ def _targets(values: Values, method: Method) -> bool:
 
 
 def _overwrites(*files: str) -> Requirement:
-    """--overwrite, which is about these files."""
+    """The requirement of --overwrite: at least one of these files is written."""
     return Requirement(
         "overwrite",
         lambda v: any(v[file] is not None for file in files),
-        f"no file is written. Leave it out, or name a file with --{' or --'.join(files)}.",
+        f"no file is written. Leave it out, or add --{' or --'.join(files)}.",
     )
 
 
@@ -121,19 +122,19 @@ def _any_map(values: Values) -> bool:
 
 
 _SHOWN = (
-    "it selects what a picture or the printed table shows; the other formats hold everything. Leave it out, or write "
-    f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]}."
+    "it selects what a picture or the printed table shows; other formats hold everything. Leave it out, or write "
+    f"{listed(PICTURES)}."
 )
 _MAP_ROW = (
-    "it selects a row of a map, but a target is explained, which has one row of shares. Leave it out, or use a method that "
+    "it selects a row of a map, but a target is explained, and the result has one row. Leave it out, or use a method that "
     "returns a map, such as norm_rollout."
 )
 _NO_TARGET = (
-    "{} returns a map of sources and takes no target. Leave it out (--position and --row select what is shown), or use a "
-    "method that explains a target, such as decompx."
+    "{} returns a map and takes no target. Leave it out (--position and --row select the row), or use a method that "
+    "explains a target, such as decompx."
 )
 
-_BOTH_FILES = "--source-file and --target-file work together. Give both."
+_BOTH_FILES = "--source-file and --target-file work together. Pass both."
 
 REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
     "analyze": (
@@ -141,7 +142,7 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         Requirement(
             "layer",
             lambda v: v["output"] is not None or v["reduce"] not in ("categories", "sinks"),
-            "the reduction keeps no sources of individual targets. Leave out --layer or --reduce.",
+            "this reduction keeps no sources of individual targets. Leave out --layer or --reduce.",
         ),
         Requirement("head", _shows, _SHOWN),
         Requirement("group", _shows, _SHOWN),
@@ -149,8 +150,8 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         Requirement(
             "product",
             _pushes,
-            "products are split in feed-forwards, but --scope ends before them. Leave it out, or use --scope "
-            "feedforward, feedforward_residual or block.",
+            "it splits products in feed-forwards, but --scope ends before them. Leave it out, or use --scope feedforward, "
+            "feedforward_residual or block.",
         ),
         _overwrites("output"),
     ),
@@ -177,8 +178,8 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         _overwrites("output"),
     ),
     "compare": (
-        Requirement("target", _any_target, _NO_TARGET.format("every one of these methods")),
-        Requirement("against", _any_target, _NO_TARGET.format("every one of these methods")),
+        Requirement("target", _any_target, _NO_TARGET.format("each of these methods")),
+        Requirement("against", _any_target, _NO_TARGET.format("each of these methods")),
         Requirement("row", _any_map, _MAP_ROW),
         Requirement("row", _any_map, _MAP_ROW, needs="has_head"),
         Requirement(
@@ -197,17 +198,17 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         Requirement(
             "awo_layer",
             lambda v: v["setting"] == "both",
-            "AWO has a layer of its own with --setting both only. Leave it out, or use --layer.",
+            "AWO has a layer of its own only with --setting both. Leave it out, or use --layer.",
         ),
         Requirement(
             "awo_layer",
             lambda v: v["layer"] is not None,
-            "both layers are named or both are chosen. Give --layer too, or leave it out.",
+            "--layer is missing, so both layers are chosen by --rule. Leave it out, or add --layer.",
         ),
         Requirement(
             "scope",
             lambda v: v["measure"] == "norm" or _chooses_by_norm(v),
-            "it applies to norms, but weights are read. Leave it out, or use --measure norm.",
+            "it applies to norms, but weights are measured. Leave it out, or use --measure norm.",
         ),
         _overwrites("output", "view"),
     ),
@@ -230,4 +231,4 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         ),
     ),
 }
-"""By command; an option that isn't listed always has an effect."""
+"""Requirements by command; an option that isn't listed always has an effect."""

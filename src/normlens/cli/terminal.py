@@ -1,4 +1,4 @@
-"""What a person sees: results on standard output, progress and messages on standard error."""
+"""The terminal: results on standard output, progress and messages on standard error."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from rich.text import Text
 from normlens.words.characters import shown
 
 WEIGHT = "#2e8bcc"
-"""Blue is what the weights say, as in the pictures; a tone that dark and light terminals both show well."""
+"""Blue stands for weights, as in the figures; the tone is legible on dark and on light terminals."""
 NORM = "#e0662a"
-"""Vermilion is what attention moves."""
+"""Vermilion stands for norms."""
 
 MEASURE_STYLES = {"weight": WEIGHT, "norm": NORM}
 
@@ -27,15 +27,15 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 class _CleanConsole(Console):
-    """A console on which no name, label or path steers the terminal."""
+    """A console that prints no control characters, whatever names, labels and paths contain."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Take characters that would steer out of what is printed, or stands in a table."""
+        """Replace control characters by a middle dot."""
         return super().render_str(shown(text, lambda letter: letter if letter in "\n\t" else "·"), **options)
 
 
 def results() -> Console:
-    """Standard output, for results; wide where it is no terminal, so that tables stay whole."""
+    """Standard output, for results; wide if it isn't a terminal, so that tables don't wrap."""
     console = _CleanConsole(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _FILE_WIDTH
@@ -43,12 +43,12 @@ def results() -> Console:
 
 
 def messages() -> Console:
-    """Standard error as it is now, for everything else; nowhere if that is closed."""
+    """Standard error, for everything else; silent if it is closed."""
     return _CleanConsole(file=sys.stderr, stderr=True, highlight=False, quiet=sys.stderr is None)
 
 
 def show_error(message: str) -> None:
-    """Print one short block on standard error.
+    """Print an error message on standard error.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def show_error(message: str) -> None:
 
 
 def percent(share: float) -> str:
-    """Write a share as a percentage, with a decimal below 10 %; "–" if there is none.
+    """Format a share as a percentage, with one decimal below 10 %; "–" for NaN.
 
     Parameters
     ----------
@@ -89,9 +89,9 @@ def bar(share: float, measure: str, width: int) -> Text:
     share
         Between 0 and 1, or NaN.
     measure
-        "weight" or "norm", which tells the color.
+        "weight" or "norm"; selects the color.
     width
-        Columns that a share of 1 takes.
+        Width of a share of 1, in columns.
 
     Returns
     -------
@@ -103,12 +103,12 @@ def bar(share: float, measure: str, width: int) -> Text:
 
 
 def printable(text: str) -> str:
-    r"""Replace what would steer a terminal, such as an escape sequence inside a text, by a middle dot; see `shown`.
+    r"""Replace control characters, such as those of an escape sequence in a text, by a middle dot; see `shown`.
 
     Parameters
     ----------
     text
-        Anything, such as a token.
+        Any text, such as a token.
 
     Returns
     -------
@@ -125,12 +125,12 @@ def printable(text: str) -> str:
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Say on standard error what is being waited for; a spinner if that is a terminal, else a line.
+    """Show on standard error what is running: a spinner on a terminal, otherwise a line.
 
     Parameters
     ----------
     what
-        Such as "Loading minilm-l6".
+        What is running, such as "Loading minilm-l6".
     """
     console = messages()
     if not console.is_terminal:
@@ -143,7 +143,7 @@ def waiting(what: str) -> Iterator[None]:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Turn a spinner while the libraries are imported; nothing where standard error is no terminal."""
+    """Show a spinner while libraries are imported; nothing if standard error isn't a terminal."""
     console = messages()
     with _spinner(console, "Starting") if console.is_terminal else nullcontext():
         yield
@@ -151,7 +151,7 @@ def starting() -> Iterator[None]:
 
 @contextmanager
 def _spinner(console: Console, what: str) -> Iterator[None]:
-    """A spinner that is seen at once: its own thread may have to wait for an import."""
+    """A spinner that is drawn at once, since its thread may have to wait for an import."""
     with console.status(what) as status:
         status.update(spinner="dots")
         yield
@@ -159,14 +159,14 @@ def _spinner(console: Console, what: str) -> Iterator[None]:
 
 @contextmanager
 def counting(what: str, total: int | None) -> Iterator[Progress]:
-    """Show a progress bar on standard error; advance its only task, number 0.
+    """Show a progress bar with one task on standard error; the caller advances it.
 
     Parameters
     ----------
     what
-        Such as "Analyzing".
+        What is running, such as "Analyzing".
     total
-        How many steps there will be; None if that isn't known.
+        The number of steps; None if unknown.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = messages()

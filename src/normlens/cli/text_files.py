@@ -16,23 +16,23 @@ from normlens.inputs import numbered_sentences
 
 
 class Lines:
-    """The texts of a file, one per line; blank lines are left out. May be read any number of times.
+    """The texts of a file, one per line, without blank lines. Can be iterated any number of times.
 
     Parameters
     ----------
     path
-        A text file in UTF-8, or a treebank (``.conllu``), whose sentences are given as their words.
+        A text file in UTF-8, or a treebank (``.conllu``), whose sentences are lists of words.
     limit
-        How many texts to read at most.
+        Largest number of texts to read. Default: all.
     column
-        For lines of several texts between tabs: which of them, 0 or 1. Default: the whole line.
+        Column to read from lines of two texts separated by a tab: 0 or 1. Default: the whole line.
     skip
-        Takes number and reason of a line that can't be read. Default: such a line is refused.
+        Called with the number of a line that can't be read, and the reason. Default: such a line raises an error.
 
     Attributes
     ----------
     number
-        Number of the line read last, from 1.
+        Number of the line read last, counted from 1.
     """
 
     def __init__(
@@ -46,17 +46,17 @@ class Lines:
         self._skip = skip
 
     def __iter__(self) -> Iterator[str | list[str]]:
-        """Read from the start.
+        """Iterate over the texts from the start of the file.
 
         Raises
         ------
         InvalidInput
-            If the file can't be read, isn't text, or a line lacks the column.
+            If the file can't be read or isn't text, or a line lacks the column.
         """
         return islice(self._texts(), self.limit)
 
     def located(self, error: InvalidInput) -> InvalidInput:
-        """Say of an error about the text read last in which line that stands, unless the error does."""
+        """Add file and line number of the text read last to an error about it, unless the error names the file."""
         if str(self.path) in str(error):
             return error
         reason = error.__cause__ if isinstance(error.__cause__, InvalidInput) else error  # without an input's number
@@ -77,22 +77,22 @@ class Lines:
             raise unreadable(self.path, error) from error
 
     def _errors(self) -> str:
-        """How bytes that are no text are taken: a line of its own can be left out, a part of a treebank can't."""
+        """How to decode: undecodable bytes must survive in lines that may be skipped; in treebanks they are an error."""
         return "strict" if self._skip is None or is_treebank(self.path) else "surrogateescape"
 
     def _sentences(self, lines: Iterator[str]) -> Iterator[list[str]]:
         """The sentences of a treebank."""
         if self.column is not None:
             raise InvalidInput(
-                f"{self.path} is a treebank of one language; this model is an encoder–decoder, and expects a text and its "
-                "target on each line, with a tab between them."
+                f"{self.path} is a treebank; this model is an encoder–decoder and expects two texts on each line, separated "
+                "by a tab: the text and the target text."
             )
         for number, words in numbered_sentences(lines, self.path):
             self.number = number
             yield words
 
     def _text(self, line: str) -> str | None:
-        """The text of a line; None for one that is left out."""
+        """The text of a line; None for a skipped line."""
         if self._skip is None:
             return self._column(line)
         try:
@@ -101,58 +101,58 @@ class Lines:
         except UnicodeEncodeError:
             self._skip(self.number, "it is not text in UTF-8")
         except InvalidInput:
-            self._skip(self.number, "it doesn't hold a text and its target, with a tab between them")
+            self._skip(self.number, "it does not hold a text and a target text, separated by a tab")
         return None
 
     def _column(self, line: str) -> str:
         if self.column is None:
             return line.strip()
-        parts = line.split("\t")
-        if len(parts) != 2 or not all(part.strip() for part in parts):
+        columns = line.split("\t")
+        if len(columns) != 2 or not all(column.strip() for column in columns):
             raise InvalidInput(
-                f"{self.path}, line {self.number} has {len(parts)} texts; this model is an encoder–decoder, and expects a "
-                "text and its target on each line, with a tab between them."
+                f"{self.path}, line {self.number} has {len(columns)} columns; this model is an encoder–decoder and expects "
+                "two texts on each line, separated by a tab: the text and the target text."
             )
-        return parts[self.column].strip()
+        return columns[self.column].strip()
 
 
 def read_input(text: str | None, file: Path | None) -> str | dict[str, list[str]]:
-    """The text to analyze, as :func:`read_text`; of a treebank, its only sentence as words.
+    """Read the text to analyze as :func:`read_text` does; the only sentence of a treebank is read as its words.
 
     Raises
     ------
     InvalidInput
-        As :func:`read_text`; if a treebank holds another number of sentences.
+        As :func:`read_text`; also if a treebank doesn't hold exactly one sentence.
     """
     if file is None or text is not None or not is_treebank(file):
         return read_text(text, file)
-    found = [one for one in islice(Lines(file), 2) if isinstance(one, list)]
-    if len(found) != 1:
+    sentences = [sentence for sentence in islice(Lines(file), 2) if isinstance(sentence, list)]
+    if len(sentences) != 1:
         raise InvalidInput(
-            f"{file} holds {'several sentences' if found else 'no sentence'}; expected one here. Take one out of it, or "
-            "give the file to a command that reads many texts, such as normlens report."
+            f"{file} holds {'several sentences' if sentences else 'no sentence'}; expected exactly one. Copy one into "
+            "a file of its own, or use a command that reads many texts, such as normlens report."
         )
-    return {"words": found[0]}
+    return {"words": sentences[0]}
 
 
 def read_text(text: str | None, file: Path | None) -> str:
-    """The text to analyze: an argument, a whole file, or standard input.
+    """Read the text to analyze from an argument, a whole file, or standard input.
 
     Parameters
     ----------
     text
         The text itself; "-" or None for standard input.
     file
-        A file to read instead.
+        File to read instead.
 
     Raises
     ------
     InvalidInput
-        If both are given, the file can't be read or isn't text, or there is no word in it.
+        If both are passed, the file can't be read or isn't text, or the text is blank.
     """
     if file is not None and text is not None:
-        raise InvalidInput(f"A text was given as well as --file {file}; expected one of them. Leave one out.")
-    where = "The argument TEXT" if text not in (None, "-") else str(file or "standard input")
+        raise InvalidInput(f"Got both a text and --file {file}; expected one of them. Leave one out.")
+    where = "The argument TEXT" if text not in (None, "-") else str(file or "Standard input")
     try:
         read = _read(text, file)
     except (OSError, ValueError) as error:
@@ -173,19 +173,19 @@ def _read(text: str | None, file: Path | None) -> str:
     if text is not None and text != "-":
         return text
     if sys.stdin is None:
-        raise InvalidInput("There is no text, and standard input is closed. Give a text, or --file.")
+        raise InvalidInput("There is no text, and standard input is closed. Pass TEXT or --file.")
     if sys.stdin.isatty():
-        messages().print("Type the text; Ctrl-D on an empty line ends it.")
+        messages().print("Type the text. End with Ctrl-D on an empty line.")
     return sys.stdin.read().strip()
 
 
 def is_treebank(path: Path) -> bool:
-    """Whether a file is named as one in CoNLL-U."""
+    """Whether the suffix of a file is that of CoNLL-U."""
     return path.suffix.lower() == TREEBANK
 
 
 def unreadable(path: Path | str, error: OSError | ValueError) -> InvalidInput:
-    """An error that says why a file can't be read as text."""
+    """The error for a file that can't be read as text."""
     if isinstance(error, UnicodeDecodeError):
         return InvalidInput(
             f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}). Convert it, or choose another file."

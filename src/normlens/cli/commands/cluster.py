@@ -157,7 +157,7 @@ def heads(
     with quiet():
         compared = compare_heads(counted_analyses(lens, file, reading, batch_size), measure=measure.value, group=group)
     skips = reading.skips or SkippedLines()
-    skips.tell()
+    skips.report()
     left_out = f", {len(skips.reasons)} skipped" if skips.reasons else ""
     title = f"{lens.name}: heads by {measure.value}, {compared.texts} texts{left_out}"
     clustered = ClusteredSet(

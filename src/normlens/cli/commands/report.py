@@ -73,6 +73,6 @@ def report(
         corpus.attributes["skipped lines"] = str(skips)
     if corpus.truncated:
         corpus.attributes["truncated texts"] = corpus.truncated
-    skips.tell()
+    skips.report()
     numbers = written(corpus, output, f"What attention moves in {lens.name}", corpus=file.name)
     give(numbers, corpus, lens.name, output, as_json, skipped=skips.as_data())
