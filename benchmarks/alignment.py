@@ -105,10 +105,11 @@ def _page(
         forward = statistics.median(found["forward"] for found in rounds) / sentences
         table.append(["eflomal", f"{1000 * other:.2f}", f"{1 / other:,.0f}", f"{other / forward:.2f}"])
     notes = [
-        f"{sentences:,} sentence pairs, model `{model}`, medians of {len(rounds)} rounds in turns. *forward* is the model's "
-        "plain teacher-forced pass over batches that are ready; *maps* is reading one layer as word maps, which ends behind "
-        "that layer; *align* is all that `normlens align` does for one direction: pieces, maps by norm of the first layer, "
-        "links. *eflomal* learns from the whole text and links it in both directions, once; the model has learned before.",
+        f"{sentences:,} sentence pairs, model `{model}`, medians of {len(rounds)} alternating rounds. *forward*: the "
+        "model's plain teacher-forced pass over prepared batches. *maps*: reading one layer as word maps, which stops after "
+        "that layer. *align*: everything that `normlens align` does for one direction: tokenization, maps by norm of the "
+        "first layer, links. *eflomal*: training on the whole text and linking it in both directions, once; the training of "
+        "the model isn't counted.",
     ]
     numbers = [{"sentences": sentences, "rounds": rounds, "eflomal": other}]
     return Page("Word alignment", notes, table, numbers, described)

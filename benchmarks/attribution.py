@@ -140,9 +140,9 @@ def _time_page(cases: list[dict[str, Any]], described: dict[str, str]) -> Page:
         rows.append([case["model"], str(case["length"]), *cells])
     notes = [
         f"Processor seconds in plain forward passes of one text (SDPA, no gradients), medians of "
-        f"{len(cases[0]['ratios']['forward'])} rounds in turns, smallest to largest. *decompx* is `lens.attribute` from ids "
-        "to labeled shares; *for each source* is the whole divided by the number of sources (left out where it would take "
-        "minutes). The goals: pull back within 4, push forward within 3 for each source.",
+        f"{len(cases[0]['ratios']['forward'])} alternating rounds (smallest to largest). *decompx*: `lens.attribute`, from "
+        "ids to labeled shares. *for each source*: the total divided by the number of sources (left out where it would take "
+        "minutes). The goals are 4 for pull back, and 3 for each source of push forward.",
     ]
     return Page("Attribution: time", notes, rows, cases, described)
 
@@ -152,7 +152,7 @@ def _memory_page(cases: list[dict[str, Any]], described: dict[str, str]) -> Page
     for case in cases:
         sizes = (f"{case[key] / 2**20:.0f} MiB" for key in ("forward", "push"))
         rows.append([case["model"], str(case["length"]), str(case["chunk_size"]), *sizes])
-    notes = ["Rise of the resident memory to its peak, each in a process of its own; chunks of vectors are let go."]
+    notes = ["Growth of resident memory to its peak, each in a process of its own; chunks of vectors are discarded."]
     return Page("Attribution: memory of pushing forward", notes, rows, cases, described)
 
 

@@ -82,7 +82,7 @@ def main() -> None:
         rows.append([f"`normlens {name}`", f"{median(used):.2f} s", f"{median(wall):.2f} s", words[0]])
     note = (
         f"From the start of the process to the first word on a terminal; medians. The goal is {_GOAL} s of processor time. "
-        "Wall time depends on what else the machine does: see the load average."
+        "Wall time depends on the load of the machine (see the load average)."
     )
     cases = [{"command": name, "runs": runs} for name, runs in found.items()]
     page = Page("The first sign on a terminal", [note], rows, cases, described)

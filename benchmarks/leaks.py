@@ -77,9 +77,9 @@ def measure_case(way: str, calls: int) -> dict[str, Any]:
 
 
 _NOTES = [
-    "A model of one layer and width 8 is called again and again, each way in its own process, after a fifth as many calls "
-    "that aren't counted. *Bytes per call*: the median slope of the resident memory between samples half the run apart, "
-    "with its standard error. *Risen*: from the first sample to the last.",
+    "A model of one layer and width 8 is called repeatedly, with each kind of call in its own process, after a warm-up of a "
+    "fifth as many calls. *Bytes per call*: the median slope of resident memory between samples half the run apart, with "
+    "its standard error. *Risen*: growth from the first sample to the last.",
 ]
 
 

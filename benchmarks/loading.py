@@ -95,8 +95,8 @@ def _rows(cases: list[dict[str, Any]]) -> list[list[str]]:
 
 
 _NOTES = [
-    "Model and tokenizer from a GGUF file, each run in a process of its own, the two in turn; medians. *Ratio*: the median "
-    "over rounds of normlens' seconds by transformers'. The goal is at most 2."
+    "Model and tokenizer from a GGUF file; each run in a process of its own, the two alternating; medians. *Ratio*: the "
+    "median over rounds of normlens' time divided by that of transformers. The goal is at most 2."
 ]
 
 

@@ -99,9 +99,10 @@ def _rows(cases: list[dict[str, Any]]) -> list[list[str]]:
 
 
 _NOTES = [
-    "Rise of the resident memory to its peak, each in a process of its own, on a model that was used once before. "
-    "*Eager forward*: nobody keeps the weights. *Extra per text*: what the analysis takes beyond the eager forward and "
-    "the arrays it returns, divided by the batch. *Of the bound*: of 3·H·n² + 2·H·n·d numbers (float32) per text.",
+    "Growth of resident memory to its peak, each in a process of its own, on a model that was used once before. "
+    "*Eager forward*: the attention weights aren't kept. *Extra per text*: memory of the analysis beyond the eager forward "
+    "pass and the returned arrays, divided by the batch size. *Of the bound*: as a share of 3·H·n² + 2·H·n·d numbers "
+    "(float32) per text.",
 ]
 
 

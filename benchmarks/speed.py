@@ -155,12 +155,12 @@ def _notes(rounds: int) -> list[str]:
     return [
         f"Medians (smallest–largest) of the ratios of {rounds} rounds, in each of which every variant ran once. Float32.",
         "*Analysis*: `lens.analyze` on token ids, all measures and scopes of all layers as labeled arrays. *Measuring*: "
-        "the same without the arrays. *Floor*: that ratio in floating-point operations, as if nothing else took time. "
-        "*Eager*: `output_attentions=True`. *Direct*: the vectors α f(x) themselves, made 1 GiB at a time; the last layer "
-        "of one text was timed, multiplied by layers and texts, and the eager forward added; only up to n = "
-        f"{_LONGEST_FOR_DIRECT}; beside *SDPA*, it is the most that any analysis could gain. *Largest difference*: between "
-        "our norms and those, relative to the row's largest norm, over all scopes. Models have fewer layers (BERT 4, Llama "
-        "2) than the originals: what an analysis costs once, not per layer, weighs more here.",
+        "the same without the arrays. *Floor*: *analysis / SDPA* in floating-point operations, as if nothing else took "
+        "time. *Eager*: `output_attentions=True`. *Direct*: the vectors α f(x) themselves, computed 1 GiB at a time; the "
+        "last layer of one text is timed, multiplied by layers and texts, and the eager forward pass is added; only up to "
+        f"n = {_LONGEST_FOR_DIRECT}. *Direct / SDPA* is an upper bound on what any analysis could gain. *Largest "
+        "difference*: between the norms of both, relative to the row's largest norm, over all scopes. The models have fewer "
+        "layers (BERT 4, Llama 2) than the originals, so costs that don't depend on the number of layers weigh more here.",
     ]
 
 

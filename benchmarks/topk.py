@@ -198,10 +198,10 @@ def _notes(options: argparse.Namespace, cases: list[dict[str, Any]]) -> list[str
     grown = ", ".join(f"{variant} n^{slope:.2f}" for variant, slope in slopes(cases).items())
     return [
         f"Causal attention, one text, {options.heads} heads of {_HEAD_DIM}, float32, on {options.device}; top-k with k = "
-        f"{options.k}, ours in chunks of {options.chunk_size} targets. Every variant and length has a process of its own: "
-        "the most memory in use beyond queries, keys and values, and the median time (on a CPU, processor time). *eager* "
-        "holds all weights, *chunked* is ours with every source, *topk-norm* chooses by norm and computes all ‖f(x)‖ in the "
-        "same call.",
+        f"{options.k}, in chunks of {options.chunk_size} targets. Every variant and length runs in a process of its own. "
+        "Cells: peak memory beyond queries, keys and values, and the median time (on a CPU, processor time). *eager* keeps "
+        "all weights, *chunked* keeps every source but works in chunks, and *topk-norm* chooses by norm and computes all "
+        "‖f(x)‖ in the same call.",
         f"Growth of the peak memory from n = 1024 on, forward and backward: {grown or 'not measured'}.",
     ]
 
@@ -237,7 +237,7 @@ def main() -> None:
     page = Page("Top-k attention", _notes(options, cases), _rows(cases, options.variants, True), cases, described)
     note = (
         "One target over a cache of n keys and values. *topk-norm* computes the norms of the whole cache, "
-        f"*{REMEMBERED}* those of the new source alone, as models in use do while their cache only grows."
+        f"*{REMEMBERED}* only that of the new source, as switched models do while their cache only grows."
     )
     step_page = Page("A decoding step", [note], _rows(steps, decoding, False), steps, described)
     for name, made in (("topk", page), ("topk_decoding", step_page)):

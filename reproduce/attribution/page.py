@@ -165,8 +165,8 @@ def _against(entry: Entry) -> dict[str, Any]:
 
 def _beyond(difference: Mapping[str, Any]) -> str:
     if difference["low"] > 0:
-        return "yes"
-    return "no: less" if difference["high"] < 0 else "no"
+        return "better"
+    return "worse" if difference["high"] < 0 else "level"
 
 
 def _others(entry: Entry) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def _others(entry: Entry) -> dict[str, Any]:
             for row in sorted_rows(entry)
         ],
         "ahead": [
-            [f"{one} less {row}", "masked" if how == "mask" else "deleted"]
+            [f"{one} minus {row}", "masked" if how == "mask" else "deleted"]
             + [_cell(numbers[f"{one} − {row}", how, "aopc"], "aopc") for numbers in against]
             for one in COMPARED
             for row in TO_BEAT

@@ -114,15 +114,15 @@ def numbers(entries: Entries) -> dict[str, Any]:
 
 
 def agreement(entry: Entry) -> list[str]:
-    """Say where α and ‖f(x)‖ go against each other, computed from the numbers."""
+    """Say in how many layers α and ‖f(x)‖ correlate negatively, and in how many positively."""
     lines = []
     for category, who in ((ALL, "all tokens"), (ORDINARY, "ordinary tokens")):
         found = [entry.numbers.get("correlation_weight_vector_norm", category, k) for k in entry.numbers.layers]
         against = sum(1 for estimate in found if estimate and estimate.high < 0)
         along = sum(1 for estimate in found if estimate and estimate.low > 0)
         lines.append(
-            f"{entry.model}, {who}: α and ‖f(x)‖ go against each other in {against} of {len(found)} layers and together in "
-            f"{along} (intervals that leave out zero)"
+            f"{entry.model}, {who}: α and ‖f(x)‖ correlate negatively in {against} of {len(found)} layers and positively "
+            f"in {along} (intervals that exclude zero)"
         )
     return lines
 

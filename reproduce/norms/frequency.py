@@ -132,10 +132,10 @@ def agreement(entry: Entry) -> list[str]:
     ordinary = correlations(entry, ORDINARY)
     stronger = "more" if abs(ordinary["‖f(x)‖"].value) > abs(ordinary["α"].value) else "less"
     return [
-        f"{entry.model}: the sign is the published one for {', '.join(same) or 'no ratio'}"
-        + (f"; the opposite for {', '.join(other)}" if other else ""),
-        f"{entry.model}: over ordinary tokens ‖f(x)‖ ({ordinary['‖f(x)‖'].number()}) goes {stronger} with frequency "
-        f"than α does ({ordinary['α'].number()})",
+        f"{entry.model}: the sign is as published for {', '.join(same) or 'no ratio'}"
+        + (f"; opposite for {', '.join(other)}" if other else ""),
+        f"{entry.model}: over ordinary tokens ‖f(x)‖ ({ordinary['‖f(x)‖'].number()}) correlates {stronger} strongly "
+        f"with frequency than α ({ordinary['α'].number()})",
     ]
 
 

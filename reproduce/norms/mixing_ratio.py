@@ -74,11 +74,11 @@ def agreement(entry: Entry) -> list[str]:
     lines = []
     for larger, smaller in falls:
         if smaller not in found:
-            lines.append(f"{entry.model}: {smaller} is absent, as no LayerNorm follows the residual")
+            lines.append(f"{entry.model}: {smaller} is absent, because no LayerNorm follows the residual")
         else:
             verdict = "as in the paper" if found[smaller] < found[larger] else "unlike the paper"
             lines.append(
-                f"{entry.model}: from {larger} to {smaller} the ratio goes from {100 * found[larger]:.1f} % to "
+                f"{entry.model}: from {larger} to {smaller} the ratio changes from {100 * found[larger]:.1f} % to "
                 f"{100 * found[smaller]:.1f} %, {verdict}"
             )
     return lines

@@ -100,8 +100,8 @@ def agreement(entry: Entry) -> list[str]:
         less = [layer for layer, (weight, norm) in enumerate(shares) if norm < weight]
         weights, norms = zip(*shares, strict=True)
         lines.append(
-            f"{entry.model}, {name}: {_range(weights)} of the weight and {_range(norms)} of the norm, over the layers; "
-            f"the norm's share is the smaller one in {len(less)} of {len(shares)} layers"
+            f"{entry.model}, {name}: {_range(weights)} of the weight and {_range(norms)} of the norm, across layers; "
+            f"the share of the norm is smaller in {len(less)} of {len(shares)} layers"
         )
     return lines
 

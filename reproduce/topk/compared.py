@@ -47,7 +47,7 @@ class Difference:
         return f"{self.value:{form}}{interval}"
 
     def verdict(self, higher_is_better: bool) -> str:
-        """Whether norm is "better" or "worse"; "alike" where the interval holds zero, "unknown" where there is none."""
+        """Whether norm is "better" or "worse"; "alike" where the interval includes zero, "unknown" where there is none."""
         if math.isnan(self.low):
             return "unknown"
         if not (self.low > 0 or self.high < 0):
@@ -108,7 +108,7 @@ def sentence(what: str, differences: Sequence[Difference], *, higher_is_better: 
     if ks["worse"]:
         parts.append(f"norm is **worse** at k = {', '.join(ks['worse'])}")
     if ks["alike"]:
-        parts.append(f"the interval holds zero at k = {', '.join(ks['alike'])}")
+        parts.append(f"the interval includes zero at k = {', '.join(ks['alike'])}")
     if ks["unknown"]:
-        parts.append(f"one passage can't tell at k = {', '.join(ks['unknown'])}")
+        parts.append(f"undecided with one passage at k = {', '.join(ks['unknown'])}")
     return f"{what}: {'; '.join(parts)}."

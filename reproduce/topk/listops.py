@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Course = tuple[str, int, int, bool, int]
-"""Length, epochs, texts, whether expressions inside them are among these, layers."""
+"""Length, epochs, texts, whether their subexpressions are among these, layers."""
 
 
 class Kind(NamedTuple):
@@ -22,7 +22,7 @@ class Kind(NamedTuple):
     epochs, texts
         How much was trained on.
     inside
-        Whether expressions inside others are among the texts.
+        Whether subexpressions are among the texts.
     layers
         Of the model.
     how
@@ -47,7 +47,7 @@ class Kind(NamedTuple):
     @property
     def amount(self) -> str:
         """How many texts, and of what kind."""
-        return f"{self.texts:,} texts{' and expressions inside them' if self.inside else ''}"
+        return f"{self.texts:,} texts{' and their subexpressions' if self.inside else ''}"
 
 
 Trainings = dict[Kind, list[Mapping[str, Any]]]
@@ -108,11 +108,11 @@ def _baselines(found: Mapping[str, Any], groups: Trainings) -> str:
     for length in dict.fromkeys(kind.length for kind in groups):
         training = next(trainings[0] for kind, trainings in groups.items() if kind.length == length)
         texts = training["texts"]["validation"]
-        told = f"{length}: {100 * training['most_frequent']:.1f} % by always answering the most frequent value"
+        line = f"{length}: {100 * training['most_frequent']:.1f} % by always answering the most frequent value"
         if length in found.get("by_first_word", {}):
-            told += f", {100 * found['by_first_word'][length]:.1f} % by reading the outermost operator alone"
+            line += f", {100 * found['by_first_word'][length]:.1f} % by reading the outermost operator alone"
         error = 100 * (training["accuracy"] * (1 - training["accuracy"]) / texts) ** 0.5
-        parts.append(f"{told} ({texts} texts, so an accuracy's standard error is {error:.1f} points)")
+        parts.append(f"{line} ({texts} texts, so an accuracy's standard error is {error:.1f} points)")
     return "; ".join(parts).capitalize() + "."
 
 

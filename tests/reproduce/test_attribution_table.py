@@ -178,7 +178,7 @@ def test_page_and_figures_come_from_kept_numbers(tmp_path: Path, capsys: pytest.
     assert attribution_table.main(["--redraw", "--output", str(tmp_path)]) == 0
     page = (tmp_path / "attribution" / "page.md").read_text()
     assert "| DecompX | 0.500 (0.400 to 0.600) | 50.0 (40.0 to 60.0) |" in page
-    assert "| random order | 0.200 (0.100 to 0.300) | yes |" in page
+    assert "| random order | 0.200 (0.100 to 0.300) | better |" in page
     assert page in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.glob("attribution/*.svg")) == ["sst.svg", "sst_curves.svg"]
 

@@ -134,7 +134,7 @@ def test_norm_is_better_where_every_passage_says_so() -> None:
     [alike] = topk_compared.of_passages(_found([3, 4], [4, 3]), "nll", ("full", "full"))
     assert alike.verdict(higher_is_better=False) == "alike"
     told = topk_compared.sentence("Nats", [one, alike], higher_is_better=False)
-    assert told == "Nats: norm is **better** at k = 1; the interval holds zero at k = 1."
+    assert told == "Nats: norm is **better** at k = 1; the interval includes zero at k = 1."
 
 
 def test_one_percent_must_hold_for_every_greater_k() -> None:
