@@ -158,9 +158,9 @@ def test_a_padded_batch_is_reduced_text_by_text(reader: normlens.Lens) -> None:
 
 def test_only_reductions_are_taken() -> None:
     assert named_reduction(None) is None
-    with pytest.raises(InvalidInput, match="categories, sinks, edges, mean"):
+    with pytest.raises(InvalidInput, match="'categories', 'sinks', 'edges', 'mean'"):
         named_reduction("maximum")
-    with pytest.raises(InvalidInput, match="keeps the 3 targets"):
+    with pytest.raises(InvalidInput, match="with all 3 targets"):
         checked = named_reduction(lambda data: data.isel(target=[0]))
         assert checked is not None
         checked(xr.Dataset({"weight": ("target", [1.0, 2.0, 3.0])}))

@@ -291,12 +291,12 @@ def test_what_an_analysis_is_not_made_of_is_refused_at_load(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (external, "vector_norm lie in another file"), (external_elsewhere, "further lie in another file"),
-        (virtual, "vector_norm lie in another file"), (external_link, "further is a link to another place or file"),
-        (external_group, "/encoder is a link"), (soft_link, "further is a link"), (cycle, "under another name too"),
-        (second_name, "under another name too"), (huge, "describes more than"), (huge_compressed, "describes more than"),
-        (much_text, "bytes of text"), (many_objects, "more parts than"), (plug_in, "packed by a plug-in"),
-        (compound, "expected numbers or text"), (many_attributes, "more parts than"), (wrong_category, "'unheard of'"),
+        (external, "vector_norm are stored in another file"), (external_elsewhere, "further are stored in another file"),
+        (virtual, "vector_norm are stored in another file"), (external_link, "further is a link to another object or file"),
+        (external_group, "/encoder is a link"), (soft_link, "further is a link"), (cycle, "also has another name"),
+        (second_name, "also has another name"), (huge, "declares more than"), (huge_compressed, "declares more than"),
+        (much_text, "bytes of text"), (many_objects, "more objects or"), (plug_in, "compressed by a plug-in"),
+        (compound, "expected numbers or text"), (many_attributes, "more objects or"), (wrong_category, "'unheard of'"),
     ],
     ids=lambda one: getattr(one, "__name__", "says"),
 )  # fmt: skip
@@ -349,7 +349,7 @@ def test_what_a_reduction_left_is_read_and_said_to_be_no_map(reduce: object, len
     again = Analysis.load(one.save(tmp_path / "reduced.nc"))
     assert again["encoder"].data.identical(one["encoder"].data)
     for ask in (again.words, again.to_dataframe):
-        with pytest.raises(NormLensError, match="was reduced and holds no maps"):
+        with pytest.raises(NormLensError, match="was reduced and has no maps"):
             ask()
 
 

@@ -1,4 +1,4 @@
-"""A model inspected, run and measured; what ``analyze`` returns: labeled arrays."""
+"""Inspecting, running and measuring a model; the result of ``analyze``, as labeled arrays."""
 
 from typing import TYPE_CHECKING
 

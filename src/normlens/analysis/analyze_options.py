@@ -1,4 +1,4 @@
-"""The options of ``analyze`` and ``stream``: their types, and what they mean together."""
+"""The options of ``analyze`` and ``stream``: their types, and which combinations are valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A prompt and what the model adds to it."""
+"""Greedy generation: a prompt and its continuation."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from normlens.loading.quantized import quantization_explained
 
 @computing()
 def continued(prompt: Tokens, count: int, loaded: LoadedModel) -> list[int]:
-    """Token ids of a prompt and of ``count`` tokens that a decoder adds, greedily.
+    """Token ids of a prompt and of ``count`` greedily generated tokens.
 
     Raises
     ------
     InvalidInput
-        If the model doesn't generate, or has no positions for so many.
+        If the model can't generate, or has too few positions.
     """
     model = loaded.model
     if not isinstance(count, int) or count < 1 or not model.can_generate() or model.config.is_encoder_decoder:
         raise InvalidInput(
-            f"generate={count!r} was asked of {type(model).__name__}; expected a number from 1 and a decoder that "
-            "generates (a model with a language-model head)."
+            f"generate={count!r} was requested from {type(model).__name__}; expected a positive integer, and a decoder with "
+            "a language-model head. Omit generate, or load a model that can generate."
         )
     check_length(prompt, loaded, "input")
     check_room(prompt, loaded, count)
     ids = torch.as_tensor(prompt.ids, device=model.device)[None]
     with torch.no_grad(), evaluation_mode(model), _greedy(model), quantization_explained(model):
         require_trained(model, lambda: model(ids.clone()).logits)
-        made = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=count)
-    found: list[int] = made[0].tolist()
-    return found
+        sequences = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=count)
+    generated: list[int] = sequences[0].tolist()
+    return generated
 
 
 @contextmanager
 def _greedy(model: PreTrainedModel) -> Iterator[None]:
-    """Leave of a model's settings for generation what tells where a text ends: no beams, penalties or samples."""
+    """Generate greedily, without beams, penalties or sampling: keep only the special ids of the generation config."""
     before = model.generation_config
     names = ("bos_token_id", "eos_token_id", "pad_token_id")
     model.generation_config = GenerationConfig(**{name: getattr(before, name, None) for name in names})

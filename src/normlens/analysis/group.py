@@ -1,4 +1,4 @@
-"""The attention of one kind in one analysis: an ``xarray.Dataset`` whose arrays are attributes too."""
+"""The group: one kind of attention in an analysis, an ``xarray.Dataset`` whose arrays are also attributes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import xarray as xr
 
 
 class Group:
-    """The attention of one kind in one analysis.
+    """One kind of attention in an analysis.
 
     Its arrays are attributes: ``weight``, ``vector_norm``, ``norm``, ``norm_residual``, ``norm_layernorm``,
     ``mixing_ratio`` and the others of :attr:`Analysis.data` (with ``through="block"`` also ``norm_feedforward``,
-    ``norm_feedforward_residual`` and ``norm_block``), and ``weighted_norm``, the product of the first two. For everything
-    else a group answers like its ``xarray.Dataset``: ``group["norm"]``, ``"norm" in group``, ``group.sel(layer=1)``,
+    ``norm_feedforward_residual`` and ``norm_block``), and ``weighted_norm``, the product of the first two. In every other
+    respect, a group behaves like its ``xarray.Dataset``: ``group["norm"]``, ``"norm" in group``, ``group.sel(layer=1)``,
     ``group.to_dataframe()``, ``group.data_vars``.
 
     Parameters
@@ -31,7 +31,7 @@ class Group:
         self.data = data
 
     def __getattr__(self, name: str) -> Any:
-        data: xr.Dataset | None = self.__dict__.get("data")  # none yet while a copy is made
+        data: xr.Dataset | None = self.__dict__.get("data")  # None while a copy is being made
         if data is None or name.startswith("_"):
             raise AttributeError(name)
         if name in data.variables:

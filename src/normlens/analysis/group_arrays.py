@@ -29,7 +29,7 @@ from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.inputs.tokens import Tokens
 
 Pieces = Mapping[str, tuple[tuple[str, ...], Tensor]]
-"""Dimensions and numbers of what was measured of one layer, for some targets; per-scope ones are named ``name/scope``."""
+"""Dimensions and values of one layer's measures, for a slice of targets; per-scope measures are named ``name/scope``."""
 
 
 DIMENSIONS: dict[str, tuple[str, ...]] = {
@@ -47,12 +47,12 @@ _PER_SCOPE = ("mixing_ratio", "mixing_ratio_weight", "conservation_error")
 
 @dataclass(frozen=True)
 class GroupLabels:
-    """What labels the arrays of one group and one text.
+    """The labels of the arrays of one group and one text.
 
     Attributes
     ----------
     name, blocks, numbers
-        Of the group: its name, its layers, and the model's own numbers of these.
+        The group's name, its layers, and the model's own numbers of these layers.
     scopes
         Labels of the dimension ``scope``.
     target, source
@@ -72,7 +72,7 @@ class GroupLabels:
         targets: NDArray[np.int64],
         coordinates: Mapping[str, Any],
     ) -> xr.Dataset:
-        """A dataset in which per-scope variables are stacked along ``scope`` and every position has its labels."""
+        """A dataset with per-scope variables stacked along ``scope``, and labels of every position."""
         plain = {name: value for name, value in variables.items() if "/" not in name}
         for name in _PER_SCOPE:
             by_scope = [variables.get(f"{name}/{scope}") for scope in self.scopes]
@@ -89,7 +89,7 @@ class GroupLabels:
         )
 
     def described(self, data: xr.Dataset) -> xr.Dataset:
-        """The dataset of all layers with paths, kind and family, and why a scope is absent."""
+        """The dataset of all layers with their paths, kind and family, and the reason why a scope is absent."""
         blocks = self.blocks
         data = data.assign_coords(layer_path=("layer", [b.path for b in blocks]))
         data.attrs.update(kind=blocks[0].group, family=", ".join(dict.fromkeys(b.family for b in blocks)))
@@ -99,7 +99,7 @@ class GroupLabels:
 
 
 class WholeArrays:
-    """Keeps all numbers of a group and a text."""
+    """Keeps all measures of a group and a text."""
 
     def __init__(self, labels: GroupLabels) -> None:
         self.labels = labels
@@ -107,13 +107,13 @@ class WholeArrays:
         self._written: dict[str, set[int]] = {}
 
     def store(self, row: int, targets: slice, pieces: Pieces) -> None:
-        """Store what was measured on some targets of the layer at an index of the group."""
+        """Store the measures of a slice of targets, for the layer at index ``row`` of the group."""
         for variable, (dims, x) in pieces.items():
             array = self._array(variable, dims, x)
             if "source" in dims and x.shape[-1] != array.shape[-1]:
                 raise UnsupportedArchitecture(
-                    f"Of {self.labels.name}, layer {self.labels.numbers[row]} sees {x.shape[-1]} sources of this text and "
-                    f"another {array.shape[-1]}; maps of one kind of attention are expected to be of one size. Give a "
+                    f"In group {self.labels.name}, layer {self.labels.numbers[row]} attends to {x.shape[-1]} sources of "
+                    f"this text, and another layer to {array.shape[-1]}; expected maps of one size in a group. Pass a "
                     "shorter text."
                 )
             self._arrays[variable] = array
@@ -139,7 +139,7 @@ class WholeArrays:
         array = self._arrays.get(variable)
         if array is None:
             sizes = (len(self.labels.target) if d == "target" else n for d, n in zip(dims, x.shape, strict=True))
-            # what no layer writes becomes NaN at the end
+            # entries that no layer writes become NaN in dataset()
             return np.empty((len(self.labels.blocks), *sizes), dtype=_numpy_dtype(x))
         if "head" in dims and x.shape[0] > array.shape[1]:
             wider = np.full((array.shape[0], x.shape[0], *array.shape[2:]), np.nan, dtype=array.dtype)
@@ -149,14 +149,14 @@ class WholeArrays:
 
 
 class ReducedArrays:
-    """Keeps what a reduction gives of each layer's maps, and no map."""
+    """Keeps the reduction of each layer's maps, and no maps."""
 
     def __init__(self, labels: GroupLabels, reduction: Reduction) -> None:
         self.labels, self._reduction = labels, reduction
         self._layers: dict[int, list[xr.Dataset]] = {}
 
     def store(self, row: int, targets: slice, pieces: Pieces) -> None:
-        """Reduce what was measured on some targets of the layer at an index of the group."""
+        """Reduce the measures of a slice of targets, for the layer at index ``row`` of the group."""
         layer = self.labels.numbers[row]
         variables = {name: (dims, x.cpu().numpy()) for name, (dims, x) in pieces.items()}
         reduced = self._reduction(
@@ -165,10 +165,10 @@ class ReducedArrays:
         for name, variable in reduced.data_vars.items():
             if "target" not in variable.dims:
                 raise InvalidInput(
-                    f"The reduction gave {name!r} with the dimensions {variable.dims}; expected 'target' among them. A "
-                    "layer's maps come some targets at a time: give a number per target, and take means afterwards."
+                    f"The reduction returned {name!r} with the dimensions {variable.dims}; expected 'target' among them. A "
+                    "layer's maps are reduced a few targets at a time: return a number per target, and average afterwards."
                 )
-        self._layers.setdefault(layer, []).append(reduced.copy(deep=True))  # no view may keep a map alive
+        self._layers.setdefault(layer, []).append(reduced.copy(deep=True))  # a view would keep the map alive
 
     def dataset(self) -> xr.Dataset:
         """All layers as labeled arrays."""

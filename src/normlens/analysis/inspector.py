@@ -1,22 +1,21 @@
 """The inspection of a model: its attention blocks, how to capture them, and whether inputs can be padded.
 
-The model is run once for every kind of input, unchanged and watched, and inspected again whenever it has changed.
+For every kind of input, the model runs once unmodified and once observed. It is inspected again whenever it has changed.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from normlens.analysis.input_kinds import kind_of, shortened, side_of
-from normlens.engine.capture.as_configured import run_as_configured
+from normlens.analysis.model_body import ModelBody
 from normlens.engine.capture.capture_method import (
     CaptureMethod,
     first_working_method,
@@ -29,7 +28,6 @@ from normlens.engine.capture.interface import attention_implementation
 from normlens.engine.computation import computing
 from normlens.engine.contributions.measure import check_conservation, measure
 from normlens.engine.contributions.verify import verify_pairs
-from normlens.engine.failures import explained_failure, require_arguments
 from normlens.engine.feedforward.entry import EntryFinder
 from normlens.engine.locks import exclusive
 from normlens.engine.tracing import Tracer, uncaptured
@@ -42,14 +40,11 @@ from normlens.engine.trained import require_trained_at
 from normlens.errors import (
     ConservationError,
     ExecutionPathChanged,
-    InvalidInput,
     NormLensError,
     UnsupportedArchitecture,
 )
-from normlens.inputs.batch import pad
 from normlens.inputs.example import Example
 from normlens.loading.checkpoint_checks import check_in_memory
-from normlens.loading.positions import counts_from_padding
 from normlens.memory import is_out_of_memory
 
 Result = TypeVar("Result")
@@ -59,7 +54,7 @@ _Inspected = tuple[list[BlockAnatomy], float, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found out about a model for inputs of one kind.
+    """The result of inspecting a model with inputs of one kind.
 
     Attributes
     ----------
@@ -68,11 +63,11 @@ class Inspection:
     capture_method
         How their attention calls are captured.
     batchable
-        Whether such inputs can be padded: every attention call is as long as the tokens it reads.
+        Whether such inputs can be padded: every attention call is as long as its sequence of tokens.
     vector_error
         The largest difference between norms and explicit vectors (:mod:`normlens.engine.contributions.verify`).
     not_measured
-        Attention modules that ran without being captured (attention without a softmax, say), by path.
+        Paths of attention modules that ran without being captured (attention without a softmax, say).
     """
 
     layout: Layout
@@ -83,12 +78,12 @@ class Inspection:
 
 
 class Inspector:
-    """Inspects a model, remembers the inspections, and lets the model be watched.
+    """Inspects a model, remembers the inspections, and runs the model observed by a tracer.
 
     Parameters
     ----------
     model
-        The model; its head is left out of the runs, since no attention happens there.
+        The model.
 
     Attributes
     ----------
@@ -97,19 +92,18 @@ class Inspector:
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
-        self.model = model
+        self.model, self._body = model, ModelBody(model)
         self._inspections: dict[tuple[tuple[str, ...], bool], Inspection] = {}
         self._state: object = None
 
     @property
     def body(self) -> PreTrainedModel:
-        """The part of the model that attends and takes the same input, as it is now; else the model."""
-        body: PreTrainedModel = self.model.base_model
-        return body if self.model.main_input_name in inspect.signature(body.forward).parameters else self.model
+        """The model without its head, as it is now: see :class:`normlens.analysis.model_body.ModelBody`."""
+        return self._body.module
 
     @computing()
     def inspection(self, example: Example, layers: bool = False) -> Inspection:
-        """The inspection of the model for inputs like this one, with the blocks' layers if asked.
+        """The inspection of the model for inputs of the same kind, with the blocks' layers if ``layers``.
 
         Raises
         ------
@@ -136,17 +130,17 @@ class Inspector:
                 inspect_by = partial(self._inspect, beginning, layers)
                 capture_method, (blocks, error, not_measured) = first_working_method(self.model, inspect_by)
                 lengths = {len(x) for name, x in beginning.tensors.items() if side_of(name) is not None}
-                watched = {length for block in blocks for length in (block.targets, block.sources)}
-                batchable = watched <= lengths and example.medium == "text" and not example.whole
+                of_blocks = {length for block in blocks for length in (block.targets, block.sources)}
+                batchable = of_blocks <= lengths and example.medium == "text" and not example.whole
                 inspection = self._inspections[kind] = Inspection(
                     lay_out(blocks, self.body), capture_method, batchable, error, not_measured
                 )
             return inspection
 
     def again_if_changed(self, work: Callable[[], Result]) -> Result:
-        """Do ``work``; if the model no longer runs as it was inspected, forget the inspections and do it once more.
+        """Do ``work``; if the model runs differently than at its inspection, forget the inspections and repeat it once.
 
-        Some models switch their attention once, by length; others are changed from outside.
+        Some models switch their attention once, by text length; others are changed by their users.
         """
         try:
             return work()
@@ -167,24 +161,24 @@ class Inspector:
         Parameters
         ----------
         inspection
-            Of the model, for these inputs.
+            The inspection of the model for these inputs.
         batch
             Inputs of one kind.
         tracer
             Captures attention calls and follows them.
         chunk_size
-            Number of targets whose weights exist at a time; None for all.
+            Number of targets whose weights are in memory at a time; None for all.
         padding
             The side on which shorter inputs are padded.
         """
         tracer.ignored = frozenset(inspection.not_measured)
-        capturing, inputs = inspection.capture_method(self.model, tracer, chunk_size), self._inputs(batch, padding)
+        capturing, inputs = inspection.capture_method(self.model, tracer, chunk_size), self._body.inputs(batch, padding)
         try:
             with torch.no_grad(), capturing, evaluation_mode(self.model), tracer.watching():
-                self._forward(inputs)
+                self._body.run(inputs)
         except Exception as error:
             if not isinstance(error, NormLensError | RunStopped) and not is_out_of_memory(error):
-                self._require_readable(inputs)
+                self._body.require_readable(inputs)
             raise
 
     def blocks(self, example: Example) -> Iterator[tuple[str, int, BlockAnatomy]]:
@@ -199,7 +193,7 @@ class Inspector:
         Raises
         ------
         UnsupportedArchitecture
-            Naming the block, why, and the scopes that all blocks have.
+            Naming the block, the reason, and the scopes that all blocks have.
         """
         blocks = [block for _, _, block in self.blocks(example)]
         shared = [s for s in blocks[0].scopes if all(s in block.scopes for block in blocks)]
@@ -211,28 +205,27 @@ class Inspector:
                 )
 
     def module(self, path: str) -> nn.Module:
-        """The module at a path as an anatomy gives it."""
-        found: nn.Module = self.body.get_submodule(path)
-        return found
+        """The module at a path of an anatomy."""
+        module: nn.Module = self.body.get_submodule(path)
+        return module
 
     def _inspect(self, example: Example, layers: bool, capture_method: CaptureMethod) -> _Inspected:
-        """Run once unchanged and once watched; compare, describe every block, check what it moves against vectors."""
-        inputs = self._inputs([example], "right")
+        """Run the model unmodified and observed, compare the outputs, describe every block, and verify it with vectors."""
+        inputs = self._body.inputs([example], "right")
         entry_finder = EntryFinder(self.body) if layers else None
         tracer = Tracer(self.body) if entry_finder is None else LayerFinder(self.body, entry_finder.find)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             with exclusive(self.model), evaluation_mode(self.model):
-                unwatched = self._first_forward(inputs)
+                unobserved = self._body.first_run(inputs)
                 torch.manual_seed(1)
-                again = run_as_configured(self.model, lambda: self._forward(inputs))
-                require_deterministic(unwatched, again, self.model)
+                require_deterministic(unobserved, self._body.run_as_configured(inputs), self.model)
             torch.manual_seed(0)
             with capture_method(self.model, tracer, None), evaluation_mode(self.model), tracer.watching():
-                watched = self._forward(inputs)
-            require_same_output(unwatched, watched, self.model)
-            left_out = _left_out(tracer.open_traces)
-            traces = [trace for trace in tracer.open_traces if trace.path not in left_out]
+                observed = self._body.run(inputs)
+            require_same_output(unobserved, observed, self.model)
+            split_media = _paths_of_split_media(tracer.open_traces)
+            traces = [trace for trace in tracer.open_traces if trace.path not in split_media]
             anatomy = list(map(describe, traces))
             require_attention_scope(anatomy, self.model, tracer.missed)
             error = 0.0
@@ -242,49 +235,18 @@ class Inspector:
                     check_conservation(measures, block.path, self.model.dtype, None)
         with attention_implementation(self.model, "eager"):
             attending = [self.module(block.path) for block in anatomy]
-            require_trained_at(self.body, attending, lambda: self._forward({n: x.clone() for n, x in inputs.items()}))
-        ran = tracer.ran_attention | left_out
+            require_trained_at(self.body, attending, lambda: self._body.run({n: x.clone() for n, x in inputs.items()}))
+        ran = tracer.ran_attention | split_media
         not_measured = tuple(uncaptured(ran, [block.path for block in anatomy]))
         anatomy = anatomy if entry_finder is None else list(map(entry_finder.described, anatomy))
         return anatomy, error, not_measured
 
-    def _inputs(self, batch: Sequence[Example], padding: str) -> dict[str, Tensor]:
-        padding_id = getattr(self.model.config, "pad_token_id", None)
-        inputs = pad(batch, 0 if padding_id is None else padding_id, self.model.device, padding)
-        accepted = inspect.signature(self.body.forward).parameters
-        counts = "position_ids" in accepted and not counts_from_padding(self.model) and "position_ids" not in inputs
-        if padding == "left" and len(batch) > 1 and "attention_mask" in inputs and counts:
-            inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp_min(0)
-        return inputs
 
-    def _first_forward(self, inputs: dict[str, Tensor]) -> Any:
-        """Run the unchanged model for the first time; if it fails, say whether the input or the model is the cause."""
-        accepted = inspect.signature(self.body.forward).parameters
-        if not any(name in accepted for name in inputs):
-            raise InvalidInput(
-                f"{type(self.body).__name__} takes no {' or '.join(inputs)}; expected {self.body.main_input_name} at least."
-            )
-        require_arguments(self.body, inputs)
-        with explained_failure(self.body, inputs):
-            return run_as_configured(self.model, lambda: self._forward(inputs))
+def _paths_of_split_media(traces: Sequence[BlockTrace]) -> set[str]:
+    """Paths of attention over an image or a sound that is split up, in a model that also reads text: it isn't measured.
 
-    def _require_readable(self, inputs: dict[str, Tensor]) -> None:
-        """Run the unchanged model by itself, and say why if it fails."""
-        with torch.no_grad(), attention_implementation(self.model, "eager"), evaluation_mode(self.model):
-            self._first_forward(inputs)
-
-    def _forward(self, inputs: dict[str, Tensor]) -> Any:
-        body = self.body
-        accepted = inspect.signature(body.forward).parameters
-        chosen = {name: x for name, x in inputs.items() if name in accepted}
-        return body(**chosen, use_cache=False) if "use_cache" in accepted else body(**chosen)
-
-
-def _left_out(blocks: Sequence[BlockTrace]) -> set[str]:
-    """Attention over an image or a sound that is taken apart, in a model that goes on with a text: not measured.
-
-    Windows, crops and several images attend each by itself; what comes of them among the tokens is measured.
+    Windows, crops and several images are attended separately; only attention among the tokens that they become is measured.
     """
-    apart = {block.path for block in blocks if not block.reached() or block.call.output.shape[0] > 1}
-    of_text = {block.path for block in blocks if block.medium == "text"}
-    return set() if apart & of_text or not of_text else apart
+    split = {trace.path for trace in traces if not trace.reached() or trace.call.output.shape[0] > 1}
+    of_text = {trace.path for trace in traces if trace.medium == "text"}
+    return set() if split & of_text or not of_text else split

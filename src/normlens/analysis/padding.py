@@ -1,4 +1,4 @@
-"""Which texts may run together: those whose numbers don't depend on the padding beside them, tried out."""
+"""Padding: texts share a batch only if a trial shows that padding doesn't change their numbers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from normlens.loading.configs import configs_of
 from normlens.memory import is_out_of_memory
 
 Numbers = Mapping[str, Tensor]
-"""Named numbers of one text."""
+"""The numbers of one text, by name."""
 
 ReadNumbers = Callable[[Sequence[Example]], Sequence[Numbers]]
 """Runs texts together, and returns the numbers of each; those of padded positions, if any, come last."""
 
 
 class PaddingProbe:
-    """Tries out whether padding changes a model's numbers, and remembers the outcome until the model changes.
+    """Tests whether padding changes a model's numbers, and remembers the outcome until the model changes.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class PaddingProbe:
         self._state: object = None
 
     def forget_if_changed(self) -> None:
-        """Forget the outcomes if the model has changed since they were tried."""
+        """Forget the outcomes if the model has changed since the tests."""
         state = state_of(self._model)
         if state != self._state:
             self._state = state
@@ -51,15 +51,15 @@ class PaddingProbe:
     def allows(self, examples: Sequence[Example], read: ReadNumbers, side: str = "right") -> bool:
         """Whether texts give the same numbers in a padded batch as alone.
 
-        Tried once for each kind of input and each side, with the shortest and the longest text; again for texts twice as
-        long. What fails to run in a padded batch isn't padded.
+        This is tested once for each kind of input and each side, with the shortest and the longest text, and again for texts
+        twice as long. Texts that fail to run in a padded batch are not padded.
 
         Parameters
         ----------
         examples
             Texts of one kind.
         read
-            Gives the numbers to compare, padded on ``side``.
+            Returns the numbers to compare, of a batch padded on ``side``.
         side
             "right" or "left".
         """
@@ -71,14 +71,14 @@ class PaddingProbe:
         longest = next(example for example in reversed(longer) if is_ragged([shortest, example]))
         key = kind_of(longest), side, length(longest).bit_length()
         if key not in self._outcomes:
-            self._outcomes[key] = self._tried([shortest, longest], read)
+            self._outcomes[key] = self._tested([shortest, longest], read)
         return self._outcomes[key]
 
-    def _tried(self, pair: Sequence[Example], read: ReadNumbers) -> bool:
+    def _tested(self, pair: Sequence[Example], read: ReadNumbers) -> bool:
         try:
             together = read(pair)
             alone = [numbers for example in pair for numbers in read([example])]
-        except Exception as error:  # what the model can't read is reported when it runs alone
+        except Exception as error:  # a text that the model can't read is reported when it runs alone
             if is_out_of_memory(error):
                 raise
             return False
@@ -87,7 +87,7 @@ class PaddingProbe:
 
 
 def agree(padded: Numbers, alone: Numbers, allowed: float) -> bool:
-    """Whether the numbers of a text agree, each to ``allowed`` of the largest number of its name."""
+    """Whether the numbers of a text agree, up to ``allowed`` times the largest number of the same name."""
     if padded.keys() != alone.keys():
         return False
     for name, expected in alone.items():
@@ -102,7 +102,7 @@ def agree(padded: Numbers, alone: Numbers, allowed: float) -> bool:
 
 
 class Batcher:
-    """Parts texts into batches that a model may run.
+    """Divides texts into batches that a model may run.
 
     Parameters
     ----------
@@ -117,16 +117,17 @@ class Batcher:
         self._probe = PaddingProbe(model)
 
     def batches(self, examples: Sequence[Example], size: int, *, ragged: bool = True) -> Iterator[list[int]]:
-        """Index lists of examples that may run together, at most ``size`` each; similar lengths side by side.
+        """Index lists of examples that may run together, at most ``size`` each, with similar lengths together.
 
         Parameters
         ----------
         examples
             The texts.
         size
-            Of a batch at most.
+            Largest size of a batch.
         ragged
-            Whether texts of different lengths may be padded; not if somebody reads the output who can't tell padding.
+            Whether texts of different lengths may be padded; False if the output is read by code that can't recognize
+            padding.
         """
         self._probe.forget_if_changed()
         order = sorted(range(len(examples)), key=lambda k: (sorted(examples[k].tensors), _shape(examples[k])))
@@ -140,7 +141,7 @@ class Batcher:
             yield batch
 
     def inputs(self, batch: Sequence[Example]) -> dict[str, Tensor]:
-        """What the model's forward takes: a batch padded on the right."""
+        """The arguments of the model's forward: a batch padded on the right."""
         fill = getattr(self.model.config, "pad_token_id", None)
         inputs = pad(batch, 0 if fill is None else fill, self.model.device)
         return {name: x for name, x in inputs.items() if name in self.accepted}
@@ -158,7 +159,7 @@ class Batcher:
 
     @computing()
     def _run(self, batch: Sequence[Example]) -> list[Numbers]:
-        """All numbers that the model returns, text by text."""
+        """All numbers of the model's output, text by text."""
         with torch.no_grad(), plain_settings(self.model):
             output: Any = self.model(**self.inputs(batch))
         tensors = {name: x for name, x in output.items() if isinstance(x, Tensor) and x.is_floating_point()}
@@ -170,12 +171,12 @@ def _shape(example: Example) -> tuple[int, ...]:
 
 
 def reads_padding(model: PreTrainedModel) -> bool:
-    """Whether padding is known to change a model's numbers: sparse masks choose among padded positions too."""
-    return asks_for_eager(model) or turns_by_length(model)
+    """Whether padding certainly changes a model's numbers: its sparse masks also choose padded positions, for example."""
+    return asks_for_eager(model) or rotates_by_length(model)
 
 
-def turns_by_length(model: PreTrainedModel) -> bool:
-    """Whether rotary positions depend on the longest text of a batch, so that a padded batch changes the others."""
+def rotates_by_length(model: PreTrainedModel) -> bool:
+    """Whether rotary positions depend on the longest text of a batch, so that it changes the numbers of the others."""
     return any(
         _has_length_rule(getattr(config, name, None))
         for config in configs_of(model)
@@ -184,7 +185,7 @@ def turns_by_length(model: PreTrainedModel) -> bool:
 
 
 def _has_length_rule(rope: Any) -> bool:
-    """Whether a config's rotary settings, or those of one kind of its layers, look at the length."""
+    """Whether a config's rotary settings, or those of one of its kinds of layers, depend on the length."""
     if not isinstance(rope, Mapping):
         return False
     rule = rope.get("rope_type", rope.get("type"))

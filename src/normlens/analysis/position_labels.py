@@ -1,4 +1,4 @@
-"""What the positions of an attention block are called: tokens, patches, frames, or numbers where nothing is known."""
+"""Labels of an attention block's positions: tokens, patches, frames, or else numbers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def columns_of(side: str, tokens: Tokens, rows: NDArray[np.int64]) -> dict[str, 
 
 
 def source_medium(example: Example, block: BlockAnatomy) -> Medium:
-    """What the sources stand for: beside a text that isn't theirs, whatever else was read."""
+    """The medium of a block's sources: in cross-attention from a text to another input, that input's medium."""
     if block.group != "cross" or block.medium != "text":
         return block.medium
     return "text" if example.target is not None and example.source is not None else example.medium
 
 
 def labeled(tokens: Tokens | None, length: int, example: Example, medium: Medium) -> Tokens:
-    """The tokens themselves, labels of patches or frames, or numbers where it isn't known which positions these are."""
+    """The tokens themselves, labels of patches or frames, or numbers if the positions can't be identified."""
     if medium == "text":
         return tokens if tokens is not None and len(tokens) == length else number_positions(length)
     return example.label(length) if medium == example.medium else number_positions(length)

@@ -1,4 +1,4 @@
-"""Where numbers come from: the attributes that every result carries."""
+"""Provenance: the attributes of every result that say which input, model and versions it comes from."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from normlens.version import __version__
 
 
 def provenance(example: Example, loaded: LoadedModel) -> dict[str, Any]:
-    """The text, the model, and the versions of what computed.
+    """The text, the model, and the versions of the libraries.
 
     Parameters
     ----------
     example
-        What was read.
+        The input.
     loaded
         The model.
     """

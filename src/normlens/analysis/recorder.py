@@ -1,4 +1,4 @@
-"""Collects the measures of all blocks of one run and lays them out as labeled arrays, one text each."""
+"""The recorder: collects the measures of all blocks of a run, as labeled arrays for each text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from normlens.inputs.tokens import Tokens
 
 
 class Recorder:
-    """Takes the measures of a run, block by block, and gives one tree of labeled arrays per text.
+    """Collects the measures of a run, block by block, into labeled arrays for each text.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Recorder:
     padding
         "right" or "left".
     reduction
-        Applied to each layer's maps at once; then no map is kept.
+        Applied to each layer's maps as soon as they are measured, so that no maps are kept; None to keep all maps.
     scopes
         Labels of the dimension ``scope``.
     """
@@ -53,7 +53,7 @@ class Recorder:
         self._groups: list[dict[str, WholeArrays | ReducedArrays]] = [{} for _ in examples]
 
     def valid_targets(self, block: BlockAnatomy, batch: int, targets: int, device: torch.device) -> Tensor | None:
-        """True for the targets of a block that are no padding, ``(batch, target)``; None if there is none."""
+        """True for the targets of a block that aren't padding, ``(batch, target)``; None if there is no padding."""
         if batch != len(self._examples):
             return None
         rows = [self._real(self._target_tokens(e, block), targets) for e in self._examples]
@@ -65,7 +65,7 @@ class Recorder:
         return valid
 
     def add(self, block: BlockAnatomy, measures: Measures, targets: int) -> None:
-        """Store what was measured on some targets of a block, whose full number of (padded) targets is ``targets``."""
+        """Store the measures of a slice of a block's targets; ``targets`` is the block's number of targets, with padding."""
         name, row = self._layout.position(block.path, block.occurrence)
         self._seen.add((block.path, block.occurrence))
         sources = measures.weight.shape[-1]
@@ -82,7 +82,7 @@ class Recorder:
                 self._groups[k][name].store(row, targets_of_text, pieces_of(measures, k, measured, source_rows))
 
     def require_all(self) -> None:
-        """Refuse a run in which some block of the layout was not measured.
+        """Refuse a run in which a block of the layout was not measured.
 
         Raises
         ------
@@ -93,7 +93,8 @@ class Recorder:
             for block in blocks:
                 if (block.path, block.occurrence) not in self._seen:
                     raise ExecutionPathChanged(
-                        f"{block.path} was watched at first use, but was not measured in this run."
+                        f"{block.path} ran at the inspection of the model, but not in this run: the model takes a different "
+                        "execution path for this input. Nothing was returned."
                     )
 
     def trees(self) -> list[dict[str, xr.Dataset]]:
@@ -121,7 +122,7 @@ class Recorder:
         return self._target_tokens(example, block)
 
     def _real(self, tokens: Tokens | None, length: int) -> slice:
-        """Where the positions of a text lie in a padded sequence of ``length``."""
+        """The slice of a text's positions in a padded sequence of ``length``."""
         if tokens is None or not self._ragged or len(tokens) > length:
             return slice(0, length)
         return slice(0, len(tokens)) if self._padding == "right" else slice(length - len(tokens), length)

@@ -1,7 +1,7 @@
-"""Reductions for long inputs: what is kept of a layer's maps when the maps themselves are too large to keep.
+"""Reductions for long inputs: summaries of a layer's maps that are kept in place of maps too large to keep.
 
-Each takes one layer's maps for some targets, in the layout of the analysis without the layer, and gives a smaller
-dataset that still has the dimension ``target``; the slices are put together along it.
+A reduction takes one layer's maps for a slice of targets, with the dimensions of an analysis except the layer, and returns
+a smaller dataset that still has the dimension ``target``, along which the slices are concatenated.
 """
 
 from __future__ import annotations
@@ -16,42 +16,40 @@ from normlens.errors import InvalidInput
 from normlens.words import sources_by_category
 
 Reduction = Callable[[xr.Dataset], xr.Dataset]
-"""Takes one layer's maps for some targets, gives something smaller that still has the dimension ``target``."""
+"""Takes one layer's maps for a slice of targets, and returns a smaller dataset with the dimension ``target``."""
 
 _MAPS = ("weight", *NORM_VARIABLES)
 _EDGES = 10
 
 
 def named_reduction(reduce: str | Reduction | None) -> Reduction | None:
-    """The reduction of that name, or the caller's own function, checked as it runs.
+    """The reduction of that name, or the caller's own function, whose result is checked as it runs.
 
     Raises
     ------
     InvalidInput
-        If there is no reduction of that name.
+        If no reduction has that name.
     """
     if reduce is None or callable(reduce):
         return reduce if reduce is None else _checked(reduce)
     if not isinstance(reduce, str) or reduce not in REDUCTIONS:
-        raise InvalidInput(
-            f"reduce={reduce!r} is no reduction; expected one of {', '.join(REDUCTIONS)}, or a function."
-        )
+        raise InvalidInput(f"reduce is {reduce!r}; expected one of {', '.join(map(repr, REDUCTIONS))}, or a function.")
     return REDUCTIONS[reduce]
 
 
 def category_sums(data: xr.Dataset) -> xr.Dataset:
-    """Weight and norm that each target takes from each of `SOURCE_CATEGORIES`, ``(..., target, category)``, and in all.
+    """Weight and norm that each target receives from each of `SOURCE_CATEGORIES`, ``(..., target, category)``, and in total.
 
     A special first token counts in both of its categories, so that these may sum to more than the total.
     """
     members, maps = sources_by_category(data["source_category"]), data[_present(data)]
-    parts = [maps.isel(source=np.flatnonzero(chosen)).sum("source") for chosen in members.values()]
-    summed = xr.concat(parts, dim=xr.Variable("category", list(members)))
+    sums = [maps.isel(source=np.flatnonzero(chosen)).sum("source") for chosen in members.values()]
+    summed = xr.concat(sums, dim=xr.Variable("category", list(members)))
     return _per_target(data).assign({f"{name}_sum": summed[name] for name in summed.data_vars} | _totals(maps))
 
 
 def first_token(data: xr.Dataset) -> xr.Dataset:
-    """Weight and norm that each target takes from the first token (attention sinks), with the row's total."""
+    """Weight and norm that each target receives from the first token (attention sinks), and in total."""
     maps = data[_present(data)]
     first = maps.isel(source=0, drop=True)
     return _per_target(data).assign({f"{name}_first": first[name] for name in maps.data_vars} | _totals(maps))
@@ -82,7 +80,7 @@ def _present(data: xr.Dataset) -> list[str]:
 
 
 def _per_target(data: xr.Dataset) -> xr.Dataset:
-    """What the analysis holds per target anyway: mixing ratios, conservation errors, sinks."""
+    """The measures per target, which every reduction keeps: mixing ratios, conservation errors, sinks."""
     return data.drop_vars([name for name, x in data.variables.items() if "source" in x.dims])
 
 
@@ -91,8 +89,8 @@ def _checked(reduce: Reduction) -> Reduction:
         result = reduce(data)
         if not isinstance(result, xr.Dataset) or result.sizes.get("target") != data.sizes["target"]:
             raise InvalidInput(
-                f"The reduce function gave {type(result).__name__} with dimensions {dict(getattr(result, 'sizes', {}))}; "
-                f"expected an xarray.Dataset that keeps the {data.sizes['target']} targets it was given."
+                f"The reduce function returned a {type(result).__name__} with dimensions "
+                f"{dict(getattr(result, 'sizes', {}))}; expected an xarray.Dataset with all {data.sizes['target']} targets."
             )
         return result
 

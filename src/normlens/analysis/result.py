@@ -1,4 +1,4 @@
-"""What ``analyze`` returns: labeled arrays that can be saved, tabulated, merged into words and drawn."""
+"""The result of ``analyze``: labeled arrays that can be saved, tabulated, merged into words and drawn."""
 
 from __future__ import annotations
 
@@ -28,15 +28,14 @@ if TYPE_CHECKING:
 
 
 class Analysis:
-    """One input, analyzed.
+    """The analysis of one input.
 
     Parameters
     ----------
     data
-        One group of arrays per kind of attention. Dimensions are layer, head, target, source and scope; coordinates
-        hold tokens, word numbers, categories and character offsets of every position, and each layer's module path and the
-        number that the model gives it (3, 7, 11 where others lie between). Norms are Euclidean; absent heads and scopes
-        are NaN.
+        One group of arrays per kind of attention. Dimensions are layer, head, target, source and scope. Coordinates hold
+        tokens, word numbers, categories and character offsets of every position, and each layer's module path and number in
+        the model (3, 7 and 11 in a hybrid, say). Norms are Euclidean; absent heads and scopes are NaN.
     """
 
     def __init__(self, data: xr.DataTree) -> None:
@@ -44,7 +43,7 @@ class Analysis:
 
     @classmethod
     def of(cls, groups: Mapping[str, xr.Dataset], attributes: Mapping[str, Any]) -> Analysis:
-        """Put groups and attributes together."""
+        """An analysis of these groups, with these attributes."""
         tree = xr.DataTree.from_dict({f"/{name}": data for name, data in groups.items()})
         tree.attrs.update(attributes)
         return cls(tree)
@@ -56,12 +55,12 @@ class Analysis:
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """Text, model, revision, dtype, versions, and ``vector_error``, how far norms were from vectors at first use."""
+        """Text, model, revision, dtype, versions, and ``vector_error``: the error of norms against vectors at inspection."""
         return {str(name): value for name, value in self.data.attrs.items()}
 
     @property
     def conservation_error(self) -> float:
-        """The largest conservation error over scopes, layers and targets (relative, see ``norms.conservation_error``)."""
+        """The largest conservation error over scopes, layers and targets, relative to the norm of the output."""
         errors = [float(d["conservation_error"].max()) for d in self._datasets() if "conservation_error" in d]
         return max((e for e in errors if not math.isnan(e)), default=math.nan)
 
@@ -87,7 +86,7 @@ class Analysis:
         return f"<p>{'<br>'.join(map(html.escape, self._summary()))}</p>{tree._repr_html_()}"
 
     def _summary(self) -> tuple[str, str, str]:
-        """Three lines: of which text by which model, its groups, what to call next."""
+        """Three lines: the text and the model, the groups, and methods to call next."""
         groups = [f"{name} ({_sizes(self.data[name].to_dataset())})" for name in self.groups]
         return (
             f"<Analysis of {self.attrs.get('text', '')[:60]!r} by {self.attrs.get('model', '?')}>",
@@ -96,16 +95,17 @@ class Analysis:
         )
 
     def words(self, *, split_punctuation: bool = True) -> Analysis:
-        """Merge sub-words into words: summed over a source word's pieces, averaged over a target word's (2020, section 4).
+        """Merge sub-words into words: sums over a source word's pieces, averages over a target word's.
 
-        Special tokens stay as they are. ``weighted_norm`` is stored, since it is no longer a product; ``vector_norm``
-        and ratios are averaged over the pieces, conservation errors are the largest of them.
+        This is the rule of Kobayashi et al. (2020, section 4). Special tokens are unchanged. ``weighted_norm`` is stored,
+        because it is no longer a product; ``vector_norm`` and ratios are averaged over the pieces; of conservation errors,
+        the largest is kept.
 
         Parameters
         ----------
         split_punctuation
-            Whether punctuation, symbols and CJK ideographs are words of their own. Otherwise words are what stands
-            between whitespace, such as ``don't`` or ``(here),``.
+            Whether punctuation marks, symbols and CJK ideographs are separate words. Otherwise only whitespace separates
+            words, such as ``don't`` or ``(here),``.
         """
         sides = ("target", "source")
         merged = {}
@@ -127,7 +127,7 @@ class Analysis:
         Raises
         ------
         InvalidInput
-            If the level is neither, or the analysis holds no maps.
+            If the level is neither, or the analysis has no maps.
         """
         if level not in ("layer", "head"):
             raise InvalidInput(f"level={level!r}; expected 'layer' or 'head'.")
@@ -173,12 +173,12 @@ class Analysis:
 
     @staticmethod
     def load(path: str | Path) -> Analysis:
-        """Read an analysis that :meth:`save` wrote. The file may come from anywhere: nothing outside of it is read.
+        """Read an analysis that :meth:`save` wrote. Files from any source are safe to read: no other file is opened.
 
         Raises
         ------
         NormLensError
-            If there is no such file, or it holds no analysis, or one that lacks something.
+            If the file doesn't exist, or isn't a complete analysis.
         """
         tree = read_tree(path)
         try:
@@ -190,11 +190,11 @@ class Analysis:
         return Analysis(tree)
 
     def to_parquet(self, path: str | Path, level: str = "layer") -> Path:
-        """Write :meth:`to_dataframe` as Parquet; complete or not at all."""
+        """Write :meth:`to_dataframe` as Parquet; the file appears complete or not at all."""
         return write_atomically(path, self.to_dataframe(level).to_parquet(index=False))
 
     def to_json(self, path: str | Path | None = None) -> str:
-        """The whole analysis as JSON text, NaN as null; also written to ``path`` if one is given."""
+        """The whole analysis as JSON text, NaN as null; also written to ``path``, unless that is None."""
         groups = {name: _plain(self.data[name].to_dataset().to_dict()) for name in self.groups}
         text = json.dumps({"attrs": _plain(self.attrs), "groups": groups}, ensure_ascii=False, allow_nan=False)
         if path is not None:
@@ -209,17 +209,17 @@ class Analysis:
         group: str | None = None,
         scope: Scope = "attention",
     ) -> Figure:
-        """Heat maps side by side: what the weights say, what attention moves.
+        """Heat maps of attention weights and norms, side by side.
 
         Parameters
         ----------
         layer, head
-            Which map: by the model's number of the layer, the first that was measured by default; without a head, the
-            mean weight and the norm of the sum.
+            The layer, by its number in the model (default: the first measured layer), and the head. Without a head, the mean
+            weight and the norm of the sum over heads are drawn.
         group
-            Which group; the first by default.
+            The group (default: the first one).
         scope
-            AttentionScope of the norm.
+            The scope of the norm.
         """
         from normlens.figures import heat_maps
 
@@ -227,7 +227,7 @@ class Analysis:
         return heat_maps(data, int(data["layer"][0]) if layer is None else layer, head, scope=scope)
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """A self-contained page to look at the analysis in a browser; also written to ``path`` if one is given."""
+        """A self-contained HTML page of the analysis; also written to ``path``, unless that is None."""
         from normlens.figures import html_view
 
         page = html_view(self.data, textwrap.shorten(self.attrs.get("text", ""), 100, placeholder=" …"))

@@ -1,4 +1,4 @@
-"""Measures a model, batch after batch: what every attention block moves, checked and labeled."""
+"""The runner: measures every attention block of a model, batch after batch, with checks and labels."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Runner:
         self._probe = PaddingProbe(self.model)
 
     def batches(self, order: Sequence[int], window: Sequence[Example], size: int) -> Iterator[Sequence[int]]:
-        """Numbers of examples of a window, in this order, that may run together."""
+        """Indices of examples of a window that may run together, in this order."""
         for numbers in batched(order, size):
             if window[numbers[0]].source is not None and self.inspector.inspection(window[numbers[0]]).batchable:
                 yield numbers
@@ -84,7 +84,7 @@ class Runner:
     def _run_by_kind(
         self, batch: Sequence[Example], kinds: Sequence[tuple[str, ...]], *options: Any
     ) -> list[dict[str, xr.Dataset]]:
-        """Measure a batch in which some inputs have tensors that others lack (token types), each kind by itself."""
+        """Measure a batch kind by kind, if some inputs have tensors that others lack (token types)."""
         trees: dict[int, dict[str, xr.Dataset]] = {}
         for kind in dict.fromkeys(kinds):
             indices = [k for k, other in enumerate(kinds) if other == kind]
@@ -92,12 +92,12 @@ class Runner:
         return [trees[k] for k in range(len(batch))]
 
     def may_pad(self, batch: Sequence[Example], chunk_size: int | None = None, padding: str = "right") -> bool:
-        """Whether a padded batch gives what is measured of one text at a time, as :class:`PaddingProbe` tries it out."""
+        """Whether a padded batch gives the same measures as one text at a time, tested by :class:`PaddingProbe`."""
         self._probe.forget_if_changed()
         return self._probe.allows(batch, partial(self._numbers, chunk_size=chunk_size, padding=padding), padding)
 
     def _numbers(self, batch: Sequence[Example], chunk_size: int | None, padding: str) -> list[Numbers]:
-        """What is measured of each text, reduced to the first token; conservation errors are rounding, and left out."""
+        """The measures of each text, reduced to the first token, without conservation errors, which are mere rounding."""
         work = partial(self._measure, batch, first_token, chunk_size, padding)
         trees = work() if len(batch) > 1 else self.inspector.again_if_changed(work)
         return [
@@ -135,7 +135,7 @@ class Runner:
         recorder.require_all()
         if tracer.open_traces:
             raise ExecutionPathChanged(
-                f"{unfinished(tracer.open_traces)}: this run took a different path than the inspection "
+                f"{unfinished(tracer.open_traces)}: this run took a different execution path than the inspection "
                 f"({tracer.open_traces[0].obstacle}). Nothing was returned."
             )
         return recorder.trees()
@@ -149,7 +149,7 @@ class Runner:
         chunk_size: int | None,
         push: PushFunction | None = None,
     ) -> None:
-        """Measure one block and store what was measured, if it adds up."""
+        """Measure one block, and store the measures if contributions add up."""
         batch, targets = block.call.output.shape[:2]
         if batch != size:
             raise UnsupportedArchitecture(
@@ -162,7 +162,7 @@ class Runner:
             check_conservation(measures, block.path, self.model.dtype, valid_rows)
             if not anatomy.sinks and has_sinks(measures.weight, self.model.dtype, valid_rows):
                 raise ExecutionPathChanged(
-                    f"{block.path}: rows of its weights sum to less than one, as if there were an attention sink; in the "
-                    "inspection there was none. Nothing was returned."
+                    f"{block.path}: rows of its weights sum to less than one, as with an attention sink; at the inspection "
+                    "they didn't. Nothing was returned."
                 )
             recorder.add(anatomy, measures, targets)

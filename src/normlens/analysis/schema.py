@@ -1,4 +1,4 @@
-"""What an analysis is made of: the arrays and labels that it must have, over which dimensions, and of which kind."""
+"""The schema of an analysis: its arrays and labels, with their dimensions and types."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LABELS = {"token": _TEXT, "id": _NUMBERED, "word": _NUMBERED, "category": _TEXT
 
 
 def check_analysis(tree: xr.DataTree) -> None:
-    """Refuse data that is no analysis, or lacks something that one has.
+    """Refuse data that isn't a complete analysis.
 
     Parameters
     ----------
@@ -42,44 +42,44 @@ def check_analysis(tree: xr.DataTree) -> None:
     Raises
     ------
     InvalidInput
-        Naming the group, and what is missing or is of another kind than expected.
+        Naming the group, and what is missing or of the wrong type.
     """
     if not tree.children:
-        raise InvalidInput("it holds no analysis, which has a group for each kind of attention.")
+        raise InvalidInput("it has no groups, of which an analysis has one for each kind of attention.")
     for attribute, value in tree.attrs.items():
         if not isinstance(value, str | Real):  # NumPy's numbers are real numbers too
-            raise InvalidInput(f"its attribute {attribute} is no text and no number.")
+            raise InvalidInput(f"its attribute {attribute} is neither text nor a number.")
     for name in ("text", "target_text", "model"):
         if not isinstance(tree.attrs.get(name, ""), str):
-            raise InvalidInput(f"its attribute {name} is no text.")
+            raise InvalidInput(f"its attribute {name} is not text.")
     for kind, group in tree.children.items():
         if group.children:
-            raise InvalidInput(f"its group {kind} has groups inside; expected arrays alone.")
+            raise InvalidInput(f"its group {kind} has subgroups; expected only arrays.")
         _check_group(kind, group.to_dataset(), by_function=tree.attrs.get("reduce") == "function")
 
 
 def require_maps(data: xr.Dataset, instead: str) -> None:
-    """Refuse a group that a reduction left without whole maps.
+    """Refuse a group that has no whole maps, because it was reduced.
 
     Parameters
     ----------
     data
         One kind of attention.
     instead
-        What to do.
+        Advice for the message.
 
     Raises
     ------
     InvalidInput
-        Saying so.
+        Naming the missing map, with the advice.
     """
     for variable in _WITH_MAPS:
         if variable not in data.variables or set(data[variable].dims) != set(_MEASURES[variable]):
-            raise InvalidInput(f"This analysis was reduced and holds no maps ({variable} of them all); {instead}.")
+            raise InvalidInput(f"This analysis was reduced and has no maps (no {variable} of each pair); {instead}.")
 
 
 def _check_group(name: str, data: xr.Dataset, *, by_function: bool) -> None:
-    """One kind of attention: its layers, its positions, and what was measured, unless a user's function reduced that."""
+    """Check one kind of attention: its layers, its positions, and its measures, unless a user's function reduced them."""
     _require(name, data, "layer", ("layer",), _NUMBERED)
     _require(name, data, "layer_path", ("layer",), _TEXT)
     if np.any(np.diff(data["layer"].values.astype(np.int64)) <= 0):
@@ -96,34 +96,34 @@ def _check_group(name: str, data: xr.Dataset, *, by_function: bool) -> None:
             _check_side(name, data, side)
     for key, array in data.variables.items():
         if array.dtype.kind not in "biufUO":
-            raise InvalidInput(f"in its group {name}, {key} holds {array.dtype}; expected numbers or text.")
+            raise InvalidInput(f"in its group {name}, {key} has dtype {array.dtype}; expected numbers or text.")
         if array.dtype.kind == "O" and not all(isinstance(value, str) for value in array.values.flat):
-            raise InvalidInput(f"in its group {name}, {key} holds something other than text.")
+            raise InvalidInput(f"in its group {name}, {key} has values other than text.")
 
 
 def _check_side(name: str, data: xr.Dataset, side: str) -> None:
-    """The labels of all targets, or of all sources."""
+    """Check the labels of all targets, or of all sources."""
     if not data.sizes[side]:
-        raise InvalidInput(f"in its group {name}, there is no {side}.")
+        raise InvalidInput(f"its group {name} has no {side}s.")
     _require(name, data, side, (side,), _NUMBERED)
     for label, kinds in _LABELS.items():
         _require(name, data, f"{side}_{label}", (side,), kinds)
     unknown = set(data[f"{side}_category"].values.tolist()) - {*CATEGORIES, *SOURCE_CATEGORIES}
     if unknown:
         raise InvalidInput(
-            f"in its group {name}, {side}_category holds {sorted(map(str, unknown))[0]!r}; expected one of "
+            f"in its group {name}, {side}_category has the value {sorted(map(str, unknown))[0]!r}; expected one of "
             f"{', '.join(dict.fromkeys((*CATEGORIES, *SOURCE_CATEGORIES)))}."
         )
 
 
 def _require(name: str, data: xr.Dataset, variable: str, dimensions: tuple[str, ...], kinds: str) -> None:
-    """Refuse a group that lacks an array, or has it over other dimensions or of another kind."""
+    """Refuse a group that lacks an array, or has it with the wrong dimensions or type."""
     if variable not in data.variables:
         raise InvalidInput(f"its group {name} lacks {variable}.")
     array: Any = data[variable]
-    alike = sorted(array.dims) == sorted(dimensions) if "scope" in dimensions else array.dims == dimensions
-    if not alike or array.dtype.kind not in kinds:
-        expected = {_NUMBERED: "whole numbers", _TEXT: "text", _FLOAT: "numbers"}[kinds]
+    same_dimensions = sorted(array.dims) == sorted(dimensions) if "scope" in dimensions else array.dims == dimensions
+    if not same_dimensions or array.dtype.kind not in kinds:
+        expected = {_NUMBERED: "integers", _TEXT: "text", _FLOAT: "floating-point numbers"}[kinds]
         raise InvalidInput(
             f"in its group {name}, {variable} has the dimensions ({', '.join(map(str, array.dims))}) of {array.dtype}; "
             f"expected ({', '.join(map(str, dimensions))}) of {expected}."

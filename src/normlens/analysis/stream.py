@@ -1,4 +1,4 @@
-"""Examples measured batch by batch, in order: what ``Lens.stream`` runs on."""
+"""Analyses of many examples, batch by batch and in order, for ``Lens.stream``."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _WINDOW = 8  # batches whose examples are sorted by length together
 
 @dataclass(frozen=True)
 class Measurement:
-    """What is measured of every example, and how.
+    """How every example is measured.
 
     Attributes
     ----------
     reduce
-        What to keep of the maps; None for all.
+        The reduction of the maps; None to keep all maps.
     product
-        How products are split where contributions are followed through the block; None where they aren't.
+        How products are split when contributions are followed through the block; None to stay in the attention block.
     chunk_size
-        How many targets at a time; None for all.
+        Number of targets at a time; None for all.
     batch_size
-        How many examples run together at most.
+        Largest number of examples that run together.
     padding
         "right" or "left".
     """
@@ -48,7 +48,7 @@ class Measurement:
         named_reduction(self.reduce)
 
     def attributes(self) -> dict[str, str]:
-        """What an analysis says about how it was measured."""
+        """The attributes of an analysis that say how it was measured."""
         reduction = self.reduce if isinstance(self.reduce, str) else "function" if self.reduce else None
         options = {"product": self.product, "reduce": reduction}
         return {name: value for name, value in options.items() if value}
@@ -70,13 +70,13 @@ def stream_analyses(
     runner
         Runs batches of the model.
     examples
-        As they come.
+        The examples.
     measurement
-        What to measure.
+        How to measure them.
     attributes
-        What else is to be said of an example's analysis.
+        Returns further attributes of an example's analysis.
     total
-        How many examples there are, for the bar; None where that isn't known.
+        Number of examples for the progress bar; None if it can't be determined.
     progress
         Whether to show a progress bar on standard error.
     """
@@ -100,5 +100,5 @@ def _measured(
     trees = runner.run(batch, reduction, measurement.chunk_size, measurement.padding, measurement.product)
     for example, tree in zip(batch, trees, strict=True):
         inspection = runner.inspector.inspection(example, layers=measurement.product is not None)
-        also = {"vector_error": inspection.vector_error, "not_measured": ", ".join(inspection.not_measured)}
-        yield Analysis.of(tree, {**attributes(example), **also, **measurement.attributes()})
+        inspected = {"vector_error": inspection.vector_error, "not_measured": ", ".join(inspection.not_measured)}
+        yield Analysis.of(tree, {**attributes(example), **inspected, **measurement.attributes()})

@@ -1,4 +1,4 @@
-"""Visits attention blocks one at a time as the model runs, with their contribution vectors."""
+"""Visits to attention blocks, one at a time as the model runs, with their contribution vectors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from normlens.inputs.example import Example
 
 @dataclass(frozen=True)
 class BlockVectors(Contributions):
-    """The contribution vectors of one attention block, and where in the model it is.
+    """The contribution vectors of one attention block, and the block's position in the model.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ Visit = Callable[[BlockVectors], None]
 
 
 def visit_blocks(inspector: Inspector, batch: Sequence[Example], scope: AttentionScope, visit: Visit) -> None:
-    """Run a batch, padded on the right, and call ``visit`` for every attention block when it has ended.
+    """Run a batch, padded on the right, and call ``visit`` for every attention block as soon as it has run.
 
     Parameters
     ----------
@@ -46,12 +46,12 @@ def visit_blocks(inspector: Inspector, batch: Sequence[Example], scope: Attentio
     scope
         The scope of the vectors.
     visit
-        Called in the order in which blocks end; its argument is released when it returns.
+        Called in the order in which blocks run; its argument is released when it returns.
 
     Raises
     ------
     UnsupportedArchitecture
-        If some block has no such scope, with those that it has.
+        If a block lacks the scope; the message names the scopes that all blocks have.
     """
     inspector.again_if_changed(lambda: _visit(inspector, batch, scope, visit))
 
