@@ -24,6 +24,7 @@ STUDIES = {
     "picture-first": "reproduce.pictures.first",
     "picture-attribution": "reproduce.pictures.attribution",
     "picture-alignment": "reproduce.pictures.alignment",
+    "picture-side-by-side": "reproduce.pictures.side_by_side",
 }
 """Each study with the module that runs it."""
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from normlens.figures.alignment_panels import aer_curves
+from normlens.figures.panels import figure_of
 from normlens.figures.style import MEASURE_COLORS, drawing_style, new_figure
 from reproduce.alignment.models import best
 from reproduce.study.published import FAST_ALIGN_AER
@@ -34,7 +35,7 @@ def draw(parts: Mapping[str, Any]) -> dict[str, Figure]:
             if row["head"] is None
         ]
         if rows:
-            drawn[f"layers_{kind}"] = aer_curves(pd.DataFrame(rows), _references(parts))
+            drawn[f"layers_{kind}"] = figure_of(aer_curves(pd.DataFrame(rows), _references(parts)))
     curves = {name.removeprefix("curve "): part for name, part in parts.items() if name.startswith("curve ")}
     curves = {
         name: part for name, part in curves.items() if part["settings"]["direction"] == "de-en" and part["points"]

@@ -12,6 +12,7 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 
 from normlens import figures
 from normlens.clustering.model_heads import HABITS, MEASURES
+from normlens.figures.panels import figure_of
 from normlens.figures.style import drawing_style, new_figure
 from reproduce.clustering.planted import ALPHAS, NEED_K, SAMPLED
 
@@ -75,7 +76,7 @@ def _finish(axes: Axes) -> None:
 def _map(model: str, name: str, measured: Mapping[str, Any]) -> Figure:
     found = measured["maps"][name]
     said = f"α* {found['alpha']:.3f}" + ("" if found["found"] else ", not certified at α = 1.05")
-    return figures.cluster_map(
+    axes = figures.cluster_map(
         found["matrix"],
         found["labels"],
         names=measured["names"],
@@ -85,3 +86,4 @@ def _map(model: str, name: str, measured: Mapping[str, Any]) -> Figure:
         unit="mean √JSD",
         aside=HABITS[-1],
     )
+    return figure_of(axes)

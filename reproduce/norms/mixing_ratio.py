@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from normlens import figures
+from normlens.figures.panels import figure_of
 from normlens.statistics import CorpusStatistics
 from normlens.statistics.report.estimates import Estimate
 from reproduce.study.figures import estimates_beside_published
@@ -94,7 +95,7 @@ def draw(entries: Entries) -> dict[str, Figure]:
     """Means beside the published ones, and each model's ratios by layer."""
     ours = {entry.model: _percent(ratios(entry)) for entry in entries.values()}
     beside = estimates_beside_published(RATIOS, ours, MIXING_RATIO, "mean mixing ratio, %")
-    return {"": beside, **{entry.model: figures.mixing_ratios(entry.table) for entry in entries.values()}}
+    return {"": beside, **{entry.model: figure_of(figures.mixing_ratios(entry.table)) for entry in entries.values()}}
 
 
 def _percent(found: dict[str, Estimate]) -> dict[str, Estimate]:

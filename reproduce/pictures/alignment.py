@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read the first layer and write the picture."""
     extractor = Extractor(normlens.load("de-en"))
     pair = extractor.pair(SOURCE, TARGET)
-    figure = draw_matrices(extractor, pair, Reading(0), LinkSets.from_links(SURE, POSSIBLE))
+    axes = draw_matrices(extractor, pair, Reading(0), LinkSets.from_links(SURE, POSSIBLE))
     for suffix in ("png", "svg"):
-        print(figures.save(figure, IMAGES / f"alignment.{suffix}"))
+        print(figures.save(axes, IMAGES / f"alignment.{suffix}"))
     return 0

@@ -10,11 +10,11 @@ from normlens.alignment.symmetrization import shares
 
 def test_matrices_of_a_pair_are_its_weights_and_norms(marian: Extractor) -> None:
     pair = marian.pair("das haus", "the house .")
-    figure = draw_matrices(marian, pair, Reading(1, scope="layernorm"), LinkSets.from_links({(0, 0)}))
+    panels = draw_matrices(marian, pair, Reading(1, scope="layernorm"), LinkSets.from_links({(0, 0)}))
 
     (norm,) = marian.soft([pair], Reading(1, scope="layernorm"))
     (weight,) = marian.soft([pair], Reading(1, "weight"))
-    for axes, soft in zip(figure.axes[:2], (weight, norm), strict=True):
+    for axes, soft in zip(panels, (weight, norm), strict=True):
         np.testing.assert_allclose(axes.collections[0].get_array(), shares(soft.values), rtol=1e-5)
         assert len(axes.patches) == 1
 

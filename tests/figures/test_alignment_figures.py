@@ -16,8 +16,10 @@ NORM = np.array([[4.0, 1, 0], [1, 8, 1], [np.nan] * 3])
 
 
 def test_matrices_show_shares_and_mark_the_largest() -> None:
-    figure = alignment_matrices(WEIGHT, NORM, SOURCE, TARGET, sure=[(0, 0)], possible=[(0, 0), (1, 2)])
-    weight, norm, *bars = figure.axes
+    panels = alignment_matrices(WEIGHT, NORM, SOURCE, TARGET, sure=[(0, 0)], possible=[(0, 0), (1, 2)])
+    weight, norm = panels
+    figure = weight.figure
+    _, _, *bars = figure.axes
 
     shown = weight.collections[0].get_array()
     np.testing.assert_allclose(shown[:2], [[0.25, 0.25, 0.5], [0, 0.75, 0.25]])
@@ -33,7 +35,7 @@ def test_matrices_show_shares_and_mark_the_largest() -> None:
 @pytest.mark.parametrize("words", [3, 25])
 def test_titles_and_words_of_matrices_stand_apart(words: int) -> None:
     shares = np.full((words, words + 1), 1.0)
-    figure = alignment_matrices(shares, shares, ["Schifffahrt"] * words, ["word"] * words, title="layer 2")
+    figure = alignment_matrices(shares, shares, ["Schifffahrt"] * words, ["word"] * words, title="layer 2")[0].figure
     figure.draw_without_rendering()
     title, weight = figure.texts[0].get_window_extent(), figure.axes[0]
     assert title.y0 >= weight.title.get_window_extent().y1
@@ -48,8 +50,7 @@ def test_matrices_that_do_not_fit_the_words_are_refused() -> None:
 
 def test_curves_are_means_over_seeds_in_percent() -> None:
     table = pd.DataFrame({"layer": [0, 1, 0, 1], "measure": "norm", "setting": "awi", "aer": [0.2, 0.5, 0.4, 0.7]})
-    figure = aer_curves(table, {"fast_align": 0.3})
-    (axes,) = figure.axes
+    [axes] = aer_curves(table, {"fast_align": 0.3})
 
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [30, 60])
     np.testing.assert_allclose(axes.lines[1].get_ydata(), [30, 30])

@@ -20,43 +20,43 @@ def table(*texts: xr.Dataset) -> pd.DataFrame:
 
 
 def test_share_curves_draw_the_shares_worked_out_by_hand(by_hand: xr.Dataset) -> None:
-    figure = share_curves(table(by_hand))
-    assert [axes.get_title() for axes in figure.axes] == [
+    panels = share_curves(table(by_hand))
+    assert [axes.get_title() for axes in panels] == [
         "special tokens",
         "first token",
         "punctuation",
         "other tokens",
     ]
-    drawn = [[line.get_ydata()[0] for line in axes.lines] for axes in figure.axes]
+    drawn = [[line.get_ydata()[0] for line in axes.lines] for axes in panels]
     # weight: the mean over heads of 0.5 and 0.9, 0.2 and 0.0, 0.3 and 0.1; norm: 1, 1, 2 of 4
     np.testing.assert_allclose(drawn, [[0.7, 0.25], [0.7, 0.25], [0.1, 0.25], [0.2, 0.5]])
-    assert [line.get_color() for line in figure.axes[0].lines] == [WEIGHT_COLOR, NORM_COLOR]
+    assert [line.get_color() for line in panels[0].lines] == [WEIGHT_COLOR, NORM_COLOR]
 
 
 def test_shares_fall_back_to_the_heads_own_norms(by_hand: xr.Dataset) -> None:
     numbers = table(by_hand.drop_vars("norm"))
-    [_, norm] = [line.get_ydata()[0] for line in share_curves(numbers).axes[0].lines]
+    [_, norm] = [line.get_ydata()[0] for line in share_curves(numbers)[0].lines]
     # α‖f(x)‖ of [CLS] over the row: 0.5 of 0.5 + 0.6 + 0.4 in head 0, 0.45 of 0.45 + 0.1 + 0 in head 1
     assert norm == pytest.approx((0.5 / 1.5 + 0.45 / 0.55) / 2)
 
 
 def test_categories_that_receive_nothing_have_no_panel(by_hand: xr.Dataset) -> None:
-    figure = share_curves(table(by_hand.assign_coords(source_category=("source", ["special", "other", "other"]))))
-    assert [axes.get_title() for axes in figure.axes] == ["special tokens", "first token", "other tokens"]
+    panels = share_curves(table(by_hand.assign_coords(source_category=("source", ["special", "other", "other"]))))
+    assert [axes.get_title() for axes in panels] == ["special tokens", "first token", "other tokens"]
 
 
 def test_bands_appear_with_intervals_only() -> None:
     rows = [("weight_share", "special", layer, pd.NA, 0.5, 0.4, 0.6, 9) for layer in (0, 1)]
     columns = ["quantity", "category", "layer", "head", "value", "low", "high", "n_texts"]
-    [band] = share_curves(pd.DataFrame(rows, columns=columns)).axes[0].collections
+    [band] = share_curves(pd.DataFrame(rows, columns=columns))[0].collections
     heights = band.get_paths()[0].vertices[:, 1]
     assert (heights.min(), heights.max()) == (0.4, 0.6)
     without = pd.DataFrame(rows, columns=columns).assign(low=np.nan, high=np.nan)
-    assert not share_curves(without).axes[0].collections
+    assert not share_curves(without)[0].collections
 
 
 def test_mixing_ratios_are_means_over_targets_and_skip_absent_scopes(by_hand: xr.Dataset) -> None:
-    lines = mixing_ratios(table(by_hand)).axes[0].lines
+    lines = mixing_ratios(table(by_hand)).lines
     assert {line.get_label(): round(line.get_ydata()[0], 9) for line in lines} == {
         "attention, by norm": 0.7,
         "residual, by norm": 0.2,
@@ -64,7 +64,7 @@ def test_mixing_ratios_are_means_over_targets_and_skip_absent_scopes(by_hand: xr
 
 
 def test_scatter_has_one_point_per_layer_head_and_source(random_group: xr.Dataset) -> None:
-    axes = alpha_against_norm(random_group).axes[0]
+    axes = alpha_against_norm(random_group)
     points = [collection for collection in axes.collections if isinstance(collection, PathCollection)]
     assert sum(len(collection.get_offsets()) for collection in points) == 3 * 4 * 8
     assert len({to_hex(collection.get_facecolor()[0]) for collection in points}) == 3
@@ -74,14 +74,14 @@ def test_scatter_has_one_point_per_layer_head_and_source(random_group: xr.Datase
 def test_scatter_names_the_rank_correlation(by_hand: xr.Dataset) -> None:
     # head 0: α falls 0.5, 0.3, 0.2 while ‖f(x)‖ rises 1, 2, 3
     rising = by_hand.assign(vector_norm=by_hand["vector_norm"].copy(data=[[[1.0, 2.0, 3.0], [0.5, 1.0, 4.0]]]))
-    axes = alpha_against_norm(rising, 0, 0).axes[0]
+    axes = alpha_against_norm(rising, 0, 0)
     assert axes.get_title() == "layer 0, head 0: Spearman's ρ = −1.00"
     points = np.concatenate([collection.get_offsets() for collection in axes.collections])
     np.testing.assert_allclose(sorted(points.tolist()), [[1.0, 0.5], [2.0, 0.3], [3.0, 0.2]])
 
 
 def test_scatter_leaves_out_what_has_no_logarithm(by_hand: xr.Dataset) -> None:
-    axes = alpha_against_norm(by_hand, head=1).axes[0]  # the source "." has α = 0 in head 1
+    axes = alpha_against_norm(by_hand, head=1)  # the source "." has α = 0 in head 1
     assert sum(len(collection.get_offsets()) for collection in axes.collections) == 2
     with pytest.raises(InvalidInput, match="positive weight"):
         alpha_against_norm(by_hand.assign(weight=0 * by_hand["weight"]))
@@ -92,19 +92,19 @@ def test_head_overview_draws_each_grid_on_one_scale() -> None:
         "share of weight": xr.DataArray([[0.1, 0.8], [0.2, np.nan]], dims=("layer", "head")),
         "share of norm": xr.DataArray([[0.1, 0.2], [0.3, 0.4]], dims=("layer", "head")),
     }
-    figure = head_overview(grids, "share", percent=True)
-    meshes = [next(c for c in axes.collections if isinstance(c, QuadMesh)) for axes in figure.axes[:2]]
+    panels = head_overview(grids, "share", percent=True)
+    meshes = [next(c for c in axes.collections if isinstance(c, QuadMesh)) for axes in panels]
     assert [each.get_clim() for each in meshes] == [(0.0, 0.8), (0.0, 0.8)]
-    assert [text.get_text() for text in figure.axes[0].texts] == ["10", "80", "20"]
+    assert [text.get_text() for text in panels[0].texts] == ["10", "80", "20"]
     assert to_hex(meshes[0].to_rgba(0.8)) == "#003a5c"
     assert to_hex(meshes[1].to_rgba(0.8)) == "#6e3000"
 
 
 def test_signed_numbers_get_a_two_sided_scale() -> None:
-    figure = head_overview({"ρ": xr.DataArray([[-0.5, 0.25, -0.001]], dims=("layer", "head"))}, "ρ")
-    mesh = figure.axes[0].collections[0]
+    panels = head_overview({"ρ": xr.DataArray([[-0.5, 0.25, -0.001]], dims=("layer", "head"))}, "ρ")
+    mesh = panels[0].collections[0]
     assert mesh.get_clim() == (-0.5, 0.5)
-    assert [text.get_text() for text in figure.axes[0].texts] == ["−0.50", "0.25", "0.00"]
+    assert [text.get_text() for text in panels[0].texts] == ["−0.50", "0.25", "0.00"]
     assert to_hex(mesh.to_rgba(0.0)) == "#ffffff"
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb, to_rgba
-from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from normlens import figures
 from normlens.errors import InvalidInput
+from normlens.figures.highlights_layout import NOTE
 from normlens.figures.wrapping import text_width, wrapped
 from normlens.words import merge_shares
 
@@ -53,13 +54,13 @@ def flow() -> xr.DataArray:
     return xr.DataArray(values, dims=("target", "source"), coords=coords, attrs=attrs)
 
 
-def written(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.axes[0].texts]
+def written(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
 
 
-def grounds(figure: Figure) -> list[tuple[float, ...]]:
+def backgrounds(axes: Axes) -> list[tuple[float, ...]]:
     """Colors of the words' boxes, from left to right; those that stand apart have none."""
-    boxes = [patch for patch in figure.axes[0].patches if isinstance(patch, FancyBboxPatch)]
+    boxes = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
     colors = [to_rgba(box.get_facecolor()) for box in boxes]
     return [color[:3] for color in colors if color[3] > 0]
 
@@ -185,27 +186,27 @@ def test_colors_tell_the_sign_and_letters_stay_readable() -> None:
 
 
 def test_the_picture_shows_words_numbers_and_bias(shares: xr.DataArray) -> None:
-    figure = figures.highlights(shares)
-    shown = written(figure)
+    axes = figures.highlights(shares)
+    shown = written(axes)
     assert shown[:2] == ["logit of good", "decompx: 3.00 = shares 4.00 + bias −1.00"]
     assert shown[2:] == [
-        "[CLS]", "+0.50", "so", "−1.00", "unkind", "+4.00", ",", "+0.25", "no", "[SEP]", "+0.25", "bias −1.00",
+        "[CLS]", "+0.50", "so", "−1.00", "unkind", "+4.00", ",", "+0.25", "no", "[SEP]", "+0.25", "bias −1.00", NOTE,
     ]  # fmt: skip
     expected = [figures.highlight_colors(strength, signed=True)[0] for strength in (-0.25, 1.0, 0.0625)]
-    assert grounds(figure) == [to_rgb(color) for color in expected]
-    assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["−4.00", "0", "+4.00"]
+    assert backgrounds(axes) == [to_rgb(color) for color in expected]
+    assert [label.get_text() for label in axes.child_axes[0].get_xticklabels()] == ["−4.00", "0", "+4.00"]
 
 
 def test_methods_stand_under_each_other_with_a_scale_for_each_kind(shares: xr.DataArray, flow: xr.DataArray) -> None:
-    figure = figures.highlights([shares, flow], title="Compared")
-    shown = written(figure)
+    axes = figures.highlights([shares, flow], title="Compared")
+    shown = written(axes)
     assert shown[0] == "Compared"
     assert shown.count("unkind") == 2
     assert "norm_rollout" in shown
-    (one, other) = (text for text in figure.axes[0].texts if text.get_text() == "unkind")
+    (one, other) = (text for text in axes.texts if text.get_text() == "unkind")
     assert one.get_position()[0] == other.get_position()[0]
     assert one.get_position()[1] < other.get_position()[1]
-    ticks = [[label.get_text() for label in axes.get_xticklabels()] for axes in figure.axes[1:]]
+    ticks = [[label.get_text() for label in scale.get_xticklabels()] for scale in axes.child_axes]
     assert ticks == [["−1", "0", "1"], ["0", "1"]]
 
 
@@ -220,8 +221,9 @@ def test_pictures_are_saved_with_any_letters(shares: xr.DataArray, tmp_path: Pat
 def test_long_texts_are_wrapped_within_the_picture(shares: xr.DataArray) -> None:
     long = xr.concat([shares] * 12, "source").assign_attrs(shares.attrs)
     long = long.assign_coords(source_word=("source", np.arange(84)), source=np.arange(84))
-    figure = figures.highlights(long)
-    boxes = [patch for patch in figure.axes[0].patches if isinstance(patch, FancyBboxPatch)]
+    axes = figures.highlights(long)
+    figure = axes.figure
+    boxes = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
     assert max(box.get_x() + box.get_width() for box in boxes) <= 72 * figure.get_figwidth() - 14
     assert len({box.get_y() for box in boxes}) > 2
     assert max(box.get_y() + box.get_height() for box in boxes) < 72 * figure.get_figheight()

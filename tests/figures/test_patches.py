@@ -37,7 +37,7 @@ def test_numbers_stand_where_the_patches_are() -> None:
 
 @pytest.mark.parametrize("picture", [None, np.zeros((8, 16, 3)), np.zeros((8, 16))])
 def test_both_panels_show_one_target(picture: np.ndarray | None) -> None:
-    weight, norm = patch_maps(group(LABELS), 1, 1, picture=picture).axes[:2]
+    weight, norm = patch_maps(group(LABELS), 1, 1, picture=picture)
     shown = np.asarray(weight.collections[0].get_array())
     np.testing.assert_array_equal(shown.reshape(1, 2), [[22, 23]])
     np.testing.assert_array_equal(np.asarray(norm.collections[0].get_array()).reshape(1, 2), [[122, 123]])

@@ -68,7 +68,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     def fill(descriptor: int, content: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    figure = heat_maps(by_hand, 0)
+    figure = heat_maps(by_hand, 0)[0].figure
     (tmp_path / "map.png").write_bytes(b"old")
     monkeypatch.setattr(os, "write", fill)
     with pytest.raises(NormLensError, match="No space left on device"):
@@ -81,7 +81,7 @@ def test_missing_glyphs_are_told_once_and_never_raise(
     random_analysis: Analyses, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     glagolitic = "\U0001e000"  # hardly any font has it
-    figure = heat_maps(random_analysis(1, 1, [glagolitic, "word"]), 0)
+    figure = heat_maps(random_analysis(1, 1, [glagolitic, "word"]), 0)[0].figure
     with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
         warnings.simplefilter("error")
         save(figure, tmp_path / "map.png")
@@ -92,7 +92,7 @@ def test_missing_glyphs_are_told_once_and_never_raise(
 def test_matplotlibs_own_method_is_as_quiet(
     name: str, told: int, random_analysis: Analyses, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    figure = heat_maps(random_analysis(1, 1, ["\U0001e000", "灯台"]), 0)
+    figure = heat_maps(random_analysis(1, 1, ["\U0001e000", "灯台"]), 0)[0].figure
     with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
         warnings.simplefilter("error")
         figure.savefig(tmp_path / name)

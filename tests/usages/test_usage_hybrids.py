@@ -62,7 +62,7 @@ def test_an_analysis_counts_as_the_model_does(hybrid: normlens.Lens, tmp_path: P
 
 def test_figures_name_the_model_s_layer(hybrid: normlens.Lens) -> None:
     analysis = hybrid.analyze(IDS)
-    assert "layer 1" in str(analysis.plot()._suptitle or [a.get_title() for a in analysis.plot().axes])  # type: ignore[attr-defined]
+    assert "layer 1" in analysis.plot()[0].figure.get_suptitle()
     analysis.plot(layer=3)
     with pytest.raises(InvalidInput, match="layer 0"):
         analysis.plot(layer=0)

@@ -13,10 +13,20 @@ from normlens.alignment.readings import Reading
 from normlens.files.atomic import write_atomically
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from normlens.figures.panels import AxesLike, FigureSize, PanelAxes
+    from normlens.figures.style import ColorMap
 
 
-def draw_matrices(extractor: Extractor, pair: Pair, reading: Reading, gold: LinkSets | None = None) -> Figure:
+def draw_matrices(
+    extractor: Extractor,
+    pair: Pair,
+    reading: Reading,
+    gold: LinkSets | None = None,
+    *,
+    ax: AxesLike | None = None,
+    figsize: FigureSize | None = None,
+    cmap: ColorMap | None = None,
+) -> PanelAxes:
     """Draw how much each target word takes from each source word, by weight and by norm side by side.
 
     Parameters
@@ -29,6 +39,8 @@ def draw_matrices(extractor: Extractor, pair: Pair, reading: Reading, gold: Link
         Layer, scope, setting and head; both measures are drawn.
     gold
         Annotated links, drawn as frames.
+    ax, figsize, cmap
+        As for `normlens.figures.alignment_matrices`, whose two axes are returned.
     """
     from normlens.figures.alignment_panels import alignment_matrices
 
@@ -46,6 +58,9 @@ def draw_matrices(extractor: Extractor, pair: Pair, reading: Reading, gold: Link
         sure=annotated.sure,
         possible=annotated.possible,
         title=title,
+        ax=ax,
+        figsize=figsize,
+        cmap=cmap,
     )
 
 

@@ -24,7 +24,7 @@ from normlens.words import text_of
 from normlens.words.datasets import merged_dataset, numbered_by_whitespace
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from normlens.figures.panels import AxesLike, PanelAxes
 
 
 class Analysis:
@@ -208,7 +208,8 @@ class Analysis:
         *,
         group: str | None = None,
         scope: Scope = "attention",
-    ) -> Figure:
+        ax: AxesLike | None = None,
+    ) -> PanelAxes:
         """Heat maps of attention weights and norms, side by side.
 
         Parameters
@@ -220,11 +221,18 @@ class Analysis:
             The group (default: the first one).
         scope
             The scope of the norm.
+        ax
+            Two axes to draw into. Default: those of a new figure.
+
+        Returns
+        -------
+        numpy.ndarray of matplotlib.axes.Axes
+            ``(panel,)``, as from `normlens.figures.heat_maps`, which has further options.
         """
         from normlens.figures import heat_maps
 
         data = self[group or self.groups[0]].data
-        return heat_maps(data, int(data["layer"][0]) if layer is None else layer, head, scope=scope)
+        return heat_maps(data, int(data["layer"][0]) if layer is None else layer, head, scope=scope, ax=ax)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """A self-contained HTML page of the analysis; also written to ``path``, unless that is None."""

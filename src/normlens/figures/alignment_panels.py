@@ -10,29 +10,22 @@ from jaxtyping import Float
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.figure import Figure
+from matplotlib.colors import Colormap
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from normlens.errors import InvalidInput
-from normlens.figures.style import (
-    FAINT,
-    INK,
-    MEASURE_COLORS,
-    MEASURE_TITLES,
-    color_bar,
-    color_map,
-    drawing_style,
-    new_figure,
-    readable,
-)
+from normlens.figures.panels import AxesLike, FigureSize, PanelAxes, Panels, drawing, label_ticks
+from normlens.figures.style import FAINT, INK, MEASURE_COLORS, MEASURE_TITLES, ColorMap, color_bar, color_map, readable
 from normlens.figures.wrapping import text_width
 
 Cell = tuple[int, int]
 
 _END = "(end)"
-_LETTERS = 8.0  # size of the words
+_LETTERS = 8.0  # size of the words, in points
+_AXIS_LABEL = 0.3  # height of "source words" below the words, in inches
 _GOLD = "#00785A"
 _DASHED = (0, (2, 1.5))
 _SETTING_LINES = {"awi": "-", "awo": "--"}
@@ -40,86 +33,107 @@ _SETTING_TITLES = {"awi": "AWI: target word as input", "awo": "AWO: target word 
 
 
 def alignment_matrices(
-    weight: Float[np.ndarray, "target source+1"],
-    norm: Float[np.ndarray, "target source+1"],
+    weight: Float[np.ndarray, "target source+1"] | None,
+    norm: Float[np.ndarray, "target source+1"] | None,
     source: Sequence[str],
     target: Sequence[str],
     *,
     sure: Collection[Cell] = (),
     possible: Collection[Cell] = (),
     title: str = "",
-) -> Figure:
+    ax: AxesLike | None = None,
+    figsize: FigureSize | None = None,
+    cmap: ColorMap | None = None,
+) -> PanelAxes:
     """Draw what each target word takes from each source word, by weight beside by norm, with annotated links framed.
 
     Parameters
     ----------
     weight, norm
         Soft alignments, one row per target word; the last column is the end of the sentence. Rows are drawn as shares.
+        None for one of them leaves out its panel.
     source, target
         The words.
     sure, possible
-        Annotated links as (source, target), from 0: framed with a whole line, and with a dashed one.
+        Annotated links as (source, target), counted from 0: framed with a solid line, and with a dashed one.
     title
-        Above both panels.
+        Above a new figure, or above each panel in the caller's axes.
+    ax
+        Axes to draw into, one per panel. Default: those of a new figure.
+    figsize
+        Width and height of a new figure in inches. Default: what the words need.
+    cmap
+        Color map of all panels. Default: white to blue for weights, white to vermilion for norms.
 
     Returns
     -------
-    matplotlib.figure.Figure
-        A dot marks the largest cell of each row: the link that is read off, or none where that is the end.
+    numpy.ndarray of matplotlib.axes.Axes
+        ``(panel,)``. A dot marks the largest cell of each row: the link that is extracted, or no link if it is the end.
 
     Raises
     ------
     InvalidInput
-        If the shapes don't fit the words.
+        If the shapes don't fit the words, there is nothing to draw, or `ax` doesn't hold one axes per panel.
     """
     expected = len(target), len(source) + 1
-    panels = {"weight": np.asarray(weight, dtype=np.float64), "norm": np.asarray(norm, dtype=np.float64)}
-    for name, values in panels.items():
+    passed = {"weight": weight, "norm": norm}
+    maps = {name: np.asarray(values, dtype=np.float64) for name, values in passed.items() if values is not None}
+    if not maps:
+        raise InvalidInput("Both weight and norm are None; expected at least one soft alignment to draw.")
+    for name, values in maps.items():
         if values.shape != expected:
             raise InvalidInput(
                 f"The {name} has shape {values.shape} for {len(source)} source and {len(target)} target words; expected "
                 f"{expected}, with the end of the sentence in the last column."
             )
     cell = float(np.clip(0.26 * max(expected), 2.8, 7.0)) / max(expected)
-    with drawing_style():
-        left, below = (
-            max(text_width(readable(word), _LETTERS) for word in [*words, _END]) / 72 for words in (target, source)
-        )
-        width, height = 2 * cell * expected[1] + left + 2.2, cell * expected[0] + below + (1.4 if title else 1.1)
-        figure = new_figure(width, height, square=True)
-        for axes, (name, values) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
-            bar = color_bar(figure, _draw_matrix(axes, values, name), axes)
+    left, below = (
+        max(text_width(readable(word), _LETTERS) for word in [*words, _END]) / 72 for words in (target, source)
+    )
+    size = len(maps) * (cell * expected[1] + 0.8) + left + 0.6, cell * expected[0] + below + (1.4 if title else 1.1)
+    with drawing(ax, list(maps), size, figsize, square=True, sharey=True) as panels:
+        for axes, (name, values) in zip(panels.axes, maps.items(), strict=True):
+            bar = color_bar(_draw_matrix(axes, values, color_map(name, cmap)), axes)
             _frame(axes, sure, "-")
             _frame(axes, set(possible) - set(sure), _DASHED)
             axes.set_title(MEASURE_TITLES[name], color=MEASURE_COLORS[name], fontweight="bold")
-            _label(axes, source, target, left=name == "weight")
+            _label(axes, source, target, left=panels.labels_left(axes))
         bar.set_label("share of the target word")
-        figure.legend(handles=_matrix_legend(bool(sure), bool(possible)), loc="outside lower center", ncols=3)
-        if title:
-            figure.suptitle(title, fontsize=11)
-    return figure
+        _explain(panels, below, sure=bool(sure), possible=bool(set(possible) - set(sure)))
+        panels.heading(title)
+    return panels.array
 
 
-def aer_curves(table: pd.DataFrame, references: Mapping[str, float] | None = None) -> Figure:
+def aer_curves(
+    table: pd.DataFrame,
+    references: Mapping[str, float] | None = None,
+    *,
+    ax: AxesLike | None = None,
+    figsize: FigureSize | None = None,
+) -> PanelAxes:
     """Draw the alignment error rate of each layer, by weight and by norm, AWI and AWO.
 
     Parameters
     ----------
     table
-        Columns `layer`, `measure` ("weight" or "norm"), `setting` ("awi" or "awo") and `aer` (0 to 1); several rows of one
-        kind, such as seeds, are drawn as their mean with a band from the least to the largest.
+        Columns `layer`, `measure` ("weight" or "norm"), `setting` ("awi" or "awo") and `aer` (0 to 1). Rows that differ in
+        nothing else, such as random seeds, are drawn as their mean with a band from minimum to maximum.
     references
-        Other aligners' AER by name, drawn as level lines.
+        AER of other aligners by name, drawn as horizontal lines.
+    ax
+        Axes to draw into, one per panel. Default: those of a new figure.
+    figsize
+        Width and height of a new figure in inches. Default: by the number of panels.
 
     Returns
     -------
-    matplotlib.figure.Figure
-        One panel per setting, on the same scale.
+    numpy.ndarray of matplotlib.axes.Axes
+        ``(panel,)``: one panel per setting in the table. Select rows of the table to draw one setting alone.
 
     Raises
     ------
     InvalidInput
-        If a column is missing, or there is nothing to draw.
+        If a column is missing, there is nothing to draw, or `ax` doesn't hold one axes per panel.
     """
     missing = [name for name in ("layer", "measure", "setting", "aer") if name not in table]
     if missing or not len(table):
@@ -128,10 +142,8 @@ def aer_curves(table: pd.DataFrame, references: Mapping[str, float] | None = Non
             "setting and aer, and at least one row."
         )
     settings = [name for name in _SETTING_TITLES if name in set(table["setting"])]
-    with drawing_style():
-        figure = new_figure(3.3 * len(settings) + 1.2, 3.3)
-        panels = figure.subplots(1, len(settings), sharey=True, squeeze=False)[0]
-        for axes, setting in zip(panels, settings, strict=True):
+    with drawing(ax, settings, (3.3 * len(settings) + 1.2, 3.3), figsize, sharey=True) as panels:
+        for axes, setting in zip(panels.axes, settings, strict=True):
             for measure, color in MEASURE_COLORS.items():
                 _draw_aer(axes, table[(table["setting"] == setting) & (table["measure"] == measure)], measure, color)
             for name, value in (references or {}).items():
@@ -145,22 +157,22 @@ def aer_curves(table: pd.DataFrame, references: Mapping[str, float] | None = Non
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
             axes.grid(axis="y", color="#E6E6E6", linewidth=0.6)
             axes.set_axisbelow(True)
-        panels[0].set_ylabel("AER in %, lower is better")
-        panels[0].set_ylim(bottom=0)
+            if panels.labels_left(axes):
+                axes.set_ylabel("AER in %, lower is better")
+        for axes in panels.axes:  # once all curves are drawn, since panels may share the axis
+            axes.set_ylim(bottom=0)
         lines = [
             Line2D([], [], color=color, marker="os"[measure == "norm"], markersize=4, label=f"by {measure}")
             for measure, color in MEASURE_COLORS.items()
         ]
-        figure.legend(handles=lines, loc="outside upper center", ncols=2)
-    return figure
+        panels.legend(lines, loc="outside upper center", ncols=2)
+    return panels.array
 
 
-def _draw_matrix(axes: Axes, values: np.ndarray, measure: str) -> QuadMesh:
+def _draw_matrix(axes: Axes, values: np.ndarray, colors: Colormap) -> QuadMesh:
     total = np.nansum(values, axis=1, keepdims=True)
     rows = np.divide(values, total, out=np.full_like(values, np.nan), where=total > 0)
-    mesh = axes.pcolormesh(
-        np.ma.masked_invalid(rows), cmap=color_map(measure), vmin=0, vmax=1, edgecolors="face", linewidth=0.2
-    )
+    mesh = axes.pcolormesh(np.ma.masked_invalid(rows), cmap=colors, vmin=0, vmax=1, edgecolors="face", linewidth=0.2)
     for row, cells in enumerate(rows):
         if np.isfinite(cells).any():
             best = int(np.nanargmax(cells))
@@ -184,7 +196,7 @@ def _frame(axes: Axes, cells: Collection[Cell], line: str | tuple[float, tuple[f
 
 def _label(axes: Axes, source: Sequence[str], target: Sequence[str], *, left: bool) -> None:
     for axis, words in ((axes.xaxis, [*source, _END]), (axes.yaxis, target)):
-        axis.set_ticks(np.arange(len(words)) + 0.5, [readable(word) for word in words])
+        label_ticks(axis, [number + 0.5 for number in range(len(words))], [readable(word) for word in words])
     axes.tick_params(axis="x", labelrotation=90, labelsize=_LETTERS, length=0, pad=2)
     axes.tick_params(axis="y", labelsize=_LETTERS, length=0, pad=2, labelleft=left)
     axes.set_xlabel("source words")
@@ -192,9 +204,21 @@ def _label(axes: Axes, source: Sequence[str], target: Sequence[str], *, left: bo
         axes.set_ylabel("target words")
 
 
+def _explain(panels: Panels, below: float, *, sure: bool, possible: bool) -> None:
+    """Put the legend below: cells leave no room for it; `below` inches are taken by the source words."""
+    handles = _matrix_legend(sure, possible)
+    if panels.is_new:
+        panels.legend(handles, loc="outside lower center", ncols=3)
+        return
+    axes = panels.axes[0]
+    figure = panels.figure
+    anchor = axes.transAxes + ScaledTranslation(0, -below - _AXIS_LABEL, figure.dpi_scale_trans)
+    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=anchor, borderaxespad=0)
+
+
 def _matrix_legend(sure: bool, possible: bool) -> list[Artist]:
     lines: list[Artist] = [
-        Line2D([], [], color="none", marker="o", markersize=4, markerfacecolor=INK, label="largest of its row")
+        Line2D([], [], color="none", marker="o", markersize=4, markerfacecolor=INK, label="largest in its row")
     ]
     for shown, line, label in ((sure, "-", "annotated, sure"), (possible, _DASHED, "annotated, possible")):
         if shown:

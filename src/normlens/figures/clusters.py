@@ -1,11 +1,11 @@
 """Objects with distances, such as attention heads: a map in two dimensions beside the tree with its certified nodes."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,15 @@ from scipy.spatial.distance import squareform
 from sklearn.manifold import smacof
 
 from normlens.errors import InvalidInput
-from normlens.figures.style import FAINT, INK, NORM_COLOR, WEIGHT_COLOR, drawing_style, new_figure, readable
+from normlens.figures.panels import (
+    AxesLike,
+    FigureSize,
+    PanelAxes,
+    chosen_panels,
+    draw_letter_by_letter,
+    drawing,
+)
+from normlens.figures.style import FAINT, INK, NORM_COLOR, WEIGHT_COLOR, readable
 
 # Okabe and Ito's palette without its yellow; markers tell further clusters apart.
 _COLORS = (WEIGHT_COLOR, NORM_COLOR, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#555555")
@@ -38,60 +46,72 @@ def cluster_map(
     certified: Sequence[tuple[Sequence[int], float]] = (),
     title: str = "",
     unit: str = "distance",
-) -> Figure:
-    """Draw objects in two dimensions, near where they are alike, beside the tree in which they merge.
+    panel: Literal["map", "tree"] | None = None,
+    ax: AxesLike | None = None,
+    figsize: FigureSize | None = None,
+) -> PanelAxes:
+    """Draw objects in two dimensions, similar ones close together, beside the tree in which they merge.
 
     On the left is metric multidimensional scaling (SMACOF, started from classical scaling), on the right the
-    average-linkage dendrogram. A node of the tree whose points form a cluster of a verified good clustering carries a
-    diamond with its clustering's α*. Clusters have the same color and marker on both sides.
+    average-linkage dendrogram. A node of the tree whose points form a cluster of a verified good clustering is marked by
+    a diamond with the α* of that clustering. Clusters have the same color and marker in both panels.
 
     Parameters
     ----------
     distances
-        ``(n, n)``, symmetric, three objects or more.
+        ``(n, n)``, symmetric, for at least three objects.
     labels
-        ``(n,)`` clusters, -1 for none; None leaves all points gray.
+        ``(n,)`` clusters, -1 for none; without them all points are gray.
     names
-        ``(n,)`` what the objects are called, such as ``"3.7"`` for layer 3, head 7; written beside the points while there
-        are at most 40, and below the tree while there are at most 160.
+        ``(n,)`` labels of the objects, such as ``"3.7"`` for layer 3, head 7; drawn beside the points for at most 40
+        objects, and below the tree for at most 160.
     kinds
-        What the members of each cluster have in common, for the legend; none leaves their numbers.
+        What the members of each cluster have in common, for the legend; without them the legend numbers the clusters.
     aside
         Clusters whose kind begins with this word are gray and share an entry of the legend, so that the others stand out.
     certified
-        The certified clusters, each as its points' numbers and the α* of its clustering. One that isn't a node of this
-        tree is told by its colors only.
+        The certified clusters, each as the numbers of its points and the α* of its clustering. A cluster that isn't a
+        node of this tree has no diamond.
     title
-        Of the figure.
+        Above a new figure, or above each panel in the caller's axes.
     unit
-        What a distance is, on the dendrogram's axis.
+        Label of the dendrogram's distance axis.
+    panel
+        Draw this panel alone. Default: both.
+    ax
+        Axes to draw into, one per panel. Default: those of a new figure.
+    figsize
+        Width and height of a new figure in inches. Default: wide enough for the names.
 
     Returns
     -------
-    matplotlib.figure.Figure
-        Two panels.
+    numpy.ndarray of matplotlib.axes.Axes
+        ``(panel,)``: the map and the tree.
 
     Raises
     ------
     InvalidInput
-        If the shapes don't fit together, a distance isn't finite, or all are zero.
+        If the shapes don't fit together, a distance isn't finite, all are zero, there is no such panel, or `ax` doesn't
+        hold one axes per panel.
     """
     matrix, codes = _checked(distances, labels, names)
     names, kinds = None if names is None else [*map(readable, names)], [*map(readable, kinds)]
     looks = _looks(codes, kinds, aside)
-    with drawing_style():
-        named = names is not None and len(names) <= _MOST_LEAVES
-        width = max(_TREE, _LEAF * len(matrix)) if named else _TREE
-        figure = new_figure(_MAP + width, 4.4)
-        points, tree = figure.subplots(1, 2, width_ratios=[_MAP, width])
-        _draw_points(points, matrix, codes, names, looks)
-        _draw_tree(tree, matrix, codes, names, certified, unit, looks)
-        if title:
-            figure.suptitle(title, fontsize=11)
-        handles = _legend(codes, kinds, aside, looks, bool(certified))
+    named = names is not None and len(names) <= _MOST_LEAVES
+    widths = {"map": _MAP, "tree": max(_TREE, _LEAF * len(matrix)) if named else _TREE}
+    shown = chosen_panels(panel, widths)
+    size = sum(widths[name] for name in shown), 4.4
+    with drawing(ax, shown, size, figsize, width_ratios=[widths[name] for name in shown]) as panels:
+        for axes, name in zip(panels.axes, shown, strict=True):
+            if name == "map":
+                _draw_points(axes, matrix, codes, names, looks)
+            else:
+                _draw_tree(axes, matrix, codes, names, certified, unit, looks)
+        panels.heading(title)
+        handles = _legend(codes, kinds, aside, looks, bool(certified) and "tree" in shown)
         if handles:
-            figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4 if kinds else 6))
-    return figure
+            panels.legend(handles, loc="outside lower center", ncols=min(len(handles), 4 if kinds else 6))
+    return panels.array
 
 
 def _checked(
@@ -114,7 +134,7 @@ def _checked(
 
 
 def _embedding(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n 2"]:
-    """Two-dimensional coordinates whose distances come near to the given ones."""
+    """Two-dimensional coordinates whose distances approximate those of the matrix."""
     count = len(matrix)
     squares = matrix**2
     centered = -(squares - squares.mean(axis=0) - squares.mean(axis=1, keepdims=True) + squares.mean()) / 2
@@ -164,6 +184,7 @@ def _draw_tree(
         leaf_font_size=6.5 if len(matrix) <= _MOST_NAMES else 5.0,
         leaf_rotation=90,
     )
+    draw_letter_by_letter(axes.get_xticklabels())
     _draw_certified(axes, merges, members, _middles(merges, np.asarray(drawn["leaves"])), certified)
     axes.set(title="how they merge (average linkage)", ylabel=unit)
     axes.yaxis.set_major_locator(MaxNLocator(5))

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from normlens.errors import InvalidInput
 from normlens.figures.layers import mixing_ratios, share_curves
 from normlens.figures.overview import head_overview
-from normlens.figures.style import CATEGORY_TITLES
+from normlens.figures.panels import AxesLike, figure_of
+from normlens.figures.style import CATEGORY_TITLES, kept_from_the_screen
 from normlens.figures.tidy_table import head_grids, layer_curves
 
 _ALL = "all"
@@ -22,7 +23,9 @@ _TITLES = {
 
 
 def report_figures(table: pd.DataFrame) -> dict[str, Figure]:
-    """Draw everything in a corpus's table that has a picture.
+    """Draw everything in a corpus's table that has a picture, each in a figure of its own.
+
+    The figures are meant for files: an interactive session doesn't show them.
 
     Parameters
     ----------
@@ -42,31 +45,38 @@ def report_figures(table: pd.DataFrame) -> dict[str, Figure]:
     InvalidInput
         If the table lacks a column, or holds nothing that can be drawn.
     """
-    figures: dict[str, Figure] = {}
-    if layer_curves(table, "weight_share") or layer_curves(table, "norm_share"):
-        figures["share"] = share_curves(table)
-    figures |= _head_shares(table)
-    if layer_curves(table, "mixing_ratio"):
-        figures["mixing_ratio"] = mixing_ratios(table)
-    for quantity in table["quantity"].unique().tolist():
-        grid = head_grids(table, quantity).get(_ALL)
-        if grid is not None and grid.notnull().any():
-            title = _TITLES.get(quantity, quantity.replace("_", " "))
-            figures[quantity] = head_overview({title: grid}, "")
-    if not figures:
+    with kept_from_the_screen():
+        drawn = _drawn(table)
+    if not drawn:
         raise InvalidInput(
             f"The table's {len(table)} rows hold nothing that has a picture: expected shares, mixing ratios or numbers "
             "by layer and head. Pass what CorpusStatistics.table() returns."
         )
-    return figures
+    return {name: figure_of(axes) for name, axes in drawn.items()}
 
 
-def _head_shares(table: pd.DataFrame) -> dict[str, Figure]:
-    grids = {title: head_grids(table, quantity) for title, quantity in _HEAD_SHARES.items()}
-    figures = {}
+def _drawn(table: pd.DataFrame) -> dict[str, AxesLike]:
+    """The axes of each figure, by its name."""
+    drawn: dict[str, AxesLike] = {}
+    if layer_curves(table, "weight_share") or layer_curves(table, "norm_share"):
+        drawn["share"] = share_curves(table)
+    drawn |= _head_shares(table)
+    if layer_curves(table, "mixing_ratio"):
+        drawn["mixing_ratio"] = mixing_ratios(table)
+    for quantity in table["quantity"].unique().tolist():
+        grid = head_grids(table, quantity).get(_ALL)
+        if grid is not None and grid.notnull().any():
+            title = _TITLES.get(quantity, quantity.replace("_", " "))
+            drawn[quantity] = head_overview({title: grid}, "")
+    return drawn
+
+
+def _head_shares(table: pd.DataFrame) -> dict[str, AxesLike]:
+    by_title = {title: head_grids(table, quantity) for title, quantity in _HEAD_SHARES.items()}
+    drawn: dict[str, AxesLike] = {}
     for category, what in CATEGORY_TITLES.items():
-        panels = {title: found[category] for title, found in grids.items() if category in found}
-        if any(np.nanmax(panel.values, initial=0.0) > 0 for panel in panels.values()):
+        grids = {title: shares[category] for title, shares in by_title.items() if category in shares}
+        if any(np.nanmax(grid.values, initial=0.0) > 0 for grid in grids.values()):
             name = f"head_share_{category.replace(' ', '_')}"
-            figures[name] = head_overview(panels, f"share going to {what}", percent=True)
-    return figures
+            drawn[name] = head_overview(grids, f"share going to {what}", percent=True)
+    return drawn

@@ -1,21 +1,33 @@
 """Heat maps of one layer: the weights beside the norms."""
 
+import math
+from typing import Literal
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.figure import Figure
+from matplotlib.colors import Colormap
 
 from normlens.engine.tracing.scopes import SCOPES, TEXTS, Scope, norm_variable
 from normlens.errors import InvalidInput
 from normlens.figures.groups import require
+from normlens.figures.panels import (
+    AxesLike,
+    FigureSize,
+    PanelAxes,
+    Panels,
+    chosen_panels,
+    drawing,
+    label_ticks,
+    size_of,
+)
 from normlens.figures.style import (
     CATEGORY_COLORS,
     MEASURE_TITLES,
+    ColorMap,
     color_bar,
     color_map,
-    drawing_style,
-    new_figure,
     readable,
     shortened,
 )
@@ -23,6 +35,7 @@ from normlens.figures.wrapping import text_width
 
 _OWN = " + x for j = i"
 _MOST_LABELS = 64
+_SMALLEST, _LARGEST, _LINE_SPACING = 5.5, 8.0, 1.1  # letters of the labels, in points, and the distance of their lines
 _MOST_VECTOR_CELLS = 128 * 128
 _LONGEST_LABEL = 14
 
@@ -34,7 +47,11 @@ def heat_maps(
     *,
     scope: Scope = "attention",
     row_normalized: bool = False,
-) -> Figure:
+    panel: Literal["weight", "norm"] | None = None,
+    ax: AxesLike | None = None,
+    figsize: FigureSize | None = None,
+    cmap: ColorMap | None = None,
+) -> PanelAxes:
     """Draw the weights of one layer beside its norms, targets down and sources across.
 
     Parameters
@@ -51,63 +68,96 @@ def heat_maps(
     row_normalized
         Divide each row by its sum: the colors then show shares of what a target receives. Default: each panel
         runs from zero to its own largest value.
+    panel
+        Draw this panel alone. Default: both.
+    ax
+        Axes to draw into, one per panel. Default: those of a new figure.
+    figsize
+        Width and height of a new figure in inches. Default: what the tokens need.
+    cmap
+        Color map of all panels. Default: white to blue for weights, white to vermilion for norms.
 
     Returns
     -------
-    matplotlib.figure.Figure
-        Two panels, "what the weights say" and "what attention moves" (or brings further, by scope); labels of special
-        tokens are purple and slanted.
+    numpy.ndarray of matplotlib.axes.Axes
+        ``(panel,)``: "what the weights say" and "what attention moves" (or what later operations leave of it, by
+        scope). Labels of special tokens are purple and slanted.
 
     Raises
     ------
     InvalidInput
-        If the layer, head or scope isn't in the data.
+        If the layer, head, scope or panel isn't in the data, or `ax` doesn't hold one axes per panel.
     """
-    panels = {
+    maps = {
         "weight": weight_panel(data, layer, head),
         "norm": norm_panel(data, layer, head, scope),
     }
     if row_normalized:
-        panels = {name: panel / panel.sum("source").where(lambda total: total > 0) for name, panel in panels.items()}
-    targets, sources = data.sizes["target"], data.sizes["source"]
-    side = float(np.clip(0.155 * max(targets, sources), 2.6, 6.2))
-    size = float(np.clip(0.85 * 72 * side / max(targets, sources), 5.5, 8))
-    labels = {name: _labels(data, name) for name in ("source", "target")}
-    with drawing_style():
-        left, below = (
-            max(text_width(text, size) for text in labels[name].values()) / 72 for name in ("target", "source")
-        )
-        height = side * max(0.45, min(1.0, targets / sources))
-        figure = new_figure(2 * side + left + 1.7, height + below + 1.2, square=True)
-        for axes, (measure, panel) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
-            mesh = _draw_panel(axes, panel.values, measure)
-            _label_tokens(axes, data, labels, size, left=measure == "weight")
+        maps = {name: values / values.sum("source").where(lambda total: total > 0) for name, values in maps.items()}
+    names = chosen_panels(panel, maps)
+    with drawing(ax, names, _figure_size(data, len(names)), figsize, square=True, sharey=True) as panels:
+        cell = _cell_size(data, panels, figsize)
+        for axes, measure in zip(panels.axes, names, strict=True):
+            mesh = _draw_panel(axes, maps[measure].values, color_map(measure, cmap))
+            _label_tokens(axes, data, cell, left=panels.labels_left(axes))
             axes.set_title(panel_title(measure, head, scope, "" if "own_residual" in data else _OWN), pad=8)
-            color_bar(figure, mesh, axes)
-        where = (
+            color_bar(mesh, axes)
+        panels.heading(
             f"layer {layer}" + ("" if head is None else f", head {head}") + (", shares of each row" * row_normalized)
         )
-        figure.suptitle(where, fontsize=11, fontweight="bold")
-    return figure
+    return panels.array
 
 
-def _labels(data: xr.Dataset, dimension: str) -> dict[int, str]:
-    """The labels along a dimension by position, thinned where they'd overlap."""
+def _figure_size(data: xr.Dataset, count: int) -> FigureSize:
+    """Width and height of a new figure for `count` panels, in inches."""
+    targets, sources = data.sizes["target"], data.sizes["source"]
+    side = _side(data)
+    cell = 72 * side / max(targets, sources)
+    size = _letter_size(cell)
+    left, below = (
+        max(text_width(text, size) for text in _labels(data, name, cell).values()) / 72 for name in ("target", "source")
+    )
+    return count * side + left + 0.5 + 0.6 * count, side * max(0.45, min(1.0, targets / sources)) + below + 1.2
+
+
+def _side(data: xr.Dataset) -> float:
+    """The longer side of a panel in a new figure, in inches."""
+    return float(np.clip(0.155 * max(data.sizes["target"], data.sizes["source"]), 2.6, 6.2))
+
+
+def _cell_size(data: xr.Dataset, panels: Panels, figsize: FigureSize | None) -> float:
+    """The side of a cell, in points."""
+    targets, sources = data.sizes["target"], data.sizes["source"]
+    if panels.is_new and figsize is None:
+        return 72 * _side(data) / max(targets, sources)
+    width, height = size_of(panels.axes[0])
+    return 72 * min(width / sources, height / targets)
+
+
+def _letter_size(cell: float) -> float:
+    return float(np.clip(0.85 * cell, _SMALLEST, _LARGEST))
+
+
+def _labels(data: xr.Dataset, dimension: str, cell: float) -> dict[int, str]:
+    """The labels along a dimension by position, thinned where they would overlap; `cell` is a cell's side in points."""
     require(data, f"{dimension}_token", f"{dimension}_category")
     tokens = data[f"{dimension}_token"].values
-    step = max(1, -(-len(tokens) // _MOST_LABELS))
-    return {place: shortened(readable(str(tokens[place])), _LONGEST_LABEL) for place in range(0, len(tokens), step)}
+    step = max(math.ceil(len(tokens) / _MOST_LABELS), math.ceil(_SMALLEST * _LINE_SPACING / cell))
+    return {
+        position: shortened(readable(str(tokens[position])), _LONGEST_LABEL) for position in range(0, len(tokens), step)
+    }
 
 
-def _label_tokens(axes: Axes, data: xr.Dataset, labels: dict[str, dict[int, str]], size: float, *, left: bool) -> None:
-    """Put the source tokens below and, if `left`, the target tokens beside a panel, `size` points high."""
+def _label_tokens(axes: Axes, data: xr.Dataset, cell: float, *, left: bool) -> None:
+    """Put the source tokens below and, if `left`, the target tokens beside a panel; `cell` is a cell's side in points."""
     for dimension, axis in (("source", axes.xaxis), ("target", axes.yaxis)):
-        shown = labels[dimension]
-        ticks = axis.set_ticks([place + 0.5 for place in shown], list(shown.values()))
+        shown = _labels(data, dimension, cell)
+        texts = label_ticks(axis, [position + 0.5 for position in shown], list(shown.values()))
         special = data[f"{dimension}_category"].values.astype(str) == "special"
-        for place, tick in zip(shown, ticks, strict=True):
-            if special[place]:
-                tick.label1.set(color=CATEGORY_COLORS["special"], fontstyle="italic")
+        for position, text in zip(shown, texts, strict=True):
+            if special[position]:
+                text.set(color=CATEGORY_COLORS["special"], fontstyle="italic")
+    size = _letter_size(cell)
     axes.tick_params(axis="x", labelrotation=90, labelsize=size, length=0, pad=2)
     axes.tick_params(axis="y", labelsize=size, length=0, pad=2, labelleft=left)
     axes.set_xlabel("source")
@@ -115,11 +165,11 @@ def _label_tokens(axes: Axes, data: xr.Dataset, labels: dict[str, dict[int, str]
         axes.set_ylabel("target")
 
 
-def _draw_panel(axes: Axes, values: np.ndarray, measure: str) -> QuadMesh:
+def _draw_panel(axes: Axes, values: np.ndarray, colors: Colormap) -> QuadMesh:
     largest = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
     mesh = axes.pcolormesh(
         np.ma.masked_invalid(values),
-        cmap=color_map(measure),
+        cmap=colors,
         vmin=0.0,
         vmax=largest or 1.0,
         edgecolors="face",

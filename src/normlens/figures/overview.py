@@ -6,39 +6,54 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.figure import Figure
+from matplotlib.colors import Colormap
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from normlens.errors import InvalidInput
-from normlens.figures.style import color_bar, color_map, drawing_style, new_figure, signed_color_map
+from normlens.figures.panels import AxesLike, FigureSize, PanelAxes, drawing
+from normlens.figures.style import ColorMap, color_bar, color_map, signed_color_map
 
 _MOST_NUMBERS = 160
 
 
-def head_overview(panels: Mapping[str, xr.DataArray], label: str, *, percent: bool = False) -> Figure:
+def head_overview(
+    grids: Mapping[str, xr.DataArray],
+    label: str,
+    *,
+    percent: bool = False,
+    ax: AxesLike | None = None,
+    figsize: FigureSize | None = None,
+    cmap: ColorMap | None = None,
+) -> PanelAxes:
     """Draw grids of layers by heads, side by side on one scale.
 
     Parameters
     ----------
-    panels
+    grids
         Title and numbers ``(layer, head)`` of each grid. A title with "norm" or ‖ in it is drawn in vermilion,
         others in blue; numbers of either sign get a two-sided scale. A head that is missing (NaN) is gray.
     label
         What the numbers are, written beside the scale.
     percent
         Show 0.25 as 25 %.
+    ax
+        Axes to draw into, one per grid. Default: those of a new figure.
+    figsize
+        Width and height of a new figure in inches. Default: by the numbers of grids, layers and heads.
+    cmap
+        Color map of all grids. Default: by title and sign, as above.
 
     Returns
     -------
-    matplotlib.figure.Figure
-        One panel per grid, layer 0 at the bottom; the numbers are written into the squares where they fit.
+    numpy.ndarray of matplotlib.axes.Axes
+        ``(grid,)``: layer 0 is at the bottom; the numbers are written into the squares where they fit.
 
     Raises
     ------
     InvalidInput
-        If there is no grid, or one has other dimensions.
+        If there is no grid, or one has other dimensions, or `ax` doesn't hold one axes per grid.
     """
-    grids = {title: _grid(title, panel) for title, panel in panels.items()}
+    grids = {title: _checked_grid(title, grid) for title, grid in grids.items()}
     finite = np.concatenate([grid.values[np.isfinite(grid.values)] for grid in grids.values()] or [np.zeros(0)])
     if not finite.size:
         raise InvalidInput("There is no number to draw: expected at least one grid (layer, head) that isn't all NaN.")
@@ -46,38 +61,41 @@ def head_overview(panels: Mapping[str, xr.DataArray], label: str, *, percent: bo
     limit = float(np.abs(finite).max()) or 1.0
     layers, heads = next(iter(grids.values())).shape
     width, height = float(np.clip(0.34 * heads, 2.4, 9.0)), float(np.clip(0.28 * layers, 1.6, 9.0))
-    with drawing_style():
-        figure = new_figure((width + 1.2) * len(grids) + 0.4, height + 1.1)
-        for axes, (title, grid) in zip(figure.subplots(1, len(grids), squeeze=False)[0], grids.items(), strict=True):
-            mesh = _draw_grid(axes, grid, title, -limit if signed else 0.0, limit)
+    with drawing(ax, list(grids), ((width + 1.2) * len(grids) + 0.4, height + 1.1), figsize) as panels:
+        for axes, (title, grid) in zip(panels.axes, grids.items(), strict=True):
+            colors = signed_color_map(cmap) if signed else color_map(_measure(title), cmap)
+            mesh = _draw_grid(axes, grid, colors, -limit if signed else 0.0, limit)
+            axes.set(title=title, xlabel="head", ylabel="layer")
             _write_numbers(axes, grid, mesh, percent)
-            bar = color_bar(figure, mesh, axes)
+            bar = color_bar(mesh, axes)
             if percent:
                 bar.formatter = PercentFormatter(1.0, decimals=0)
         bar.set_label(label)
-    return figure
+    return panels.array
 
 
-def _draw_grid(axes: Axes, grid: xr.DataArray, title: str, low: float, high: float) -> QuadMesh:
-    names_norm = "norm" in title or "‖" in title
+def _measure(title: str) -> str:
+    return "norm" if "norm" in title or "‖" in title else "weight"
+
+
+def _draw_grid(axes: Axes, grid: xr.DataArray, colors: Colormap, low: float, high: float) -> QuadMesh:
     mesh = axes.pcolormesh(
         grid["head"].values,
         grid["layer"].values,
         np.ma.masked_invalid(grid.values),
-        cmap=signed_color_map() if low < 0 else color_map("norm" if names_norm else "weight"),
+        cmap=colors,
         vmin=low,
         vmax=high,
         edgecolors="white",
         linewidth=0.8,
     )
-    axes.set(title=title, xlabel="head", ylabel="layer")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True, nbins=12, min_n_ticks=1))
     axes.tick_params(length=0)
     return mesh
 
 
-def _grid(title: str, panel: xr.DataArray) -> xr.DataArray:
+def _checked_grid(title: str, panel: xr.DataArray) -> xr.DataArray:
     if set(panel.dims) != {"layer", "head"}:
         raise InvalidInput(
             f"The grid '{title}' has dimensions {tuple(panel.dims)}, expected ('layer', 'head'). "

@@ -1,18 +1,21 @@
 """What one position takes from the patches of an image, drawn over the picture: the weights beside the norms."""
 
 import re
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import Colormap
 from numpy.typing import ArrayLike, NDArray
 
 from normlens.engine.tracing.scopes import Scope
 from normlens.errors import InvalidInput
 from normlens.figures.groups import require
 from normlens.figures.heatmaps import norm_panel, panel_title, weight_panel
-from normlens.figures.style import color_bar, color_map, drawing_style, new_figure, readable
+from normlens.figures.panels import AxesLike, FigureSize, PanelAxes, chosen_panels, drawing
+from normlens.figures.style import ColorMap, color_bar, color_map, readable
 
 _LABEL = re.compile(r"(?:image (?:(\d+): )?)?(\d+),(\d+)")
 _SIDE = 3.2
@@ -28,7 +31,11 @@ def patch_maps(
     scope: Scope = "attention",
     picture: ArrayLike | None = None,
     image: int = 1,
-) -> Figure:
+    panel: Literal["weight", "norm"] | None = None,
+    ax: AxesLike | None = None,
+    figsize: FigureSize | None = None,
+    cmap: ColorMap | None = None,
+) -> PanelAxes:
     """Draw what a target takes from each patch of an image over the picture: its weights beside its norms.
 
     Parameters
@@ -46,34 +53,42 @@ def patch_maps(
         What the model saw, ``(height, width)`` or ``(height, width, color)``: after the processor's crop. Default: none.
     image
         Which image, counted from 1, where a text holds several.
+    panel
+        Draw this panel alone. Default: both.
+    ax
+        Axes to draw into, one per panel. Default: those of a new figure.
+    figsize
+        Width and height of a new figure in inches.
+    cmap
+        Color map of all panels. Default: white to blue for weights, white to vermilion for norms.
 
     Returns
     -------
-    matplotlib.figure.Figure
-        Two panels, each from zero to its own largest value; the title says how much of the target's whole weight, and
-        of all norms, the patches have.
+    numpy.ndarray of matplotlib.axes.Axes
+        ``(panel,)``: each runs from zero to its own largest value. The titles say what share of the target's weight,
+        and of its norms, goes to the patches.
 
     Raises
     ------
     InvalidInput
-        If the layer, head, scope, target or image isn't in the data.
+        If the layer, head, scope, target, image or panel isn't in the data, or `ax` doesn't hold one axes per panel.
     """
     require(data, "source_token")
     if isinstance(target, bool) or not isinstance(target, (int, np.integer)) or not 0 <= target < data.sizes["target"]:
         raise InvalidInput(f"target is {target!r}; expected a number from 0 to {data.sizes['target'] - 1}.")
-    panels = {"weight": weight_panel(data, layer, head), "norm": norm_panel(data, layer, head, scope)}
+    maps = {"weight": weight_panel(data, layer, head), "norm": norm_panel(data, layer, head, scope)}
+    names = chosen_panels(panel, maps)
     label = readable(str(data["target_token"].values[target])) if "target_token" in data else str(target)
-    with drawing_style():
-        figure = new_figure(2 * _SIDE + 2.2, _SIDE + 1.4, square=True)
-        for axes, (measure, panel) in zip(figure.subplots(1, 2), panels.items(), strict=True):
-            row = panel.isel(target=target)
+    with drawing(ax, names, (len(names) * (_SIDE + 0.8) + 0.6, _SIDE + 1.4), figsize, square=True) as panels:
+        for axes, measure in zip(panels.axes, names, strict=True):
+            row = maps[measure].isel(target=target)
             grid = patch_grid(row, data["source_token"].values, image)
-            _draw(figure, axes, grid, measure, picture)
+            color_bar(_draw(axes, grid, color_map(measure, cmap), picture), axes)
             share = float(np.nansum(grid) / row.sum()) if float(row.sum()) else 0.0
             axes.set_title(f"{panel_title(measure, head, scope, '')}\n{share:.0%} of all sources", pad=8)
         where = f"layer {layer}" + ("" if head is None else f", head {head}")
-        figure.suptitle(f"{where}, target {target} ({label})", fontsize=11, fontweight="bold")
-    return figure
+        panels.heading(f"{where}, target {target} ({label})")
+    return panels.array
 
 
 def patch_grid(row: xr.DataArray, labels: NDArray[np.str_], image: int = 1) -> NDArray[np.float64]:
@@ -93,24 +108,24 @@ def patch_grid(row: xr.DataArray, labels: NDArray[np.str_], image: int = 1) -> N
     InvalidInput
         If no source is a patch of it.
     """
-    places: dict[int, tuple[int, int]] = {}
+    cells: dict[int, tuple[int, int]] = {}
     for number, label in enumerate(labels):
-        found = _LABEL.fullmatch(str(label))
-        if found is not None and int(found[1] or 1) == image:
-            places[number] = int(found[2]), int(found[3])
-    if not places:
+        match = _LABEL.fullmatch(str(label))
+        if match is not None and int(match[1] or 1) == image:
+            cells[number] = int(match[2]), int(match[3])
+    if not cells:
         raise InvalidInput(
-            f"No source is a patch of image {image}; expected labels such as '3,4' or 'image 3,4'. Give the group that "
+            f"No source is a patch of image {image}; expected labels such as '3,4' or 'image 3,4'. Pass the group that "
             "holds the image."
         )
-    rows, columns = (max(place[k] for place in places.values()) + 1 for k in (0, 1))
+    rows, columns = (max(cell[k] for cell in cells.values()) + 1 for k in (0, 1))
     grid = np.full((rows, columns), np.nan)
-    for number, place in places.items():
-        grid[place] = row.values[number]
+    for number, cell in cells.items():
+        grid[cell] = row.values[number]
     return grid
 
 
-def _draw(figure: Figure, axes: Axes, grid: NDArray[np.float64], measure: str, picture: ArrayLike | None) -> None:
+def _draw(axes: Axes, grid: NDArray[np.float64], colors: Colormap, picture: ArrayLike | None) -> QuadMesh:
     rows, columns = grid.shape
     if picture is not None:  # in gray, so that the colors are those of the map
         gray = np.asarray(picture, dtype=float)
@@ -119,7 +134,7 @@ def _draw(figure: Figure, axes: Axes, grid: NDArray[np.float64], measure: str, p
     largest = float(np.nanmax(grid)) if np.isfinite(grid).any() else 1.0
     mesh = axes.pcolormesh(
         np.ma.masked_invalid(grid),
-        cmap=color_map(measure),
+        cmap=colors,
         vmin=0.0,
         vmax=largest or 1.0,
         alpha=None if picture is None else 0.7,
@@ -130,8 +145,8 @@ def _draw(figure: Figure, axes: Axes, grid: NDArray[np.float64], measure: str, p
     axes.set_xlim(0, columns)
     for axis, count in ((axes.xaxis, columns), (axes.yaxis, rows)):
         shown = range(0, count, -(-count // _MOST_TICKS))
-        axis.set_ticks([place + 0.5 for place in shown], [str(place) for place in shown])
+        axis.set_ticks([position + 0.5 for position in shown], [str(position) for position in shown])
     axes.tick_params(length=0)
     axes.set_xlabel("column")
     axes.set_ylabel("row")
-    color_bar(figure, mesh, axes)
+    return mesh

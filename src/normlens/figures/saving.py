@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from normlens.errors import InvalidInput
 from normlens.figures.glyphs import missing_told_once
+from normlens.figures.panels import AxesLike, figure_of
 from normlens.figures.style import drawing_style, make_readable
 from normlens.files.atomic import write_atomically
 
@@ -15,7 +16,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 200
 
 
-def save(figure: Figure, path: str | PathLike[str]) -> Path:
+def save(drawn: Figure | AxesLike, path: str | PathLike[str]) -> Path:
     """Write a figure as PNG, SVG or PDF, by the suffix of `path`.
 
     SVG and PDF hold vectors, with text kept as text. The file appears when it is complete: it is written under a
@@ -23,8 +24,8 @@ def save(figure: Figure, path: str | PathLike[str]) -> Path:
 
     Parameters
     ----------
-    figure
-        What one of this room's functions returned, or any other matplotlib figure.
+    drawn
+        Axes, as the figure functions return them: their whole figure is written. Or a matplotlib figure.
     path
         Where to write; an existing file is replaced.
 
@@ -36,7 +37,7 @@ def save(figure: Figure, path: str | PathLike[str]) -> Path:
     Raises
     ------
     InvalidInput
-        If the suffix is none of ``.png``, ``.svg``, ``.pdf``.
+        If the suffix is none of ``.png``, ``.svg``, ``.pdf``, or `drawn` is in no figure.
     NormLensError
         If the file can't be written; nothing is left behind.
     """
@@ -47,10 +48,10 @@ def save(figure: Figure, path: str | PathLike[str]) -> Path:
             f"A figure can't be saved as '{path.name}': its suffix is '{path.suffix}', expected one of "
             f"{', '.join(SUFFIXES)}. Rename it, for instance to '{path.stem or 'figure'}.svg'."
         )
-    return write_atomically(path, _drawn(figure, suffix))
+    return write_atomically(path, _rendered(figure_of(drawn), suffix))
 
 
-def _drawn(figure: Figure, suffix: str) -> bytes:
+def _rendered(figure: Figure, suffix: str) -> bytes:
     whole = BytesIO()
     metadata = {".png": None, ".svg": {"Date": None}, ".pdf": {"CreationDate": None, "ModDate": None}}[suffix]
     make_readable(figure)

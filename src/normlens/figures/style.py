@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import matplotlib as mpl
 from matplotlib import font_manager
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colorbar import Colorbar
@@ -15,6 +16,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from normlens.errors import InvalidInput
 from normlens.figures.glyphs import missing_told_once
 from normlens.words.characters import shown
 
@@ -66,11 +68,18 @@ def fonts() -> list[str]:
     return ["DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in installed)]
 
 
+_LETTER_BY_LETTER: dict[Any, Any] = {
+    "text.usetex": False,
+    "text.parse_math": False,
+}  # a dollar sign in a token is a dollar sign
+
+
 @contextmanager
 def drawing_style() -> Iterator[None]:
-    """Draw in the house's style inside the block; matplotlib's own settings come back afterwards."""
+    """Draw in the package's style inside the block; matplotlib's settings are restored afterwards."""
     with mpl.rc_context(
         {
+            **_LETTER_BY_LETTER,
             "font.family": fonts(),
             "font.size": 9,
             "axes.titlesize": 10,
@@ -95,10 +104,23 @@ def drawing_style() -> Iterator[None]:
             "svg.fonttype": "none",  # text stays text
             "svg.hashsalt": "normlens",  # the same picture gives the same file
             "pdf.fonttype": 42,
-            "text.usetex": False,
-            "text.parse_math": False,  # a dollar sign in a token is a dollar sign
         }
     ):
+        yield
+
+
+@contextmanager
+def callers_style() -> Iterator[None]:
+    """Draw in the caller's style inside the block: their sizes, lines and fonts, with fallback fonts for other scripts."""
+    families = [*mpl.rcParams["font.family"], *fonts()]
+    with mpl.rc_context({**_LETTER_BY_LETTER, "font.family": families}):
+        yield
+
+
+@contextmanager
+def kept_from_the_screen() -> Iterator[None]:
+    """Make figures for files only: those made inside the block are not shown in interactive sessions."""
+    with mpl.rc_context({"interactive": False}):
         yield
 
 
@@ -114,9 +136,9 @@ class _Picture(Figure):
             super().savefig(fname, **options)
 
 
-def make_readable(figure: Figure) -> None:
-    """Make control characters in a figure's texts visible; as they are, an SVG file couldn't be read."""
-    for text in figure.findobj(Text):
+def make_readable(drawn: Artist) -> None:
+    """Make control characters visible in all texts of a figure or of axes: an SVG file that holds them can't be read."""
+    for text in drawn.findobj(Text):
         if isinstance(text, Text) and not text.get_text().isprintable():
             text.set_text(
                 "\n".join(shown(line, lambda letter: ascii(letter)[1:-1]) for line in text.get_text().split("\n"))
@@ -124,12 +146,31 @@ def make_readable(figure: Figure) -> None:
 
 
 def new_figure(width: float, height: float, *, square: bool = False) -> Figure:
-    """Return an empty figure, `width` by `height` inches, that no global state knows; keep `square` cells square."""
-    return _Picture(figsize=(width, height), dpi=150, layout="compressed" if square else "constrained")
+    """Return an empty figure, `width` by `height` inches, whose layout keeps `square` cells square.
+
+    In interactive sessions (``matplotlib.is_interactive()``), such as notebooks, it is registered with pyplot and hence
+    shown. Elsewhere it is garbage collected as any other object.
+    """
+    options: dict[str, Any] = {
+        "figsize": (width, height),
+        "dpi": 150,
+        "layout": "compressed" if square else "constrained",
+    }
+    if mpl.is_interactive():
+        from matplotlib import pyplot
+
+        return pyplot.figure(FigureClass=_Picture, **options)
+    return _Picture(**options)
 
 
-def color_map(measure: str) -> Colormap:
-    """Return the map from white to the dark shade of a measure's color; missing values are gray."""
+ColorMap: TypeAlias = str | Colormap
+"""A matplotlib color map, or the name of one."""
+
+
+def color_map(measure: str, cmap: ColorMap | None = None) -> Colormap:
+    """Return the caller's color map, or that from white to the dark shade of a measure's color; missing values are gray."""
+    if cmap is not None:
+        return checked_color_map(cmap)
     shades = {
         "weight": ["#FFFFFF", "#C6DDEE", "#5FA4D0", "#0072B2", "#003A5C"],
         "norm": ["#FFFFFF", "#F9D9C2", "#EB9A62", "#D55E00", "#6E3000"],
@@ -137,8 +178,10 @@ def color_map(measure: str) -> Colormap:
     return LinearSegmentedColormap.from_list(f"normlens-{measure}", shades[measure]).with_extremes(bad=MISSING)
 
 
-def signed_color_map() -> Colormap:
-    """Return the map for numbers of either sign: vermilion below zero, white at zero, blue above."""
+def signed_color_map(cmap: ColorMap | None = None) -> Colormap:
+    """Return the caller's color map, or that for signed numbers: vermilion below zero, white at zero, blue above."""
+    if cmap is not None:
+        return checked_color_map(cmap)
     ramp = LinearSegmentedColormap.from_list(
         "normlens-signed",
         ["#6E3000", NORM_COLOR, "#FFFFFF", WEIGHT_COLOR, "#003A5C"],
@@ -147,9 +190,27 @@ def signed_color_map() -> Colormap:
     return ramp.with_extremes(bad=MISSING)
 
 
-def color_bar(figure: Figure, mesh: QuadMesh, axes: Axes) -> Colorbar:
-    """Put a scale beside a panel, without a frame, and in vectors as the panel is."""
-    bar = figure.colorbar(mesh, ax=axes, shrink=0.9, aspect=28, pad=0.02)
+def checked_color_map(cmap: ColorMap) -> Colormap:
+    """Return a color map that draws missing values in gray.
+
+    Raises
+    ------
+    InvalidInput
+        If matplotlib has no color map of that name.
+    """
+    if isinstance(cmap, str) and cmap not in mpl.colormaps:
+        raise InvalidInput(
+            f"There is no color map '{cmap}'; expected a name in matplotlib.colormaps, such as 'viridis'."
+        )
+    if not isinstance(cmap, str | Colormap):
+        raise InvalidInput(f"cmap is {cmap!r}; expected a matplotlib color map or its name, such as 'viridis'.")
+    return mpl.colormaps.get_cmap(cmap).with_extremes(bad=MISSING)
+
+
+def color_bar(mesh: QuadMesh, axes: Axes) -> Colorbar:
+    """Put a color bar beside a panel, without a frame, and in vectors as the panel is."""
+    assert axes.figure is not None  # a panel is in a figure
+    bar = axes.figure.colorbar(mesh, ax=axes, shrink=0.9, aspect=28, pad=0.02)
     bar.outline.set_visible(False)
     if bar.solids is not None:
         bar.solids.set(rasterized=False, edgecolor="face")

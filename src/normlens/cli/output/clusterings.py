@@ -21,9 +21,9 @@ from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.figure import Figure
 
     from normlens.clustering import Clustering, SearchResult
+    from normlens.figures.panels import PanelAxes
 
 _MOST_NAMED = 24  # members of a cluster on the terminal
 _MOST_DRAWN = 2000
@@ -240,7 +240,7 @@ def _print(found: SearchResult, search: Search, clustered: ClusteredSet) -> None
         console.print(line, markup=False, soft_wrap=True)
 
 
-def _drawn(found: SearchResult, clustered: ClusteredSet) -> Figure:
+def _drawn(found: SearchResult, clustered: ClusteredSet) -> PanelAxes:
     """A map beside the tree, with the nodes that are certified."""
     from normlens.clustering import read_distances
     from normlens.clustering.model_heads import HABITS

@@ -1,20 +1,30 @@
 """The attention weight against the norm of the vector that it multiplies, one point per source."""
 
+import math
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from normlens.errors import InvalidInput
 from normlens.figures.groups import require
-from normlens.figures.style import CATEGORY_COLORS, CATEGORY_MARKERS, CATEGORY_TITLES, drawing_style, new_figure
+from normlens.figures.panels import FigureSize, drawing
+from normlens.figures.style import CATEGORY_COLORS, CATEGORY_MARKERS, CATEGORY_TITLES
 from normlens.statistics import mean_over_seeing_targets, rank_correlation
 from normlens.words import SOURCE_CATEGORIES, sources_by_category
 
 _MOST_VECTOR_POINTS = 20_000
 
 
-def alpha_against_norm(data: xr.Dataset, layer: int | None = None, head: int | None = None) -> Figure:
+def alpha_against_norm(
+    data: xr.Dataset,
+    layer: int | None = None,
+    head: int | None = None,
+    *,
+    ax: Axes | None = None,
+    figsize: FigureSize | None = None,
+) -> Axes:
     """Draw each source's mean α against its ‖f(x)‖, one point per layer, head and source.
 
     α is averaged over the targets that can see the source, so that a causal mask doesn't count against late tokens.
@@ -27,11 +37,15 @@ def alpha_against_norm(data: xr.Dataset, layer: int | None = None, head: int | N
         and `source_category` ``(source,)``.
     layer, head
         Only this layer, only this head. Default: all.
+    ax
+        Axes to draw into. Default: those of a new figure.
+    figsize
+        Width and height of a new figure in inches.
 
     Returns
     -------
-    matplotlib.figure.Figure
-        One panel, the category of the source told by color and marker.
+    matplotlib.axes.Axes
+        Color and marker tell the category of the source.
 
     Raises
     ------
@@ -57,16 +71,15 @@ def alpha_against_norm(data: xr.Dataset, layer: int | None = None, head: int | N
     drawable = np.isfinite(alpha) & np.isfinite(norm) & (alpha > 0) & (norm > 0)
     if not drawable.any():
         raise InvalidInput("No source has both a positive weight and a positive ‖f(x)‖. Choose another layer or head.")
-    with drawing_style():
-        figure = new_figure(5.4, 4.0)
-        axes = figure.subplots()
+    with drawing(ax, ["α against ‖f(x)‖"], (5.4, 4.0), figsize) as panels:
+        [axes] = panels.axes
         _scatter(axes, norm[drawable], alpha[drawable], category[drawable])
         correlation = float(rank_correlation(norm[drawable], alpha[drawable]))
         rho = f"{correlation:.2f}".replace("-", "−") if np.isfinite(correlation) else "undefined"
         where = ", ".join(f"{name} {number}" for name, (number,) in chosen.items()) or "all layers and heads"
         axes.set_title(f"{where}: Spearman's ρ = {rho}")
-        figure.legend(loc="outside right upper", markerscale=2)
-    return figure
+        panels.legend(loc="outside right upper", markerscale=2)
+    return axes
 
 
 def _scatter(axes: Axes, norm: np.ndarray, alpha: np.ndarray, category: np.ndarray) -> None:
@@ -86,3 +99,12 @@ def _scatter(axes: Axes, norm: np.ndarray, alpha: np.ndarray, category: np.ndarr
             )
             points.set_rasterized(norm.size > _MOST_VECTOR_POINTS)
     axes.set(xscale="log", yscale="log", xlabel="‖f(x)‖, length of the vector", ylabel="α, mean weight it receives")
+    for axis in (axes.xaxis, axes.yaxis):  # without the mathematics of matplotlib's own labels, which text here isn't
+        axis.set_major_formatter(FuncFormatter(_label))
+        axis.set_minor_formatter(FuncFormatter(_label))
+
+
+def _label(value: float, _: int) -> str:
+    """One, two and five times a power of ten."""
+    exponent = math.floor(math.log10(value) + 1e-9)
+    return f"{value:g}" if round(value / 10**exponent) in (1, 2, 5) else ""

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 
 from normlens.errors import InvalidInput
 from normlens.figures import heat_maps, report_figures, save
+from normlens.figures.panels import AxesLike
+from normlens.figures.style import kept_from_the_screen
 from normlens.files.atomic import write_atomically
 from normlens.statistics import CorpusStatistics
 from normlens.statistics.report.estimates import Estimates
@@ -93,25 +95,26 @@ def _part(kind: str, table: pd.DataFrame, folder: Path, examples: Sequence[xr.Da
     numbers = Estimates(table)
     (folder / FIGURES).mkdir(exist_ok=True)
     pictures = []
-    figures = report_figures(table) | _example_figures(numbers, examples)
-    for name, figure in figures.items():
+    with kept_from_the_screen():
+        drawn: dict[str, Figure | AxesLike] = {**report_figures(table), **_example_figures(numbers, examples)}
+    for name, figure in drawn.items():
         path = save(figure, folder / FIGURES / f"{kind}_{name}.svg")
         pictures.append(Picture.of(path, folder, kind, name))
     return Part(kind, findings(numbers), tables(numbers), pictures)
 
 
-def _example_figures(numbers: Estimates, examples: Sequence[xr.Dataset]) -> dict[str, Figure]:
+def _example_figures(numbers: Estimates, examples: Sequence[xr.Dataset]) -> dict[str, AxesLike]:
     """Draw each example: the layer where weights and norms differ most, and α against ‖f(x)‖ of the first."""
     special = numbers.get("weight_share", "special")
     category = "special" if special is not None and special.value > 0 else "first token"
     layer = widest_gap(numbers, category)
-    figures = {}
+    drawn: dict[str, AxesLike] = {}
     for count, example in enumerate(examples, start=1):
         if layer is not None and "norm" in example:
-            figures[f"example_{count}_layer_{layer}"] = heat_maps(example, layer, row_normalized=True)
+            drawn[f"example_{count}_layer_{layer}"] = heat_maps(example, layer, row_normalized=True)
     if examples:
-        figures["example_1_alpha_against_norm"] = alpha_against_norm(examples[0])
-    return figures
+        drawn["example_1_alpha_against_norm"] = alpha_against_norm(examples[0])
+    return drawn
 
 
 def _measured(statistics: Mapping[str, CorpusStatistics], attributes: Mapping[str, object]) -> dict[str, str]:
