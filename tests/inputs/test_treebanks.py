@@ -110,7 +110,7 @@ def test_commands_read_a_sentence_as_its_words(model: Path, tmp_path: Path) -> N
         (("analyze", model, "--file", many), "holds several sentences; expected exactly one"),
         (("analyze", model, "--file", file_of(tmp_path, "", "empty.conllu")), "holds no sentence"),
         (("attribute", model, "--file", file_of(tmp_path, "the cat", "no.conllu")), "line 1 is not CoNLL-U"),
-        (pair, "--text-pair reads two texts together"),
+        (pair, "--text-pair takes a text"),
         (("align", many, many), "is a treebank"),
     ):
         refused = run(*arguments)

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands take, each defined once; those of one command stand with it."""
+"""Arguments and options of several commands, each defined once; those of one command are defined with it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+from normlens.attribution.registry import HOMES
 from normlens.cli.choices import ATTENTION_SCOPES, LAYER_SCOPES, FloatType, LoadedAs, Measure, Scope
 from normlens.errors import InvalidInput
 
 ADVANCED = "Advanced"
 """The panel of a help page for options that most users never need."""
-READING = "How links are read"
-"""The panel for what word alignment reads of a model."""
+EXTRACTION = "Link extraction"
+"""The panel for how word alignment gets links from cross-attention."""
 SELECTION = "Selection of sources"
-"""The panel for which sources each target keeps."""
+"""The panel for the choice of sources that each target keeps."""
 
 
 def listed(values: Sequence[str], last: str = "or") -> str:
@@ -66,8 +67,10 @@ def _group(default: str) -> Any:
     return typer.Option(metavar="NAME", help=f"Kind of attention: encoder, decoder or cross. Default: {default}.")
 
 
-def _method(further: str) -> Any:
-    return typer.Option("-m", "--method", metavar="NAME", help=f"Method of attribution. {further}")
+def _method(metavar: str, further: str) -> Any:
+    return typer.Option(
+        "-m", "--method", metavar=metavar, help=f"Method of attribution. Methods: {listed(HOMES)}. {further}"
+    )
 
 
 def _limit(most: int | None = None, least: int = 1) -> Any:
@@ -104,11 +107,11 @@ Corpus = Annotated[
 
 ShownLayer = Annotated[int | None, _layer("Default: the one where weights and norms differ most.")]
 MapLayer = Annotated[int | None, _layer("Only for methods with one map per layer. Default: all layers.")]
-AlignedLayer = Annotated[int | None, _layer("Default: chosen by --rule.", READING)]
+AlignedLayer = Annotated[int | None, _layer("Default: chosen by --rule.", EXTRACTION)]
 Head = Annotated[int | None, _head()]
 AdvancedHead = Annotated[int | None, _head(ADVANCED)]
 MeasuredBy = Annotated[Measure, _measure()]
-AlignedBy = Annotated[Measure, _measure(READING)]
+AlignedBy = Annotated[Measure, _measure(EXTRACTION)]
 KeptBy = Annotated[Measure, _measure(SELECTION)]
 LayerScope = Annotated[Scope, _scope(LAYER_SCOPES, " The last three take much longer.")]
 AttentionScope = Annotated[Scope, _scope(ATTENTION_SCOPES, panel=ADVANCED)]
@@ -116,8 +119,8 @@ MethodScope = Annotated[Scope | None, _scope(tuple(Scope), " Only for norm_rollo
 Group = Annotated[str | None, _group("every kind that the model has")]
 SingleGroup = Annotated[str | None, _group("the first that the model has")]
 
-SingleMethod = Annotated[str, _method("[bold]normlens compare[/bold] takes several.")]
-Methods = Annotated[str | None, _method("Several are separated by commas. Default: a small selection.")]
+SingleMethod = Annotated[str, _method("NAME", "[bold]normlens compare[/bold] takes several.")]
+Methods = Annotated[str | None, _method("NAME,…", "Several are separated by commas. Default: a small selection.")]
 Explained = Annotated[
     str | None,
     typer.Option(

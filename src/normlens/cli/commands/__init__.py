@@ -1,1 +1,1 @@
-"""One file for each command, which parses its options and calls the library; what several of them parse stands beside."""
+"""One file per command: its options, and its calls of the library; what several commands parse has files of its own."""

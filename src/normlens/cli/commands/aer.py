@@ -1,4 +1,4 @@
-"""``normlens aer``: compare links with annotated ones."""
+"""``normlens aer``: evaluate links against annotated ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def aer(
         Path,
         typer.Argument(
             metavar="GOLD",
-            help="Annotated links: 3-4 is sure, 3p4 possible. Or the NAACL format, .wa.",
+            help="Annotated links, such as 3-4 (sure) and 3p4 (possible); or the NAACL format, .wa.",
             show_default=False,
         ),
     ],
@@ -79,21 +79,21 @@ def aer(
 
 
 def _read(files: Sequence[LinkFile]) -> list[list[LinkSets]]:
-    """The links of every file; one that names its pairs is as long as the others, and is told if pairs are missing."""
+    """The links of every file, equally long; pairs that are missing in the annotated file are reported."""
     from normlens.alignment import LinkSets
 
     lengths = [len(file.read()) for file in files if not file.names_pairs]
-    found = [file.read(max(lengths, default=None)) for file in files]
-    pairs = max(map(len, found))
+    links = [file.read(max(lengths, default=None)) for file in files]
+    pairs = max(map(len, links))
     if files[0].names_pairs and not lengths:
-        found = [of_file + [LinkSets.from_links(())] * (pairs - len(of_file)) for of_file in found]
-    empty = sum(not links.possible for links in found[0])
+        links = [of_file + [LinkSets.from_links(())] * (pairs - len(of_file)) for of_file in links]
+    empty = sum(not of_pair.possible for of_pair in links[0])
     if files[0].names_pairs and empty:
         messages().print(
-            f"{files[0].path} names {len(found[0]) - empty} of {len(found[0])} sentence pairs; the others count as having "
+            f"{files[0].path} names {len(links[0]) - empty} of {len(links[0])} sentence pairs; the others count as having "
             "no links.", markup=False, soft_wrap=True,
         )  # fmt: skip
-    return found
+    return links
 
 
 def _check_words(files: list[list[LinkSets]], source: Path, target: Path, names: list[Path]) -> None:
@@ -110,7 +110,7 @@ def _with_sizes(
     for of_line, source, target in zip_longest(links, sources, targets):
         if of_line is None or source is None or target is None:
             raise InvalidInput(
-                f"{path} and the two texts are not equally long; expected a line for each sentence pair."
+                f"{path} and the two texts differ in length; expected one line per sentence pair in each."
             )
         yield of_line, source, target
 

@@ -1,4 +1,4 @@
-"""What ``normlens align`` reads: a parallel text, and one or two translation models."""
+"""The inputs of ``normlens align``: a parallel text, and one or two translation models."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class ParallelTexts:
     Attributes
     ----------
     lines
-        Its lines. Standard input can be read only once.
+        Its lines. Standard input can be iterated only once.
     number
         The number of lines; None if unknown.
     fingerprint
-        Names and checksums of its files.
+        Names and checksums of its files; empty for standard input.
     """
 
     lines: Iterable[Line]
@@ -39,7 +39,7 @@ class ParallelTexts:
 
     @classmethod
     def opened(cls, source: Path, target: Path | None, tokenize: str | None = None) -> ParallelTexts:
-        """Open two files, one file with both sides, or standard input ("-"); tokenize if languages are named.
+        """Open two files, one file with both sides, or standard input ("-"); tokenize if `tokenize` names languages.
 
         Raises
         ------
@@ -52,8 +52,8 @@ class ParallelTexts:
         if str(source) == "-":
             if target is not None:
                 raise InvalidInput(
-                    "The source is standard input, but there is a target file too; expected both sides on standard input. "
-                    "Leave out the target file, or name a file for the source."
+                    "SOURCE_FILE is standard input, which must hold both sides, but there is a TARGET_FILE too. Leave it "
+                    "out, or name a file as SOURCE_FILE."
                 )
             lines = joined_stream(sys.stdin.buffer)
             return cls(lines if tokenize is None else Tokenized(lines, tokenize))
@@ -63,7 +63,7 @@ class ParallelTexts:
 
 @dataclass(frozen=True)
 class Translators:
-    """One translation model, or two of opposite directions, ready to be read."""
+    """One translation model, or two of opposite directions, whose cross-attention can be read."""
 
     forward: Extractor
     reverse: Extractor | None
@@ -79,27 +79,27 @@ class Translators:
         reading: Mapping[str, Any],
         readings: Sequence[Reading],
     ) -> Translators:
-        """Load the named models, or the bundled ones.
+        """Load the models, by default the bundled ones.
 
         Parameters
         ----------
         model, reverse_model
-            Names, folders or hub ids.
+            Names, folders or Hub ids.
         opening
             Options of :func:`normlens.load`.
         languages
-            Of source and target, for models of many languages.
+            Language codes of source and target, for multilingual models.
         source_prefix
-            For the forward model.
+            Prefix of each source sentence, for the forward model.
         reading
             Further options of :class:`normlens.alignment.Extractor`.
         readings
-            What will be read of them.
+            What is read of the models.
 
         Raises
         ------
         InvalidInput
-            If none is named and none is bundled, or a model can't be used.
+            If no model is named and none is bundled, or a model can't be used.
         """
         from normlens.alignment import Extractor
         from normlens.alignment.cross_attention import check_translator
@@ -109,10 +109,10 @@ class Translators:
         if model is None and DEFAULT_MODEL is not None:
             model, reverse_model = DEFAULT_MODEL, reverse_model or DEFAULT_REVERSE_MODEL
             also = "" if reverse_model is None else f" and {reverse_model}"
-            messages().print(f"No model was named: using {model}{also}, for German and English.", markup=False)
+            messages().print(f"No --model: using {model}{also}, for German and English.", markup=False)
         if model is None:
             raise InvalidInput(
-                "No model was named, and none is bundled with this installation. Name a translation model for the two "
+                "No --model, and none is bundled with this installation; expected a translation model for the two "
                 "languages, such as --model Helsinki-NLP/opus-mt-de-en, or a folder."
             )
         source, target = languages
@@ -134,17 +134,17 @@ class Translators:
 
     @property
     def fingerprints(self) -> list[str]:
-        """What identifies these models."""
+        """Fingerprints of the models, which tell whether a run may be resumed."""
         return [one.fingerprint for one in (self.forward, self.reverse) if one is not None]
 
     def symmetrization(self, named: str | None) -> str | None:
-        """How the two directions are symmetrized: as named, or by grow-diag where there are two models."""
+        """The symmetrization: as named; by default grow-diag for two models, none for one."""
         return named if named is not None or self.reverse is None else _SYMMETRIZATION
 
     def readings(
         self, reading: Reading, lines: Iterable[Line], rule: str | None, *, choose: bool
     ) -> tuple[list[Reading], Iterable[Line]]:
-        """The reading of each model, as named or in the layer that a rule chooses (None: the default rule), and the text."""
+        """The reading of each model, in its layer or in one that a rule chooses (None: the default rule), and the text."""
         if not choose:
             return [reading, reading], lines
         from normlens.alignment import with_layers

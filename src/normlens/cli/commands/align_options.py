@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from normlens.cli.options import ADVANCED, READING
+from normlens.cli.options import ADVANCED, EXTRACTION
 
-_MODEL = "The models"
+_MODEL = "Models"
 
 
 class Setting(StrEnum):
-    """Which row of the map belongs to a target word: where it is the decoder's input, its output, or both."""
+    """The row of cross-attention that belongs to a target word: where it is the decoder's input, its output, or both."""
 
     awi = "awi"
     awo = "awo"
@@ -42,7 +42,7 @@ class Format(StrEnum):
 
 
 class ChoosingRule(StrEnum):
-    """How a layer is chosen where ``--layer`` names none."""
+    """How a layer is chosen if ``--layer`` names none."""
 
     combined = "combined"
     norm = "norm"
@@ -69,22 +69,23 @@ TargetFile = Annotated[
 Translator = Annotated[
     str | None,
     typer.Option(
-        help="Translation model, source to target. Default: the two bundled ones, German–English.",
+        help="Translation model, source to target. Default: the two bundled models, German–English.",
         rich_help_panel=_MODEL,
     ),
 ]
 ReverseTranslator = Annotated[
     str | None,
     typer.Option(
-        help="Translation model, target to source. Both directions are then read and symmetrized.",
+        help="Translation model, target to source. With it, both directions are aligned and symmetrized.",
         rich_help_panel=_MODEL,
     ),
 ]
 SettingRead = Annotated[
     Setting,
     typer.Option(
-        help="Read a target word where it is the decoder's input (awi), its output (awo), or both, each in its own "
-        "layer.",
+        metavar="SETTING",
+        help="Row of cross-attention for a target word: where it is the decoder's input (awi), its output (awo), or the "
+        "average of both (both).",
         rich_help_panel=ADVANCED,
     ),
 ]
@@ -102,11 +103,11 @@ Symmetrize = Annotated[
     Symmetrization | None,
     typer.Option(
         help="How to symmetrize the two directions. Default: grow-diag with two models, none with one.",
-        rich_help_panel=READING,
+        rich_help_panel=EXTRACTION,
     ),
 ]
 Threshold = Annotated[
-    float, typer.Option(min=0, max=1, help="Drop links with a score below this.", rich_help_panel=READING)
+    float, typer.Option(min=0, max=1, help="Drop links with a score below this.", rich_help_panel=EXTRACTION)
 ]
 Balance = Annotated[
     float,
@@ -128,9 +129,9 @@ PageFile = Annotated[
 Tokenize = Annotated[
     str | None,
     typer.Option(
-        metavar="de-en",
-        help="Tokenize raw text by Moses' rules for these two languages first.",
-        rich_help_panel=READING,
+        metavar="SRC-TGT",
+        help="Tokenize raw text first, by the Moses rules for two languages, such as de-en.",
+        rich_help_panel=EXTRACTION,
     ),
 ]
 Lowercase = Annotated[
@@ -144,5 +145,7 @@ TargetLanguage = Annotated[
 ]
 SourcePrefix = Annotated[
     str,
-    typer.Option(help="Text to put before each source sentence, such as the task of T5.", rich_help_panel=ADVANCED),
+    typer.Option(
+        help="Text to prepend to each source sentence, such as the task prefix of T5.", rich_help_panel=ADVANCED
+    ),
 ]

@@ -1,4 +1,4 @@
-"""``normlens analyze``: one text through one model."""
+"""``normlens analyze``: analyze one text."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class View:
-    """What of an analysis is shown.
+    """What to show of an analysis.
 
     Attributes
     ----------
     group
-        One kind of attention; None for all.
+        Kind of attention; None for all.
     layer
-        None for the layer where weight and norm differ most.
+        Layer; None for the one where weights and norms differ most.
     head
-        None for all heads together.
+        Head; None for all heads together.
     scope
-        Of the norm.
+        Scope of the norm.
     """
 
     group: str | None
@@ -52,7 +52,7 @@ def analyze(
     layer: options.ShownLayer = None,
     head: options.Head = None,
     scope: options.LayerScope = Scope.attention,
-    product: Annotated[Split, typer.Option(help="How to split the product in gated feed-forwards.")] = Split.half,
+    product: Annotated[Split, typer.Option(help="How to split products in gated feed-forwards.")] = Split.half,
     group: options.Group = None,
     words: Annotated[bool, typer.Option("--words", help="Merge subwords into words.")] = False,
     generate: Annotated[
@@ -109,7 +109,7 @@ def analyze(
 
 
 def _give(analysis: Analysis, view: View, output: Path | None, as_json: bool) -> None:
-    """Write or print what was asked for."""
+    """Write the analysis, or print it."""
     layers = _layers(analysis, view)
     if output is not None:
         group, layer = next(iter(layers.items()))
@@ -124,11 +124,13 @@ def _give(analysis: Analysis, view: View, output: Path | None, as_json: bool) ->
 
 
 def _layers(analysis: Analysis, view: View) -> dict[str, int]:
-    """The groups to show and the layer of each, once the choice was found to be possible."""
+    """The groups to show, and the layer of each; refuses what the analysis doesn't have."""
     from normlens.cli.output.summary import check_choice, shares, widest_gap
 
     if view.group is not None and view.group not in analysis.groups:
-        raise InvalidInput(f"There is no group {view.group} in this analysis; it has {', '.join(analysis.groups)}.")
+        raise InvalidInput(
+            f"This analysis has no group {view.group}; it has {', '.join(analysis.groups)}. Choose one of these."
+        )
     layers = {}
     for name in analysis.groups if view.group is None else [view.group]:
         check_choice(analysis[name], view.layer, view.head, view.scope)

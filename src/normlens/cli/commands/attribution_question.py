@@ -1,4 +1,4 @@
-"""What ``normlens attribute`` and ``normlens compare`` ask of a model, as it was typed."""
+"""The question that ``normlens attribute`` and ``normlens compare`` ask of a model."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from normlens.loading.outline import Outline
 
 Read = str | dict[str, list[str]]
-"""A text, or its words."""
+"""A text, or a text as a list of words."""
 
 
 @dataclass(frozen=True)
 class AttributionQuestion:
-    """What is to be explained in a text, as it was typed.
+    """What to explain in a text, as typed on the command line.
 
     Attributes
     ----------
     target
         A class or a token; None for what the model predicts.
     against
-        Another one, whose logit is taken off.
+        Another class or token, whose logit is subtracted.
     position
-        Where the target is read, and whose row of a map is shown.
+        Position where the target is read, and whose row of a map is shown.
     row
-        The row of a map that is shown instead: a number, or "mean".
+        Row of a map to show instead: a number, or "mean".
     target_text
-        An encoder–decoder's second text.
+        Text for the decoder to read (encoder–decoders only).
     text_pair
-        A second text that is read with the first.
+        Second text of a pair.
     """
 
     target: str | None = None
@@ -49,11 +49,11 @@ class AttributionQuestion:
     text_pair: str | None = None
 
     def reads(self, text: Read) -> Any:
-        """What the model reads: a text, its words, or two texts together."""
+        """The model's input: a text, its words, or a pair of texts."""
         return text if self.text_pair is None else {"text": text, "text_pair": self.text_pair}
 
     def check(self) -> None:
-        """Refuse what can't be meant, before a model is loaded.
+        """Refuse values that no model takes, before one is loaded.
 
         Raises
         ------
@@ -63,29 +63,27 @@ class AttributionQuestion:
         self._row()
 
     def check_outline(self, outline: Outline, text: Read, methods: Sequence[Method] | None) -> None:
-        """Refuse what a model can't be asked, before its weights are read.
+        """Refuse what this model can't answer, before its weights are read.
 
         Parameters
         ----------
         outline
-            The model.
+            The model before its weights are read.
         text
-            What it is to read.
+            The input.
         methods
-            Those that were named; None for a telling few, of which those that need a head may be left out.
+            The methods; None for the default selection.
 
         Raises
         ------
         InvalidInput
-            With what would work.
+            Naming what would work.
         """
         from normlens.attribution import check_targets, head_of_outline
 
         outline.check_second_text(self.target_text is not None, "--target-text")
         if self.text_pair is not None and not isinstance(text, str):
-            raise InvalidInput(
-                "--text-pair reads two texts together, and the file holds one as its words. Give the text itself."
-            )
+            raise InvalidInput("--text-pair takes a text, and the file is a treebank. Pass its sentence as TEXT.")
         if methods is None or any(method.targets != "none" for method in methods):
             of_tokens = head_of_outline(outline) in ("next", "masked")
             named = [name for name in (self.target, self.against) if name is not None]
@@ -93,7 +91,7 @@ class AttributionQuestion:
         self._check_positions(outline, text)
 
     def _check_positions(self, outline: Outline, text: Read) -> None:
-        """Refuse a position or a row behind the last token of the text."""
+        """Refuse a position or a row outside the text."""
         from normlens.words import joined_words
 
         row = self._row()
@@ -106,12 +104,12 @@ class AttributionQuestion:
         for name, position in asked.items():
             if not -count <= position < count:
                 raise InvalidInput(
-                    f"{name} is {position}; this text has {count} tokens, 0 to {count - 1} (negative numbers count from its "
+                    f"{name} is {position}; this text has {count} tokens, 0 to {count - 1} (negative numbers count from the "
                     "end)."
                 )
 
     def options(self, lens: Lens, method: Method) -> dict[str, Any]:
-        """What :meth:`normlens.Lens.attribute` takes of this for a method; a map knows no target.
+        """The options of :meth:`normlens.Lens.attribute` for a method.
 
         Raises
         ------
@@ -125,13 +123,13 @@ class AttributionQuestion:
             return options | {"target": self._target(lens), "position": self.position}
         if method.targets == "required":
             raise InvalidInput(
-                f"{method.name} needs a --target, and {type(lens.model).__name__} has no head that could give one. Load the "
-                "model with --task, or take a method without a target, such as norm_rollout."
+                f"{method.name} needs a --target, and {type(lens.model).__name__} has no head that could predict one. Load "
+                "the model with --task, or use a method without a target, such as norm_rollout."
             )
         return options
 
     def row_of(self, lens: Lens, results: Sequence[xr.DataArray]) -> Row:
-        """The row of maps that is shown: as asked, where the target is read, or a masked model's mask."""
+        """The row of maps to show: ``--row``, ``--position``, or the mask of a masked language model."""
         row = self._row()
         maps = [result for result in results if "target_id" in result.coords]
         mask = getattr(lens.tokenizer, "mask_token_id", None)
@@ -147,11 +145,11 @@ class AttributionQuestion:
             return int(self.row)
         except ValueError:
             raise InvalidInput(
-                f"--row is {self.row!r}; expected the number of a position (negative: from the end), or mean."
+                f"--row is {self.row!r}; expected a position (negative numbers count from the end), or mean."
             ) from None
 
     def _target(self, lens: Lens) -> Any:
-        """The target as the library takes it; None where nothing is named."""
+        """The target as the library takes it; None if none is named."""
         from normlens.attribution import Predicted
 
         if self.target is None and self.against is None:
@@ -162,14 +160,14 @@ class AttributionQuestion:
 
 
 def has_head(lens: Lens) -> bool:
-    """Whether the model predicts something: a class, a token, an answer."""
+    """Whether the model predicts a class, a token or an answer."""
     from normlens.attribution import head_of
 
     return head_of(lens.model) != "none"
 
 
 def _atom(name: str, of_tokens: bool, config: PreTrainedConfig) -> str | int:
-    """A class number, unless a class has that name; for a token, the number after ``id:``."""
+    """A class name or number, a name winning; for tokens, the text, or the number after ``id:``."""
     if of_tokens:
         number = name.removeprefix("id:")
         return int(number) if number != name and number.isdecimal() else name

@@ -25,7 +25,7 @@ _SEARCH = "Criteria of a good clustering"
 cluster = typer.Typer(
     cls=DescribedGroup,
     name="cluster",
-    help="Find good clusterings and state what is proved about them. The number of clusters is found, not chosen.",
+    help="Find good clusterings and state what is proved about them. The number of clusters is a result, not an input.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -33,7 +33,7 @@ cluster = typer.Typer(
 
 
 class Metric(StrEnum):
-    """The distance between two rows."""
+    """The distance between two points."""
 
     euclidean = "euclidean"
     sqrt_jsd = "sqrt_jsd"
@@ -52,7 +52,7 @@ _UNITS = {
 Alpha = Annotated[
     float,
     typer.Option(
-        help="Smallest ratio of the mean distance to another cluster and to the own one; above 1.",
+        help="Smallest ratio of a point's mean distance to another cluster to that within its own; above 1.",
         rich_help_panel=_SEARCH,
     ),
 ]
@@ -60,10 +60,10 @@ Gamma = Annotated[
     float, typer.Option(help="Smallest share of all points in each cluster; at most 1/2.", rich_help_panel=_SEARCH)
 ]
 Delta = Annotated[
-    float, typer.Option(help="Probability of missing a clustering where the search samples.", rich_help_panel=_SEARCH)
+    float, typer.Option(help="Probability of missing a clustering when the search samples.", rich_help_panel=_SEARCH)
 ]
 Figure = Annotated[
-    Path | None, typer.Option(help="Draw a heatmap beside the tree. Format by suffix: .png, .svg or .pdf.")
+    Path | None, typer.Option(help="Draw a heatmap beside the cluster tree. Format by suffix: .png, .svg or .pdf.")
 ]
 
 
@@ -158,8 +158,8 @@ def heads(
         compared = compare_heads(counted_analyses(lens, file, reading, batch_size), measure=measure.value, group=group)
     skips = reading.skips or SkippedLines()
     skips.report()
-    left_out = f", {len(skips.reasons)} skipped" if skips.reasons else ""
-    title = f"{lens.name}: heads by {measure.value}, {compared.texts} texts{left_out}"
+    skipped = f", {len(skips.reasons)} skipped" if skips.reasons else ""
+    title = f"{lens.name}: heads by {measure.value}, {compared.texts} texts{skipped}"
     clustered = ClusteredSet(
         title, "head", compared.names, compared.matrix, "precomputed", "mean √JSD",
         lambda labels: cluster_habits(compared.habits, labels), {"skipped": skips.as_data()},

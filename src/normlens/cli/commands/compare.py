@@ -38,7 +38,7 @@ def compare(
 ) -> None:
     """Compare methods of attribution on the same text, one below the other.
 
-    Methods that take a target explain it. The others show the sources of the position where it is read.
+    Methods that take a target explain it. The others show the sources of the position where the target is read.
 
     [bold]Examples[/bold]
 

@@ -1,4 +1,4 @@
-"""The methods of attribution that a command names, and the options of each."""
+"""Methods of attribution by their names on the command line, and their options."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from normlens.attribution import Method
 
 SELECTION = ("decompx", "gradient_input", "norm_rollout", "alti", "rollout")
-"""The methods that ``normlens compare`` runs when none is named."""
+"""The methods that ``normlens compare`` runs by default."""
 SELECTION_FOR_PAIRS = ("decompx", "gradient_input", "alti_plus")
-"""The same for encoder–decoders."""
-_SHAPES = ("layers", "at", "vectors")  # options that ask for something else than shares of words
+"""The methods that it runs by default for encoder–decoders."""
+_SHAPES = ("layers", "at", "vectors")  # options that return something other than shares of words
 
 
 def check_question(method: Method, scope: str | None, own: Mapping[str, Any]) -> None:
-    """Refuse a scope or an option that a method doesn't have, or a value that it can't take.
+    """Refuse a scope or an option that a method doesn't have, and values that it doesn't take.
 
     Raises
     ------
     InvalidInput
-        With what would work.
+        Naming what would work.
     """
     from normlens.attribution import checked_request
 
@@ -34,20 +34,20 @@ def check_question(method: Method, scope: str | None, own: Mapping[str, Any]) ->
 
 
 def own_options(typed: Sequence[str], method: Method) -> dict[str, Any]:
-    """A method's own options from ``NAME=VALUE``; a value is read as JSON, or as text if it isn't JSON.
+    """Parse a method's own options, ``NAME=VALUE``; a value is JSON, or text if it isn't valid JSON.
 
     Raises
     ------
     InvalidInput
-        If the method has no such option, or there is no value.
+        If the method has no such option, or the value is missing.
     """
     names = [name for name in method.options if name not in _SHAPES]
     options: dict[str, Any] = {}
-    for one in typed:
-        name, equals, value = one.partition("=")
+    for option in typed:
+        name, equals, value = option.partition("=")
         if not equals or name not in names:
             raise InvalidInput(
-                f"--option is {one!r}; expected NAME=VALUE, and {method.name} has "
+                f"--option is {option!r}; expected NAME=VALUE, and {method.name} has "
                 f"{'the options ' + ', '.join(names) if names else 'no options of its own'}."
             )
         try:
@@ -56,18 +56,18 @@ def own_options(typed: Sequence[str], method: Method) -> dict[str, Any]:
             options[name] = value
         except (ValueError, RecursionError) as error:
             raise InvalidInput(
-                f"--option {name} has a value of {len(value)} characters that can't be read; expected a number or a word."
+                f"--option {name} has a value of {len(value)} characters that can't be parsed; expected a number or a word."
             ) from error
     return options
 
 
 def methods_named(names: str | None) -> list[Method] | None:
-    """The methods of a list with commas; None for none.
+    """The methods of a comma-separated list; None for None.
 
     Raises
     ------
     InvalidInput
-        If one doesn't exist, or is named twice.
+        If a method doesn't exist, or is repeated.
     """
     if names is None:
         return None
@@ -79,12 +79,12 @@ def methods_named(names: str | None) -> list[Method] | None:
 
 
 def methods_asked(values: Mapping[str, Any]) -> list[Method]:
-    """The methods that a command was asked for, by the values of its parameters.
+    """The methods of a command, by the values of its parameters.
 
     Raises
     ------
     InvalidInput
-        If one doesn't exist, or is named twice.
+        If a method doesn't exist, or is repeated.
     """
     if "methods" in values:
         return methods_named(values["methods"]) or _imported([*SELECTION, *SELECTION_FOR_PAIRS])
@@ -92,7 +92,7 @@ def methods_asked(values: Mapping[str, Any]) -> list[Method]:
 
 
 def _imported(names: Sequence[str]) -> list[Method]:
-    """Methods by name; a name that doesn't exist is refused before any of them is imported."""
+    """Import methods by name; an unknown name is refused before the first import."""
     from normlens.attribution import check_method, method_named
 
     for name in names:

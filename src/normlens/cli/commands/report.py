@@ -1,4 +1,4 @@
-"""``normlens report``: a corpus through one model."""
+"""``normlens report``: analyze a corpus and write a report."""
 
 from __future__ import annotations
 

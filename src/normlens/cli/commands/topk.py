@@ -1,4 +1,4 @@
-"""``normlens topk``: how a model's output changes with k sources per target, and how many sources it needs."""
+"""``normlens topk``: how a model's output changes with k sources per target, and how many sources a target needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHOICE = options.SELECTION
 
 
 class Keep(StrEnum):
-    """Which sources each target keeps."""
+    """The sources that each target keeps."""
 
     largest = "largest"
     random = "random"
@@ -27,17 +27,23 @@ class Keep(StrEnum):
 
 def topk(
     model: options.Model,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A text to cut into passages.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Text to cut into passages.", show_default=False)],
     k: Annotated[
         str,
         typer.Option(
-            "-k", "--k", help="Number of sources per target. Several are separated by commas.", rich_help_panel=_CHOICE
+            "-k",
+            "--k",
+            metavar="K,…",
+            help="Number of sources per target. Several are separated by commas.",
+            rich_help_panel=_CHOICE,
         ),
     ] = "1,2,4,8,16,32,64",
     keep: Annotated[
         Keep,
         typer.Option(
-            help="Keep the largest sources by --measure, random ones, or the most recent ones.", rich_help_panel=_CHOICE
+            metavar="KEEP",
+            help="Sources to keep: the largest by --measure, random ones, or the most recent ones.",
+            rich_help_panel=_CHOICE,
         ),
     ] = Keep.largest,
     measure: options.KeptBy = Measure.weight,
@@ -56,7 +62,7 @@ def topk(
         int, typer.Option(min=1, help="Use at most this many passages, spread evenly over the text.")
     ] = 4,
     within: Annotated[
-        float, typer.Option(help="Largest relative error allowed between a head's truncated and full output.")
+        float, typer.Option(help="Largest relative error allowed in a head's output when sources are counted.")
     ] = 0.1,
     seed: options.Seed = 0,
     as_json: options.Json = False,
@@ -65,10 +71,10 @@ def topk(
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
-    """Keep only k sources per target: how much the output changes, and how many sources it needs.
+    """Measure how much the output changes with k sources per target, and how many sources a target needs.
 
-    Decoders are judged by the perplexity of the text, encoders by the cosine of their mean-pooled embeddings with those of
-    the dense model. A second table shows how many sources each layer needs.
+    Decoders are evaluated by the perplexity of the text, encoders by the cosine of their mean-pooled embeddings with those
+    of the dense model. A second table shows how many sources the targets of each layer need.
 
     [bold]Examples[/bold]
 
