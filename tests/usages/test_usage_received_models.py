@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from little import little
-from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast, ViTConfig, ViTModel
+from transformers import BertConfig, BertForMaskedLM, PreTrainedModel, PreTrainedTokenizerFast, ViTConfig, ViTModel
 from typer.testing import CliRunner
 
 import normlens
@@ -188,6 +188,13 @@ def test_code_from_the_hub_that_a_config_asks_for_is_not_run(received: Path) -> 
 def test_a_config_with_wrong_values_is_refused(received: Path, settings: dict[str, Any]) -> None:
     change(received / CONFIG, **settings)
     assert str(received) in (message := refused(received)) or "Bert" in message
+
+
+def test_a_config_that_names_the_base_of_all_models_changes_none_of_them(received: Path) -> None:
+    change(received / CONFIG, architectures=["PreTrainedModel"])
+    assert "names the class PreTrainedModel, which is the base of all models" in refused(received)
+    assert "_can_set_experts_implementation_cached_value" not in vars(PreTrainedModel)
+    assert normlens.load(received, task="masked-lm").analyze(TEXT).conservation_error < 1e-5
 
 
 @pytest.mark.parametrize("key", ["processor_class", "image_processor_type", "feature_extractor_type"])

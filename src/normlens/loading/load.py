@@ -234,6 +234,11 @@ def _model_class(config: PreTrainedConfig, task: str | None, is_gguf: bool) -> A
             return getattr(transformers, auto_class)
     for name in architectures:
         named_class = getattr(transformers, name, None)
+        if named_class is PreTrainedModel:  # making one would change what transformers remembers of every class
+            raise InvalidInput(
+                f"The config of a {config.model_type} model names the class PreTrainedModel, which is the base of all models "
+                "and has no layers. Correct the name, or say which task the model is for."
+            )
         if isinstance(named_class, type) and issubclass(named_class, PreTrainedModel):
             return named_class
     if is_gguf:
