@@ -14,11 +14,11 @@ from normlens.cli.requirements import REQUIREMENTS
 from normlens.errors import InvalidInput
 
 ALWAYS = {
-    "analyze": "model text file target_text words generate reduce chunk_size output as_json device dtype revision "
+    "analyze": "model text file image audio target_text words reduce chunk_size output as_json device dtype revision "
     "trust_remote_code",
-    "attribute": "model text file method option text_pair target_text output as_json task device dtype revision "
+    "attribute": "model text file image audio method option target_text output as_json task device dtype revision "
     "trust_remote_code",
-    "compare": "model text file methods text_pair target_text output as_json task device dtype revision trust_remote_code",
+    "compare": "model text file image audio methods target_text output as_json task device dtype revision trust_remote_code",
     "report": "model file output overwrite limit truncate skip_bad frequency batch_size group as_json device dtype revision "
     "trust_remote_code",
     "align": "source_file target_file model reverse_model measure setting layer head symmetrize threshold balance output "
@@ -63,6 +63,10 @@ IGNORED = [
     ("analyze m text --group encoder -o out.nc", "--group"),
     ("analyze m text --scope residual -o out.parquet", "--scope"),
     ("analyze m text --product first", "--product"),
+    ("analyze m text --image a.png --generate 3", "--generate"),
+    ("analyze m --audio a.wav --generate 3", "--generate"),
+    ("attribute m text --image a.png --text-pair text", "--text-pair"),
+    ("compare m text --audio a.wav --text-pair text", "--text-pair"),
     ("analyze m text --product half --scope layernorm", "--product"),
     ("attribute m text -m decompx -t good --row 1", "--row"),
     ("attribute m text -m alti_logit --row mean", "--row"),

@@ -16,6 +16,8 @@ ADVANCED = "Advanced"
 """The panel of a help page for options that most users never need."""
 EXTRACTION = "Link extraction"
 """The panel for how word alignment gets links from cross-attention."""
+MEDIA = "Images and sounds"
+"""The panel for inputs beside a text."""
 SELECTION = "Selection of sources"
 """The panel for the choice of sources that each target keeps."""
 
@@ -95,6 +97,17 @@ Text = Annotated[
     typer.Argument(metavar="TEXT", help='The text. Omit it, or pass "-", to read standard input.', show_default=False),
 ]
 TextFile = Annotated[Path | None, typer.Option("-f", "--file", help="Read the text from this file.")]
+Images = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--image", metavar="FILE", help="Image to read, with or without a text. Can be repeated.",
+        rich_help_panel=MEDIA,
+    ),
+]  # fmt: skip
+Audio = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Sound to read, a mono WAV file.", rich_help_panel=MEDIA),
+]
 TargetText = Annotated[str | None, typer.Option(help="Text for the decoder to read (encoder-decoders only).")]
 Corpus = Annotated[
     Path,

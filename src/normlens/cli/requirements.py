@@ -113,6 +113,10 @@ def _overwrites(*files: str) -> Requirement:
     )
 
 
+def _no_media(values: Values) -> bool:
+    return not values["image"] and values["audio"] is None
+
+
 def _any_target(values: Values) -> bool:
     return any(method.targets != "none" for method in methods_asked(values))
 
@@ -134,6 +138,12 @@ _NO_TARGET = (
     "explains a target, such as decompx."
 )
 
+_PAIR = Requirement(
+    "text_pair",
+    _no_media,
+    "two texts that are read together have no image or sound beside them. Leave out --text-pair, or --image and --audio.",
+)
+
 _BOTH_FILES = "--source-file and --target-file work together. Pass both."
 
 REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
@@ -145,6 +155,11 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
             "this reduction keeps no sources of individual targets. Leave out --layer or --reduce.",
         ),
         Requirement("head", _shows, _SHOWN),
+        Requirement(
+            "generate",
+            _no_media,
+            "it continues a text, and an image or a sound was given. Leave it out, or give the whole text.",
+        ),
         Requirement("group", _shows, _SHOWN),
         Requirement("scope", lambda v: _shows(v) or _pushes(v), _SHOWN),
         Requirement(
@@ -156,6 +171,7 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         _overwrites("output"),
     ),
     "attribute": (
+        _PAIR,
         Requirement("target", _any_target, _NO_TARGET.format("the method")),
         Requirement("against", _any_target, _NO_TARGET.format("the method")),
         Requirement("row", _any_map, _MAP_ROW),
@@ -178,6 +194,7 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         _overwrites("output"),
     ),
     "compare": (
+        _PAIR,
         Requirement("target", _any_target, _NO_TARGET.format("each of these methods")),
         Requirement("against", _any_target, _NO_TARGET.format("each of these methods")),
         Requirement("row", _any_map, _MAP_ROW),

@@ -180,7 +180,10 @@ class ExampleMaker:
         tensors = {name: x for name, x in row.tensors.items() if name != "labels" and not name.startswith("decoder_")}
         if source is not None:
             tensors = {"attention_mask": torch.ones(len(source), dtype=torch.long), **tensors}
-            source = mark_image_tokens(source, self.loaded.model, {**row.whole, **tensors}.get("image_grid_thw"))
+            given = {**row.whole, **tensors}
+            source = mark_image_tokens(
+                source, self.loaded.model, given.get("image_grid_thw"), given.get("pixel_values")
+            )
         medium, label = media_labels({**row.whole, **tensors}, self.loaded)
         text = source.text if source is not None else "an image" if medium == "image" else "a sound"
         return Example(tensors, source, None, text, label, medium, row.whole)

@@ -92,7 +92,9 @@ def _merged_patches(grids: list[list[int]], model: PreTrainedModel) -> Callable[
     return label
 
 
-def mark_image_tokens(tokens: Tokens, model: PreTrainedModel, grid: Tensor | None) -> Tokens:
+def mark_image_tokens(
+    tokens: Tokens, model: PreTrainedModel, grid: Tensor | None, pixels: Tensor | None = None
+) -> Tokens:
     """The tokens of a text, with the placeholders of images labeled by patch.
 
     Parameters
@@ -103,6 +105,9 @@ def mark_image_tokens(tokens: Tokens, model: PreTrainedModel, grid: Tensor | Non
         The model, whose config names the placeholder.
     grid
         As for :func:`patch_labels`.
+    pixels
+        Of one image ``(channel, height, width)`` or of several ``(image, channel, height, width)``; with more dimensions
+        they are of crops, whose tokens are numbered.
     """
     names = ("image_token_id", "image_token_index")
     marker = next((x for c in configs_of(model) for n in names if isinstance(x := getattr(c, n, None), int)), None)
@@ -114,8 +119,7 @@ def mark_image_tokens(tokens: Tokens, model: PreTrainedModel, grid: Tensor | Non
         [] if grid is None else [(h // side, w // side) for t, h, w in grid.reshape(-1, 3).tolist() for _ in range(t)]
     )
     if sum(h * w for h, w in shapes) != len(at):
-        root = math.isqrt(len(at))
-        shapes = [(root, root)] if root * root == len(at) else []
+        shapes = _squares(len(at), pixels)
     each = [
         f"image {f'{k + 1}: ' if len(shapes) > 1 else ''}{r},{c}"
         for k, (h, w) in enumerate(shapes)
@@ -132,3 +136,10 @@ def mark_image_tokens(tokens: Tokens, model: PreTrainedModel, grid: Tensor | Non
     order = {int(w): k for k, w in enumerate(words[starts][words[starts] >= 0])}
     renumbered = np.asarray([order.get(int(w), -1) for w in words])
     return replace(tokens, labels=labels.astype(str), special=special, words=renumbered, categories=kinds)
+
+
+def _squares(count: int, pixels: Tensor | None) -> list[tuple[int, int]]:
+    """Rows and columns of each image's tokens, if the images share them equally, each as a square; nothing else."""
+    images = 1 if pixels is None or pixels.ndim == 3 else len(pixels) if pixels.ndim == 4 else 0
+    root = math.isqrt(count // images) if images else 0
+    return [(root, root)] * images if images and images * root * root == count else []

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.io import wavfile
 from transformers import BatchFeature, ProcessorMixin
 
 from normlens.errors import InvalidInput
+from normlens.inputs.media_files import read_image_file, read_sound
 from normlens.loading.companions import feature_extractor_of, image_processor_of
 from normlens.loading.load import LoadedModel
 
@@ -121,7 +121,7 @@ def _waveform(media: Mapping[str, Any]) -> tuple[NDArray[np.float32], int]:
     if isinstance(audio, Mapping):  # as in the datasets library
         audio, rate = audio.get("array"), audio.get("sampling_rate", rate)
     if isinstance(audio, (str, Path)):
-        rate, samples = _read_wave(Path(audio))
+        samples, rate = read_sound(Path(audio))
     else:
         samples = np.asarray(audio.detach().cpu() if isinstance(audio, torch.Tensor) else audio)
         if samples.dtype.kind != "f" or samples.ndim != 1 or not samples.size:
@@ -136,21 +136,6 @@ def _waveform(media: Mapping[str, Any]) -> tuple[NDArray[np.float32], int]:
     return samples.astype(np.float32), int(rate)
 
 
-def _read_wave(path: Path) -> tuple[int, NDArray[Any]]:
-    try:
-        rate, samples = wavfile.read(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise InvalidInput(f"{path} can't be read as a WAV file: {error}") from error
-    if samples.dtype.kind in "iu":
-        zero = 128 if samples.dtype == np.uint8 else 0
-        samples = (samples.astype(np.float64) - zero) / (128 if zero else -float(np.iinfo(samples.dtype).min))
-    if samples.ndim > 1:
-        if samples.shape[1] > 1:
-            raise InvalidInput(f"{path} has {samples.shape[1]} channels; expected one. Mix it down to mono first.")
-        samples = samples[:, 0]
-    return rate, samples
-
-
 def _require_rate(rate: int, loaded: LoadedModel) -> None:
     extractor = feature_extractor_of(loaded.processor)
     expected = getattr(extractor, "sampling_rate", rate)
@@ -163,16 +148,4 @@ def _require_rate(rate: int, loaded: LoadedModel) -> None:
 
 def _image(image: Any) -> Any:
     """An image, read from its file if it is a path."""
-    if not isinstance(image, (str, Path)):
-        return image
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise InvalidInput(
-            f"Reading {image} needs Pillow, which is not installed. Run `pip install normlens[vision]`, or pass an array."
-        ) from error
-    try:
-        with Image.open(image) as opened:
-            return opened.convert("RGB")
-    except Exception as error:  # Pillow's decoders raise errors of any class
-        raise InvalidInput(f"{image} can't be read as an image: {error}") from error
+    return read_image_file(Path(image)) if isinstance(image, (str, Path)) else image

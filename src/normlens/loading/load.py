@@ -8,7 +8,7 @@ finite and complete, and its tokenizer fits.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -206,9 +206,8 @@ def _with_companions(
     """A loaded model with its processor and its tokenizer, which is the outline's if that has one."""
     inputs = inspect.signature(model.forward).parameters
     processor = processor_at(location, inputs, hub_options)
-    tokenizer = outline.tokenizer or (
-        tokenizer_at(location, hub_options) if "input_ids" in inputs else tokenizer_of(processor)
-    )
+    own = outline.tokenizer or (tokenizer_at(location, hub_options) if _reads_text(inputs) else None)
+    tokenizer = own or tokenizer_of(processor)
     return LoadedModel(model, tokenizer, processor, location.name, location.revision)
 
 
@@ -219,8 +218,13 @@ def _outline(
     if hasattr(model_class, "_model_mapping"):
         mapped = model_class._model_mapping.get(type(config), None)
         model_class = mapped[0] if isinstance(mapped, tuple) else mapped
-    reads_text = model_class is not None and "input_ids" in inspect.signature(model_class.forward).parameters
-    return Outline(location.name, config, model_class, tokenizer_at(location, hub_options) if reads_text else None)
+    inputs = () if model_class is None else inspect.signature(model_class.forward).parameters
+    tokenizer = tokenizer_at(location, hub_options) if _reads_text(inputs) else None
+    return Outline(location.name, config, model_class, tokenizer)
+
+
+def _reads_text(inputs: Collection[str]) -> bool:
+    return "input_ids" in inputs or "decoder_input_ids" in inputs
 
 
 def _model_class(config: PreTrainedConfig, task: str | None, is_gguf: bool) -> Any:
@@ -236,8 +240,8 @@ def _model_class(config: PreTrainedConfig, task: str | None, is_gguf: bool) -> A
         named_class = getattr(transformers, name, None)
         if named_class is PreTrainedModel:  # making one would change what transformers remembers of every class
             raise InvalidInput(
-                f"The config of a {config.model_type} model names the class PreTrainedModel, which is the base of all models "
-                "and has no layers. Correct the name, or say which task the model is for."
+                f"The config of a {config.model_type} model names the class PreTrainedModel, the base of all models. "
+                "Correct the name, or say which task the model is for."
             )
         if isinstance(named_class, type) and issubclass(named_class, PreTrainedModel):
             return named_class

@@ -5,6 +5,7 @@ Numbers in a config are upper bounds: a layer beyond them doesn't exist, while a
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,12 @@ _LAYERS = re.compile(r".*layers?")
 _HEADS = re.compile(r".*heads?")
 _STAGES = ("block_sizes", "depths")
 _REPEATS = ("inner_group_num", "total_ut_steps")
+_ARGUMENTS = {
+    "text": ("input_ids",),
+    "images": ("pixel", "image"),
+    "sounds": ("input_features", "input_values", "audio", "input_audio"),
+}
+"""How arguments of a model's forward begin that are of a text, an image or a sound."""
 _KINDS = ("encoder", "decoder", "cross")
 
 
@@ -106,6 +113,30 @@ class Outline:
         if not is_given and self.is_encoder_decoder:
             raise InvalidInput(
                 f"{kind} is an encoder–decoder: expected {name}, the text that the decoder reads teacher-forced."
+            )
+
+    def check_media(self, *, text: bool, image: bool, audio: bool) -> None:
+        """Refuse a text, an image or a sound that the model has no argument for.
+
+        Parameters
+        ----------
+        text, image, audio
+            Which of them there are.
+
+        Raises
+        ------
+        InvalidInput
+            Naming what the model reads.
+        """
+        if self.model_class is None:
+            return
+        names = inspect.signature(self.model_class.forward).parameters
+        reads = {kind: any(name.startswith(prefixes) for name in names) for kind, prefixes in _ARGUMENTS.items()}
+        asked = {"text": text, "images": image, "sounds": audio}
+        for kind in (kind for kind, wanted in asked.items() if wanted and not reads[kind]):
+            instead = " and ".join(other for other, read in reads.items() if read) or "something else"
+            raise InvalidInput(
+                f"{self.model_class.__name__} reads no {kind}; it reads {instead}. Pass {instead}, or choose another model."
             )
 
 

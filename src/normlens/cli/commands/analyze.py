@@ -11,10 +11,10 @@ import typer
 from normlens.cli import options
 from normlens.cli.choices import ATTENTION_SCOPES, Reduction, Scope, Split
 from normlens.cli.destinations import SUFFIXES, check_ending, check_files
+from normlens.cli.media_inputs import media_named, read_inputs
 from normlens.cli.opening import open_lens, quiet
 from normlens.cli.output.analysis_file import write
 from normlens.cli.terminal import messages, waiting
-from normlens.cli.text_files import read_input
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def analyze(
     model: options.Model,
     text: options.Text = None,
     file: options.TextFile = None,
+    image: options.Images = None,
+    audio: options.Audio = None,
     target_text: options.TargetText = None,
     layer: options.ShownLayer = None,
     head: options.Head = None,
@@ -90,10 +92,11 @@ def analyze(
     - [cyan]normlens analyze smollm2-135m -f page.txt --reduce categories --chunk-size 64 --json | jq .attrs[/cyan]
     """
     check_ending(output, SUFFIXES, reduced=reduce is not None)
-    check_files(output, reads=[model, file], overwrite=overwrite)
-    read = read_input(text, file)
+    check_files(output, reads=[model, file, audio, *(image or ())], overwrite=overwrite)
+    read = read_inputs(text, file, image, audio)
 
     def check(outline: Outline) -> None:
+        outline.check_media(**media_named(read))
         outline.check_second_text(target_text is not None, "--target-text")
         outline.check_view(group, layer, head)
 

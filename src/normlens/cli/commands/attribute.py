@@ -10,11 +10,11 @@ from normlens.cli import options
 from normlens.cli.commands.attribution_question import AttributionQuestion, has_head
 from normlens.cli.commands.named_methods import check_question, methods_asked, own_options
 from normlens.cli.destinations import check_ending, check_files
+from normlens.cli.media_inputs import read_inputs
 from normlens.cli.opening import open_lens
 from normlens.cli.output.answers import RESULT_SUFFIXES, give
 from normlens.cli.output.explain import explain
 from normlens.cli.requirements import refuse_ignored
-from normlens.cli.text_files import read_input
 
 if TYPE_CHECKING:
     from normlens.loading.outline import Outline
@@ -25,6 +25,8 @@ def attribute(
     model: options.Model,
     text: options.Text = None,
     file: options.TextFile = None,
+    image: options.Images = None,
+    audio: options.Audio = None,
     method: options.SingleMethod = "decompx",
     target: options.Explained = None,
     against: options.Against = None,
@@ -65,8 +67,8 @@ def attribute(
     question = AttributionQuestion(target, against, position, row, target_text, text_pair)
     question.check()
     check_ending(output, RESULT_SUFFIXES)
-    check_files(output, reads=[model, file], overwrite=overwrite)
-    read = read_input(text, file)
+    check_files(output, reads=[model, file, audio, *(image or ())], overwrite=overwrite)
+    read = read_inputs(text, file, image, audio)
     (chosen,) = methods_asked(ctx.params)
     own = own_options(option or [], chosen)
     check_question(chosen, scope, own)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from normlens.cli.media_inputs import Read, holds_media, media_named
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from normlens.attribution import Method
     from normlens.figures import Row
     from normlens.loading.outline import Outline
-
-Read = str | dict[str, list[str]]
-"""A text, or a text as a list of words."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class AttributionQuestion:
     text_pair: str | None = None
 
     def reads(self, text: Read) -> Any:
-        """The model's input: a text, its words, or a pair of texts."""
+        """The model's input: a text, its words, a pair of texts, or images and a sound."""
         return text if self.text_pair is None else {"text": text, "text_pair": self.text_pair}
 
     def check(self) -> None:
@@ -81,6 +79,7 @@ class AttributionQuestion:
         """
         from normlens.attribution import check_targets, head_of_outline
 
+        outline.check_media(**media_named(text))
         outline.check_second_text(self.target_text is not None, "--target-text")
         if self.text_pair is not None and not isinstance(text, str):
             raise InvalidInput("--text-pair takes a text, and the file is a treebank. Pass its sentence as TEXT.")
@@ -94,6 +93,8 @@ class AttributionQuestion:
         """Refuse a position or a row outside the text."""
         from normlens.words import joined_words
 
+        if holds_media(text):
+            return  # their processor says how many positions they take
         row = self._row()
         text = text if isinstance(text, str) else joined_words(text["words"])
         positions = {"--position": self.position, "--row": None if self.row is None or row == "mean" else row}

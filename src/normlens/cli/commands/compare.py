@@ -8,11 +8,11 @@ from normlens.cli import options
 from normlens.cli.commands.attribution_question import AttributionQuestion, has_head
 from normlens.cli.commands.named_methods import methods_named
 from normlens.cli.destinations import check_ending, check_files
+from normlens.cli.media_inputs import read_inputs
 from normlens.cli.opening import open_lens
 from normlens.cli.output.answers import RESULT_SUFFIXES, give
 from normlens.cli.output.explain import explain_all
 from normlens.cli.requirements import refuse_ignored
-from normlens.cli.text_files import read_input
 
 
 def compare(
@@ -20,6 +20,8 @@ def compare(
     model: options.Model,
     text: options.Text = None,
     file: options.TextFile = None,
+    image: options.Images = None,
+    audio: options.Audio = None,
     methods: options.Methods = None,
     target: options.Explained = None,
     against: options.Against = None,
@@ -49,8 +51,8 @@ def compare(
     question = AttributionQuestion(target, against, position, row, target_text, text_pair)
     question.check()
     check_ending(output, RESULT_SUFFIXES)
-    check_files(output, reads=[model, file], overwrite=overwrite)
-    read = read_input(text, file)
+    check_files(output, reads=[model, file, audio, *(image or ())], overwrite=overwrite)
+    read = read_inputs(text, file, image, audio)
     chosen = methods_named(methods)
     lens = open_lens(
         model, task=task, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from normlens.cli.commands.attribution_question import AttributionQuestion, Read
+from normlens.cli.commands.attribution_question import AttributionQuestion
 from normlens.cli.commands.named_methods import SELECTION, SELECTION_FOR_PAIRS
+from normlens.cli.media_inputs import Read
 from normlens.cli.opening import quiet
 from normlens.cli.terminal import messages, waiting
 from normlens.engine.tracing.layer_numbers import listed
