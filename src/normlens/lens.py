@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Never, Unpack, overload
@@ -29,6 +28,7 @@ from normlens.inputs.example_maker import ExampleMaker, ReadingOptions
 from normlens.inputs.example_stream import Skip, examples_of, refuse_skip
 from normlens.inputs.kinds import Input
 from normlens.loading.load import LoadedModel
+from normlens.words.three_lines import paragraph
 
 
 class Lens:
@@ -65,7 +65,7 @@ class Lens:
         )
 
     def _repr_html_(self) -> str:
-        return f"<p>{'<br>'.join(map(html.escape, repr(self).splitlines()))}</p>"
+        return paragraph(repr(self).splitlines())
 
     @overload
     def analyze(self, inputs: str, target_text: str | None = None, **options: Unpack[AnalyzeOptions]) -> Analysis: ...

@@ -16,6 +16,7 @@ from normlens.alignment.readings import Reading
 from normlens.alignment.soft import SoftAlignment, joint_links, two_way
 from normlens.alignment.symmetrization import SYMMETRIZATIONS
 from normlens.errors import InvalidInput
+from normlens.words.three_lines import Summarized, counted, first_few
 
 _WINDOW = 16  # batches that are sorted by length together; their results come in the order of the text
 _SAMPLE = 200  # pairs by which a layer is chosen
@@ -24,8 +25,8 @@ COMBINATIONS = (*SYMMETRIZATIONS, "agreement")
 """How two directions can be combined."""
 
 
-@dataclass(frozen=True)
-class Alignment:
+@dataclass(frozen=True, repr=False)
+class Alignment(Summarized):
     """One line of a parallel text, aligned.
 
     Attributes
@@ -53,6 +54,22 @@ class Alignment:
     def word_pairs(self) -> list[tuple[str, str]]:
         """The words that the links connect, in their order."""
         return [(self.source[link.source], self.target[link.target]) for link in self.links]
+
+    def _summary(self) -> tuple[str, str, str]:
+        words = f"{counted(len(self.source), 'source word')}, {counted(len(self.target), 'target word')}"
+        if self.skipped is not None:
+            return (
+                f"<Alignment of line {self.line}: {words}, skipped>",
+                f"Reason: {self.skipped}",
+                "Next: mend or leave out the line; .skipped is the reason",
+            )
+        links = [f"{self.source[j]!r}–{self.target[i]!r} {score:.2f}" for j, i, score, _ in self.links]
+        sure = sum(link.sure for link in self.links)
+        return (
+            f"<Alignment of line {self.line}: {words}, {counted(len(links), 'link')} ({sure} sure)>",
+            f"Links: {first_few(links) or 'none'}",
+            "Next: .word_pairs, .links, .soft.data, alignment.pharaoh_line(….links), alignment.write_links_page([…], path)",
+        )
 
 
 class Aligner:

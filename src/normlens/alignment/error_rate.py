@@ -19,14 +19,15 @@ from scipy.stats import DegenerateDataWarning, bootstrap
 
 from normlens.alignment.links import LinkSets
 from normlens.errors import InvalidInput
+from normlens.words.three_lines import Summarized, counted
 
 Interval = tuple[float, float]
 
 _NUMBERS_AT_ONCE = 2_000_000  # resampled counts held in memory
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Summarized):
     """How well an alignment agrees with annotated links.
 
     Attributes
@@ -49,6 +50,17 @@ class Evaluation:
     links: int
     sure: int
     possible: int
+
+    def _summary(self) -> tuple[str, str, str]:
+        rates = ("AER", self.aer, self.aer_interval), ("precision", self.precision, self.precision_interval)
+        written = [f"{name} {_percent(rate, bounds)}" for name, rate, bounds in rates]
+        written.append(f"recall {_percent(self.recall, self.recall_interval)}")
+        return (
+            f"<Evaluation of {counted(self.sentences, 'sentence pair')}: {counted(self.links, 'link')} against {self.sure} "
+            f"sure and {self.possible} possible ones>",
+            ", ".join(written),
+            "Next: .aer, .aer_interval, .as_dict(); alignment.difference(gold, …, …) compares two alignments",
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Every field by name, ready for JSON: NaN becomes None."""
@@ -156,6 +168,13 @@ def difference(
     table = np.concatenate([_counts(annotated, hypothesis), _counts(annotated, other)], axis=1)
     low, high = _intervals(table, _aer_difference, confidence, resamples, seed)
     return Difference(float(_aer_difference(*table.T)), (float(low), float(high)))
+
+
+def _percent(rate: float, interval: Interval) -> str:
+    """A rate in percent, with its interval if there is one."""
+    low, high = interval
+    bounds = f" ({100 * low:.1f} to {100 * high:.1f})" if low == low else ""
+    return f"{100 * rate:.1f} %{bounds}" if rate == rate else "undefined"
 
 
 def _plain(record: Evaluation | Difference) -> dict[str, Any]:

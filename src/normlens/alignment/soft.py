@@ -11,13 +11,14 @@ from jaxtyping import Float
 
 from normlens.alignment.links import Cell, Link
 from normlens.alignment.symmetrization import agreement, intersection, shares, symmetrize
+from normlens.words.three_lines import Summarized, counted, first_few
 
 END = "</s>"
 """Label of the last column, which holds everything that belongs to no source word."""
 
 
-@dataclass(frozen=True)
-class SoftAlignment:
+@dataclass(frozen=True, repr=False)
+class SoftAlignment(Summarized):
     """How much each target word takes from each source word.
 
     Attributes
@@ -82,6 +83,15 @@ class SoftAlignment:
             for source, target in row_links(rows)
             if rows[target, source] >= threshold
         ]
+
+    def _summary(self) -> tuple[str, str, str]:
+        sizes = f"{counted(len(self.target), 'target word')} × {counted(len(self.source), 'source word')} and the end"
+        largest = [f"{self.target[i]!r} from {self.source[j]!r} {share:.2f}" for j, i, share, _ in self.links()]
+        return (
+            f"<SoftAlignment: {sizes} of the sentence>",
+            f"Largest shares: {first_few(largest) or 'all at the end of the sentence'}",
+            "Next: .links(), .shares(), .data (labeled array), figures.alignment_matrices(None, ….values, source, target)",
+        )
 
 
 def averaged(alignments: Sequence[SoftAlignment]) -> SoftAlignment:

@@ -7,6 +7,8 @@ from typing import Any
 
 import xarray as xr
 
+from normlens.words.three_lines import paragraph
+
 
 class Group:
     """One kind of attention in an analysis.
@@ -63,7 +65,7 @@ class Group:
         return f"{repr(self.data).replace('xarray.Dataset', 'Group', 1)}\n{self._next()}"
 
     def _repr_html_(self) -> str:
-        return f"{self.data._repr_html_()}<p>{self._next()}</p>"
+        return f"{self.data._repr_html_()}{paragraph([self._next()])}"
 
     @property
     def weighted_norm(self) -> xr.DataArray:

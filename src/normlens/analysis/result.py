@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import textwrap
@@ -22,6 +21,7 @@ from normlens.errors import InvalidInput, NormLensError
 from normlens.files.atomic import write_atomically
 from normlens.words import text_of
 from normlens.words.datasets import merged_dataset, numbered_by_whitespace
+from normlens.words.three_lines import paragraph
 
 if TYPE_CHECKING:
     from normlens.figures.panels import AxesLike, PanelAxes
@@ -83,7 +83,7 @@ class Analysis:
 
     def _repr_html_(self) -> str:
         tree: Any = self.data  # its HTML has no types
-        return f"<p>{'<br>'.join(map(html.escape, self._summary()))}</p>{tree._repr_html_()}"
+        return f"{paragraph(self._summary())}{tree._repr_html_()}"
 
     def _summary(self) -> tuple[str, str, str]:
         """Three lines: the text and the model, the groups, and methods to call next."""

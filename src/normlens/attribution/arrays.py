@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from normlens.inputs.tokens import Tokens
+from normlens.words.three_lines import paragraph
 
 _SHOWN = 3  # sources with the largest shares in a summary
 
@@ -29,7 +29,7 @@ class Attribution(xr.DataArray):  # type: ignore[no-untyped-call]  # its __init_
 
     def _repr_html_(self) -> str:
         array: Any = super()  # its HTML has no types
-        lines = f"<p>{'<br>'.join(map(html.escape, self._summary()))}</p>" if self._is_whole() else ""
+        lines = paragraph(self._summary()) if self._is_whole() else ""
         return lines + str(array._repr_html_())
 
     def _is_whole(self) -> bool:

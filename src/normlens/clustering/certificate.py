@@ -6,8 +6,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int
 
-from normlens.clustering.goodness import Convention, Goodness
+from normlens.clustering.goodness import Convention, Goodness, bounds, members
 from normlens.clustering.triangle import InvalidDistances
+from normlens.words.three_lines import Summarized
 
 Status = Literal["complete", "complete with probability 1 − δ", "heuristic"]
 COMPLETE: Status = "complete"
@@ -15,8 +16,8 @@ PROBABLY_COMPLETE: Status = "complete with probability 1 − δ"
 HEURISTIC: Status = "heuristic"
 
 
-@dataclass(frozen=True, eq=False)
-class Clustering:
+@dataclass(frozen=True, eq=False, repr=False)
+class Clustering(Summarized):
     """One partition and its exact measurement.
 
     Parameters
@@ -34,6 +35,14 @@ class Clustering:
     def alpha(self) -> float:
         """α*, the largest α for which the partition is α-good."""
         return self.goodness.alpha
+
+    def _summary(self) -> tuple[str, str, str]:
+        count = len(self.goodness.sizes)
+        return (
+            f"<Clustering of {len(self.labels)} points into {count} clusters: {bounds(self.goodness)}>",
+            members(self.goodness),
+            "Next: .labels, .alpha, .goodness, figures.cluster_map(distances, ….labels)",
+        )
 
 
 @dataclass(frozen=True)
@@ -85,8 +94,8 @@ class Certificate:
         return f"{said} ({asked}). {self.status}: {self.method}."
 
 
-@dataclass(frozen=True, eq=False)
-class SearchResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class SearchResult(Summarized):
     """What a search found, the best first, and what it proves.
 
     Parameters
@@ -103,6 +112,18 @@ class SearchResult:
     clusterings: list[Clustering]
     certificate: Certificate
     nearest: Clustering | None
+
+    def _summary(self) -> tuple[str, str, str]:
+        what, best, path = "Best", self.clusterings[0] if self.clusterings else None, ".clusterings[0]"
+        if best is None:
+            what, best, path = "Nearest to a good one", self.nearest, ".nearest"
+        return (
+            f"<SearchResult: {self.certificate}>",
+            "No partition was verified"
+            if best is None
+            else f"{what}: {bounds(best.goodness)}. {members(best.goodness)}",
+            f"Next: {path}{'' if best is None else '.labels'}, .certificate, figures.cluster_map(distances, labels)",
+        )
 
 
 def check_parameters(alpha: float, gamma: float, delta: float, budget: int = 1) -> None:

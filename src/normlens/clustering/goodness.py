@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from normlens.clustering.distances import Distances, read_distances
 from normlens.clustering.triangle import InvalidDistances
 from normlens.errors import InvalidInput
+from normlens.words.three_lines import Summarized, first_few
 
 Convention = Literal["inclusive", "exclusive"]
 CONVENTIONS = ("inclusive", "exclusive")
@@ -42,8 +43,8 @@ class Witness:
     other_distance: float
 
 
-@dataclass(frozen=True, eq=False)
-class Goodness:
+@dataclass(frozen=True, eq=False, repr=False)
+class Goodness(Summarized):
     """What `goodness` found out about a partition.
 
     Parameters
@@ -71,6 +72,13 @@ class Goodness:
     labels: tuple[int | str, ...]
     sizes: tuple[int, ...]
     convention: Convention
+
+    def _summary(self) -> tuple[str, str, str]:
+        return (
+            f"<Goodness of {len(self.ratios)} points in {len(self.sizes)} clusters: {bounds(self)}>",
+            members(self),
+            "Next: .alpha, .gamma, .witness, .ratios, .share_above(alpha), .is_good(alpha, gamma)",
+        )
 
     def share_above(self, alpha: float) -> float:
         """Return the share of the points, between 0 and 1, whose ratio is at least `alpha`."""
@@ -128,6 +136,21 @@ def goodness(
     sizes = np.bincount(codes)
     means = cluster_sums(distances, codes, len(names)) / sizes
     return _judge(means, codes, sizes, names, convention)
+
+
+def bounds(measured: Goodness) -> str:
+    """α* and γ* of a partition, in words."""
+    return f"α* {measured.alpha:.4g}, γ* {measured.gamma:.3g}, {measured.convention} means"
+
+
+def members(measured: Goodness) -> str:
+    """The sizes of the clusters and the witness of a partition, in words."""
+    sizes = first_few(f"{size} in {label!r}" for size, label in zip(measured.sizes, measured.labels, strict=True))
+    witness = measured.witness
+    return (
+        f"Points: {sizes}. Witness: point {witness.point}, {witness.own_distance:.4g} from its cluster {witness.own!r}, "
+        f"{witness.other_distance:.4g} from {witness.other!r}"
+    )
 
 
 def cluster_sums(distances: Distances, codes: Int[np.ndarray, " n"], count: int) -> Float[np.ndarray, "n k"]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from normlens.clustering import HeadDistances
 from normlens.errors import InvalidInput
+from normlens.words.three_lines import Summarized, counted, first_few
 
 if TYPE_CHECKING:
     from normlens.analysis import Analysis, Group
@@ -24,8 +25,8 @@ HABITS = ("the first token", "special tokens", "itself", "the one before", "the 
 """Where a head can look; a source that is more than one of these counts as the first of them."""
 
 
-@dataclass(frozen=True, eq=False)
-class ComparedHeads:
+@dataclass(frozen=True, eq=False, repr=False)
+class ComparedHeads(Summarized):
     """Distances between the heads of a model.
 
     Attributes
@@ -49,6 +50,16 @@ class ComparedHeads:
     group: str
     texts: int
     targets: int
+
+    def _summary(self) -> tuple[str, str, str]:
+        apart = self.matrix[np.triu_indices(len(self.matrix), 1)]
+        over = f"{counted(self.texts, 'text')}, {counted(self.targets, 'target')}"
+        return (
+            f"<ComparedHeads: {len(self.names)} heads of group {self.group!r} by {self.measure}, over {over}>",
+            f"Heads: {first_few(self.names)}. Distances: {apart.min():.3f} to {apart.max():.3f}, mean {apart.mean():.3f}",
+            'Next: .habits, clustering.find_good_clusterings(….matrix, metric="precomputed"), '
+            "figures.cluster_map(….matrix, names=….names)",
+        )
 
 
 def head_distances(
