@@ -63,7 +63,7 @@ def methods_by_aopc(entry: Entry, title: str) -> Figure:
         for axes, (erasure, label) in zip(panels, ERASURES.items(), strict=True):
             _draw_aopc(axes, entry, rows, erasure)
             axes.set_title(f"{title}, {label}", fontsize=9)
-            axes.set_xlabel("AOPC (higher: finds what matters)")
+            axes.set_xlabel("AOPC (higher is better)")
         panels[0].set_yticks(range(len(rows)), [shown(row) for row in rows])
         panels[0].set_ylim(len(rows) - 0.5, -0.5)
         for tick, row in zip(panels[0].get_yticklabels(), rows, strict=True):

@@ -47,18 +47,18 @@ def _recovery(measured: Mapping[str, Any]) -> Figure:
         methods, samples = figure.subplots(1, 2, sharey=True)
         for name, (color, line, marker) in _METHODS.items():
             rates = [setting["exact"].get(name, np.nan) for setting in settings]
-            label = f"{name} (told k)" if name in NEED_K else name
+            label = f"{name} (true k)" if name in NEED_K else name
             methods.plot(ALPHAS, rates, line, color=color, marker=marker, markersize=4, label=label)
         methods.set_xscale("log")
         methods.set_xticks(ALPHAS, [f"{alpha:g}" for alpha in ALPHAS])
         methods.xaxis.set_minor_locator(NullLocator())
-        methods.set(title="who finds the planted clustering exactly", xlabel="α of the planted clustering")
+        methods.set(title="planted clustering recovered exactly", xlabel="α of the planted clustering")
         for setting in settings:
             if setting["alpha"] in _SHADES:
                 rates = [setting["sampled"][str(count)] for count in SAMPLED]
                 label = f"α = {setting['alpha']:g}"
                 samples.plot(SAMPLED, rates, color=_SHADES[setting["alpha"]], marker="o", markersize=4, label=label)
-        samples.set(title="how small a sample is enough", xlabel="sampled points of each cluster")
+        samples.set(title="recovered from a correctly partitioned sample", xlabel="sampled points of each cluster")
         for axes in (methods, samples):
             _finish(axes)
         methods.set_ylabel("share of instances")

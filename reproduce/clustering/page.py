@@ -39,7 +39,7 @@ def _planted(measured: Mapping[str, Any]) -> dict[str, Any]:
         "k": len(measured["sizes"]),
         "dimensions": measured["dimensions"],
         "gamma": f"{measured['gamma']:g}",
-        "methods": [f"{name} (told k)" if name in NEED_K else name for name in _METHODS],
+        "methods": [f"{name} (true k)" if name in NEED_K else name for name in _METHODS],
         "counts": [f"m = {count}" for count in SAMPLED],
         "exact": [
             [

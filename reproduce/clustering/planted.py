@@ -25,7 +25,7 @@ SAMPLED = (1, 2, 3, 4, 6, 8)
 """How many points of each cluster a sample holds."""
 
 NEED_K = ("k-means", "single linkage", "average linkage", "spectral")
-"""Methods that are told the true number of clusters."""
+"""Methods that get the true number of clusters."""
 
 SLOW_BELOW = 3.0
 """Under this α the search may not be complete and tries its guesses, which takes half a second."""
