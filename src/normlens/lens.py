@@ -221,6 +221,7 @@ class Lens:
         target_text: Any = None,
         generation_prompt: bool = True,
         batch_size: int = 8,
+        progress: bool = True,
         truncate: bool = False,
         skip: Skip | None = None,
         chunk_size: int = DEFAULT_CHUNK,
@@ -248,7 +249,7 @@ class Lens:
         generation_prompt
             Whether chat messages end where the model is about to answer: with the opening of its answer by the template, or
             inside the last message if that is the assistant's. False: the conversation as it stands.
-        batch_size, truncate, skip
+        batch_size, progress, truncate, skip
             As in :meth:`stream`.
         chunk_size
             Number of sources that are held in memory at a time.
@@ -279,4 +280,4 @@ class Lens:
         request = checked_request(how, scope, target, position, options)
         check_sizes(None, batch_size, "right")
         reading = ReadingOptions(None, generation_prompt, truncate)
-        return self._attributor.attribute(inputs, target_text, request, reading, batch_size, skip)
+        return self._attributor.attribute(inputs, target_text, request, reading, batch_size, skip, progress)

@@ -20,6 +20,7 @@ from normlens.alignment.defaults import DEFAULT_MODEL
 from normlens.clustering.model_heads import head_distances
 from normlens.errors import OutOfMemory
 from normlens.faithfulness import LensClassifier, evaluate, leave_one_out
+from normlens.topk import implementation
 from normlens.topk.needs import count_sources, quality_of
 
 SMALL = {"vocab_size": 99, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -67,6 +68,27 @@ def lenses(tokenizer: PreTrainedTokenizerFast) -> dict[str, normlens.Lens]:
         "llama": normlens.load((LlamaForCausalLM(LlamaConfig(**SMALL)), None)),
         "marian": normlens.load(DEFAULT_MODEL or pytest.skip("bundles no translation models")),
     }
+
+
+@pytest.mark.parametrize("by", ["weight", "norm"])
+@pytest.mark.parametrize("kind", ERRORS)
+def test_top_k_attention_says_that_memory_is_full(
+    kind: str, by: str, lenses: dict[str, normlens.Lens], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the comparison before the first run, and in a call of the attention later; the model stays usable."""
+    model, ids = lenses["llama"].model, torch.tensor([IDS])
+    with normlens.topk.use(model, k=2, by=by):
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.nn.Linear, "forward", lambda *_: (_ for _ in ()).throw(ERRORS[kind]()))
+            with pytest.raises(OutOfMemory, match="the inputs and the model are not at fault"):
+                model(ids)
+        expected = model(ids).logits
+        with monkeypatch.context() as patch:
+            patch.setattr(implementation, "topk_attention", lambda *_, **__: (_ for _ in ()).throw(ERRORS[kind]()))
+            with pytest.raises(OutOfMemory, match="Use a smaller chunk_size") as raised:
+                model(ids)
+        assert ("20 GiB more" in str(raised.value) or "21.5 GB more" in str(raised.value)) == (kind != "python")
+        assert torch.equal(model(ids).logits, expected)
 
 
 @pytest.mark.parametrize("at", [1, 10])

@@ -6,10 +6,13 @@ import inspect
 import itertools
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.progress import Progress, TaskID
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from normlens.analysis.padding import Batcher
@@ -78,12 +81,13 @@ class Attributor:
         reading: ReadingOptions,
         batch_size: int,
         skip: Skip | None,
+        progress: bool = False,
     ) -> Attribution | Iterator[Attribution]:
         """One attribution of one input; of an iterable of inputs an iterator, in order.
 
         Parameters
         ----------
-        inputs, target_text, batch_size, skip
+        inputs, target_text, batch_size, skip, progress
             As in :meth:`normlens.Lens.attribute`.
         request
             The method with its target and options.
@@ -101,8 +105,11 @@ class Attributor:
         rows = self._maker.reader.opened(inputs)
         if rows is None or len(rows) > 1:
             log = None if skip is None else SkipLog(skip)
-            examples = examples_of(self._maker, inputs if rows is None else rows, target_text, reading, log)
-            return self._stream(examples, request, batch_size, log or ())
+            inputs = inputs if rows is None else rows
+            examples = examples_of(self._maker, inputs, target_text, reading, log)
+            shown = Progress(console=Console(stderr=True), disable=not progress, transient=True)
+            shown.add_task("attributing", total=len(inputs) if isinstance(inputs, Sequence) else None)
+            return self._stream(examples, request, batch_size, log or (), shown)
         refuse_skip(skip)
         if isinstance(request.target, list) or isinstance(request.position, list):
             raise InvalidInput(
@@ -112,17 +119,25 @@ class Attributor:
         return next(self._stream(examples, request, 1))
 
     def _stream(
-        self, examples: Iterable[Example], request: Request, batch_size: int, left_out: Container[int] = ()
+        self,
+        examples: Iterable[Example],
+        request: Request,
+        batch_size: int,
+        left_out: Container[int] = (),
+        shown: Progress | None = None,
     ) -> Iterator[Attribution]:
         """One attribution per example, in order; ``left_out`` holds the numbers of the inputs that were skipped so far."""
         require_plain_model(self.model)
         texts = self._texts(examples, request, left_out)
-        while window := list(itertools.islice(texts, _WINDOW * batch_size)):
-            yield from self._of_window(window, request, batch_size)
+        with nullcontext() if shown is None else shown:
+            while window := list(itertools.islice(texts, _WINDOW * batch_size)):
+                yield from self._of_window(window, request, batch_size, shown)
 
     @memory_explained()
     @unchanged()
-    def _of_window(self, window: Sequence[_Text], request: Request, batch_size: int) -> list[Attribution]:
+    def _of_window(
+        self, window: Sequence[_Text], request: Request, batch_size: int, shown: Progress | None
+    ) -> list[Attribution]:
         """The results of a few batches of texts, in order."""
         done: dict[int, Attribution] = {}
         compare_with_eager(self.model, unfrozen(self.model, self._batcher.inputs([window[0].example])))
@@ -131,6 +146,8 @@ class Attributor:
             results = self._run([window[k] for k in numbers], request)
             for k, result in zip(numbers, results, strict=True):
                 done[k] = result.assign_attrs({**self._attributes(window[k].example), **result.attrs})
+            if shown is not None:
+                shown.advance(TaskID(0), len(numbers))
         return [done[k] for k in range(len(window))]
 
     @full_precision()

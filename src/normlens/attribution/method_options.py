@@ -58,6 +58,7 @@ class AttributeOptions(MethodOptions, total=False):
     target_text: Any
     generation_prompt: bool
     batch_size: int
+    progress: bool
     truncate: bool
     skip: Skip | None
     chunk_size: int

@@ -19,8 +19,9 @@ from transformers import PreTrainedModel
 from normlens.engine.capture.as_configured import run_as_configured
 from normlens.engine.capture.interface import attention_implementation
 from normlens.engine.capture.trees import first_tensor
+from normlens.engine.computation import computing
 from normlens.engine.locks import exclusive
-from normlens.engine.precision import at_least_float32, full_precision
+from normlens.engine.precision import at_least_float32
 from normlens.engine.tolerance import tolerance
 from normlens.errors import NormLensError, UnsupportedArchitecture
 from normlens.memory import is_out_of_memory
@@ -75,7 +76,7 @@ class FirstRuns:
             if not self.running and submodel not in self._seen:
                 self._first(submodel, shortened(submodel, args, kwargs))
 
-    @full_precision()
+    @computing()
     def _first(self, submodel: PreTrainedModel, inputs: dict[str, Any]) -> None:
         self.running = True
         try:

@@ -16,6 +16,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from normlens.engine.capture.interface import asks_for_eager
 from normlens.errors import InvalidInput, UnsupportedArchitecture
+from normlens.memory import memory_explained
 from normlens.topk.attention import CHUNK_SIZE, topk_attention
 from normlens.topk.comparison import require_same_attention
 from normlens.topk.norm_cache import CachedNorms
@@ -122,7 +123,15 @@ def _refuse_compiled(name: str) -> None:
     )
 
 
-def _attention(
+def _attention(*arguments: Any, **options: Any) -> Tensor:
+    """Output vectors, or an error that says what to reduce if memory runs out; compiled code can't catch errors."""
+    if torch.compiler.is_compiling():
+        return _computed(*arguments, **options)
+    with memory_explained():
+        return _computed(*arguments, **options)
+
+
+def _computed(
     settings: Settings,
     sparing: bool,
     module: nn.Module,

@@ -68,6 +68,8 @@ def use(
         If k isn't a positive integer, a layer doesn't exist, or the model uses top-k attention already.
     UnsupportedArchitecture
         If the model's attention can't be switched, or, at its first run, if it differs from ours.
+    OutOfMemory
+        While the model runs, if memory runs out in its attention or in the comparison before its first run.
 
     Examples
     --------
