@@ -37,8 +37,8 @@ def test_the_table_shows_the_shares_of_the_analysis(head: int | None, bert: Path
         expected.append(weight.mean() if head is None else weight[head])
         one_head = numbers["weighted_norm_share", category][1]
         expected.append(numbers["norm_share", category][1] if head is None else one_head[head])
-    assert row(result.stdout, "Where what a target receives", "1")[1:] == [rounded(float(x)) for x in expected]
-    assert "A special first token counts as special and as the first token." in result.stdout
+    assert row(result.stdout, "Sources of what a target receives", "1")[1:] == [rounded(float(x)) for x in expected]
+    assert "A special first token counts both as special and as the first token." in result.stdout
     assert ("other positions, all heads together" in result.stdout) == (head is not None)
 
 
@@ -61,8 +61,8 @@ def test_a_reduced_analysis_shows_the_same_shares_as_the_whole_one(reduction: st
     whole = run("analyze", bert, TEXT, "--layer", 1).stdout
     reduced = run("analyze", bert, TEXT, "--reduce", reduction, "--chunk-size", 2).stdout
     columns = {"categories": list(range(1, 9)), "sinks": [3, 4], "mean": list(range(1, 9))}[reduction]
-    cells = row(whole, "Where what a target receives", "1")
-    assert row(reduced, "Where what a target receives", "1")[1:] == [cells[column] for column in columns]
+    cells = row(whole, "Sources of what a target receives", "1")
+    assert row(reduced, "Sources of what a target receives", "1")[1:] == [cells[column] for column in columns]
 
 
 def test_kept_edges_name_the_same_strongest_sources(bert: Path, run: Run) -> None:

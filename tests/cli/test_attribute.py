@@ -152,7 +152,7 @@ def test_the_terminal_shows_words_strongest_first_and_the_sum(classifier: Path, 
     first, last = (text.written(text.words[k].share) for k in (0, -1))
     assert f"special tokens: [CLS] {first}, [SEP] {last}" in result.stdout
     assert f"{text.balance} (logits)" in result.stdout
-    assert "Parts add up within" in result.stdout
+    assert "The shares add up (relative error" in result.stdout
 
 
 def test_the_strongest_word_has_the_strongest_ground(classifier: Path) -> None:
@@ -190,7 +190,7 @@ def test_methods_stand_beside_each_other(classifier: Path, run: Run) -> None:
     result = run("compare", classifier, TEXT, "--target", "good")
     assert result.exit_code == 0
     names = ["decompx", "gradient_input", "norm_rollout", "alti", "rollout"]
-    sums = result.stdout[result.stdout.index("What they add up to") :].splitlines()[2:]
+    sums = result.stdout[result.stdout.index("Sums") :].splitlines()[2:]
     assert [line.split()[0] for line in sums] == names
     assert result.stdout.count("the unhappiness sat here.") == len(names)
     assert "Left out" not in result.stderr
@@ -297,7 +297,7 @@ def test_what_is_unlike_every_method_gets_no_guess(run: Run) -> None:
 def test_norms_of_a_model_without_a_head_have_a_unit_and_no_bias_share(bert: Path, run: Run) -> None:
     shown = run("attribute", bert, TEXT).stdout
     assert "Strongest words, lengths of vectors (norms), which don't add up" in shown
-    assert "The vectors add up within" in shown and "[bias" not in shown
+    assert "The vectors add up (relative error" in shown and "[bias" not in shown
     found = printed(run, "attribute", bert, TEXT)
     assert (found["unit"], found["value"], found["bias_share"]) == ("norm", None, None)
     assert found["conservation_error"] < 1e-4

@@ -31,7 +31,10 @@ def test_points_come_with_their_certificate(four: Path, run: Run) -> None:
     assert result.exit_code == 0
     assert "1 good clustering found, and no others exist" in result.stdout
     assert "2 clusters: α* 19, γ* 0.5; 100 % of the points have a ratio of 5 or more" in result.stdout
-    assert "point 1 of cluster 1 lies 0.5 from its own cluster and 9.5 from cluster 2" in result.stdout
+    assert (
+        "point 1 of cluster 1 has a mean distance of 0.5 within its own cluster and of 9.5 to cluster 2"
+        in result.stdout
+    )
     assert "  2 (2): 2  3" in result.stdout.splitlines()
 
 
@@ -113,8 +116,8 @@ def test_an_encoder_decoder_reads_pairs(marian: Path, run: Run, tmp_path: Path) 
     [
         (["missing.npy"], "missing.npy can't be read"),
         (["four.txt"], "expected .npy or .parquet"),
-        (["broken.npy"], "broken.npy is no table of numbers"),
-        (["words.parquet"], "columns without numbers: b"),
+        (["broken.npy"], "broken.npy isn't a table of numbers"),
+        (["words.parquet"], "columns that aren't numeric: b"),
         (["four.npy", "--alpha", "1"], "expected a number above 1"),
         (["four.npy", "--gamma", "0.6"], "at most 1/2"),
         (["four.npy", "--metric", "cosine"], "cosine"),

@@ -72,7 +72,7 @@ def test_an_encoder_decoder_reads_pairs(marian: Path, run: Run, tmp_path: Path, 
     (tmp_path / "pairs.tsv").write_text("the cat sat.\ta dog\n\nthe dog ran here.\n")
     result = run("report", marian, "pairs.tsv", "-o", "other")
     assert result.exit_code == 2
-    assert "line 3 has 1 texts" in result.stderr
+    assert "line 3 has 1 column;" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -109,9 +109,10 @@ class Lines:
             return line.strip()
         columns = line.split("\t")
         if len(columns) != 2 or not all(column.strip() for column in columns):
+            count = f"{len(columns)} column{'' if len(columns) == 1 else 's'}"
             raise InvalidInput(
-                f"{self.path}, line {self.number} has {len(columns)} columns; this model is an encoder–decoder and expects "
-                "two texts on each line, separated by a tab: the text and the target text."
+                f"{self.path}, line {self.number} has {count}; this model is an encoder–decoder and expects two texts on "
+                "each line, separated by a tab: the text and the target text."
             )
         return columns[self.column].strip()
 

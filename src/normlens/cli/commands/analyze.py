@@ -123,7 +123,7 @@ def _give(analysis: Analysis, view: View, output: Path | None, as_json: bool) ->
     elif output is None:
         from normlens.cli.output.analysis_tables import show
 
-        show(analysis, layers, view.head, view.scope.value, was_chosen=view.layer is not None)
+        show(analysis, layers, view.head, view.scope.value, is_explicit=view.layer is not None)
 
 
 def _layers(analysis: Analysis, view: View) -> dict[str, int]:

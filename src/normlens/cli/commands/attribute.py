@@ -8,12 +8,12 @@ import typer
 
 from normlens.cli import options
 from normlens.cli.commands.attribution_question import AttributionQuestion, has_head
+from normlens.cli.commands.method_runs import explain
 from normlens.cli.commands.named_methods import check_question, methods_asked, own_options
 from normlens.cli.destinations import check_ending, check_files
 from normlens.cli.media_inputs import read_inputs
 from normlens.cli.opening import open_lens
 from normlens.cli.output.answers import RESULT_SUFFIXES, give
-from normlens.cli.output.explain import explain
 from normlens.cli.requirements import refuse_ignored
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import typer
 from normlens.cli import options
 from normlens.cli.checked_command import CheckedCommand
 from normlens.cli.choices import Measure
+from normlens.cli.commands.cluster_inputs import counted_analyses, read_points
 from normlens.cli.corpus_reading import CorpusReading, check_corpus
 from normlens.cli.help_pages import DescribedGroup
 from normlens.cli.opening import open_lens, quiet
 from normlens.cli.output.clusterings import ClusteredSet, ClusterFiles, Search, give
-from normlens.cli.output.points import counted_analyses, read_points
 from normlens.cli.skipped_lines import SkippedLines
 from normlens.cli.terminal import starting
 from normlens.cli.text_files import Lines

@@ -58,7 +58,7 @@ def _measured(demo_model: DemoModel, texts: list[str], report: Path, page: Path)
     from normlens.cli.output.corpus_report import measured, written
 
     title = f"What attention moves in {demo_model.model}"
-    numbers = written(measured(lens, texts), report, title, corpus=f"{len(texts)} sentences, UD English PUD")
+    numbers = written(measured(lens, texts), report, title, name=f"{len(texts)} sentences, UD English PUD")
     with waiting("Drawing one sentence"), quiet():
         lens.analyze(_SHOWN_TEXT).to_html(page)
     messages().print(f"Analyzed {len(texts)} sentences with {demo_model.model}", style="dim")

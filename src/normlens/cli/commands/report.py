@@ -74,5 +74,5 @@ def report(
     if corpus.truncated:
         corpus.attributes["truncated texts"] = corpus.truncated
     skips.report()
-    numbers = written(corpus, output, f"What attention moves in {lens.name}", corpus=file.name)
+    numbers = written(corpus, output, f"What attention moves in {lens.name}", name=file.name)
     give(numbers, corpus, lens.name, output, as_json, skipped=skips.as_data())

@@ -1,1 +1,1 @@
-"""What the commands print and write."""
+"""Output of the commands: what they print, and the files that they write."""

@@ -1,4 +1,4 @@
-"""What ``normlens align`` writes: links line by line, an HTML page, and progress on standard error."""
+"""Output of ``normlens align``: links line by line, an HTML page, and progress on standard error."""
 
 from __future__ import annotations
 
@@ -21,22 +21,26 @@ if TYPE_CHECKING:
     from normlens.alignment import Aligner, Alignment, Line
     from normlens.cli.commands.align_inputs import ParallelTexts
 
-_MOST_SKIPPED = 20  # lines that are named on standard error
+_MOST_SKIPPED = 20  # skipped lines that are named on standard error
 _MOST_SHOWN = 100  # pairs on a page
 
 
 @dataclass
 class LinksOutput:
-    """Where alignments are written, and the counts kept on the way.
+    """Where alignments are written, with counts of the lines.
 
     Attributes
     ----------
     output
-        A file; standard output if None.
+        The file of links; None for standard output.
     form, base
         A name of :data:`normlens.alignment.aligner.FORMATS`, and the number of the first word.
     view
-        A page with the first pairs.
+        The HTML page with the first pairs; None for no page.
+    skipped, aligned
+        Number of skipped lines, and of all lines.
+    shown
+        The alignments on the page.
     """
 
     output: Path | None
@@ -55,16 +59,16 @@ class LinksOutput:
         Parameters
         ----------
         settings
-            The settings, known so far, that the result depends on.
+            The settings that the result depends on and that are known before a model is loaded.
         reads, overwrite
             As for :func:`normlens.cli.destinations.check_files`.
         resumable
-            Whether the text can be read again.
+            Whether the text can be read again, so that a killed run can resume.
 
         Raises
         ------
         NormLensError
-            If a file can't or mustn't be written, or a finished result exists, or one that was begun with other `settings`.
+            If a file can't or mustn't be written; if a finished result exists, or one that was started with other settings.
         """
         from normlens.alignment.resumable import ResumableFile
 
@@ -72,12 +76,12 @@ class LinksOutput:
         if self.output is None:
             check_files(self.view, reads=reads, overwrite=overwrite)
             return
-        begun = [self.output, ResumableFile.note_of(self.output)]
-        check_files(self.view, reads=reads, overwrite=overwrite, resumable=begun)
+        resumable_files = [self.output, ResumableFile.note_of(self.output)]
+        check_files(self.view, reads=reads, overwrite=overwrite, resumable=resumable_files)
         ResumableFile(self.output, resumable=resumable, overwrite=overwrite).check(settings)
 
     def draw(self) -> None:
-        """Write the page with the first pairs, if one is wanted."""
+        """Write the page with the first pairs, if there is one."""
         if self.view is None:
             return
         from normlens.alignment import write_links_page
@@ -86,7 +90,7 @@ class LinksOutput:
         messages().print(f"Wrote {self.view}", markup=False, soft_wrap=True)
 
     def write(self, alignments: Iterable[Alignment], file: IO[bytes], progress: Progress) -> None:
-        """Write alignments as they come, each line at once."""
+        """Write alignments one by one, each line as soon as it is done."""
         from normlens.alignment.aligner import FORMATS
 
         for alignment in alignments:
@@ -105,12 +109,12 @@ class LinksOutput:
             reason = printable(str(alignment.skipped))
             messages().print(f"line {alignment.line} skipped: {reason}", markup=False, soft_wrap=True)
 
-    def tell(self, seconds: float) -> None:
+    def report(self, seconds: float) -> None:
         """Print the number of lines, the speed, and the number of skipped lines."""
         rate = self.aligned / seconds if seconds > 0 else 0
-        left_out = f", {self.skipped} of them skipped (empty lines in the result)" if self.skipped else ""
+        skipped = f", {self.skipped} of them skipped (empty lines in the result)" if self.skipped else ""
         where = "" if self.output is None else f"; wrote {self.output}"
-        text = f"Aligned {self.aligned} lines in {seconds:.1f} s, {rate:.0f} per second{left_out}{where}"
+        text = f"Aligned {self.aligned} lines in {seconds:.1f} s, {rate:.0f} per second{skipped}{where}"
         messages().print(text, markup=False, soft_wrap=True)
 
 
@@ -123,18 +127,18 @@ def write(aligner: Aligner, lines: Iterable[Line], texts: ParallelTexts, result:
     aligner
         The aligner.
     lines, texts
-        The text.
+        The lines to align, and the text that they come from.
     result
-        Where it is written.
+        Where to write the alignments.
     settings
-        Everything that the result depends on.
+        All settings that the result depends on.
     overwrite
-        Whether to start from the first line.
+        Whether to replace a result, and start from the first line.
 
     Raises
     ------
     NormLensError
-        If the file can't be written, or was begun with other settings.
+        If the file can't be written, or was started with other settings.
     """
     from normlens.alignment import skip
 
@@ -144,7 +148,7 @@ def write(aligner: Aligner, lines: Iterable[Line], texts: ParallelTexts, result:
         start = time.perf_counter()
         with _counting(texts.number, done) as progress, quiet():
             result.write(aligner.align(skip(lines, done)), file, progress)
-        result.tell(time.perf_counter() - start)
+        result.report(time.perf_counter() - start)
     result.draw()
 
 
@@ -172,7 +176,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def _counting(total: int | None, done: int) -> Iterator[Progress]:
-    """A progress bar with the rate on standard error; one line if that isn't a terminal."""
+    """A progress bar with the rate on standard error; a single line if that isn't a terminal."""
     console = messages()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     if not console.is_terminal:

@@ -1,4 +1,4 @@
-"""One analysis as a file whose suffix tells the format."""
+"""Output of ``normlens analyze``: a file whose suffix selects the format."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 def write(analysis: Analysis, path: Path, *, layer: int, head: int | None, group: str, scope: Scope) -> None:
-    """Write an analysis in the format that the file's ending names; the file appears whole or not at all.
+    """Write an analysis in the format of the file's suffix; the file appears whole or not at all.
 
     Parameters
     ----------
     analysis
-        What to write.
+        The analysis.
     path
-        Ends in one of :data:`normlens.cli.destinations.SUFFIXES`.
+        The file, with one of :data:`normlens.cli.destinations.SUFFIXES`.
     layer, head, group, scope
-        What a picture shows; the other formats hold everything.
+        What a picture shows; other formats hold everything.
 
     Raises
     ------

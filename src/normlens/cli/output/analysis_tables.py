@@ -1,4 +1,4 @@
-"""One analysis as tables on the terminal."""
+"""Output of ``normlens analyze``: tables on the terminal."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from normlens.analysis import Group
 
 _MOST_TARGETS = 40
-_WHOLE = 1.0001  # shares that sum to more count something twice
-_MANY = 8  # columns of percentages
-_WIDE = 100  # a terminal of so many letters has room for three sources on each side
+_WHOLE = 1.0001  # shares with a larger sum count a source twice
+_MANY = 8  # columns from which a table is set narrower
+_WIDE = 100  # columns of a terminal with room for three sources per measure
 _SHORT = {"feedforward": "ffn", "feedforward_residual": "ffn+resid."}
 _NAMES = {
     "special": "special", "first token": "first token", "punctuation": "punctuation", "other": "the rest",
@@ -27,56 +27,56 @@ _NAMES = {
 }  # fmt: skip
 
 
-def show(analysis: Analysis, layers: dict[str, int], head: int | None, scope: str, was_chosen: bool) -> None:
-    """Print one block per kind of attention, and how exact the numbers are.
+def show(analysis: Analysis, layers: dict[str, int], head: int | None, scope: str, is_explicit: bool) -> None:
+    """Print tables for each kind of attention, and how exact the numbers are.
 
     Parameters
     ----------
     analysis
-        What to show.
+        The analysis.
     layers
-        The layer whose sources are shown, by the groups that are shown.
+        The layer whose sources are shown, by group.
     head
-        One head. Default: all together.
+        Head to show; None for all heads together.
     scope
-        Of the norm.
-    was_chosen
-        Whether the layer was asked for, not found.
+        Scope of the norm.
+    is_explicit
+        Whether the user named the layer.
     """
     console = results()
     for name, layer in layers.items():
         console.print(_heading(analysis, name, analysis[name]), soft_wrap=True)
-        _show_group(console, analysis[name], layer, head, scope, was_chosen)
+        _show_group(console, analysis[name], layer, head, scope, is_explicit)
     if analysis.attrs.get("not_measured"):
         console.print(f"\nNot measured: {analysis.attrs['not_measured']}", markup=False)
     console.print(
-        f"\nParts add up to what the model produced within {analysis.conservation_error:.0e} of its length; the norms of "
-        f"random parts are those of their vectors within {analysis.attrs['vector_error']:.0e}.",
+        f"\nContributions add up to the model's output (relative error at most {analysis.conservation_error:.0e}); norms of "
+        f"random pairs match explicit vectors (at most {analysis.attrs['vector_error']:.0e}).",
         style="dim",
     )
 
 
-def _show_group(console: Console, group: Group, layer: int, head: int | None, scope: str, was_chosen: bool) -> None:
+def _show_group(console: Console, group: Group, layer: int, head: int | None, scope: str, is_explicit: bool) -> None:
     """Print shares by layer, the strongest sources of each target, and mixing ratios."""
-    found = shares(group, scope, head)
-    if found is not None:
+    categories = shares(group, scope, head)
+    if categories is not None:
         whose = "" if head is None else f" in head {head}"
-        _print(console, f"Where what a target receives comes from{whose}, scope {scope}", _shares(found))
-        if bool((found.sum("category") > _WHOLE).any()):
-            console.print("A special first token counts as special and as the first token.", style="dim")
+        _print(console, f"Sources of what a target receives{whose}, scope {scope}", _shares(categories))
+        if bool((categories.sum("category") > _WHOLE).any()):
+            console.print("A special first token counts both as special and as the first token.", style="dim")
     rows = strongest(group, layer, scope, head, count=3 if console.width >= _WIDE else 2)
     if rows:
-        why = "" if was_chosen or found is None else ", where the two differ most"
-        title = f"Strongest sources in layer {layer}{why}; bold: norms disagree on the first"
+        why = "" if is_explicit or categories is None else ", where weights and norms differ most"
+        title = f"Strongest sources in layer {layer}{why}; bold: the norm ranks another source first"
         _print(console, title, _strongest(rows[:_MOST_TARGETS]))
     if len(rows) > _MOST_TARGETS:
-        console.print(f"and {len(rows) - _MOST_TARGETS} more targets; -o writes them all", style="dim")
+        console.print(f"and {len(rows) - _MOST_TARGETS} more targets; write all of them with -o", style="dim")
     of_all = "" if head is None else ", all heads together"
-    _print(console, f"Mixing ratio: how much comes from other positions{of_all}", _mixing(mixing(group)))
+    _print(console, f"Mixing ratio: share that comes from other positions{of_all}", _mixing(mixing(group)))
 
 
 def _heading(analysis: Analysis, name: str, group: Group) -> Text:
-    """Which model, which attention, how large."""
+    """Model, kind of attention, and sizes."""
     sizes = group.data.sizes
     counts = [f"{sizes['layer']} layers", *([f"{sizes['head']} heads"] if "head" in sizes else [])]
     counts.append(f"{sizes['target']} targets")
@@ -84,21 +84,21 @@ def _heading(analysis: Analysis, name: str, group: Group) -> Text:
     return Text.assemble("\n", (model, "bold"), " · ", (name, "bold"), " · ", ", ".join(counts))
 
 
-def _shares(found: xr.DataArray) -> Table:
+def _shares(categories: xr.DataArray) -> Table:
     """One row per layer, two columns per category."""
     columns = []
-    for category in found["category"].values.tolist():
+    for category in categories["category"].values.tolist():
         for measure in ("weight", "norm"):
             heading = f"{_NAMES[category] if measure == 'weight' else ''}\n{measure}"
-            columns.append((heading, measure, found.sel(measure=measure, category=category)))
+            columns.append((heading, measure, categories.sel(measure=measure, category=category)))
     return _by_layer(columns)
 
 
-def _mixing(found: dict[str, xr.DataArray]) -> Table:
+def _mixing(ratios_by_measure: dict[str, xr.DataArray]) -> Table:
     """One row per layer, one or two columns per scope."""
     columns = []
-    for scope in found["norm"]["scope"].values.tolist():
-        for measure, ratios in found.items():
+    for scope in ratios_by_measure["norm"]["scope"].values.tolist():
+        for measure, ratios in ratios_by_measure.items():
             values = ratios.sel(scope=scope)
             if bool(values.notnull().any()):
                 columns.append((f"{_SHORT.get(scope, scope)}\n{measure}", measure, values))
@@ -106,7 +106,7 @@ def _mixing(found: dict[str, xr.DataArray]) -> Table:
 
 
 def _by_layer(columns: list[tuple[str, str, Any]]) -> Table:
-    """Percentages by layer, with their mean in the last row."""
+    """Percentages by layer, with the mean in the last row."""
     gap = 2 if len(columns) < _MANY else 1
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), show_footer=True)
     table.add_column("\nlayer", justify="right", footer="mean", no_wrap=True, min_width=5)
@@ -120,10 +120,10 @@ def _by_layer(columns: list[tuple[str, str, Any]]) -> Table:
 
 
 def _strongest(rows: list[Any]) -> Table:
-    """One row per target; bold where weight and norm disagree."""
+    """One row per target; bold if weight and norm rank different sources first."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("target", no_wrap=True, overflow="ellipsis", min_width=8, max_width=16)
-    for heading, style in (("the weights say", WEIGHT), ("the norms say", NORM)):
+    for heading, style in (("by weight", WEIGHT), ("by norm", NORM)):
         table.add_column(heading, header_style=style, style=style, no_wrap=True, overflow="ellipsis")
     for row in rows:
         table.add_row(Text(row.target), Text(row.by_weight), Text(row.by_norm, style="bold" if row.differs else ""))

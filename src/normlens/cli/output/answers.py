@@ -1,4 +1,4 @@
-"""Where attributions go: the terminal, a file whose ending tells the format, or JSON on standard output."""
+"""Output of ``normlens attribute`` and ``compare``: the terminal, a file in the format of its suffix, or JSON."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ RESULT_SUFFIXES = (".html", *PICTURES, ".json", ".csv")
 
 
 def give(results: Answers, row: Row, output: Path | None, as_json: bool) -> None:
-    """Write or print answers.
+    """Write or print attributions.
 
     Parameters
     ----------
     results
-        One answer, or several methods' answers for one text; JSON lists those under ``methods``.
+        The attribution by one method, or a list with one for each method; JSON lists these under ``methods``.
     row
-        The row of maps that is shown.
+        The row of maps to show.
     output
-        A file whose ending tells the format; standard output if None.
+        A file in the format of its suffix; None for standard output.
     as_json
-        Whether JSON is printed and nothing else.
+        Whether to print JSON and nothing else.
 
     Raises
     ------
     NormLensError
-        If there is no such row, or the file can't be written.
+        If a map has no such row, or the file can't be written.
     """
     from normlens.figures import scored_texts
 
@@ -65,19 +65,19 @@ def _write(results: Answers, texts: Sequence[ScoredText], row: Row, path: Path) 
         figures.save(figures.highlights(results, row=row), path)
         return
     if suffix == ".html":
-        whole = figures.highlights_page(results, row=row)
+        content = figures.highlights_page(results, row=row)
     else:
-        whole = _as_json(results, texts) if suffix == ".json" else _as_csv(_several(results), texts)
-    write_atomically(path, whole)
+        content = _as_json(results, texts) if suffix == ".json" else _as_csv(_several(results), texts)
+    write_atomically(path, content)
 
 
 def _as_json(results: Answers, texts: Sequence[ScoredText]) -> str:
-    """Answers as JSON, NaN as null; one answer lies flat, a list of them under ``methods``."""
+    """Attributions as JSON, NaN as null; a single one at the top level, a list under ``methods``."""
     several = _several(results)
     shared = {key: str(several[0].attrs.get(key, "")) for key in ("model", "text", "target_text", "normlens")}
     plain = [_plain(result, text) for result, text in zip(several, texts, strict=True)]
-    whole = {**shared, "methods": plain} if isinstance(results, Sequence) else {**shared, **plain[0]}
-    return json.dumps(whole, ensure_ascii=False, allow_nan=False)
+    data = {**shared, "methods": plain} if isinstance(results, Sequence) else {**shared, **plain[0]}
+    return json.dumps(data, ensure_ascii=False, allow_nan=False)
 
 
 def _plain(result: xr.DataArray, text: ScoredText) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _plain(result: xr.DataArray, text: ScoredText) -> dict[str, Any]:
 
 
 def _as_csv(results: Sequence[xr.DataArray], texts: Sequence[ScoredText]) -> str:
-    """A row for each method and word."""
+    """One row per method and word."""
     import pandas as pd
 
     rows = [

@@ -1,4 +1,4 @@
-"""What ``normlens cluster`` does once it knows the distances: search, print what was found and write it."""
+"""Output of ``normlens cluster``: the search for clusterings, what it proves, labels and figures."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ _LABELS = (".csv", ".json")
 
 @dataclass(frozen=True, eq=False)
 class ClusteredSet:
-    """What is clustered.
+    """A set of points or heads to cluster.
 
     Attributes
     ----------
     title
-        What the whole is called.
+        Title of the result.
     noun
-        What one of them is called, such as "head".
+        What a member is, such as "head".
     names
-        What each is called.
+        Name of each member.
     data, metric
-        As :func:`normlens.clustering.find_good_clusterings` takes them.
+        As in :func:`normlens.clustering.find_good_clusterings`.
     unit
-        What a distance is.
+        Name of the distance.
     kinds
-        From labels to a few words on each cluster; None where nothing is known of the members.
+        Takes labels, and describes each cluster in a few words; None if there are no descriptions.
     further
-        What else the result says as plain data.
+        Further plain data of the result.
     """
 
     title: str
@@ -62,18 +62,18 @@ class ClusteredSet:
     further: Mapping[str, Any] = field(default_factory=dict)
 
     def kinds_of(self, labels: np.ndarray) -> Sequence[str]:
-        """A few words on each cluster; nothing where nothing is known."""
+        """A description of each cluster; empty if there are none."""
         return () if self.kinds is None else self.kinds(labels)
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is asked for: see :func:`normlens.clustering.find_good_clusterings`.
+    """The parameters of :func:`normlens.clustering.find_good_clusterings`.
 
     Raises
     ------
     InvalidInput
-        For an α, γ or δ that no search can be made with.
+        If α, γ or δ is out of range.
     """
 
     alpha: float
@@ -87,7 +87,7 @@ class Search:
         check_parameters(self.alpha, self.gamma, self.delta)
 
     def run(self, clustered: ClusteredSet) -> SearchResult:
-        """Search, saying so on standard error."""
+        """Search for clusterings, with a message on standard error."""
         from normlens.clustering import find_good_clusterings
 
         with waiting(f"Searching for clusters of {len(clustered.names)} {clustered.noun}s"), quiet():
@@ -103,7 +103,7 @@ class Search:
 
 @dataclass(frozen=True)
 class ClusterFiles:
-    """Where results go beside the terminal: a file of labels, a picture; and whether JSON is printed."""
+    """Where results are written: a file of labels and a figure; and whether to print JSON."""
 
     labels: Path | None
     figure: Path | None
@@ -120,34 +120,34 @@ class ClusterFiles:
         Raises
         ------
         NormLensError
-            For an unknown ending, or a place that can't or mustn't be written to.
+            For an unknown suffix, or a file that can't or mustn't be written.
         """
         check_ending(self.labels, _LABELS)
         check_ending(self.figure, PICTURES)
         check_files(self.labels, self.figure, reads=reads, overwrite=overwrite)
 
 
-def give(found: SearchResult, search: Search, clustered: ClusteredSet, outputs: ClusterFiles) -> None:
-    """Write and print what was found.
+def give(result: SearchResult, search: Search, clustered: ClusteredSet, outputs: ClusterFiles) -> None:
+    """Write and print the result of a search.
 
     Parameters
     ----------
-    found, search, clustered
-        The result, what was asked, and of what.
+    result, search, clustered
+        The result, the search, and the set that was clustered.
     outputs
-        Where it goes.
+        Where to write the result.
 
     Raises
     ------
     NormLensError
-        If a file can't be written, or there is too much to draw.
+        If a file can't be written, or the set is too large to draw.
     """
-    answer = as_data(found, search, clustered)
+    answer = as_data(result, search, clustered)
     if outputs.figure is not None:
         from normlens.figures import save
 
         with waiting("Drawing"):
-            save(_drawn(found, clustered), outputs.figure)
+            save(_drawn(result, clustered), outputs.figure)
         messages().print(f"Wrote {outputs.figure}", markup=False, soft_wrap=True)
     if outputs.labels is not None:
         _write(outputs.labels, answer, clustered)
@@ -155,22 +155,22 @@ def give(found: SearchResult, search: Search, clustered: ClusteredSet, outputs: 
     if outputs.as_json:
         typer.echo(json.dumps(answer, ensure_ascii=False, allow_nan=False))
     else:
-        _print(found, search, clustered)
+        _print(result, search, clustered)
 
 
-def as_data(found: SearchResult, search: Search, clustered: ClusteredSet) -> dict[str, Any]:
+def as_data(result: SearchResult, search: Search, clustered: ClusteredSet) -> dict[str, Any]:
     """The result as plain data, clusters numbered from 1; infinite ratios are written "infinite"."""
-    best = found.clusterings[0] if found.clusterings else None
+    best = result.clusterings[0] if result.clusterings else None
     return {
-        "certificate": str(found.certificate),
-        "status": found.certificate.status,
-        "found": found.certificate.found,
-        "none_exists": found.certificate.none_exists,
+        "certificate": str(result.certificate),
+        "status": result.certificate.status,
+        "found": result.certificate.found,
+        "none_exists": result.certificate.none_exists,
         **asdict(search),
         **clustered.further,
         f"{clustered.noun}s": list(clustered.names),
         "clustering": None if best is None else _described(best, search, clustered.names),
-        "nearest": None if found.nearest is None else _described(found.nearest, search, clustered.names),
+        "nearest": None if result.nearest is None else _described(result.nearest, search, clustered.names),
     }
 
 
@@ -198,37 +198,37 @@ def _number(value: float) -> float | str:
 
 
 def _write(path: Path, answer: dict[str, Any], clustered: ClusteredSet) -> None:
-    """Write who is in which cluster; the file appears whole or not at all."""
+    """Write the cluster of each member; the file appears whole or not at all."""
     from normlens.files.atomic import write_atomically
 
     if path.suffix.lower() == ".json":
         write_atomically(path, json.dumps(answer, ensure_ascii=False, allow_nan=False))
         return
-    nothing = [""] * len(clustered.names)
-    best, nearest = ((answer[key] or {"labels": nothing, "ratios": nothing}) for key in ("clustering", "nearest"))
-    whole = io.StringIO(newline="")
-    rows = csv.writer(whole)
+    blank = [""] * len(clustered.names)
+    best, nearest = ((answer[key] or {"labels": blank, "ratios": blank}) for key in ("clustering", "nearest"))
+    content = io.StringIO(newline="")
+    rows = csv.writer(content)
     rows.writerow([clustered.noun, "cluster", "nearest_cluster", "nearest_ratio"])
     rows.writerows(zip(clustered.names, best["labels"], nearest["labels"], nearest["ratios"], strict=True))
-    write_atomically(path, whole.getvalue())
+    write_atomically(path, content.getvalue())
 
 
-def _print(found: SearchResult, search: Search, clustered: ClusteredSet) -> None:
+def _print(result: SearchResult, search: Search, clustered: ClusteredSet) -> None:
     """Print the certificate, and the best or the nearest clustering."""
     console = results()
     console.print(Text(printable(clustered.title), style="bold"), soft_wrap=True)
-    console.print(str(found.certificate), markup=False, soft_wrap=True)
-    shown = found.clusterings[0] if found.clusterings else found.nearest
+    console.print(str(result.certificate), markup=False, soft_wrap=True)
+    shown = result.clusterings[0] if result.clusterings else result.nearest
     if shown is None:
         return
     goodness, witness = shown.goodness, shown.goodness.witness
-    what = "The best" if found.clusterings else "The nearest to one, which isn't good enough,"
+    which = "The best clustering" if result.clusterings else "The nearest clustering, which isn't good enough,"
     lines = [
-        f"\n{what} has {len(goodness.sizes)} clusters: α* {goodness.alpha:.4g}, γ* {goodness.gamma:.3g}; "
+        f"\n{which} has {len(goodness.sizes)} clusters: α* {goodness.alpha:.4g}, γ* {goodness.gamma:.3g}; "
         f"{percent(goodness.share_above(search.alpha))} of the {clustered.noun}s have a ratio of {search.alpha:g} or more.",
-        f"Witness: {clustered.noun} {clustered.names[witness.point]} of cluster {int(witness.own) + 1} lies "
-        f"{witness.own_distance:.4g} from its own cluster and {witness.other_distance:.4g} from cluster "
-        f"{int(witness.other) + 1}, in the mean.",
+        f"Witness: {clustered.noun} {clustered.names[witness.point]} of cluster {int(witness.own) + 1} has a mean "
+        f"distance of {witness.own_distance:.4g} within its own cluster and of {witness.other_distance:.4g} to cluster "
+        f"{int(witness.other) + 1}.",
     ]
     kinds = clustered.kinds_of(shown.labels)
     for code, size in enumerate(goodness.sizes):
@@ -240,27 +240,27 @@ def _print(found: SearchResult, search: Search, clustered: ClusteredSet) -> None
         console.print(line, markup=False, soft_wrap=True)
 
 
-def _drawn(found: SearchResult, clustered: ClusteredSet) -> PanelAxes:
-    """A map beside the tree, with the nodes that are certified."""
+def _drawn(result: SearchResult, clustered: ClusteredSet) -> PanelAxes:
+    """A heatmap beside the cluster tree, with the certified nodes marked."""
     from normlens.clustering import read_distances
     from normlens.clustering.model_heads import HABITS
     from normlens.figures import cluster_map
 
     if len(clustered.names) > _MOST_DRAWN:
         raise InvalidInput(
-            f"There are {len(clustered.names)} {clustered.noun}s to draw; expected {_MOST_DRAWN} or fewer. "
-            "Leave out --figure, or draw some of them."
+            f"There are {len(clustered.names)} {clustered.noun}s to draw; expected at most {_MOST_DRAWN}. Leave out "
+            "--figure, or use fewer."
         )
-    shown = found.clusterings[0] if found.clusterings else found.nearest
+    shown = result.clusterings[0] if result.clusterings else result.nearest
     certified = [
         ((clustering.labels == code).nonzero()[0].tolist(), clustering.alpha)
-        for clustering in found.clusterings
+        for clustering in result.clusterings
         for code in range(len(clustering.goodness.sizes))
     ]
     title = clustered.title
     if shown is not None:
-        said = f"α* {shown.alpha:.3g}" + ("" if found.clusterings else ", not good enough")
-        title = f"{title}: {len(shown.goodness.sizes)} clusters, {said}"
+        goodness = f"α* {shown.alpha:.3g}" + ("" if result.clusterings else ", not good enough")
+        title = f"{title}: {len(shown.goodness.sizes)} clusters, {goodness}"
     return cluster_map(
         read_distances(clustered.data, clustered.metric).matrix(),
         None if shown is None else shown.labels,

@@ -1,4 +1,4 @@
-"""A corpus through the library, with what a person sees meanwhile: progress, and the line of a text that can't be read."""
+"""Output of ``normlens report``: progress, the report, and its main findings."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def measured(
     batch_size: int = 8,
     reading: Mapping[str, Any] = MappingProxyType({}),
 ) -> Measured:
-    """Measure a corpus, showing how far it is.
+    """Measure a corpus, with a progress bar.
 
     Parameters
     ----------
     lens, texts, targets, group, batch_size
-        As in :func:`normlens.statistics.report.measure`; an error about a text of :class:`Lines` names its line.
+        As in :func:`normlens.statistics.report.measure`; errors about a text of :class:`Lines` name its line.
     frequency
-        A table of token frequencies. Default: counted in the corpus.
+        File with token frequencies. Default: counted in the corpus.
     reading
         Further options of :func:`normlens.statistics.report.measure`.
 
@@ -62,7 +62,7 @@ def measured(
     with waiting("Counting tokens"), quiet():
         ranks = TokenFrequency.read(frequency) if frequency else token_frequency(lens, texts, targets)
 
-    def shown(analyses: Iterable[Analysis], total: int) -> Iterator[Analysis]:
+    def progressing(analyses: Iterable[Analysis], total: int) -> Iterator[Analysis]:
         with counting("Analyzing", total) as progress:
             for analysis in _located(analyses, texts):
                 yield analysis
@@ -70,21 +70,21 @@ def measured(
 
     with quiet():
         return measure(
-            lens, texts, targets, frequency=ranks, group=group, batch_size=batch_size, progress=shown, **reading
+            lens, texts, targets, frequency=ranks, group=group, batch_size=batch_size, progress=progressing, **reading
         )
 
 
-def written(found: Measured, folder: Path, title: str, corpus: str) -> dict[str, Estimates]:
-    """Write the report of what was measured, and read its numbers back.
+def written(corpus: Measured, folder: Path, title: str, name: str) -> dict[str, Estimates]:
+    """Write the report on a corpus, and read its numbers back.
 
     Parameters
     ----------
-    found
-        What was measured.
+    corpus
+        The measured corpus.
     folder, title
         As in :func:`normlens.statistics.report.write_report`.
-    corpus
-        What to call the corpus beside what is known about the model.
+    name
+        Name of the corpus, which the report shows with the attributes of the model.
 
     Returns
     -------
@@ -96,9 +96,9 @@ def written(found: Measured, folder: Path, title: str, corpus: str) -> dict[str,
     NormLensError
         As :func:`normlens.statistics.report.write_report`.
     """
-    about = {"corpus": corpus, **found.attributes}
+    attributes = {"corpus": name, **corpus.attributes}
     with waiting("Writing the report"), quiet():
-        write_report(found.statistics, folder, title=title, attributes=about, examples=found.examples)
+        write_report(corpus.statistics, folder, title=title, attributes=attributes, examples=corpus.examples)
     return read_estimates(folder)
 
 
@@ -112,11 +112,11 @@ def give(
     numbers
         From `written`.
     corpus
-        What was measured.
+        The measured corpus.
     name
-        Of the model.
+        Name of the model.
     folder
-        Where the report is.
+        The folder of the report.
     as_json
         Whether to print all findings as JSON and nothing else.
     skipped
@@ -137,7 +137,7 @@ def give(
 
 
 def _located(analyses: Iterable[Analysis], texts: Iterable[Text]) -> Iterator[Analysis]:
-    """The same analyses; an error about a text of a file names its line."""
+    """The same analyses; errors about a text of a file name its line."""
     try:
         yield from analyses
     except InvalidInput as error:

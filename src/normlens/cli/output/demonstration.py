@@ -1,4 +1,4 @@
-"""What ``normlens demo`` prints: weights beside norms, layer by layer, and where the reports are."""
+"""Output of ``normlens demo``: weights beside norms, layer by layer, and the paths of the reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``normlens aer`` prints: error rates as tables or JSON."""
+"""Output of ``normlens aer``: error rates as tables or JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attributions on the terminal: highlighted words, the strongest of them, and what everything adds up to."""
+"""Attributions on the terminal: highlighted words, the strongest words, and sums."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from normlens.cli.terminal import printable, results
 if TYPE_CHECKING:
     from normlens.figures import ScoredText
 
-_FOR, _AGAINST, _AMOUNT = "#2e8bcc", "#e0662a", "#2aa07a"  # tones that dark and light terminals both show well
-_FAINTEST = 0.06  # weaker words keep the terminal's own ground
+_FOR, _AGAINST, _AMOUNT = "#2e8bcc", "#e0662a", "#2aa07a"  # legible on dark and on light terminals
+_FAINTEST = 0.06  # weaker words are not highlighted
 _MOST_WORDS, _MOST_COMPARED = 8, 3
 _BAR = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def show(texts: Sequence[ScoredText], model: str) -> None:
-    """Print one attribution, or several under each other.
+    """Print one attribution, or several, one below the other.
 
     Parameters
     ----------
     texts
-        The words with their numbers, by one method each.
+        Words with their shares, one text per method.
     model
-        Its name.
+        Name of the model.
     """
     console = results()
     first = next((text for text in texts if text.balance), texts[0])
@@ -45,17 +45,17 @@ def show(texts: Sequence[ScoredText], model: str) -> None:
 
 
 def highlighted(text: ScoredText) -> Text:
-    """The words of a text, each on the color of its share; what belongs to no source in brackets behind them.
+    """The words of a text on colors for their shares, followed by shares of no source in brackets.
 
     Parameters
     ----------
     text
-        Words with their numbers.
+        Words with their shares.
 
     Returns
     -------
     rich.text.Text
-        Special tokens are dim; a second text begins a line of its own.
+        Special tokens are dim; a second text starts on a new line.
     """
     from normlens.figures import highlight_colors
 
@@ -84,8 +84,8 @@ def _show_one(console: Console, text: ScoredText) -> None:
     if text.balance:
         console.print(Text(f"\n{text.balance}" + (f" ({text.unit})" if text.unit != "share" else "")))
     if text.conservation_error == text.conservation_error:
-        parts = "The vectors" if text.note else "Parts"
-        console.print(f"{parts} add up within {text.conservation_error:.0e} of their sizes.", style="dim")
+        terms = "The vectors" if text.note else "The shares"
+        console.print(f"{terms} add up (relative error {text.conservation_error:.0e}).", style="dim")
     if text.advice:
         console.print(Text(f"\n{printable(text.advice)}"))
 
@@ -115,14 +115,14 @@ def _show_several(console: Console, texts: Sequence[ScoredText]) -> None:
     for _, group in groupby(texts, key=lambda text: [word.text for word in text.words]):
         console.print(Text("\nStrongest words", style="bold"))
         console.print(_side_by_side(list(group)))
-    console.print(Text("\nWhat they add up to", style="bold"))
+    console.print(Text("\nSums", style="bold"))
     console.print(_sums(texts))
     for advice in dict.fromkeys(text.advice for text in texts if text.advice):
         console.print(Text(f"\n{printable(advice)}"))
 
 
 def _side_by_side(texts: Sequence[ScoredText]) -> Table:
-    """The words that are among the strongest of any method, in the order of the text; each method's first is bold."""
+    """The strongest words of any method, in the order of the text; the strongest of each method is bold."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column("word", overflow="fold")
     for text in texts:
@@ -136,7 +136,7 @@ def _side_by_side(texts: Sequence[ScoredText]) -> Table:
 
 
 def _sums(texts: Sequence[ScoredText]) -> Table:
-    """One row per method: what is explained as the sum of its parts, and how exactly."""
+    """One row per method: the sum of the shares, and the conservation error."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for heading in ("method", "sum", "unit", "conservation error"):
         table.add_column(heading, overflow="fold")

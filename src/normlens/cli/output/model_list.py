@@ -1,4 +1,4 @@
-"""What ``normlens models`` prints: the models with short names, and which kinds of model can be analyzed."""
+"""Output of ``normlens models``: the models with short names, and the kinds of model that can be analyzed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One analysis in a few numbers: shares by category of source, mixing ratios, strongest sources."""
+"""Summaries of an analysis: shares by category of source, mixing ratios, strongest sources."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from normlens.analysis import Group
 
 Ranked = tuple[NDArray[np.integer], NDArray[np.floating], Callable[[float], str]]
-"""Positions of the sources of each target, the strongest first; how strong; and how that is written."""
+"""Positions of the sources of each target, the strongest first; their sizes; and the format of a size."""
 
 FIRST = "first token"
 ELSEWHERE = "elsewhere"
-"""What belongs to no source: the weight of an attention sink, the target's own vector in cross-attention."""
+"""Shares of no source: the weight of an attention sink, the target's own vector in cross-attention."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Strongest:
     target
         The target's token.
     by_weight, by_norm
-        Tokens with their share of what the target receives, the strongest first.
+        Tokens with their shares of what the target receives, the strongest first.
     differs
-        Whether weight and norm name another token first.
+        Whether weight and norm rank different tokens first.
     """
 
     target: str
@@ -52,24 +52,24 @@ def check_choice(group: Group, layer: int | None, head: int | None, scope: str) 
     Raises
     ------
     InvalidInput
-        With what there is.
+        Naming what it has.
     """
     if head is not None and "weight" not in group.data:
-        raise InvalidInput("One head can't be shown of an analysis that was reduced. Leave out --head or --reduce.")
+        raise InvalidInput("A reduced analysis keeps no single heads. Leave out --head or --reduce.")
     for name, chosen in (("layer", layer), ("head", head)):
-        known: list[int] = group.data[name].values.tolist() if name in group.data.dims else []
-        if chosen is not None and chosen not in known:
-            there = f"{name}s {listed(known)}" if known else f"no {name}s any more"
-            raise InvalidInput(f"There is no {name} {chosen}: this analysis has {there}. Choose another.")
+        numbers: list[int] = group.data[name].values.tolist() if name in group.data.dims else []
+        if chosen is not None and chosen not in numbers:
+            present = f"{name}s {listed(numbers)}" if numbers else f"no {name}s after its reduction"
+            raise InvalidInput(f"There is no {name} {chosen}: this analysis has {present}. Choose another.")
     if head is not None and scope != "attention":
         raise InvalidInput(
-            f"One head has scope attention only, not {scope}: what comes later belongs to all heads together. Leave out "
-            "--head or --scope."
+            f"The norm of a single head exists at scope attention only, not {scope}, since later scopes combine all heads. "
+            "Leave out --head or --scope."
         )
     if not any(str(name).startswith(norm_variable(scope)) for name in group.data.data_vars):
         scopes = [name for name in SCOPES if norm_variable(name) in group.data]
         if not scopes:
-            raise InvalidInput(f"This analysis keeps no norm of scope {scope} that could be shown. Leave out --scope.")
+            raise InvalidInput(f"This analysis keeps no norm of scope {scope}. Leave out --scope.")
         raise InvalidInput(f"This model has no scope {scope}; it has {', '.join(scopes)}. Choose one of these.")
 
 
@@ -81,46 +81,46 @@ def shares(group: Group, scope: str = "attention", head: int | None = None) -> x
     group
         One kind of attention.
     scope
-        Of the norm.
+        Scope of the norm.
     head
-        One head: α and ‖α f(x)‖. Default: the mean of α over heads, and the norm of the sum over heads.
+        Head: α and ‖α f(x)‖. Default: the mean of α over heads, and the norm of the sum over heads.
 
     Returns
     -------
     xarray.DataArray or None
-        ``(measure, category, layer)``, without the categories that hold nothing; None where a reduction kept no
-        categories. A special first token is counted in both of its categories.
+        ``(measure, category, layer)``, without empty categories; None if a reduction kept no categories. A special first
+        token is counted in both of its categories.
     """
     data = group.data
     variable = norm_variable(scope)
     if "weight_sum" in data:
-        parts = _of_measures(data["weight_sum"].mean("head"), data[f"{variable}_sum"], "target")
+        sums = _of_measures(data["weight_sum"].mean("head"), data[f"{variable}_sum"], "target")
         total = _totals(data, variable) + _elsewhere(data, scope)
     elif "weight_first" in data:
         first = _of_measures(data["weight_first"].mean("head"), data[f"{variable}_first"], "target")
-        parts, total = first.expand_dims(category=[FIRST]), _totals(data, variable) + _elsewhere(data, scope)
+        sums, total = first.expand_dims(category=[FIRST]), _totals(data, variable) + _elsewhere(data, scope)
     elif {"target", "source"} <= set(data[variable].dims if variable in data else ()):
-        given = _of_measures(*_maps(group, scope, head), "target")
-        parts, total = _by_category(given, data), given.sum("source") + _elsewhere(data, scope, head)
+        received = _of_measures(*_maps(group, scope, head), "target")
+        sums, total = _by_category(received, data), received.sum("source") + _elsewhere(data, scope, head)
     else:
         return None
     elsewhere = (_elsewhere(data, scope, head) + xr.zeros_like(total)).expand_dims(category=[ELSEWHERE])
-    found = xr.concat([parts, elsewhere], "category", coords="minimal", compat="override") / total
-    found = found.transpose("measure", "category", "layer")
-    return found.isel(category=(found > 0).any(["measure", "layer"]).values)
+    by_category = xr.concat([sums, elsewhere], "category", coords="minimal", compat="override") / total
+    by_category = by_category.transpose("measure", "category", "layer")
+    return by_category.isel(category=(by_category > 0).any(["measure", "layer"]).values)
 
 
 def mixing(group: Group) -> dict[str, xr.DataArray]:
-    """Mean mixing ratios over targets, ``(scope, layer)``, under "weight" and "norm" where there are such."""
+    """Mean mixing ratios over targets, ``(scope, layer)``, under "weight" and "norm" where measured."""
     names = {"weight": "mixing_ratio_weight", "norm": "mixing_ratio"}
     return {measure: group.data[name].mean("target") for measure, name in names.items() if name in group.data}
 
 
-def widest_gap(found: xr.DataArray | None) -> int:
-    """The layer in which weights and norms differ most in the share of any category; 0 if that isn't known."""
-    if found is None:
+def widest_gap(by_category: xr.DataArray | None) -> int:
+    """The layer in which weights and norms differ most in the share of any category; 0 without shares."""
+    if by_category is None:
         return 0
-    gaps = abs(found.sel(measure="weight") - found.sel(measure="norm")).max("category").fillna(-1.0)
+    gaps = abs(by_category.sel(measure="weight") - by_category.sel(measure="norm")).max("category").fillna(-1.0)
     return int(gaps["layer"].values[int(np.argmax(gaps.values))])
 
 
@@ -136,12 +136,12 @@ def strongest(
     layer, scope, head
         As in :func:`shares`.
     count
-        Sources for each target, at most.
+        Largest number of sources per target.
 
     Returns
     -------
     list of Strongest
-        One per target; empty where a reduction kept no sources.
+        One per target; empty if a reduction kept no sources.
     """
     data = group.data
     targets = _readable(data["target_token"])
@@ -163,12 +163,12 @@ def strongest(
 
 
 def _readable(tokens: xr.DataArray) -> list[str]:
-    """Tokens without what would break a line of text."""
+    """Tokens without control characters and line breaks."""
     return [printable(str(token).strip()) or "␣" for token in tokens.values]
 
 
 def _kept_edges(edges: xr.Dataset, norm: str) -> list[Ranked]:
-    """What the reduction "edges" kept; this norm is in the model's units, since its totals are gone."""
+    """The edges that the reduction "edges" kept; norms are in the model's units, since their totals are gone."""
     written: dict[str, Callable[[float], str]] = {"weight": percent, norm: "{:.2f}".format}
     return [
         (edges[f"{name}_edge_source"].values.astype(int), edges[f"{name}_edge"].values, write)
@@ -187,7 +187,7 @@ def _ranked(group: Group, layer: int, scope: str, head: int | None) -> list[Rank
 
 
 def _few(order: np.ndarray, sizes: np.ndarray, count: int) -> list[tuple[int, float]]:
-    """The first few positions that get anything at all."""
+    """The first few positions with a size above zero."""
     pairs = zip(order.tolist(), sizes.tolist(), strict=True)
     return [(place, size) for place, size in pairs if size > 0][:count]
 
@@ -200,24 +200,24 @@ def _maps(group: Group, scope: str, head: int | None) -> tuple[xr.DataArray, xr.
     return weight, group.data[norm_variable(scope)]
 
 
-def _by_category(given: xr.DataArray, data: xr.Dataset) -> xr.DataArray:
+def _by_category(received: xr.DataArray, data: xr.Dataset) -> xr.DataArray:
     """Sums ``(measure, category, layer)`` of ``(measure, layer, source)``."""
     from normlens.words import sources_by_category
 
-    found = sources_by_category(data["source_category"])
-    sums = [given.isel(source=np.flatnonzero(chosen)).sum("source") for chosen in found.values()]
-    return xr.concat(sums, xr.Variable("category", list(found)), coords="minimal", compat="override")
+    categories = sources_by_category(data["source_category"])
+    sums = [received.isel(source=np.flatnonzero(chosen)).sum("source") for chosen in categories.values()]
+    return xr.concat(sums, xr.Variable("category", list(categories)), coords="minimal", compat="override")
 
 
 def _totals(data: xr.Dataset, variable: str) -> xr.DataArray:
-    """What a reduction kept of all sources together, ``(measure, layer)``."""
+    """The totals over all sources that a reduction kept, ``(measure, layer)``."""
     return _of_measures(data["weight_total"].mean("head"), data[f"{variable}_total"], "target")
 
 
 def _elsewhere(data: xr.Dataset, scope: str, head: int | None = None) -> xr.DataArray:
-    """What goes to no source, ``(measure, layer)``: 0 where there is nothing of that kind."""
-    nothing = xr.zeros_like(data["layer"], dtype=float)
-    sink, own = nothing, nothing
+    """Shares of no source, ``(measure, layer)``: 0 without sinks and own vectors."""
+    zero = xr.zeros_like(data["layer"], dtype=float)
+    sink, own = zero, zero
     if "sink_weight" in data:
         sink = (
             data["sink_weight"].mean(["head", "target"])
@@ -230,7 +230,7 @@ def _elsewhere(data: xr.Dataset, scope: str, head: int | None = None) -> xr.Data
 
 
 def _of_measures(weight: xr.DataArray, norm: xr.DataArray, averaged: str | None = None) -> xr.DataArray:
-    """Put weight and norm along a dimension ``measure``, after averaging over a dimension."""
+    """Stack weight and norm along a dimension ``measure``, after averaging over a dimension."""
     pair = [x.drop_vars([c for c in x.coords if c not in x.dims]) for x in (weight, norm)]
     pair = [x.mean(averaged) if averaged else x for x in pair]
     return xr.concat(pair, xr.Variable("measure", ["weight", "norm"]), coords="minimal", compat="override")

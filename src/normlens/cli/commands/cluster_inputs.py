@@ -1,4 +1,4 @@
-"""What ``normlens cluster`` reads: tables of points, and analyses of a corpus."""
+"""Inputs of ``normlens cluster``: tables of points, and analyses of a corpus."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def read_points(path: Path) -> np.ndarray:
     suffix = path.suffix.lower()
     if suffix not in (".npy", ".parquet"):
         raise InvalidInput(
-            f"{path} ends in {path.suffix or 'nothing'}; expected .npy or .parquet. Save the points as one of these."
+            f"{path} has {f'the suffix {path.suffix}' if path.suffix else 'no suffix'}; expected .npy or .parquet. Save "
+            "the points in one of these formats."
         )
     try:
         refuse_unreadable(path, again=True)
@@ -40,9 +41,9 @@ def read_points(path: Path) -> np.ndarray:
         raise
     except OSError as error:
         raise InvalidInput(f"{path} can't be read: {reason(error)}. Check the path.") from error
-    except Exception as error:  # whatever NumPy, pandas and pyarrow make of a file that may come from anywhere
+    except Exception as error:  # NumPy, pandas and pyarrow raise many kinds of error for broken files
         raise InvalidInput(
-            f"{path} is no table of numbers: {error}. Expected an array (n, d), one point per row."
+            f"{path} isn't a table of numbers: {error}. Expected an array (n, d), one point per row."
         ) from error
     if table.ndim != 2 or table.dtype.kind not in "biuf":
         raise InvalidInput(
@@ -52,7 +53,7 @@ def read_points(path: Path) -> np.ndarray:
 
 
 def _array(path: Path) -> np.ndarray:
-    """A .npy file's array; none of it is in memory before its size is known, and pickled objects are refused."""
+    """The array of a .npy file; its size is checked before it is read, and pickled objects are refused."""
     import numpy as np
 
     array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -63,7 +64,7 @@ def _array(path: Path) -> np.ndarray:
 
 
 def _columns(path: Path) -> np.ndarray:
-    """A Parquet file's columns, all of which are numbers."""
+    """The columns of a Parquet file; all must be numeric."""
     import numpy as np
     import pandas as pd
     from pyarrow.parquet import read_metadata
@@ -74,21 +75,19 @@ def _columns(path: Path) -> np.ndarray:
     other = [str(name) for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
     if other:
         raise InvalidInput(
-            f"{path} has columns without numbers: {', '.join(other[:5])}. Expected one number per column; leave "
-            "these out."
+            f"{path} has columns that aren't numeric: {', '.join(other[:5])}. Remove them; expected one number per row and "
+            "column."
         )
     return frame.to_numpy(dtype=float, na_value=np.nan)
 
 
 def _require_room(path: Path, numbers: int) -> None:
     if numbers > _MOST_NUMBERS:
-        raise InvalidInput(
-            f"{path} holds {numbers:,} numbers; expected at most {_MOST_NUMBERS:,}. Take some of the rows."
-        )
+        raise InvalidInput(f"{path} holds {numbers:,} numbers; expected at most {_MOST_NUMBERS:,}. Use fewer rows.")
 
 
 def counted_analyses(lens: Lens, file: Path, reading: CorpusReading, batch_size: int) -> Iterator[Analysis]:
-    """The analyses of a file's texts, with a bar; an error about a text says in which line it stands."""
+    """The analyses of a file's texts, with a progress bar; errors about a text name its line."""
     texts, targets = reading.texts_of(lens, file)
     options = reading.options(texts)
     with counting("Analyzing", None) as progress:

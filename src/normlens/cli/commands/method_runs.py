@@ -1,4 +1,4 @@
-"""Attributions by one method or several, with progress on standard error."""
+"""Attributions by one or several methods, with progress on standard error."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ def explain(
     layer: int | None = None,
     own: Mapping[str, Any] = MappingProxyType({}),
 ) -> xr.DataArray:
-    """One method's answer for a text.
+    """Attribute with one method.
 
     Parameters
     ----------
     lens, text, question
-        The model, what it reads, what is to be explained.
+        The model, its input, and what to explain.
     method, scope
         As :meth:`normlens.Lens.attribute` takes them.
     layer
-        For methods with layers: the map rolled out through this layer, or what this layer adds to the target.
+        For methods with one map per layer: the map rolled out through this layer, or what this layer adds to the target.
     own
-        From :func:`normlens.cli.commands.named_methods.own_options`.
+        The method's own options, from :func:`normlens.cli.commands.named_methods.own_options`.
 
     Raises
     ------
     NormLensError
-        As :meth:`normlens.Lens.attribute`; also if there is no such layer.
+        As :meth:`normlens.Lens.attribute`; also if the model has no such layer.
     """
     options = {**question.options(lens, method), **own}
     if layer is not None:
@@ -57,19 +57,19 @@ def explain(
         return result
     numbers = result["layer"].values.tolist()
     if layer not in numbers:
-        raise InvalidInput(f"There is no layer {layer}; expected one of {listed(numbers)}.")
+        raise InvalidInput(f"There is no layer {layer}; expected one of {listed(numbers)}. Choose another.")
     return result.sel(layer=layer)
 
 
 def explain_all(
     lens: Lens, text: Read, question: AttributionQuestion, methods: Sequence[Method] | None
 ) -> list[xr.DataArray]:
-    """Several methods' answers for a text; without names, a small selection, without those that can't explain this model.
+    """Attribute with several methods; by default with those of a small selection that can explain this model.
 
     Raises
     ------
     NormLensError
-        If a method that was named, or every one of the selection, can't explain this.
+        If a named method, or every method of the selection, can't explain this model.
     """
     if methods is not None:
         return [explain(lens, text, question, method) for method in methods]
