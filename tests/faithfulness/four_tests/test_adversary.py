@@ -9,22 +9,22 @@ import torch
 from normlens.errors import InvalidInput
 from normlens.faithfulness.four_tests.adversary import Divergence, adversarial_loss
 from normlens.faithfulness.four_tests.divergences import jensen_shannon, kullback_leibler, total_variation
-from normlens.faithfulness.four_tests.models import Reading, RecurrentClassifier
+from normlens.faithfulness.four_tests.models import Prediction, RecurrentClassifier
 
 READABLE = torch.tensor([[False, True, True, True, False], [False, True, True, False, False]])
 
 
-def reading(seed: int, classes: int) -> Reading:
+def prediction(seed: int, classes: int) -> Prediction:
     generator = torch.Generator().manual_seed(seed)
     scores = torch.randn(2, 5, generator=generator, dtype=torch.float64).masked_fill(~READABLE, -torch.inf)
     outputs = 1 if classes == 2 else classes
-    return Reading(torch.randn(2, outputs, generator=generator, dtype=torch.float64), scores.softmax(-1))
+    return Prediction(torch.randn(2, outputs, generator=generator, dtype=torch.float64), scores.softmax(-1))
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("divergence", ["kl", "reverse_kl", "jsd"])
 def test_loss_equals_the_direct_formula(divergence: Divergence, classes: int) -> None:
-    one, other = reading(0, classes), reading(1, classes)
+    one, other = prediction(0, classes), prediction(1, classes)
     p, q = one.attention.numpy(), other.attention.numpy()
     distance = {
         "kl": kullback_leibler(p, q, READABLE),
@@ -42,7 +42,7 @@ def test_value_and_gradient_are_finite_where_weights_underflowed(divergence: Div
     own = scores.masked_fill(~READABLE, -torch.inf).softmax(-1)
     base = torch.tensor([[0.0, 0.0, 1.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0, 0.0]])
     logits = torch.zeros(2, 1)
-    loss = adversarial_loss(Reading(logits, own), Reading(logits, base), READABLE, 1.0, divergence=divergence)
+    loss = adversarial_loss(Prediction(logits, own), Prediction(logits, base), READABLE, 1.0, divergence=divergence)
     loss.backward()
     assert torch.isfinite(loss) and scores.grad is not None and torch.isfinite(scores.grad).all()
 
@@ -79,7 +79,7 @@ def test_a_larger_strength_moves_attention_further_and_none_keeps_the_prediction
 
 
 def test_a_copied_model_has_no_loss_at_any_strength() -> None:
-    one = reading(0, 3)
+    one = prediction(0, 3)
     for strength in (0.0, 1.0):
         assert float(adversarial_loss(one, one, READABLE, strength)) == 0
 
@@ -87,9 +87,9 @@ def test_a_copied_model_has_no_loss_at_any_strength() -> None:
 @pytest.mark.parametrize("strength", [-1.0, np.nan, np.inf])
 def test_a_strength_that_is_none_is_refused(strength: float) -> None:
     with pytest.raises(InvalidInput, match="strength λ"):
-        adversarial_loss(reading(0, 2), reading(1, 2), READABLE, strength)
+        adversarial_loss(prediction(0, 2), prediction(1, 2), READABLE, strength)
 
 
 def test_an_unlisted_divergence_is_refused_with_its_nearest() -> None:
     with pytest.raises(InvalidInput, match=r"Did you mean 'jsd'\?"):
-        adversarial_loss(reading(0, 2), reading(1, 2), READABLE, 1.0, divergence="jsdd")  # type: ignore[arg-type]
+        adversarial_loss(prediction(0, 2), prediction(1, 2), READABLE, 1.0, divergence="jsdd")  # type: ignore[arg-type]

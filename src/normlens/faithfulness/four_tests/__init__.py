@@ -13,7 +13,7 @@ from normlens.faithfulness.four_tests.divergences import (
     total_variation,
 )
 from normlens.faithfulness.four_tests.models import (
-    Reading,
+    Prediction,
     RecurrentClassifier,
     TokenClassifier,
     classification_loss,
@@ -22,7 +22,7 @@ from normlens.faithfulness.four_tests.seeds import by_largest_weight, seed_diver
 from normlens.faithfulness.four_tests.uniform import uniform_attention
 
 __all__ = [
-    "Reading",
+    "Prediction",
     "RecurrentClassifier",
     "TokenClassifier",
     "adversarial_loss",

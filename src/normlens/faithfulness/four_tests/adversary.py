@@ -12,15 +12,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from normlens.errors import InvalidInput, did_you_mean
-from normlens.faithfulness.four_tests.models import Reading
+from normlens.faithfulness.four_tests.models import Prediction
 
 Divergence = Literal["kl", "reverse_kl", "jsd"]
 """Between the adversary's α_a and the base model's α_b: KL(α_a ‖ α_b), KL(α_b ‖ α_a), or Jensen–Shannon."""
 
 
 def adversarial_loss(
-    adversary: Reading,
-    base: Reading,
+    adversary: Prediction,
+    base: Prediction,
     readable: Bool[Tensor, "text token"],
     strength: float,
     *,

@@ -1,6 +1,6 @@
 """The paper's classifiers: a recurrent one with additive attention, and one that reads each token alone.
 
-Both answer with a :class:`Reading`. A text is a row of ids; ``readable`` is True for the tokens that attention may weigh, so
+Both answer with a :class:`Prediction`. A text is a row of ids; ``readable`` is True for the tokens that attention may weigh, so
 that the first and the last token and padding can be left out. Two classes have one output, as in the paper.
 """
 
@@ -17,7 +17,7 @@ from normlens.errors import InvalidInput
 
 
 @dataclass(frozen=True)
-class Reading:
+class Prediction:
     """What a classifier says of a batch.
 
     Attributes
@@ -26,10 +26,13 @@ class Reading:
         ``(text, class)``, or ``(text, 1)`` for the positive one of two classes.
     attention
         α, ``(text, token)``: zero where nothing may be read; rows add up to one.
+    states
+        The vectors h that α weighs, ``(text, token, width)``; None for a Transformer, whose vectors a lens measures.
     """
 
     logits: Float[Tensor, "text output"]
     attention: Float[Tensor, "text token"]
+    states: Float[Tensor, "text token width"] | None = None
 
     @property
     def probabilities(self) -> Float[Tensor, "text class"]:
@@ -89,7 +92,7 @@ class RecurrentClassifier(nn.Module):
         lengths: Int[Tensor, " text"],
         readable: Bool[Tensor, "text token"],
         attention: Float[Tensor, "text token"] | None = None,
-    ) -> Reading:
+    ) -> Prediction:
         """Read a batch that is padded on the right.
 
         Parameters
@@ -104,7 +107,7 @@ class RecurrentClassifier(nn.Module):
         packed = pack_padded_sequence(self.embedding(ids), lengths.cpu(), batch_first=True, enforce_sorted=False)
         states, _ = pad_packed_sequence(self.encoder(packed)[0], batch_first=True, total_length=ids.shape[1])
         alpha = self.attention(states, readable) if attention is None else attention
-        return Reading(self.head(_weighted_sum(alpha, states)), alpha)
+        return Prediction(self.head(_weighted_sum(alpha, states)), alpha, states)
 
 
 class TokenClassifier(nn.Module):
@@ -129,11 +132,11 @@ class TokenClassifier(nn.Module):
         lengths: Int[Tensor, " text"],
         readable: Bool[Tensor, "text token"],
         attention: Float[Tensor, "text token"] | None = None,
-    ) -> Reading:
+    ) -> Prediction:
         """Read a batch, as :class:`RecurrentClassifier` does; `attention` is the guide that is tested."""
         states = torch.tanh(self.projection(self.embedding(ids)))
         alpha = self.attention(states, readable) if attention is None else attention
-        return Reading(self.head(_weighted_sum(alpha, states)), alpha)
+        return Prediction(self.head(_weighted_sum(alpha, states)), alpha, states)
 
 
 def outputs_of(classes: int) -> int:
@@ -149,12 +152,12 @@ def outputs_of(classes: int) -> int:
     return 1 if classes == 2 else classes
 
 
-def classification_loss(reading: Reading, labels: Int[Tensor, " text"]) -> Float[Tensor, ""]:
+def classification_loss(prediction: Prediction, labels: Int[Tensor, " text"]) -> Float[Tensor, ""]:
     """Mean cross-entropy of the right classes, binary where there is one output."""
-    if reading.logits.shape[-1] > 1:
-        return nn.functional.cross_entropy(reading.logits, labels)
-    target = labels.to(reading.logits.dtype)
-    return nn.functional.binary_cross_entropy_with_logits(reading.logits.squeeze(-1), target)
+    if prediction.logits.shape[-1] > 1:
+        return nn.functional.cross_entropy(prediction.logits, labels)
+    target = labels.to(prediction.logits.dtype)
+    return nn.functional.binary_cross_entropy_with_logits(prediction.logits.squeeze(-1), target)
 
 
 def _weighted_sum(

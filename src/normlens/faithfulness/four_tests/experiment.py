@@ -1,0 +1,252 @@
+"""What a run of the four tests is to do: read from a TOML file, every key checked before anything is trained."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from normlens.errors import InvalidInput, did_you_mean
+from normlens.faithfulness.four_tests.adversary import Divergence
+from normlens.faithfulness.four_tests.labeled_texts import DataFiles
+from normlens.faithfulness.four_tests.training import TrainingOptions
+
+T = TypeVar("T")
+Kind = Literal["recurrent", "transformer"]
+
+
+@dataclass(frozen=True)
+class ClassifierOptions:
+    """The classifier under test.
+
+    Attributes
+    ----------
+    kind
+        "recurrent": the paper's BiLSTM with additive attention. "transformer": a Hugging Face classifier.
+    hidden, vectors, vector_size, min_count
+        Recurrent: size of the LSTM's state in each direction, a file of word vectors, the size of random ones, and how often
+        a word must occur in the training texts to have an id.
+    model, layers, heads, longest
+        Transformer: what :func:`normlens.load` takes; the layers and heads whose attention is tested (−1 is the last layer,
+        default: all heads); and the length in tokens to which texts are cut.
+    """
+
+    kind: Kind = "recurrent"
+    hidden: int = 128
+    vectors: Path | None = None
+    vector_size: int = 300
+    min_count: int = 1
+    model: str = "minilm-l6"
+    layers: tuple[int, ...] = (-1,)
+    heads: tuple[int, ...] | None = None
+    longest: int | None = 256
+
+
+@dataclass(frozen=True)
+class TestOptions:
+    """Which tests are run, how often.
+
+    Attributes
+    ----------
+    seeds
+        Models with learned attention, and with uniform attention; the first is the base model.
+    strengths
+        λ of the adversaries.
+    adversary_seeds
+        Adversaries for each λ.
+    divergence
+        Which divergence of α the adversary's loss takes.
+    explanations
+        What is tested as an explanation. "weight": α. "norm": ‖αf(x)‖; for a Transformer also "norm:residual" and every
+        scope that the model has, and any method of attribution by name, such as "decompx". "contribution": α times the
+        logit of a state, for a recurrent classifier.
+    guides
+        Seeds of the diagnostic for each guide.
+    shuffled
+        Models that are trained on shuffled labels, a control that must end at chance.
+    permutations, distributions, instances
+        Permutations of α, adversarial distributions, and test texts on which both, gradient and leave-one-out are run
+        (None: all).
+    """
+
+    __test__ = False  # no class of pytest's
+
+    seeds: int = 5
+    strengths: tuple[float, ...] = (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
+    adversary_seeds: int = 1
+    divergence: Divergence = "kl"
+    explanations: tuple[str, ...] = ("weight", "norm")
+    guides: int = 5
+    shuffled: int = 3
+    permutations: int = 100
+    distributions: int = 5
+    instances: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.seeds < 2:
+            raise InvalidInput(f"seeds is {self.seeds}; expected at least 2, since seeds are compared.")
+        for name in ("adversary_seeds", "guides", "shuffled", "permutations", "distributions"):
+            if getattr(self, name) < 0:
+                raise InvalidInput(f"{name} is {getattr(self, name)}; expected a number from 0.")
+        if any(not 0 <= strength < float("inf") for strength in self.strengths):
+            raise InvalidInput(f"strengths are {list(self.strengths)}; expected finite numbers from 0.")
+        if len(set(self.strengths)) < len(self.strengths) or len(set(self.explanations)) < len(self.explanations):
+            raise InvalidInput("strengths or explanations name one twice; expected each once.")
+        if "weight" not in self.explanations:
+            raise InvalidInput(
+                f'explanations are {list(self.explanations)}; expected "weight" among them, to compare with.'
+            )
+
+
+_RECURRENT = TrainingOptions()
+_TRANSFORMER = TrainingOptions(epochs=3, learning_rate=5e-5, weight_decay=0.01, warmup=0.1)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run of the four tests.
+
+    Attributes
+    ----------
+    data
+        The texts.
+    classifier
+        The classifier under test.
+    training, adversary, diagnostic
+        How classifiers, adversaries and guided models are trained.
+    tests
+        Which tests.
+    """
+
+    data: DataFiles
+    classifier: ClassifierOptions = field(default_factory=ClassifierOptions)
+    training: TrainingOptions = _RECURRENT
+    adversary: TrainingOptions = _RECURRENT
+    diagnostic: TrainingOptions = _RECURRENT
+    tests: TestOptions = field(default_factory=TestOptions)
+
+    def as_data(self) -> dict[str, Any]:
+        """Everything as JSON takes it."""
+        return _plain(asdict(self))
+
+
+def read_experiment(path: Path) -> Experiment:
+    """Read a TOML file; paths in it are relative to its folder.
+
+    Parameters
+    ----------
+    path
+        A file with the tables [data], and if wanted [classifier], [training], [adversary], [diagnostic] and [tests]. Their
+        keys are the attributes of :class:`Experiment`'s classes.
+
+    Raises
+    ------
+    InvalidInput
+        If it can't be read, a key is unknown (the nearest is named) or has a value of another type.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInput(f"{path} can't be read as TOML: {error}.") from error
+    return experiment_of(tables, path.parent)
+
+
+def experiment_of(tables: Mapping[str, Any], folder: Path = Path()) -> Experiment:
+    """An experiment from the tables of a TOML file.
+
+    Parameters
+    ----------
+    tables
+        Table to key to value.
+    folder
+        What paths are relative to.
+
+    Raises
+    ------
+    InvalidInput
+        As :func:`read_experiment`.
+    """
+    _refuse_unknown(tables, Experiment, "The file")
+    for name, table in tables.items():
+        if not isinstance(table, Mapping):
+            raise InvalidInput(f"{name} is {table!r:.60}; expected a table: write [{name}] on a line of its own.")
+    if "data" not in tables:
+        raise InvalidInput("The file has no table [data]; expected one with train, test and, if there is one, dev.")
+    classifier = _built(ClassifierOptions, tables.get("classifier", {}), "classifier", folder)
+    defaults = _TRANSFORMER if classifier.kind == "transformer" else _RECURRENT
+    training = _built(TrainingOptions, tables.get("training", {}), "training", folder, defaults)
+    experiment = Experiment(
+        data=_built(DataFiles, tables["data"], "data", folder),
+        classifier=classifier,
+        training=training,
+        adversary=_built(TrainingOptions, tables.get("adversary", {}), "adversary", folder, training),
+        diagnostic=_built(TrainingOptions, tables.get("diagnostic", {}), "diagnostic", folder),
+        tests=_built(TestOptions, tables.get("tests", {}), "tests", folder),
+    )
+    return experiment
+
+
+def _built(kind: type[T], table: Mapping[str, Any], name: str, folder: Path, defaults: T | None = None) -> T:
+    """One dataclass from its table."""
+    _refuse_unknown(table, kind, f"[{name}]")
+    hints = get_type_hints(kind)
+    values = {key: _converted(value, hints[key], f"{key} in [{name}]", folder) for key, value in table.items()}
+    if defaults is not None:
+        return replace(defaults, **values)  # type: ignore[type-var]
+    required = [f.name for f in fields(kind) if f.init and f.name in ("train", "test") and f.name not in values]  # type: ignore[arg-type]
+    if required:
+        raise InvalidInput(f"[{name}] has no {required[0]}; expected the path of a file.")
+    return kind(**values)
+
+
+def _refuse_unknown(table: Mapping[str, Any], kind: type[Any], where: str) -> None:
+    names = [f.name for f in fields(kind)] if is_dataclass(kind) else []
+    for key in table:
+        if key not in names:
+            raise InvalidInput(
+                f"{where} has no key {key!r}; expected one of {', '.join(names)}.{did_you_mean(key, names)}"
+            )
+
+
+def _converted(value: Any, hint: Any, where: str, folder: Path) -> Any:
+    """A TOML value as the type that a field has."""
+    options = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+    for option in options:
+        if option is NoneType:
+            continue
+        if get_origin(option) is Literal and value in get_args(option):
+            return value
+        if get_origin(option) is tuple and isinstance(value, list):
+            return tuple(_converted(entry, get_args(option)[0], where, folder) for entry in value)
+        if option is Path and isinstance(value, str):
+            return folder / value
+        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        if option in (int, str, bool) and type(value) is option:
+            return value
+    expected = [_spelled(option) for option in options if option is not NoneType]
+    raise InvalidInput(f"{where} is {value!r:.60}; expected {' or '.join(expected)}.{_near(value, options)}")
+
+
+def _near(value: Any, options: tuple[Any, ...]) -> str:
+    literals = [entry for option in options if get_origin(option) is Literal for entry in get_args(option)]
+    return did_you_mean(value, literals) if literals else ""
+
+
+def _spelled(option: Any) -> str:
+    if get_origin(option) is Literal:
+        return "one of " + ", ".join(map(repr, get_args(option)))
+    if get_origin(option) is tuple:
+        return f"a list, each {_spelled(get_args(option)[0])}"
+    return {int: "an integer", float: "a number", str: "a string", Path: "a path", bool: "true or false"}[option]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(entry) for entry in value]
+    return str(value) if isinstance(value, Path) else value
