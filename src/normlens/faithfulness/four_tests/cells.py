@@ -47,7 +47,7 @@ class Cell:
     @property
     def name(self) -> str:
         """A name for people, unique in a run."""
-        what = [self.role]
+        what: list[str] = [self.role]
         if self.strength is not None:
             what.append(f"λ={self.strength:g}")
         if self.guide is not None:

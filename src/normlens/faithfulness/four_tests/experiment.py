@@ -130,7 +130,8 @@ class Experiment:
 
     def as_data(self) -> dict[str, Any]:
         """Everything as JSON takes it."""
-        return _plain(asdict(self))
+        data: dict[str, Any] = _plain(asdict(self))
+        return data
 
 
 def read_experiment(path: Path) -> Experiment:

@@ -113,7 +113,7 @@ class RecurrentFamily:
         assert states is not None
 
         def answer(attention: Tensor) -> Tensor:
-            logits = model.head(torch.einsum("bt,btd->bd", attention, states))
+            logits = model.get_submodule("head")(torch.einsum("bt,btd->bd", attention, states))
             return Prediction(logits, attention).probabilities
 
         return answer
@@ -144,17 +144,18 @@ class RecurrentFamily:
         with torch.no_grad():
             for batch in encoded.batches(64, device=self._device):
                 prediction = self.read(model, batch)
-                assert prediction.states is not None
-                by_name = {
-                    "weight": lambda p=prediction: p.attention,
-                    "norm": lambda p=prediction: p.attention * p.states.norm(dim=-1),
-                    "contribution": lambda p=prediction: _contribution(model, p),
-                }
                 for name in explanations:
-                    table = by_name[name]().double().cpu().numpy()
+                    table = _score(name, model, prediction).double().cpu().numpy()
                     for row, values in zip(batch.rows, table, strict=True):
                         scores[name][row] = values[: len(encoded.ids[row])]
         return {name: [rows[k] for k in range(len(encoded))] for name, rows in scores.items()}
+
+
+def _score(name: str, model: nn.Module, prediction: Prediction) -> Float[Tensor, "text token"]:
+    if name == "weight":
+        return prediction.attention
+    assert prediction.states is not None
+    return prediction.attention * prediction.states.norm(dim=-1) if name == "norm" else _contribution(model, prediction)
 
 
 def _contribution(model: nn.Module, prediction: Prediction) -> Float[Tensor, "text token"]:

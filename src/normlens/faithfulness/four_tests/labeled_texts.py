@@ -171,8 +171,8 @@ def without_lengths_out_of_range(
         if files.min_tokens is None and (count < 2).any():
             row = int(np.argmax(count < 2))
             raise InvalidInput(
-                f"Text {row + 1} of the {split} split has {count[row]} token ({labeled.texts[row]!r:.60}); its attention is 1 "
-                "whatever the model does. Set min_tokens = 2 in [data] to leave out such texts."
+                f"Text {row + 1} of the {split} split has {count[row]} token ({labeled.texts[row]!r:.60}); its attention "
+                "is 1 whatever the model does. Set min_tokens = 2 in [data] to leave out such texts."
             )
         kept = np.flatnonzero((count >= (files.min_tokens or 1)) & (count <= (files.max_tokens or np.inf)))
         splits[split], left_out[split] = labeled.at(kept), len(labeled) - len(kept)

@@ -1,7 +1,7 @@
 """The paper's classifiers: a recurrent one with additive attention, and one that reads each token alone.
 
-Both answer with a :class:`Prediction`. A text is a row of ids; ``readable`` is True for the tokens that attention may weigh, so
-that the first and the last token and padding can be left out. Two classes have one output, as in the paper.
+Both answer with a :class:`Prediction`. A text is a row of ids; ``readable`` is True for the tokens that attention may weigh,
+so that the first and the last token and padding can be left out. Two classes have one output, as in the paper.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ def adversarial_attention(
             first, second = torch.triu_indices(distributions, distributions, offset=1).to(attention.device)
             mutual = _jensen_shannon(candidates[first], candidates[second]).mean(dim=0)
             loss = loss - mutual / distributions
-        loss.sum().backward()  # type: ignore[no-untyped-call]
+        loss.sum().backward()
         optimizer.step()
     with torch.no_grad():
         _, change, divergence = measured()

@@ -119,7 +119,7 @@ def train(
         for batch in splits["train"].batches(options.batch_size, generator=generator, device=device):
             optimizer.zero_grad(set_to_none=True)
             loss = objective(read(model, batch, "train"), batch, "train")
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             if options.warmup is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()

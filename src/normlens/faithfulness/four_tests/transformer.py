@@ -165,8 +165,8 @@ class TransformerClassifier(nn.Module):
             logits = self.model(input_ids=ids, attention_mask=mask).logits
         if len(watch.weights) != len(self.layers):
             raise UnsupportedArchitecture(
-                f"The attention of layer {listed(self.layers)} of {type(self.model).__name__} ran {len(watch.weights)} times "
-                f"in one run; expected {len(self.layers)}. Its layers share modules; test another model."
+                f"The attention of layer {listed(self.layers)} of {type(self.model).__name__} ran {len(watch.weights)} "
+                f"times in one run; expected {len(self.layers)}. Its layers share modules; test another model."
             )
         texts = torch.arange(len(rows), device=rows.device)
         taken = [weights[texts, :, rows][:, self.heads] for weights in watch.weights]
@@ -254,8 +254,8 @@ def _row(model: PreTrainedModel, gradient: Float[Tensor, "target head head_dim"]
     if places == [len(gradient) - 1]:
         return "last"
     raise UnsupportedArchitecture(
-        f"The head of {type(model).__name__} reads {len(places)} of {len(gradient)} tokens; expected the first or the last one "
-        "alone, whose row of attention would be the explanation. Choose a model whose head reads one token."
+        f"The head of {type(model).__name__} reads {len(places)} of {len(gradient)} tokens; expected the first or the last "
+        "one alone, whose row of attention would be the explanation. Choose a model whose head reads one token."
     )
 
 
@@ -264,8 +264,8 @@ def _checked(layers: Sequence[int], numbers: Sequence[int]) -> list[int]:
     chosen = [numbers[layer] if -len(numbers) <= layer < 0 else layer for layer in layers]
     if not chosen or not set(chosen) <= set(numbers) or len(set(chosen)) < len(chosen):
         raise InvalidInput(
-            f"layers are {list(layers)}; the model has attention in layers {listed(numbers)}. Name some of these, each once; "
-            "−1 is the last."
+            f"layers are {list(layers)}; the model has attention in layers {listed(numbers)}. Name some of these, each "
+            "once; −1 is the last."
         )
     return chosen
 

@@ -137,7 +137,7 @@ class TransformerFamily:
         assert isinstance(data, xr.Dataset)
         if name == "weight":
             return np.asarray(data["weight"].sel(head=list(heads)).mean(["layer", "head"]).values, dtype=np.float64)
-        variable = norm_variable(name[5:] or "attention")  # type: ignore[arg-type]
+        variable = norm_variable(name[5:] or "attention")
         if variable not in data:
             raise InvalidInput(
                 f"The model has no norm at the scope {name[5:]!r}; see which scopes `normlens analyze` shows."
