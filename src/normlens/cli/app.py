@@ -21,6 +21,7 @@ from normlens.cli.commands.attribute import attribute
 from normlens.cli.commands.cluster import cluster
 from normlens.cli.commands.compare import compare
 from normlens.cli.commands.demo import demo
+from normlens.cli.commands.four_tests import four_tests
 from normlens.cli.commands.models import models
 from normlens.cli.commands.report import report
 from normlens.cli.commands.topk import topk
@@ -109,6 +110,7 @@ app.command(cls=CheckedCommand)(compare)
 app.command(cls=CheckedCommand)(report)
 app.command(cls=CheckedCommand)(align)
 app.command(cls=CheckedCommand)(aer)
+app.command("four-tests", cls=CheckedCommand)(four_tests)
 app.add_typer(cluster)
 app.command(cls=CheckedCommand)(topk)
 app.command(cls=CheckedCommand)(models)

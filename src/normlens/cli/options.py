@@ -190,6 +190,7 @@ AttributionFile = Annotated[Path | None, _output("FILE", "Format by suffix: .htm
 LinksFile = Annotated[Path | None, _output("FILE", "A killed run resumes when the command is repeated.")]
 LabelsFile = Annotated[Path | None, _output("FILE", "Format of the labels by suffix: .csv or .json.")]
 ReportFolder = Annotated[Path, _output("FOLDER", "A folder for the report.")]
+RunFolder = Annotated[Path, _output("FOLDER", "A folder that also keeps the trained models' results.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 

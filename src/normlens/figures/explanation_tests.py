@@ -32,8 +32,8 @@ def adversary_curve(
     Parameters
     ----------
     adversaries
-        For each λ a mapping with ``strength``, and the estimates ``jsd`` (nats) and ``tvd``, each with ``value``, ``low`` and
-        ``high``.
+        For each λ a mapping with ``strength``, and the estimates ``jsd`` (nats) and ``tvd``, each with ``value``, ``low``
+        and ``high``.
     seeds
         For each other seed ``jsd`` and ``tvd``, two numbers.
     ax, figsize
@@ -58,7 +58,15 @@ def adversary_curve(
         if rows:
             bars = [_bars(rows, name) for name in ("jsd", "tvd")]
             axes.errorbar(
-                x, y, xerr=bars[0], yerr=bars[1], color=NORM_COLOR, marker="o", markersize=4, linewidth=1, label="adversaries"
+                x,
+                y,
+                xerr=bars[0],
+                yerr=bars[1],
+                color=NORM_COLOR,
+                marker="o",
+                markersize=4,
+                linewidth=1,
+                label="adversaries",
             )
             for row, across, up in zip(rows, x, y, strict=True):
                 axes.annotate(f"λ = {row['strength']:g}", (across, up), (4, 5), textcoords="offset points", fontsize=7)
@@ -66,7 +74,15 @@ def adversary_curve(
             points = np.array([[row["jsd"], row["tvd"]] for row in seeds])
             axes.plot(*points.T, "s", color=WEIGHT_COLOR, markersize=5, linestyle="none", label="other seeds")
         axes.axvline(_LN2, color=FAINT, linestyle=":", linewidth=0.8)
-        axes.annotate("ln 2", (_LN2, 1), (-3, -9), xycoords=("data", "axes fraction"), textcoords="offset points", ha="right", fontsize=7)
+        axes.annotate(
+            "ln 2",
+            (_LN2, 1),
+            (-3, -9),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7,
+        )
         axes.set(xlim=(0, 0.72), xlabel="JSD of attention to the base model, in nats", ylabel="TVD of predictions")
         axes.set_ylim(bottom=0)
         axes.set_title("same predictions, other attention?")
@@ -140,7 +156,10 @@ def guide_estimates(
     with drawing(ax, ["guides"], (5.6, 0.26 * len(rows) + 1.0), figsize) as panels:
         [axes] = panels.axes
         heights = np.arange(len(rows))
-        colors = [NORM_COLOR if "norm" in row["guide"] else WEIGHT_COLOR if "weight" in row["guide"] else FAINT for row in rows]
+        colors = [
+            NORM_COLOR if "norm" in row["guide"] else WEIGHT_COLOR if "weight" in row["guide"] else FAINT
+            for row in rows
+        ]
         low, high = _bars([{"f1": row["f1"]} for row in rows], "f1")
         for height, row, color, below, above in zip(heights, rows, colors, low, high, strict=True):
             axes.errorbar(row["f1"]["value"], height, xerr=[[below], [above]], fmt="o", markersize=4, color=color)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -108,10 +109,10 @@ class Store:
 
 
 def chosen_adversary(place: Workplace, outcomes: Mapping[Cell, Outcome]) -> Cell | None:
-    """The adversary that the diagnostic is guided by: chosen on dev, the one whose attention is farthest from the base's.
+    """The adversary that guides the diagnostic: chosen on dev, the one whose attention is farthest from the base model's.
 
-    Only adversaries whose dev accuracy is at least that of the worst seed are eligible; where there is none, the one with the
-    best dev accuracy is taken. None: there is no adversary.
+    Only adversaries whose dev accuracy is at least that of the worst seed are eligible; where there is none, the one with
+    the best dev accuracy is taken. None: there is no adversary.
     """
     dev = place.splits["dev"]
     adversaries = _adversaries(outcomes)
@@ -235,3 +236,8 @@ def _shown(total: int, progress: bool) -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
         task = bar.add_task("", total=total)
         yield lambda name: bar.update(task, advance=1, description=name)
+
+
+def available_cores() -> int:
+    """Number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

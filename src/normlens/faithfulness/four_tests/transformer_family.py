@@ -164,8 +164,8 @@ def with_classes(model: PreTrainedModel, classes: Sequence[str]) -> tuple[PreTra
     names = [str(model.config.id2label[k]) for k in range(model.config.num_labels)]
     if not fresh and len(names) != len(classes):
         raise InvalidInput(
-            f"The head of {model.name_or_path or type(model).__name__} has {len(names)} classes ({', '.join(names)}); the texts "
-            f"have {len(classes)} ({', '.join(classes)}). Take a checkpoint without a head, or texts with its labels."
+            f"The head of {model.name_or_path or type(model).__name__} has {len(names)} classes ({', '.join(names)}); the "
+            f"texts have {len(classes)} ({', '.join(classes)}). Take a checkpoint without a head, or texts with its labels."
         )
     named = not all(name == f"LABEL_{k}" for k, name in enumerate(names))
     if not fresh and named and [name.lower() for name in names] != [name.lower() for name in classes]:
