@@ -105,13 +105,24 @@ def check_folder(folder: Path, *, reads: Iterable[Path | str | None] = (), overw
 
     _refuse_dash(folder)
     refuse_to_overwrite(folder, overwrite=overwrite)
+    check_creatable(folder)
+    _refuse_same([folder / name for name in files_of_report(folder)], reads)
+
+
+def check_creatable(folder: Path) -> None:
+    """Refuse a folder that can neither be written nor created.
+
+    Raises
+    ------
+    NormLensError
+        Naming the file in its place, or the folder without permission.
+    """
     above = folder.absolute().parent
     while not above.exists():
         above = above.parent
     if not above.is_dir():
         raise InvalidInput(f"The folder {folder} can't be created: {above} is a file. Choose another folder.")
     _check_writable(folder if folder.is_dir() else above)
-    _refuse_same([folder / name for name in files_of_report(folder)], reads)
 
 
 def _refuse_dash(path: Path) -> None:

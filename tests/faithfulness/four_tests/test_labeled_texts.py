@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_texts import texts, write_csv, write_splits
 
 from normlens.errors import InvalidInput
 from normlens.faithfulness.four_tests.labeled_texts import DataFiles, read_data, without_lengths_out_of_range
-
-from made_texts import texts, write_csv, write_splits
 
 
 @pytest.fixture

@@ -143,7 +143,12 @@ def test_an_outcome_is_read_as_it_was_written(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_detector_that_separates_has_an_area_of_one() -> None:
-    columns = {"text": np.arange(5), "jsd_weight": np.arange(5.0), "jsd_norm": np.zeros(5), "inner_norm": -np.arange(5.0)}
+    columns = {
+        "text": np.arange(5),
+        "jsd_weight": np.arange(5.0),
+        "jsd_norm": np.zeros(5),
+        "inner_norm": -np.arange(5.0),
+    }
     honest = pd.DataFrame(columns)
     areas = detection(honest, honest.assign(jsd_weight=9.0, inner_norm=-9.0), "norm")
     assert (areas["weight"]["value"], areas["explanation"]["value"], areas["inner"]["value"]) == (1, 0.5, 0)

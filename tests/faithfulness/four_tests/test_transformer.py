@@ -111,7 +111,7 @@ def test_a_permutation_moves_the_weights_of_readable_tokens(kind: str, batch: Ba
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_attention_of_the_callers_is_mixed_as_by_hand(kind: str, batch: Batch) -> None:
-    """All readable weight on one token: the change is linear in the weights, so halves add up before the last layer's norm."""
+    """Half of the readable weight on each of two tokens is what is seen; it is neither the one nor the other."""
     ids, lengths, readable = batch
     classifier = TransformerClassifier(MODELS[kind](), heads=[0]).eval()
     one, other = torch.zeros(2, 7), torch.zeros(2, 7)

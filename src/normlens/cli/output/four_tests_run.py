@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from normlens.cli.destinations import check_files
+from normlens.cli.destinations import check_creatable, check_files
 from normlens.cli.opening import quiet
 from normlens.cli.terminal import messages, results, waiting
 from normlens.errors import InvalidInput
@@ -54,6 +54,7 @@ def check_run_folder(folder: Path, experiment: Experiment, *, reads: Iterable[Pa
     same = _settings_in(folder) == experiment.as_data()
     data = experiment.data
     read = [*reads, *(path for path in (data.train, data.dev, data.test, experiment.classifier.vectors) if path)]
+    check_creatable(folder)
     if folder.is_dir():
         try:
             check_files(*(folder / name for name in FILES), reads=read, overwrite=overwrite or same)
@@ -64,11 +65,6 @@ def check_run_folder(folder: Path, experiment: Experiment, *, reads: Iterable[Pa
                 f"{folder} holds the results of a run with other settings. Choose another folder, or use --overwrite: "
                 "models whose settings are the same are not trained again."
             ) from None
-        return
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise InvalidInput(f"The folder {folder} can't be created: {error.strerror}. Choose another name.") from error
 
 
 def run(experiment: Experiment, folder: Path, title: str, workers: int | None, device: str) -> dict[str, Any]:
