@@ -28,6 +28,7 @@ ALWAYS = {
     "cluster points": "file metric alpha gamma delta seed output figure as_json",
     "cluster heads": "model file measure alpha gamma delta seed limit truncate skip_bad group output figure as_json "
     "batch_size device dtype revision trust_remote_code",
+    "four-tests": "config output overwrite as_json device",
     "topk": "model file k keep full_denominator tokens passages within as_json device dtype revision trust_remote_code",
     "models": "as_json architectures",
     "demo": "output overwrite limit",
@@ -56,6 +57,7 @@ def test_every_option_is_in_the_table_or_always_has_an_effect() -> None:
 
 
 IGNORED = [
+    ("four-tests quick.toml --workers 2 --device cuda", "--workers"),
     ("analyze m text --layer 1 --json", "--layer"),
     *((f"analyze m text --layer 1 -o out.{ending}", "--layer") for ending in ("html", "nc", "parquet", "json")),
     ("analyze m text --layer 1 --reduce sinks", "--layer"),

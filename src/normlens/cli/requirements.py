@@ -235,6 +235,13 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         Requirement("source_file", lambda v: v["target_file"] is not None, _BOTH_FILES),
         Requirement("target_file", lambda v: v["source_file"] is not None, _BOTH_FILES),
     ),
+    "four-tests": (
+        Requirement(
+            "workers",
+            lambda v: v["device"] in (None, "cpu"),
+            "models are trained one after the other on another device than the processor. Leave it out.",
+        ),
+    ),
     "topk": (
         Requirement(
             "seed",
