@@ -10,8 +10,9 @@ import typer
 
 from normlens.cli import options
 from normlens.cli.choices import Measure
+from normlens.cli.commands.topk_runs import TopKSettings, measured, numbers_in
 from normlens.cli.opening import open_lens
-from normlens.cli.output.sparsity import TopKSettings, give, measured, numbers_in
+from normlens.cli.output.sparsity import give
 from normlens.cli.text_files import read_text
 
 _CHOICE = options.SELECTION
