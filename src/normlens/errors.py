@@ -57,16 +57,16 @@ class UnknownOperation(UnsupportedArchitecture):
 
 
 def did_you_mean(name: object, names: Iterable[str], count: int = 1) -> str:
-    """The ending of a message: " Did you mean …?" with the names most like a wrong one; empty where none is alike.
+    """The ending of a message: " Did you mean …?" with the closest valid names; empty if no name is close.
 
     Parameters
     ----------
     name
-        The wrong one.
+        The invalid name.
     names
-        The right ones.
+        The valid names.
     count
-        How many to suggest at most.
+        Largest number of suggestions.
     """
     matches = difflib.get_close_matches(str(name).replace("-", "_").lower(), list(names), n=count, cutoff=0.6)
     return f" Did you mean {' or '.join(map(repr, matches))}?" if matches else ""
@@ -78,14 +78,14 @@ def refuse_unknown_options(function: Callable[..., Any], unknown: Iterable[str])
     Parameters
     ----------
     function
-        Its keyword parameters are the options.
+        The function, whose keyword parameters are the valid options.
     unknown
-        Names of what was given beside them.
+        Names of further options.
 
     Raises
     ------
     InvalidInput
-        Naming the first one and the option most like it.
+        Naming the first one, and the closest valid option.
     """
     parameters = inspect.signature(function).parameters.values()
     options = [p.name for p in parameters if p.default is not p.empty]

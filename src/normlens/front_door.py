@@ -1,4 +1,4 @@
-"""The front door: ``load`` opens a lens on a model."""
+"""``load``, the entry point of the library: loads a model as a lens."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load(
     Raises
     ------
     ModelNotFound
-        If there is no such model, or it may not be loaded safely.
+        If the model doesn't exist, or can't be loaded safely.
     UnsupportedArchitecture
         If the model has no attention.
     """

@@ -1,4 +1,4 @@
-"""Packages whose modules are imported on first use."""
+"""Lazy imports: packages whose modules are imported on first use of a name."""
 
 from __future__ import annotations
 

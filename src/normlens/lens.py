@@ -34,13 +34,13 @@ from normlens.words.three_lines import paragraph
 class Lens:
     """A model whose attention is measured by the vectors that it moves.
 
-    Threads may share a lens: analyses of a model wait for each other, and plain runs beside them are unaffected. Only
-    training must wait, because during an analysis no parameter requires a gradient and dropout is off.
+    Threads may share a lens: analyses of a model wait for each other, and plain runs in other threads are unaffected. Only
+    training must wait, because an analysis switches off dropout and the gradients of all parameters.
 
     Parameters
     ----------
     loaded
-        What :func:`normlens.loading.load.load_model` returns.
+        The result of :func:`normlens.loading.load.load_model`.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Lens:
         reader = self.tokenizer or self.processor
         return (
             f"<Lens {self.name!r}: {type(self.model).__name__}, {self.model.dtype}, on {self.model.device}>\n"
-            f"Reads: {'token ids' if reader is None else f'what {type(reader).__name__} takes'}, or ready-made tensors\n"
+            f"Reads: {'token ids' if reader is None else f'input of {type(reader).__name__}'}, or model inputs as tensors\n"
             "Next: .analyze(text) for weights and norms, .attribute(text) for the sources of a prediction"
         )
 
@@ -96,14 +96,14 @@ class Lens:
         inputs
             One input gives one :class:`Analysis`: a text, its words (``{"words": […]}``; among several inputs, a list of
             strings), token ids, chat messages, a pair of texts (``{"text": …, "text_pair": …}``), an image, or the output of
-            a tokenizer or processor. An iterable of inputs gives an iterator, in order (see :meth:`stream`), and so does
-            tokenizer output or a tensor of ids with several rows. Ends that an ``attention_mask`` masks are dropped.
+            a tokenizer or processor. An iterable of inputs gives an iterator, in order (see :meth:`stream`); so does
+            tokenizer output or a tensor of ids with several rows. Padding at the ends, by ``attention_mask``, is removed.
         target_text
-            For encoder–decoder models: the second text (or ids, or tokenizer output), read teacher-forced; an iterable
-            beside an iterable. The decoder reads its start token and all of this text but the last token, so drop the start
-            token from the output of ``model.generate``. Not needed beside ``labels`` or ``decoder_input_ids``.
+            For encoder–decoder models: the second text (or ids, or tokenizer output), read teacher-forced; for an iterable
+            of inputs, an iterable. The decoder reads its start token and then this text without its last token, so drop the
+            start token from the output of ``model.generate``. Not needed with ``labels`` or ``decoder_input_ids``.
         generate, generation_prompt, through, product, reduce, chunk_size, batch_size, padding, progress, truncate, skip
-            As in :meth:`stream`. The last five matter only for iterables; ``skip`` is refused for one input.
+            As in :meth:`stream`. The last five affect only iterables; ``skip`` is refused for one input.
         **unknown
             Refused; the message suggests the nearest option.
 
@@ -119,7 +119,7 @@ class Lens:
         UnsupportedArchitecture
             If the model can't be measured exactly.
         ConservationError
-            If contributions don't add up to what the model produced; then nothing is returned.
+            If contributions don't add up to the model's output; then nothing is returned.
         """
         refuse_unknown_options(Lens.analyze, unknown)
         options = AnalyzeOptions(
@@ -159,11 +159,11 @@ class Lens:
             As in :meth:`analyze`.
         generate
             Number of tokens that a decoder generates after each prompt before the analysis. Prompt and continuation must
-            fit into ``max_position_embeddings`` of the model's config, rotary positions included: the model was never
-            trained on more.
+            fit into ``max_position_embeddings`` of the model's config, also with rotary positions, because the model was
+            not trained on longer texts.
         generation_prompt
-            Whether chat messages end with the template's opening of an answer (see :meth:`attribute`). Default: only with
-            ``generate``.
+            Whether chat messages end with the beginning of an answer, by the template (see :meth:`attribute`). Default: only
+            with ``generate``.
         through
             "attention": the scopes ``attention``, ``residual`` and ``layernorm``, at about the cost of the forward pass.
             "block": also ``feedforward``, ``feedforward_residual`` and ``block``; every contribution is pushed through the
@@ -173,12 +173,12 @@ class Lens:
             ("half"), by integrated gradients ("integrated"), or all to the "first" or "second".
         reduce
             Keep a summary instead of the maps (head × target × source): "categories" (weight and norm per category of
-            source), "sinks" (what the first token gets), "edges" (the ten strongest sources of each target), "mean" (mean
-            over heads), or a function from one layer's maps (an ``xarray.Dataset``) to a smaller Dataset that still has
-            the dimension ``target``.
+            source), "sinks" (weight and norm of the first token), "edges" (the ten strongest sources of each target), "mean"
+            (mean over heads), or a function from one layer's maps (an ``xarray.Dataset``) to a smaller Dataset that still
+            has the dimension ``target``.
         chunk_size
             Compute attention for this many targets at a time, and push this many sources at a time through the
-            feed-forward, so that no whole map is ever in memory.
+            feed-forward, so that whole maps are never in memory.
         batch_size
             Run up to this many inputs of similar length together.
         padding
@@ -186,10 +186,10 @@ class Lens:
         progress
             Show a progress bar on standard error.
         truncate
-            Cut texts that are longer than the model's limit; ``attrs["truncated"]`` counts the tokens that were cut.
+            Truncate texts that are too long for the model; ``attrs["truncated"]`` counts the tokens that were cut off.
         skip
             A function that takes ``(number, reason)`` of each input that can't be read, such as a list's ``append``.
-            Default: the first one raises its error.
+            Default: the first such input raises its error.
         **unknown
             Refused; the message suggests the nearest option.
 
@@ -235,7 +235,7 @@ class Lens:
         inputs
             As in :meth:`analyze`: one input gives one attribution, an iterable an iterator, in order.
         method, scope
-            One of :func:`normlens.methods`, and how far into each block it goes (default: the method's first scope).
+            One of :func:`normlens.methods`, and its scope in each block (default: the method's first scope).
         target
             What is explained: a class (name or number), a token's logit (string or id), the difference of two (a tuple),
             ``"logprob: …"`` or another object of :mod:`normlens.attribution`, "start" or "end" of an answer, or a function
@@ -245,14 +245,14 @@ class Lens:
         position
             Where the target is read; a list holds one for each text. Default: a decoder's last token, or the mask.
         target_text
-            For encoder–decoder models: the second text, read teacher-forced; an iterable beside an iterable.
+            For encoder–decoder models: the second text, read teacher-forced; for an iterable of inputs, an iterable.
         generation_prompt
-            Whether chat messages end where the model is about to answer: with the opening of its answer by the template, or
-            inside the last message if that is the assistant's. False: the conversation as it stands.
+            Whether chat messages end where the model is about to answer: with the beginning of its answer, by the template,
+            or inside the last message if that is the assistant's. False: the conversation is unchanged.
         batch_size, progress, truncate, skip
             As in :meth:`stream`.
         chunk_size
-            Number of sources that are held in memory at a time.
+            Number of sources in memory at a time.
         product
             How the derivative of a product is split: "half", "first", "second" or "integrated".
         **method_options

@@ -1,4 +1,4 @@
-"""Recognize out-of-memory errors: torch's CPU allocator raises a plain RuntimeError for them."""
+"""Recognition of out-of-memory errors, for which torch's CPU allocator raises a plain RuntimeError."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory is full, on any device; it says nothing about the inputs or the model."""
+    """Whether an error means that memory ran out, on any device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError | OutOfMemory):
         return True
     return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
@@ -32,7 +32,7 @@ def memory_explained() -> Iterator[None]:
     Raises
     ------
     OutOfMemory
-        If memory is full.
+        If memory runs out.
     """
     try:
         yield
@@ -48,7 +48,7 @@ def memory_explained() -> Iterator[None]:
 
 
 def _requested(message: str) -> str:
-    """How much memory could not be allocated, in words."""
+    """The amount of memory that could not be allocated, as a phrase; empty if the message has none."""
     request = _REQUEST.search(message)
     if request is None:
         return ""

@@ -1,4 +1,4 @@
-"""The version, as the installed package says it; pyproject.toml is the one place where it is written."""
+"""The version of the installed package; its only source is pyproject.toml."""
 
 from importlib.metadata import version
 

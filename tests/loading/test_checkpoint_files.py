@@ -98,7 +98,10 @@ def test_a_repository_without_a_tokenizer(publish: Publish, bert: Path) -> None:
         ({"vocab_size": 10**12}, r"a model with a weight of shape \(1000000000000, 16\)"),
         ({"transformers_weights": "pytorch_model.bin"}, "'pytorch_model.bin'; only .*safetensors.* never a pickle"),
         ({"transformers_weights": "adapter_model.bin"}, "'adapter_model.bin'; only .*safetensors.* never a pickle"),
-        ({"transformers_weights": "../other/model.safetensors"}, "'../other/model.safetensors'; only .* beside it"),
+        (
+            {"transformers_weights": "../other/model.safetensors"},
+            "'../other/model.safetensors'; only .* in the same folder",
+        ),
         ({"transformers_weights": 3}, "weights are in '3'; only"),
     ],
 )
@@ -129,7 +132,7 @@ def test_an_index_lists_only_files_beside_it(bert: Path, name: object) -> None:
     (bert / "model.safetensors").rename(bert / "other.safetensors")
     (bert / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": {"x": name}}))
     with pytest.raises(
-        ModelNotFound, match=r"model\.safetensors\.index\.json of .* only \*\.safetensors files beside it"
+        ModelNotFound, match=r"model\.safetensors\.index\.json of .* only \*\.safetensors files in the same folder"
     ):
         load_model(bert)
 
@@ -200,7 +203,7 @@ def test_a_repository_with_pickles_only(publish: Publish, bert: Path) -> None:
 def test_a_broken_file_of_a_repository_is_named(publish: Publish, bert: Path, content: bytes) -> None:
     snapshot = publish(bert, "owner/bert")
     (snapshot / "config.json").write_bytes(content)
-    with pytest.raises(InvalidInput, match=r"config\.json (can't be read|holds no JSON object)"):
+    with pytest.raises(InvalidInput, match=r"config\.json .*(can't be read|expected a JSON object)"):
         load_model("owner/bert")
 
 

@@ -238,7 +238,7 @@ def test_checkpoint_with_biases_that_its_config_leaves_out(tmp_path: Path) -> No
 
 def test_checkpoint_of_another_shape(folder: Path) -> None:
     rewrite(folder, {}, intermediate_size=33)
-    with pytest.raises(InvalidInput, match=r"bias with shape \(32,\), but by its config .* shape \(33,\)"):
+    with pytest.raises(InvalidInput, match=r"bias with shape \(32,\), but its config requires shape \(33,\)"):
         load_model(folder)
 
 

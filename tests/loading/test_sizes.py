@@ -82,7 +82,7 @@ def test_a_configuration_that_asks_for_more_than_the_file_holds(
         little(),
         pytest.raises(
             InvalidInput,
-            match=r"more than (its weights|any model)|but its files hold \d+ tensors|but by its config|no such weight",
+            match=r"more than (its weights|any model)|but its files hold \d+ tensors|but its config requires|no such weight",
         ),
     ):
         load_model(tmp_path)
@@ -103,7 +103,7 @@ def test_a_configuration_that_asks_for_more_than_the_file_holds(
 def test_a_configuration_that_is_none(folders: dict[str, Path], tmp_path: Path, text: str) -> None:
     changed(folders["bert"], tmp_path, text="{}")
     (tmp_path / "config.json").write_bytes(text.encode(errors="surrogateescape"))
-    with little(), pytest.raises(InvalidInput, match=r"config\.json (can't be read|holds no JSON object)"):
+    with little(), pytest.raises(InvalidInput, match=r"config\.json .*(can't be read|expected a JSON object)"):
         load_model(tmp_path)
 
 
@@ -175,7 +175,7 @@ def test_a_gguf_file_holds_what_its_header_lists(tmp_path: Path) -> None:
         ({"block_count": 1}, r"holds blk\.1, but its header says 1 layers"),
         ({"embedding_length": 2**31}, r"shape \(24, 2147483648\)"),
         ({"feed_forward_length": 2**31}, r"shape \(2147483648, 16\)"),
-        ({"feed_forward_length": 33}, r"shape \(16, 32\), but by its config"),
+        ({"feed_forward_length": 33}, r"shape \(16, 32\), but its config requires"),
         ({"head_count": 2**31}, "head_count|could not be loaded"),
         ({"head_count_kv": 2**31}, "head_count|but its files hold"),
         ({"vocabulary": 2**32 - 1}, r"shape \(4294967295, 16\)"),

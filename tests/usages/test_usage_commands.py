@@ -22,7 +22,7 @@ from normlens.attribution.registry import HOMES, method_named
 from normlens.cli import app
 from normlens.cli.choices import LAYER_SCOPES, LoadedAs, Reduction, Scope, Split
 from normlens.engine.tracing.scopes import SCOPES
-from normlens.loading.load import TASKS
+from normlens.loading.model_classes import TASKS
 from normlens.loading.outline import Outline
 
 TEXT = "the cat sat here."

@@ -1,1 +1,1 @@
-"""Files that are written appear whole or not at all; files that are read come to an end."""
+"""Atomic writing of files, and refusal of files that can't be read to their end."""

@@ -1,8 +1,8 @@
-"""Files that appear whole or not at all.
+"""Atomic writing: a file appears complete or not at all.
 
-The content is completed in memory first, so that no other library holds a file open when the disk is full. It is written
-under a temporary name to the target folder and then renamed. Temporary files are locked while they are in use; the next
-run removes those that a killed run left behind.
+The content is completed in memory first, so that no other library has a file open when the disk is full. It is written to
+the target folder under a temporary name and then renamed. Temporary files are locked while they are in use; the next run
+removes those that a killed run left behind.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ def write_atomically(path: str | Path, content: bytes | memoryview | str) -> Pat
     Raises
     ------
     NormLensError
-        If it can't be written: a missing folder, no permission, a full disk, or a link or device of that name.
+        If it can't be written: the folder doesn't exist, permission is denied, the disk is full, or the path is a link or
+        a device.
     """
     path = Path(path)
-    # A name that isn't UTF-8, in a text, becomes the escape that JSON knows as well.
+    # File names that aren't UTF-8 contain lone surrogates, which become escapes that JSON also reads.
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
         refuse_special(path)
@@ -60,7 +61,7 @@ def write_atomically(path: str | Path, content: bytes | memoryview | str) -> Pat
             os.replace(temporary, path)
     except (OSError, ValueError) as error:
         raise NormLensError(
-            f"{path} could not be written: {reason(error)}. Check that the folder exists, may be written to "
+            f"{path} could not be written: {reason(error)}. Check that the folder exists, is writable "
             "and has space left, or choose another path."
         ) from error
     return path
@@ -72,7 +73,7 @@ def refuse_special(path: Path) -> None:
     Raises
     ------
     NormLensError
-        Naming its kind.
+        Naming the kind of path.
     OSError, ValueError
         If the path can't be examined, for example because it is too long.
     """
@@ -87,13 +88,13 @@ def refuse_special(path: Path) -> None:
 
 
 def reason(error: OSError | ValueError) -> str:
-    """The message of an operating-system error, without error number and path."""
+    """The message of an operating-system error, without the error number and the path."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 @contextmanager
 def temporary_folder(beside: Path) -> Iterator[Path]:
-    """Make a temporary folder, which is removed at the end unless it was renamed.
+    """Create a temporary folder, which is removed at the end unless it was renamed.
 
     Parameters
     ----------

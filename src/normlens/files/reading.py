@@ -1,4 +1,4 @@
-"""Refuse files that can't be read to their end, or not as often as needed."""
+"""Refusal of files that can't be read to their end, or that are read twice but can be read only once."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _OPEN_ALREADY = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")  # such as a shell'
 
 
 def refuse_unreadable(path: Path, *, again: bool = False) -> None:
-    """Refuse a path that would block, never end, or be readable only once although it is read again.
+    """Refuse a path that would block or never end, or that can be read only once but is read again.
 
     Parameters
     ----------
     path
-        Path of a file; a missing file is left to the code that opens it.
+        Path of a file; a missing file is reported by the code that opens it.
     again
         Whether the file is read more than once.
 

@@ -7,7 +7,8 @@ from normlens.loading.sentences import sentences  # at once, since the module ha
 
 if TYPE_CHECKING:
     from normlens.loading.catalog import BUNDLED, NAMED, AvailableModel, available_models
-    from normlens.loading.load import TASKS, LoadedModel, load_model
+    from normlens.loading.load import LoadedModel, load_model
+    from normlens.loading.model_classes import TASKS
 
 __all__ = ["BUNDLED", "NAMED", "TASKS", "AvailableModel", "LoadedModel", "available_models", "load_model", "sentences"]
 _HOMES = {
@@ -15,7 +16,7 @@ _HOMES = {
     "NAMED": "normlens.loading.catalog",
     "AvailableModel": "normlens.loading.catalog",
     "available_models": "normlens.loading.catalog",
-    "TASKS": "normlens.loading.load",
+    "TASKS": "normlens.loading.model_classes",
     "LoadedModel": "normlens.loading.load",
     "load_model": "normlens.loading.load",
 }

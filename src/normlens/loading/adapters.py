@@ -64,7 +64,7 @@ def adapter_base(name: str, folder: Path, before: Collection[Path] = ()) -> Adap
     folder
         The folder with its files.
     before
-        Folders of the adapters that led to this one, each the base of the one before.
+        Folders of the adapters before this one in the chain, each the base of the one before it.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def adapter_base(name: str, folder: Path, before: Collection[Path] = ()) -> Adap
 
 
 def _check_ranks(name: str, config: Mapping[str, Any], size: CheckpointSize | None) -> None:
-    """Refuse ranks that are no dimension of the adapter's weights, before peft makes matrices of that size."""
+    """Refuse ranks larger than every dimension of the adapter's weights, before peft allocates matrices of that size."""
     longest = 0 if size is None else size.longest
     for key, value in config.items():
         ranks = value.values() if isinstance(value, Mapping) else [value]
@@ -102,13 +102,13 @@ def _check_ranks(name: str, config: Mapping[str, Any], size: CheckpointSize | No
             if isinstance(rank, int | float) and not rank <= longest:
                 raise InvalidInput(
                     f"The {CONFIG} of {name} says {key} = {str(rank)[:20]}, more than its weights allow (at most "
-                    f"{longest}). Get both again."
+                    f"{longest}). Download both again."
                 )
 
 
 @contextmanager
 def explained_base(name: str, base: AdapterBase) -> Iterator[None]:
-    """Say of a model that isn't there that an adapter names it.
+    """Add to the error of a missing base model that an adapter names it.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def with_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
         if keys:
             raise InvalidInput(
                 f"The adapter in {folder} {verb} {min(keys)}: it doesn't fit its {CONFIG} or its model, "
-                f"{config.base_model_name_or_path}. Get both again."
+                f"{config.base_model_name_or_path}. Download both again."
             )
     adapted: PreTrainedModel = wrapped.get_base_model()
     return adapted.eval()

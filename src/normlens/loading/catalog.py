@@ -121,7 +121,7 @@ HUB_EXAMPLES = {
     "Helsinki-NLP/opus-mt-de-en": "Marian, encoder-decoder, German to English",
     "google/vit-base-patch16-224": "ViT, 12 layers, image patches as tokens",
 }
-"""Examples of hub ids; any other works as well."""
+"""Examples of hub ids; all others work as well."""
 
 
 def available_models() -> list[AvailableModel]:

@@ -42,7 +42,7 @@ def check_complete(name: str, model: PreTrainedModel, info: Mapping[str, Any]) -
     """
     for key, seen, expected in sorted(info["mismatched_keys"]):
         raise InvalidInput(
-            f"{name} holds {key} with shape {tuple(seen)}, but by its config it must have shape "
+            f"{name} has {key} with shape {tuple(seen)}, but its config requires shape "
             f"{tuple(expected)}. The config belongs to another checkpoint; download both again."
         )
     missing = info["missing_keys"]
@@ -108,12 +108,12 @@ def check_weights(model: PreTrainedModel) -> None:
             count = int((~finite).sum())
             raise InvalidInput(
                 f"The weights of {name} hold {count} values that are not finite (of {parameter.numel()}). The file is "
-                "broken, or the training diverged; get the checkpoint again."
+                "broken, or the training diverged. Download the checkpoint again."
             )
 
 
 def check_in_memory(model: PreTrainedModel) -> None:
-    """Refuse weights that wait on a disk, or in another memory, until they are used."""
+    """Refuse weights that are offloaded to a disk or to other memory."""
     for name, parameter in model.named_parameters():
         if parameter.is_meta:
             raise InvalidInput(f"The weights of {name} are not in memory. Load the model without offloading.")
@@ -130,10 +130,10 @@ def check_attention(model: PreTrainedModel) -> None:
 
 
 def check_tokenizer(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
-    """Refuse a tokenizer that can't read, lengthens texts without bound, or has ids beyond the embedding table.
+    """Refuse a tokenizer that can't read text, lengthens texts without bound, or has ids beyond the embedding table.
 
-    The ids of its vocabulary and of its special tokens are checked. Other added tokens may lie beyond it: some checkpoints
-    have a mask or image token that the model never reads.
+    The ids of its vocabulary and of its special tokens are checked. Ids of other added tokens may exceed the table: some
+    checkpoints have a mask or image token that the model never reads.
     """
     embedding = _embedding(model)
     if tokenizer is None:
@@ -148,7 +148,7 @@ def check_tokenizer(name: str, model: PreTrainedModel, tokenizer: PreTrainedToke
     largest = max(plain + [number for number in frame if number is not None])
     if largest >= embedding.num_embeddings:
         raise InvalidInput(
-            f"The tokenizer of {name} gives ids up to {largest}, but the model embeds only "
+            f"The tokenizer of {name} has ids up to {largest}, but the model embeds only "
             f"{embedding.num_embeddings} (0 to {embedding.num_embeddings - 1}). Pass the model's own tokenizer."
         )
 

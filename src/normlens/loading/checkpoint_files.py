@@ -52,10 +52,10 @@ def adapter_at(location: ModelLocation) -> tuple[ModelLocation, Path] | None:
 
 
 def checked_settings(location: ModelLocation) -> tuple[ModelLocation, Mapping[str, Any], CheckpointSize | None]:
-    """The settings in config.json, whose counts are plausible, and the location with the commit that they are from.
+    """The settings in config.json, with plausible counts, and the location with their commit.
 
-    Everything else is read from the same commit, even if the branch moves meanwhile. A GGUF file has its settings and the
-    shapes of its weights in one header, so that the size is returned too.
+    Everything else is read from the same commit, even if the branch moves in the meantime. A GGUF file has its settings and
+    the shapes of its weights in one header, so its size is also returned.
 
     Raises
     ------
@@ -93,12 +93,12 @@ def refuse_code(location: ModelLocation, settings: Mapping[str, Any]) -> None:
 
 
 def checked_size(location: ModelLocation, settings: Mapping[str, Any]) -> CheckpointSize | None:
-    """What the weights' files hold; None if there are none.
+    """The size of the weights' files; None if there are none.
 
     Raises
     ------
     InvalidInput
-        If the settings ask for more, or a file is broken.
+        If the settings need more weights, or a file is broken.
     ModelNotFound
         If the weights aren't in safetensors.
     """
@@ -127,12 +127,12 @@ def _weight_files(location: ModelLocation, settings: Mapping[str, Any]) -> list[
 
 
 def _safe(location: ModelLocation, where: str, name: object) -> str:
-    """The name of a weights file, if it lies beside the settings and is no pickle."""
+    """The name of a weights file, if it is in the folder of the settings and isn't a pickle."""
     if isinstance(name, str) and _SAFE_NAME.fullmatch(name):
         return name
     raise ModelNotFound(
-        f"{where} of {location.name} says that the weights are in {str(name)[:80]!r}; only *.safetensors files beside it "
-        "are read, never a pickle. Get the checkpoint again, or save it with save_pretrained."
+        f"{where} of {location.name} says that the weights are in {str(name)[:80]!r}; only *.safetensors files in the same "
+        "folder are read, never a pickle. Download the checkpoint again, or save it with save_pretrained."
     )
 
 

@@ -1,6 +1,6 @@
-"""The configs of a model, and settings in them that only one thread sees.
+"""The configs of a model, and temporary settings that only one thread sees.
 
-A config is shared by every thread that runs its model, and often by several models. So an analysis never writes to it: it
+A config is shared by every thread that runs its model, and often by several models. So an analysis never writes to it, but
 overlays its own settings, which only the analyzing thread reads. A plain run in another thread uses the model's own
 settings.
 """
@@ -75,7 +75,7 @@ class _ThreadSettings(threading.local):
 
 _THREAD = _ThreadSettings()
 _GUARD = threading.Lock()
-_OPEN = 0  # contexts that overlay settings at the moment, in any thread
+_OPEN = 0  # number of open contexts with overlaid settings, in any thread
 _OWN: Callable[[PretrainedConfig, str], Any] = PretrainedConfig.__getattribute__
 
 

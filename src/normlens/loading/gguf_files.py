@@ -1,4 +1,4 @@
-"""GGUF files, parsed only once and fast."""
+"""Fast parsing of GGUF files, each only once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Load models and their tokenizers from the Hub, a folder, a GGUF file, a package or memory.
 
-Nothing here runs foreign code: weights come from safetensors or GGUF files, never from pickles, and a repository's own
-Python code runs only if the caller allows it. Every loaded model is checked once, here: it has attention, its weights are
-finite and complete, and its tokenizer fits.
+Loading runs no foreign code: weights come from safetensors or GGUF files, never from pickles, and a repository's own
+Python code runs only if the caller allows it. Every loaded model is checked: it has attention, its weights are finite and
+complete, and its tokenizer fits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-import transformers
 from transformers import (
     AutoConfig,
     PreTrainedConfig,
@@ -29,22 +28,11 @@ from normlens.loading.checkpoint_files import adapter_at, checked_settings, chec
 from normlens.loading.companions import Processor, processor_at, tokenizer_at, tokenizer_of
 from normlens.loading.gguf_files import as_plain, read_once
 from normlens.loading.locate import ModelLocation, explained, first_line, locate_model, refuse_revision
+from normlens.loading.model_classes import TASKS, model_class, resolved_class
 from normlens.loading.outline import Outline
 from normlens.loading.sizes import bounded
 
 ModelSource = str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase | Processor | None]
-
-TASKS = {
-    "base": "AutoModel",
-    "causal-lm": "AutoModelForCausalLM",
-    "masked-lm": "AutoModelForMaskedLM",
-    "seq2seq-lm": "AutoModelForSeq2SeqLM",
-    "sequence-classification": "AutoModelForSequenceClassification",
-    "token-classification": "AutoModelForTokenClassification",
-    "question-answering": "AutoModelForQuestionAnswering",
-    "image-classification": "AutoModelForImageClassification",
-}
-"""The tasks that a model can be loaded for, and their transformers classes."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +99,7 @@ def load_model(
     Raises
     ------
     ModelNotFound
-        If there is no such model, or none that can be loaded safely.
+        If the model doesn't exist, or can't be loaded safely.
     InvalidInput
         If an option is invalid, a file is broken or incomplete, weights are not finite, or the tokenizer doesn't fit.
     UnsupportedArchitecture
@@ -145,7 +133,7 @@ class LoadingOptions:
 
 
 def _load(location: ModelLocation, options: LoadingOptions, adapters: tuple[Path, ...] = ()) -> LoadedModel:
-    """The model at a location; ``adapters`` are those that led to it, each the base of the one before."""
+    """The model at a location; ``adapters`` are the folders before it in a chain of adapters."""
     with explained(location, options.trust_remote_code), read_once(location.gguf_file):
         adapter = adapter_at(location)
         if adapter is None:
@@ -180,12 +168,12 @@ def _load_checkpoint(location: ModelLocation, options: LoadingOptions) -> Loaded
     if location.gguf_file is not None:
         hub_options["gguf_file"] = location.gguf_file
     config = AutoConfig.from_pretrained(location.path_or_id, **hub_options)
-    model_class = _model_class(config, options.task, location.gguf_file is not None)
-    outline = _outline(location, config, model_class, hub_options)
+    chosen_class = model_class(config, options.task, location.gguf_file is not None)
+    outline = _outline(location, config, chosen_class, hub_options)
     if options.check is not None:
         options.check(outline)
     with bounded(location.name, size or checked_size(location, settings)):
-        model, info = model_class.from_pretrained(
+        model, info = chosen_class.from_pretrained(
             location.path_or_id,
             config=config,
             dtype=options.dtype or (torch.float32 if location.gguf_file else "auto"),
@@ -212,42 +200,17 @@ def _with_companions(
 
 
 def _outline(
-    location: ModelLocation, config: PreTrainedConfig, model_class: Any, hub_options: dict[str, Any]
+    location: ModelLocation, config: PreTrainedConfig, chosen_class: Any, hub_options: dict[str, Any]
 ) -> Outline:
-    """The outline of a model before its weights are read; an automatic class is resolved by the config."""
-    if hasattr(model_class, "_model_mapping"):
-        mapped = model_class._model_mapping.get(type(config), None)
-        model_class = mapped[0] if isinstance(mapped, tuple) else mapped
-    inputs = () if model_class is None else inspect.signature(model_class.forward).parameters
+    """The outline of a model before its weights are read."""
+    resolved = resolved_class(chosen_class, config)
+    inputs = () if resolved is None else inspect.signature(resolved.forward).parameters
     tokenizer = tokenizer_at(location, hub_options) if _reads_text(inputs) else None
-    return Outline(location.name, config, model_class, tokenizer)
+    return Outline(location.name, config, resolved, tokenizer)
 
 
 def _reads_text(inputs: Collection[str]) -> bool:
     return "input_ids" in inputs or "decoder_input_ids" in inputs
-
-
-def _model_class(config: PreTrainedConfig, task: str | None, is_gguf: bool) -> Any:
-    """The class to load: that of the task, else the one that the checkpoint names, else the plain model."""
-    if task is not None:
-        return getattr(transformers, TASKS[task])
-    architectures = config.architectures or []
-    own_code = type(config).__module__.startswith("transformers_modules.")
-    for auto_class, path in (getattr(config, "auto_map", None) or {}).items() if own_code else ():
-        if auto_class.startswith("AutoModel") and str(path).rpartition(".")[2] in architectures:
-            return getattr(transformers, auto_class)
-    for name in architectures:
-        named_class = getattr(transformers, name, None)
-        if named_class is PreTrainedModel:  # making one would change what transformers remembers of every class
-            raise InvalidInput(
-                f"The config of a {config.model_type} model names the class PreTrainedModel, the base of all models. "
-                "Correct the name, or say which task the model is for."
-            )
-        if isinstance(named_class, type) and issubclass(named_class, PreTrainedModel):
-            return named_class
-    if is_gguf:
-        return getattr(transformers, TASKS["seq2seq-lm" if config.is_encoder_decoder else "causal-lm"])
-    return transformers.AutoModel
 
 
 def _from_pair(source: Any, dtype: torch.dtype | None) -> LoadedModel:
@@ -265,11 +228,11 @@ def _from_pair(source: Any, dtype: torch.dtype | None) -> LoadedModel:
             "The model was compiled with torch.compile, which hides its operations. Pass the uncompiled model."
         )
     if not isinstance(model, PreTrainedModel):
-        raise InvalidInput(f"The first of the pair is a {type(model).__name__}; a transformers model was expected.")
+        raise InvalidInput(f"The first of the pair is a {type(model).__name__}; expected a transformers model.")
     if companion is not None and not isinstance(companion, (PreTrainedTokenizerBase, *get_args(Processor))):
         raise InvalidInput(
-            f"The second of the pair is a {type(companion).__name__}; a tokenizer, a processor, an image processor, a "
-            "feature extractor or None was expected."
+            f"The second of the pair is a {type(companion).__name__}; expected a tokenizer, a processor, an image "
+            "processor, a feature extractor or None."
         )
     return LoadedModel(
         model=model.eval() if dtype is None else model.eval().to(dtype),

@@ -61,9 +61,9 @@ def locate_model(source: str | Path, revision: str | None) -> ModelLocation:
     Raises
     ------
     ModelNotFound
-        If there is no such model, or none that can be loaded safely.
+        If the model doesn't exist, or can't be loaded safely.
     InvalidInput
-        If a revision is given for a model that is not on the Hub.
+        If there is a revision for a model that is not on the Hub.
     """
     text = str(source)
     if text in NAMED and not isinstance(source, Path):
@@ -161,7 +161,7 @@ def _error(location: ModelLocation, trust_remote_code: bool, error: Exception) -
             f"{location.name} has no safetensors weights, and a pickle is never opened. A conversion may be among its "
             f"pull requests: revision='refs/pr/1', and so on. {_TO_SAFETENSORS}"
         )
-    if location.is_hub and isinstance(error, OSError):  # other errors are of files that are there
+    if location.is_hub and isinstance(error, OSError):  # other errors concern files that exist
         return ModelNotFound(_not_on_hub(location, reason))
     return InvalidInput(
         f"{location.name} could not be loaded ({reason}). Check that the download is complete and that transformers "

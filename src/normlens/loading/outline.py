@@ -1,6 +1,6 @@
-"""A model's outline before its weights are read, and options that can be refused from it alone.
+"""A model's outline before its weights are read, and options that can be refused from the outline alone.
 
-Numbers in a config are upper bounds: a layer beyond them doesn't exist, while a layer within them may have no attention.
+Numbers in a config are upper bounds: a layer beyond them doesn't exist, and a layer within them may have no attention.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Outline:
     config
         Its configuration.
     model_class
-        The model's class; None if it isn't known yet.
+        The model's class; None if the config doesn't determine it.
     tokenizer
-        None if the model reads no text, or its class isn't known yet.
+        Its tokenizer; None if the model reads no text, or its class isn't determined.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Outline:
         self._check_group(group)
 
     def _check_group(self, group: str | None) -> None:
-        if group is None or self.config.sub_configs:  # towers may have group names of their own
+        if group is None or self.config.sub_configs:  # towers may have other group names
             return
         crosses = self.is_encoder_decoder or any(
             "cross" in str(name) and value for name, value in self.config.to_dict().items()
@@ -92,12 +92,12 @@ class Outline:
             kinds = ", ".join(_KINDS) if self.is_encoder_decoder else "encoder or decoder, one of them"
             raise InvalidInput(f"{self.name} has no group {group}; expected {kinds}. Omit the group to see all groups.")
 
-    def check_second_text(self, is_given: bool, name: str) -> None:
+    def check_second_text(self, is_present: bool, name: str) -> None:
         """Refuse a second text if the model has no decoder for it, and its absence for an encoder–decoder.
 
         Parameters
         ----------
-        is_given
+        is_present
             Whether there is a second text.
         name
             Name of the caller's option.
@@ -105,12 +105,12 @@ class Outline:
         Raises
         ------
         InvalidInput
-            With what is expected.
+            Saying what is expected.
         """
         kind = getattr(self.model_class, "__name__", self.config.model_type)
-        if is_given and not self.is_encoder_decoder:
-            raise InvalidInput(f"{name} was given, but {kind} has no decoder that reads a second text. Omit it.")
-        if not is_given and self.is_encoder_decoder:
+        if is_present and not self.is_encoder_decoder:
+            raise InvalidInput(f"{kind} has no decoder that reads a second text. Omit {name}.")
+        if not is_present and self.is_encoder_decoder:
             raise InvalidInput(
                 f"{kind} is an encoder–decoder: expected {name}, the text that the decoder reads teacher-forced."
             )

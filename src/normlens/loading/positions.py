@@ -1,4 +1,4 @@
-"""How many positions a model has, and whether they are counted from the padding id."""
+"""The number of positions of a model, and whether they are counted from the padding id."""
 
 from __future__ import annotations
 

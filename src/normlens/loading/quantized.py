@@ -20,7 +20,7 @@ _MARKS = (
     "quant", "torchao", "bnb", "bitsandbytes", "gptq", "awq", "hqq", "fp8", "mxfp4", "compressed_tensors", "fbgemm", "eetq",
     "vptq", "aqlm", "spqr", "bitnet", "higgs",
 )  # fmt: skip
-"""Substrings in the names of quantizing libraries and of transformers' files for them."""
+"""Substrings in the names of quantization libraries, and of transformers' files for them."""
 
 
 def quantization_of(model: nn.Module) -> str | None:

@@ -31,7 +31,7 @@ _CLASSES = ("id2label", "label2id")  # their keys and values are names and ids, 
 
 _LARGEST_CONFIG = 32 * 2**20  # bytes; the labels of 10^5 classes take 8 MB
 _FEW = 10_000  # a count up to this is never too large
-_MOST = 300_000  # a count above this is in no model
+_MOST = 300_000  # no model has a larger count
 _PARTS_PER_TENSOR, _MORE_PARTS = 20, 5_000  # modules without tensors: dropouts, activations, lists
 _COPIES, _MORE_NUMBERS = 6, 20_000_000  # tied weights are built separately; a head may be missing
 _PACKED = 16  # values that a quantized checkpoint may pack into one integer
@@ -107,7 +107,7 @@ def read_settings(file: Path, largest: int = _LARGEST_CONFIG) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{file} can't be read ({type(error).__name__}: {error}). Download it again.") from error
     if not isinstance(settings, dict):
-        raise InvalidInput(f"{file} holds no JSON object but {str(settings)[:20]!r}. Download it again.")
+        raise InvalidInput(f"{file} contains {str(settings)[:20]!r}; expected a JSON object. Download it again.")
     return settings
 
 
@@ -132,8 +132,8 @@ def check_settings(name: str, settings: Mapping[str, Any], size: CheckpointSize 
             for number in numbers:
                 if isinstance(number, int | float) and number > limit:
                     raise InvalidInput(
-                        f"{name} says {key} = {str(number)[:20]}, more than {allowed}. Its configuration is broken; get it "
-                        "again."
+                        f"{name} says {key} = {str(number)[:20]}, more than {allowed}. Its configuration is broken. "
+                        "Download it again."
                     )
 
 
@@ -186,5 +186,6 @@ def _size_of(shapes: list[tuple[int, tuple[int, ...]]]) -> CheckpointSize:
 def _too_large(name: str, needed: str, size: CheckpointSize) -> InvalidInput:
     return InvalidInput(
         f"The configuration of {name} makes a model with {needed}, but its files hold {size.tensors} tensors with "
-        f"at most {size.numbers:,} values. The configuration is broken or belongs to another checkpoint; get both again."
+        f"at most {size.numbers:,} values. The configuration is broken, or belongs to another checkpoint. Download both "
+        "again."
     )

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 _MARK = "_normlens_untrained"
-_SAMPLE = 4096  # values of a parameter that are compared; fine-tuning changes most of them
-_RELATIVE, _ABSOLUTE = 2**-7, 1e-7  # what a cast to bfloat16 or float16 and back may change
+_SAMPLE = 4096  # values of a parameter that are compared; training changes most of them
+_RELATIVE, _ABSOLUTE = 2**-7, 1e-7  # the largest change by a cast to bfloat16 or float16 and back
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class _Mark:
     samples: Mapping[str, Tensor]
 
     def holds(self, module: nn.Module) -> bool:
-        """Whether none of them has been trained or replaced since."""
+        """Whether none of the parameters has been trained or replaced since."""
         for name, sample in self.samples.items():
             x = getattr(module, name, None)
             if not isinstance(x, Tensor):
