@@ -67,7 +67,7 @@ def strongest_edges(data: xr.Dataset) -> xr.Dataset:
 
 
 def mean_maps(data: xr.Dataset) -> xr.Dataset:
-    """The mean of α over heads beside the norms of the sum over heads, ``(target, source)``."""
+    """The mean of α over heads, and the norms of the sum over heads, ``(target, source)``."""
     return data.drop_vars("weight").assign(weight_mean=data["weight"].mean("head")).drop_dims("head", errors="ignore")
 
 

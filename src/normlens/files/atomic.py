@@ -93,12 +93,12 @@ def reason(error: OSError | ValueError) -> str:
 
 
 @contextmanager
-def temporary_folder(beside: Path) -> Iterator[Path]:
+def temporary_folder(parent: Path) -> Iterator[Path]:
     """Create a temporary folder, which is removed at the end unless it was renamed.
 
     Parameters
     ----------
-    beside
+    parent
         The folder in which it is created.
 
     Raises
@@ -106,9 +106,9 @@ def temporary_folder(beside: Path) -> Iterator[Path]:
     OSError
         If it can't be created.
     """
-    remove_leftovers(beside)
+    remove_leftovers(parent)
     while True:
-        temporary = _new_name(beside)
+        temporary = _new_name(parent)
         temporary.mkdir()
         descriptor = None if sys.platform == "win32" else os.open(temporary, os.O_RDONLY)
         if descriptor is None or _locked(descriptor):

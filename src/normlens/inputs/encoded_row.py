@@ -53,8 +53,8 @@ class EncodedRow:
             by_token = name in PER_TOKEN and name in self.tensors
             if not by_token and not is_medium(name) and name != "labels" and not side and n in x.shape:
                 raise InvalidInput(
-                    f"{name} has shape {tuple(x.shape)} beside {n} tokens, of which {n - (kept.stop - kept.start)} are "
-                    "padding, and it is unclear which of its entries belong to the padding. Pass the text without padding."
+                    f"{name} has shape {tuple(x.shape)}, and {n - (kept.stop - kept.start)} of the {n} tokens are padding; "
+                    "it is unclear which of its entries belong to them. Pass the text without padding."
                 )
         return replace(self, tensors={**self.tensors, **{name: self.tensors[name][kept] for name in names}})
 

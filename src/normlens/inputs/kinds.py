@@ -1,4 +1,4 @@
-"""The kinds of input, and how they are told apart; every other module asks this one."""
+"""The kinds of input, and the only place that distinguishes them."""
 
 from __future__ import annotations
 
