@@ -1,4 +1,4 @@
-"""What a command reads, where images and a sound may stand beside the text or in its place."""
+"""The inputs of a command: a text, or images and a sound with or without a text."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Read = str | dict[str, Any]
 
 
 def read_inputs(text: str | None, file: Path | None, images: Sequence[Path] | None, audio: Path | None) -> Read:
-    """The text to analyze, as :func:`normlens.cli.text_files.read_input`, or images and a sound, with a text or without.
+    """Read the text to analyze as :func:`normlens.cli.text_files.read_input` does, or images and a sound.
 
     Parameters
     ----------
     text, file
-        The text itself, "-" for standard input, or a file that holds it. Where there are images or a sound, None means
-        that there is no text.
+        The text itself, "-" for standard input, or a file that holds it. With images or a sound, None for both means no
+        text.
     images, audio
-        Files.
+        Files of images, and a file of a sound.
 
     Raises
     ------
     InvalidInput
-        If a file can't be read as what it should be.
+        If a file can't be read as text, image or sound.
     """
     if not images and audio is None:
         return read_input(text, file)
@@ -36,7 +36,7 @@ def read_inputs(text: str | None, file: Path | None, images: Sequence[Path] | No
     if text is not None or file is not None:
         read = read_input(text, file)
         if not isinstance(read, str):
-            raise InvalidInput(f"{file} holds a text as its words; with --image or --audio, pass the text itself.")
+            raise InvalidInput(f"{file} is a treebank; with --image or --audio, pass its sentence as TEXT.")
         inputs["text"] = read
     from normlens.inputs.media_files import read_image_file, read_sound
 
@@ -51,12 +51,12 @@ def read_inputs(text: str | None, file: Path | None, images: Sequence[Path] | No
 
 
 def holds_media(read: Read) -> bool:
-    """Whether an image or a sound is read."""
+    """Whether the inputs hold an image or a sound."""
     return isinstance(read, dict) and bool({"image", "images", "audio"} & set(read))
 
 
 def media_named(read: Read) -> dict[str, bool]:
-    """Whether there are a text, an image and a sound, by the names of :meth:`Outline.check_media`."""
+    """Whether the inputs hold a text, an image and a sound, as the keywords of :meth:`Outline.check_media`."""
     names = set(read) if isinstance(read, dict) else {"text"}
     return {
         "text": bool({"text", "words"} & names),

@@ -141,7 +141,7 @@ _NO_TARGET = (
 _PAIR = Requirement(
     "text_pair",
     _no_media,
-    "two texts that are read together have no image or sound beside them. Leave out --text-pair, or --image and --audio.",
+    "a pair of texts takes no image or sound. Leave out --text-pair, or --image and --audio.",
 )
 
 _BOTH_FILES = "--source-file and --target-file work together. Pass both."
@@ -158,7 +158,7 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         Requirement(
             "generate",
             _no_media,
-            "it continues a text, and an image or a sound was given. Leave it out, or give the whole text.",
+            "it continues a text, and --image or --audio is read. Leave it out, or pass the whole text.",
         ),
         Requirement("group", _shows, _SHOWN),
         Requirement("scope", lambda v: _shows(v) or _pushes(v), _SHOWN),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from normlens.cli.terminal import messages, printable
+from normlens.cli.terminal import counted, messages, printable
 
 _MOST_NAMED = 20
 
@@ -38,8 +38,7 @@ class SkippedLines:
     def report(self) -> None:
         """Print the number of skipped lines."""
         if self.reasons:
-            count = len(self.reasons)
-            messages().print(f"{count} line{'' if count == 1 else 's'} skipped", markup=False)
+            messages().print(f"{counted(len(self.reasons), 'line')} skipped", markup=False)
 
     def as_data(self) -> list[dict[str, Any]]:
         """Line numbers and reasons as plain data."""

@@ -81,6 +81,17 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %" if 0.0005 <= share < 0.0995 else f"{100 * share:.0f} %"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number and its noun.
+
+    Examples
+    --------
+    >>> counted(1, "line"), counted(1200, "text")
+    ('1 line', '1200 texts')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def bar(share: float, measure: str, width: int) -> Text:
     """Draw a share as a bar, followed by its percentage.
 
@@ -171,7 +182,7 @@ def counting(what: str, total: int | None) -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = messages()
     if not console.is_terminal:
-        texts = "" if total is None else f" {total} text{'' if total == 1 else 's'}"
+        texts = "" if total is None else f" {counted(total, 'text')}"
         console.print(escape(printable(f"{what}{texts}")), soft_wrap=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         progress.add_task(escape(printable(what)), total=total)

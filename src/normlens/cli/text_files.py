@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from normlens.cli.terminal import messages
+from normlens.cli.terminal import counted, messages
 from normlens.errors import InvalidInput
 from normlens.files.atomic import reason
 from normlens.files.reading import refuse_unreadable
@@ -109,10 +109,9 @@ class Lines:
             return line.strip()
         columns = line.split("\t")
         if len(columns) != 2 or not all(column.strip() for column in columns):
-            count = f"{len(columns)} column{'' if len(columns) == 1 else 's'}"
             raise InvalidInput(
-                f"{self.path}, line {self.number} has {count}; this model is an encoder–decoder and expects two texts on "
-                "each line, separated by a tab: the text and the target text."
+                f"{self.path}, line {self.number} has {counted(len(columns), 'column')}; this model is an "
+                "encoder–decoder and expects two texts on each line, separated by a tab: the text and the target text."
             )
         return columns[self.column].strip()
 

@@ -152,5 +152,7 @@ class Translators:
         with waiting("Choosing the layer"), quiet():
             choices, again = with_layers(iter(lines), self.forward, reading, self.reverse, rule)
         named = " and ".join(choice.reading.layers for choice in choices)
-        messages().print(f"Layer {named}, by the rule {choices[0].rule}", markup=False)
+        messages().print(
+            f"{'Layer' if len(choices) == 1 else 'Layers'} {named}, by the rule {choices[0].rule}", markup=False
+        )
         return [choices[0].reading, choices[-1].reading], again

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from normlens.cli.destinations import check_ending, check_files
 from normlens.cli.opening import quiet
-from normlens.cli.terminal import messages, printable
+from normlens.cli.terminal import counted, messages, printable
 
 if TYPE_CHECKING:
     from normlens.alignment import Aligner, Alignment, Line
@@ -59,7 +59,7 @@ class LinksOutput:
         Parameters
         ----------
         settings
-            The settings that the result depends on and that are known before a model is loaded.
+            The settings that the result depends on, without those that come from the model.
         reads, overwrite
             As for :func:`normlens.cli.destinations.check_files`.
         resumable
@@ -114,7 +114,7 @@ class LinksOutput:
         rate = self.aligned / seconds if seconds > 0 else 0
         skipped = f", {self.skipped} of them skipped (empty lines in the result)" if self.skipped else ""
         where = "" if self.output is None else f"; wrote {self.output}"
-        text = f"Aligned {self.aligned} lines in {seconds:.1f} s, {rate:.0f} per second{skipped}{where}"
+        text = f"Aligned {counted(self.aligned, 'line')} in {seconds:.1f} s, {rate:.0f} per second{skipped}{where}"
         messages().print(text, markup=False, soft_wrap=True)
 
 
@@ -180,7 +180,7 @@ def _counting(total: int | None, done: int) -> Iterator[Progress]:
     console = messages()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     if not console.is_terminal:
-        console.print(f"Aligning{'' if total is None else f' {total} lines'}", soft_wrap=True)
+        console.print(f"Aligning {'lines' if total is None else counted(total, 'line')}", soft_wrap=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         progress.add_task("Aligning", total=total, completed=done)
         yield progress
