@@ -108,7 +108,7 @@ def test_single_points_have_no_say_but_make_a_partition_no_good_clustering() -> 
         ([0, 0, 1], "one label"),
         ([0, 0, -1, 1], "noise"),
         ([0, 0, np.nan, 1], "NaN"),
-        ([0.5, 0, 1, 1], "whole numbers"),
+        ([0.5, 0, 1, 1], "integers"),
     ],
 )
 def test_labels_that_are_no_partition_are_refused(labels: list[float], message: str) -> None:

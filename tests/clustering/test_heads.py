@@ -67,7 +67,7 @@ def test_nearly_equal_heads_are_told_apart() -> None:
         (np.ones((2, 2)), "shape \\(2, 2\\)"),
         (np.full((2, 1, 2), np.nan), "Head 0 has nan"),
         (np.array([[[1.0, 1.0]], [[1.0, -1.0]]]), "Head 1 has -1.0 at target 0, source 1"),
-        (np.array([[[1.0, 1.0]], [[0.0, 0.0]]]), "Head 1 gives nothing to target 0"),
+        (np.array([[[1.0, 1.0]], [[0.0, 0.0]]]), "Head 1 moves nothing to target 0"),
     ],
 )
 def test_maps_that_cannot_be_compared_are_refused(given: np.ndarray, message: str) -> None:

@@ -82,7 +82,7 @@ def matrix(**changes: float) -> np.ndarray:
         (matrix(d22=0.5), "2 is 0.5 from itself"),
         (matrix(d03=20), r"triple \((0, 2, 3|0, 1, 3|3, 2, 0|3, 1, 0)\)"),
         (np.zeros((3, 3)), "one place"),
-        (np.zeros((3, 4)), "must be square"),
+        (np.zeros((3, 4)), "expected a square one"),
         (np.zeros((1, 1)), "one point"),
     ],
 )
@@ -93,7 +93,7 @@ def test_a_matrix_that_is_no_metric_is_refused(given: np.ndarray, message: str) 
 
 
 def test_the_worst_triple_is_named_with_its_detour() -> None:
-    with pytest.raises(InvalidDistances, match=r"\(1, 0, 2\): 9 from 1 to 2, but 1 \+ 3 = 4 by way of 0"):
+    with pytest.raises(InvalidDistances, match=r"\(1, 0, 2\): 9 from 1 to 2, but 1 \+ 3 = 4 through 0"):
         read_distances(matrix(d12=9.0, d03=7.0, d13=6.0, d23=4.0), "precomputed")
 
 
@@ -115,11 +115,11 @@ def test_distances_rounded_to_float32_are_still_a_metric() -> None:
 @pytest.mark.parametrize(
     ("rows", "metric", "message"),
     [
-        ([[1.0, 1.0]], "euclidean", "one point only"),
+        ([[1.0, 1.0]], "euclidean", "only one point"),
         ([[1.0, 2.0]] * 3, "euclidean", "one place"),
         ([[1.0, 2.0], [2.0, 4.0]], "hellinger", "one place"),
         ([[1.0, -2.0], [2.0, 4.0]], "sqrt_jsd", "negative entry -2 at 1"),
-        ([[0.0, 0.0], [2.0, 4.0]], "sqrt_jsd", "Row 0 is zero"),
+        ([[0.0, 0.0], [2.0, 4.0]], "sqrt_jsd", "All of row 0 is zero"),
         ([[np.nan, 1.0], [2.0, 4.0]], "euclidean", r"\(0, 0\)"),
         ([1.0, 2.0], "euclidean", "expected a table"),
         ([["a", "b"]], "euclidean", "real numbers"),

@@ -1,7 +1,7 @@
 """Good clusterings: a verifier, a search that says what it proves, and distances between attention heads.
 
-This room knows arrays alone; no model enters it. `GoodClustering` is the search in scikit-learn's manner, `goodness`
-measures any partition, and `HeadDistances` makes a metric of what attention heads do over a corpus.
+These names work on plain arrays; no model is needed. `GoodClustering` is the search as a scikit-learn estimator, `goodness`
+measures any partition, and `HeadDistances` accumulates distances between attention heads over a corpus.
 """
 
 from normlens.clustering.certificate import Certificate, Clustering, SearchResult, check_parameters

@@ -1,6 +1,6 @@
-"""Guesses at good clusterings where no complete search is feasible: linkage, k-means++, HDBSCAN, and reassignment.
+"""Candidates for good clusterings where no complete search is feasible: linkage, k-means++, HDBSCAN, and reassignment.
 
-Nothing here proves anything; the verifier does.
+Nothing here proves anything; the verifier decides.
 """
 
 from collections.abc import Iterator
@@ -28,36 +28,36 @@ _SMALL_SAMPLE = 12
 _SMALL_BUDGET = 1000
 
 
-def guesses(
+def candidates(
     distances: Distances, matrix: Float[np.ndarray, "n n"], alpha: float, least: int, random: RandomState
 ) -> Iterator[NDArray[np.intp]]:
-    """Guess partitions that may be α-good.
+    """Propose partitions that may be α-good.
 
     These are the good cuts of three linkage trees, the partitions of five samples of 12 points, and `proposals`.
 
     Parameters
     ----------
     distances, matrix
-        The same distances, as read and in full.
+        The same distances, as they were read and as a full matrix.
     alpha, least
         α > 1, and the smallest size of a cluster.
     random
-        Where chance comes from.
+        Source of random numbers.
     """
     count = len(distances)
-    held = Distances(matrix, "matrix")
+    in_full = Distances(matrix, "matrix")
     for method in LINKAGES:
         yield from good_cuts(matrix, method, alpha, least, budget=20_000, limit=100).labels
     for _ in range(_SMALL_SAMPLES):
         sample = random.choice(count, min(_SMALL_SAMPLE, count), replace=False)
-        yield from SampleWalk(held, sample, alpha, least, count // least, budget=_SMALL_BUDGET)
+        yield from SampleWalk(in_full, sample, alpha, least, count // least, budget=_SMALL_BUDGET)
     yield from proposals(distances, matrix, least, count // least, random)
 
 
 def extended(
     distances: Distances, sample: Int[np.ndarray, " s"], labels: Int[np.ndarray, " s"]
 ) -> Int[np.ndarray, " n"]:
-    """Let all points join the sampled cluster nearest in mean distance; sampled points of -1, noise, say nothing."""
+    """Assign every point to the sampled cluster nearest in mean distance; sampled points labeled -1 (noise) are ignored."""
     names, codes = np.unique(labels, return_inverse=True)
     members = np.eye(len(names))[codes][:, names >= 0]
     if not members.shape[1]:
@@ -72,19 +72,19 @@ def extended(
 def proposals(
     distances: Distances, matrix: Float[np.ndarray, "n n"], least: int, most: int, random: RandomState
 ) -> Iterator[NDArray[np.intp]]:
-    """Propose partitions ``(n,)``; what they are worth is for the verifier to say.
+    """Propose partitions ``(n,)`` for the verifier.
 
     Horizontal cuts of three linkage trees, k-means++ with and without k-means, and HDBSCAN, for every number of clusters up
-    to 20; each as it is and with every point reassigned to the cluster nearest in mean distance until nothing changes.
+    to 20; each unchanged, and with every point reassigned to the cluster nearest in mean distance until nothing changes.
 
     Parameters
     ----------
     distances, matrix
-        The same distances, as read and in full.
+        The same distances, as they were read and as a full matrix.
     least, most
-        The smallest size of a cluster, and how many clusters at most; proposals may break both.
+        The smallest size of a cluster, and the largest number of clusters; proposals may violate both.
     random
-        Where chance comes from.
+        Source of random numbers.
     """
     most = min(most, _MOST_CLUSTERS_TRIED)
     for labels in _seeded(distances, matrix, least, most, random):
@@ -107,10 +107,10 @@ def linkage_cuts(matrix: Float[np.ndarray, "n n"], most: int) -> Iterator[NDArra
 def reassigned(
     matrix: Float[np.ndarray, "n n"], labels: Int[np.ndarray, " n"], least: int = 2
 ) -> Int[np.ndarray, " n"]:
-    """Let each point join the cluster nearest in mean distance, again and again, for ten rounds at most.
+    """Reassign each point to the cluster nearest in mean distance, for up to ten rounds.
 
-    A good clustering stays as it is. Clusters that shrink below `least` points are given up; the points of -1, noise, join
-    where they are nearest. The labels that come back are 0 … k - 1; all zero if one cluster is left.
+    A good clustering doesn't change. Clusters that shrink below `least` points are dissolved; points labeled -1 (noise) are
+    assigned too. The labels returned are 0 … k - 1; all zero if one cluster is left.
     """
     for _ in range(_ROUNDS):
         names, sizes = np.unique(labels[labels >= 0], return_counts=True)
@@ -137,19 +137,19 @@ def _seeded(
         seeds = kmeans_plusplus(points, count, random_state=seed)[1]
         yield np.argmin(matrix[:, seeds], axis=1)
     for size in sorted({max(2, least // 4), max(2, least // 2), max(2, least)}):
-        found = HDBSCAN(min_cluster_size=size, min_samples=min(5, size), metric="precomputed", copy=True).fit(matrix)
-        yield np.asarray(found.labels_, dtype=np.intp)
+        fitted = HDBSCAN(min_cluster_size=size, min_samples=min(5, size), metric="precomputed", copy=True).fit(matrix)
+        yield np.asarray(fitted.labels_, dtype=np.intp)
 
 
 def _coordinates(distances: Distances, matrix: Float[np.ndarray, "n n"]) -> NDArray[np.float64]:
-    """Points for k-means: those that were given, or classical scaling of the distances to ten dimensions."""
+    """Points for k-means: the data itself, or classical scaling of the distances to ten dimensions."""
     if distances.kind == "euclidean":
         return distances.values
     return classical_scaling(matrix, min(_DIMENSIONS, len(matrix) - 1))
 
 
 def classical_scaling(matrix: Float[np.ndarray, "n n"], dimensions: int) -> Float[np.ndarray, "n dimensions"]:
-    """Place objects as points whose Euclidean distances come near to the given ones (Torgerson's scaling).
+    """Place objects as points whose Euclidean distances approximate the distances (Torgerson's scaling).
 
     Directions in which the distances aren't Euclidean, with a negative eigenvalue, get the coordinate 0.
     """

@@ -1,4 +1,4 @@
-"""What a search was asked and what it proved, in so many words and no more."""
+"""The parameters of a search, and exactly what it proved."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -25,7 +25,7 @@ class Clustering(Summarized):
     labels
         ``(n,)`` clusters, numbered 0 … k - 1 in the order of their first points.
     goodness
-        What the verifier found.
+        What the verifier measured.
     """
 
     labels: Int[np.ndarray, " n"]
@@ -47,22 +47,22 @@ class Clustering(Summarized):
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is known about the good clusterings of a data set after a search.
+    """What a search proved about the good clusterings of a data set.
 
-    Every clustering that a search returns has been verified exactly, whatever the certificate says; the certificate is
-    about those that it may have missed.
+    Every clustering that a search returns has been verified exactly, whatever the certificate says. The certificate is
+    about clusterings that the search may have missed.
 
     Parameters
     ----------
     status
-        ``"complete"``: there are no others. ``"complete with probability 1 − δ"``: each one that exists was found with at
+        ``"complete"``: there are no others. ``"complete with probability 1 − δ"``: each one that exists was returned with at
         least that probability. ``"heuristic"``: there may be others.
     found
-        How many good clusterings were found.
+        Number of good clusterings returned.
     method
-        What the status rests on.
+        The argument behind the status.
     alpha, gamma, delta, points, convention
-        What was asked, and of how many points.
+        The parameters of the search, and the number of points.
     """
 
     status: Status
@@ -80,33 +80,33 @@ class Certificate:
         return self.status == COMPLETE and self.found == 0
 
     def __str__(self) -> str:
-        """Return one sentence on what was found and what is proved, and one on how."""
-        asked = f"(α, γ) = ({self.alpha:g}, {self.gamma:g}), {self.points} points, {self.convention} means"
+        """Return one sentence on the result and what is proved, and one on the method."""
+        parameters = f"(α, γ) = ({self.alpha:g}, {self.gamma:g}), {self.points} points, {self.convention} means"
         number = f"{self.found} good clustering{'' if self.found == 1 else 's'}" if self.found else "None"
         if self.status == COMPLETE:
-            said = f"{number} found, and no others exist" if self.found else "No good clustering exists"
+            claim = f"{number} found, and no others exist" if self.found else "No good clustering exists"
         elif self.status == PROBABLY_COMPLETE:
             missed = "any other one" if self.found else "one that exists"
-            said = f"{number} found; {missed} would have been found with probability {1 - self.delta:g} or more"
+            claim = f"{number} found; {missed} would have been found with probability {1 - self.delta:g} or more"
         else:
             missed = "there may be others" if self.found else "that doesn't prove that none exists"
-            said = f"{number} found; {missed}"
-        return f"{said} ({asked}). {self.status}: {self.method}."
+            claim = f"{number} found; {missed}"
+        return f"{claim} ({parameters}). {self.status}: {self.method}."
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SearchResult(Summarized):
-    """What a search found, the best first, and what it proves.
+    """The clusterings that a search returned, the best first, and what it proves.
 
     Parameters
     ----------
     clusterings
-        All the good clusterings that were found, by falling α*.
+        The good clusterings, in descending order of α*.
     certificate
-        What is known about others.
+        What is proved about others.
     nearest
-        The partition with the largest α* that was looked at, good or not, with clusters of at least the smallest size; None
-        if there was none.
+        The partition with the largest α* among those that were verified, good or not, with clusters of at least the smallest
+        size; None if there was none.
     """
 
     clusterings: list[Clustering]
@@ -127,10 +127,10 @@ class SearchResult(Summarized):
 
 
 def check_parameters(alpha: float, gamma: float, delta: float, budget: int = 1) -> None:
-    """Raise `InvalidDistances` for an α, γ, δ or budget that no search can be made with."""
+    """Raise `InvalidDistances` for an α, γ, δ or budget that is out of range."""
     if not (np.isfinite(alpha) and alpha > 1):
         raise InvalidDistances(
-            f"α = {alpha:g}: expected a number above 1, since α says how many times nearer a point is to its own cluster. "
+            f"α = {alpha:g}: expected a number above 1, since α says how many times closer a point is to its own cluster. "
             "Try 1.5 or 2."
         )
     if not 0 < gamma <= 0.5:
@@ -141,4 +141,4 @@ def check_parameters(alpha: float, gamma: float, delta: float, budget: int = 1) 
     if not 0 < delta < 1:
         raise InvalidDistances(f"δ = {delta:g}: expected a probability between 0 and 1. Try 0.05.")
     if budget < 1:
-        raise InvalidDistances(f"A budget of {budget} allows no search: expected 1 or more. Try 200000.")
+        raise InvalidDistances(f"The budget is {budget}; expected 1 or more. Try 200000.")

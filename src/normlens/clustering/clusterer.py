@@ -1,4 +1,4 @@
-"""`GoodClustering`: the search in scikit-learn's manner."""
+"""`GoodClustering`: the search as a scikit-learn estimator."""
 
 from typing import Any, Self
 
@@ -16,11 +16,11 @@ from normlens.clustering.triangle import InvalidDistances
 
 
 class GoodClustering(ClusterMixin, BaseEstimator):  # type: ignore[misc]
-    """Clusters that come with a certificate, or the answer that there are none. Their number is found, not given.
+    """Clusters with a certificate, or the answer that there are none. The number of clusters is not a parameter.
 
-    In an (α, γ)-good clustering every point is at least α times nearer, in mean distance, to its own cluster than to any
-    other, and each cluster holds at least a share γ of the points, and two points. Most data has no such clustering for
-    α = 2; `nearest_` then says how far from it the data is.
+    In an (α, γ)-good clustering every point is at least α times closer, in mean distance, to its own cluster than to any
+    other, and each cluster has at least a share γ of the points, and at least two points. Most data has no such clustering
+    for α = 2; `nearest_` then says how close the data comes.
 
     Parameters
     ----------
@@ -36,22 +36,22 @@ class GoodClustering(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         ``"inclusive"`` or ``"exclusive"``: whether the mean distance of a point to its own cluster counts the point; see
         `goodness`.
     budget
-        How many placements the complete enumeration tries before it gives up; 200,000 take some seven seconds.
+        Largest number of placements that the complete enumeration tries; 200,000 take about seven seconds.
     random_state
-        Seed of what is drawn; with a whole number every fit gives the same result.
+        Random seed; with an integer, every fit gives the same result.
 
     Attributes
     ----------
     labels_ : array, ``(n,)``
-        The good clustering with the largest α*, numbered from 0; -1 for every point if none was found.
+        The good clustering with the largest α*, numbered from 0; -1 for every point if there is none.
     alpha_ : float
-        α* of `labels_`; NaN if none was found.
+        α* of `labels_`; NaN if there is none.
     certificate_ : Certificate
         What is proved; ``str(certificate_)`` says it in a sentence.
     clusterings_ : list of Clustering
-        All the good clusterings that were found, by falling α*.
+        The good clusterings, in descending order of α*.
     nearest_ : Clustering or None
-        The partition with the largest α* that was looked at, good or not.
+        The partition with the largest α* among those that were verified, good or not.
     n_features_in_ : int
         The number of columns of the data.
 
@@ -101,18 +101,18 @@ class GoodClustering(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         X
             Points ``(n, d)``, or distances ``(n, n)`` with ``metric="precomputed"``.
         y
-            Ignored; scikit-learn's custom.
+            Ignored; present by scikit-learn convention.
 
         Returns
         -------
         GoodClustering
-            Itself.
+            The fitted estimator.
 
         Raises
         ------
         InvalidDistances
-            For parameters out of range, points that aren't finite numbers, or distances that are no metric; it is a
-            `ValueError` too.
+            For parameters out of range, points that aren't finite numbers, or distances that aren't a metric. It is also a
+            `ValueError`.
         """
         check_parameters(self.alpha, self.gamma, self.delta, self.budget)
         check_metric(self.metric)
@@ -136,7 +136,7 @@ class GoodClustering(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _validated(self, data: ArrayLike) -> np.ndarray:
-        """The data as scikit-learn checks it, float32 kept as such: its rounding is part of what is known."""
+        """The data after scikit-learn's checks; float32 stays float32, since its rounding sets the tolerance."""
         try:
             table = validate_data(self, data, dtype=[np.float64, np.float32], ensure_min_samples=2)
         except ValueError as error:
@@ -144,7 +144,7 @@ class GoodClustering(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(table)
 
     def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn that rows and columns belong together when distances are given."""
+        """Tell scikit-learn that rows and columns belong together in a distance matrix."""
         tags = super().__sklearn_tags__()
         tags.input_tags.pairwise = self.metric == "precomputed"
         tags.input_tags.positive_only = self.metric in ("sqrt_jsd", "hellinger", "precomputed")

@@ -1,4 +1,4 @@
-"""Metrics: which distances a clustering may be certified for, checked at the door."""
+"""Metrics: the distances for which a clustering can be certified, checked on input."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +15,12 @@ METRICS = ("euclidean", "sqrt_jsd", "hellinger", "precomputed")
 """The distances by name; all are metrics."""
 
 _INSTEAD = {
-    "cosine": "metric='euclidean' on rows divided by their length: the order of the pairs stays the same",
-    "correlation": "metric='euclidean' on rows with their mean taken off, then divided by their length",
+    "cosine": "metric='euclidean' on rows divided by their length, which ranks the pairs in the same order",
+    "correlation": "metric='euclidean' on rows minus their mean, divided by their length",
     "sqeuclidean": "metric='euclidean', its square root",
     "jsd": "metric='sqrt_jsd', its square root",
     "jensenshannon": "metric='sqrt_jsd'",
-    "kl": "metric='sqrt_jsd', which is made of two Kullback-Leibler divergences and is a metric",
+    "kl": "metric='sqrt_jsd', a metric derived from two Kullback-Leibler divergences",
 }
 _SYNONYMS = {
     "cos": "cosine",
@@ -36,18 +36,18 @@ _SYNONYMS = {
 
 @dataclass(frozen=True, eq=False)
 class Distances:
-    """The distances between n objects, taken from a matrix or worked out when they are asked for.
+    """The distances between n objects, from a matrix or computed on demand.
 
-    `read_distances` makes one. No more than the rows that were asked for is ever held in memory.
+    `read_distances` makes one. Only the requested rows are in memory.
 
     Parameters
     ----------
     values
         ``(n, n)`` distances, or ``(n, d)`` points or distributions.
     kind
-        ``"matrix"``, ``"euclidean"`` or ``"sqrt_jsd"``: what `values` are, and how their distances are worked out.
+        ``"matrix"``, ``"euclidean"`` or ``"sqrt_jsd"``: what `values` are, and hence how distances are computed.
     scale
-        What a Euclidean distance is multiplied by.
+        Factor of Euclidean distances.
     """
 
     values: NDArray[np.float64]
@@ -59,7 +59,7 @@ class Distances:
         return len(self.values)
 
     def between(self, rows: Any, columns: Any = slice(None)) -> Float[np.ndarray, "rows columns"]:
-        """Return the distances from some of the objects to others; both are slices, indices or flags."""
+        """Return the distances from some of the objects to others; both are slices, indices or masks."""
         if self.kind == "matrix":
             block = self.values[rows]
             whole = isinstance(columns, slice) and columns == slice(None)
@@ -68,7 +68,7 @@ class Distances:
             return root_divergence(self.values[rows], self.values[columns])
         return np.asarray(cdist(self.values[rows], self.values[columns]) * self.scale)
 
-    def part(self, chosen: Int[np.ndarray, " s"]) -> "Distances":
+    def among(self, chosen: Int[np.ndarray, " s"]) -> "Distances":
         """Return the distances among some of the objects."""
         values = self.values[np.ix_(chosen, chosen)] if self.kind == "matrix" else self.values[chosen]
         return Distances(values, self.kind, self.scale)
@@ -83,7 +83,7 @@ class Distances:
 
 
 def read_distances(data: ArrayLike, metric: str = "euclidean") -> Distances:
-    """Take points or a distance matrix and refuse what has no metric.
+    """Read points or a distance matrix, and refuse distances that aren't a metric.
 
     Parameters
     ----------
@@ -101,8 +101,8 @@ def read_distances(data: ArrayLike, metric: str = "euclidean") -> Distances:
     Raises
     ------
     InvalidDistances
-        For a metric that isn't one (cosine, KL: the message names the one to use), NaN, fewer than two objects, objects
-        that all lie in one place, or a matrix that `check_distance_matrix` refuses.
+        For a distance that isn't a metric (cosine, KL: the message names a metric to use instead), NaN, fewer than two
+        objects, objects that all coincide, or a matrix that `check_distance_matrix` refuses.
     """
     name = check_metric(metric)
     values = _numbers(data, name)
@@ -111,39 +111,41 @@ def read_distances(data: ArrayLike, metric: str = "euclidean") -> Distances:
         symmetric = values if np.array_equal(values, values.T) else (values + values.T) / 2
         return Distances(symmetric, "matrix")
     if name == "euclidean":
-        found = _euclidean(values)
+        distances = _euclidean(values)
     else:
         shares = _distributions(values, name)
-        found = Distances(shares, name) if name == "sqrt_jsd" else Distances(np.sqrt(shares), "euclidean", np.sqrt(0.5))
-    if not np.ptp(found.values, axis=0).any():
-        raise InvalidDistances(
-            f"All {len(values)} points lie in one place, so no distance tells them apart. Give points that differ."
+        distances = (
+            Distances(shares, name) if name == "sqrt_jsd" else Distances(np.sqrt(shares), "euclidean", np.sqrt(0.5))
         )
-    return found
+    if not np.ptp(distances.values, axis=0).any():
+        raise InvalidDistances(
+            f"All {len(values)} points lie in one place, so every distance is 0. Pass points that differ."
+        )
+    return distances
 
 
 def _euclidean(points: Float[np.ndarray, "n d"]) -> Distances:
-    """Points in units of a power of two near their spread, so that their squares neither underflow nor overflow."""
+    """Points divided by a power of two close to their range, so that their squares neither underflow nor overflow."""
     spread = float(np.ptp(points / 2, axis=0).max())
     exponent = int(np.frexp(spread)[1])
     return Distances(np.ldexp(points, -exponent), "euclidean", float(np.ldexp(1.0, exponent)))
 
 
 def check_metric(metric: str) -> str:
-    """Return the metric's name, or raise `InvalidDistances` with the one to use instead."""
+    """Return the name of the metric, or raise `InvalidDistances` with the metric to use instead."""
     name = str(metric).lower().replace(" ", "_")
     name = _SYNONYMS.get(name, name)
     if name in METRICS:
         return name
     if name in _INSTEAD:
         raise InvalidDistances(
-            f"'{metric}' isn't a metric that the certificate holds for: it breaks the triangle inequality or isn't "
-            f"symmetric. Use {_INSTEAD[name]}."
+            f"'{metric}' isn't a metric: it violates the triangle inequality or isn't symmetric, so the certificate doesn't "
+            f"hold for it. Use {_INSTEAD[name]}."
             if name != "jensenshannon"
             else f"The metric is called 'sqrt_jsd' here, not '{metric}'. Use metric='sqrt_jsd'."
         )
     raise InvalidDistances(
-        f"There is no metric '{metric}': expected one of {', '.join(METRICS)}. Choose one, or work out the distances "
+        f"There is no metric '{metric}': expected one of {', '.join(METRICS)}. Choose one, or compute the distances "
         "yourself and pass them with metric='precomputed'."
     )
 
@@ -157,11 +159,11 @@ def _numbers(data: ArrayLike, metric: str) -> NDArray[np.float64]:
             f"The data can't be read as a table of real numbers: {error}. Expected an array (n, d) or (n, n)."
         ) from error
     if values.ndim != 2 or values.shape[1] == 0:
-        raise InvalidDistances(f"The data has shape {values.shape}; expected a table, one row for each object.")
+        raise InvalidDistances(f"The data has shape {values.shape}; expected a table with one row per object.")
     if len(values) < 2:
         raise InvalidDistances(
-            f"There is one point only ({len(values)} row, n_samples = {len(values)}): a clustering needs at least "
-            "two. Give more points."
+            f"There is only one point ({len(values)} row, n_samples = {len(values)}); a clustering needs at least two. Pass "
+            "more points."
         )
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
@@ -169,7 +171,7 @@ def _numbers(data: ArrayLike, metric: str) -> NDArray[np.float64]:
         kind = "distance" if metric == "precomputed" else "point"
         raise InvalidDistances(
             f"{len(bad)} numbers aren't finite (NaN or infinity); the first is {values[row, column]} at {kind} "
-            f"({row}, {column}). Every {kind} must be finite: leave those rows out."
+            f"({row}, {column}). Every {kind} must be finite: leave out those rows."
         )
     return values
 
@@ -179,19 +181,19 @@ def _distributions(values: NDArray[np.float64], metric: str) -> NDArray[np.float
     if (values < 0).any():
         row, column = np.argwhere(values < 0)[0]
         raise InvalidDistances(
-            f"Row {row} has the negative entry {values[row, column]:g} at {column}; the metric '{metric}' is between "
-            "distributions. Give rows without negative entries, or use metric='euclidean'."
+            f"Row {row} has the negative entry {values[row, column]:g} at {column}; the metric '{metric}' compares "
+            "distributions. Pass rows without negative entries, or use metric='euclidean'."
         )
     sums = values.sum(axis=1, keepdims=True)
     if not sums.all():
         raise InvalidDistances(
-            f"Row {int(np.argmin(sums))} is zero throughout, so it is no distribution. Leave it out to use '{metric}'."
+            f"All of row {int(np.argmin(sums))} is zero, so it isn't a distribution. Leave it out to use '{metric}'."
         )
     return np.asarray(values / sums)
 
 
 def _resolution(data: ArrayLike) -> float:
-    """The rounding of the numbers as they were given: float32 distances break the triangle inequality by rounding."""
+    """The rounding of the caller's numbers: float32 distances can violate the triangle inequality by rounding."""
     dtype = getattr(data, "dtype", None)
     coarse = "float32" in str(dtype) or "float16" in str(dtype)
     return float(np.finfo(np.float16 if "float16" in str(dtype) else np.float32).eps) if coarse else 1e-12

@@ -1,13 +1,13 @@
 """√JSD, the square root of the Jensen-Shannon divergence: a metric, with logarithms to base 2 and so at most 1.
 
-scipy's `jensenshannon` gives NaN for rows that differ by rounding alone; here such rows are compared term by term.
+scipy's `jensenshannon` returns NaN for rows that differ by rounding alone; here such rows are compared term by term.
 """
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-# Divergences below this are worked out again without the cancellation of entropies; above it √JSD is right to 1e-10.
+# Divergences below this are recomputed without the cancellation of entropies; above it √JSD is accurate to 1e-10.
 _SMALL = 1e-10
 _TINY = 1e-300
 _ENTRIES_AT_ONCE = 65_536
@@ -18,16 +18,16 @@ def root_divergence(left: Float[np.ndarray, "a d"], right: Float[np.ndarray, "b 
     whole = np.zeros(1, dtype=np.intp)
     own, other = negentropies(left, whole), negentropies(right, whole)
     step = max(1, _ENTRIES_AT_ONCE // left.shape[1])
-    found = np.empty((len(left), len(right)))
+    distances = np.empty((len(left), len(right)))
     for row in range(len(left)):
         for start in range(0, len(right), step):
-            part = slice(start, start + step)
-            found[row, part] = root_divergences(left[row], right[part], whole, own[row], other[part])[:, 0]
-    return found
+            others = slice(start, start + step)
+            distances[row, others] = root_divergences(left[row], right[others], whole, own[row], other[others])[:, 0]
+    return distances
 
 
 def negentropies(rows: Float[np.ndarray, "a d"], starts: Int[np.ndarray, " t"]) -> Float[np.ndarray, "a t"]:
-    """Return Σ p log₂ p over each stretch of entries that begins at one of `starts`."""
+    """Return Σ p log₂ p over each run of entries that begins at one of `starts`."""
     return np.add.reduceat(rows * np.log2(rows + _TINY), starts, axis=1)
 
 
@@ -38,18 +38,18 @@ def root_divergences(
     negentropy: Float[np.ndarray, " t"],
     negentropy_of_others: Float[np.ndarray, "b t"],
 ) -> Float[np.ndarray, "b t"]:
-    """Return √JSD between one row of distributions and others, a distribution being a stretch of entries.
+    """Return √JSD between one row of distributions and others, each distribution being a run of entries.
 
     JSD = 1 + (Σ p log p + Σ q log q − Σ (p + q) log (p + q))/2 with logarithms to base 2.
 
     Parameters
     ----------
     one, others
-        Several distributions one after the other, each with sum one.
+        Several distributions, concatenated, each with sum one.
     starts
-        Where each of them begins.
+        Index of the first entry of each.
     negentropy, negentropy_of_others
-        What `negentropies` gives for them.
+        The result of `negentropies` for them.
     """
     both = others + one
     logarithm = both + _TINY
@@ -65,7 +65,7 @@ def root_divergences(
 def _refine(
     divergence: NDArray[np.float64], one: NDArray[np.float64], others: NDArray[np.float64], starts: NDArray[np.intp]
 ) -> None:
-    """Work small divergences out again, in place, as a sum of terms that don't cancel.
+    """Recompute small divergences in place, as a sum of terms that don't cancel.
 
     With s = p + q and r = (p − q)/s, JSD = Σ s/2 · g(r), where g(r) = ((1 + r) ln(1 + r) + (1 − r) ln(1 − r))/2 is
     r²/2 + r⁴/12 + r⁶/30 + … and also r artanh r + ln(1 − r²)/2.
@@ -73,9 +73,9 @@ def _refine(
     ends = np.append(starts[1:], len(one))
     small = divergence < _SMALL
     for target in np.flatnonzero(small.any(axis=0)):
-        part = slice(starts[target], ends[target])
+        entries = slice(starts[target], ends[target])
         rows = small[:, target]
-        p, q = one[part], others[rows, part]
+        p, q = one[entries], others[rows, entries]
         ratio = np.abs(p - q) / (p + q + _TINY)
         square = np.minimum(ratio * ratio, 1 - 1e-15)
         series = square / 2 + square**2 / 12 + square**3 / 30

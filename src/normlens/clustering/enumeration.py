@@ -1,4 +1,4 @@
-"""Every partition of a few groups of points that could be α-good: enumeration with the impossible branches cut."""
+"""Every partition of a few groups of points that could be α-good: enumeration that prunes impossible branches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from normlens.clustering.lemmas import SLACK, kappa
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """How far apart groups of points are; a group's points are never separated.
+    """Distances between groups of points; the points of a group are never separated.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Groups:
 
     @classmethod
     def of(cls, matrix: Float[np.ndarray, "n n"], groups: Int[np.ndarray, " n"]) -> "Groups":
-        """Sum up a distance matrix for each point's group, ``0 … g - 1``."""
+        """Summarize a distance matrix by the group of each point, ``0 … g - 1``."""
         order = np.argsort(groups, kind="stable")
         sizes = np.bincount(groups)
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
@@ -40,11 +40,11 @@ class Groups:
 
 
 class PartitionWalk:
-    """Iterate over the partitions of groups into two clusters or more that L6 and the sizes allow.
+    """Iterate over the partitions of groups into at least two clusters that L6 and the sizes allow.
 
-    The walk places one group after the other, the next always the one farthest from those already placed, and turns back
-    as soon as the clusters so far contradict L6, which holds for every part of a cluster. What it leaves out is not
-    α-good; what it yields need not be.
+    The walk places one group after another, next always the one farthest from those already placed, and backtracks as soon
+    as the current clusters contradict L6, which holds for every subset of a cluster. Partitions that it skips are not
+    α-good; those that it yields need not be.
 
     Parameters
     ----------
@@ -57,12 +57,12 @@ class PartitionWalk:
     most
         The largest number of clusters.
     budget
-        How many placements to try at most.
+        Largest number of placements to try.
 
     Attributes
     ----------
     complete : bool
-        After the iteration: whether it came to its end within the budget.
+        After the iteration: whether it finished within the budget.
     """
 
     def __init__(self, groups: Groups, alpha: float, least: int, most: int, budget: int) -> None:
@@ -87,9 +87,9 @@ class PartitionWalk:
             placed = len(stack) - 1
             if placed == count or choice > min(clusters.count, self._most - 1):
                 if placed == count and clusters.count > 1:
-                    found = np.empty(count, dtype=np.intp)
-                    found[self._order] = codes
-                    yield found
+                    partition = np.empty(count, dtype=np.intp)
+                    partition[self._order] = codes
+                    yield partition
                 stack.pop()
                 choices.pop()
                 continue
@@ -105,7 +105,7 @@ class PartitionWalk:
         self.complete = True
 
     def allows(self, clusters: "_Clusters", changed: int, placed: int) -> bool:
-        """Tell whether sizes and L6 leave hope for the clusters after one of them has changed."""
+        """Tell whether the clusters are still possible by their sizes and L6 after one of them has changed."""
         missing = np.maximum(self._least - clusters.sizes, 0).sum()
         missing += self._least * (clusters.count == 1)
         if missing > self._left[placed + 1]:

@@ -1,7 +1,7 @@
-"""The verifier: how good a given partition is, exactly, with the point that decides it.
+"""The verifier: how good a partition is, exactly, with the point that decides it.
 
 Δ(x, A) is the mean distance from x to the points of A. A partition is α-good if Δ(x, C_j) ≥ α Δ(x, C_i) for every x in
-C_i and every other cluster C_j. The search trusts nothing but this file: whatever it returns has been through here.
+C_i and every other cluster C_j. Every clustering that the search returns has been verified here.
 """
 
 from dataclasses import dataclass
@@ -45,22 +45,22 @@ class Witness:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Goodness(Summarized):
-    """What `goodness` found out about a partition.
+    """What `goodness` measured of a partition.
 
     Parameters
     ----------
     alpha
-        α*, the largest α for which the partition is α-good: the smallest of `ratios`. Below 1 some point is nearer to
+        α*, the largest α for which the partition is α-good: the smallest of `ratios`. Below 1, some point is closer to
         another cluster than to its own.
     gamma
-        γ*, the share of the points that are in the smallest cluster.
+        γ*, the share of the points in the smallest cluster.
     witness
         The point whose ratio is α*.
     ratios
-        ``(n,)``: Δ(x, nearest other cluster) / Δ(x, own cluster); infinite where the whole own cluster lies in x, and 1
-        where the other one lies there too.
+        ``(n,)``: Δ(x, nearest other cluster) / Δ(x, own cluster); infinite where all of the own cluster coincides with x,
+        and 1 where the other cluster does too.
     labels, sizes
-        The clusters' names in sorted order, and how many points each has.
+        The names of the clusters in sorted order, and their numbers of points.
     convention
         ``"inclusive"``: Δ(x, own cluster) counts x itself. ``"exclusive"``: it doesn't.
     """
@@ -95,12 +95,12 @@ def goodness(
 ) -> Goodness:
     """Measure a partition exactly: α*, γ*, every point's ratio, and the witness.
 
-    Takes O(n²) time; memory for 128 rows of distances and the n × k mean distances, so ten thousand points are no trouble.
+    Takes O(n²) time; memory is 128 rows of distances and the n × k mean distances, enough for ten thousand points and more.
 
     Parameters
     ----------
     data
-        Points ``(n, d)``, or distances ``(n, n)`` with ``metric="precomputed"``, or what `read_distances` made of them.
+        Points ``(n, d)``, or distances ``(n, n)`` with ``metric="precomputed"``, or the result of `read_distances`.
     labels
         ``(n,)`` names of the clusters, numbers or strings. -1, which means noise in scikit-learn, is refused: a
         partition covers every point.
@@ -108,8 +108,8 @@ def goodness(
         See `read_distances`.
     convention
         Whether Δ(x, C_i) counts x itself, at distance 0, for x in C_i. The lemmas (`normlens.clustering.lemmas`) hold for
-        ``"inclusive"``. ``"exclusive"`` divides the ratios of a cluster by |C_i| / (|C_i| − 1), so it is the stricter:
-        what is good exclusively is good inclusively.
+        ``"inclusive"``. ``"exclusive"`` divides the ratios of a cluster by |C_i| / (|C_i| − 1), so it is stricter:
+        a clustering that is good exclusively is good inclusively.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def goodness(
     Raises
     ------
     InvalidDistances
-        If the data isn't metric, or the labels aren't a partition into two clusters or more.
+        If the distances aren't a metric, or the labels aren't a partition into at least two clusters.
 
     References
     ----------
@@ -126,8 +126,8 @@ def goodness(
 
     Examples
     --------
-    >>> found = goodness([[0.0], [1.0], [10.0], [11.0]], [0, 0, 1, 1])
-    >>> found.alpha, found.gamma, found.witness.point
+    >>> measured = goodness([[0.0], [1.0], [10.0], [11.0]], [0, 0, 1, 1])
+    >>> measured.alpha, measured.gamma, measured.witness.point
     (19.0, 0.5, 1)
     """
     check_convention(convention)
@@ -180,7 +180,7 @@ def point_ratios(
     Returns
     -------
     ratios, nearest
-        The ratios, and which other cluster is the nearest.
+        The ratios, and the number of the nearest other cluster.
     """
     every = np.arange(len(codes))
     own = means[every, codes]
@@ -195,7 +195,7 @@ def point_ratios(
 
 
 def smallest_size(count: int, gamma: float) -> int:
-    """Return how many points a cluster of an (α, γ)-good clustering of `count` points has at least; never below two."""
+    """Return the smallest number of points in a cluster of an (α, γ)-good clustering of `count` points; at least two."""
     return max(2, int(np.ceil(gamma * count * (1 - 1e-12))))
 
 
@@ -209,27 +209,27 @@ def check_convention(convention: str) -> None:
 
 
 def _partition(labels: ArrayLike, count: int) -> tuple[tuple[int | str, ...], NDArray[np.intp]]:
-    """The clusters' names and each point's number among them."""
-    given = np.asarray(labels)
-    if given.shape != (count,):
+    """The names of the clusters, and the number of each point's cluster."""
+    array = np.asarray(labels)
+    if array.shape != (count,):
         raise InvalidDistances(
-            f"There are {count} points, but labels of shape {given.shape}. Give each point one label."
+            f"There are {count} points, but labels of shape {array.shape}. Give each point one label."
         )
-    if given.dtype.kind == "f" and not (np.isfinite(given) & (given == np.round(given))).all():
+    if array.dtype.kind == "f" and not (np.isfinite(array) & (array == np.round(array))).all():
         raise InvalidDistances(
-            "The labels hold NaN or fractions; expected whole numbers or strings. Name each cluster."
+            "The labels contain NaN or fractions; expected integers or strings. Give every cluster a name."
         )
-    if given.dtype.kind in "if" and (given == -1).any():
+    if array.dtype.kind in "if" and (array == -1).any():
         raise InvalidDistances(
-            f"{int((given == -1).sum())} points have the label -1, noise; the first is {int(np.argmax(given == -1))}. A "
+            f"{int((array == -1).sum())} points have the label -1 (noise); the first is {int(np.argmax(array == -1))}. A "
             "partition covers every point: assign them to a cluster, or leave the points out."
         )
-    names, codes = np.unique(given, return_inverse=True)
+    names, codes = np.unique(array, return_inverse=True)
     if len(names) < 2:
         raise InvalidDistances(
-            f"All {count} points have the label {names[0]!r}; one cluster is good vacuously. Give at least two."
+            f"All {count} points have the label {names[0]}; expected at least two, since one cluster is vacuously good."
         )
-    return tuple(str(name) if given.dtype.kind in "USO" else int(name) for name in names), codes
+    return tuple(str(name) if array.dtype.kind in "USO" else int(name) for name in names), codes
 
 
 def _judge(

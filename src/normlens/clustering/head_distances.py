@@ -1,4 +1,4 @@
-"""How differently attention heads attend: the mean √JSD between the rows of their maps, over a corpus."""
+"""Distances between attention heads: the mean √JSD between the rows of their maps, over a corpus."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from normlens.clustering.divergence import negentropies, root_divergences
 from normlens.errors import InvalidInput
 
-# Entries of the maps that are worked on at once: their sums and logarithms should stay in the cache.
+# Entries of the maps processed at a time: their sums and logarithms should stay in the cache.
 _ENTRIES_AT_ONCE = 65_536
 
 
@@ -17,16 +17,15 @@ class HeadDistances:
     """Distances between heads, accumulated text by text.
 
     The distance of two heads on one target is √JSD between their rows, each divided by its sum, with logarithms to base 2:
-    0 for the same shares, 1 for no source in common. Their distance is the mean over all targets of all texts, which is a
-    metric, as every mean of metrics is. Heads of different layers are compared in the same way: put the layers' maps one
-    after the other.
+    0 for equal shares, 1 for no source in common. The distance of two heads is the mean over all targets of all texts, which
+    is a metric, as every mean of metrics is. To compare heads of different layers, concatenate the maps of the layers.
 
-    Memory is that of one text's maps and the sums, ``(head, head)``; time is head² · target · source / 2.
+    Memory holds the maps of one text and the sums, ``(head, head)``; time is head² · target · source / 2.
 
     Parameters
     ----------
     heads
-        How many there are.
+        Number of heads.
 
     Raises
     ------
@@ -48,7 +47,9 @@ class HeadDistances:
 
     def __init__(self, heads: int) -> None:
         if heads < 2:
-            raise InvalidInput(f"There is nothing to compare among {heads} heads: expected two or more.")
+            raise InvalidInput(
+                f"The number of heads is {heads}; expected two or more, since distances are between heads."
+            )
         self.heads = heads
         self.targets = 0
         self._sums = np.zeros((heads, heads))
@@ -56,28 +57,28 @@ class HeadDistances:
     @classmethod
     def over(cls, texts: Iterable[ArrayLike]) -> "HeadDistances":
         """Accumulate the maps ``(head, target, source)`` of several texts, one after the other."""
-        found: HeadDistances | None = None
+        distances: HeadDistances | None = None
         for maps in texts:
-            given = np.asarray(maps)
-            found = found or cls(len(given))
-            found.add(given)
-        if found is None:
-            raise InvalidInput("There are no texts to compare heads on. Give the maps of one at least.")
-        return found
+            array = np.asarray(maps)
+            distances = distances or cls(len(array))
+            distances.add(array)
+        if distances is None:
+            raise InvalidInput("There are no texts to compare heads on; expected the maps of at least one.")
+        return distances
 
     def add(self, maps: ArrayLike) -> None:
-        """Take in one text.
+        """Add one text.
 
         Parameters
         ----------
         maps
-            Attention weights α or norms ‖α f(x)‖ of all heads, ``(head, target, source)``, zero or more; each row is
+            Attention weights α or norms ‖α f(x)‖ of all heads, ``(head, target, source)``, non-negative; each row is
             divided by its sum.
 
         Raises
         ------
         InvalidInput
-            If the shape doesn't fit, an entry is NaN or negative, or a row is zero throughout.
+            If the shape doesn't fit, an entry is NaN or negative, or all of a row is zero.
         """
         rows = self._rows(maps)
         entries, starts = _packed(rows)
@@ -85,7 +86,7 @@ class HeadDistances:
         self.targets += rows.shape[1]
 
     def matrix(self) -> Float[np.ndarray, "head head"]:
-        """Return the mean distances so far, ``(head, head)``, between 0 and 1.
+        """Return the mean distances over all texts added, ``(head, head)``, between 0 and 1.
 
         Raises
         ------
@@ -93,39 +94,39 @@ class HeadDistances:
             If no text has been added.
         """
         if not self.targets:
-            raise InvalidInput("No text has been added, so no distance is known. Call add() first.")
+            raise InvalidInput("No text has been added, so there are no distances. Call add() first.")
         return np.asarray(self._sums / self.targets)
 
     def _rows(self, maps: ArrayLike) -> Float[np.ndarray, "head target source"]:
         """The maps in float64, rows divided by their sums."""
-        given = np.asarray(maps, dtype=np.float64)
-        if given.ndim != 3 or len(given) != self.heads or 0 in given.shape:
+        array = np.asarray(maps, dtype=np.float64)
+        if array.ndim != 3 or len(array) != self.heads or 0 in array.shape:
             raise InvalidInput(
-                f"The maps have shape {given.shape}; expected ({self.heads}, target, source), the layers' heads one after "
-                "the other."
+                f"The maps have shape {array.shape}; expected ({self.heads}, target, source), the heads of all layers "
+                "concatenated."
             )
-        bad = ~(np.isfinite(given) & (given >= 0))
+        bad = ~(np.isfinite(array) & (array >= 0))
         if bad.any():
             head, target, source = np.argwhere(bad)[0]
             raise InvalidInput(
-                f"Head {head} has {given[head, target, source]} at target {target}, source {source}; expected zero or more. "
-                "Leave out heads that are absent from their layer (NaN), and pass weights or norms, not logits."
+                f"Head {head} has {array[head, target, source]} at target {target}, source {source}; expected zero or more. "
+                "Leave out heads that their layer doesn't have (NaN), and pass weights or norms, not logits."
             )
-        sums = given.sum(axis=-1, keepdims=True)
+        sums = array.sum(axis=-1, keepdims=True)
         if not sums.all():
             head, target, _ = np.argwhere(sums == 0)[0]
             raise InvalidInput(
-                f"Head {head} gives nothing to target {target}: its row is zero, so there are no shares to compare. Leave "
-                "the head out, or the text's padding."
+                f"Head {head} moves nothing to target {target}: its row is zero, so there are no shares to compare. Leave "
+                "out the head, or the padding of the text."
             )
-        return np.asarray(given / sums)
+        return np.asarray(array / sums)
 
 
 def _packed(rows: Float[np.ndarray, "head target source"]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Pack the maps for comparison: entries ``(head, entry)``, and where each target's begin.
+    """Pack the maps for comparison: entries ``(head, entry)``, and the index of each target's first entry.
 
-    Sources that no head looks at are left out (in causal maps half of them), and so are targets with one source only, on
-    which all heads agree.
+    Sources to which no head attends are left out (half of them in causal maps), and so are targets with a single source,
+    on which all heads agree.
     """
     somewhere = rows.max(axis=0) > 0
     somewhere &= somewhere.sum(axis=1, keepdims=True) > 1
@@ -135,7 +136,7 @@ def _packed(rows: Float[np.ndarray, "head target source"]) -> tuple[NDArray[np.f
 
 
 def _sums_of_roots(entries: NDArray[np.float64], starts: NDArray[np.intp]) -> Float[np.ndarray, "head head"]:
-    """√JSD summed over targets for every two heads, in blocks of targets and of heads."""
+    """√JSD summed over targets for each pair of heads, in blocks of targets and of heads."""
     heads, count = entries.shape
     sums = np.zeros((heads, heads))
     ends = np.append(starts[1:], count)
@@ -152,10 +153,11 @@ def _block_sums(block: NDArray[np.float64], starts: NDArray[np.intp]) -> Float[n
     """√JSD of some targets, summed, above the diagonal."""
     heads, width = block.shape
     step = max(1, _ENTRIES_AT_ONCE // width)
-    known = negentropies(block, starts)
+    entropies = negentropies(block, starts)
     sums = np.zeros((heads, heads))
     for one in range(heads - 1):
         for start in range(one + 1, heads, step):
-            part = slice(start, start + step)
-            sums[one, part] = root_divergences(block[one], block[part], starts, known[one], known[part]).sum(axis=1)
+            others = slice(start, start + step)
+            divergences = root_divergences(block[one], block[others], starts, entropies[one], entropies[others])
+            sums[one, others] = divergences.sum(axis=1)
     return sums

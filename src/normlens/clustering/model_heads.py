@@ -1,4 +1,4 @@
-"""How differently a model's attention heads attend, text by text: from a lens to distances that can be clustered."""
+"""Distances between the attention heads of a model over a corpus, ready to be clustered."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from normlens.lens import Lens
 
 MEASURES = ("norm", "weight")
-"""What heads can be compared by: the norms of what they move, ‖α f(x)‖, or their weights α."""
+"""The measures by which heads can be compared: the norms of what they move, ‖α f(x)‖, or their weights α."""
 
 HABITS = ("the first token", "special tokens", "itself", "the one before", "the one after", "elsewhere")
-"""Where a head can look; a source that is more than one of these counts as the first of them."""
+"""Sources to which a head can attend; a source that is more than one of these counts as the first of them."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,13 +34,13 @@ class ComparedHeads(Summarized):
     matrix
         ``(head, head)`` mean √JSD between rows of the heads' maps, between 0 and 1; a metric.
     names
-        Each head as ``"layer.head"``: the model's number of the layer, and the head in it, from 0.
+        Each head as ``"layer.head"``: the model's number of the layer, and the number of the head in it, from 0.
     measure, group
-        By which of `MEASURES`, and in which kind of attention.
+        One of `MEASURES`, and the kind of attention.
     habits
         ``(head, habit)`` mean share of a row that goes to each of `HABITS`; rows add up to one.
     texts, targets
-        How many texts, and how many rows of their maps, the mean is over.
+        Numbers of texts, and of rows of their maps, in the mean.
     """
 
     matrix: Float[np.ndarray, "head head"]
@@ -83,7 +83,7 @@ def head_distances(
     measure
         ``"norm"``: compare the norms ‖α f(x)‖; ``"weight"``: the weights α. Each target's row is divided by its sum.
     group
-        Which kind of attention, such as ``"encoder"``. Default: the model's first.
+        Kind of attention, such as ``"encoder"``. Default: the model's first.
     batch_size, progress
         As for :meth:`normlens.Lens.stream`.
 
@@ -95,7 +95,7 @@ def head_distances(
     Raises
     ------
     InvalidInput
-        If there is no text, no such measure or group, or a head moves nothing to some target.
+        If there is no text, no such measure or group, or a head moves nothing to a target.
 
     References
     ----------
@@ -107,12 +107,12 @@ def head_distances(
 
 
 def compare_heads(analyses: Iterable[Analysis], *, measure: str = "norm", group: str | None = None) -> ComparedHeads:
-    """Compare heads on analyses that are there already, such as those of :meth:`normlens.Lens.stream`.
+    """Compare heads on existing analyses, such as those of :meth:`normlens.Lens.stream`.
 
     Parameters
     ----------
     analyses
-        Of one model, with whole maps.
+        Analyses of one model, with full maps.
     measure, group
         As for `head_distances`.
 
@@ -129,7 +129,7 @@ def compare_heads(analyses: Iterable[Analysis], *, measure: str = "norm", group:
     every = iter(analyses)
     first = next(every, None)
     if first is None:
-        raise InvalidInput("There are no texts to compare heads on. Give one at least.")
+        raise InvalidInput("There are no texts to compare heads on; expected at least one.")
     kind = group or first.groups[0]
     if kind not in first.groups:
         raise InvalidInput(f"There is no group {kind} in this analysis; it has {', '.join(first.groups)}.")
@@ -146,7 +146,7 @@ def compare_heads(analyses: Iterable[Analysis], *, measure: str = "norm", group:
 
 
 def head_maps(group: Group, measure: str = "norm") -> tuple[tuple[str, ...], Float[np.ndarray, "head target source"]]:
-    """Put the maps of all layers' heads one after the other.
+    """Concatenate the maps of the heads of all layers.
 
     Parameters
     ----------
@@ -163,20 +163,20 @@ def head_maps(group: Group, measure: str = "norm") -> tuple[tuple[str, ...], Flo
     Raises
     ------
     InvalidInput
-        If the analysis was reduced and keeps no maps, or there is no such measure.
+        If the analysis was reduced and has no maps, or there is no such measure.
     """
     check_measure(measure)
     if "weight" not in group.data:
-        raise InvalidInput("This analysis was reduced and holds no maps of heads; analyze without reduce=.")
+        raise InvalidInput("This analysis was reduced and has no maps of heads. Analyze without reduce=.")
     data = (group.weight if measure == "weight" else group.weighted_norm).transpose("layer", "head", "target", "source")
-    places = [(layer, head) for layer in range(data.sizes["layer"]) for head in range(data.sizes["head"])]
-    present = [place for place in places if not np.isnan(data.values[place]).all()]
+    positions = [(layer, head) for layer in range(data.sizes["layer"]) for head in range(data.sizes["head"])]
+    present = [position for position in positions if not np.isnan(data.values[position]).all()]
     names = tuple(f"{data['layer'].values[layer]}.{data['head'].values[head]}" for layer, head in present)
-    return names, np.stack([data.values[place] for place in present])
+    return names, np.stack([data.values[position] for position in present])
 
 
 def head_habits(group: Group, maps: Float[np.ndarray, "head target source"]) -> Float[np.ndarray, "head habit"]:
-    """Where heads look: the mean share of their rows that goes to each of `HABITS`.
+    """Where heads attend: the mean share of their rows that goes to each of `HABITS`.
 
     Parameters
     ----------
@@ -191,12 +191,14 @@ def head_habits(group: Group, maps: Float[np.ndarray, "head target source"]) -> 
     away = np.full(maps.shape[1:], maps.shape[2]) if data.attrs["kind"] == "cross" else source - target
     special = np.broadcast_to(data["source_category"].values == "special", away.shape)
     first = np.broadcast_to(source == 0, away.shape)
-    place = np.select([first, special, away == 0, away == -1, away == 1], range(5), default=5)
-    return np.stack([(shares * (place == habit)).sum(axis=-1).mean(axis=-1) for habit in range(len(HABITS))], axis=-1)
+    habit_of = np.select([first, special, away == 0, away == -1, away == 1], range(5), default=5)
+    return np.stack(
+        [(shares * (habit_of == habit)).sum(axis=-1).mean(axis=-1) for habit in range(len(HABITS))], axis=-1
+    )
 
 
 def cluster_habits(habits: Float[np.ndarray, "head habit"], labels: Sequence[int] | NDArray[np.intp]) -> list[str]:
-    """Say where the heads of each cluster look most, "elsewhere" only where nothing else gets a sixth.
+    """Say where the heads of each cluster attend most: "elsewhere" only if no other habit has a sixth.
 
     Parameters
     ----------
@@ -210,14 +212,14 @@ def cluster_habits(habits: Float[np.ndarray, "head habit"], labels: Sequence[int
     >>> cluster_habits(np.array([[0.1, 0, 0.7, 0, 0, 0.2], [0.1, 0.1, 0, 0, 0, 0.8]]), [0, 1])
     ['itself 70 %', 'elsewhere 80 %']
     """
-    found = []
+    descriptions = []
     codes = np.asarray(labels)
     for code in range(int(codes.max(initial=-1)) + 1):
         mean = habits[codes == code].mean(axis=0)
-        place = int(mean[:-1].argmax())
-        place = place if mean[place] >= 1 / 6 else len(HABITS) - 1
-        found.append(f"{HABITS[place]} {mean[place]:.0%}".replace("%", " %"))
-    return found
+        habit = int(mean[:-1].argmax())
+        habit = habit if mean[habit] >= 1 / 6 else len(HABITS) - 1
+        descriptions.append(f"{HABITS[habit]} {mean[habit]:.0%}".replace("%", " %"))
+    return descriptions
 
 
 def check_measure(measure: str) -> None:

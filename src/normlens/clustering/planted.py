@@ -1,4 +1,4 @@
-"""Instances with a known answer: clusters planted so that α* is exactly as wanted."""
+"""Planted instances: clusters placed so that α* has a chosen value."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,21 +15,21 @@ _HALVINGS = 60
 def planted_points(
     sizes: tuple[int, ...], alpha: float, dimensions: int, random: Generator
 ) -> tuple[Float[np.ndarray, "n dimensions"], Int[np.ndarray, " n"]]:
-    """Plant clusters in Euclidean space, just far enough apart that the partition is α-good and no more.
+    """Plant clusters in Euclidean space, just far enough apart for the partition to be α-good.
 
     Gaussian clouds of different widths (a factor of up to two) around random centers; the centers are moved apart until α*
-    of the partition is `alpha` from above, to a part in 10⁶ or better.
+    of the partition exceeds `alpha` by a relative 10⁻⁶ at most.
 
     Parameters
     ----------
     sizes
-        How many points each cluster has: two clusters or more, two points or more each.
+        Number of points in each cluster: at least two clusters, of at least two points each.
     alpha
-        The α* wanted, above 1.
+        The α* of the partition, above 1.
     dimensions
-        Of the space.
+        Number of dimensions of the space.
     random
-        Where chance comes from.
+        Source of random numbers.
 
     Returns
     -------
@@ -43,8 +43,8 @@ def planted_points(
     """
     if len(sizes) < 2 or min(sizes) < 2 or not alpha > 1:
         raise InvalidInput(
-            f"Can't plant clusters of sizes {sizes} with α = {alpha:g}: expected two clusters or more, of two points or "
-            "more, and α above 1."
+            f"Clusters of sizes {sizes} can't be planted with α = {alpha:g}; expected at least two clusters, of at least "
+            "two points each, and α above 1."
         )
     labels = random.permutation(np.repeat(np.arange(len(sizes)), sizes))
     centers = random.normal(size=(len(sizes), dimensions))

@@ -1,4 +1,4 @@
-"""A sample decides: partition it in every possible way, and let each point join the part nearest in mean distance."""
+"""Clustering by a sample: partition it in all possible ways, and assign each point to the nearest cluster."""
 
 from collections.abc import Iterator
 
@@ -15,15 +15,15 @@ from normlens.errors import InvalidInput
 
 
 def points_per_cluster(alpha: float, delta: float, points: int, clusters: int) -> int:
-    """Return how many sampled points of each cluster make "nearest in mean distance" right for every point.
+    """Return the number of sampled points of each cluster for which every point's nearest sampled cluster is its own.
 
     m ≥ 2 κ⁴ ln(4 n k / δ): by Hoeffding's inequality, since by L2 distances to a cluster lie between 0 and κ D_ij and by L3
-    the two means to tell apart differ by D_ij/κ, all n k means are near enough with probability 1 − δ/2 or more.
+    the two means to distinguish differ by D_ij/κ, all n k means are accurate enough with probability at least 1 − δ/2.
 
     Parameters
     ----------
     alpha, delta
-        α > 1; the probability to fail, of which this takes half.
+        α > 1; the probability of failure, half of which is spent here.
     points, clusters
         n and k.
     """
@@ -31,15 +31,15 @@ def points_per_cluster(alpha: float, delta: float, points: int, clusters: int) -
 
 
 def sample_size(alpha: float, delta: float, points: int, least: int) -> int | None:
-    """Return how many points to draw so that a good clustering is found with probability 1 − δ or more.
+    """Return the size of a sample that yields a good clustering with probability at least 1 − δ.
 
-    The sample must hold `points_per_cluster` points of each of at most n/least clusters of at least `least` points, which
-    it does with probability 1 − δ/2 or more (hypergeometric tail, summed over the clusters).
+    The sample must contain `points_per_cluster` points of each of at most n/least clusters of at least `least` points, which
+    it does with probability at least 1 − δ/2 (hypergeometric tail, summed over the clusters).
 
     Returns
     -------
     int or None
-        None if not even all points are enough.
+        None if all points together are not enough.
     """
     clusters = points // least
     needed = points_per_cluster(alpha, delta, points, clusters)
@@ -61,19 +61,19 @@ class SampleWalk:
     Parameters
     ----------
     distances
-        Between all n points.
+        Distances between all n points.
     sample
-        ``(s,)`` which points were drawn.
+        ``(s,)`` the sampled points.
     alpha
-        α > 1. Partitions of the sample that no α-good clustering can restrict to (lemma L6) are left out.
+        α > 1. Partitions of the sample that are not the restriction of an α-good clustering (lemma L6) are left out.
     least
         The size of the smallest cluster.
     most
-        How many clusters at most.
+        Largest number of clusters.
     budget
-        How many placements of sampled points to try at most.
+        Largest number of placements of sampled points to try.
     together
-        ``(s,)``: the sampled points' groups, if some are known to be inseparable. Default: each on its own.
+        ``(s,)``: groups of inseparable sampled points. Default: one group per point.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class SampleWalk:
         self.complete = False
 
     def __iter__(self) -> Iterator[NDArray[np.intp]]:
-        """Yield labels ``(n,)`` with clusters of at least `least` points; the same labels may come more than once."""
+        """Yield labels ``(n,)`` with clusters of at least `least` points; the same labels may occur more than once."""
         count = int(self._groups.max()) + 1
         members = np.eye(count)[self._groups]
         sums = np.empty((len(self._distances), count))
@@ -117,16 +117,16 @@ class SampleWalk:
 
 
 def random_of(state: int | RandomState | None) -> RandomState:
-    """A source of random numbers, from a seed or as it is.
+    """A source of random numbers, from a seed or unchanged.
 
     Raises
     ------
     InvalidInput
-        If it is no seed.
+        If it isn't a valid seed.
     """
     if isinstance(state, RandomState):
         return state
     try:
         return RandomState(state)
     except (ValueError, TypeError) as error:
-        raise InvalidInput(f"random_state is {state!r}; expected a whole number from 0 to {2**32 - 1}.") from error
+        raise InvalidInput(f"random_state is {state!r}; expected an integer from 0 to {2**32 - 1}.") from error

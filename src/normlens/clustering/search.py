@@ -1,4 +1,4 @@
-"""The search for good clusterings: complete where that is feasible, and honest about it where it isn't."""
+"""The search for good clusterings: complete where that is feasible, and explicit about it where it isn't."""
 
 from dataclasses import dataclass, field, replace
 
@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from numpy.random import RandomState
 from numpy.typing import ArrayLike, NDArray
 
-from normlens.clustering.candidates import extended, guesses, linkage_cuts, reassigned
+from normlens.clustering.candidates import candidates, extended, linkage_cuts, reassigned
 from normlens.clustering.certificate import (
     COMPLETE,
     HEURISTIC,
@@ -34,18 +34,18 @@ from normlens.clustering.tree import LinkageMethod, good_cuts
 MATRIX_UP_TO = 5000
 MOST_CLUSTERINGS = 1000
 
-_ROWS_LOOKED_AT = 64
-# A placement takes longer among more groups than these, so that fewer are tried.
+_ROWS_SAMPLED = 64
+# Above this number of groups a placement takes longer, so that fewer are tried.
 _QUICK_GROUPS = 64
-# Of many points: how many are searched first, for how much of α - 1, and how many findings are extended to all points.
-_PART = 2000
-_PART_ALPHA = 0.8
+# For many points: the size of a subset that is searched first, its share of α - 1, and how many results are extended.
+_SUBSET = 2000
+_SUBSET_ALPHA = 0.8
 _EXTENDED = 20
 
 
 @dataclass(eq=False)
 class _Search:
-    """What is asked, and what has been found so far."""
+    """The parameters of a search, and its results so far."""
 
     distances: Distances
     alpha: float
@@ -55,7 +55,7 @@ class _Search:
     budget: int
     random: RandomState
     seen: set[bytes] = field(default_factory=set)
-    found: list[Clustering] = field(default_factory=list)
+    good: list[Clustering] = field(default_factory=list)
     nearest: Clustering | None = None
 
     @property
@@ -67,37 +67,37 @@ class _Search:
         return len(self.distances) // self.least
 
     def consider(self, labels: Int[np.ndarray, " n"]) -> None:
-        """Verify a partition exactly, once, and keep it if it is good, or the nearest to it so far.
+        """Verify a partition exactly, once, and keep it if it is good, or the nearest to a good one so far.
 
-        A few points are looked at first: α* is at most the smallest of their ratios.
+        A few points are measured first: α* is at most the smallest of their ratios.
         """
         numbered = _by_first_point(labels)
         key = numbered.astype(np.int32).tobytes()
         if key in self.seen or numbered.max() == 0 or np.bincount(numbered).min() < self.least:
             return
         self.seen.add(key)
-        wanted = min(self.alpha, self.nearest.alpha) if self.nearest else 0.0
-        if self.bound(numbered) < wanted:
+        required = min(self.alpha, self.nearest.alpha) if self.nearest else 0.0
+        if self.bound(numbered) < required:
             return
         measured = Clustering(numbered, goodness(self.distances, numbered, convention=self.convention))
         if self.nearest is None or measured.alpha > self.nearest.alpha:
             self.nearest = measured
         if measured.alpha >= self.alpha:
-            self.found.append(measured)
+            self.good.append(measured)
 
     def bound(self, labels: Int[np.ndarray, " n"]) -> float:
-        """Return a bound that α* doesn't exceed, to rounding: the smallest ratio of 64 points drawn at random."""
-        rows = self.random.randint(len(labels), size=_ROWS_LOOKED_AT)
+        """Return an upper bound of α*, to rounding: the smallest ratio of 64 random points."""
+        rows = self.random.randint(len(labels), size=_ROWS_SAMPLED)
         sizes = np.bincount(labels)
         means = self.distances.between(rows) @ np.eye(len(sizes))[labels] / sizes
         return float(point_ratios(means, labels[rows], sizes, "inclusive")[0].min()) * (1 + SLACK)
 
     def result(self, status: Status, method: str) -> SearchResult:
-        """Sum up; more clusterings than `MOST_CLUSTERINGS` are never claimed to be all."""
-        self.found.sort(key=lambda clustering: -clustering.alpha)
+        """Return the result with its certificate."""
+        self.good.sort(key=lambda clustering: -clustering.alpha)
         certificate = Certificate(
             status=status,
-            found=len(self.found),
+            found=len(self.good),
             method=method,
             alpha=self.alpha,
             gamma=self.gamma,
@@ -105,7 +105,7 @@ class _Search:
             points=len(self.distances),
             convention=self.convention,
         )
-        return SearchResult(self.found, certificate, self.nearest)
+        return SearchResult(self.good, certificate, self.nearest)
 
 
 def find_good_clusterings(
@@ -118,29 +118,29 @@ def find_good_clusterings(
     budget: int = 200_000,
     random_state: int | RandomState | None = 0,
 ) -> SearchResult:
-    """Find the (α, γ)-good clusterings into two clusters or more, of two points or more each, whatever their number.
+    """Find the (α, γ)-good clusterings into any number of clusters, at least two, of at least two points each.
 
-    In this order, until one is complete: for α > 4 the single-linkage tree and for α > 2 + √3 the average-linkage tree,
-    which hold every good cluster; the partitions of the groups that no good clustering separates; a sample as large as the
-    bound asks for, if its partitions can be enumerated; and last, without proof, small samples, the linkage trees, k-means++
-    and HDBSCAN with reassignment. Each clustering is verified exactly before it is returned.
+    The methods, in order, until one is complete: for α > 4 the single-linkage tree and for α > 2 + √3 the average-linkage
+    tree, of which every good cluster is a node; the partitions of the groups that no good clustering separates; a sample as
+    large as the bound requires, if its partitions can be enumerated; and last, without proof, small samples, the linkage
+    trees, k-means++ and HDBSCAN with reassignment. Each clustering is verified exactly before it is returned.
 
     Parameters
     ----------
     data
         Points ``(n, d)``, distances ``(n, n)`` with ``metric="precomputed"``, or `Distances`.
     alpha
-        How many times nearer each point is to its own cluster than to any other, in mean distance; above 1.
+        How many times closer each point is to its own cluster than to any other, in mean distance; above 1.
     gamma
-        The share of the points that each cluster has at least; above 0, at most 1/2.
+        Smallest share of the points in a cluster; above 0, at most 1/2.
     delta
         The probability with which a sample may miss a clustering; between 0 and 1.
     metric, convention
         See `read_distances` and `goodness`.
     budget
-        How many placements the enumeration tries before it gives up; 200,000 take some seven seconds.
+        Largest number of placements that the enumeration tries; 200,000 take about seven seconds.
     random_state
-        The seed of what is drawn.
+        Random seed.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def find_good_clusterings(
     Raises
     ------
     InvalidDistances
-        For α ≤ 1, γ outside (0, 1/2], δ outside (0, 1), or data without a metric.
+        For α ≤ 1, γ outside (0, 1/2], δ outside (0, 1), or distances that aren't a metric.
 
     Examples
     --------
@@ -162,25 +162,25 @@ def find_good_clusterings(
     distances = data if isinstance(data, Distances) else read_distances(data, metric)
     random = random_of(random_state)
     matrix = distances.matrix() if len(distances) <= MATRIX_UP_TO else None
-    held = distances if matrix is None else Distances(matrix, "matrix")
-    search = _Search(held, float(alpha), float(gamma), float(delta), convention, budget, random)
+    in_full = distances if matrix is None else Distances(matrix, "matrix")
+    search = _Search(in_full, float(alpha), float(gamma), float(delta), convention, budget, random)
     if search.most < 2:
         return search.result(COMPLETE, f"two clusters of {search.least} points don't fit into {len(distances)}")
     method = (_through_tree(search, matrix) or _through_groups(search, matrix)) if matrix is not None else None
     if method:
-        if not search.found and matrix is not None:
+        if not search.good and matrix is not None:
             _note_nearest(search, matrix)
         return search.result(COMPLETE, method)
     method = _through_sample(search, matrix)
     if method:
         return search.result(PROBABLY_COMPLETE, method)
-    if len(search.found) >= MOST_CLUSTERINGS:
+    if len(search.good) >= MOST_CLUSTERINGS:
         return search.result(HEURISTIC, f"the search stopped at {MOST_CLUSTERINGS} clusterings")
-    return search.result(HEURISTIC, _by_guessing(search, distances, matrix))
+    return search.result(HEURISTIC, _by_candidates(search, distances, matrix))
 
 
 def _through_tree(search: _Search, matrix: Float[np.ndarray, "n n"]) -> str | None:
-    """Search the tree that holds every good cluster; None if α is too small for one or the walk was cut short."""
+    """Search the tree in which every good cluster is a node; None if α is too small or the walk stopped early."""
     if search.alpha > SINGLE_LINKAGE_ABOVE:
         method: LinkageMethod = "single"
         reason = "α > 4"
@@ -195,8 +195,8 @@ def _through_tree(search: _Search, matrix: Float[np.ndarray, "n n"]) -> str | No
 
 
 def _through_groups(search: _Search, matrix: Float[np.ndarray, "n n"]) -> str | None:
-    """Enumerate the partitions of inseparable groups; None if that takes more than the budget."""
-    if len(search.found) >= MOST_CLUSTERINGS:
+    """Enumerate the partitions of inseparable groups; None if that exceeds the budget."""
+    if len(search.good) >= MOST_CLUSTERINGS:
         return None
     groups = inseparable_groups(matrix, search.alpha, search.least)
     count = int(groups.max()) + 1
@@ -210,20 +210,20 @@ def _through_groups(search: _Search, matrix: Float[np.ndarray, "n n"]) -> str | 
         labels = codes[groups]
         if point_ratios(means, labels, np.bincount(labels), "inclusive")[0].min() >= search.alpha * (1 - SLACK):
             search.consider(labels)
-            if len(search.found) >= MOST_CLUSTERINGS:
+            if len(search.good) >= MOST_CLUSTERINGS:
                 return None
     if not walk.complete:
         return None
     if count == 1:
-        return "the points hang together so closely that no good clustering can separate any of them"
+        return "the points are so close together that no good clustering can separate any of them"
     return f"all partitions of {count} inseparable groups of points were tried"
 
 
 def _through_sample(search: _Search, matrix: Float[np.ndarray, "n n"] | None) -> str | None:
-    """Enumerate the partitions of a sample as large as the bound asks for; None where that isn't feasible."""
+    """Enumerate the partitions of a sample as large as the bound requires; None where that isn't feasible."""
     count = len(search.distances)
     size = sample_size(search.alpha, search.delta, count, search.least)
-    if size is None or size >= count or size > MATRIX_UP_TO or len(search.found) >= MOST_CLUSTERINGS:
+    if size is None or size >= count or size > MATRIX_UP_TO or len(search.good) >= MOST_CLUSTERINGS:
         return None
     sample = np.sort(search.random.choice(count, size, replace=False))
     if matrix is not None:
@@ -236,7 +236,7 @@ def _through_sample(search: _Search, matrix: Float[np.ndarray, "n n"] | None) ->
     )
     for labels in walk:
         search.consider(labels)
-        if len(search.found) >= MOST_CLUSTERINGS:
+        if len(search.good) >= MOST_CLUSTERINGS:
             return None
     return f"all partitions of a sample of {size} points were tried" if walk.complete else None
 
@@ -252,35 +252,35 @@ def _inseparable_in_sample(search: _Search, sample: Int[np.ndarray, " s"]) -> In
     return inseparable_groups(search.distances.between(sample, sample), search.alpha, search.least, reach)
 
 
-def _by_guessing(search: _Search, original: Distances, matrix: Float[np.ndarray, "n n"] | None) -> str:
-    """Verify what seems likely."""
+def _by_candidates(search: _Search, original: Distances, matrix: Float[np.ndarray, "n n"] | None) -> str:
+    """Verify likely partitions."""
     if matrix is None:
-        return _from_part(search)
-    for labels in guesses(original, matrix, search.alpha, search.least, search.random):
+        return _from_subset(search)
+    for labels in candidates(original, matrix, search.alpha, search.least, search.random):
         search.consider(labels)
-        if len(search.found) >= MOST_CLUSTERINGS:
+        if len(search.good) >= MOST_CLUSTERINGS:
             return f"the search stopped at {MOST_CLUSTERINGS} clusterings"
     return "linkage, k-means++, HDBSCAN and small samples, refined by reassignment, were tried"
 
 
-def _from_part(search: _Search) -> str:
-    """Guess on 2000 of the points, for a smaller α and γ, and let the others join in."""
-    chosen = np.sort(search.random.choice(len(search.distances), _PART, replace=False))
-    part = search.distances.part(chosen)
-    matrix = part.matrix()
-    alpha = 1 + _PART_ALPHA * (search.alpha - 1)
+def _from_subset(search: _Search) -> str:
+    """Search 2000 of the points for a smaller α and γ, and extend the results to all points."""
+    chosen = np.sort(search.random.choice(len(search.distances), _SUBSET, replace=False))
+    subset = search.distances.among(chosen)
+    matrix = subset.matrix()
+    alpha = 1 + _SUBSET_ALPHA * (search.alpha - 1)
     inner = replace(search, distances=Distances(matrix, "matrix"), alpha=alpha, gamma=search.gamma / 2)
-    inner.seen, inner.found, inner.nearest = set(), [], None
-    method = _by_guessing(inner, part, matrix)
-    inner.found.sort(key=lambda clustering: -clustering.alpha)
-    hopeful = inner.found[:_EXTENDED] or ([inner.nearest] if inner.nearest else [])
-    for clustering in hopeful:
+    inner.seen, inner.good, inner.nearest = set(), [], None
+    method = _by_candidates(inner, subset, matrix)
+    inner.good.sort(key=lambda clustering: -clustering.alpha)
+    promising = inner.good[:_EXTENDED] or ([inner.nearest] if inner.nearest else [])
+    for clustering in promising:
         search.consider(extended(search.distances, chosen, clustering.labels))
-    return f"in {_PART} of the points {method}"
+    return f"in {_SUBSET} of the points {method}"
 
 
 def _note_nearest(search: _Search, matrix: Float[np.ndarray, "n n"]) -> None:
-    """Find a partition that comes near to being good, to say how far the data is from having one."""
+    """Look for a partition that is nearly good, to say how close the data comes."""
     for labels in linkage_cuts(matrix, min(search.most, 10)):
         search.consider(labels)
         search.consider(reassigned(matrix, labels, search.least))

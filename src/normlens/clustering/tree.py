@@ -1,4 +1,4 @@
-"""All good clusterings whose clusters are nodes of a linkage tree: for large α, all good clusterings there are."""
+"""All good clusterings whose clusters are nodes of a linkage tree: for large α, all good clusterings."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,14 +16,14 @@ LinkageMethod = Literal["single", "average", "complete"]
 
 @dataclass(frozen=True, eq=False)
 class LinkageTree:
-    """A binary tree over n points, its leaves in an order in which every node is a stretch.
+    """A binary tree over n points, its leaves in an order in which every node is a contiguous range.
 
     Parameters
     ----------
     leaves
         ``(n,)`` points from left to right.
     start, stop
-        ``(2n - 1,)``: each node's stretch ``leaves[start:stop]``. Nodes 0 … n - 1 are single points.
+        ``(2n - 1,)``: each node's range ``leaves[start:stop]``. Nodes 0 … n - 1 are single points.
     children
         ``(2n - 1, 2)`` left and right child; -1 for a point.
     """
@@ -51,14 +51,14 @@ class LinkageTree:
 
 @dataclass(frozen=True, eq=False)
 class Cuts:
-    """Ways to cut a tree into clusters.
+    """Cuts of a tree into clusters.
 
     Parameters
     ----------
     labels
-        One array ``(n,)`` for each way.
+        One array ``(n,)`` per cut.
     complete
-        Whether these are all; otherwise the walk stopped at its limits.
+        Whether these are all cuts; otherwise the walk stopped at its limits.
     """
 
     labels: list[NDArray[np.intp]]
@@ -76,9 +76,9 @@ def good_cuts(
 ) -> Cuts:
     """Find the α-good clusterings, to rounding, whose clusters are nodes of a linkage tree.
 
-    Goodness is a matter of pairs: two nodes are compatible if each point of one is α times nearer to its own node than
-    to the other. The walk goes from the root down, keeps a node or splits it, and turns back at the first incompatible
-    pair, at a node that isn't α times nearer to itself than to all the rest, and below nodes that no viable nodes cover.
+    Goodness is a property of pairs: two nodes are compatible if each point of one is α times closer to its own node than
+    to the other. The walk goes from the root down, keeps a node or splits it, and backtracks at the first incompatible
+    pair, at a node that isn't α times closer to itself than to all the rest, and below nodes that no viable nodes cover.
 
     Parameters
     ----------
@@ -89,9 +89,9 @@ def good_cuts(
     alpha, least
         α > 1, and the smallest size of a cluster.
     budget
-        Steps of the walk, at most.
+        Largest number of steps of the walk.
     limit
-        Clusterings to find, at most: nested clusters can be split or kept independently, so there may be 2ⁿᐟ⁴ of them.
+        Largest number of clusterings: nested clusters can be split or kept independently, so there may be 2ⁿᐟ⁴ of them.
 
     Returns
     -------
@@ -100,24 +100,24 @@ def good_cuts(
     tree = LinkageTree.of(matrix, method)
     ordered = matrix[np.ix_(tree.leaves, tree.leaves)]
     walk = _CutWalk(tree, ordered, alpha * (1 - SLACK), least)
-    found: list[NDArray[np.intp]] = []
+    cuts: list[NDArray[np.intp]] = []
     stack: list[tuple[tuple[int, ...], tuple[int, ...]]] = [((), (len(tree.start) - 1,))]
     while stack:
         budget -= 1
         chosen, pending = stack.pop()
         if not pending:
-            if len(found) == limit:
-                return Cuts(found, complete=False)
-            found.append(_labels(tree, chosen))
+            if len(cuts) == limit:
+                return Cuts(cuts, complete=False)
+            cuts.append(_labels(tree, chosen))
             continue
         if budget < 0:
-            return Cuts(found, complete=False)
+            return Cuts(cuts, complete=False)
         stack.extend(walk.further(chosen, pending))
-    return Cuts(found, complete=True)
+    return Cuts(cuts, complete=True)
 
 
 class _CutWalk:
-    """The steps of the walk down a tree, with what has been worked out about its nodes."""
+    """The steps of the walk down a tree, with cached properties of its nodes."""
 
     def __init__(self, tree: LinkageTree, ordered: Float[np.ndarray, "n n"], alpha: float, least: int) -> None:
         self._tree, self._ordered, self._alpha, self._least = tree, ordered, alpha, least
@@ -131,7 +131,7 @@ class _CutWalk:
     def further(
         self, chosen: tuple[int, ...], pending: tuple[int, ...]
     ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-        """Settle the last pending node: split it, or choose it if it goes with those chosen before."""
+        """Decide the last pending node: split it, or choose it if it is compatible with the nodes chosen before."""
         node, rest = pending[-1], pending[:-1]
         steps = []
         left, right = self._tree.children[node]
@@ -143,7 +143,7 @@ class _CutWalk:
         return steps
 
     def _viable_nodes(self) -> NDArray[np.bool_]:
-        """Nodes large enough, and α times nearer to themselves than to all the rest together, at each point."""
+        """Nodes that are large enough, and α times closer to themselves than to all the rest together, at each point."""
         tree, count = self._tree, len(self._ordered)
         total = self._ordered.sum(axis=1)
         within = np.zeros(count)
@@ -168,7 +168,7 @@ class _CutWalk:
         return self._pairs[pair]
 
     def _separated(self, node: int, other: int) -> bool:
-        """Whether each point of a node is α times nearer to the node than to another one."""
+        """Whether each point of a node is α times closer to the node than to another one."""
         own = slice(self._tree.start[node], self._tree.stop[node])
         away = slice(self._tree.start[other], self._tree.stop[other])
         outside = self._ordered[own, away].mean(axis=1)

@@ -1,4 +1,4 @@
-"""Is this matrix a metric? Sign, symmetry, diagonal, and the triangle inequality with the triple that breaks it."""
+"""Whether a matrix is a metric: sign, symmetry, diagonal, and the triangle inequality with the triple that violates it."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,39 +10,39 @@ SAMPLED_TRIPLES = 2_000_000
 
 
 class InvalidDistances(InvalidInput, ValueError):
-    """Points or distances that can't be clustered; a `ValueError` as well, which scikit-learn's users catch."""
+    """Points or distances that can't be clustered; also a `ValueError`, which users of scikit-learn catch."""
 
 
 def check_distance_matrix(
     matrix: NDArray[np.float64], resolution: float = 1e-12, exact_up_to: int = EXACT_UP_TO, seed: int = 0
 ) -> None:
-    """Raise `InvalidDistances` unless a matrix holds the distances of a metric, to rounding.
+    """Raise `InvalidDistances` unless a matrix contains the distances of a metric, to rounding.
 
-    Two objects at distance 0 are allowed: they are the same object twice.
+    Two objects at distance 0 are allowed: they are duplicates.
 
     Parameters
     ----------
     matrix
         ``(n, n)``, finite.
     resolution
-        What counts as rounding, relative to the largest distance; ten times as much is allowed.
+        Rounding relative to the largest distance; violations up to ten times as large are allowed.
     exact_up_to
-        Up to this many objects every triple is checked against the triangle inequality; beyond, 2,000,000 triples
-        drawn at random.
+        Up to this number of objects, every triple is checked against the triangle inequality; above it, 2,000,000 random
+        triples.
     seed
-        Of the draw.
+        Random seed of the triples.
 
     Raises
     ------
     InvalidDistances
         For a matrix that isn't square, has a negative distance, a diagonal that isn't zero, two different distances
-        between the same two objects, zeros only, or a triple that breaks the triangle inequality. The message names the
+        between the same two objects, only zeros, or a triple that violates the triangle inequality. The message names the
         entry or the triple.
     """
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise InvalidDistances(
-            f"A distance matrix must be square, this one has shape {matrix.shape}. Pass (n, n) distances, or points "
-            "with another metric than 'precomputed'."
+            f"The distance matrix has shape {matrix.shape}; expected a square one. Pass (n, n) distances, or points with a "
+            "metric other than 'precomputed'."
         )
     _check_pairs(matrix, 10 * resolution * float(np.abs(matrix).max()))
     _check_triangles(matrix, 10 * resolution * float(matrix.max()), exact_up_to, seed)
@@ -70,24 +70,24 @@ def _check_pairs(matrix: NDArray[np.float64], tolerance: float) -> None:
         )
     if not matrix.any():
         raise InvalidDistances(
-            f"All {len(matrix)} points lie in one place: every distance is 0. Give points that differ."
+            f"All {len(matrix)} points lie in one place: every distance is 0. Pass points that differ."
         )
 
 
 def _check_triangles(matrix: NDArray[np.float64], tolerance: float, exact_up_to: int, seed: int) -> None:
-    triple = _worst_triple(matrix) if len(matrix) <= exact_up_to else _worst_drawn_triple(matrix, seed)
+    triple = _worst_triple(matrix) if len(matrix) <= exact_up_to else _worst_random_triple(matrix, seed)
     i, via, j = triple
     detour = matrix[i, via] + matrix[via, j]
     if matrix[i, j] > detour + tolerance:
         raise InvalidDistances(
             f"The triangle inequality doesn't hold for the triple ({i}, {via}, {j}): {matrix[i, j]:g} from {i} to {j}, "
-            f"but {matrix[i, via]:g} + {matrix[via, j]:g} = {detour:g} by way of {via}. Use a metric: √JSD in place of "
-            "a divergence, Euclidean distance between rows of length one in place of cosine distance."
+            f"but {matrix[i, via]:g} + {matrix[via, j]:g} = {detour:g} through {via}. Use a metric: √JSD instead of a "
+            "divergence, or the Euclidean distance between rows of length one instead of cosine distance."
         )
 
 
 def _worst_triple(matrix: NDArray[np.float64]) -> tuple[int, int, int]:
-    """The (start, detour, end) that breaks the triangle inequality most, over all triples."""
+    """The (start, detour, end) that violates the triangle inequality most, over all triples."""
     worst, triple = -np.inf, (0, 0, 0)
     for via, distances in enumerate(matrix):
         excess = matrix - distances[:, None] - distances[None, :]
@@ -98,8 +98,8 @@ def _worst_triple(matrix: NDArray[np.float64]) -> tuple[int, int, int]:
     return triple
 
 
-def _worst_drawn_triple(matrix: NDArray[np.float64], seed: int) -> tuple[int, int, int]:
-    """The worst of the triples drawn at random."""
+def _worst_random_triple(matrix: NDArray[np.float64], seed: int) -> tuple[int, int, int]:
+    """The worst of random triples."""
     i, via, j = np.random.default_rng(seed).integers(len(matrix), size=(3, SAMPLED_TRIPLES))
     at = int(np.argmax(matrix[i, j] - matrix[i, via] - matrix[via, j]))
     return int(i[at]), int(via[at]), int(j[at])
