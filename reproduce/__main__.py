@@ -15,6 +15,7 @@ STUDIES = {
     "alignment": "reproduce.alignment.table",
     "attribution": "reproduce.attribution.table",
     "alternatives": "reproduce.attribution.alternatives",
+    "four-tests": "reproduce.four_tests.table",
     "evidence": "reproduce.evidence.table",
     "topk": "reproduce.topk.table",
     "clustering": "reproduce.clustering.table",

@@ -52,6 +52,7 @@ def results_of(place: Workplace, outcomes: Mapping[Cell, Outcome]) -> tuple[dict
     numbers |= {
         "norms": norms_answer(instances, tests.explanations, None if chosen is None else chosen.strength),
         "adversary": None if chosen is None else chosen.strength,
+        "seed_points": _seed_points(table),
         "classes": list(place.data.classes),
         "data": {
             split: {"texts": len(labeled), "left_out": place.data.left_out[split]}
@@ -110,18 +111,23 @@ def _draw(numbers: Mapping[str, Any], table: pd.DataFrame, folder: Path) -> None
     from normlens.figures.saving import save
 
     others = table[(table["role"] == "learned") & (table["seed"] > 0)]
-    points = others.groupby("seed")[["jsd_weight", "tvd"]].mean()
-    seeds = [{"jsd": row.jsd_weight, "tvd": row.tvd} for row in points.itertuples()]
     adversaries = [
         {"strength": row["strength"], "jsd": row["weight"]["jsd"], "tvd": row["tvd"]} for row in numbers["adversaries"]
     ]
-    save(adversary_curve(adversaries, seeds), folder / "adversaries.svg")
+    save(adversary_curve(adversaries, numbers["seed_points"]), folder / "adversaries.svg")
     base = table[(table["role"] == "learned") & (table["seed"] == 0)].sort_values("text")
     divergences = others.pivot(index="seed", columns="text", values="jsd_weight").to_numpy()
     spread = by_largest_weight(divergences, base[["largest_weight"]].to_numpy(), base["label"].to_numpy())
     save(divergence_violins(spread, numbers["classes"]), folder / "seeds.svg")
     if numbers["guides"]:
         save(guide_estimates(numbers["guides"]), folder / "guides.svg")
+
+
+def _seed_points(table: pd.DataFrame) -> list[dict[str, float]]:
+    """Mean JSD and TVD of each other seed."""
+    others = table[(table["role"] == "learned") & (table["seed"] > 0)]
+    means = others.groupby("seed")[["jsd_weight", "tvd"]].mean()
+    return [{"jsd": float(jsd), "tvd": float(tvd)} for jsd, tvd in means.to_numpy()]
 
 
 def _spelled(estimate: Mapping[str, float], digits: int = 3) -> str:
