@@ -68,8 +68,12 @@ def adversary_curve(
                 linewidth=1,
                 label="adversaries",
             )
-            for row, across, up in zip(rows, x, y, strict=True):
-                axes.annotate(f"λ = {row['strength']:g}", (across, up), (4, 5), textcoords="offset points", fontsize=7)
+            for number, (across, up, label) in enumerate(_labels(rows, x, y)):
+                above = number % 2 == 0
+                axes.annotate(
+                    label, (across, up), (5, 6) if above else (-3, -6), textcoords="offset points", fontsize=7,
+                    va="bottom" if above else "top", ha="left" if above else "right",
+                )  # fmt: skip
         if seeds:
             points = np.array([[row["jsd"], row["tvd"]] for row in seeds])
             axes.plot(*points.T, "s", color=WEIGHT_COLOR, markersize=5, linestyle="none", label="other seeds")
@@ -170,6 +174,19 @@ def guide_estimates(
         axes.set_xlabel("F1 of a model that reads each token alone")
         axes.set_title("which weights guide a model without context?")
     return axes
+
+
+def _labels(rows: Sequence[Mapping[str, Any]], x: np.ndarray, y: np.ndarray) -> list[tuple[float, float, str]]:
+    """Places and labels of the adversaries; those at the same place share one."""
+    groups: list[tuple[float, float, list[str]]] = []
+    for row, across, up in zip(rows, x, y, strict=True):
+        strength = f"{row['strength']:g}"
+        near = [one for one in groups if abs(one[0] - across) < 0.03 and abs(one[1] - up) < 0.05 * y.max()]
+        if near:
+            near[0][2].append(strength)
+        else:
+            groups.append((float(across), float(up), [strength]))
+    return [(across, up, f"λ = {', '.join(strengths)}") for across, up, strengths in groups]
 
 
 def _bars(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
