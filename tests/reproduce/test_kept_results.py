@@ -17,6 +17,8 @@ from reproduce.clustering import page as clustering_page
 from reproduce.clustering import table as clustering_tables
 from reproduce.evidence import page as evidence_page
 from reproduce.evidence import table as evidence_table
+from reproduce.four_tests import page as four_tests_page
+from reproduce.four_tests import table as four_tests_table
 from reproduce.norms import dispersion, frequency, mixing_ratio, special_tokens
 from reproduce.study import run
 from reproduce.study.kept import RESULTS, numbers_of
@@ -29,6 +31,7 @@ PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     attribution_table.NAME: attribution_page.page,
     clustering_tables.NAME: clustering_page.page,
     evidence_table.NAME: evidence_page.page,
+    four_tests_table.NAME: four_tests_page.page,
     topk_table.NAME: topk_page.page,
 }
 

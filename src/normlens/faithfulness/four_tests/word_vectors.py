@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from normlens.errors import InvalidInput
-from normlens.faithfulness.four_tests.encoded_texts import PADDING
+from normlens.faithfulness.four_tests.encoded_texts import END, PADDING
 
 _SCALE = 0.1  # standard deviation of random vectors
 
@@ -31,7 +31,7 @@ def read_vectors(path: Path, words: Sequence[str], seed: int) -> tuple[Float[Ten
     path
         A word and its numbers per line, separated by spaces; a first line with two integers is skipped.
     words
-        The vocabulary.
+        The vocabulary, as :class:`Vocabulary` numbers it.
     seed
         Draws the vectors of words that the file lacks, with the standard deviation of those that it holds.
 
@@ -45,7 +45,7 @@ def read_vectors(path: Path, words: Sequence[str], seed: int) -> tuple[Float[Ten
     InvalidInput
         If the file can't be read, a line has another number of values, or no word is in the file.
     """
-    numbers = {word: number for number, word in enumerate(words) if word}
+    numbers = {word: number for number, word in enumerate(words) if number > END}
     rows: dict[int, Float[np.ndarray, " size"]] = {}
     size: int | None = None
     try:
