@@ -144,7 +144,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, without_figures: None) -> None:
     def refused(*_: object) -> None:
         raise InvalidInput("no demonstration here")
 
-    monkeypatch.setattr("normlens.cli.commands.demo._asked", refused)
+    monkeypatch.setattr("normlens.cli.commands.demo._measured", refused)
 
 
 @pytest.fixture

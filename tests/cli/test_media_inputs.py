@@ -191,7 +191,7 @@ def test_a_text_from_a_file_or_standard_input_stands_beside_a_picture(clip: Path
     assert json.loads(piped.stdout) == expected
     rest = "\t_" * 8
     (files / "text.conllu").write_text(f"1\tthe{rest}\n2\tcat{rest}\n\n")
-    assert "with --image or --audio, pass the text itself" in refused(
+    assert "with --image or --audio, pass its sentence as TEXT" in refused(
         run, "analyze", clip, "-f", "text.conllu", "--image", "a.png"
     )
 

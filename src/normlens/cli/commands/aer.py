@@ -56,7 +56,7 @@ def aer(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Alignment error rate, precision and recall, with 95 % bootstrap intervals over sentences.
+    """Compute alignment error rate, precision and recall, with 95 % bootstrap intervals over sentence pairs.
 
     [bold]Examples[/bold]
 
