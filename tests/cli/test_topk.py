@@ -110,8 +110,8 @@ def test_what_a_model_cannot_read_is_refused(bert: Path, marian: Path, run: Run,
     for model, arguments, message in (
         (bert, ["missing.txt"], "missing.txt can't be read"),
         (bert, ["empty.txt"], "empty.txt holds no text"),
-        (bert, [page, "--tokens", 100], "has 64 positions"),
-        (marian, [page], "neither an encoder nor a decoder"),
+        (bert, [page, "--tokens", 100], "at most 64, the number of positions"),
+        (marian, [page], "neither a text encoder nor a text decoder"),
     ):
         result = run("topk", model, *arguments)
         assert (result.exit_code, result.stdout) == (2, "")

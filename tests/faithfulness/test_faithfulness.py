@@ -168,7 +168,7 @@ def test_impossible_designs_are_refused(options):
 
 
 def test_bad_input_says_what_was_expected(adding, classifier, reader):
-    with pytest.raises(InvalidInput, match="1 entries of 'a' were given for 2 texts"):
+    with pytest.raises(InvalidInput, match="'a' has 1 entries for 2 texts"):
         evaluate(adding, [TEXT, TEXT], {"a": [[1.0] * 4]})
     with pytest.raises(InvalidInput, match="'labels'"):
         evaluate(adding, [TEXT], {}, labels=[1, 0])
@@ -179,7 +179,7 @@ def test_bad_input_says_what_was_expected(adding, classifier, reader):
             evaluate(adding, [TEXT], {}, labels=[label])
     with pytest.raises(InvalidInput, match="at least one text"):
         evaluate(adding, TEXT, {})
-    with pytest.raises(InvalidInput, match="baseline's name"):
+    with pytest.raises(InvalidInput, match="the name of a baseline"):
         evaluate(adding, [TEXT], {"random": [[1.0] * 4]})
     with pytest.raises(InvalidInput, match="batch_size is 0"):
         LensClassifier(classifier, batch_size=0)
@@ -201,7 +201,7 @@ def test_probabilities_have_all_digits(classifier, fewer_digits):
 
 
 def test_two_texts_that_are_read_together_are_refused(classifier):
-    with pytest.raises(InvalidInput, match="read together"):
+    with pytest.raises(InvalidInput, match="Got a pair of texts"):
         evaluate(classifier, [{"text": "the cat", "text_pair": "sat"}], {"a": [[1.0]]}, progress=False)
 
 

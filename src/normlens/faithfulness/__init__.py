@@ -1,6 +1,6 @@
-"""Faithfulness: erase what an attribution calls important, and watch what the model's prediction does.
+"""Faithfulness: erase what an attribution calls important, and measure the change of the model's prediction.
 
-`evaluate` measures scores of any method beside baselines, `summary` and `difference` average over texts with intervals.
+`evaluate` measures the scores of any method beside baselines; `summary` and `difference` average over texts with intervals.
 """
 
 from normlens.faithfulness.erasure.baselines import BASELINES

@@ -162,7 +162,7 @@ def test_padding_is_refused(lens_of: MakeLens, tokens: Draw) -> None:
 
 @pytest.mark.parametrize("targets", [[], 3, [-1], [1.5], [True], ["2"]])
 def test_targets_that_are_no_positions_are_named(targets: object, lens_of: MakeLens, tokens: Draw) -> None:
-    with pytest.raises(InvalidInput, match="expected whole numbers from 0"):
+    with pytest.raises(InvalidInput, match="expected at least one non-negative integer"):
         count_sources(lens_of("bert"), {"input_ids": torch.tensor([tokens(9, 0)])}, targets=targets)
     with pytest.raises(InvalidInput, match="There is no target 9"):
         count_sources(lens_of("bert"), {"input_ids": torch.tensor([tokens(9, 0)])}, targets=[2, 9])

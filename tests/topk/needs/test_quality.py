@@ -74,7 +74,7 @@ def test_an_encoder_is_held_against_the_mean_of_its_states(lens_of: MakeLens) ->
 
 
 def test_encoder_decoders_are_refused(lens_of: MakeLens) -> None:
-    with pytest.raises(UnsupportedArchitecture, match="neither an encoder nor a decoder"):
+    with pytest.raises(UnsupportedArchitecture, match="neither a text encoder nor a text decoder"):
         quality_of(lens_of("marian").model, torch.tensor([[10, 11]]))
 
 
@@ -90,7 +90,7 @@ def test_passages_keep_their_special_tokens_and_their_order(tokenizer: PreTraine
 
 
 @pytest.mark.parametrize(("text", "tokens", "message"), [
-    (TEXT, 3, "two tokens beside 2 special ones"), (TEXT, 1000, "has 64 positions"), (" ", 8, "empty"),
+    (TEXT, 3, "two tokens beside 2 special ones"), (TEXT, 1000, "at most 64, the number"), (" ", 8, "empty"),
 ])  # fmt: skip
 def test_texts_that_make_no_passage(text: str, tokens: int, message: str, reader: normlens.Lens) -> None:
     with pytest.raises(InvalidInput, match=message):

@@ -1,4 +1,4 @@
-"""What a method must beat: scores that look at no model, and the ones that erasing every unit alone gives."""
+"""Baselines: scores that use no model, and scores from erasing each unit alone."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from normlens.errors import InvalidInput
 from normlens.faithfulness.erasure.units import Units
 
 LEAVE_ONE_OUT = "leave_one_out"
-"""Each unit's score is how much the probability falls without it: no baseline to beat, but what erasing itself can tell."""
+"""The score of a unit is the drop of the probability without it: the limit of erasing single units, not a low baseline."""
 
 RANDOM = "random"
-"""Every unit's score is drawn; measures are averaged over several draws."""
+"""Scores are random; measures are averaged over several draws."""
 
 
 def first(units: Units) -> Float[np.ndarray, " unit"]:
@@ -28,28 +28,28 @@ def last(units: Units) -> Float[np.ndarray, " unit"]:
 
 
 def length(units: Units) -> Float[np.ndarray, " unit"]:
-    """Score units by how many characters they have."""
+    """Score units by their number of characters."""
     return units.lengths.astype(np.float64)
 
 
 FIXED: dict[str, Callable[[Units], Float[np.ndarray, " unit"]]] = {"first": first, "last": last, "length": length}
-"""Baselines that the text alone decides."""
+"""Baselines that depend on the text alone."""
 
 BASELINES = (RANDOM, *FIXED, LEAVE_ONE_OUT)
-"""All of them."""
+"""All baselines."""
 
 
 def check_baselines(names: tuple[str, ...], methods: list[str]) -> None:
-    """Refuse baselines that don't exist, and methods that are called like one.
+    """Refuse baselines that don't exist, and methods with the name of a baseline.
 
     Raises
     ------
     InvalidInput
-        With the names that do exist.
+        The message lists the existing names.
     """
     unknown = [name for name in names if name not in BASELINES]
     if unknown:
         raise InvalidInput(f"There is no baseline {unknown[0]!r}; expected some of {', '.join(BASELINES)}.")
     taken = [name for name in methods if name in names]
     if taken:
-        raise InvalidInput(f"Scores named {taken[0]!r} were given, which is a baseline's name. Give them another.")
+        raise InvalidInput(f"The scores are named {taken[0]!r}, which is the name of a baseline. Rename them.")

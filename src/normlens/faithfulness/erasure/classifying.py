@@ -1,4 +1,4 @@
-"""Class probabilities of many token sequences, batched: what every measure of faithfulness asks of a model."""
+"""Class probabilities of many token sequences, in batches: all that measures of faithfulness need of a model."""
 
 from __future__ import annotations
 
@@ -29,47 +29,47 @@ Ids = Int[np.ndarray, " token"]
 
 
 class Classifier(Protocol):
-    """Anything that reads token ids and says how probable each class is."""
+    """Anything that returns class probabilities for token ids."""
 
     def encode(self, text: str) -> Tokens:
         """Tokenize a text as the classifier reads it, special tokens included."""
         ...
 
     def probabilities(self, sequences: Sequence[Ids]) -> Float[np.ndarray, "sequence class"]:
-        """Give the probability of each class for each sequence of ids; rows add up to one."""
+        """Return the probability of each class for each sequence of ids; rows sum to one."""
         ...
 
     def replacement(self, token: str | None) -> Replacement:
-        """Choose the token that stands for an erased one."""
+        """Choose the token that replaces erased ones."""
         ...
 
 
 class LensClassifier:
     """The classifier behind a lens.
 
-    Sequences of similar length run together where padding doesn't change the model's numbers, and equal ones run once;
-    memory is that of one batch.
+    Sequences of similar length share a batch where padding doesn't change the model's outputs, and equal sequences run once.
+    Memory is that of one batch.
 
     Parameters
     ----------
     lens
         A lens on a model with a sequence-classification head, and its tokenizer.
     batch_size
-        Sequences that run together at most.
+        Largest number of sequences in a batch.
 
     Attributes
     ----------
     classes
         Names of the classes.
     forwards
-        Sequences that went through the model so far.
+        Number of sequences that the model has read.
 
     Raises
     ------
     InvalidInput
-        If the batch size is not a number from 1, there is no tokenizer, or the model is in training mode.
+        If the batch size isn't a positive integer, there is no tokenizer, or the model is in training mode.
     UnsupportedArchitecture
-        If the model is no classifier of sequences with two classes or more.
+        If the model isn't a sequence classifier with at least two classes.
     """
 
     def __init__(self, lens: Lens, *, batch_size: int = 64) -> None:
@@ -96,20 +96,20 @@ class LensClassifier:
         Raises
         ------
         InvalidInput
-            If the text is empty or too long, or the model has a decoder, which would need a second one.
+            If the text is empty or too long, or the model has a decoder, which needs a second text.
         """
         if is_pair(text):
             raise InvalidInput(
-                "Two texts that are read together were given; expected one: erasing would have to know to which a word "
-                "belongs. Explain pairs with lens.attribute()."
+                "Got a pair of texts; expected one text, since words are erased from a single text. Explain pairs with "
+                "lens.attribute()."
             )
         tokens = self._maker.make(text).source
         if tokens is None:
-            raise InvalidInput(f"{type(text).__name__} was given; expected a text.")
+            raise InvalidInput(f"Got {type(text).__name__}; expected a text.")
         return tokens
 
     def probabilities(self, sequences: Sequence[Ids]) -> Float[np.ndarray, "sequence class"]:
-        """Give the probability of each class for each sequence.
+        """Return the probability of each class for each sequence.
 
         Parameters
         ----------
@@ -121,32 +121,32 @@ class LensClassifier:
         array, ``(sequence, class)``, float64
         """
         numbers: dict[bytes, int] = {}
-        places = [numbers.setdefault(np.asarray(ids, dtype=np.int64).tobytes(), len(numbers)) for ids in sequences]
+        rows = [numbers.setdefault(np.asarray(ids, dtype=np.int64).tobytes(), len(numbers)) for ids in sequences]
         distinct = [np.frombuffer(content, dtype=np.int64) for content in numbers]
-        found = np.empty((len(distinct), len(self.classes)))
+        results = np.empty((len(distinct), len(self.classes)))
         examples = [_example(ids) for ids in distinct]
         pads = getattr(self._model.config, "pad_token_id", None) is not None
         for batch in self._batcher.batches(examples, self._batch_size if pads else 1):
-            found[batch] = self._forward([examples[k] for k in batch])
+            results[batch] = self._forward([examples[k] for k in batch])
         self.forwards += len(distinct)
-        return found[places]
+        return results[rows]
 
     def replacement(self, token: str | None) -> Replacement:
-        """Choose the token that stands for an erased one, as :func:`replacement_of` does.
+        """Choose the token that replaces erased ones, as :func:`replacement_of` does.
 
         Raises
         ------
         InvalidInput
-            If the model takes it for padding, in front of which it would read.
+            If it is the padding token of a model that reads the last token before its padding.
         """
-        found = replacement_of(self._tokenizer, token)
+        replacement = replacement_of(self._tokenizer, token)
         bidirectional = getattr(self._tokenizer, "mask_token", None) is not None
-        if found.id == getattr(self._model.config, "pad_token_id", None) and not bidirectional:
+        if replacement.id == getattr(self._model.config, "pad_token_id", None) and not bidirectional:
             raise InvalidInput(
-                f"{found.token!r} would stand for an erased token, and {type(self._model).__name__} reads the last token "
-                "before its padding, which is the same one. Name another with replacement=, or erase by deletion only."
+                f"Erased tokens would be replaced by {replacement.token!r}, the padding of {type(self._model).__name__}, "
+                "which reads the last token before its padding. Pass another replacement=, or erase by deletion only."
             )
-        return found
+        return replacement
 
     @computing()
     @torch.no_grad()
@@ -157,7 +157,7 @@ class LensClassifier:
         logits = self._model(**inputs).logits
         if logits.shape[-1] != len(self.classes):
             raise InvalidInput(
-                f"{type(self._model).__name__} gives {logits.shape[-1]} logits, but its config names {len(self.classes)} "
+                f"{type(self._model).__name__} returns {logits.shape[-1]} logits, but its config names {len(self.classes)} "
                 "classes. Correct id2label."
             )
         return np.asarray(torch.softmax(logits.cpu().double(), dim=-1).numpy())

@@ -1,4 +1,4 @@
-"""What an evaluation erases, how, and what it compares with: its design, checked once."""
+"""The design of an evaluation: what is erased, how, and the baselines; checked once."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Design:
     Attributes
     ----------
     by
-        "word" or "token": what is erased at once. The scores of a word's tokens are added up.
+        "word" or "token": the unit that is erased. The scores of the tokens of a word are summed.
     erasures
         "mask", "delete" or both.
     replacement
-        Token that stands for an erased one: "mask", "unk", "pad" or a token of the vocabulary. Default: the first of
-        these three that the tokenizer has.
+        Token that replaces erased ones: "mask", "unk", "pad" or a token of the vocabulary. Default: the first of these
+        three that the tokenizer has.
     shares
         Shares of the units that AOPC and accuracy erase, above 0, at most 1; each rounded up to whole units.
     counts
@@ -39,14 +39,14 @@ class Design:
     baselines
         Some of "random", "first", "last", "length" and "leave_one_out".
     draws
-        How many random orders the random baseline averages.
+        Number of random orders averaged by the random baseline.
     seed
-        Of the random orders, and of the order of equal scores.
+        Random seed of these orders, and of the order of equal scores.
 
     Raises
     ------
     InvalidInput
-        If one of these is not what it should be.
+        If an option is out of range.
     """
 
     by: str = "word"
@@ -64,24 +64,24 @@ class Design:
         units_named(self.by)
         check_baselines(self.baselines, [])
         if not self.erasures or not set(self.erasures) <= set(ERASURES):
-            raise InvalidInput(f"Erasures {self.erasures!r} were asked for; expected some of {', '.join(ERASURES)}.")
+            raise InvalidInput(f"erasures is {self.erasures!r}; expected some of {', '.join(ERASURES)}.")
         for name, shares in (("shares", self.shares), ("bins", self.bins)):
             if not shares or not all(_is_number(share) and 0 < share <= 1 for share in shares):
                 raise InvalidInput(f"{name} are {shares!r}; expected at least one, each above 0 and at most 1.")
         if self.counts is not None and not (self.counts and all(map(_is_count, self.counts))):
-            raise InvalidInput(f"counts are {self.counts!r}; expected at least one, each a number from 1.")
+            raise InvalidInput(f"counts are {self.counts!r}; expected at least one, each a positive integer.")
         if not _is_count(self.draws):
             raise InvalidInput(f"draws is {self.draws!r}; expected at least one random order.")
         if not (_is_number(self.seed, int) and self.seed >= 0):
-            raise InvalidInput(f"seed is {self.seed!r}; expected a whole number from 0.")
+            raise InvalidInput(f"seed is {self.seed!r}; expected a non-negative integer.")
 
     @property
     def steps(self) -> tuple[float, ...] | tuple[int, ...]:
-        """What is erased for AOPC and accuracy, step by step: numbers of units if given, else shares."""
+        """The steps of AOPC and accuracy: numbers of units if `counts` is set, else shares."""
         return self.shares if self.counts is None else self.counts
 
     def erased_at_steps(self, units: int) -> Int[np.ndarray, " step"]:
-        """How many units each step erases of a text that has so many."""
+        """The number of units that each step erases from a text with `units` units."""
         if self.counts is None:
             return counts_of_shares(self.shares, units)
         return np.minimum(np.asarray(self.counts, dtype=np.int64), units)

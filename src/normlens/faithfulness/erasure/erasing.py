@@ -1,4 +1,4 @@
-"""A text with some of its units erased: their tokens replaced, or taken out."""
+"""A text with some of its units erased: their tokens replaced, or deleted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from normlens.errors import InvalidInput
 
 ERASURES = ("mask", "delete")
-"""Replace every erased token by one that says nothing, or take it out, so that the text gets shorter."""
+"""Replace every erased token by an uninformative one, or delete it, which makes the text shorter."""
 
 DECILES = tuple(k / 10 for k in range(1, 11))
 """Shares of the units that AOPC and accuracy erase, the most important first."""
@@ -24,7 +24,7 @@ ERASER_BINS = (0.01, 0.05, 0.1, 0.2, 0.5)
 
 @dataclass(frozen=True)
 class Replacement:
-    """The token that stands for an erased one.
+    """The token that replaces erased ones.
 
     Attributes
     ----------
@@ -39,14 +39,14 @@ class Replacement:
 
 
 def replacement_of(tokenizer: PreTrainedTokenizerBase | None, token: str | None = None) -> Replacement:
-    """Choose the token that stands for an erased one: the mask token, else the unknown one, else the padding.
+    """Choose the token that replaces erased ones: the mask token, else the unknown one, else the padding.
 
     Parameters
     ----------
     tokenizer
         The model's.
     token
-        Another token of its vocabulary to take instead; or "mask", "unk" or "pad".
+        Another token of its vocabulary; or "mask", "unk" or "pad".
 
     Raises
     ------
@@ -59,10 +59,10 @@ def replacement_of(tokenizer: PreTrainedTokenizerBase | None, token: str | None 
     chosen = named.get(token, token) if token is not None else next(filter(None, named.values()), None)
     vocabulary = tokenizer.get_vocab()
     if chosen is None or chosen not in vocabulary:
-        known = ", ".join(f"{kind} ({found})" for kind, found in named.items() if found)
+        present = ", ".join(f"{kind} ({name})" for kind, name in named.items() if name)
         raise InvalidInput(
-            f"The tokenizer has no token {token or 'for mask, unk or pad'!r} to put in an erased token's place. It has "
-            f"{known or 'none of mask, unk and pad'}; name one with replacement=, or erase by deletion only."
+            f"The tokenizer has no token {token or 'for mask, unk or pad'!r} to replace erased ones. It has "
+            f"{present or 'none of mask, unk and pad'}; pass one as replacement=, or erase by deletion only."
         )
     return Replacement(chosen, int(vocabulary[chosen]))
 
@@ -81,12 +81,12 @@ def erase(
     how
         One of :data:`ERASURES`.
     replacement
-        Id that stands for an erased token. By deletion it is used only where nothing would be left: then it alone.
+        Id that replaces erased tokens. Deletion uses it only if no token is left: the text is then this token alone.
 
     Raises
     ------
     InvalidInput
-        If there is no such way.
+        If there is no such erasure.
 
     Examples
     --------
@@ -99,18 +99,18 @@ def erase(
         return np.where(erased, replacement, ids)
     if how == "delete":
         return ids[~erased] if not erased.all() else np.array([replacement])
-    raise InvalidInput(f"Erasure {how!r} is not known; expected one of {', '.join(ERASURES)}.")
+    raise InvalidInput(f"There is no erasure {how!r}; expected one of {', '.join(ERASURES)}.")
 
 
 def counts_of_shares(shares: Sequence[float], units: int) -> Int[np.ndarray, " step"]:
-    """How many units a share of a text is: rounded up, so that it is at least one.
+    """Numbers of units for shares of a text, rounded up, so that they are at least one.
 
     Parameters
     ----------
     shares
         Above 0, at most 1.
     units
-        How many the text has.
+        Number of units in the text.
 
     Examples
     --------
@@ -128,6 +128,6 @@ def order_of(scores: Float[np.ndarray, " unit"], generator: np.random.Generator)
     scores
         One for each unit.
     generator
-        Breaks ties.
+        Source of random numbers, to break ties.
     """
     return np.lexsort((generator.random(len(scores)), -scores))

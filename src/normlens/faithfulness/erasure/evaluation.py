@@ -1,4 +1,4 @@
-"""Evaluate scores: erase what they call important, and watch the model's prediction."""
+"""Evaluate scores: erase the units that they call important, and measure the change of the model's prediction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from normlens.faithfulness.erasure.units import units_named
 from normlens.lens import Lens
 from normlens.statistics import rank_correlation
 
-_TEXTS_AT_ONCE = 16  # whose variants wait together to be sorted into batches by length
+_TEXTS_AT_ONCE = 16  # texts whose variants are sorted by length into common batches
 
 Scores = Mapping[str, Sequence[ArrayLike]]
 Rows = dict[tuple[str, str], tuple[Verdict, float]]
@@ -48,27 +48,27 @@ def evaluate(
     * accuracy: share of the steps at which the prediction is still the label; lower is better;
     * comprehensiveness: as AOPC over the bins 1, 5, 10, 20 and 50 %; higher is better (DeYoung et al. 2020);
     * sufficiency: p(text) − p(only its top units), over these bins; lower is better;
-    * correlation with leave-one-out: Spearman between a text's scores and the fall of p without each unit alone.
+    * correlation with leave-one-out: Spearman between a text's scores and the drop of p without each unit alone.
 
-    Special tokens are never erased. Erasing takes a model out of its distribution: read the numbers beside those of the
-    baselines only.
+    Special tokens are never erased. Erased texts are outside the distribution of the model: compare the numbers only with
+    those of the baselines.
 
     Parameters
     ----------
     model
         A lens on a sequence classifier, or anything that is a :class:`Classifier`.
     texts
-        What was explained.
+        The texts that were explained.
     scores
-        Method to one array for each text: a score for each token (special ones included) or each unit, such as what
-        ``lens.attribute`` returns for one text.
+        Method to one array per text: a score for each token (special ones included) or each unit, such as the result of
+        ``lens.attribute`` for one text.
     labels
-        Number of each text's right class. Default: the class that the model predicts for the whole text, so that
-        accuracy is the share of predictions that stay.
+        Number of the correct class of each text. Default: the class that the model predicts for the whole text, so that
+        accuracy is the share of unchanged predictions.
     design
         What is erased, how, and which baselines. Default: ``Design()``.
     batch_size
-        Variants of texts that run together at most; memory is set by this. Used for a lens.
+        Largest number of variants in a batch, which sets the memory. Used with a lens.
     progress
         Show a progress bar on standard error.
 
@@ -82,9 +82,9 @@ def evaluate(
     Raises
     ------
     InvalidInput
-        If texts, labels and scores aren't equally many, a score is missing or not finite, or an option is unknown.
+        If the numbers of texts, labels and scores differ, a score is missing or not finite, or an option doesn't exist.
     UnsupportedArchitecture
-        If the lens's model is no sequence classifier.
+        If the model of the lens isn't a sequence classifier.
 
     References
     ----------
@@ -106,9 +106,9 @@ def evaluate(
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             numbers = range(len(texts))[start : start + _TEXTS_AT_ONCE]
             trials = [_trial(classifier, texts[k], design, replacement) for k in numbers]
-            given = [{name: values[k] for name, values in scores.items()} for k in numbers]
-            known = None if labels is None else [labels[k] for k in numbers]
-            for whole, row in _judged(classifier, trials, given, known, design, start):
+            arrays = [{name: values[k] for name, values in scores.items()} for k in numbers]
+            expected = None if labels is None else [labels[k] for k in numbers]
+            for whole, row in _judged(classifier, trials, arrays, expected, design, start):
                 _check_label(labels, len(rows), len(whole))
                 wholes.append(whole)
                 rows.append(row)
@@ -125,7 +125,7 @@ def leave_one_out(
     replacement: str | None = None,
     batch_size: int = 64,
 ) -> Float[np.ndarray, " unit"]:
-    """Tell how much the probability of the predicted class falls without each word, or token, alone.
+    """Return the drop of the probability of the predicted class without each word, or token, alone.
 
     Parameters
     ----------
@@ -139,12 +139,12 @@ def leave_one_out(
     Raises
     ------
     InvalidInput
-        If an option is unknown, or the text can't be read.
+        If an option doesn't exist, or the text can't be read.
     """
     design = Design(by=by, erasures=(erasure,), replacement=replacement)
     classifier = LensClassifier(model, batch_size=batch_size) if isinstance(model, Lens) else model
     trial = _trial(classifier, text, design, classifier.replacement(replacement))
-    return _falls(classifier.probabilities([trial.ids, *trial.singles(erasure)]))
+    return _drops(classifier.probabilities([trial.ids, *trial.singles(erasure)]))
 
 
 def _trial(classifier: Classifier, text: str, design: Design, replacement: Replacement) -> Trial:
@@ -155,28 +155,28 @@ def _trial(classifier: Classifier, text: str, design: Design, replacement: Repla
 def _judged(
     classifier: Classifier,
     trials: Sequence[Trial],
-    given: Sequence[Mapping[str, ArrayLike]],
+    arrays: Sequence[Mapping[str, ArrayLike]],
     labels: Sequence[int] | None,
     design: Design,
     number: int,
 ) -> Iterator[tuple[Float[np.ndarray, " class"], Rows]]:
-    """Judge a few texts together: the whole texts and single units first, then every order of their units."""
+    """Judge several texts together: first the whole texts and single units, then every order of their units."""
     singles = _answers(classifier, [[t.ids, *(x for how in design.erasures for x in t.singles(how))] for t in trials])
     orders = [
-        _orders(trial, scores, found, design, number + place)
-        for place, (trial, scores, found) in enumerate(zip(trials, given, singles, strict=True))
+        _orders(trial, scores, answers, design, number + index)
+        for index, (trial, scores, answers) in enumerate(zip(trials, arrays, singles, strict=True))
     ]
-    asked = [
+    variants = [
         [x for (_, how), (_, many) in by_name.items() for order in many for x in trial.variants(order, how, design)]
         for trial, by_name in zip(trials, orders, strict=True)
     ]
-    for place, (found, by_name) in enumerate(zip(_answers(classifier, asked), orders, strict=True)):
-        whole = singles[place][0]
-        label = int(whole.argmax()) if labels is None else labels[place]
-        parts = iter(np.split(found, sum(len(many) for _, many in by_name.values())))
+    for index, (answers, by_name) in enumerate(zip(_answers(classifier, variants), orders, strict=True)):
+        whole = singles[index][0]
+        label = int(whole.argmax()) if labels is None else labels[index]
+        by_order = iter(np.split(answers, sum(len(many) for _, many in by_name.values())))
         row = {}
         for key, (correlation, many) in by_name.items():
-            verdicts = [judge(part, whole, label, design) for part in itertools.islice(parts, len(many))]
+            verdicts = [judge(rows, whole, label, design) for rows in itertools.islice(by_order, len(many))]
             row[key] = mean_verdict(verdicts), correlation
         yield whole, row
 
@@ -196,28 +196,28 @@ def _orders(
     values |= {name: [FIXED[name](trial.units)] for name in design.baselines if name in FIXED}
     if RANDOM in design.baselines:
         values[RANDOM] = [generator.random(units) for _ in range(design.draws)]
-    found = {}
-    for place, how in enumerate(design.erasures):
-        falls = _falls(np.concatenate([singles[:1], singles[1 + place * units : 1 + (place + 1) * units]]))
-        alone = {LEAVE_ONE_OUT: [falls]} if LEAVE_ONE_OUT in design.baselines else {}
+    orders = {}
+    for index, how in enumerate(design.erasures):
+        drops = _drops(np.concatenate([singles[:1], singles[1 + index * units : 1 + (index + 1) * units]]))
+        alone = {LEAVE_ONE_OUT: [drops]} if LEAVE_ONE_OUT in design.baselines else {}
         for name, many in (values | alone).items():
-            correlation = float(np.mean([rank_correlation(array, falls) for array in many]))
-            found[name, how] = correlation, [order_of(array, generator) for array in many]
-    return found
+            correlation = float(np.mean([rank_correlation(array, drops) for array in many]))
+            orders[name, how] = correlation, [order_of(array, generator) for array in many]
+    return orders
 
 
-def _falls(probabilities: Float[np.ndarray, "variant class"]) -> Float[np.ndarray, " unit"]:
-    """How much the probability of the class that the first row predicts falls in the others."""
+def _drops(probabilities: Float[np.ndarray, "variant class"]) -> Float[np.ndarray, " unit"]:
+    """The drop of the probability of the class that the first row predicts, in the other rows."""
     predicted = int(probabilities[0].argmax())
     return np.asarray(probabilities[0, predicted] - probabilities[1:, predicted])
 
 
 def _answers(
-    classifier: Classifier, asked: Sequence[Sequence[Int[np.ndarray, " token"]]]
+    classifier: Classifier, texts: Sequence[Sequence[Int[np.ndarray, " token"]]]
 ) -> list[Float[np.ndarray, "variant class"]]:
     """Probabilities of several lists of variants, read together."""
-    found = classifier.probabilities([variant for variants in asked for variant in variants])
-    return np.split(found, np.cumsum([len(variants) for variants in asked])[:-1])
+    answers = classifier.probabilities([variant for variants in texts for variant in variants])
+    return np.split(answers, np.cumsum([len(variants) for variants in texts])[:-1])
 
 
 def _check_label(labels: Sequence[int] | None, text: int, classes: int) -> None:
@@ -230,10 +230,8 @@ def _check_label(labels: Sequence[int] | None, text: int, classes: int) -> None:
 
 def _check_sizes(texts: Sequence[str], scores: Scores, labels: Sequence[int] | None) -> None:
     if isinstance(texts, str) or not len(texts):
-        raise InvalidInput(f"Texts are {texts!r:.60}; expected a list with at least one text.")
+        raise InvalidInput(f"texts is {texts!r:.60}; expected a list with at least one text.")
     sizes = {name: len(values) for name, values in scores.items()} | ({} if labels is None else {"labels": len(labels)})
     for name, size in sizes.items():
         if size != len(texts):
-            raise InvalidInput(
-                f"{size} entries of {name!r} were given for {len(texts)} texts; expected one for each text, in order."
-            )
+            raise InvalidInput(f"{name!r} has {size} entries for {len(texts)} texts; expected one per text, in order.")

@@ -1,4 +1,4 @@
-"""What an evaluation found: labeled arrays, their means with intervals, and paired differences of two methods."""
+"""Results of an evaluation: labeled arrays, their means with intervals, and paired differences of two methods."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEASURES = {
     "sufficiency": "lower is better",
     "leave_one_out": "higher is better",
 }
-"""The measures of an evaluation, and which way is better."""
+"""The measures of an evaluation, and whether higher or lower is better."""
 
 COLUMNS = ("method", "erasure", "measure", "value", "low", "high", "n_texts")
 """The columns of the tables, in this order."""
@@ -45,7 +45,7 @@ def dataset_of(
     wholes
         Probabilities of the classes for the whole texts.
     labels
-        Right classes, if known.
+        Correct classes; None for the predicted ones.
     methods
         Names, in the order of the result.
     design, replacement
@@ -89,42 +89,42 @@ def dataset_of(
     )
 
 
-def summary(found: xr.Dataset, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
+def summary(evaluation: xr.Dataset, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Average every measure over texts, with bootstrap intervals.
 
     Parameters
     ----------
-    found
-        What :func:`normlens.faithfulness.evaluate` returned.
+    evaluation
+        The result of :func:`normlens.faithfulness.evaluate`.
     confidence, resamples, seed
-        Of :func:`normlens.statistics.bootstrap_interval`; texts are drawn, the same ones for every method.
+        Options of :func:`normlens.statistics.bootstrap_interval` over texts, with the same draws for every method.
 
     Returns
     -------
     pandas.DataFrame
-        Columns :data:`COLUMNS`, a row for each method, erasure and measure. ``n_texts`` counts those that have a value: a
+        Columns :data:`COLUMNS`, one row per method, erasure and measure. ``n_texts`` counts the texts with a value: a
         rank correlation needs three units and scores that differ.
     """
     rows = [
-        (method, erasure, measure, found[measure].sel(attribution=method, erasure=erasure).values)
+        (method, erasure, measure, evaluation[measure].sel(attribution=method, erasure=erasure).values)
         for measure in MEASURES
-        for method in found["attribution"].values
-        for erasure in found["erasure"].values
+        for method in evaluation["attribution"].values
+        for erasure in evaluation["erasure"].values
     ]
     return _table(rows, confidence, resamples, seed)
 
 
 def difference(
-    found: xr.Dataset, first: str, second: str, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
+    evaluation: xr.Dataset, first: str, second: str, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
     """Average the differences of two methods over the same texts, with bootstrap intervals.
 
     Parameters
     ----------
-    found
-        What :func:`normlens.faithfulness.evaluate` returned.
+    evaluation
+        The result of :func:`normlens.faithfulness.evaluate`.
     first, second
-        Names of the methods; what is averaged is first − second.
+        Names of the methods; the average is of first − second.
     confidence, resamples, seed
         As in :func:`summary`.
 
@@ -133,15 +133,15 @@ def difference(
     InvalidInput
         If a method was not evaluated.
     """
-    names = found["attribution"].values.tolist()
+    names = evaluation["attribution"].values.tolist()
     for name in (first, second):
         if name not in names:
             raise InvalidInput(f"Method {name!r} was not evaluated; expected one of {', '.join(names)}.")
     rows = [
         (f"{first} − {second}", erasure, measure, (one - other).sel(erasure=erasure).values)
         for measure in MEASURES
-        for one, other in [(found[measure].sel(attribution=first), found[measure].sel(attribution=second))]
-        for erasure in found["erasure"].values
+        for one, other in [(evaluation[measure].sel(attribution=first), evaluation[measure].sel(attribution=second))]
+        for erasure in evaluation["erasure"].values
     ]
     return _table(rows, confidence, resamples, seed)
 

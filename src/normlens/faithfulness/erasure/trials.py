@@ -1,4 +1,4 @@
-"""One text on trial: which variants of it are read, and what their probabilities say about an order of its units."""
+"""One text: which variants of it are read, and what their probabilities say about an order of its units."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Ids = Int[np.ndarray, " token"]
 
 @dataclass(frozen=True)
 class Trial:
-    """A text, its units, and how the model reads all of it.
+    """A text with its units.
 
     Attributes
     ----------
     ids
         Token ids of the whole text.
     units
-        What is erased at once.
+        The units that are erased.
     replacement
-        Id that stands for an erased token.
+        Id that replaces erased tokens.
     """
 
     ids: Ids
@@ -46,7 +46,7 @@ class Trial:
         return [self.without(np.array([unit]), how) for unit in range(len(self.units))]
 
     def variants(self, order: Int[np.ndarray, " unit"], how: str, design: Design) -> list[Ids]:
-        """Everything that has to be read to judge an order: erased at each step and each bin, then kept at each bin.
+        """All variants that judge an order: units erased at each step and each bin, then units kept at each bin.
 
         Parameters
         ----------
@@ -67,18 +67,18 @@ class Trial:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the variants say about one order of a text's units.
+    """The measures of one order of the units of a text.
 
     Attributes
     ----------
     drop
-        How much the probability of the class falls at each step, ``(step,)``.
+        Drop of the probability of the class at each step, ``(step,)``.
     right
-        1 where the largest probability is still the label's, else 0, ``(step,)``.
+        1 where the label still has the largest probability, else 0, ``(step,)``.
     comprehensiveness
-        Mean fall over the bins when they are erased.
+        Mean drop over the bins when their units are erased.
     sufficiency
-        Mean fall over the bins when only they are kept.
+        Mean drop over the bins when only their units are kept.
     """
 
     drop: Float[np.ndarray, " step"]
@@ -93,27 +93,27 @@ def judge(
     label: int,
     design: Design,
 ) -> Verdict:
-    """Read the measures off the probabilities of :meth:`Trial.variants`.
+    """Compute the measures from the probabilities of :meth:`Trial.variants`.
 
     Parameters
     ----------
     probabilities
         Of every class, in the order of the variants.
     whole
-        Of every class, for the whole text; the class that falls is the one with the largest.
+        Of every class, for the whole text; drops are of the class with the largest.
     label
-        Number of the right class.
+        Number of the correct class.
     design
         Steps and bins.
     """
     steps, bins = len(design.steps), len(design.bins)
     predicted = int(whole.argmax())
-    fall = whole[predicted] - probabilities[:, predicted]
+    drop = whole[predicted] - probabilities[:, predicted]
     return Verdict(
-        drop=fall[:steps],
+        drop=drop[:steps],
         right=(probabilities[:steps].argmax(axis=1) == label).astype(np.float64),
-        comprehensiveness=float(fall[steps : steps + bins].mean()),
-        sufficiency=float(fall[steps + bins :].mean()),
+        comprehensiveness=float(drop[steps : steps + bins].mean()),
+        sufficiency=float(drop[steps + bins :].mean()),
     )
 
 

@@ -1,4 +1,4 @@
-"""What is erased at once: the words of a text, or its tokens. Special tokens belong to none and always stay."""
+"""The units that are erased: the words of a text, or its tokens. Special tokens belong to no unit and always stay."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Units:
     Attributes
     ----------
     of_token
-        Number of the unit that each token belongs to, 0, 1, 2, … from left to right; -1 for special tokens, ``(token,)``.
+        Number of each token's unit, 0, 1, 2, … from left to right; -1 for special tokens, ``(token,)``.
     lengths
-        Characters of the text that each unit covers, without a space that its tokenizer counts in, ``(unit,)``.
+        Number of characters of each unit, without a space that the tokenizer includes, ``(unit,)``.
     """
 
     of_token: Int[np.ndarray, " token"]
@@ -33,7 +33,7 @@ class Units:
         return len(self.lengths)
 
     def tokens(self, erased: Bool[np.ndarray, " unit"]) -> Bool[np.ndarray, " token"]:
-        """Which tokens belong to some units.
+        """Return a mask of the tokens of some units.
 
         Parameters
         ----------
@@ -43,7 +43,7 @@ class Units:
         return np.asarray(np.append(erased, False)[self.of_token])
 
     def scores(self, values: ArrayLike) -> Float[np.ndarray, " unit"]:
-        """Add up the scores of each unit's tokens.
+        """Sum the scores over the tokens of each unit.
 
         Parameters
         ----------
@@ -54,7 +54,7 @@ class Units:
         Raises
         ------
         InvalidInput
-            If there are as many as none of these, or some unit's score is not a finite number.
+            If the number of scores is none of these, or the score of a unit isn't finite.
         """
         array = np.asarray(values, dtype=np.float64)
         merged = groups(self.of_token)
@@ -62,24 +62,24 @@ class Units:
             array = np.asarray(merge_sources(array, self.of_token))
         if array.shape == (merged.max(initial=-1) + 1,):
             ordinary = self.of_token != SPECIAL
-            found = np.empty(len(self))
-            found[self.of_token[ordinary]] = array[merged[ordinary]]
-            array = found
+            by_unit = np.empty(len(self))
+            by_unit[self.of_token[ordinary]] = array[merged[ordinary]]
+            array = by_unit
         if array.shape != self.lengths.shape:
             raise InvalidInput(
-                f"Scores of shape {array.shape} were given for a text of {len(self.of_token)} tokens in {len(self)} units; "
+                f"The scores have shape {array.shape} for a text of {len(self.of_token)} tokens in {len(self)} units; "
                 "expected one score for each token, special ones included, or one for each unit."
             )
         if not np.isfinite(array).all():
             raise InvalidInput(
-                f"The scores of units {np.flatnonzero(~np.isfinite(array)).tolist()} are not finite; expected a number "
-                "for each. Leave out methods that are not defined for this model."
+                f"The scores of units {np.flatnonzero(~np.isfinite(array)).tolist()} aren't finite; expected a finite "
+                "number per unit. Leave out methods that are undefined for this model."
             )
         return array
 
 
 def words_of(tokens: Tokens) -> Units:
-    """Take each word as a unit; a word is a stretch between whitespace, and every punctuation mark.
+    """Take each word as a unit; words are separated by whitespace, and every punctuation mark is a word.
 
     Parameters
     ----------
@@ -101,11 +101,11 @@ def tokens_of(tokens: Tokens) -> Units:
 
 
 UNITS: dict[str, Callable[[Tokens], Units]] = {"word": words_of, "token": tokens_of}
-"""The ways to cut a text into units."""
+"""Functions that divide a text into units, by name."""
 
 
 def units_named(by: str) -> Callable[[Tokens], Units]:
-    """Look up a way to cut a text into units.
+    """Return the function that divides a text into units.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def units_named(by: str) -> Callable[[Tokens], Units]:
         If there is none of this name.
     """
     if by not in UNITS:
-        raise InvalidInput(f"Units {by!r} are not known; expected one of {', '.join(UNITS)}.")
+        raise InvalidInput(f"There are no units {by!r}; expected one of {', '.join(UNITS)}.")
     return UNITS[by]
 
 

@@ -1,7 +1,7 @@
-"""What a model needs of its sources: how many each target needs, and what is left of the model when it keeps only k.
+"""How many sources each target needs, and how well a model works when each target keeps only k.
 
-`count_sources` looks at a model with its ordinary attention; `quality_of` holds a model that `normlens.topk.use` switched
-against itself before.
+`count_sources` measures a model with its ordinary attention; `quality_of` compares a model under `normlens.topk.use` with
+the same model before.
 """
 
 from normlens.topk.needs.counting import COUNTS, count_sources, sources_for_share, sources_for_vector

@@ -23,10 +23,10 @@ from normlens.topk.projections import FactoredProjection, find_projections
 COUNTS = ("weight share", "norm share", "weight", "norm", "weight renormalized", "norm renormalized")
 """What `count_sources` counts, for each head and target:
 
-* ``weight share``, ``norm share``: the fewest sources that hold ``share`` of Σα, or of Σα‖f(x)‖;
-* ``weight``, ``norm``: how many of the largest α, or of the largest α‖f(x)‖, it takes until Σ αf(x) over them lies within
-  ``within`` of the head's whole output vector, and stays there however many more are added;
-* the same ``renormalized``: with the kept weights scaled up to sum to one again.
+* ``weight share``, ``norm share``: the smallest number of sources with ``share`` of Σα, or of Σα‖f(x)‖;
+* ``weight``, ``norm``: the number of largest α, or of largest α‖f(x)‖, from which on Σ αf(x) over them has a relative error
+  of ``within`` or less against the full output vector of the head;
+* the same ``renormalized``: with the kept weights rescaled to sum to one.
 """
 
 
@@ -39,30 +39,30 @@ def count_sources(
     share: float = 0.9,
     targets: Iterable[int] | None = None,
 ) -> dict[str, dict[str, Int[Tensor, "text head target"]]]:
-    """Count the sources that each target needs, in every attention module of a model that runs once.
+    """Count the sources that each target needs, in every attention module, in one run of a model.
 
-    Nothing is approximated and nothing is switched: each head's counts are about its own output vector in the ordinary
-    run, without dropout. How errors of many heads add up is another question; `quality_of` answers that.
+    Nothing is approximated: the counts of a head refer to its own output vector in an ordinary run, without dropout. How
+    the errors of many heads add up is measured by `quality_of`.
 
     Parameters
     ----------
     model
         A model whose attention goes through transformers' attention interface, or a lens on one.
     inputs
-        Its keyword arguments, such as ``{"input_ids": …}``; texts of one length, without padding.
+        Keyword arguments of the model, such as ``{"input_ids": …}``; texts of one length, without padding.
     within
-        How far from the whole output vector is near enough, as a part of its length.
+        Largest relative error allowed between the truncated and the full output vector of a head.
     share
-        How much of all weight, or norm, is enough, from 0 to 1.
+        Share of all weight, or norm, to be covered, from 0 to 1.
     targets
-        Positions of the targets that are counted, in every module; None: all. Under a causal mask the first ones can't
-        need many.
+        Positions of the targets to count, in every module; None: all. Under a causal mask the first ones see only few
+        sources.
 
     Returns
     -------
     dict
-        From the path of each attention module to the numbers by what is counted (`COUNTS`), ``(text, head, target)``. Later
-        calls of a module that layers share have entries of their own: ``"path, call 2"``, and so on.
+        Path of each attention module to its counts by name (`COUNTS`), ``(text, head, target)``. Later calls of a module
+        that layers share have their own entries: ``"path, call 2"``, and so on.
 
     Raises
     ------
@@ -70,47 +70,49 @@ def count_sources(
         If ``within`` or ``share`` is out of range, a target doesn't exist, or a text is padded.
     UnsupportedArchitecture
         If a gate or a norm stands between attention and its projection, or there are unmerged adapters beside that, so
-        that a source has no single vector f(x); or if a layer carries somebody's hook.
+        that a source has no single vector f(x); or if a layer has a hook.
     """
     switched = model.model if isinstance(model, Lens) else model
     if not within > 0 or not 0 < share <= 1:
-        raise InvalidInput(f"within is {within} and share {share}; expected a number above 0, and one from 0 to 1.")
+        raise InvalidInput(
+            f"within is {within} and share is {share}; expected a number above 0, and a number from 0 to 1."
+        )
     _require_no_padding(inputs)
     chosen = None if targets is None else _positions(targets)
-    given = dict(inputs) | ({"use_cache": False} if _has_cache(switched) else {})
-    short = {name: x[:1] for name, x in given.items() if isinstance(x, Tensor)} | {
-        name: x for name, x in given.items() if not isinstance(x, Tensor)
+    arguments = dict(inputs) | ({"use_cache": False} if _has_cache(switched) else {})
+    short = {name: x[:1] for name, x in arguments.items() if isinstance(x, Tensor)} | {
+        name: x for name, x in arguments.items() if not isinstance(x, Tensor)
     }
     paths = {module: path for path, module in switched.named_modules()}
     calls: Counter[str] = Counter()
-    found: dict[str, dict[str, Tensor]] = {}
+    counts: dict[str, dict[str, Tensor]] = {}
 
     def count(call: AttentionCall) -> None:
         path = paths[call.module]
         calls[path] += 1
         name = path if calls[path] == 1 else f"{path}, call {calls[path]}"
-        found[name] = _counted(call, projections[call.module], within, share, chosen)
+        counts[name] = _counted(call, projections[call.module], within, share, chosen)
 
     compare_with_eager(switched, lambda: switched(**short))
     require_eager_attention(switched, "sources are counted in eager attention")
     with torch.no_grad(), capturing(switched, count), evaluation_mode(switched):
         projections = find_projections(switched, short)
-        switched(**given)
-    return found
+        switched(**arguments)
+    return counts
 
 
-def sources_for_share(parts: Float[Tensor, "*rows source"], share: float) -> Int[Tensor, "*rows"]:
-    """The fewest sources that hold a share of the sum; one where the sum is zero.
+def sources_for_share(amounts: Float[Tensor, "*rows source"], share: float) -> Int[Tensor, "*rows"]:
+    """The smallest number of sources with a share of the sum; one where the sum is zero.
 
     Parameters
     ----------
-    parts
+    amounts
         Non-negative numbers, such as α or α‖f(x)‖.
     share
         From 0 to 1.
     """
-    held = double(parts.sort(dim=-1, descending=True).values).cumsum(-1)
-    enough: Tensor = held >= share * held[..., -1:]
+    covered = double(amounts.sort(dim=-1, descending=True).values).cumsum(-1)
+    enough: Tensor = covered >= share * covered[..., -1:]
     return enough.int().argmax(dim=-1) + 1
 
 
@@ -122,7 +124,7 @@ def sources_for_vector(
     within: float,
     renormalize: bool = False,
 ) -> Int[Tensor, " target"]:
-    """How many sources, the highest ranked first, it takes to come near Σ_j α_j f(x_j) and to stay there.
+    """The number of highest-ranked sources from which on the error against Σ_j α_j f(x_j) stays small enough.
 
     Parameters
     ----------
@@ -131,24 +133,24 @@ def sources_for_vector(
     vectors
         f(x), or anything with the same inner products.
     ranking
-        What the sources are ranked by.
+        Numbers by which the sources are ranked, the largest first.
     within
-        How far from the whole vector is near enough, as a part of its length.
+        Largest relative error allowed.
     renormalize
-        Whether the kept weights are divided by 1 − (what was dropped), as `normlens.topk.use` does by default.
+        Whether the kept weights are divided by 1 − (the dropped weight), as `normlens.topk.use` does by default.
     """
     order = ranking.argsort(dim=-1, descending=True)
     kept = weights.gather(-1, order)
     sums = (kept.unsqueeze(-1) * vectors[order]).cumsum(-2)
-    whole = sums[:, -1:, :].clone()
+    full = sums[:, -1:, :].clone()
     if renormalize:
         dropped = kept.flip(-1).cumsum(-1).flip(-1) - kept
         sums /= (1 - dropped).clamp_min(torch.finfo(kept.dtype).eps).unsqueeze(-1)
-    gaps = torch.linalg.vector_norm(sums - whole, dim=-1)
-    far = gaps[:, :-1] > within * torch.linalg.vector_norm(whole, dim=-1)
-    places = torch.arange(1, kept.shape[-1], device=far.device)
-    # far[:, i] says that i + 1 sources are too few; the first count that is enough for good follows the last such.
-    return torch.where(far, places, 0).amax(-1) + 1 if kept.shape[-1] > 1 else torch.ones_like(order[:, 0])
+    gaps = torch.linalg.vector_norm(sums - full, dim=-1)
+    far = gaps[:, :-1] > within * torch.linalg.vector_norm(full, dim=-1)
+    counts = torch.arange(1, kept.shape[-1], device=far.device)
+    # far[:, i]: i + 1 sources are too few; the answer is one more than the last such number.
+    return torch.where(far, counts, 0).amax(-1) + 1 if kept.shape[-1] > 1 else torch.ones_like(order[:, 0])
 
 
 def _counted(
@@ -190,7 +192,7 @@ def _require_no_padding(inputs: Mapping[str, Tensor]) -> None:
         if mask is not None and mask.ndim == 2 and not bool(mask.all()):
             raise InvalidInput(
                 f"{name} hides {int((mask == 0).sum())} of {mask.numel()} tokens; padding would be counted among the "
-                "targets. Expected texts of one length: give those of other lengths one by one."
+                "targets. Expected texts of one length; pass texts of other lengths one by one."
             )
 
 
@@ -200,11 +202,11 @@ def _positions(targets: Iterable[int]) -> Int[Tensor, " target"]:
     Raises
     ------
     InvalidInput
-        If there are none, or one is no whole number from 0.
+        If there are none, or one isn't a non-negative integer.
     """
     positions = list(targets) if isinstance(targets, Iterable) else []
     if not positions or any(isinstance(x, bool) or not hasattr(x, "__index__") or x < 0 for x in positions):
-        raise InvalidInput(f"targets are {targets!r}; expected whole numbers from 0, at least one, or None for all.")
+        raise InvalidInput(f"targets are {targets!r}; expected at least one non-negative integer, or None for all.")
     return torch.tensor([operator.index(x) for x in positions])
 
 

@@ -14,7 +14,7 @@ from normlens.inputs.tokenization import encode_text
 from normlens.lens import Lens
 from normlens.loading.positions import position_limit
 
-_TOKENS = 256  # of a passage, unless told otherwise
+_TOKENS = 256  # of a passage, by default
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class Passages:
     ids
         Token ids, each passage with the special tokens that the tokenizer puts around a text, ``(passage, token)``.
     of
-        How many whole passages the text has; ``ids`` may hold fewer.
+        Number of passages in the text; ``ids`` may have fewer.
     """
 
     ids: Int[Tensor, "passage token"]
@@ -42,7 +42,7 @@ class Passages:
 
 
 def cut_into_passages(lens: Lens, text: str, tokens: int | None = None, limit: int | None = None) -> Passages:
-    """Cut a text into passages; what is left at its end is dropped, unless the text is no longer than one passage.
+    """Cut a text into passages; the remainder is dropped, unless the text is no longer than one passage.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def cut_into_passages(lens: Lens, text: str, tokens: int | None = None, limit: i
     tokens
         Tokens of each passage, special tokens among them; None: 256, or as many as the model has positions for.
     limit
-        How many passages to keep at most, spread evenly over the text.
+        Largest number of passages to keep, spread evenly over the text.
 
     Raises
     ------
@@ -62,21 +62,23 @@ def cut_into_passages(lens: Lens, text: str, tokens: int | None = None, limit: i
         beside the special ones.
     """
     if lens.tokenizer is None:
-        raise InvalidInput(f"{lens.name} came without a tokenizer, so it can't read a text. Load one beside it.")
+        raise InvalidInput(
+            f"{lens.name} has no tokenizer; expected one, to read a text. Load the model as (model, tokenizer)."
+        )
     positions = position_limit(lens.model)
     tokens = min(_TOKENS, positions) if tokens is None else tokens
     if tokens > positions:
-        raise InvalidInput(f"Passages of {tokens} tokens were asked for; {lens.name} has {positions} positions.")
+        raise InvalidInput(f"tokens is {tokens}; expected at most {positions}, the number of positions of {lens.name}.")
     encoded = encode_text(lens.tokenizer, text)
     inside = np.flatnonzero(~encoded.special)
     if not len(inside):
-        raise InvalidInput(f"The text holds nothing but special tokens: {text[:80]!r}. Expected at least one word.")
+        raise InvalidInput(f"The text has only special tokens: {text[:80]!r}. Expected at least one word.")
     before, after = encoded.ids[: inside[0]], encoded.ids[inside[-1] + 1 :]
     room = tokens - len(before) - len(after)
     body = encoded.ids[inside[0] : inside[-1] + 1]
     if min(room, len(body)) < 2 or (limit is not None and limit < 1):
         raise InvalidInput(
-            f"Passages of {tokens} tokens, at most {limit} of them, of a text of {len(body)}; expected at least one "
+            f"Got passages of {tokens} tokens, at most {limit}, for a text of {len(body)} tokens; expected at least one "
             f"passage, with two tokens beside {len(before) + len(after)} special ones."
         )
     room = min(room, len(body))

@@ -1,4 +1,4 @@
-"""What is left of a model when its attention keeps fewer sources: next tokens of decoders, embeddings of encoders."""
+"""How well a model works when its attention keeps fewer sources: next tokens of decoders, embeddings of encoders."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from normlens.engine.computation import computing
 from normlens.engine.trained import require_trained
 from normlens.errors import UnsupportedArchitecture
 
-_ROWS = 128  # predictions whose logits are looked at at a time
+_ROWS = 128  # predictions processed at a time
 
 
 def quality_of(model: PreTrainedModel, ids: Int[Tensor, "text token"]) -> PredictionQuality | EmbeddingQuality:
-    """Run a model with its ordinary attention, to hold later runs of it against that.
+    """Run a model with its ordinary attention, as the reference for later runs.
 
     Parameters
     ----------
     model
-        A decoder that predicts next tokens, or else a model of which mean-pooled embeddings are taken.
+        A decoder, which predicts next tokens; or an encoder, whose mean-pooled embeddings are compared.
     ids
         Texts of one length, without padding.
 
@@ -40,8 +40,8 @@ def quality_of(model: PreTrainedModel, ids: Int[Tensor, "text token"]) -> Predic
     """
     if model.config.is_encoder_decoder or model.main_input_name != "input_ids":
         raise UnsupportedArchitecture(
-            f"{type(model).__name__} is neither an encoder nor a decoder of text alone; next tokens and embeddings are what "
-            "is compared here. Switch it with normlens.topk.use and compare what it is for."
+            f"{type(model).__name__} is neither a text encoder nor a text decoder; expected one, to compare next tokens or "
+            "embeddings. Compare its outputs inside and outside normlens.topk.use yourself."
         )
     return PredictionQuality(model, ids) if predicts_tokens(model) else EmbeddingQuality(model, ids)
 
@@ -52,12 +52,12 @@ def predicts_tokens(model: PreTrainedModel) -> bool:
 
 
 class PredictionQuality:
-    """What a decoder predicts, held against what it predicted when this was made.
+    """The predictions of a decoder, compared with those of the reference run.
 
     Parameters
     ----------
     model, ids
-        As for `quality_of`. Its log-probabilities are kept, text × token × vocabulary numbers.
+        As for `quality_of`. The logits are kept, text × token × vocabulary numbers.
 
     Attributes
     ----------
@@ -72,13 +72,13 @@ class PredictionQuality:
         self.dense: dict[str, NDArray[np.float64]] = {"nll": numbers["nll"]}
 
     def now(self) -> dict[str, NDArray[np.float64]]:
-        """Run the model as it is now.
+        """Run the model in its current state.
 
         Returns
         -------
         dict
-            One number per text: "nll" as above; "agreement", the share of positions whose most likely next token is still
-            the same; "divergence", the mean Kullback–Leibler divergence from the earlier prediction, in nats.
+            One number per text: "nll" as above; "agreement", the share of positions whose most likely next token is
+            unchanged; "divergence", the mean Kullback–Leibler divergence from the reference, in nats.
         """
         return next_token_numbers(self._run(), self._logits, self._ids)
 
@@ -91,7 +91,7 @@ class PredictionQuality:
 
 
 class EmbeddingQuality:
-    """Mean-pooled embeddings, held against those when this was made.
+    """Mean-pooled embeddings, compared with those of the reference run.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class EmbeddingQuality:
     Attributes
     ----------
     dense
-        Nothing: an embedding has no quality by itself.
+        Empty: an embedding has no quality by itself.
     """
 
     def __init__(self, model: PreTrainedModel, ids: Int[Tensor, "text token"]) -> None:
@@ -110,7 +110,7 @@ class EmbeddingQuality:
         self.dense: dict[str, NDArray[np.float64]] = {}
 
     def now(self) -> dict[str, NDArray[np.float64]]:
-        """Run the model as it is now; one "cosine" with the earlier embedding per text."""
+        """Run the model in its current state; one "cosine" with the reference embedding per text."""
         return {"cosine": cosine_similarity(self._run(), self._embeddings, dim=-1).cpu().double().numpy()}
 
     @computing()
@@ -126,7 +126,7 @@ def next_token_numbers(
     dense: Float[Tensor, "text token vocabulary"],
     ids: Int[Tensor, "text token"],
 ) -> dict[str, NDArray[np.float64]]:
-    """Numbers of `PredictionQuality.now` from logits and earlier ones."""
+    """Numbers of `PredictionQuality.now` from logits and those of the reference run."""
     sums: dict[str, list[Tensor]] = {"nll": [], "agreement": [], "divergence": []}
     predictions = ids.shape[1] - 1
     for start in range(0, predictions, _ROWS):
