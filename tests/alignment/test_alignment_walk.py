@@ -14,4 +14,4 @@ def test_align_walks_through_fourteen_rooms_at_most(
 ) -> None:
     walked = walk(lambda: run("align", *texts, "--model", marian_folder))
     assert len(walked.rooms) <= 14, walked.rooms
-    assert walked.rooms[:2] == ["cli", "alignment"] and "engine/contributions" in walked.rooms
+    assert walked.rooms[0] == "cli" and {"alignment", "engine/contributions"} <= set(walked.rooms)
