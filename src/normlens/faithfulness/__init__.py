@@ -9,6 +9,7 @@ from normlens.faithfulness.erasure.design import Design
 from normlens.faithfulness.erasure.erasing import DECILES, ERASER_BINS, ERASURES, Replacement, replacement_of
 from normlens.faithfulness.erasure.evaluation import evaluate, leave_one_out
 from normlens.faithfulness.erasure.results import MEASURES, difference, summary
+from normlens.faithfulness.erasure.soft_erasure import soft_evaluate
 from normlens.faithfulness.erasure.units import UNITS, Units, tokens_of, words_of
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "evaluate",
     "leave_one_out",
     "replacement_of",
+    "soft_evaluate",
     "summary",
     "tokens_of",
     "words_of",

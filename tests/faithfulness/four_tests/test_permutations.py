@@ -54,6 +54,10 @@ def test_adversarial_attention_is_free_where_tokens_say_the_same_and_bound_where
     bound, change = adversarial_attention(answer_of([0, 1, 0.5, 0, 0]), ALPHA, READABLE, steps=400, learning_rate=0.1)
     assert bound[1] < 0.01 < divergence[1]  # two tokens: the prediction fixes the weights
     assert change.max() <= 0.01
+    alike, change = adversarial_attention(
+        answer_of([0, 0.2, 0.2, 0.9, 0]), ALPHA, READABLE, steps=400, learning_rate=0.1
+    )
+    assert alike[0] > 0.05 and change[0] <= 0.01  # weight moves between the two tokens that say the same
 
 
 class Sum(nn.Module):

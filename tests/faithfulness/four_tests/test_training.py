@@ -65,6 +65,8 @@ def test_attention_has_no_weight_decay_and_the_rate_rises_and_falls() -> None:
     decayed = {id(p) for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
     assert not decayed & {id(p) for p in model.get_submodule("attention").parameters()}
     assert id(model.get_submodule("embedding").weight) in decayed
+    every = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(every) == sorted(id(p) for p in model.parameters())
     assert optimizer.param_groups[0]["amsgrad"]
     optimizer, schedule = optimizer_of(model, TrainingOptions(learning_rate=1.0, warmup=0.2), 10)
     rates = []
