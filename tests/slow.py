@@ -25,6 +25,7 @@ SLOW = (
     "cli/test_cluster.py::test_an_encoder_decoder_reads_pairs",
     "cli/test_cluster.py::test_heads_are_compared_over_a_corpus",
     "cli/test_fuzz.py",
+    "cli/test_media_inputs.py",
     "cli/test_process.py",
     "cli/test_report_command.py::test_the_report_is_whole_and_says_where_it_is",
     "engine/frozen/test_frozen_outside.py::test_a_model_and_a_part_of_it_wait_for_each_other",
