@@ -43,6 +43,7 @@ def test_batches_hold_every_text_once_and_pad_on_the_right(seed: int | None) -> 
         for place, row in enumerate(batch.rows):
             length = len(encoded.ids[row])
             assert batch.ids[place, :length].tolist() == encoded.ids[row].tolist()
+            assert batch.readable[place, :length].tolist() == encoded.readable[row].tolist()
             assert not batch.ids[place, length:].any() and not batch.readable[place, length:].any()
         values = [np.arange(len(ids), dtype=float) for ids in encoded.ids]
         assert batch.table(values)[0, 1] == 1
