@@ -65,18 +65,26 @@ def adversarial_loss(
     own, other = adversary.attention, base.attention.detach()
     if divergence == "jsd":
         middle = (own + other) / 2
-        distance = (_relative_entropy(own, middle, readable) + _relative_entropy(other, middle, readable)) / 2
+        distance = (relative_entropy(own, middle, readable) + relative_entropy(other, middle, readable)) / 2
     elif divergence == "kl":
-        distance = _relative_entropy(own, other, readable)
+        distance = relative_entropy(own, other, readable)
     else:
-        distance = _relative_entropy(other, own, readable)
+        distance = relative_entropy(other, own, readable)
     return (variation - strength * distance).mean()
 
 
-def _relative_entropy(
-    first: Float[Tensor, "text token"], second: Float[Tensor, "text token"], readable: Bool[Tensor, "text token"]
-) -> Float[Tensor, " text"]:
-    """KL(first ‖ second) of each text, in nats."""
+def relative_entropy(
+    first: Float[Tensor, "*rest token"], second: Float[Tensor, "*rest token"], readable: Bool[Tensor, "*rest token"]
+) -> Float[Tensor, "*rest"]:
+    """KL(first ‖ second) of distributions over the readable tokens, in nats; with finite gradients.
+
+    Parameters
+    ----------
+    first, second
+        Weights that add up to one.
+    readable
+        The tokens that count.
+    """
     smallest = torch.finfo(first.dtype).tiny
     p, q = first.where(readable, 1.0), second.where(readable, 1.0)
     terms = p * (p.clamp_min(smallest).log() - q.clamp_min(smallest).log())

@@ -89,13 +89,13 @@ def detection(honest: pd.DataFrame, adversary: pd.DataFrame, name: str) -> dict[
     """
     by_detector = {"weight": "jsd_weight", "explanation": f"jsd_{name}", "inner": f"inner_{name}"}
     by_text, _ = draws(int(honest["text"].nunique()), 1, _RESAMPLES)
-    found = {}
+    areas = {}
     for detector, column in by_detector.items():
         scores = np.concatenate([honest[column], adversary[column]])
         wrong = np.repeat([0, 1], [len(honest), len(adversary)])
         texts = np.concatenate([honest["text"], adversary["text"]]).astype(int)
-        found[detector] = estimate(_areas(wrong, scores, by_text[:, texts]))
-    return found
+        areas[detector] = estimate(_areas(wrong, scores, by_text[:, texts]))
+    return areas
 
 
 def _areas(

@@ -181,11 +181,11 @@ def kendall(first: ArrayLike, second: ArrayLike, mask: ArrayLike | None = None) 
     left, right, counts = _aligned(first, second, mask)
     _refuse(left, counts & ~np.isfinite(left), "a finite score")
     _refuse(right, counts & ~np.isfinite(right), "a finite score")
-    found = np.full(left.shape[:-1], np.nan)
-    for row in np.ndindex(found.shape):
+    correlations = np.full(left.shape[:-1], np.nan)
+    for row in np.ndindex(correlations.shape):
         if counts[row].sum() > 1:
-            found[row] = kendalltau(left[row][counts[row]], right[row][counts[row]]).statistic
-    return found
+            correlations[row] = kendalltau(left[row][counts[row]], right[row][counts[row]]).statistic
+    return correlations
 
 
 def _distributions(

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from normlens.faithfulness.erasure.erasing import erase
+from normlens.faithfulness.four_tests.adversary import relative_entropy
 from normlens.faithfulness.four_tests.encoded_texts import Batch, EncodedTexts
 from normlens.faithfulness.four_tests.models import Prediction
 
@@ -119,7 +120,7 @@ def adversarial_attention(
     def measured() -> tuple[Tensor, Tensor, Tensor]:
         candidates = logits.masked_fill(~readable, -torch.inf).softmax(dim=-1)
         change = torch.stack([(answer(own) - before).abs().sum(dim=-1) / 2 for own in candidates])
-        return candidates, change, _jensen_shannon(candidates, attention.expand(shape))
+        return candidates, change, _jensen_shannon(candidates, attention.expand(shape), readable)
 
     for _ in range(steps):
         optimizer.zero_grad(set_to_none=True)
@@ -127,7 +128,7 @@ def adversarial_attention(
         loss = -divergence + 500 * torch.relu(change - tolerance)
         if distributions > 1:
             first, second = torch.triu_indices(distributions, distributions, offset=1).to(attention.device)
-            mutual = _jensen_shannon(candidates[first], candidates[second]).mean(dim=0)
+            mutual = _jensen_shannon(candidates[first], candidates[second], readable).mean(dim=0)
             loss = loss - mutual / distributions
         loss.sum().backward()
         optimizer.step()
@@ -185,12 +186,8 @@ def without_each_token(encoded: EncodedTexts, row: int) -> EncodedTexts:
 
 
 def _jensen_shannon(
-    first: Float[Tensor, "*rest token"], second: Float[Tensor, "*rest token"]
+    first: Float[Tensor, "*rest token"], second: Float[Tensor, "*rest token"], readable: Bool[Tensor, "text token"]
 ) -> Float[Tensor, "*rest"]:
+    """Differentiable, unlike :func:`normlens.faithfulness.four_tests.jensen_shannon`."""
     middle = (first + second) / 2
-    return (_kl(first, middle) + _kl(second, middle)) / 2
-
-
-def _kl(first: Tensor, second: Tensor) -> Tensor:
-    smallest = torch.finfo(first.dtype).tiny
-    return (first * (first.clamp_min(smallest).log() - second.clamp_min(smallest).log())).sum(dim=-1)
+    return (relative_entropy(first, middle, readable) + relative_entropy(second, middle, readable)) / 2

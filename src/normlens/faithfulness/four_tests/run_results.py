@@ -1,4 +1,4 @@
-"""What a run found: F1, divergences and their intervals, from the table of its instances."""
+"""The results of a run: F1, divergences and their intervals, from the table of its instances."""
 
 from __future__ import annotations
 
