@@ -78,7 +78,7 @@ def test_an_encoder_decoder_reads_pairs(marian: Path, run: Run, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("", [], "holds no text"),
+        ("", [], "has no text"),
         ("the cat\n\n" + "the " * 80, [], "corpus.txt, line 3: The input has"),
         (CORPUS, ["--group", "cross"], "expected encoder or decoder"),
         (CORPUS, ["--frequency", "corpus.txt"], "frequency table corpus.txt"),

@@ -64,12 +64,12 @@ def test_what_was_written_is_read_back(reader: normlens.Lens, tmp_path: Path, mo
     found = numbers["encoder"].get("weight_share", "special")
     assert found is not None
     assert found.value == wanted["value"].item()
-    with pytest.raises(InvalidInput, match="holds no report"):
+    with pytest.raises(InvalidInput, match="has no report"):
         read_estimates(tmp_path)
 
 
 def test_what_is_no_corpus_is_refused(reader: normlens.Lens, lens_of: Callable[[str], normlens.Lens]) -> None:
-    with pytest.raises(InvalidInput, match="holds no text"):
+    with pytest.raises(InvalidInput, match="has no text"):
         measure(reader, [])
     with pytest.raises(InvalidInput, match="read only once"):
         measure(reader, iter(TEXTS))

@@ -99,7 +99,7 @@ def test_what_has_arrived_is_completed_by_whoever_reads_it(tmp_path: Path) -> No
     write(tmp_path / "report", "old")
     write(tmp_path / "other", "new")
     (tmp_path / "other").rename(tmp_path / "report" / ".normlens-report")
-    with pytest.raises(InvalidInput, match="holds no numbers of a report"):
+    with pytest.raises(InvalidInput, match="can't be read as the numbers of a report"):
         read_estimates(tmp_path / "report")
     assert versions(tmp_path / "report") == {"new"}
 
@@ -117,7 +117,7 @@ def test_a_report_does_not_move_onto_a_link_or_a_folder(name: str, tmp_path: Pat
     write(place, "old")
     (place / name).rename(elsewhere)
     (place / name).symlink_to(elsewhere)
-    with pytest.raises(InvalidInput, match="in the way"):
+    with pytest.raises(InvalidInput, match="blocks the report"):
         write(place, "new", ("further",))
     assert (place / "report.html").read_text() == "old"
     assert not (elsewhere / "further.svg").exists()

@@ -259,10 +259,10 @@ def test_merged_statistics_equal_those_collected_in_one_go():
 def test_kinds_and_frequencies_are_not_mixed():
     statistics = CorpusStatistics()
     statistics.add(one_text().assign_attrs(kind="encoder"))
-    with pytest.raises(InvalidInput, match="of kind decoder, that of those before encoder"):
+    with pytest.raises(InvalidInput, match="of kind decoder, that of earlier texts encoder"):
         statistics.add(one_text().assign_attrs(kind="decoder"))
     one, other = (CorpusStatistics(TokenFrequency.from_counts(counts)) for counts in ({7: 2, 8: 1}, {7: 1, 8: 2}))
-    with pytest.raises(InvalidInput, match="other numbers"):
+    with pytest.raises(InvalidInput, match="different ranks"):
         one.merge(other)
 
 

@@ -1,4 +1,4 @@
-"""How much each part of a block changes what its attention mixed: rank correlations of the maps before and after it."""
+"""How much each step of a block changes the map of its attention: rank correlations of the maps before and after."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def map_change(before: ArrayLike, after: ArrayLike) -> Float[np.ndarray, "*rest"
     Parameters
     ----------
     before, after
-        Norms, ``(..., target, source)``. Pairs that are zero in both maps are left out: what a target can't see.
+        Norms, ``(..., target, source)``. Pairs that are zero in both maps are left out: sources that a target can't see.
 
     Returns
     -------
@@ -39,8 +39,8 @@ def map_change(before: ArrayLike, after: ArrayLike) -> Float[np.ndarray, "*rest"
     first, second = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     if first.shape != second.shape or first.ndim < 2:
         raise InvalidInput(
-            f"Maps of shape {first.shape} and {second.shape} were given; expected two of the same shape, (..., target, "
-            "source). Take both from one analysis."
+            f"The maps have shapes {first.shape} and {second.shape}; expected two of the same shape, (..., target, source). "
+            "Take both from one analysis."
         )
     pairs = (x.reshape(-1, x.shape[-2] * x.shape[-1]) for x in (first, second))
     changes = [_one_change(one, other) for one, other in zip(*pairs, strict=True)]
@@ -48,7 +48,7 @@ def map_change(before: ArrayLike, after: ArrayLike) -> Float[np.ndarray, "*rest"
 
 
 def block_change(data: xr.Dataset) -> xr.DataArray:
-    """What the feed-forward, its residual sum and its norm each change in a layer's map (Kobayashi et al. 2024).
+    """The change of a layer's map by the feed-forward, its residual sum and its norm (Kobayashi et al. 2024).
 
     Parameters
     ----------
@@ -59,14 +59,14 @@ def block_change(data: xr.Dataset) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray, ``(step, layer)``
-        :func:`map_change` from before each step to behind it. "feedforward": from the attention block's end, a pre-norm
-        feed-forward's own norm included; "residual": the sum with the residual stream; "layernorm": the norm behind it,
+        :func:`map_change` from before each step to after it. "feedforward": from the end of the attention block, a pre-norm
+        feed-forward's own norm included; "residual": the sum with the residual stream; "layernorm": the norm after it,
         NaN where the block has none; "block": all of them together. NaN for layers without these scopes.
 
     Raises
     ------
     InvalidInput
-        If the group holds no such maps.
+        If the group has no such maps.
 
     References
     ----------
@@ -78,17 +78,17 @@ def block_change(data: xr.Dataset) -> xr.DataArray:
     if missing:
         reason = f": {data.attrs['absent']}" if "absent" in data.attrs else ""
         raise InvalidInput(
-            f"This group holds no {', '.join(missing)}{reason}. Expected a group of an analysis with through='block' that "
+            f"This group has no {', '.join(missing)}{reason}. Expected a group of an analysis with through='block' that "
             "was not reduced."
         )
     residual, inner, summed, block = (_maps(data, name) for name in needed)
     normed = _maps(data, "norm_layernorm") if "norm_layernorm" in data else np.full_like(residual, np.nan)
     start = np.where(np.isnan(normed), residual, normed)
-    behind = np.where(np.isnan(normed), np.nan, block)
+    after = np.where(np.isnan(normed), np.nan, block)
     changes = [
         map_change(start, inner),
         map_change(inner, summed),
-        map_change(summed, behind),
+        map_change(summed, after),
         map_change(start, block),
     ]
     return xr.DataArray(

@@ -1,4 +1,4 @@
-"""Statistics over a corpus, text by text: what is kept of a text does not grow with the square of its length."""
+"""Statistics over a corpus, text by text: the numbers kept for a text don't grow with its length."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ TYPES = "types"
 
 
 class CorpusStatistics:
-    """Collect the numbers of many texts; give their means and bootstrap intervals as a tidy table.
+    """Collect the numbers of many texts; return their means and bootstrap intervals as a tidy table.
 
-    Of every text O(layers × heads) numbers are kept, whatever its length; besides, three numbers for every distinct
-    token of the corpus. One collection holds one attention kind of one model.
+    O(layers × heads) numbers of every text are kept, whatever its length, and three numbers for every distinct token of
+    the corpus. One collection is for one kind of attention of one model.
 
     Parameters
     ----------
     frequency
-        Ranks of token frequency for the correlations inside each text. Default: none of these; the correlation over
-        the distinct tokens of the corpus then takes the ranks counted in the corpus.
+        Ranks of token frequency for the correlations within each text. Default: no such correlations; the correlation over
+        the distinct tokens of the corpus then uses ranks counted in the corpus.
 
     Attributes
     ----------
     frequency
-        As given.
+        As passed.
     kind
         Kind of attention; empty until the first text is added.
     layers, heads
         Layer and head numbers, empty until the first text is added.
     largest_conservation_error
-        The largest over all texts, layers, targets and scopes; NaN if it was never measured.
+        Over all texts, layers, targets and scopes; NaN if it was never measured.
     """
 
     def __init__(self, frequency: TokenFrequency | None = None) -> None:
@@ -60,7 +60,7 @@ class CorpusStatistics:
         return len(self._texts)
 
     def add(self, data: xr.Dataset) -> None:
-        """Take in one analyzed text.
+        """Add one analyzed text.
 
         Parameters
         ----------
@@ -70,7 +70,7 @@ class CorpusStatistics:
         Raises
         ------
         InvalidInput
-            If a variable is missing, or the layers or heads are not those of the texts before.
+            If a variable is missing, or the layers or heads differ from those of earlier texts.
         """
         numbers = text_numbers(data, self.frequency)
         self._fit(str(data.attrs.get("kind", "")), data["layer"].values.tolist(), data["head"].values.tolist())
@@ -82,7 +82,7 @@ class CorpusStatistics:
             self._add_types(data)
 
     def merge(self, other: CorpusStatistics) -> CorpusStatistics:
-        """Join two collections, as if all texts had been added to one, first these and then the others.
+        """Join two collections, as if all texts had been added to one, first these, then the others.
 
         Parameters
         ----------
@@ -92,7 +92,7 @@ class CorpusStatistics:
         Returns
         -------
         CorpusStatistics
-            A new collection; both parts stay as they are.
+            A new collection; both originals are unchanged.
 
         Raises
         ------
@@ -101,15 +101,15 @@ class CorpusStatistics:
         """
         if not _same(self.frequency, other.frequency):
             raise InvalidInput(
-                f"One part has the frequencies {_source(self.frequency)}, the other {_source(other.frequency)}, with other "
-                "numbers; expected the same. Collect both parts with one frequency table."
+                f"The collections have frequencies with different ranks ({_source(self.frequency)} and "
+                f"{_source(other.frequency)}); expected the same. Collect both with one frequency table."
             )
         joined = CorpusStatistics(self.frequency)
-        for part in (self, other):
-            if part._texts:
-                joined._fit(part.kind, part.layers, part.heads)
-            joined._texts += part._texts
-            for token, totals in part._types.items():
+        for one in (self, other):
+            if one._texts:
+                joined._fit(one.kind, one.layers, one.heads)
+            joined._texts += one._texts
+            for token, totals in one._types.items():
                 joined._types[token] = joined._types.get(token, np.zeros(3)) + totals
         joined.largest_conservation_error = _largest(
             [self.largest_conservation_error, other.largest_conservation_error]
@@ -117,19 +117,19 @@ class CorpusStatistics:
         return joined
 
     def table(self, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
-        """Give means over texts with bootstrap intervals, by head, by layer and over all.
+        """Return means over texts with bootstrap intervals, by head, by layer and over all.
 
         Parameters
         ----------
         confidence, resamples, seed
-            Of the bootstrap over texts (`normlens.statistics.bootstrap_interval`).
+            Options of the bootstrap over texts (`normlens.statistics.bootstrap_interval`).
 
         Returns
         -------
         pandas.DataFrame
             One row per number: `quantity`, `category`, `layer` and `head` (missing: the mean over all of them),
             `value`, `low` and `high` (the interval; NaN with one text, or where none is defined), `n_texts` (texts
-            that have the number).
+            with the number).
 
         Raises
         ------
@@ -159,19 +159,19 @@ class CorpusStatistics:
         return _frame([*rows, *self._type_rows()])
 
     def _fit(self, kind: str, layers: Iterable[int], heads: Iterable[int]) -> None:
-        """Note the kind of attention, layer and head numbers, or check that they are those of the texts before."""
+        """Store the kind of attention, layer and head numbers, or check that they are those of earlier texts."""
         new = (list(layers), list(heads))
         if not self.layers:
             self.kind, (self.layers, self.heads) = kind, new
         elif kind != self.kind:
             raise InvalidInput(
-                f"This text's attention is of kind {kind or '(none)'}, that of those before {self.kind or '(none)'}; "
-                "expected the same. Collect each attention kind on its own."
+                f"The attention of this text is of kind {kind or '(none)'}, that of earlier texts {self.kind or '(none)'}; "
+                "expected the same. Collect each kind of attention separately."
             )
         elif new != (self.layers, self.heads):
             raise InvalidInput(
-                f"This text has layers {new[0]} and heads {new[1]}, those before had {self.layers} and {self.heads}; "
-                "expected the same. Collect each model and each attention kind on its own."
+                f"This text has layers {new[0]} and heads {new[1]}, earlier texts {self.layers} and {self.heads}; "
+                "expected the same. Collect each model and each kind of attention separately."
             )
 
     def _columns(self, key: Key) -> Iterable[tuple[int | None, int | None, NDArray[np.float64]]]:
@@ -182,8 +182,8 @@ class CorpusStatistics:
             for layer, head in np.ndindex(*shape):
                 yield self.layers[layer], self.heads[head], values[:, layer, head]
             values = mean_of_present(values, axis=2)
-        for place, layer_number in enumerate(self.layers):
-            yield layer_number, None, values[:, place]
+        for index, layer_number in enumerate(self.layers):
+            yield layer_number, None, values[:, index]
         yield None, None, mean_of_present(values, axis=1)
 
     def _add_types(self, data: xr.Dataset) -> None:
@@ -203,19 +203,19 @@ class CorpusStatistics:
         count, weight, norm = np.array(list(self._types.values())).T
         counted = dict(zip(ids.tolist(), count.astype(int).tolist(), strict=True))
         ranks = (self.frequency or TokenFrequency.from_counts(counted)).ranks(ids)
-        found = {
+        correlations = {
             "weight": rank_correlation(weight / count, ranks),
             "vector_norm": rank_correlation(norm / count, ranks),
         }
         return [
             (f"correlation_{name}_frequency", TYPES, None, None, float(value), np.nan, np.nan, len(self))
-            for name, value in found.items()
+            for name, value in correlations.items()
             if np.isfinite(value)
         ]
 
 
 def _frame(rows: list[tuple[object, ...]]) -> pd.DataFrame:
-    """Rows as a table with whole, possibly missing, layer and head numbers."""
+    """Rows as a table whose layer and head numbers are integers, or missing."""
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.astype(
         {"layer": "Int64", "head": "Int64", "value": float, "low": float, "high": float, "n_texts": int}
@@ -223,18 +223,18 @@ def _frame(rows: list[tuple[object, ...]]) -> pd.DataFrame:
 
 
 def _largest(values: list[float]) -> float:
-    """Return the largest number that is there; NaN if none is."""
+    """Return the largest finite number; NaN if there is none."""
     present = [float(value) for value in values if np.isfinite(value)]
     return max(present, default=float("nan"))
 
 
 def _same(one: TokenFrequency | None, other: TokenFrequency | None) -> bool:
-    """Whether two tables say the same of every token, whatever they are called."""
+    """Whether two tables have the same ranks, whatever their names."""
     if one is None or other is None:
         return one is other
     return np.array_equal(one.ids, other.ids) and np.array_equal(one.rank, other.rank)
 
 
 def _source(frequency: TokenFrequency | None) -> str:
-    """Say where frequencies come from."""
+    """Return the source of frequencies."""
     return "(none)" if frequency is None else frequency.source

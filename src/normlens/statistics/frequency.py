@@ -1,4 +1,4 @@
-"""How frequent each token is: read from a table, or counted in the corpus itself."""
+"""Frequency ranks of tokens: read from a table, or counted in the corpus."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TokenFrequency:
     rank
         Rank of each, ``(type,)``.
     source
-        Where the counts come from, for a report.
+        Source of the counts, for a report.
     """
 
     ids: Int[np.ndarray, " type"]
@@ -59,7 +59,7 @@ class TokenFrequency:
                 table = np.loadtxt(path, dtype=np.int64, ndmin=2)
         except (OSError, ValueError) as error:
             raise InvalidInput(
-                f"The frequency table {path} can't be read: {error}. Expected lines of three whole numbers: "
+                f"The frequency table {path} can't be read: {error}. Expected lines of three integers: "
                 "rank, count, token id."
             ) from error
         if table.shape[0] == 0 or table.shape[1] != 3:
@@ -86,7 +86,7 @@ class TokenFrequency:
         Raises
         ------
         InvalidInput
-            If there is no token at all.
+            If there are no tokens.
         """
         counts: Counter[int] = Counter()
         for text in texts:
@@ -95,7 +95,7 @@ class TokenFrequency:
 
     @classmethod
     def from_counts(cls, counts: Mapping[int, int]) -> TokenFrequency:
-        """Rank tokens by how often they occur.
+        """Rank tokens by their number of occurrences.
 
         Parameters
         ----------
@@ -134,8 +134,8 @@ class TokenFrequency:
         Returns
         -------
         array of float, ``(token,)``
-            NaN for a token that the table doesn't have.
+            NaN for a token that is not in the table.
         """
-        wanted = np.asarray(ids, dtype=np.int64)
-        place = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
-        return np.where(self.ids[place] == wanted, self.rank[place], np.nan)
+        tokens = np.asarray(ids, dtype=np.int64)
+        index = np.minimum(np.searchsorted(self.ids, tokens), len(self.ids) - 1)
+        return np.where(self.ids[index] == tokens, self.rank[index], np.nan)

@@ -1,4 +1,4 @@
-"""Means over texts and bootstrap intervals around them; missing values are left out, never guessed."""
+"""Means over texts and their bootstrap intervals; missing values are left out, never imputed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NUMBERS_AT_ONCE = 8_000_000  # of resampled means: 64 MB
 
 
 def mean_of_present(values: ArrayLike, axis: int | tuple[int, ...]) -> Float[np.ndarray, "*rest"]:
-    """Average the values that are there.
+    """Average the values that are present.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def mean_of_present(values: ArrayLike, axis: int | tuple[int, ...]) -> Float[np.
     Returns
     -------
     array
-        `values` without these axes; NaN where nothing is there.
+        `values` without these axes; NaN where no value is present.
     """
     array = np.asarray(values, dtype=np.float64)
     present = np.isfinite(array)
@@ -39,14 +39,14 @@ def bootstrap_interval(
 
     Texts are drawn with replacement, the same draws for every column, so that columns can be compared. A column's mean
     leaves out the texts where it is NaN. Drawing n of n texts is the same as giving each text a multinomial count, so
-    all means are one matrix product: counts @ values (`scipy.stats.bootstrap` would hold every resample at once).
+    all means are one matrix product: counts @ values (`scipy.stats.bootstrap` would keep every resample in memory).
 
     Parameters
     ----------
     values
         One row per text, ``(text, ...)``.
     confidence
-        How much of the resampled means lies inside the interval, between 0 and 1.
+        Share of the resampled means inside the interval, between 0 and 1.
     resamples
         Number of draws.
     seed

@@ -1,4 +1,4 @@
-"""What one text's maps say about weights and norms: shares, dispersion, rank correlation. Arrays in, arrays out."""
+"""Measures of one text's maps: shares, dispersion, rank correlation. Arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from normlens.errors import InvalidInput
 
 
 def mean_over_targets(maps: ArrayLike) -> Float[np.ndarray, "*rest source"]:
-    """Average what each source gives, or is given, over the targets.
+    """Average over the targets what each source contributes, or receives.
 
     Parameters
     ----------
@@ -26,9 +26,9 @@ def mean_over_targets(maps: ArrayLike) -> Float[np.ndarray, "*rest source"]:
 
 
 def mean_over_seeing_targets(weight: ArrayLike) -> Float[np.ndarray, "layer head source"]:
-    """Average α over the targets that can see a source: those of which any head of the layer gives it weight.
+    """Average α over the targets that can see a source: those for which any head of the layer gives it weight.
 
-    In a decoder the last source is seen by one target only; a mean over all targets would tell the position, not the
+    In a decoder only one target sees the last source; a mean over all targets would measure the position, not the
     attention.
 
     Parameters
@@ -47,16 +47,16 @@ def mean_over_seeing_targets(weight: ArrayLike) -> Float[np.ndarray, "layer head
 
 
 def share(values: ArrayLike, members: ArrayLike, *, elsewhere: ArrayLike = 0.0) -> Float[np.ndarray, "*rest"]:
-    """Give the part of a total that belongs to some of the sources.
+    """Return the share of a total that belongs to some of the sources.
 
     Parameters
     ----------
     values
-        What each source gives, averaged over targets, ``(..., source)``.
+        Amount of each source, averaged over targets, ``(..., source)``.
     members
-        True for the sources that are asked about, ``(source,)``. If there are none, the share is 0.
+        True for the sources in question, ``(source,)``. If there are none, the share is 0.
     elsewhere
-        What belongs to the total but to no source (the weight of an attention sink), ``(...)``.
+        Amount in the total that belongs to no source (the weight of an attention sink), ``(...)``.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def mean_of_members(values: ArrayLike, members: ArrayLike) -> Float[np.ndarray, 
     Returns
     -------
     array, ``(...)``
-        NaN, which later means leave out, if there are no members.
+        NaN if there are no members; later means leave it out.
     """
     amounts, chosen = _sources(values, members)
     if not chosen.any():
@@ -91,7 +91,7 @@ def mean_of_members(values: ArrayLike, members: ArrayLike) -> Float[np.ndarray, 
 
 
 def coefficient_of_variation(values: ArrayLike) -> Float[np.ndarray, "*rest"]:
-    """Divide the standard deviation over sources by their mean: how unequal the norms are (0: all the same).
+    """Divide the standard deviation over sources by their mean: how unequal the norms are (0: all equal).
 
     Parameters
     ----------
@@ -135,14 +135,14 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> Float[np.ndarray, "
     left, right = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if left.shape[-1:] != right.shape[-1:]:
         raise InvalidInput(
-            f"Rank correlation got {left.shape[-1:]} and {right.shape[-1:]} values; expected as many on both sides. "
+            f"Rank correlation got {left.shape[-1:]} and {right.shape[-1:]} values; expected equal numbers. "
             "Pass values of the same tokens."
         )
-    known = _somewhere_finite(left) & _somewhere_finite(right)
+    ranked = _somewhere_finite(left) & _somewhere_finite(right)
     shape = np.broadcast_shapes(left.shape[:-1], right.shape[:-1])
-    if known.sum() < 3:
+    if ranked.sum() < 3:
         return np.full(shape, np.nan)
-    x, y = _centered_ranks(left[..., known]), _centered_ranks(right[..., known])
+    x, y = _centered_ranks(left[..., ranked]), _centered_ranks(right[..., ranked])
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray((x * y).sum(axis=-1) / np.sqrt((x * x).sum(axis=-1) * (y * y).sum(axis=-1)))
 
@@ -152,18 +152,18 @@ def _sources(values: ArrayLike, members: ArrayLike) -> tuple[NDArray[np.float64]
     amounts, chosen = np.asarray(values, dtype=np.float64), np.asarray(members, dtype=bool)
     if amounts.shape[-1:] != chosen.shape:
         raise InvalidInput(
-            f"Values have shape {amounts.shape} and the members' flags {chosen.shape}; expected one flag for each "
-            "entry of the last axis. Pass the flags of the sources that these values belong to."
+            f"The values have shape {amounts.shape} and the mask of members {chosen.shape}; expected one flag per entry of "
+            "the last axis. Pass the mask of the sources of these values."
         )
     return amounts, chosen
 
 
 def _somewhere_finite(values: NDArray[np.float64]) -> Bool[np.ndarray, " source"]:
-    """Which columns hold a number in any row."""
+    """Columns with a number in any row."""
     return np.asarray(np.isfinite(values).reshape(-1, values.shape[-1]).any(axis=0))
 
 
 def _centered_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks along the last axis less their mean; NaN throughout a row that holds a NaN."""
+    """Ranks along the last axis minus their mean; all NaN in a row with a NaN."""
     ranks = rankdata(values, axis=-1, nan_policy="propagate")
     return np.asarray(ranks - ranks.mean(axis=-1, keepdims=True))

@@ -1,4 +1,4 @@
-"""The numbers of one text: what its maps say per layer and head, small enough to keep for every text of a corpus."""
+"""The numbers of one text per layer and head, small enough to keep for every text of a corpus."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from normlens.statistics.measures import (
 from normlens.words import sources_by_category
 
 ALL = "all"
-"""The category of a number that is about all tokens."""
+"""The category of a number over all tokens."""
 
 Key = tuple[str, str]
 Numbers = dict[Key, NDArray[np.float64]]
@@ -45,10 +45,10 @@ def text_numbers(data: xr.Dataset, frequency: TokenFrequency | None = None) -> N
     Returns
     -------
     dict
-        ``(quantity, category)`` to an array ``(layer, head)`` or ``(layer,)``, NaN where a number has no meaning. The
+        ``(quantity, category)`` to an array ``(layer, head)`` or ``(layer,)``, NaN where a number is undefined. The
         categories are "special", "first token", "punctuation" and "other", which add up to the whole, except that a special
-        first token is counted in both of the first two; "sink" and "own" are what belongs to no source; scopes stand in
-        the place of the category where a quantity is told apart by scope.
+        first token is counted in both of the first two; "sink" and "own" belong to no source. For quantities by
+        scope, the category is the scope.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def text_numbers(data: xr.Dataset, frequency: TokenFrequency | None = None) -> N
 
 
 def received_weight(data: xr.Dataset) -> Float[np.ndarray, "layer head source"]:
-    """Average the α that each source gets, over the targets that can see it.
+    """Average the α of each source over the targets that can see it.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def source_ranks(data: xr.Dataset, frequency: TokenFrequency) -> Float[np.ndarra
     Returns
     -------
     array, ``(source,)``
-        NaN for special tokens, whose frequency says nothing about language, and for tokens that have none.
+        NaN for special tokens, whose frequency says nothing about language, and for tokens without a rank.
     """
     return _ranks(data, "source", frequency)
 
@@ -131,7 +131,7 @@ def _layer_shares(data: xr.Dataset) -> Iterator[tuple[Key, NDArray[np.float64]]]
 
 
 def _vector_norms(data: xr.Dataset, frequency: TokenFrequency | None) -> Iterator[tuple[Key, NDArray[np.float64]]]:
-    """Size and dispersion of ‖f(x)‖, and how it goes with α and with frequency."""
+    """Size and dispersion of ‖f(x)‖, and its correlations with α and with frequency."""
     norm = _values(data, "vector_norm", "layer", "head", "source")
     for name, chosen in sources_by_category(data["source_category"]).items():
         yield ("vector_norm", name), mean_of_members(norm, chosen)
@@ -146,7 +146,7 @@ def _vector_norms(data: xr.Dataset, frequency: TokenFrequency | None) -> Iterato
 
 
 def _per_scope(data: xr.Dataset, frequency: TokenFrequency | None) -> Iterator[tuple[Key, NDArray[np.float64]]]:
-    """Means over targets of what is told apart by scope, and the mixing ratio's correlation with frequency."""
+    """Means over targets of quantities by scope, and the correlation of the mixing ratio with frequency."""
     for variable in _PER_SCOPE:
         if variable not in data:
             continue

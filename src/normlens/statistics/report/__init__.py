@@ -1,6 +1,6 @@
-"""The report over a corpus: one page that answers in words first, with figures, tables and every number as Parquet.
+"""The report over a corpus: one page with findings in words, figures and tables, and all numbers as Parquet.
 
-:func:`measure` sends the texts through a lens, :func:`write_report` writes what they gave, and :func:`read_estimates`
+:func:`measure` sends the texts through a lens, :func:`write_report` writes the results, and :func:`read_estimates`
 reads the numbers of a report back.
 """
 

@@ -1,4 +1,4 @@
-"""Numbers of the tidy table, found by name, and how a person reads them."""
+"""Numbers of the tidy table, looked up by name, and their notation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from normlens.errors import InvalidInput
 from normlens.statistics import ALL
 from normlens.statistics.report.placing import NUMBERS, complete
 
-Place = tuple[str, str, int | None, int | None]
+Key = tuple[str, str, int | None, int | None]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Estimate:
     value, low, high
         The mean and the ends of its interval; the ends are NaN where no interval is defined.
     n_texts
-        How many texts have the number.
+        Number of texts with the number.
     """
 
     value: float
@@ -34,7 +34,7 @@ class Estimate:
     n_texts: int
 
     def percent(self) -> str:
-        """Write as a percentage, such as ``38 % (36–41)``, with a decimal where the interval is that narrow."""
+        """Write as a percentage, such as ``38 % (36–41)``, with one decimal where the interval is narrow."""
         decimals = 1 if abs(self.value) < 0.0995 or 0 < self.high - self.low < 0.02 else 0
         shown = f"{100 * self.value:.{decimals}f} %"
         if math.isnan(self.low):
@@ -48,7 +48,7 @@ class Estimate:
 
 
 class Estimates:
-    """Every number of one attention kind, found by quantity, category and layer.
+    """Every number of one kind of attention, looked up by quantity, category and layer.
 
     Parameters
     ----------
@@ -57,16 +57,16 @@ class Estimates:
     """
 
     def __init__(self, table: pd.DataFrame) -> None:
-        places = table[["quantity", "category", "layer", "head"]].astype(object)
-        places = places.where(places.notna(), None)
+        keys = table[["quantity", "category", "layer", "head"]].astype(object)
+        keys = keys.where(keys.notna(), None)
         numbers = table[["value", "low", "high", "n_texts"]]
-        self._found: dict[Place, Estimate] = {
+        self._estimates: dict[Key, Estimate] = {
             (str(quantity), str(category), layer, head): Estimate(float(value), float(low), float(high), int(count))
             for (quantity, category, layer, head), (value, low, high, count) in zip(
-                places.itertuples(index=False, name=None), numbers.itertuples(index=False, name=None), strict=True
+                keys.itertuples(index=False, name=None), numbers.itertuples(index=False, name=None), strict=True
             )
         }
-        self.layers = sorted({int(layer) for _, _, layer, _ in self._found if layer is not None})
+        self.layers = sorted({int(layer) for _, _, layer, _ in self._estimates if layer is not None})
 
     def get(self, quantity: str, category: str = ALL, layer: int | None = None) -> Estimate | None:
         """Look up a number.
@@ -83,10 +83,10 @@ class Estimates:
         Estimate or None
             The mean over heads; None if the table doesn't have it.
         """
-        return self._found.get((quantity, category, layer, None))
+        return self._estimates.get((quantity, category, layer, None))
 
     def categories(self, quantity: str) -> list[str]:
-        """List the categories, or scopes, that a quantity is told apart by.
+        """List the categories, or scopes, of a quantity.
 
         Parameters
         ----------
@@ -98,11 +98,11 @@ class Estimates:
         list of str
             In the order of the table.
         """
-        return list(dict.fromkeys(category for name, category, _, _ in self._found if name == quantity))
+        return list(dict.fromkeys(category for name, category, _, _ in self._estimates if name == quantity))
 
     @property
     def norm_share(self) -> str:
-        """The name of the norm's share by layer: of the norm of the sum over heads, where it was measured."""
+        """The name of the share of the norm by layer: of the norm of the sum over heads, where it was measured."""
         return "norm_share" if self.categories("norm_share") else "weighted_norm_share"
 
 
@@ -112,12 +112,12 @@ def read_estimates(folder: str | Path) -> dict[str, Estimates]:
     Parameters
     ----------
     folder
-        That :func:`normlens.statistics.report.write_report` wrote.
+        The folder of :func:`normlens.statistics.report.write_report`.
 
     Returns
     -------
     dict of str to Estimates
-        By attention kind, in the order of the report.
+        By kind of attention, in the order of the report.
 
     Raises
     ------
@@ -129,12 +129,12 @@ def read_estimates(folder: str | Path) -> dict[str, Estimates]:
         complete(Path(folder))
     if not path.is_file():
         raise InvalidInput(
-            f"'{folder}' holds no report (no {NUMBERS}); expected the folder of one. Write a report first."
+            f"'{folder}' has no report (no {NUMBERS}); expected the folder of a report. Write one first."
         )
     try:
         table = pd.read_parquet(path)
-        return {str(kind): Estimates(part) for kind, part in table.groupby("attention", sort=False)}
-    except Exception as error:  # whatever pyarrow and pandas make of a file that may come from anywhere
+        return {str(kind): Estimates(rows) for kind, rows in table.groupby("attention", sort=False)}
+    except Exception as error:  # any error of pyarrow and pandas on a file of unknown origin
         raise InvalidInput(
-            f"{path} holds no numbers of a report ({type(error).__name__}: {error}). Write the report anew."
+            f"{path} can't be read as the numbers of a report ({type(error).__name__}: {error}). Write the report again."
         ) from error

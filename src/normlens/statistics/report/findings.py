@@ -1,4 +1,4 @@
-"""What the numbers say, in sentences: the first thing that a reader of the report meets."""
+"""The findings of a report in sentences, for the top of its page."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ _NAMES = {"special": "special tokens", "first token": "the first token", "punctu
 
 
 def findings(numbers: Estimates) -> list[str]:
-    """Answer the report's questions, most striking first.
+    """Answer the questions of the report, the most important first.
 
     Parameters
     ----------
     numbers
-        The numbers of one attention kind.
+        The numbers of one kind of attention.
 
     Returns
     -------
     list of str
-        One finding each, with bootstrap intervals in parentheses; questions that the corpus can't answer are left out.
+        One finding per entry, with bootstrap intervals in parentheses; questions that the corpus can't answer are left out.
     """
     shares = [_share(numbers, category) for category in _NAMES]
     others = [_vectors(numbers), _cancellation(numbers), _mixing(numbers), _frequency(numbers)]
@@ -32,9 +32,9 @@ def widest_gap(numbers: Estimates, category: str) -> int | None:
     Parameters
     ----------
     numbers
-        The numbers of one attention kind.
+        The numbers of one kind of attention.
     category
-        Of the shares to compare.
+        Category of the shares to compare.
 
     Returns
     -------
@@ -55,21 +55,21 @@ def _pair(numbers: Estimates, category: str, layer: int | None = None) -> tuple[
 
 
 def _share(numbers: Estimates, category: str) -> str:
-    """Compare what weights and norms say about a category."""
+    """Compare the shares of a category by weight and by norm."""
     weight, norm = _pair(numbers, category)
     layer = widest_gap(numbers, category)
     if not weight or not norm or layer is None or weight.value == 0:
         return ""
     name = _NAMES[category]
-    there, moved = _pair(numbers, category, layer)
+    by_weight, by_norm = _pair(numbers, category, layer)
     sentence = f"Weights say {weight.percent()} goes to {name}; norms say {norm.percent()}."
-    if len(numbers.layers) == 1 or not there or not moved:
+    if len(numbers.layers) == 1 or not by_weight or not by_norm:
         return sentence
-    return f"{sentence} They differ most in layer {layer}: {there.percent()} against {moved.percent()}."
+    return f"{sentence} They differ most in layer {layer}: {by_weight.percent()} against {by_norm.percent()}."
 
 
 def _vectors(numbers: Estimates) -> str:
-    """Say how unequal the vectors are."""
+    """State how unequal the vectors are."""
     variation = numbers.get("vector_norm_variation")
     if not variation:
         return ""
@@ -81,7 +81,7 @@ def _vectors(numbers: Estimates) -> str:
 
 
 def _cancellation(numbers: Estimates) -> str:
-    """Say whether weight and vector norm pull against each other."""
+    """State whether weight and vector norm counteract each other."""
     correlation = numbers.get("correlation_weight_vector_norm")
     if not correlation:
         return ""
@@ -95,7 +95,7 @@ def _cancellation(numbers: Estimates) -> str:
 
 
 def _mixing(numbers: Estimates) -> str:
-    """Say how much comes from other positions, by scope."""
+    """State how much comes from other positions, by scope."""
     parts = []
     for scope in numbers.categories("mixing_ratio"):
         norm, weight = numbers.get("mixing_ratio", scope), numbers.get("mixing_ratio_weight", scope)
@@ -106,7 +106,7 @@ def _mixing(numbers: Estimates) -> str:
 
 
 def _frequency(numbers: Estimates) -> str:
-    """Say whether rarer tokens get more weight or have longer vectors."""
+    """State whether rarer tokens get more weight or have longer vectors."""
     parts = []
     for category, where in ((TYPES, "over the distinct tokens of the corpus"), ("all", "inside a text, in the mean")):
         weight = numbers.get("correlation_weight_frequency", category)

@@ -20,7 +20,7 @@ Text = str | list[str]
 """A text, or its words."""
 
 Progress = Callable[[Iterable["Analysis"], int], Iterable["Analysis"]]
-"""Gives the analyses that it is given, and how many they will be, on; and shows how far they are."""
+"""Passes analyses on and shows the progress; takes the analyses and their number."""
 
 _EXAMPLES = 2
 _EXAMPLE_TOKENS = range(6, 33)
@@ -28,30 +28,30 @@ _NOT_OF_THE_MODEL = ("text", "target_text", "truncated")
 
 
 class Stream(Protocol):
-    """What a corpus is measured with: a :class:`normlens.Lens`."""
+    """The model that a corpus is measured with: a :class:`normlens.Lens`."""
 
     name: str
     tokenizer: Any
 
     @property
     def stream(self) -> Callable[..., Iterator[Analysis]]:
-        """Gives one analysis for each text, in order."""
+        """Yields one analysis for each text, in order."""
 
 
 @dataclass
 class Measured:
-    """What a corpus gave: all that :func:`normlens.statistics.report.write_report` takes.
+    """The measurements of a corpus, as :func:`normlens.statistics.report.write_report` takes them.
 
     Attributes
     ----------
     statistics
-        By attention kind.
+        By kind of attention.
     examples
         A few analyzed texts of each kind, short enough for a picture.
     attributes
         Model, revision, dtype, versions.
     truncated
-        How many texts were cut to the length that the model takes.
+        Number of texts that were cut to the maximum length of the model.
     """
 
     statistics: dict[str, CorpusStatistics] = field(default_factory=dict)
@@ -64,21 +64,21 @@ class Measured:
         return max(map(len, self.statistics.values()), default=0)
 
     def add(self, analysis: Analysis, frequency: TokenFrequency, group: str | None = None) -> None:
-        """Take in one text, or only one attention kind of it.
+        """Add one text, or only one kind of its attention.
 
         Parameters
         ----------
         analysis
-            Of the text.
+            The analysis of the text.
         frequency
             Ranks of token frequency, the same for every text.
         group
-            The attention kind. Default: all that there are.
+            The kind of attention. Default: all of the model's kinds.
 
         Raises
         ------
         InvalidInput
-            If it doesn't have that kind.
+            If the analysis doesn't have that kind.
         """
         if group is not None and group not in analysis.groups:
             raise InvalidInput(
@@ -92,8 +92,10 @@ class Measured:
                 shown.append(data)
         self.truncated += "truncated" in analysis.attrs
         if not self.attributes:
-            known = {name: value for name, value in analysis.attrs.items() if value and name not in _NOT_OF_THE_MODEL}
-            self.attributes.update(known)
+            of_model = {
+                name: value for name, value in analysis.attrs.items() if value and name not in _NOT_OF_THE_MODEL
+            }
+            self.attributes.update(of_model)
 
 
 def measure(
@@ -108,7 +110,7 @@ def measure(
     truncate: bool = False,
     skip: Callable[[Any], object] | None = None,
 ) -> Measured:
-    """Analyze a corpus; memory doesn't grow with its texts, but for a few numbers of each.
+    """Analyze a corpus; memory doesn't grow with its texts, except by a few numbers for each.
 
     Parameters
     ----------
@@ -120,9 +122,9 @@ def measure(
     frequency
         Ranks of token frequency. Default: :func:`token_frequency` of this corpus.
     group
-        One attention kind only.
+        One kind of attention only. Default: all.
     batch_size
-        Texts that run together.
+        Texts per forward pass.
     progress
         Wraps the stream of analyses, such as ``lambda analyses, total: tqdm(analyses, total=total)``.
     truncate, skip
@@ -164,7 +166,7 @@ def token_frequency(lens: Stream, texts: Iterable[Text], targets: Iterable[Text]
 
 
 def _count(texts: Iterable[Text], targets: Iterable[Text] | None) -> int:
-    """How many texts there are, each with its target if there are targets."""
+    """Number of texts; refuses a different number of targets."""
     if any(corpus is not None and iter(corpus) is corpus for corpus in (texts, targets)):
         raise InvalidInput(
             "The corpus can be read only once (it is an iterator); expected a list, or something else that can be read "
@@ -172,9 +174,9 @@ def _count(texts: Iterable[Text], targets: Iterable[Text] | None) -> int:
         )
     total = sum(1 for _ in texts)
     if not total:
-        raise InvalidInput("The corpus holds no text, only blank lines or nothing. Expected one text at least.")
-    if targets is not None and (found := sum(1 for _ in targets)) != total:
-        raise InvalidInput(f"There are {total} texts, but {found} targets; expected one target for each text.")
+        raise InvalidInput("The corpus has no text: it is empty or has only blank lines. Expected at least one text.")
+    if targets is not None and (paired := sum(1 for _ in targets)) != total:
+        raise InvalidInput(f"There are {total} texts, but {paired} targets; expected one target for each text.")
     return total
 
 

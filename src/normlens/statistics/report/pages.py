@@ -44,18 +44,18 @@ class Picture:
 
     @classmethod
     def of(cls, path: Path, folder: Path, kind: str, name: str) -> Picture:
-        """Take in a saved SVG file.
+        """Return the picture of a saved SVG file.
 
         Parameters
         ----------
         path
             The file.
         folder
-            The report's folder, which holds it.
+            The report's folder, which contains it.
         kind
-            Attention kind.
+            Kind of attention.
         name
-            Name of the figure, which tells its caption.
+            Name of the figure, which determines its caption.
 
         Returns
         -------
@@ -66,15 +66,15 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Part:
-    """What the page says about one attention kind.
+class Section:
+    """The section of the page on one kind of attention.
 
     Attributes
     ----------
     kind
         "encoder", "decoder", "cross", ...
     findings
-        The answers in words.
+        The findings in sentences.
     tables, pictures
         In the order of the page.
     """
@@ -89,7 +89,7 @@ def render(
     paths: Mapping[str, Path],
     *,
     title: str,
-    parts: list[Part],
+    sections: list[Section],
     measured: Mapping[str, str],
     n_texts: int,
     confidence: int,
@@ -102,14 +102,14 @@ def render(
         Where to write, by format: "md", "html".
     title
         First line of the page.
-    parts
-        One for each attention kind.
+    sections
+        One for each kind of attention.
     measured
-        How it was measured.
+        Facts about the measurement, by name.
     n_texts
         Number of texts.
     confidence
-        Of the intervals, in percent.
+        Confidence level of the intervals, in percent.
     """
     environment = Environment(
         loader=PackageLoader("normlens.statistics.report"),
@@ -124,7 +124,7 @@ def render(
     for suffix, path in paths.items():
         page = environment.get_template(f"report.{suffix}.jinja").render(
             title=readable(title),
-            parts=parts,
+            sections=sections,
             measured={name: readable(value) for name, value in measured.items()},
             n_texts=n_texts,
             confidence=confidence,
@@ -134,7 +134,7 @@ def render(
 
 
 def _caption(name: str, kind: str) -> str:
-    """Say in a line what a figure shows."""
+    """Return the caption of a figure, in one line."""
     words = name.replace("_", " ")
     if name.startswith("head_share_"):
         what = words.removeprefix("head share ")

@@ -1,8 +1,8 @@
-"""A finished report takes its place, so that a kill at any moment leaves the old one, the new one, or one to complete.
+"""Put a finished report in its place: a kill at any moment leaves the old report, the new one, or one to complete.
 
-Where nothing is, the finished folder gets its name in one rename. Where a folder is already, the finished one is renamed
-to `_ARRIVED` inside it, which is the moment at which the new report holds; its files are then moved out one by one, and
-whoever comes next completes that after a kill. Other files in the folder stay where they are.
+If there is no folder yet, the finished one gets its name in one rename. If there is one, the finished folder is renamed
+to `_ARRIVED` inside it; from that moment the new report is valid. Its files are then moved out one by one; after a kill,
+the next reader or writer completes that. Other files in the folder stay where they are.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from normlens.files.atomic import is_temporary, reason, remove_leftovers, tempor
 
 MARKDOWN, HTML, FIGURES = "report.md", "report.html", "figures"
 NUMBERS = "numbers.parquet"
-"""The file in a report's folder that holds its numbers."""
+"""The file with the numbers in the folder of a report."""
 
 _ARRIVED = ".normlens-report"
 _OUTGOING = "outgoing.txt"  # inside it: names of the older report's files that the new one doesn't have
@@ -28,23 +28,23 @@ _FIGURE = re.compile(rf"{FIGURES}/[^/()\\\n]+\.svg")
 
 
 def refuse_to_overwrite(folder: str | Path, *, overwrite: bool = True) -> None:
-    """Refuse a place for a report where something other than a report stands.
+    """Refuse a place for a report that has something other than a report.
 
-    A report that a killed run left half replaced is completed first.
+    A report that a killed run left partly replaced is completed first.
 
     Parameters
     ----------
     folder
-        Where the report should go: new, empty, or an older report.
+        Folder of the report: new, empty, or an older report.
     overwrite
         Whether an older report may be replaced.
 
     Raises
     ------
     InvalidInput
-        If it is a file, a folder that holds something else, or an older report that may not be replaced.
+        If it is a file, a folder with something else in it, or an older report that may not be replaced.
     NormLensError
-        If the folder can't be looked at.
+        If the folder can't be read.
     """
     folder = Path(folder)
     expected = "expected a new or empty folder, or a report to replace. Choose another place."
@@ -60,14 +60,14 @@ def refuse_to_overwrite(folder: str | Path, *, overwrite: bool = True) -> None:
             if any(not is_temporary(path.name) for path in folder.iterdir()):
                 raise InvalidInput(f"'{folder}' is not empty and not a report (it has no {NUMBERS}); {expected}")
         elif not overwrite:
-            raise InvalidInput(f"'{folder}' holds a report already. Choose another place, or say --overwrite.")
+            raise InvalidInput(f"'{folder}' holds a report already. Choose another place, or pass --overwrite.")
     except (OSError, ValueError) as error:
         raise NormLensError(f"'{folder}' can't be used for a report: {reason(error)}. Choose another place.") from error
 
 
 @contextmanager
 def taking_its_place(folder: Path) -> Iterator[Path]:
-    """Give a folder to fill, which takes the place of ``folder`` if that went well, and else leaves no trace.
+    """Yield a folder to fill, which replaces ``folder`` on success and is removed otherwise.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def taking_its_place(folder: Path) -> Iterator[Path]:
 
 
 def files_of_report(folder: Path) -> list[str]:
-    """Names, from the folder on, of the files of a report that stands in it: its pages, numbers, and figures shown."""
+    """Names of the files of the report in a folder, relative to it: its pages, its numbers, and the figures it shows."""
     with suppress(OSError):
         shown = _FIGURE.findall((folder / MARKDOWN).read_text(encoding="utf-8", errors="replace"))
         return [MARKDOWN, HTML, NUMBERS, *dict.fromkeys(shown)]
@@ -99,12 +99,12 @@ def files_of_report(folder: Path) -> list[str]:
 
 
 def complete(folder: Path) -> None:
-    """Move the files of a report that has arrived in a folder to where they belong; can be done again after a kill.
+    """Move the files of a report that has arrived in a folder to their places; can be repeated after a kill.
 
     Raises
     ------
     OSError
-        If one can't be moved.
+        If a file can't be moved.
     """
     arrived = folder / _ARRIVED
     if arrived.is_symlink() or not arrived.is_dir():
@@ -121,7 +121,7 @@ def complete(folder: Path) -> None:
 
 
 def _put_in_place(partial: Path, folder: Path) -> None:
-    """Give the finished folder its name, or let it arrive in the folder that has this name already."""
+    """Rename the finished folder to its name, or move it into the folder that already has this name."""
     if not folder.exists():
         os.rename(partial, folder)
         return
@@ -137,17 +137,17 @@ def _put_in_place(partial: Path, folder: Path) -> None:
 
 
 def _refuse_obstacle(path: Path, *, is_folder: bool) -> None:
-    """Refuse to move a file onto a folder or a link, or into a folder that is none."""
+    """Refuse to move a file onto a folder or a link, or into something that isn't a folder."""
     with suppress(FileNotFoundError):
         mode = path.lstat().st_mode
         if not (stat.S_ISDIR(mode) if is_folder else stat.S_ISREG(mode)):
             raise InvalidInput(
-                f"{path} is in the way of the report: it is no {'folder' if is_folder else 'file'}. Choose another place."
+                f"{path} blocks the report: it is not a {'folder' if is_folder else 'file'}. Choose another place."
             )
 
 
 def _outgoing(arrived: Path) -> list[str]:
-    """Names of files of the older report that go; none but such as a report has."""
+    """Names of the files of the older report to remove; only names that a report can have."""
     with suppress(OSError):
         names = (arrived / _OUTGOING).read_text(encoding="utf-8", errors="replace").splitlines()
         return [name for name in names if name in (MARKDOWN, HTML, NUMBERS) or _FIGURE.fullmatch(name)]

@@ -45,7 +45,7 @@ def alpha_against_norm(
     Returns
     -------
     matplotlib.axes.Axes
-        Color and marker tell the category of the source.
+        Color and marker show the category of the source.
 
     Raises
     ------
@@ -63,10 +63,12 @@ def alpha_against_norm(
             raise InvalidInput(
                 f"There is no {name} {number}: expected one of {data[name].values.tolist()}. Choose one."
             )
-    part = data.sel(chosen)
-    alpha = mean_over_seeing_targets(part["weight"].transpose("layer", "head", "target", "source").values)
-    norm = part["vector_norm"].transpose("layer", "head", "source").values
-    members = sources_by_category(part["source_category"])  # a point has one color: a special first token is special
+    selected = data.sel(chosen)
+    alpha = mean_over_seeing_targets(selected["weight"].transpose("layer", "head", "target", "source").values)
+    norm = selected["vector_norm"].transpose("layer", "head", "source").values
+    members = sources_by_category(
+        selected["source_category"]
+    )  # a point has one color: a special first token is special
     category = np.broadcast_to(np.select(list(members.values()), list(members), "other"), alpha.shape)
     drawable = np.isfinite(alpha) & np.isfinite(norm) & (alpha > 0) & (norm > 0)
     if not drawable.any():

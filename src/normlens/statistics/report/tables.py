@@ -16,7 +16,7 @@ class Table:
     Attributes
     ----------
     title
-        What it is about.
+        Heading of the table.
     headings
         One per column.
     rows
@@ -34,7 +34,7 @@ def tables(numbers: Estimates) -> list[Table]:
     Parameters
     ----------
     numbers
-        The numbers of one attention kind.
+        The numbers of one kind of attention.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def _table(numbers: Estimates, title: str, columns: list[tuple[str, str, str, bo
 
 
 def _present(numbers: Estimates, quantity: str, category: str) -> bool:
-    """Whether a column would say anything."""
+    """Whether a column has numbers worth showing."""
     overall = numbers.get(quantity, category)
     return overall is not None and (overall.value != 0 or not quantity.endswith("share"))
 

@@ -18,7 +18,7 @@ from normlens.files.atomic import write_atomically
 from normlens.statistics import CorpusStatistics
 from normlens.statistics.report.estimates import Estimates
 from normlens.statistics.report.findings import findings, widest_gap
-from normlens.statistics.report.pages import Part, Picture, render
+from normlens.statistics.report.pages import Picture, Section, render
 from normlens.statistics.report.placing import FIGURES, HTML, MARKDOWN, NUMBERS, refuse_to_overwrite, taking_its_place
 from normlens.statistics.report.scatter import alpha_against_norm
 from normlens.statistics.report.tables import tables
@@ -34,19 +34,19 @@ def write_report(
     attributes: Mapping[str, object],
     examples: Mapping[str, Sequence[xr.Dataset]] | None = None,
 ) -> Path:
-    """Write a page that says what weights and norms say about a corpus, in Markdown and HTML, with all the numbers.
+    """Write a page on the weights and norms of a corpus, in Markdown and HTML, with all the numbers.
 
     Parameters
     ----------
     statistics
-        Statistics of each attention kind ("encoder", "decoder", "cross"), in the order of the page.
+        Statistics of each kind of attention ("encoder", "decoder", "cross"), in the order of the page.
     folder
-        Where to write. A report that is already there is replaced, other files beside it stay; any other folder that isn't
-        empty is refused.
+        Where to write. An existing report is replaced, other files in its folder stay; any other folder that isn't empty
+        is refused.
     title, attributes
-        The page's first line; and how it was measured (model, revision, versions), in the order in which it is shown.
+        The first line of the page; and facts about the measurement (model, revision, versions), in the order of the page.
     examples
-        For each attention kind, a few analyzed texts to show in pictures.
+        For each kind of attention, a few analyzed texts to show in pictures.
 
     Returns
     -------
@@ -56,13 +56,14 @@ def write_report(
     Raises
     ------
     NormLensError
-        If statistics are missing or empty, or the folder can't be written or holds something else. An older report stays.
+        If statistics are missing or empty, or the folder can't be written or contains something else. An older report stays.
     """
     folder = Path(folder)
     refuse_to_overwrite(folder)
     if not statistics or not all(map(len, statistics.values())):
         raise InvalidInput(
-            "There are no statistics to report; expected those of one text or more, for each attention kind."
+            "There are no statistics to report; expected those of at least one text for each kind of attention. Add "
+            "analyzed texts first."
         )
     with taking_its_place(folder) as partial:
         _fill(partial, statistics, title, attributes, examples or {})
@@ -82,7 +83,7 @@ def _fill(
     render(
         {"md": folder / MARKDOWN, "html": folder / HTML},
         title=title,
-        parts=[_part(kind, table, folder, examples.get(kind, ())) for kind, table in numbers.items()],
+        sections=[_section(kind, table, folder, examples.get(kind, ())) for kind, table in numbers.items()],
         measured=measured,
         n_texts=max(map(len, statistics.values())),
         confidence=round(100 * _CONFIDENCE),
@@ -90,8 +91,8 @@ def _fill(
     _write_numbers(numbers, folder / NUMBERS, measured)
 
 
-def _part(kind: str, table: pd.DataFrame, folder: Path, examples: Sequence[xr.Dataset]) -> Part:
-    """Put together what the page says about one attention kind, and save its figures."""
+def _section(kind: str, table: pd.DataFrame, folder: Path, examples: Sequence[xr.Dataset]) -> Section:
+    """Build the section of the page on one kind of attention, and save its figures."""
     numbers = Estimates(table)
     (folder / FIGURES).mkdir(exist_ok=True)
     pictures = []
@@ -100,7 +101,7 @@ def _part(kind: str, table: pd.DataFrame, folder: Path, examples: Sequence[xr.Da
     for name, figure in drawn.items():
         path = save(figure, folder / FIGURES / f"{kind}_{name}.svg")
         pictures.append(Picture.of(path, folder, kind, name))
-    return Part(kind, findings(numbers), tables(numbers), pictures)
+    return Section(kind, findings(numbers), tables(numbers), pictures)
 
 
 def _example_figures(numbers: Estimates, examples: Sequence[xr.Dataset]) -> dict[str, AxesLike]:
@@ -118,7 +119,7 @@ def _example_figures(numbers: Estimates, examples: Sequence[xr.Dataset]) -> dict
 
 
 def _measured(statistics: Mapping[str, CorpusStatistics], attributes: Mapping[str, object]) -> dict[str, str]:
-    """Say how the numbers were made, in the order of the page."""
+    """Facts about the measurement, in the order of the page."""
     measured = {name: str(value) for name, value in attributes.items()}
     for kind, collected in statistics.items():
         measured[f"texts, {kind}"] = str(len(collected))
@@ -131,7 +132,7 @@ def _measured(statistics: Mapping[str, CorpusStatistics], attributes: Mapping[st
 
 
 def _write_numbers(numbers: Mapping[str, pd.DataFrame], path: Path, measured: dict[str, str]) -> None:
-    """Write the tables of all attention kinds as one Parquet file, with how they were measured in its metadata."""
+    """Write the tables of all kinds of attention as one Parquet file, with facts about the measurement in its metadata."""
     tables = []
     for kind, table in numbers.items():
         tables.append(table.copy())
