@@ -149,7 +149,7 @@ def test_norms_are_no_shares(flow: xr.DataArray) -> None:
     )
     page = figures.highlights_page(norms)
     assert "which don&#39;t add up" in page
-    assert "of all words" not in page and "bias" not in page.split("</style>")[1]
+    assert "of the sum" not in page and "bias" not in page.split("</style>")[1]
     assert figures.scored_text(flow).note == ""
 
 
@@ -230,8 +230,8 @@ def test_long_texts_are_wrapped_within_the_picture(shares: xr.DataArray) -> None
 
 
 def test_boxes_wrap_where_the_line_ends_and_where_they_must() -> None:
-    places = wrapped([4, 4, 20, 3, 3], [0, 1, 1, 1, 1], 10, [False, False, False, False, True])
-    assert [(place.line, place.left) for place in places] == [(0, 0), (0, 5), (1, 0), (2, 0), (3, 0)]
+    boxes = wrapped([4, 4, 20, 3, 3], [0, 1, 1, 1, 1], 10, [False, False, False, False, True])
+    assert [(box.line, box.left) for box in boxes] == [(0, 0), (0, 5), (1, 0), (2, 0), (3, 0)]
     assert text_width("mm", 10) == pytest.approx(2 * text_width("m", 10), rel=0.05)
     assert text_width("m", 10, bold=True) > text_width("m", 10)
 
@@ -261,7 +261,7 @@ def test_the_page_needs_nothing_and_shows_every_number(shares: xr.DataArray, flo
     assert [word["class"] for word in words[:4]] == [
         "word for special", "word against", "word for strong", "word for joined",
     ]  # fmt: skip
-    assert "+4.00 logits, 67 % of all words&#39; sizes" in page
+    assert "+4.00 logits, 67 % of the sum of absolute values" in page
     assert "3.00 = shares 4.00 + bias −1.00" in page
     assert "conservation error 1e-08" in page
 

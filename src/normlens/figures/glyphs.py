@@ -1,4 +1,4 @@
-"""Letters that no installed font can draw: told of once, in one line."""
+"""Letters that no installed font can draw: reported once, in one line."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def missing_told_once(form: str) -> Iterator[None]:
-    """Tell of missing letters in one line in place of matplotlib's warnings; other warnings pass.
+def missing_reported_once(form: str) -> Iterator[None]:
+    """Report missing letters in one line instead of matplotlib's warnings; other warnings pass.
 
     Parameters
     ----------
     form
-        "png", "svg", …; an SVG keeps its letters for whoever shows it, and nothing is told.
+        "png", "svg", …; an SVG keeps its letters for the viewer's fonts, and nothing is reported.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -32,7 +32,7 @@ def missing_told_once(form: str) -> Iterator[None]:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     if missing and form != "svg":
         _log.warning(
-            "No installed font can draw %s; the picture shows boxes in their place. Install a font for the script, "
+            "No installed font can draw %s; the picture shows boxes instead. Install a font for the script, "
             "such as Noto Sans CJK, or save as SVG, which keeps the letters.",
             " ".join(sorted(missing)),
         )

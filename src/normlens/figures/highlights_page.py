@@ -14,23 +14,23 @@ from markupsafe import Markup
 from normlens.figures.scored_text import Row, ScoredText, ScoredWord, scored_texts
 from normlens.figures.style import readable
 
-_STRONG = 0.55  # from here on letters take the ground's color
+_STRONG = 0.55  # from this strength on, letters have the color of the background
 _FACTS = ("model", "revision", "dtype", "normlens")
 
 
 def highlights_page(results: xr.DataArray | Sequence[xr.DataArray], *, row: Row = None, title: str = "") -> str:
-    """Return an HTML page of a text with each word on the color of its share; several attributions under each other.
+    """Return an HTML page of a text with each word in the color of its share.
 
-    The page loads nothing from anywhere, forbids itself to, and needs no script. Pointing at a word shows its number.
+    The page loads nothing (its content security policy forbids it) and needs no script. Pointing at a word shows its number.
 
     Parameters
     ----------
     results
-        What ``lens.attribute`` returned: shares ``(source,)`` or maps ``(target, source)``, of one text.
+        Results of ``lens.attribute``: shares ``(source,)`` or maps ``(target, source)``, of one text.
     row
         For maps: the target whose sources are shown, see :func:`scored_text`.
     title
-        Heading of the page. Default: what is explained.
+        Heading of the page. Default: the explained quantity.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def highlights_page(results: xr.DataArray | Sequence[xr.DataArray], *, row: Row 
     return page.render(
         title=readable(title or explained),
         facts=facts,
-        style=Markup(style),  # the package's own, which is trusted and must not be escaped
+        style=Markup(style),  # a file of the package, which is trusted and must not be escaped
         scales=_scales(texts),
         rows=[_row(text) for text in texts],
         tables=_tables(texts),
@@ -60,21 +60,21 @@ def highlights_page(results: xr.DataArray | Sequence[xr.DataArray], *, row: Row 
 
 
 def _row(text: ScoredText) -> dict[str, Any]:
-    """One method's card."""
+    """The card of one method."""
     about = [text.explained, text.balance, text.note]
     if text.conservation_error == text.conservation_error:
         about.append(f"conservation error {text.conservation_error:.0e}")
     starts = [k > 0 and word.side != text.words[k - 1].side for k, word in enumerate(text.words)]
     return {
         "name": text.name,
-        "about": " · ".join(readable(part) for part in about if part),
+        "about": " · ".join(readable(fact) for fact in about if fact),
         "advice": text.advice,
         "words": [_word(text, word, start) for word, start in zip(text.words, starts, strict=True)],
         "apart": [(name, text.written(number)) for name, number in text.apart],
     }
 
 
-def _word(text: ScoredText, word: ScoredWord, starts: bool) -> dict[str, Any]:
+def _word(text: ScoredText, word: ScoredWord, begins_side: bool) -> dict[str, Any]:
     strength = text.strength(word)
     direction = ("for" if strength >= 0 else "against") if text.signed else "amount"
     marks = {
@@ -83,28 +83,28 @@ def _word(text: ScoredText, word: ScoredWord, starts: bool) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "text": word.text,
-        "classes": " ".join(["word", direction, *(mark for mark, holds in marks.items() if holds)]),
+        "classes": " ".join(["word", direction, *(mark for mark, applies in marks.items() if applies)]),
         "strength": f"{abs(strength):.3f}",
         "number": _in_full(text, word),
         "joined": word.joined,
-        "starts": starts,
+        "starts": begins_side,
     }
 
 
 def _in_full(text: ScoredText, word: ScoredWord) -> str:
-    """A word's number with its unit, and what part it is of all numbers' sizes."""
+    """A word's number with its unit, and its share of the sum of absolute numbers."""
     written = text.written(word.share)
     if text.unit == "share" or word.share != word.share:
         return written
     if text.note:
         return f"{written} {text.unit}"
     total = sum(abs(other.share) for other in text.words if other.share == other.share)
-    part = f", {100 * abs(word.share) / total:.0f} % of all words' sizes" if total else ""
-    return f"{written} {text.unit}{part}"
+    proportion = f", {100 * abs(word.share) / total:.0f} % of the sum of absolute values" if total else ""
+    return f"{written} {text.unit}{proportion}"
 
 
 def _scales(texts: Sequence[ScoredText]) -> list[dict[str, Any]]:
-    """One scale for each kind of number that is shown."""
+    """One scale for each kind of number on the page."""
     scales = []
     for signed in sorted({text.signed for text in texts}, reverse=True):
         first = next(text for text in texts if text.signed == signed)
@@ -119,13 +119,13 @@ def _scales(texts: Sequence[ScoredText]) -> list[dict[str, Any]]:
 
 
 def _tables(texts: Sequence[ScoredText]) -> list[dict[str, Any]]:
-    """All numbers: texts with the same words in one table, a column for each."""
+    """All numbers: consecutive texts with the same words share a table, one column each."""
     tables = []
     for _, group in groupby(texts, key=lambda text: [word.text for word in text.words]):
-        alike = list(group)
+        same = list(group)
         lines = [
-            (word.text, word.is_special, [text.written(text.words[k].share) for text in alike])
-            for k, word in enumerate(alike[0].words)
+            (word.text, word.is_special, [text.written(text.words[k].share) for text in same])
+            for k, word in enumerate(same[0].words)
         ]
-        tables.append({"names": [text.name for text in alike], "lines": lines})
+        tables.append({"names": [text.name for text in same], "lines": lines})
     return tables

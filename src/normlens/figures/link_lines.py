@@ -12,7 +12,7 @@ from normlens.figures.style import NORM_COLOR, readable
 
 Cell = tuple[int, int]
 
-_LETTER, _GAP, _MARGIN, _HEIGHT = 8.4, 14.0, 12.0, 118.0  # of the drawn lines of words, in SVG units
+_LETTER, _GAP, _MARGIN, _HEIGHT = 8.4, 14.0, 12.0, 118.0  # of the lines of words, in SVG units
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class LinkedPair:
     links
         Source word, target word, score between 0 and 1, and whether the link is sure.
     title
-        What stands above it.
+        Caption above the pair.
     gold
-        Annotated links as (source, target), if there are any: links that aren't among them are drawn in gray.
+        Annotated links as (source, target), if available: links that aren't among them are drawn in gray.
     """
 
     source: Sequence[str]
@@ -46,23 +46,23 @@ def links_page(pairs: Sequence[LinkedPair], title: str) -> str:
     pairs
         In the order of the page.
     title
-        Its heading.
+        Heading of the page.
 
     Returns
     -------
     str
-        HTML; strong lines are links with high scores, dashed ones only possible. Pointing at a word shows its links alone.
+        HTML; strong lines are high scores, dashed ones are only possible. Pointing at a word shows only its links.
     """
     marked = any(pair.gold is not None for pair in pairs)
     key = "Strong lines: high scores. Dashed: only possible."
-    key += " Gray: not among the annotated links. Green, dotted: annotated, but not found." if marked else ""
+    key += " Gray: not among the annotated links. Green, dotted: annotated, but missing." if marked else ""
     drawn = "\n".join(_drawn(pair) for pair in pairs)
     return _PAGE.replace("{title}", html.escape(readable(title))).replace("{key}", key).replace("{pairs}", drawn)
 
 
 def _drawn(pair: LinkedPair) -> str:
-    upper, width = _places(pair.source)
-    lower, other = _places(pair.target)
+    upper, width = _centers(pair.source)
+    lower, other = _centers(pair.target)
     extent = max(width, other)
     shifts = (extent - width) / 2, (extent - other) / 2
     tops = [x + shifts[0] for x in upper], [x + shifts[1] for x in lower]
@@ -70,8 +70,8 @@ def _drawn(pair: LinkedPair) -> str:
         _line(tops, source, target, score, sure, pair.gold is None or (source, target) in pair.gold)
         for source, target, score, sure in pair.links
     ]
-    found = {(source, target) for source, target, _, _ in pair.links}
-    missed = [_path(tops, *cell, 'class="missed"') for cell in sorted(set(pair.gold or ()) - found)]
+    linked = {(source, target) for source, target, _, _ in pair.links}
+    missed = [_path(tops, *cell, 'class="missed"') for cell in sorted(set(pair.gold or ()) - linked)]
     words = [_word(x, 18, word, f"s{k}") for k, (x, word) in enumerate(zip(tops[0], pair.source, strict=True))]
     words += [
         _word(x, _HEIGHT - 8, word, f"t{k}") for k, (x, word) in enumerate(zip(tops[1], pair.target, strict=True))
@@ -83,26 +83,26 @@ def _drawn(pair: LinkedPair) -> str:
     )
 
 
-def _places(words: Sequence[str]) -> tuple[list[float], float]:
-    """The middle of each word, and the width of the line."""
-    places, at = [], _MARGIN
+def _centers(words: Sequence[str]) -> tuple[list[float], float]:
+    """The center of each word, and the width of the line."""
+    centers, left = [], _MARGIN
     for word in words:
         size = _LETTER * sum(1.9 if ord(letter) >= 0x1100 else 1.0 for letter in readable(word))
-        places.append(at + size / 2)
-        at += size + _GAP
-    return places, at - _GAP + _MARGIN
+        centers.append(left + size / 2)
+        left += size + _GAP
+    return centers, left - _GAP + _MARGIN
 
 
 def _line(
-    tops: tuple[list[float], list[float]], source: int, target: int, score: float, sure: bool, right: bool
+    tops: tuple[list[float], list[float]], source: int, target: int, score: float, sure: bool, confirmed: bool
 ) -> str:
     strength = float(np.clip(score, 0.0, 1.0))
-    style = f"stroke:{NORM_COLOR if right else '#9A9A9A'};stroke-width:{1 + 2.2 * strength:.2f};"
+    style = f"stroke:{NORM_COLOR if confirmed else '#9A9A9A'};stroke-width:{1 + 2.2 * strength:.2f};"
     style += f"opacity:{0.35 + 0.65 * strength:.2f};" + ("" if sure else "stroke-dasharray:5 3;")
     return _path(tops, source, target, f'class="link" style="{style}"', f"{score:.2f}")
 
 
-def _path(tops: tuple[list[float], list[float]], source: int, target: int, marks: str, note: str = "not found") -> str:
+def _path(tops: tuple[list[float], list[float]], source: int, target: int, marks: str, note: str = "missing") -> str:
     above, below = tops[0][source], tops[1][target]
     top, bottom = 25.0, _HEIGHT - 25
     bend = (top + bottom) / 2

@@ -1,4 +1,4 @@
-"""Write a figure to a file: pixels or vectors, whole or not at all."""
+"""Write a figure to a file, as pixels or vectors; a failure leaves no incomplete file."""
 
 from io import BytesIO
 from os import PathLike
@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from normlens.errors import InvalidInput
-from normlens.figures.glyphs import missing_told_once
+from normlens.figures.glyphs import missing_reported_once
 from normlens.figures.panels import AxesLike, figure_of
 from normlens.figures.style import drawing_style, make_readable
 from normlens.files.atomic import write_atomically
@@ -19,15 +19,15 @@ _DOTS_PER_INCH = 200
 def save(drawn: Figure | AxesLike, path: str | PathLike[str]) -> Path:
     """Write a figure as PNG, SVG or PDF, by the suffix of `path`.
 
-    SVG and PDF hold vectors, with text kept as text. The file appears when it is complete: it is written under a
+    SVG and PDF contain vectors, with text as text. The file appears only when it is complete: it is written under a
     temporary name in the same folder and renamed. The same figure always gives the same SVG or PDF file.
 
     Parameters
     ----------
     drawn
-        Axes, as the figure functions return them: their whole figure is written. Or a matplotlib figure.
+        Axes, as the figure functions return them (their whole figure is written), or a matplotlib figure.
     path
-        Where to write; an existing file is replaced.
+        The file to write; an existing file is replaced.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def save(drawn: Figure | AxesLike, path: str | PathLike[str]) -> Path:
     Raises
     ------
     InvalidInput
-        If the suffix is none of ``.png``, ``.svg``, ``.pdf``, or `drawn` is in no figure.
+        If the suffix is none of ``.png``, ``.svg``, ``.pdf``, or `drawn` belongs to no figure.
     NormLensError
         If the file can't be written; nothing is left behind.
     """
@@ -52,9 +52,9 @@ def save(drawn: Figure | AxesLike, path: str | PathLike[str]) -> Path:
 
 
 def _rendered(figure: Figure, suffix: str) -> bytes:
-    whole = BytesIO()
+    buffer = BytesIO()
     metadata = {".png": None, ".svg": {"Date": None}, ".pdf": {"CreationDate": None, "ModDate": None}}[suffix]
     make_readable(figure)
-    with missing_told_once(suffix[1:]), drawing_style():
-        figure.savefig(whole, format=suffix[1:], dpi=_DOTS_PER_INCH, metadata=metadata)
-    return whole.getvalue()
+    with missing_reported_once(suffix[1:]), drawing_style():
+        figure.savefig(buffer, format=suffix[1:], dpi=_DOTS_PER_INCH, metadata=metadata)
+    return buffer.getvalue()

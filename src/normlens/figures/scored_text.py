@@ -1,4 +1,4 @@
-"""A text whose words carry numbers: one row of an attribution, sub-words merged, ready to be shown."""
+"""A text with a number for each word: one row of an attribution, subwords merged, ready to draw."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from normlens.figures.style import readable, shortened
 from normlens.words import joined_tokens, merge_shares
 
 Row = int | Literal["mean"] | None
-"""The target whose sources are shown: a position, the mean of all, or None for the usual one."""
+"""The target whose sources are shown: a position, the mean of all, or None for the default."""
 
 _UNITS = {"logit": "logits", "log-probability": "log-probability", "norm": "norm"}
-_LEFT = {"integrated_gradients": "baseline"}
+_REST_NAMES = {"integrated_gradients": "baseline"}
 _LONGEST_WORD = 40
-_ROUNDING = 1e-6  # of the value: a remainder below it is none
-_ROWS_OF_ONE = 1e-3  # rows whose sums are this near to one hold shares
+_ROUNDING = 1e-6  # relative to the value: a smaller remainder is rounding
+_ROWS_OF_ONE = 1e-3  # rows whose sums are this close to one contain shares
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class ScoredWord:
     Attributes
     ----------
     text
-        As a person reads it.
+        Readable text of the word.
     share
-        Its number, in the unit of the text; NaN where it isn't defined.
+        Its number, in the unit of the text; NaN if undefined.
     category
         "special", "punctuation" or "other".
     joined
-        Whether it follows the word before without a space.
+        Whether it follows the previous word without a space.
     side
         "source", or "target" for an encoder–decoder's second text.
     """
@@ -50,34 +50,34 @@ class ScoredWord:
 
     @property
     def is_special(self) -> bool:
-        """Whether it is a special token, which stands in no text."""
+        """Whether it is a special token, which is not in the text itself."""
         return self.category == "special"
 
 
 @dataclass(frozen=True)
 class ScoredText:
-    """The words of a text with what one method says of them.
+    """The words of a text with the numbers of one method.
 
     Attributes
     ----------
     name
         The method, with its scope.
     explained
-        What the numbers add up to, or whose sources they are.
+        The quantity that the numbers add up to, or the target whose sources they are.
     words
         In the order of the text.
     signed
-        Whether numbers may be below zero.
+        Whether numbers can be negative.
     unit
-        Of the numbers; "share" where they add up to one.
+        Unit of the numbers; "share" if they add up to one.
     value
-        What is explained, as the model gave it; NaN for maps.
+        The model's value of the explained quantity; NaN for maps.
     apart
-        What belongs to no source, by name: the bias share, and a remainder if there is one; nothing for maps.
+        Amounts that belong to no source, by name: the bias share, and a remainder if there is one; empty for maps.
     conservation_error
-        How exactly everything adds up; NaN where nothing is claimed.
+        Relative error of the sum; NaN for methods that don't claim an exact sum.
     advice
-        What to ask instead, where this says little; else empty.
+        A better question, where this result says little; otherwise empty.
     """
 
     name: str
@@ -92,31 +92,31 @@ class ScoredText:
 
     @property
     def largest(self) -> float:
-        """The largest absolute number of a word, special tokens left aside where there are others; 1 if all are zero."""
+        """The largest absolute number of a word, without special tokens if there are others; 1 if all are zero."""
         ordinary = [abs(word.share) for word in self.words if not word.is_special]
         sizes = ordinary or [abs(word.share) for word in self.words]
         return max((size for size in sizes if math.isfinite(size)), default=0.0) or 1.0
 
     def strength(self, word: ScoredWord) -> float:
-        """A word's number relative to the largest, −1 to 1; 0 for special tokens and where there is none."""
+        """A word's number relative to the largest, −1 to 1; 0 for special tokens and undefined numbers."""
         if word.is_special or not math.isfinite(word.share):
             return 0.0
         return float(np.clip(word.share / self.largest, -1.0, 1.0))
 
     def strongest(self, count: int) -> list[int]:
-        """Indices of the words with the largest absolute numbers, the largest first; special tokens left aside."""
+        """Indices of the words with the largest absolute numbers, the largest first; special tokens are left out."""
         ordinary = [k for k, word in enumerate(self.words) if not word.is_special and math.isfinite(word.share)]
         return sorted(ordinary, key=lambda k: -abs(self.words[k].share))[:count]
 
     def written(self, number: float, *, sign: bool = True) -> str:
-        """Write a number as a person reads it: a percentage for shares of one, else three digits of the largest.
+        """Format a number: a percentage if the unit is "share", otherwise with the decimals of three digits of the largest.
 
         Parameters
         ----------
         number
             In the unit of the text.
         sign
-            Whether numbers of either sign carry a plus.
+            Whether positive numbers of a signed text get a plus sign.
         """
         if not math.isfinite(number):
             return "–"
@@ -128,31 +128,31 @@ class ScoredText:
 
     @property
     def balance(self) -> str:
-        """What is explained, as the sum of its parts; empty for maps."""
+        """The explained value, as the sum of its terms; empty for maps."""
         if not math.isfinite(self.value):
             return ""
         total = sum(word.share for word in self.words)
-        parts = [f"shares {self.written(total, sign=False)}"]
-        parts += [f"{name} {self.written(number, sign=False)}" for name, number in self.apart]
-        return f"{self.written(self.value, sign=False)} = {' + '.join(parts)}"
+        terms = [f"shares {self.written(total, sign=False)}"]
+        terms += [f"{name} {self.written(number, sign=False)}" for name, number in self.apart]
+        return f"{self.written(self.value, sign=False)} = {' + '.join(terms)}"
 
     @property
     def note(self) -> str:
-        """What to know of lengths of vectors; empty for shares."""
+        """A note on numbers that are lengths of vectors; empty for shares."""
         return "" if self.balance or self.unit != "norm" else "lengths of vectors (norms), which don't add up"
 
 
 def scored_text(result: xr.DataArray, row: Row = None) -> ScoredText:
-    """Take one row of an attribution as a text whose words carry numbers.
+    """Return one row of an attribution as a text with a number for each word.
 
     Parameters
     ----------
     result
-        What ``lens.attribute`` returns: signed shares ``(source,)`` or ``(component, source)``, which are added up over
+        A result of ``lens.attribute``: signed shares ``(source,)`` or ``(component, source)``, which are summed over
         components, or a map ``(target, source)``.
     row
-        For maps: the target whose sources are shown, by its position (negative: from the end), or "mean". By default
-        the first where all see all (an encoder's [CLS]), the last elsewhere.
+        For maps: the target whose sources are shown, by its position (negative: from the end), or "mean". Default: the
+        first if targets attend to later sources (an encoder's [CLS]), otherwise the last.
 
     Raises
     ------
@@ -185,35 +185,35 @@ def scored_text(result: xr.DataArray, row: Row = None) -> ScoredText:
 
 
 def scored_texts(results: xr.DataArray | Sequence[xr.DataArray], row: Row = None) -> list[ScoredText]:
-    """Take one row of each attribution, see :func:`scored_text`.
+    """Return one row of each attribution as a text; see :func:`scored_text`.
 
     Raises
     ------
     InvalidInput
-        If there is none.
+        If there are no attributions.
     """
     several = [results] if isinstance(results, xr.DataArray) else list(results)
     if not several:
-        raise InvalidInput("No attribution was given to show; expected at least one result of lens.attribute.")
+        raise InvalidInput("There is no attribution to show; expected at least one result of lens.attribute.")
     return [scored_text(result, row) for result in several]
 
 
 def _row_of(result: xr.DataArray, row: Row) -> tuple[xr.DataArray, str]:
-    """The sources of one target of a map, and what that target is."""
+    """The sources of one target of a map, and a description of that target."""
     targets, sources = result.shape
     if row == "mean":
         return result.mean("target", keep_attrs=True), "the mean of all positions"
     if row is None:
-        sees_ahead = targets == sources and bool((np.triu(result.values, 1) != 0).any())
-        row = 0 if sees_ahead else targets - 1
+        looks_ahead = targets == sources and bool((np.triu(result.values, 1) != 0).any())
+        row = 0 if looks_ahead else targets - 1
     if isinstance(row, bool) or not isinstance(row, (int, np.integer)) or not -targets <= row < targets:
         raise InvalidInput(
             f"There is no row {row!r} in this map; expected a position from 0 to {targets - 1} (negative numbers count "
             "from the end), or 'mean'."
         )
-    place = int(row) % targets
-    token = str(result["target_token"].values[place]) if "target_token" in result.coords else ""
-    return result.isel(target=place), f"position {place} ('{readable(token)}')"
+    position = int(row) % targets
+    token = str(result["target_token"].values[position]) if "target_token" in result.coords else ""
+    return result.isel(target=position), f"position {position} ('{readable(token)}')"
 
 
 def _words(merged: xr.DataArray, numbers: np.ndarray) -> tuple[ScoredWord, ...]:
@@ -234,14 +234,14 @@ def _words(merged: xr.DataArray, numbers: np.ndarray) -> tuple[ScoredWord, ...]:
 
 
 def _apart(attrs: Mapping[Any, Any]) -> tuple[tuple[str, float], ...]:
-    """What belongs to no source, by name."""
-    name = _LEFT.get(
+    """Amounts that belong to no source, by name."""
+    name = _REST_NAMES.get(
         str(attrs.get("method")), "bias" if math.isfinite(_number(attrs.get("conservation_error"))) else "left over"
     )
-    left, value = _number(attrs.get("remainder")), _number(attrs.get("value"))
-    is_left = math.isfinite(left) and not math.isclose(value + left, value, rel_tol=_ROUNDING)
-    parts = [(name, _number(attrs.get("bias_share"))), *([("remainder", left)] if is_left else [])]
-    return tuple(part for part in parts if math.isfinite(part[1]))
+    remainder, value = _number(attrs.get("remainder")), _number(attrs.get("value"))
+    has_remainder = math.isfinite(remainder) and not math.isclose(value + remainder, value, rel_tol=_ROUNDING)
+    amounts = [(name, _number(attrs.get("bias_share"))), *([("remainder", remainder)] if has_remainder else [])]
+    return tuple((name, amount) for name, amount in amounts if math.isfinite(amount))
 
 
 def _unit(target: str) -> str:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from normlens.errors import InvalidInput
-from normlens.figures.glyphs import missing_told_once
+from normlens.figures.glyphs import missing_reported_once
 from normlens.words.characters import shown
 
 # Okabe and Ito's palette, which people with any of the common color deficiencies can tell apart.
@@ -132,7 +132,7 @@ class _Picture(Figure):
         suffix = Path(fname).suffix if isinstance(fname, str | PathLike) else ""
         form = options.get("format") or suffix[1:] or str(mpl.rcParams["savefig.format"])
         make_readable(self)
-        with missing_told_once(form.lower()), drawing_style():
+        with missing_reported_once(form.lower()), drawing_style():
             super().savefig(fname, **options)
 
 

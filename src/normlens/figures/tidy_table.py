@@ -1,4 +1,4 @@
-"""Reading the tidy table of `normlens.statistics`: the numbers of one quantity, by layer or by layer and head."""
+"""Read one quantity from the tidy table of `normlens.statistics`, by layer or by layer and head."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ _NEEDED = ("quantity", "category", "layer", "head", "value", "low", "high")
 
 @dataclass(frozen=True)
 class LayerCurve:
-    """One number per layer with its interval; all arrays ``(layer,)``, bounds NaN where there is no interval."""
+    """One number per layer with its interval; all arrays are ``(layer,)``, bounds are NaN where there is no interval."""
 
     layer: np.ndarray
     value: np.ndarray
@@ -22,7 +22,7 @@ class LayerCurve:
 
 
 def layer_curves(table: pd.DataFrame, quantity: str) -> dict[str, LayerCurve]:
-    """Return the curve of each category of a quantity, in the table's order; empty if the table has none.
+    """Return the curve of each category of a quantity, in the order of the table; empty without such a quantity.
 
     Raises
     ------
@@ -33,8 +33,8 @@ def layer_curves(table: pd.DataFrame, quantity: str) -> dict[str, LayerCurve]:
     rows = rows[rows["head"].isna() & rows["layer"].notna() & rows["value"].notna()]
     curves = {}
     for category in rows["category"].unique().tolist():
-        mine = rows[rows["category"] == category].sort_values("layer")
-        numbers = [mine[column].to_numpy(dtype=np.float64) for column in ("layer", "value", "low", "high")]
+        of_category = rows[rows["category"] == category].sort_values("layer")
+        numbers = [of_category[column].to_numpy(dtype=np.float64) for column in ("layer", "value", "low", "high")]
         curves[str(category)] = LayerCurve(*numbers)
     return curves
 
@@ -62,6 +62,6 @@ def _rows(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
     if missing:
         raise InvalidInput(
             f"The table has the columns {', '.join(map(str, table.columns))}; {', '.join(missing)} is missing. "
-            "Pass what CorpusStatistics.table() returns."
+            "Pass the result of CorpusStatistics.table()."
         )
     return table[table["quantity"] == quantity]

@@ -1,4 +1,4 @@
-"""One analysis as a self-contained HTML page: open it from disk, mail it, put it on a slide."""
+"""One analysis as a self-contained HTML page, which opens from disk in any browser."""
 
 import base64
 from collections.abc import Mapping
@@ -27,20 +27,20 @@ _ARRAYS = (
 )
 _FACTS = ("model", "revision", "dtype", "normlens")
 _SCRIPTS = ("arrays.js", "colors.js", "matrix.js", "view.js", "page.js")
-_HALF_RANGE = 32_768.0  # the largest number is stored as this, so that the smallest of float16 reach 9 decades below
+_HALF_RANGE = 32_768.0  # the largest number is stored as this: float16 then reaches 9 decades below it
 
 
 def html_view(tree: xr.DataTree, title: str) -> str:
     """Return an interactive HTML page of one analysis that needs nothing but a browser.
 
-    The page holds the numbers (about three significant digits), its style and its script; it loads nothing from
-    anywhere and forbids itself to. The reader chooses a token, a layer, a head, a scope, and weight or norm.
-    The address may preselect them, as in ``page.html#layer=3&head=all&measure=norm&token=5``.
+    The page contains the numbers (about three significant digits), its style and its script; it loads nothing, and its
+    content security policy forbids loading. The reader chooses a token, a layer, a head, a scope, and weight or norm.
+    The address can preselect them, as in ``page.html#layer=3&head=all&measure=norm&token=5``.
 
     Parameters
     ----------
     tree
-        An analysis: one group per attention kind, each with `weight` ``(layer, head, target, source)``, `vector_norm`
+        An analysis: one group per kind of attention, each with `weight` ``(layer, head, target, source)``, `vector_norm`
         ``(layer, head, source)``, `norm` ``(layer, target, source)``, and any of `weighted_norm`, the norms of further
         scopes (:mod:`normlens.engine.tracing.scopes`), `own_…` beside these, `sink_weight`; tokens and categories as
         coordinates.
@@ -50,7 +50,7 @@ def html_view(tree: xr.DataTree, title: str) -> str:
     Returns
     -------
     str
-        The page. A text of 64 tokens through 12 layers of 12 heads makes about 1.7 MB.
+        The page, about 1.7 MB for a text of 64 tokens, 12 layers and 12 heads.
 
     Raises
     ------
@@ -59,14 +59,17 @@ def html_view(tree: xr.DataTree, title: str) -> str:
     """
     groups = {str(name): node.to_dataset() for name, node in tree.children.items()}
     if not groups:
-        raise InvalidInput("The analysis has no group of attention to show: expected 'encoder', 'decoder' or 'cross'.")
+        raise InvalidInput(
+            "The analysis has no kind of attention to show; expected 'encoder', 'decoder' or 'cross'. Pass the tree of an "
+            "analysis."
+        )
     for data in groups.values():
         require(data, "weight", "vector_norm", "norm", "target_token", "source_token")
     numbers = sum(data[name].size for data in groups.values() for name in ("weight", "weighted_norm") if name in data)
     if numbers > MOST_NUMBERS:
         raise InvalidInput(
-            f"The analysis holds {numbers:,} numbers by head, target and source, more than the {MOST_NUMBERS:,} that a "
-            "browser takes well. Choose some layers first, as in data.sel(layer=[0, 5]), or a shorter text."
+            f"The analysis has {numbers:,} numbers by head, target and source, more than the {MOST_NUMBERS:,} that a "
+            "browser handles well. Select some layers first, as in data.sel(layer=[0, 5]), or analyze a shorter text."
         )
     facts = [(name, readable(str(tree.attrs[name]))) for name in _FACTS if str(tree.attrs.get(name) or "")]
     page = Environment(
@@ -82,7 +85,7 @@ def html_view(tree: xr.DataTree, title: str) -> str:
 
 
 def pack(values: np.ndarray) -> dict[str, Any]:
-    """Pack an array as base64 of little-endian float16, divided by a scale that suits its largest number.
+    """Pack an array as base64 of little-endian float16, divided by a scale that depends on its largest number.
 
     Parameters
     ----------
@@ -103,7 +106,7 @@ def pack(values: np.ndarray) -> dict[str, Any]:
 
 
 def _scopes() -> list[dict[str, str]]:
-    """What the page says of each scope."""
+    """Name, variable, label and formula of each scope, for the page."""
     return [
         {
             "name": name,

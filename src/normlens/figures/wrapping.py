@@ -1,4 +1,4 @@
-"""Words on lines: how wide they are when drawn, and where they stand."""
+"""Line wrapping of drawn words: their widths and positions."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from matplotlib.font_manager import FontProperties
 from normlens.figures.style import fonts
 
 _POINTS_PER_INCH = 72.0
-_FINENESS = 10.0  # dots per point: letters are measured finely, since widths come as whole dots
+_FINENESS = 10.0  # dots per point: letters are measured at high resolution, since widths are whole dots
 
 
 @dataclass(frozen=True)
 class Box:
-    """Where a box stands.
+    """The position of a box.
 
     Attributes
     ----------
     line
-        From 0, downwards.
+        Line number, from 0 at the top.
     left, width
         In points.
     """
@@ -41,9 +41,9 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
     text
         One line.
     size
-        Of the letters, in points.
+        Font size, in points.
     bold
-        Whether it is drawn bold.
+        Whether the text is bold.
 
     Returns
     -------
@@ -52,42 +52,42 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """
     font = FontProperties(family=fonts(), size=size, weight="bold" if bold else "normal")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # letters that no font has are told of when the picture is saved
+        warnings.simplefilter("ignore")  # missing letters are reported when the picture is saved
         dots = _renderer().get_text_width_height_descent(text, font, False)[0]  # type: ignore[no-untyped-call]
     return float(dots) / _FINENESS
 
 
-def wrapped(widths: Sequence[float], gaps: Sequence[float], room: float, starts: Sequence[bool]) -> list[Box]:
-    """Place boxes on lines, from left to right; one that doesn't fit begins the next line.
+def wrapped(widths: Sequence[float], gaps: Sequence[float], line_width: float, starts: Sequence[bool]) -> list[Box]:
+    """Place boxes on lines, from left to right; a box that doesn't fit begins the next line.
 
     Parameters
     ----------
     widths
-        Of the boxes, in points.
+        Widths of the boxes, in points.
     gaps
         Space before each box, unless it begins a line.
-    room
+    line_width
         Width of a line; a wider box has a line to itself.
     starts
-        True for boxes that begin a line in any case.
+        True for boxes that always begin a line.
 
     Examples
     --------
-    >>> [(place.line, place.left) for place in wrapped([5, 4, 4], [0, 1, 1], 10, [False] * 3)]
+    >>> [(box.line, box.left) for box in wrapped([5, 4, 4], [0, 1, 1], 10, [False] * 3)]
     [(0, 0.0), (0, 6.0), (1, 0.0)]
     """
-    places: list[Box] = []
-    line, reached = 0, 0.0
+    boxes: list[Box] = []
+    line, right = 0, 0.0
     for width, gap, start in zip(widths, gaps, starts, strict=True):
-        left = reached + gap if reached else 0.0
-        if reached and (start or left + width > room):
+        left = right + gap if right else 0.0
+        if right and (start or left + width > line_width):
             line, left = line + 1, 0.0
-        places.append(Box(line, left, width))
-        reached = left + width
-    return places
+        boxes.append(Box(line, left, width))
+        right = left + width
+    return boxes
 
 
 @cache
 def _renderer() -> RendererAgg:
-    """What measures letters."""
+    """The renderer that measures letters."""
     return RendererAgg(1, 1, _POINTS_PER_INCH * _FINENESS)  # type: ignore[no-untyped-call]
