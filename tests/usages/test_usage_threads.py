@@ -21,7 +21,7 @@ import normlens
 from normlens import topk
 from normlens.attribution.registry import registered
 from normlens.engine.frozen import pull_back, push_forward
-from normlens.engine.locks import dual_level
+from normlens.engine.locks import _locks_of, dual_level
 from normlens.errors import ConservationError
 
 IDS = [5, 6, 7, 8, 9]
@@ -232,3 +232,24 @@ def test_threads_that_run_a_model_with_top_k_attention_first_and_at_once_get_wha
         for thread in threads:
             thread.join(60)
     assert right == [True] * 4
+
+
+def test_a_thread_that_analyzes_while_top_k_attention_is_switched_waits_for_it(
+    reader: normlens.Lens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread looks up the locks of the model's configs at every moment of the switch: they are always the same."""
+    expected = _locks_of(reader.model)
+    seen: list[object] = []
+    change = torch.nn.Module.__setattr__
+
+    def looked_up(module: torch.nn.Module, name: str, value: Any) -> None:
+        change(module, name, value)
+        if name == "config":
+            thread = threading.Thread(target=lambda: seen.append(_locks_of(reader.model)))
+            thread.start()
+            thread.join()
+
+    monkeypatch.setattr(torch.nn.Module, "__setattr__", looked_up)
+    with topk.use(reader, 2):
+        pass
+    assert len(seen) > 2 and all(locks == expected for locks in seen)

@@ -34,13 +34,14 @@ class OwnConfigs:
         self._at_first = [copy.deepcopy(vars(copied)) for _, copied in self._pairs]
         self._replaced: list[tuple[nn.Module, str, PretrainedConfig]] = []
         copies = {id(config): copied for config, copied in self._pairs}
+        for config, copied in self._pairs:
+            share_lock(copied, config)  # before a module has the copy: other threads look their lock up at any time
         for module in model.modules():
             for name, config in list(vars(module).items()):
                 if id(config) in copies:
                     self._replaced.append((module, name, config))
                     setattr(module, name, copies[id(config)])
         for config, copied in self._pairs:
-            share_lock(copied, config)
             vars(copied)[ATTENTION] = implementation_of(config)  # the setting before any use of our attention
 
     def switch(self, implementation: str) -> None:
