@@ -148,7 +148,7 @@ def test_languages_are_read_as_such_and_are_no_words(many_languages: M2M100Token
 def test_languages_that_a_tokenizer_does_not_know_are_refused(
     many_languages: M2M100Tokenizer, marian_tokenizer: MarianTokenizer, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    with pytest.raises(InvalidInput, match="doesn't know the language 'klingon'"):
+    with pytest.raises(InvalidInput, match="doesn't have the language 'klingon'"):
         set_languages(many_languages, "klingon", None)
     with pytest.raises(InvalidInput, match="has no languages"):
         set_languages(tokenizer, None, "de")

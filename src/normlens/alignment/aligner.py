@@ -1,4 +1,4 @@
-"""Align a parallel text as a stream: one or two models, one result per line, in order, also for lines that can't be read."""
+"""Align a parallel text as a stream: one or two models, one result per line, in order, also for unreadable lines."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from normlens.errors import InvalidInput
 from normlens.words.three_lines import Summarized, counted, first_few
 
 _WINDOW = 16  # batches that are sorted by length together; their results come in the order of the text
-_SAMPLE = 200  # pairs by which a layer is chosen
+_SAMPLE = 200  # pairs from which a layer is chosen
 
 COMBINATIONS = (*SYMMETRIZATIONS, "agreement")
-"""How two directions can be combined."""
+"""Methods to combine two directions."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,7 +38,7 @@ class Alignment(Summarized):
     links
         The links; none for a line that was skipped.
     soft
-        How much each target word takes from each source word; None for a line that was skipped.
+        The share that each target word takes from each source word; None for a line that was skipped.
     skipped
         Why the line was skipped, or None.
     """
@@ -129,7 +129,7 @@ class Aligner:
     def align(self, lines: Iterable[Line]) -> Iterator[Alignment]:
         """Align lines one by one; memory doesn't grow with their number.
 
-        A line with an empty side, or one that is too long for the model, gives an alignment without links that says why.
+        A line with an empty side, or one that is too long for the model, yields an alignment without links, with the reason.
 
         Parameters
         ----------

@@ -70,7 +70,7 @@ def align(
     tokenize
         Tokenize raw text into words first, by Moses' rules for two languages, such as "de-en".
     skip_bad
-        Whether a pair that can't be aligned gives an alignment without links that says why (``skipped``), instead of an
+        Whether a pair that can't be aligned yields an alignment without links, with the reason (``skipped``), instead of an
         error.
     **options
         ``source_language``, ``target_language``, ``source_prefix``, ``lowercase`` and ``batch_size`` as in
@@ -153,7 +153,7 @@ def _extractors(model: Any, reverse_model: Any, options: dict[str, Any]) -> tupl
     if model is None:
         model, reverse_model = DEFAULT_MODEL, reverse_model or DEFAULT_REVERSE_MODEL
     if model is None:
-        raise InvalidInput("No model was named, and this installation bundles none. Pass model=.")
+        raise InvalidInput("No model was passed, and this installation bundles none. Pass model=.")
     reading = {name: value for name, value in options.items() if name in _READING_MODEL}
     opening = {name: value for name, value in options.items() if name not in _READING_MODEL}
     forward = Extractor(_lens(model, opening), **reading)

@@ -1,6 +1,6 @@
 """Parallel text as a stream: two files, one file with both sides, or standard input. No line is lost.
 
-Two sides on one line are separated by a tab, or by ``|||`` as in fast_align; the first line tells which.
+Two sides on one line are separated by a tab, or by ``|||`` as in fast_align; the first line decides which.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class ParallelFiles:
     source
         A text file in UTF-8, one sentence per line.
     target
-        Its translation, line by line; None if `source` holds both, separated by a tab or ``|||``.
+        Its translation, line by line; None if `source` has both, separated by a tab or ``|||``.
 
     Raises
     ------
     InvalidInput
         If a file or its first line can't be read, a file is empty, the two differ in their number of lines, or the first
-        line of one of two files holds both sides.
+        line of one of two files has both sides.
     """
 
     def __init__(self, source: Path, target: Path | None = None) -> None:
@@ -81,7 +81,7 @@ class ParallelFiles:
             between = next((name for mark, name in (("\t", "a tab"), (" ||| ", "|||")) if mark in text.strip()), None)
             if len(self._paths) > 1 and between is not None:
                 raise InvalidInput(
-                    f"{path}, line 1 contains {between}; with two files, each line of each should hold one sentence. If "
+                    f"{path}, line 1 contains {between}; with two files, each line should have one sentence. If "
                     "this file holds both sides, pass it alone; otherwise replace the separator by a space."
                 )
 
@@ -129,12 +129,12 @@ def _joined(lines: Iterable[bytes]) -> Iterator[Line]:
     between: bytes | None = None
     for number, raw in enumerate(lines, start=1):
         between = between or (_BARS if _BARS in raw and b"\t" not in raw else b"\t")
-        parts = raw.split(between)
-        if len(parts) == 2:
-            yield _line(number, *parts)
+        sides = raw.split(between)
+        if len(sides) == 2:
+            yield _line(number, *sides)
         else:
             name = "tabs" if between == b"\t" else "marks |||"
-            yield Line(number, "", "", f"it has {len(parts) - 1} {name}, not one between sentence and translation")
+            yield Line(number, "", "", f"it has {len(sides) - 1} {name}, not one between sentence and translation")
 
 
 def _line(number: int, source: bytes, target: bytes) -> Line:

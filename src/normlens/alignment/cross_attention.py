@@ -1,8 +1,8 @@
-"""Cross-attention of chosen layers, batch after batch, with nothing computed that isn't asked for.
+"""Cross-attention of selected layers, batch after batch, and nothing else.
 
-An analysis measures every block and labels everything; word alignment wants one kind of block, a layer or two of it, and
-thousands of sentences a minute. Here only the chosen blocks are captured and measured, the model stops behind the last of
-them, and no label is made. Anatomy and verification are the engine's own.
+An analysis measures every block and labels everything; word alignment needs one kind of block, one or two layers of it, and
+thousands of sentences a minute. Here only the selected blocks are captured and measured, the model stops after the last of
+them, and no labels are made. Anatomy and verification are those of the engine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from normlens.inputs.example import Example
 
 
 class _AllMeasured(RunStopped):
-    """Everything that was asked for has been measured; the rest of the model needn't run."""
+    """All requested layers have been measured; the rest of the model needn't run."""
 
 
 def check_translator(name: str, config: PreTrainedConfig) -> None:
@@ -80,7 +80,7 @@ class CrossReader:
         Raises
         ------
         UnsupportedArchitecture
-            If it has none that can be measured.
+            If it has no cross-attention that can be measured.
         """
         layout = self._inspector.inspection(example).layout
         return layout.numbers[self._name(layout)]
@@ -99,7 +99,7 @@ class CrossReader:
         Parameters
         ----------
         batch
-            Padded on the right where lengths differ, if the model's numbers don't depend on it; else run one by one.
+            Padded on the right where lengths differ, if the model's numbers don't depend on padding; otherwise run singly.
         layers
             Numbers of the layers.
         scope
@@ -118,25 +118,25 @@ class CrossReader:
     def _measured(self, batch: Sequence[Example], layers: Sequence[int], scope: AttentionScope) -> tuple[Measures, ...]:
         inspection = self._inspector.inspection(batch[0])
         blocks = self._cross(inspection.layout)
-        wanted = {(blocks[layer].path, blocks[layer].occurrence): layer for layer in layers}
-        scopes = {key: blocks[layer].scopes[: ATTENTION_SCOPES.index(scope) + 1] for key, layer in wanted.items()}
+        selected = {(blocks[layer].path, blocks[layer].occurrence): layer for layer in layers}
+        scopes = {key: blocks[layer].scopes[: ATTENTION_SCOPES.index(scope) + 1] for key, layer in selected.items()}
         measured: dict[int, Measures] = {}
         valid = self._valid(batch)
 
         def record(block: Block) -> None:
             key = block.path, block.occurrence
-            if key not in wanted:
+            if key not in selected:
                 return
-            (measured[wanted[key]],) = measure(block, scopes[key])
-            check_conservation(measured[wanted[key]], block.path, self.model.dtype, valid)
-            if len(measured) == len(wanted):
+            (measured[selected[key]],) = measure(block, scopes[key])
+            check_conservation(measured[selected[key]], block.path, self.model.dtype, valid)
+            if len(measured) == len(selected):
                 raise _AllMeasured
 
         tracer = _CrossAttentionTracer(
             self._inspector.body,
             record,
             lambda path, occurrence: scopes.get((path, occurrence), ()),
-            {path for path, _ in wanted},
+            {path for path, _ in selected},
         )
         try:
             self._inspector.watch(inspection, batch, tracer)
@@ -166,7 +166,7 @@ class CrossReader:
 
 
 class _CrossAttentionTracer(Tracer):
-    """A tracer that follows the attention calls of some modules and ignores the others."""
+    """A tracer that follows the attention calls of selected modules and ignores the others."""
 
     def __init__(
         self,
@@ -176,9 +176,9 @@ class _CrossAttentionTracer(Tracer):
         paths: set[str],
     ) -> None:
         super().__init__(model, on_block, scopes_of)
-        self._wanted = paths
+        self._selected = paths
 
     def capture(self, call: AttentionCall) -> None:
-        """Follow a call of one of the modules."""
-        if self._paths.get(call.module) in self._wanted:
+        """Follow a call of one of the selected modules."""
+        if self._paths.get(call.module) in self._selected:
             super().capture(call)

@@ -1,4 +1,4 @@
-"""The models that are used where none is named; read without torch."""
+"""The default models; importing them doesn't import torch."""
 
 DEFAULT_MODEL: str | None = "de-en"
 """The default model from source to target, by a name that :func:`normlens.load` accepts; None if there is none."""

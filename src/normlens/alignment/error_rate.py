@@ -1,7 +1,7 @@
 """Alignment error rate, precision and recall against sure and possible links, with bootstrap intervals.
 
 Two alignments of the same text fail on the same hard sentences, so comparing their intervals says little; the interval of
-the paired difference tells whether one is better.
+the paired difference shows whether one is better.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from normlens.words.three_lines import Summarized, counted
 
 Interval = tuple[float, float]
 
-_NUMBERS_AT_ONCE = 2_000_000  # resampled counts held in memory
+_NUMBERS_AT_ONCE = 2_000_000  # resampled counts kept in memory
 
 
 @dataclass(frozen=True, repr=False)
@@ -231,7 +231,7 @@ def _intervals(
         missing = np.full_like(rates(*table.T), np.nan)
         return missing, missing
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DegenerateDataWarning)  # a precision of nothing is NaN, and so is its interval
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # without links, precision and its interval are NaN
         result = bootstrap(
             tuple(table.T),
             rates,

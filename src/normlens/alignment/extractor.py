@@ -102,7 +102,7 @@ class Extractor:
         return self._reader.layers(self._probe)
 
     def heads(self, layer: int) -> int:
-        """How many heads a layer has."""
+        """The number of heads of a layer."""
         ((measures,),) = self._reader.measured([self._probe], [layer])
         return measures.weight.shape[1]
 
@@ -206,7 +206,7 @@ class Extractor:
         alignments = []
         for row, pair in zip(rows, batch, strict=True):
             by_reading = {one: self._words(x, pair, one) for x, one in zip(row, single, strict=True)}
-            alignments.append(tuple(averaged([by_reading[one] for one in both.components]) for both in readings))
+            alignments.append(tuple(averaged([by_reading[one] for one in reading.components]) for reading in readings))
         return alignments
 
     def _words(self, values: NDArray[np.float32], pair: Pair, reading: Reading) -> SoftAlignment:

@@ -75,7 +75,7 @@ def parse_links(line: str, base: int = 0, where: str = "the line") -> LinkSets:
     base
         The number of the first word.
     where
-        What an error calls the line.
+        Name of the line in errors.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def check_ranges(pairs: Iterable[tuple[LinkSets, int, int]], where: str) -> None
     pairs
         The links of each pair, with the numbers of its source and target words.
     where
-        What an error calls the file.
+        Name of the file in errors.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def cell(source: int, target: int, base: int, token: str, where: str) -> Cell:
     if source < base or target < base:
         raise InvalidInput(
             f"{where}: {token!r} has a word number below {base}, the number of the first word. If the file counts from "
-            f"{1 - base}, say so (--gold-base or --hyp-base; base= in Python)."
+            f"{1 - base}, set that (--gold-base or --hyp-base; base= in Python)."
         )
     return source - base, target - base
 

@@ -1,7 +1,7 @@
 """Choose the layer that aligns, without gold data. All rules have one signature, so that they can be compared.
 
 A rule takes the :class:`Evidence` of a few hundred sentence pairs and returns one score per layer; the largest wins. The
-rules differ in what they take as a sign of alignment: large norms, sharp rows, a monotone map, every source word reached,
+rules differ in their sign of alignment: large norms, sharp rows, a monotone map, every source word reached,
 two readings that agree, or words that are still linked correctly after their sentence has been moved.
 """
 
@@ -120,11 +120,11 @@ def choose_layer(
     if rule is not None and rule not in RULES:
         raise InvalidInput(f"There is no rule {rule!r} to choose a layer; expected one of {', '.join(RULES)}.")
     if not pairs:
-        raise InvalidInput("There is no sentence pair to choose a layer by; give the layer's number instead.")
-    rules = tuple(rule or DEFAULT_RULES[part.setting] for part in reading.components)
+        raise InvalidInput("There is no sentence pair to choose a layer by; pass the layer's number instead.")
+    rules = tuple(rule or DEFAULT_RULES[one.setting] for one in reading.components)
     scores = tuple(
-        RULES[by](gather(extractor, pairs, part.by("norm") if by == "norm" else part, reverse))
-        for by, part in zip(rules, reading.components, strict=True)
+        RULES[by](gather(extractor, pairs, one.by("norm") if by == "norm" else one, reverse))
+        for by, one in zip(rules, reading.components, strict=True)
     )
     return LayerChoice(reading.at(*(extractor.layers[int(np.nanargmax(one))] for one in scores)), rules, scores)
 
@@ -135,12 +135,12 @@ def gather(
     reading: Reading,
     reverse: tuple[Extractor, Sequence[Pair]] | None = None,
 ) -> Evidence:
-    """What the rules look at, for a sample of pairs; every layer in one run of the model.
+    """Gather the evidence for the rules from a sample of pairs; all layers in one run of the model.
 
     Parameters
     ----------
     extractor, pairs, reading, reverse
-        As in :func:`choose_layer`; one reading, nothing beside it.
+        As in :func:`choose_layer`; a single reading, without another beside it.
     """
     doubled = list(_doubled(extractor, pairs))
     moved = [

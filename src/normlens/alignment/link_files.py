@@ -43,7 +43,7 @@ class LinkFile:
     """
 
     def __init__(self, path: str | Path, base: int | None = None) -> None:
-        self.path, self._is_base_given = Path(path), base is not None
+        self.path, self._is_base_set = Path(path), base is not None
         self._lines = list(_lines_of(self.path))  # read once, since it may be a pipe
         first = next((line for _, line in self._lines if line.strip()), "")
         self.names_pairs = _NAACL.fullmatch(first.strip()) is not None
@@ -61,13 +61,13 @@ class LinkFile:
         Raises
         ------
         InvalidInput
-            If something isn't a link (the message names file, line and token), or if `base` was left out and all numbers
+            If an entry isn't a link (the message names file, line and token), or if `base` was left out and all numbers
             suggest that words are counted from 1.
         """
         links = self._read_naacl() if self.names_pairs else list(self._read_lines())
         if self.names_pairs and pairs is not None:
             links += [LinkSets.from_links(())] * (pairs - len(links))
-        if not self._is_base_given and not self.base:
+        if not self._is_base_set and not self.base:
             self._require_first_words(links)
         return links
 
@@ -109,7 +109,7 @@ class LinkFile:
             if self.base and not (int(match[2]) and int(match[3])):
                 raise InvalidInput(
                     f"{where}: {token!r} has word 0. If words are counted from 1, it stands for no word: leave that line "
-                    "out. If they are counted from 0, say so (--gold-base 0 or --hyp-base 0; base=0 in Python)."
+                    "out. If they are counted from 0, set that (--gold-base 0 or --hyp-base 0; base=0 in Python)."
                 )
             cells = possible if match[4] == "P" else sure
             cells.setdefault(int(match[1]), []).append(cell(int(match[2]), int(match[3]), self.base, token, where))
@@ -146,7 +146,7 @@ def read_links(path: str | Path, base: int | None = None) -> Iterator[LinkSets]:
     Raises
     ------
     InvalidInput
-        If the file can't be read, or holds something that isn't a link; the message names file, line and token.
+        If the file can't be read, or has an entry that isn't a link; the message names file, line and token.
     """
     yield from LinkFile(path, base).read()
 

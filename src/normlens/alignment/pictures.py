@@ -27,7 +27,7 @@ def draw_matrices(
     figsize: FigureSize | None = None,
     cmap: ColorMap | None = None,
 ) -> PanelAxes:
-    """Draw how much each target word takes from each source word, by weight and by norm side by side.
+    """Draw the shares that target words take from source words, by weight and by norm side by side.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def write_links_page(
     alignments
         As :meth:`Aligner.align` yields them; skipped lines are left out.
     path
-        The file to write; it appears whole or not at all.
+        The file to write; it appears only when it is complete.
     title
         The page's heading.
     gold

@@ -1,4 +1,4 @@
-"""A reading: which numbers of a model's cross-attention form an alignment (weight or norm; layer, head, scope and row)."""
+"""A reading: the numbers of a cross-attention that form an alignment (weight or norm; layer, head, scope and row)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Measure = Literal["weight", "norm"]
 
 @dataclass(frozen=True)
 class Reading:
-    """Which numbers of a model are read as an alignment.
+    """The numbers of a model that are read as an alignment.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Reading:
             )
         if self.beside is not None and self.beside.beside is not None:
             raise InvalidInput(
-                "A reading can be averaged with one other; the one given as beside= has another beside it. Remove that one."
+                "A reading can be averaged with one other; the one passed as beside= has another beside it. Remove that one."
             )
 
     @property

@@ -1,6 +1,6 @@
 """A result file with one line per line of a text, which a killed run leaves in a resumable state.
 
-Lines are written in order and only whole ones count, so the number of whole lines says where to resume. A note beside the
+Lines are written in order and only whole ones count, so the number of whole lines is where to resume. A note beside the
 file records the settings; a run with other settings is refused, and the note is removed when the file is complete.
 """
 
@@ -29,12 +29,12 @@ class ResumableFile:
     resumable
         Whether the text can be read again; if not, every run starts over.
     overwrite
-        Start over, whatever is there.
+        Start over, even if there is a result already.
 
     Raises
     ------
     InvalidInput
-        If its folder doesn't exist, or the path holds something other than an unfinished result.
+        If its folder doesn't exist, or the path is something other than an unfinished result.
     """
 
     def __init__(self, path: Path, *, resumable: bool = True, overwrite: bool = False) -> None:
@@ -44,17 +44,17 @@ class ResumableFile:
         try:
             for file in (path, self._note):
                 refuse_special(file)
-            self._anew = overwrite or not path.exists()
+            self._starts_over = overwrite or not path.exists()
         except (OSError, ValueError) as error:
             raise InvalidInput(f"{path} can't be a result file: {reason(error)}. Choose another name.") from error
         if not path.parent.is_dir():
             raise InvalidInput(f"{path} can't be a result file: expected a file name in a folder that exists.")
-        if not self._anew and not (resumable and self._note.is_file()):
+        if not self._starts_over and not (resumable and self._note.is_file()):
             raise InvalidInput(
                 f"{path} exists already and is not an unfinished result that this command could resume. Choose another "
                 "name, or pass --overwrite."
             )
-        if not self._anew and path.stat().st_nlink > 1:
+        if not self._starts_over and path.stat().st_nlink > 1:
             raise InvalidInput(
                 f"{path} has another name too (it is a hard link), whose content would change as well. Remove one of the "
                 "names, or pass --overwrite, which leaves the other unchanged."
@@ -66,14 +66,14 @@ class ResumableFile:
         return path.parent / f".{path.name}.unfinished"
 
     def check(self, settings: Mapping[str, Any]) -> None:
-        """Refuse to resume with other settings, as far as they are set already.
+        """Refuse to resume with other settings; settings that are not decided yet may be missing.
 
         Raises
         ------
         InvalidInput
             If the file was started with others.
         """
-        if not self._anew:
+        if not self._starts_over:
             self._require_same(self._before() | _plain(settings))
 
     @contextmanager
@@ -99,7 +99,7 @@ class ResumableFile:
         NormLensError
             If it can't be written, then or later.
         """
-        if not self._anew:
+        if not self._starts_over:
             self._require_same(_plain(settings))
         try:
             file = self._opened(settings)
@@ -121,7 +121,7 @@ class ResumableFile:
 
     def _opened(self, settings: Mapping[str, Any]) -> _Whole:
         """Open the file, in an order such that a kill never leaves old lines with a new note."""
-        if self._anew:
+        if self._starts_over:
             self.path.unlink(missing_ok=True)
             self._note.unlink(missing_ok=True)
             if self._resumable:
@@ -149,7 +149,7 @@ class ResumableFile:
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings as JSON would give them back."""
+    """The settings as JSON reads them back."""
     return dict(json.loads(json.dumps(settings)))
 
 

@@ -1,4 +1,4 @@
-"""Soft alignments (how much each target word takes from each source word), and the links read from them."""
+"""Soft alignments (the share that each target word takes from each source word), and the links read from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from normlens.alignment.symmetrization import agreement, intersection, shares, s
 from normlens.words.three_lines import Summarized, counted, first_few
 
 END = "</s>"
-"""Label of the last column, which holds everything that belongs to no source word."""
+"""Label of the last column, for everything that belongs to no source word."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,8 +1,8 @@
 """Sentences of whitespace-separated words as a translation model's tokens, and the word that each token belongs to.
 
 Word numbers in alignments count whitespace-separated words, so only white space may decide where a word begins. Tokenizers
-with offsets tell which word a token is in; the others, which mark the beginning of a word in its first subword
-(SentencePiece), receive the words one at a time, which yields the same subwords and leaves nothing to guess.
+with offsets show which word a token is in; the others, which mark the beginning of a word in its first subword
+(SentencePiece), receive the words one at a time, which yields the same subwords without guessing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PROBE = "a b"
 
 
 def split_words(sentence: str) -> list[str]:
-    """The words of a sentence, separated by white space; a no-break space is part of a word.
+    """The words of a sentence, separated by white space; a no-break space belongs to its word.
 
     Examples
     --------
@@ -188,6 +188,6 @@ def set_languages(tokenizer: Any, source: str | None, target: str | None) -> Non
             setattr(tokenizer, name, language)
         except (KeyError, ValueError) as error:
             raise InvalidInput(
-                f"{type(tokenizer).__name__} doesn't know the language {language!r}; its codes look like "
+                f"{type(tokenizer).__name__} doesn't have the language {language!r}; its codes look like "
                 f"{', '.join(map(str, list(getattr(tokenizer, 'additional_special_tokens', []))[:3]))}."
             ) from error

@@ -36,7 +36,7 @@ def word_map(
     Returns
     -------
     array, ``(..., target, source + 1)``
-        The last column holds what belongs to no source word: the end of the sentence. NaN for target words without a
+        The last column is the amount that belongs to no source word: the end of the sentence. NaN for target words without a
         token; zero for source words without one.
 
     References
