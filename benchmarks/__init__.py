@@ -1,1 +1,1 @@
-"""The cost of the analysis, measured side by side with its alternatives: see ``docs/benchmarks.md``."""
+"""The cost of the analysis, compared with its alternatives: see ``docs/benchmarks.md``."""

@@ -1,7 +1,7 @@
 """The cost of attribution, in plain forward passes of the same model, and the memory of pushing forward.
 
 Run it with ``python -m benchmarks.attribution``: the bundled models, texts of random tokens, processor seconds in turns.
-Memory is the rise to the peak in a process of its own, where every chunk of vectors is let go before the next one.
+Memory is the rise to the peak in a process of its own, where every chunk of vectors is freed before the next one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LAST = {"minilm-l6": "encoder.layer.5", "smollm2-135m": "model.layers.29"}
 """The last block of each model: vectors pushed there have crossed the whole model."""
 
 MOST_SOURCES = {"minilm-l6": 128, "smollm2-135m": 32}
-"""Only texts up to this many tokens are pushed forward: each token takes a forward pass or more."""
+"""Only texts of at most this many tokens are pushed forward: each token costs a forward pass or more."""
 
 _TOKEN = 1000
 
@@ -48,9 +48,9 @@ def variants(lens: Lens, name: str, length: int) -> dict[str, Callable[[], objec
     Parameters
     ----------
     lens, name
-        On one of `MODELS`.
+        A lens on one of `MODELS`, and its name.
     length
-        Tokens.
+        Number of tokens.
     """
     ids = token_ids(lens, length)
     inputs = {"input_ids": torch.tensor([ids])}

@@ -1,8 +1,8 @@
 """The papers' formulas as written: every weighted vector α f(x) is built, ``(head, target, source, d)``, then measured.
 
 Nothing of normlens is used. Kobayashi et al. 2020 (equations 2 to 5) for the attention block, 2021 (equations 4 to 7)
-for residual connection and LayerNorm. The vectors of a layer are made for some targets at a time, so that they fit
-into memory; making all at once, as the published code does, is no faster.
+for residual connection and LayerNorm. The vectors of a layer are built for some targets at a time, so that they fit
+into memory; building all at once, as the published code does, is no faster.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-_NUMBERS = 2**28  # numbers held in memory at a time: 1 GiB of float32
+_NUMBERS = 2**28  # numbers in memory at a time: 1 GiB of float32
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Layer:
     own
         The residual stream x, ``(target, d)``.
     norm
-        The LayerNorm behind the sum, or None where the block has none there.
+        The LayerNorm after the sum, or None if the block has none there.
     """
 
     weight: Float[Tensor, "head target source"]
@@ -78,7 +78,7 @@ def direct_norms(layer: Layer) -> dict[str, Float[Tensor, "..."]]:
     Returns
     -------
     dict of str to Tensor
-        ``weighted_norm``, ‖α f(x)‖, ``(head, target, source)``; ``norm``, ``norm_residual`` and (behind a LayerNorm)
+        ``weighted_norm``, ‖α f(x)‖, ``(head, target, source)``; ``norm``, ``norm_residual`` and (after a LayerNorm)
         ``norm_layernorm``, ``(target, source)``.
     """
     f_x = layer.value @ layer.projection  # (head, source, d)

@@ -1,6 +1,6 @@
-"""How long each command takes until a person sees anything on a terminal: processor time and wall time.
+"""Time from each command to its first output on a terminal: processor time and wall time.
 
-Every run has a terminal of its own and is stopped at the first word. Run it with ``python -m benchmarks.first_sign``
+Every run has its own terminal and is stopped at the first word. Run it with ``python -m benchmarks.first_sign``
 (``--quick`` for one round).
 """
 
@@ -36,7 +36,7 @@ _GOAL, _LONGEST = 0.5, 120.0  # seconds
 
 
 def first_sign(arguments: list[str], folder: Path) -> tuple[float, float, str]:
-    """Processor seconds and wall seconds until the first word on the terminal, and what it shows."""
+    """Processor seconds and wall seconds until the first word on the terminal, and that word."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "normlens", *arguments]
@@ -58,7 +58,7 @@ def first_sign(arguments: list[str], folder: Path) -> tuple[float, float, str]:
 
 
 def _processor_seconds(process: int) -> float:
-    """Processor time that a process has used, of the user and of the system."""
+    """User and system processor time of a process."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

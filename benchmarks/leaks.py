@@ -1,4 +1,4 @@
-"""Memory over many calls: what each call leaves behind, from the slope of the resident memory.
+"""Memory over many calls: the leak per call, from the slope of the resident memory.
 
 Run it with ``python -m benchmarks.leaks`` (``--quick`` for a few dozen calls). Every kind of call has its own process.
 """
@@ -58,7 +58,7 @@ def samples_of(way: str, calls: int) -> list[tuple[int, int]]:
 
 
 def slope(samples: list[tuple[int, int]]) -> tuple[float, float]:
-    """Bytes that each call leaves behind, and the standard error of that: Theil and Sen's median slope between halves.
+    """Bytes leaked per call, and the standard error: Theil and Sen's median slope between halves.
 
     Memory moves in steps of pages, so pairs of samples half the run apart are compared.
     """

@@ -1,6 +1,6 @@
-"""How long a GGUF file takes to load: transformers alone, and `normlens.load`, which parses it once and checks it.
+"""Time to load a GGUF file: transformers alone, and `normlens.load`, which parses it once and checks it.
 
-Every run has a process of its own; the two take turns. Run it with ``python -m benchmarks.loading`` (``--quick`` for one
+Every run has its own process; the two alternate. Run it with ``python -m benchmarks.loading`` (``--quick`` for one
 round with a small vocabulary).
 """
 
@@ -63,7 +63,7 @@ def write_llama(path: Path, vocabulary: int) -> Path:
 
 
 def seconds_of(variant: str, path: Path) -> float:
-    """Seconds that "transformers" or "normlens" takes to load model and tokenizer, imports excluded."""
+    """Seconds to load model and tokenizer by "transformers" or "normlens", imports excluded."""
     assert LlamaForCausalLM and GgufHeader  # both are imported lazily
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""Results with the machine and the versions they were measured with."""
+"""Results with the machine and the versions of their measurement."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ class Page:
     Attributes
     ----------
     title
-        Of the page.
+        Title of the page.
     notes
         Paragraphs above the table.
     table
         Rows of cells; the first is the head.
     numbers
-        Everything that was measured, for the JSON.
+        All measurements, for the JSON.
     """
 
     title: str

@@ -1,6 +1,6 @@
 """Peak memory of the analysis beyond an eager forward pass and the returned arrays.
 
-Every run has a process of its own, whose peak resident memory is read. Run it with ``python -m benchmarks.memory``
+Every run has its own process, whose peak resident memory is read. Run it with ``python -m benchmarks.memory``
 (``--quick`` for one small case).
 """
 
@@ -22,14 +22,14 @@ _FLOAT = 4
 
 
 def peak_of(variant: str, shape_name: str, layers: int, batch: int, length: int) -> dict[str, int]:
-    """Peak rise of this process's resident memory in bytes while one variant runs, and the size of what it returns.
+    """Peak rise of this process's resident memory in bytes while one variant runs, and the size of its result.
 
     Parameters
     ----------
     variant
-        "analysis", or "eager": a forward pass with eager attention whose weights nobody keeps.
+        "analysis", or "eager": a forward pass with eager attention whose weights are not kept.
     shape_name, layers, batch, length
-        What to run.
+        Model and input sizes.
     """
     lens = lens_on(SHAPES[shape_name].model(layers))
     ids = token_ids(batch, length)

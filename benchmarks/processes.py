@@ -1,4 +1,4 @@
-"""Memory of a process, now and at its peak, and fresh processes to measure in."""
+"""Memory of a process, now and at its peak, and fresh processes for measurements."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
     Raises
     ------
     RuntimeError
-        If it failed, with what it said.
+        If it failed, with its output.
     """
     if done.returncode:
         raise RuntimeError(f"{' '.join(done.args)} ended with {done.returncode}:\n{done.stderr}")

@@ -22,9 +22,9 @@ class Shape:
     Attributes
     ----------
     name
-        As shown in tables.
+        Name in tables.
     build
-        Makes the model with the given number of layers.
+        Function that builds the model with a number of layers.
     heads, width, layers
         Attention heads H, hidden size d, and the number of layers measured by default.
     scopes
@@ -44,10 +44,10 @@ class Shape:
         return self.build(layers).eval()
 
     def floor(self, model: PreTrainedModel, length: int) -> float:
-        """Operations of analysis and forward pass relative to the forward pass alone: the ratio if nothing else took time.
+        """Operations of analysis and forward pass relative to the forward pass alone: the ratio if nothing else cost time.
 
         Per token and layer, in floating-point operations. Forward: every weight once, and attention. Analysis: head
-        vectors, their Gram matrices before and (where there is one) behind the outer norm, Σ_j α v_j and its projection
+        vectors, their Gram matrices before and (if there is one) after the outer norm, Σ_j α v_j and its projection
         for the conservation check, and the quadratic form of every source.
         """
         layers: int = model.config.num_hidden_layers
@@ -96,7 +96,7 @@ def token_ids(batch: int, length: int) -> torch.Tensor:
 
 
 def lens_on(model: PreTrainedModel) -> Lens:
-    """A lens on a model without a tokenizer, used once so that the model is inspected, as for every text but the first."""
+    """A lens on a model without a tokenizer, used once: the model is inspected, as for every text except the first."""
     lens = Lens(LoadedModel(model, None, None, type(model).__name__, ""))
     lens.analyze(list(range(5, 13)))
     return lens

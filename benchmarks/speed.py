@@ -1,4 +1,4 @@
-"""Times of the analysis beside the model's forward passes and the direct formula, in one run, as ratios.
+"""Times of the analysis relative to the model's forward passes and the direct formula, in one run.
 
 Run it with ``python -m benchmarks.speed`` (``--quick`` for a minute's worth).
 """
@@ -35,12 +35,12 @@ class Measured:
     seconds
         Per variant, one entry per round; ``direct formula`` is one layer of one text.
     skipped
-        Why nothing was measured, or None.
+        Reason why nothing was measured, or None.
     difference
         Largest difference between our norms and the direct formula's, relative to the row's largest norm; None if not
         compared.
     floor
-        Arithmetic of analysis and forward pass over that of the forward pass.
+        Operations of analysis and forward pass relative to those of the forward pass.
     """
 
     shape: str

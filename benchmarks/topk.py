@@ -1,6 +1,6 @@
-"""Top-k attention beside dense eager, SDPA and chunked exact attention: peak memory and time, and a decoding step.
+"""Top-k attention against dense eager, SDPA and chunked exact attention: peak memory and time, and a decoding step.
 
-Every variant and length has a process of its own, whose peak memory is read. Run it with ``python -m benchmarks.topk``
+Every variant and length has its own process, whose peak memory is read. Run it with ``python -m benchmarks.topk``
 (``--quick`` for one small case).
 """
 
@@ -27,7 +27,7 @@ from .processes import in_fresh_process, peak, start_peak
 
 VARIANTS = ("eager", "sdpa", "chunked", "topk", "topk-norm")
 REMEMBERED = "topk-norm-remembered"
-"""A decoding step by norm that reuses the norms of all sources but the last from the step before."""
+"""A decoding step by norm that reuses the norms of all sources except the last from the previous step."""
 _HEAD_DIM = 64
 _FLOAT = 4
 _SHARED = ("k", "chunk_size", "heads", "rounds", "device")
@@ -44,9 +44,9 @@ def attend(
         One of `VARIANTS`: dense with all weights in memory; torch's SDPA; ours with every source; ours with k sources by
         weight, and by norm (the norms of all sources computed in the same call); or `REMEMBERED`.
     k, chunk_size
-        Sources per target, and targets at a time.
+        Sources per target, and targets per chunk.
     factors
-        Of an output projection, for the norms.
+        Factors of an output projection, for the norms.
     known
         Logarithms of the norms of the first sources.
     """
@@ -128,7 +128,7 @@ def _wait(device: torch.device) -> None:
 
 
 def _start_peak(device: torch.device) -> int:
-    """Let the peak count from here, and give what is in use now."""
+    """Reset the peak, and return the bytes in use now."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return int(torch.cuda.memory_allocated(device))
@@ -142,7 +142,7 @@ def _peak(device: torch.device) -> int:
 def measure_cases(
     variant: str, sizes: list[tuple[int, int, bool]], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """One variant in a fresh process, for each (targets, sources, backward) that dense weights would fit into memory for."""
+    """One variant in a fresh process, for each (targets, sources, backward) whose dense weights would fit into memory."""
     cases = [{"variant": variant, "targets": t, "sources": n, "backward": b, "skipped": None} for t, n, b in sizes]
     for case, (targets, sources, backward) in zip(cases, sizes, strict=True):
         needed = _FLOAT * options.heads * targets * sources * (5 if backward else 3)

@@ -1,4 +1,4 @@
-"""What is compared: the analysis, the measuring without labeled arrays, and the model's plain forward passes."""
+"""The compared variants: the analysis, the measurement without labeled arrays, and plain forward passes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def analyses(lens: Lens, ids: Tensor) -> list[Analysis]:
 
 
 def measured(model: PreTrainedModel, shape: Shape, ids: Tensor) -> None:
-    """All measures and scopes of all layers, each let go as soon as it is measured and checked."""
+    """All measures and scopes of all layers, each freed as soon as it is measured and checked."""
 
     def record(block: Block) -> None:
         for measures in measure(block, shape.scopes):

@@ -27,11 +27,11 @@ STUDIES = {
     "picture-alignment": "reproduce.pictures.alignment",
     "picture-side-by-side": "reproduce.pictures.side_by_side",
 }
-"""Each study with the module that runs it."""
+"""The module of each study."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the study that the command line names, or list them all.
+    """Run the study named on the command line, or list all studies.
 
     Returns
     -------
@@ -47,12 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in STUDIES:
         print(f"error: There is no study {name!r}; expected one of {', '.join(STUDIES)}.", file=sys.stderr)
         return 2
-    sys.argv[0] = f"python -m reproduce {name}"  # what --help calls the program
+    sys.argv[0] = f"python -m reproduce {name}"  # the program's name in --help
     return _entry(STUDIES[name])(rest[:-1])
 
 
 def _entry(module: str) -> Callable[[Sequence[str]], int]:
-    """What runs a study with its command line."""
+    """The function that runs a study with its command line."""
     study: Any = import_module(module)
     if hasattr(study, "FINDING"):
         from reproduce.study.run import reproduce
@@ -62,7 +62,7 @@ def _entry(module: str) -> Callable[[Sequence[str]], int]:
 
 
 def _first_line(module: str) -> str:
-    """The first line of a module's docstring, without importing what it needs."""
+    """The first line of a module's docstring, without importing the module."""
     import ast
     from importlib.util import find_spec
     from pathlib import Path

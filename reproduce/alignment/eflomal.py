@@ -1,4 +1,4 @@
-"""What eflomal, a statistical aligner, makes of a training's own text: for comparison, and to choose by."""
+"""Links of eflomal, a statistical aligner, on the text of a training: for comparison, and to choose recipes by."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from reproduce.training.translation.guide import run_aligner
 
 @dataclass(frozen=True)
 class Statistical:
-    """Its links from German to English, both directions, of the held-out and of the annotated sentences.
+    """The links of eflomal from German to English, both directions, for the held-out and the annotated sentences.
 
     Attributes
     ----------
     pairs
-        Lines that it read: training text, held-out text and annotated sentences, as such aligners are used.
+        Number of lines it read: training text, held-out text and annotated sentences, as is usual for such aligners.
     cpu_seconds
-        Processor time that it took; None where its links were there already.
+        Processor time of the run; None if the links existed already.
     held_out, annotated
         A pair of directions for each sentence.
     """
@@ -34,7 +34,7 @@ class Statistical:
 
 
 def statistical(run: Path, gold: Gold) -> Statistical:
-    """Run eflomal on the text of a training; its links are kept in the training's folder and read from there again.
+    """Run eflomal on the text of a training; the links are kept in the training's folder and read from there later.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def statistical(run: Path, gold: Gold) -> Statistical:
 
 
 def rows_of(found: Statistical, gold: Gold, resamples: int) -> list[dict[str, Any]]:
-    """AER of each direction and of all ways to make them one."""
+    """AER of each direction and of every symmetrization."""
     rows = [
         {"how": how, **gold.aer([both[place] for both in found.annotated], resamples)}
         for place, how in enumerate(("forward", "reverse"))
@@ -72,12 +72,12 @@ def rows_of(found: Statistical, gold: Gold, resamples: int) -> list[dict[str, An
 
 
 def joined(links: Sequence[tuple[Cells, Cells]], how: str) -> list[Cells]:
-    """Both directions made one, for each sentence."""
+    """Both directions symmetrized, for each sentence."""
     return [symmetrize(one, other, how) for one, other in links]
 
 
 def as_gold(links: Sequence[Cells]) -> list[LinkSets]:
-    """Links taken for annotated ones, all of them sure."""
+    """Links as annotated links, all of them sure."""
     return [LinkSets.from_links(cells) for cells in links]
 
 

@@ -17,14 +17,14 @@ from reproduce.study.published import FAST_ALIGN_AER
 
 KINDS = {"unguided": "-", "guided": "--"}
 LABEL_HEIGHT = 3.6
-"""What a name beside a curve takes of the axis, in points of AER."""
+"""Height of a name beside a curve, in points of AER."""
 
 OUTLINE = withStroke(linewidth=2, foreground="white")
-"""Around what is written across lines."""
+"""Outline of text that is written across lines."""
 
 
 def draw(parts: Mapping[str, Any]) -> dict[str, Figure]:
-    """Draw what was measured, by the end of the file's name."""
+    """Draw the measurements; figures by the suffix of their file names."""
     drawn = {}
     for kind in KINDS:
         rows = [
@@ -51,7 +51,7 @@ def kind_of(settings: Mapping[str, Any]) -> str:
 
 
 def from_german(part: Mapping[str, Any]) -> bool:
-    """Whether a model translates from German, as the paper's do."""
+    """Whether a model translates from German, as in the paper."""
     return bool(part["training"]["settings"]["direction"] == "de-en")
 
 

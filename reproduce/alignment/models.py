@@ -1,4 +1,4 @@
-"""What one trained translation model aligns on the 508 sentences: every reading, every rule for the layer, every head."""
+"""Alignments of a trained translation model on the 508 sentences: every reading, every layer rule, every head."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from normlens.alignment.layer_rules import gather
 from normlens.errors import InvalidInput
 
 SAMPLE = 200
-"""Pairs by which `auto` chooses: the first of the text that is to be aligned, as the command does."""
+"""Number of pairs from which `auto` chooses: the first of the text to align, as in the command."""
 
 BALANCES = (0.0, 0.5, 1.0)
 """Powers of a source word's total by which its column is divided."""
@@ -105,20 +105,20 @@ class Opened:
 
 
 def table(opened: Opened, heads: bool = False) -> list[dict[str, Any]]:
-    """AER of every reading, with the mean norm (or weight) of what it reads.
+    """AER of every reading, with its mean norm (or weight).
 
     Parameters
     ----------
     opened
         The model.
     heads
-        Whether each head alone is read too.
+        Whether to read each head alone, too.
 
     Returns
     -------
     list of dict
         Columns layer, measure, setting, head, aer, precision, recall (percent) and mean; for norms of all heads together
-        also ``minus_weight``, the difference from what is read by weight.
+        also ``minus_weight``, the difference from the reading by weight.
     """
     readings = every_reading(opened.extractor, heads=heads)
     links: list[list[Cells]] = [[] for _ in readings]
@@ -142,7 +142,7 @@ def table(opened: Opened, heads: bool = False) -> list[dict[str, Any]]:
 
 
 def layer_rules(opened: Opened, reverse: Opened | None = None) -> dict[str, dict[str, list[float]]]:
-    """What every rule says of every layer, by norm, for AWI and AWO; the largest number wins."""
+    """Score of every layer by every rule, by norm, for AWI and AWO; the largest wins."""
     found: dict[str, dict[str, list[float]]] = {}
     other = None if reverse is None else (reverse.extractor, reverse.pairs[:SAMPLE])
     for setting in SETTINGS:
@@ -153,7 +153,7 @@ def layer_rules(opened: Opened, reverse: Opened | None = None) -> dict[str, dict
 
 
 def chosen_reading(opened: Opened, reading: Reading) -> Reading:
-    """A reading in the layer, or layers, that `auto` chooses for it."""
+    """A reading in its layer, or layers, chosen by `auto`."""
     return choose_layer(opened.extractor, opened.pairs[:SAMPLE], reading).reading
 
 
@@ -166,18 +166,18 @@ def correlation(rows: Sequence[dict[str, Any]], setting: str) -> float:
 def both_ways(
     ahead: Opened, back: Opened, reading: Reading, other: Reading, rivals: Mapping[str, Sequence[Cells]], resamples: int
 ) -> list[dict[str, Any]]:
-    """AER of one direction, the other, and of all ways to make them one.
+    """AER of both directions and of every symmetrization.
 
     Parameters
     ----------
     ahead, back
         From German and from English.
     reading, other
-        What is read of each.
+        The reading of each.
     rivals
-        Another aligner's links by some of these ways, to be ahead of or not.
+        Another aligner's links by some of these symmetrizations, for comparison.
     resamples
-        Of the bootstrap over sentences.
+        Number of bootstrap resamples of sentences.
     """
     one = list(ahead.extractor.soft(ahead.pairs, reading))
     two = list(back.extractor.soft(back.pairs, other))
@@ -196,7 +196,7 @@ def both_ways(
 
 
 def agreement_on(ahead: Opened, back: Opened, pairs: Sequence[tuple[Pair, Pair]], one: Reading, two: Reading) -> Any:
-    """How far two directions' links agree (Dice) on pairs without annotation, for each balance: what choices go by."""
+    """Agreement (Dice) of two directions' links on pairs without annotation, for each balance: the basis of choices."""
     forward = list(ahead.extractor.soft([pair for pair, _ in pairs], one))
     reverse = list(back.extractor.soft([pair for _, pair in pairs], two))
     found = {}

@@ -22,7 +22,7 @@ _TRIED = [(how, balance) for how in ("one direction", "grow-diag") for balance i
 
 
 def page(parts: Mapping[str, Any]) -> str:
-    """Lay out everything that was measured."""
+    """Lay out all measurements."""
     models = dict(_named(parts, "model"))
     unguided = [
         part for part in models.values() if kind_of(part["training"]["settings"]) == "unguided" and from_german(part)
@@ -58,7 +58,7 @@ def _named(parts: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Part]]:
 
 
 def _label(name: str) -> str:
-    """The models that a part's name lists."""
+    """The models in the name of a result."""
     return name.replace(" ", " + ")
 
 
@@ -85,7 +85,7 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _beside_paper(models: Sequence[Part]) -> list[list[str]]:
-    """Theirs beside ours: the mean of all layers, the best layer, the layer of the highest norm, and `auto`."""
+    """Published numbers beside ours: the mean of all layers, the best layer, the layer of the highest norm, and `auto`."""
     rows = []
     for setting in SETTINGS:
         for measure in MEASURES:
@@ -116,7 +116,7 @@ def _models(models: Mapping[str, Part]) -> list[list[str]]:
 
 
 def _differences(models: Mapping[str, Part]) -> list[list[str]]:
-    """AER by norm minus AER by weight, layer by layer, with its interval over sentences, where that was measured."""
+    """AER by norm minus AER by weight, layer by layer, with its interval over sentences, where measured."""
     rows = []
     for name, part in models.items():
         if not any("minus_weight" in row for row in part["table"]):
@@ -137,7 +137,7 @@ def _interval(difference: Mapping[str, Any]) -> str:
 
 
 def _rules(models: Mapping[str, Part], setting: Setting) -> dict[str, Any]:
-    """How much AER each rule loses against the best layer, by norm."""
+    """Loss of AER of each rule against the best layer, by norm."""
     names = sorted({rule for part in models.values() for rule in part["rules"][setting]})
     rows = []
     for name, part in models.items():
@@ -148,7 +148,7 @@ def _rules(models: Mapping[str, Part], setting: Setting) -> dict[str, Any]:
 
 
 def _loss(part: Part, setting: Setting, rule: str | None = None) -> float:
-    """What the layer of a rule costs in AER against the best one, by norm."""
+    """Loss of AER of the layer chosen by a rule against the best one, by norm."""
     return _at(part, "norm", setting, _auto(part, setting, rule)) - float(best(part["table"], "norm", setting)["aer"])
 
 
@@ -183,7 +183,7 @@ def _aligners(parts: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _ahead(parts: Mapping[str, Any]) -> Iterator[str]:
-    """AER less that of eflomal, where that was measured."""
+    """AER minus that of eflomal, where measured."""
     for name, part in _named(parts, "directions"):
         for balance in _balances(part):
             for row in part["table"]:
@@ -212,7 +212,7 @@ def _readings(parts: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _chosen(label: str, part: Part) -> dict[str, str]:
-    """What held-out pairs chose, and the lowest AER of all readings."""
+    """The reading chosen on held-out pairs, and the lowest AER of all readings."""
     choice, lowest = part["chosen"], min(part["ways"], key=lambda row: float(row["aer"]))
     low, high = choice["interval"]
     threshold = f" at {choice['threshold']:g}" if choice["threshold"] else ""

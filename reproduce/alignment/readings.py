@@ -1,6 +1,6 @@
-"""Recipes for links from one model or two: the known ones are tried, and one is chosen without annotated links.
+"""Recipes for links from one or two models: published ones are tried, and one is chosen without annotated links.
 
-Scopes, layers and settings are mixed, columns balanced, directions joined. What is chosen is what comes nearest to
+Scopes, layers and settings are mixed, columns balanced, directions symmetrized. The choice is the recipe closest to
 eflomal's links of held-out pairs; AER on the annotated sentences is reported for all.
 """
 
@@ -17,15 +17,15 @@ from reproduce.alignment.eflomal import Statistical, as_gold, joined
 from reproduce.alignment.models import BALANCES, Cells, Gold, Opened
 
 THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
-"""Smallest scores of a link where two soft alignments have to agree."""
+"""Smallest scores of a link for the agreement of two soft alignments."""
 
 TEACHER = "grow-diag"
-"""How eflomal's two directions are joined for the held-out pairs."""
+"""Symmetrization of eflomal's two directions for the held-out pairs."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe for links: what is read, how columns are balanced, how directions are joined."""
+    """A recipe for links: the reading, the balance of columns, the symmetrization of directions."""
 
     reading: str
     balance: float
@@ -34,16 +34,16 @@ class Recipe:
 
 
 def mixtures(opened: Opened, one: Reading, both: Reading) -> dict[str, tuple[Reading, ...]]:
-    """Readings by name; the shares of those that stand together are averaged.
+    """Readings by name; the shares of readings in one tuple are averaged.
 
     Parameters
     ----------
     opened
         The model.
     one
-        AWI by norm, in the layer that was chosen.
+        AWI by norm, in the chosen layer.
     both
-        AWI and AWO, in the layers that were chosen together.
+        AWI and AWO, in the layers chosen together.
     """
     layers = opened.extractor.layers
     near = [layer for layer in layers if abs(layer - one.layer) <= 1]
@@ -77,19 +77,19 @@ def soft_of(
 
 
 def readings_tried(names: Sequence[str]) -> list[Recipe]:
-    """Every reading, balanced or not, in one direction and joined as eflomal's are."""
+    """Every reading, balanced or not, in one direction and symmetrized as eflomal's links are."""
     return [Recipe(name, balance, how) for name in names for balance in BALANCES for how in ("one direction", TEACHER)]
 
 
 def joinings_tried(best: Recipe, together: bool) -> list[Recipe]:
-    """Every other recipe to join the directions of one reading.
+    """Every other symmetrization of one reading.
 
     Parameters
     ----------
     best
         The reading.
     together
-        Whether there are two models, whose soft alignments can be made to agree.
+        Whether there are two models, whose soft alignments can be combined by agreement.
     """
     found = [replace(best, how=how) for how in SYMMETRIZATIONS if how != TEACHER]
     if together:
@@ -105,9 +105,9 @@ def links_of(model: Opened, soft: Sequence[Sequence[SoftAlignment]], recipe: Rec
     model
         From German.
     soft
-        Its soft alignments and the other direction's; without the latter, the first are read in both directions.
+        Its soft alignments and those of the other direction; without the latter, the former are read in both directions.
     recipe
-        How.
+        The recipe.
     """
     if recipe.how == "one direction":
         return [model.links(one, recipe.balance) for one in soft[0]]
@@ -133,11 +133,11 @@ def tried(
     models
         The model from German and, if there is one, the one from English.
     chosen
-        For each of the models, AWI by norm in the layer that was chosen, and AWI beside AWO.
+        For each of the models, AWI by norm in the chosen layer, and AWI beside AWO.
     held_out
         For each of the models, the pairs without annotation.
     teacher
-        Eflomal's links of them.
+        Eflomal's links for these.
     gold
         Annotated sentences.
     resamples

@@ -1,7 +1,7 @@
-"""Word alignment on the 508 annotated German–English sentences: by weight and by norm, our models beside the paper's.
+"""Word alignment on the 508 annotated German–English sentences: by weight and by norm, our models and the paper's.
 
 ``python -m reproduce alignment --data DATA --runs runs/*``, where each run is a folder of
-``python -m reproduce train-translation``. Each part is measured by itself and kept until it is measured again.
+``python -m reproduce train-translation``. Each result is measured separately and kept until it is measured again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ RESAMPLES = 1000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure the parts that the command line names, keep them, and write page and figures.
+    """Measure the results named on the command line, keep them, and write page and figures.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _measured(part: str, options: argparse.Namespace) -> Any:
-    """Names and numbers of everything that belongs to a part."""
+    """Names and numbers of all results of a part."""
     gold = Gold.read(Path(options.data))
     finished = [run for run in options.runs if (run / "model").is_dir()]
     if part == "models":
@@ -143,7 +143,7 @@ def _directions(ahead: Path, back: Path, gold: Gold) -> dict[str, Any]:
 
 
 def _eflomal(runs: Sequence[Path], gold: Gold) -> dict[str, Any]:
-    """Eflomal, which draws at random, once for each training: on its text, held-out and annotated sentences at the end."""
+    """Eflomal, which is random, once for each training: on its text, held-out and annotated sentences at the end."""
     found = [statistical(run, gold) for run in runs]
     return {
         "pairs": found[0].pairs,
@@ -154,7 +154,7 @@ def _eflomal(runs: Sequence[Path], gold: Gold) -> dict[str, Any]:
 
 
 def _ways(ahead: Path, back: Path | None, gold: Gold) -> dict[str, Any]:
-    """Every way to read a model, or two of opposite directions."""
+    """Every recipe for one model, or for two of opposite directions."""
     models = [Opened(run / "model", gold) for run in (ahead, back) if run is not None]
     chosen = [(chosen_reading(model, ONE), chosen_reading(model, BOTH)) for model in models]
     sides = [lines(ahead / "text" / f"dev.{side}") for side in ("de", "en")]
@@ -172,7 +172,7 @@ def _settings(run: Path) -> dict[str, Any]:
 
 
 def _opposite(runs: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """Runs from German beside those from English with otherwise equal settings."""
+    """Runs from German paired with those from English with otherwise equal settings."""
     known = {run: {name: value for name, value in _settings(run).items() if value is not None} for run in runs}
     same = [
         (ahead, back)

@@ -1,1 +1,1 @@
-"""Methods of attribution on classifiers: how far to trust them, and what they cost."""
+"""Methods of attribution on classifiers: how faithful they are, and what they cost."""

@@ -1,7 +1,7 @@
-"""Why integrated gradients find more than one frozen model: one thing changed at a time, on SST's dev sentences.
+"""Why integrated gradients beat one frozen model: one change at a time, on SST's dev sentences.
 
 ``python -m reproduce alternatives --model runs/sst-1/model runs/sst-2/model --data DATA``: models that
-differ in their seed alone are averaged sentence by sentence. Nothing here is chosen or measured on the test part;
+differ only in their seed are averaged sentence by sentence. Nothing here is chosen or measured on the test part;
 `reproduce.attribution.table` does that.
 """
 
@@ -46,14 +46,14 @@ Scorer = Callable[[Lens, Sequence[str], Predictions], Scored]
 
 
 def asked(method: str, **options: Any) -> Scorer:
-    """What `Lens.attribute` or the candidates of the table give for the difference of the logits."""
+    """Scores of `Lens.attribute` or of a candidate of the table, for the difference of the logits."""
     return lambda lens, texts, predictions: scores(
         lens, texts, predictions, Candidate("", method, target="difference", options=options)
     )
 
 
 def with_bias_spread() -> Scorer:
-    """DecompX with the bias share handed out to the sources at the end, in proportion to |share|."""
+    """DecompX with the bias share distributed over the sources at the end, in proportion to |share|."""
 
     def scored(lens: Lens, texts: Sequence[str], predictions: Predictions) -> Scored:
         found = []
@@ -67,7 +67,7 @@ def with_bias_spread() -> Scorer:
 
 
 def with_biases_spread_within() -> Scorer:
-    """DecompX from the embedding layer on, each bias handed out where it is added, as the published code does."""
+    """DecompX from the embedding layer on, each bias distributed where it is added, as in the published code."""
 
     def scored(lens: Lens, texts: Sequence[str], predictions: Predictions) -> Scored:
         classifier, found = LensClassifier(lens), []
@@ -81,7 +81,7 @@ def with_biases_spread_within() -> Scorer:
 
 
 def at_one_point(freed: Sequence[str] = (), *, reference: bool = True, of_layer: bool = False) -> Scorer:
-    """⟨gradient, x − x′⟩ where the model is, with the true derivative of some operations instead of the frozen one.
+    """⟨gradient, x − x′⟩ at the input, with the true derivative of some operations instead of the frozen one.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def at_one_point(freed: Sequence[str] = (), *, reference: bool = True, of_layer:
     reference
         Whether x′ is the vector of the mask token; zero otherwise.
     of_layer
-        Whether x is what the embedding layer gives, instead of the word's embedding.
+        Whether x is the output of the embedding layer, instead of the word's embedding.
     """
 
     def scored(lens: Lens, texts: Sequence[str], predictions: Predictions) -> Scored:
@@ -126,11 +126,11 @@ ALTERNATIVES: dict[str, Scorer] = {
     "integrated gradients from [PAD]": asked("integrated_gradients", baseline="pad", steps=12, tolerance=inf),
     "integrated gradients from [MASK]": asked("integrated_gradients", baseline="mask", steps=12, tolerance=inf),
 }
-"""What was tried, by name."""
+"""The alternatives, by name."""
 
 
 def _entered(lens: Lens, ids: Tensor, of_layer: bool) -> Tensor:
-    """What enters the model: words' embeddings, or what the embedding layer makes of them, ``(1, token, d)``."""
+    """The input of the model: words' embeddings, or the output of the embedding layer, ``(1, token, d)``."""
     module = lens.model.base_model.embeddings if of_layer else lens.model.get_input_embeddings()
     with torch.no_grad():
         return cast(Tensor, cast(Any, module)(ids))
@@ -139,7 +139,7 @@ def _entered(lens: Lens, ids: Tensor, of_layer: bool) -> Tensor:
 def _gradient(
     lens: Lens, ids: Tensor, plus: int, minus: int, freed: Sequence[str], of_layer: bool
 ) -> tuple[Tensor, Tensor]:
-    """Gradient of the difference of two logits at what enters, and what enters."""
+    """Gradient of the difference of two logits at the input, and the input."""
     body: Any = lens.model.base_model
     path = next(name for name, module in lens.model.named_modules() if module is body.embeddings)
     direction, inputs = Backward(1), {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
@@ -155,7 +155,7 @@ def _gradient(
 
 @contextmanager
 def freeing(names: Sequence[str]) -> Iterator[None]:
-    """Give some operations their true derivative while this lasts; with softmax, products theirs as well."""
+    """Use the true derivative of some operations inside the context; with softmax, also that of products."""
     known = set(names)
     table = cast(dict[str, Any], operations.RULES)
     before, share = {name: table[name] for name in known}, rules.share_of
@@ -178,7 +178,7 @@ def measure(lens: Lens, texts: Sequence[str], labels: Sequence[int]) -> xr.Datas
 
 
 def summarized(models: Sequence[xr.Dataset], seed: int, resamples: int) -> dict[str, Any]:
-    """Means and paired differences with their intervals, over texts, of what the models give on average for each text."""
+    """Means and paired differences with their intervals, over texts, of the mean of the models for each text."""
     found = xr.concat(models, "model").mean("model")
     names = [str(name) for name in found["attribution"].values]
     pairs = [

@@ -1,7 +1,7 @@
-"""DecompX with every bias handed out to the sources where it is added, step by step through a BERT, as published.
+"""DecompX with every bias distributed over the sources where it is added, step by step through a BERT, as published.
 
-Fayyaz et al. 2023; of their code's rules the default, "absdot": source j of target i gets the part
-|⟨b, c_ij⟩| / Σ_k |⟨b, c_ik⟩| of the bias b. Sources are what the embedding layer gives at each token.
+Fayyaz et al. 2023; of their code's rules the default, "absdot": source j of target i gets the share
+|⟨b, c_ij⟩| / Σ_k |⟨b, c_ik⟩| of the bias b. Sources are the outputs of the embedding layer at each token.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from normlens.engine.frozen import push_through
 
 @dataclass
 class Followed:
-    """Hidden states, and what each source has contributed to them so far.
+    """Hidden states, and the contribution of each source to them so far.
 
     Attributes
     ----------
@@ -30,9 +30,9 @@ class Followed:
     x
         Hidden states, ``(1, target, d)``.
     vectors
-        Contributions, ``(1, target, source, d)``; what they leave out of ``x`` belongs to no source.
+        Contributions, ``(1, target, source, d)``; the rest of ``x`` belongs to no source.
     spread
-        Whether biases are handed out.
+        Whether biases are distributed over the sources.
     """
 
     model: PreTrainedModel
@@ -41,7 +41,7 @@ class Followed:
     spread: bool
 
     def through(self, segment: Callable[[Tensor], Tensor], residual: Followed | None = None) -> Followed:
-        """Behind a segment, its bias handed out, and added to ``residual`` then."""
+        """After a segment, with its bias distributed, and then added to ``residual``."""
         found = push_through(self.model, segment, self.x, self.vectors)
         vectors = found.vectors
         if self.spread:
@@ -49,7 +49,7 @@ class Followed:
         return self.with_(found.output, vectors).plus(residual)
 
     def mixed(self, weights: Float[Tensor, "1 head target source"]) -> Followed:
-        """Values mixed by attention, each head its own dimensions."""
+        """Values mixed by attention, each head in its own dimensions."""
 
         def mix(x: Tensor) -> Tensor:
             split = x.unflatten(-1, (weights.shape[1], -1))
@@ -62,18 +62,18 @@ class Followed:
         return self if other is None else self.with_(self.x + other.x, self.vectors + other.vectors)
 
     def first(self) -> Followed:
-        """What the head reads: the first position."""
+        """The input of the head: the first position."""
         return self.with_(self.x[:, :1], self.vectors[:, :1])
 
     def with_(self, x: Tensor, vectors: Tensor) -> Followed:
-        """The same with other numbers."""
+        """The same with other vectors."""
         return Followed(self.model, x, vectors, self.spread)
 
 
 def handed_out(
     bias: Float[Tensor, "1 target d"], vectors: Float[Tensor, "1 target source d"]
 ) -> Float[Tensor, "1 target source d"]:
-    """A bias in parts, in proportion to |⟨bias, vector⟩| of each source."""
+    """A bias split in proportion to |⟨bias, vector⟩| of each source."""
     products = torch.einsum("bid,bijd->bij", bias, vectors).abs()
     parts = products / products.sum(-1, keepdim=True).clamp_min(torch.finfo(products.dtype).tiny)
     return parts[..., None] * bias[:, :, None]
@@ -82,7 +82,7 @@ def handed_out(
 def logits_by_source(
     model: PreTrainedModel, ids: Int[Tensor, "1 token"], *, spread: bool
 ) -> Float[Tensor, "source class"]:
-    """What each source contributes to each logit.
+    """The contribution of each source to each logit.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def logits_by_source(
     ids
         One text.
     spread
-        Whether biases are handed out; they belong to no source otherwise.
+        Whether biases are distributed; otherwise they belong to no source.
     """
     body: Any = model.base_model
     with torch.no_grad(), attention_implementation(model, "eager"):

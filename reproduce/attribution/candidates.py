@@ -1,4 +1,4 @@
-"""The explanations of a classifier that the table compares: one row each, with several candidates if options are open."""
+"""The explanations of a classifier that the table compares: one row each, with several candidates where options are open."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Candidate:
     row
         Its row in the table; of several candidates for a row, one is chosen on dev.
     method, scope, options
-        As `Lens.attribute` takes them.
+        As in `Lens.attribute`.
     target
         "logit" of the predicted class, "difference" to the second most probable one, or None: the [CLS] row of a map.
     magnitude
@@ -53,7 +53,7 @@ class Candidate:
 
     @property
     def question(self) -> tuple[str, str | None, str | None, str]:
-        """What the model is asked: the same for candidates that differ in the ranking alone."""
+        """The query: the same for candidates that differ only in the ranking."""
         return self.method, self.scope, self.target, str(sorted(self.options.items()))
 
     @property
@@ -74,7 +74,7 @@ MAPS = (
     Candidate("Value Zeroing", "value_zeroing"),
     Candidate("DecompX without the head", "decompx"),
 )
-"""Methods that know no class, as published: the row of [CLS], which is what the classifier reads."""
+"""Methods without a class, as published: the row of [CLS], which the classifier reads."""
 
 TARGETED = {
     "DecompX": "decompx",
@@ -90,7 +90,7 @@ LAYER = {"sources": "embedding layer"}
 """DecompX from the output of the embedding layer on, as published: a source is a token with its position."""
 
 AVERAGED = ({"baseline": "mask", "steps": 3}, {"baseline": "mask", "steps": 5}, {"baseline": "zero", "steps": 5})
-"""DecompX on the average of several frozen models, between the text and a masked text or nothing."""
+"""DecompX on the average of several frozen models, between the text and a masked text or zero vectors."""
 
 OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
     "DecompX": ({}, LAYER),
@@ -101,7 +101,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
 
 
 TRIED = (("difference", False), ("difference", True), ("logit", False))
-"""Target and ranking of the candidates; those with options of their own take the first alone."""
+"""Target and ranking of the candidates; those with options of their own take only the first."""
 
 
 def candidates() -> list[Candidate]:
@@ -130,13 +130,13 @@ def scores(
     lens
         On a classifier that reads its first position.
     texts
-        What to explain.
+        The texts to explain.
     predictions
-        Probabilities of the classes, which say what the targets are.
+        Probabilities of the classes, which determine the targets.
     candidate
-        How to explain it.
+        The method and its options.
     batch_size
-        Texts that run together at most.
+        Maximum number of texts per forward pass.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def scores(
         return list(_shares_of_embedding_layer(lens, texts, targets(predictions, candidate.target or "logit")))
     asked: dict[str, Any] = {**candidate.options, **({"scope": candidate.scope} if candidate.scope else {})}
     if candidate.method == "integrated_gradients":
-        asked["tolerance"] = inf  # words are ranked; how well the integral is met is not what the table is about
+        asked["tolerance"] = inf  # words are ranked; the accuracy of the integral is not the subject of the table
     if candidate.target is not None:
         asked["target"] = targets(predictions, candidate.target)
     found = lens.attribute(texts, method=candidate.method, batch_size=batch_size, **asked)
@@ -157,7 +157,7 @@ def scores(
 def _shares_of_embedding_layer(
     lens: Lens, texts: Sequence[str], asked: Sequence[Any]
 ) -> Iterator[Float[np.ndarray, " token"]]:
-    """Shares of what the embedding layer gives at each token: its word, position and segment, normalized together."""
+    """Shares of the output of the embedding layer at each token: its word, position and segment, normalized together."""
     [path] = [name for name, module in lens.model.named_modules() if module is lens.model.base_model.embeddings]
     classifier = LensClassifier(lens)
     for text, target in zip(texts, asked, strict=True):
@@ -191,7 +191,7 @@ def targets(predictions: Predictions, kind: str) -> list[Any]:
 def all_scores(
     lens: Lens, texts: Sequence[str], predictions: Predictions, chosen: Sequence[Candidate]
 ) -> dict[str, list[Float[np.ndarray, " token"]]]:
-    """Scores of several candidates, by name; candidates that ask the model the same question share the answer.
+    """Scores of several candidates, by name; candidates with the same query share the result.
 
     Parameters
     ----------

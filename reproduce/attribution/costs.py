@@ -1,4 +1,4 @@
-"""What an explanation costs: processor time beside a forward pass, and the rise of resident memory to its peak."""
+"""The cost of an explanation: processor time relative to a forward pass, and the peak rise of resident memory."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def costs(
     lens
         The model.
     texts
-        A few, of ordinary length.
+        A few texts of ordinary length.
     predictions
-        Probabilities of their classes.
+        Probabilities of the classes of the texts.
     candidates
-        What to measure.
+        The candidates to measure.
 
     Returns
     -------
     dict
-        "forward" and every candidate's name to milliseconds of processor time per text ("milliseconds", least of the
-        repeats) and the peak above what was resident before ("mebibytes", None where the system doesn't tell).
+        "forward" and every candidate's name to milliseconds of processor time per text ("milliseconds", minimum of the
+        repeats) and the peak above what was resident before ("mebibytes", None where the system doesn't report it).
     """
     classifier = LensClassifier(lens, batch_size=1)
     encoded = [classifier.encode(text).ids for text in texts]
@@ -59,7 +59,7 @@ def _measured(run: Callable[[], object], texts: int) -> dict[str, float | None]:
 
 
 def _peak_of(run: Callable[[], object]) -> float | None:
-    """Mebibytes by which resident memory rises at most during a run; freed memory is handed back before."""
+    """Peak rise of resident memory during a run, in mebibytes; freed memory is returned to the system first."""
     if not _RESET.exists():
         return None
     gc.collect()

@@ -1,4 +1,4 @@
-"""The figures of the study of attribution: AOPC of every method, the fall of the probability, maps against gradients."""
+"""The figures of the study of attribution: AOPC of every method, the drop of the probability, maps against gradients."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ CURVES = {
     "random": "#8C8C8C",
     "leave_one_out": WEIGHT_COLOR,
 }
-"""The methods whose fall is drawn, and their colors."""
+"""The methods whose probability drop is drawn, and their colors."""
 
 ERASURES = {"mask": "words masked", "delete": "words deleted"}
 
 
 def figures_of(kept: Mapping[str, Entry]) -> dict[str, Figure]:
-    """Every figure by the end of its file's name."""
+    """All figures, by the suffix of their file names."""
     figures = {}
     for task, entry in kept.items():
         if "table" in entry:
@@ -47,14 +47,14 @@ def figures_of(kept: Mapping[str, Entry]) -> dict[str, Figure]:
 
 
 def methods_by_aopc(entry: Entry, title: str) -> Figure:
-    """AOPC of every method with its interval, the best on top; what random order reaches as a band.
+    """AOPC of every method with its interval, the best on top; random order as a band.
 
     Parameters
     ----------
     entry
         A task's numbers.
     title
-        Of the task.
+        Title of the task.
     """
     rows = sorted_rows(entry)
     with drawing_style():
@@ -75,14 +75,14 @@ def methods_by_aopc(entry: Entry, title: str) -> Figure:
 
 
 def falls(entry: Entry, title: str) -> Figure:
-    """How far the predicted class's probability falls, step by step.
+    """The drop of the predicted class's probability, step by step.
 
     Parameters
     ----------
     entry
         A task's numbers.
     title
-        Of the task.
+        Title of the task.
     """
     names = [name for name in CURVES if name in entry["curves"]]
     steps = np.array([0.0, *entry["steps"]])
@@ -107,14 +107,14 @@ def falls(entry: Entry, title: str) -> Figure:
 
 
 def maps_and_gradients(entry: Entry, title: str) -> Figure:
-    """Correlation of each kind of map with gradients, beside GlobEnc's.
+    """Correlation of each kind of map with gradients, and GlobEnc's.
 
     Parameters
     ----------
     entry
         A task's numbers.
     title
-        Of the task.
+        Title of the task.
     """
     names = {"all tokens": f"MiniLM, {title}", "words": f"MiniLM, {title}, without [CLS], [SEP]"}
     ours = {

@@ -27,17 +27,17 @@ BASELINE_NAMES = {
     "leave_one_out": "leave-one-out",
 }
 COMPARED = {"DecompX": "against", "DecompX, averaged": "averaged_against"}
-"""The rows that are compared with all others, text by text, and the names of these sections."""
+"""The rows compared with all others, text by text, and the names of these sections."""
 
 TO_BEAT = ("integrated gradients", "gradient × input", "ALTI", "GlobEnc (N-Enc)")
-"""What the exact method was expected to be ahead of."""
+"""The methods that the exact method was expected to beat."""
 
 Entry = Mapping[str, Any]
 Numbers = dict[tuple[str, str, str], dict[str, Any]]
 
 
 def page(kept: Mapping[str, Entry]) -> str:
-    """Everything that is kept, in sections for each task; docs include the sections by name."""
+    """All kept results, in sections for each task; docs include the sections by name."""
     return fill(
         "attribution/page.md.jinja",
         tasks=[{"name": task, "title": TASKS[task], **_task(entry)} for task, entry in kept.items()],
@@ -47,7 +47,7 @@ def page(kept: Mapping[str, Entry]) -> str:
 
 
 def _task(entry: Entry) -> dict[str, Any]:
-    """What the template shows of a task; what wasn't measured is empty."""
+    """The values of a task for the template; empty where not measured."""
     measured = "table" in entry
     return {
         **_about(entry),
@@ -61,7 +61,7 @@ def _task(entry: Entry) -> dict[str, Any]:
 
 
 def _about(entry: Entry) -> dict[str, Any]:
-    """What was measured on which texts, and at what cost, as far as it is kept."""
+    """The measurements, their texts and their cost, where kept."""
     about = {name: str(entry[name]) for name in ("data", "part", "by", "replacement", "seed") if name in entry}
     about |= {
         shown: f"{entry[name]:,}"
@@ -89,7 +89,7 @@ def sorted_rows(entry: Entry, erasure: str = "mask") -> list[str]:
 
 
 def shown(row: str) -> str:
-    """How a row is called."""
+    """The label of a row."""
     return BASELINE_NAMES.get(row, row)
 
 
@@ -150,7 +150,7 @@ def _deletion(entry: Entry) -> list[list[str]]:
 
 
 def _against(entry: Entry) -> dict[str, Any]:
-    """Differences of AOPC between one row and all others, and whether the one is better beyond the interval."""
+    """Differences of AOPC between one row and all others, and whether the row is better beyond the interval."""
     numbers, tables = _numbers(entry["against"]), {}
     for one, name in COMPARED.items():
         if not any(row["method"].startswith(f"{one} − ") for row in entry["against"]):
@@ -170,7 +170,7 @@ def _beyond(difference: Mapping[str, Any]) -> str:
 
 
 def _others(entry: Entry) -> dict[str, Any]:
-    """AOPC in every model, and how far one frozen model is ahead of what it was to beat."""
+    """AOPC in every model, and the lead of one frozen model over its rivals."""
     models = [entry, *entry["others"]]
     tables = [_numbers(model["table"]) for model in models]
     against = [_numbers(model["against"]) for model in models]

@@ -23,7 +23,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "N-ResLN": {"method": "norm_rollout", "scope": "layernorm"},
     "N-Enc": {"method": "norm_rollout", "scope": "encoder"},
 }
-"""The six kinds of maps by GlobEnc's names, as `Lens.attribute` is asked for them."""
+"""The six kinds of maps by GlobEnc's names, with the options of `Lens.attribute`."""
 
 SUBSETS = ("all tokens", "words")
 """With [CLS] and [SEP], and without."""
@@ -35,7 +35,7 @@ def saliency(lens: Lens, ids: np.ndarray, label: int) -> Float[np.ndarray, " tok
     Parameters
     ----------
     lens
-        On a sequence classifier.
+        A lens on a sequence classifier.
     ids
         Token ids of one text.
     label
@@ -57,13 +57,13 @@ def correlations(
     Parameters
     ----------
     lens
-        On a sequence classifier that reads its first position.
+        A lens on a sequence classifier that reads its first position.
     texts
-        What to explain.
+        The texts to explain.
     predictions
         Probabilities of the classes.
     seed, resamples
-        Of the bootstrap over texts.
+        Options of the bootstrap over texts.
 
     Returns
     -------

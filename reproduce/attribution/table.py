@@ -1,8 +1,8 @@
-"""Every method of attribution on the same classifier and sentences: how far to trust it, and what it costs.
+"""Every method of attribution on the same classifier and sentences: how faithful it is, and what it costs.
 
 ``python -m reproduce attribution --task sst --model runs/sst/model --data DATA``, with a model that ``python -m reproduce
-train-classifier`` made. Where a method leaves a choice, it is made on dev; the table is measured on the test part. Each
-part of the result stays until it is measured again, so that ``--parts`` may take them one at a time.
+train-classifier`` made. Open options of a method are chosen on dev; the table is measured on the test part. Each
+part of the result is kept until it is measured again, so that ``--parts`` can measure them one at a time.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def choose(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.N
 
 
 def test(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Namespace) -> Entry:
-    """Measure the chosen candidates on the test part, by masking and by deletion, beside all baselines."""
+    """Measure the chosen candidates on the test part, by masking and by deletion, together with all baselines."""
     part = measured_part(texts, options).limited(options.test)
     predictions = predictions_of(lens, part.texts)
     chosen = chosen_candidates(entry)
@@ -93,7 +93,7 @@ def test(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Nam
 
 
 def others(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Namespace) -> Entry:
-    """Measure models of other seeds on the same texts, with what was chosen for the first one."""
+    """Measure models of other seeds on the same texts, with the candidates chosen for the first one."""
     found = []
     for model in options.others:
         measured = test(normlens.load(model), texts, entry, options)
@@ -125,7 +125,7 @@ PARTS: dict[str, Callable[[Lens, ClassifiedTexts, Entry, argparse.Namespace], En
     "cost": cost,
     "saliency": saliency,
 }
-"""The parts of the result, in the order in which they need each other."""
+"""The parts of the result, in the order of their dependencies."""
 
 
 def measured_part(texts: ClassifiedTexts, options: argparse.Namespace) -> Part:
@@ -150,7 +150,7 @@ def chosen_candidates(entry: Entry) -> list[Candidate]:
     Raises
     ------
     NormLensError
-        If none were.
+        If no candidates were chosen.
     """
     if "chosen" not in entry:
         raise NormLensError("No candidate has been chosen on dev yet. Measure the part 'choose' first.")
@@ -159,7 +159,7 @@ def chosen_candidates(entry: Entry) -> list[Candidate]:
 
 
 def records(table: Any) -> list[dict[str, Any]]:
-    """Rows of a table as JSON has them: five digits, None for NaN."""
+    """Rows of a table for JSON: five digits, None for NaN."""
     return [
         {
             name: (None if np.isnan(cell) else float(f"{cell:.5g}")) if isinstance(cell, float) else cell
@@ -170,7 +170,7 @@ def records(table: Any) -> list[dict[str, Any]]:
 
 
 def about(lens: Lens, texts: ClassifiedTexts, model: Path, options: argparse.Namespace) -> Entry:
-    """What was measured with what."""
+    """Facts about the measurement."""
     return {
         "data": texts.about,
         "classes": texts.classes,
@@ -188,7 +188,7 @@ def about(lens: Lens, texts: ClassifiedTexts, model: Path, options: argparse.Nam
 
 
 def training_of(model: Path) -> Entry:
-    """How the model was trained, as far as the table tells it."""
+    """The training of the model, for the table."""
     path = model / "training.json"
     training = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     kept = ("learning_rate", "dev_accuracy", "test_accuracy", "seconds", "cpu_seconds", "hardware", "parameters")
@@ -219,7 +219,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure as the command line says, print the page and keep it."""
+    """Measure as set on the command line, print the page and keep it."""
     options = read_arguments(arguments)
     path = numbers_of(NAME, options.output)
 

@@ -28,7 +28,7 @@ _SHADES = {1.1: "#F2B68C", 1.2: "#E8935A", 1.3: "#D55E00", 1.5: "#943F00", 2.0: 
 
 
 def draw(kept: Mapping[str, Any]) -> dict[str, Figure]:
-    """Draw what was measured, by the end of the file's name."""
+    """Draw the measurements; figures by the suffix of their file names."""
     drawn = {}
     if "planted" in kept:
         drawn["recovery"] = _recovery(kept["planted"])

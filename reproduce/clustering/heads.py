@@ -1,4 +1,4 @@
-"""Attention heads of real models: how well they fall apart into kinds, by weight and by norm."""
+"""Attention heads of real models: how well they separate into clusters, by weight and by norm."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from normlens.clustering.model_heads import MEASURES, cluster_habits, head_habit
 ALPHA, GAMMA = 1.05, 0.02
 SHARES = (1.05, 1.1, 1.2, 1.5)
 NUMBERS = (2, 3, 4, 6, 8, 12)
-"""How many clusters heads are cut into where weight and norm are compared at the same number."""
+"""Numbers of clusters at which weight and norm are compared."""
 
 _BUDGET = 20_000
 
@@ -28,17 +28,17 @@ def heads(model: str, texts: list[str], resamples: int, seed: int) -> dict[str, 
     Parameters
     ----------
     model
-        What :func:`normlens.load` takes.
+        A model, as for :func:`normlens.load`.
     texts
         Sentences.
     resamples, seed
-        Of the bootstrap over texts.
+        Options of the bootstrap over texts.
 
     Returns
     -------
     dict
-        By map the distances, the best clustering found and its certificate; and how far the heads' median ratio and the
-        share of heads above 1.1 differ, norm minus weight, at the same number of clusters.
+        By map: the distances, the best clustering of the search and its certificate. Also the differences of the median
+        ratio and of the share of heads above 1.1, norm minus weight, at the same number of clusters.
     """
     lens = normlens.load(model)
     parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in MEASURES}
@@ -70,7 +70,7 @@ def heads(model: str, texts: list[str], resamples: int, seed: int) -> dict[str, 
 def _clustered(
     matrix: NDArray[np.float64], habits: NDArray[np.float64], names: tuple[str, ...], seed: int
 ) -> dict[str, Any]:
-    """The best partition that the search knows, good or not."""
+    """The best partition of the search, good or not."""
     result = find_good_clusterings(matrix, ALPHA, GAMMA, metric="precomputed", budget=_BUDGET, random_state=seed)
     best = result.clusterings[0] if result.clusterings else result.nearest
     assert best is not None
@@ -97,7 +97,7 @@ def _clustered(
 def _compared(
     stacked: dict[str, NDArray[np.float64]], counts: NDArray[np.float64], resamples: int, random: Generator
 ) -> dict[str, Any]:
-    """Norm against weight at the same number of clusters; heads are clustered anew on every draw of texts."""
+    """Norm against weight at the same number of clusters; heads are clustered again on every resample of texts."""
     every = np.arange(len(counts))
     measured = {name: _separations(stack, counts, every) for name, stack in stacked.items()}
     draws = []

@@ -17,7 +17,7 @@ _METHODS = ("search", *NEED_K, "HDBSCAN")
 
 
 def page(kept: Mapping[str, Any]) -> str:
-    """Everything that is kept, in sections that docs include by name."""
+    """All kept results, in sections that docs include by name."""
     models = {name: kept[f"heads of {name}"] for name in BUNDLED if f"heads of {name}" in kept}
     return fill(
         "clustering/page.md.jinja",

@@ -1,4 +1,4 @@
-"""The search for good clusterings on instances with a known answer: planted, noise, and small enough to count out."""
+"""The search for good clusterings on instances with a certain answer: planted, noise, and small enough to enumerate."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SIZES = (20, 12, 8)
 DIMENSIONS = 5
 GAMMA = 0.2
 SAMPLED = (1, 2, 3, 4, 6, 8)
-"""How many points of each cluster a sample holds."""
+"""Numbers of points per cluster in a sample."""
 
 NEED_K = ("k-means", "single linkage", "average linkage", "spectral")
 """Methods that get the true number of clusters."""
 
 SLOW_BELOW = 3.0
-"""Under this α the search may not be complete and tries its guesses, which takes half a second."""
+"""Below this α the search may be incomplete and tries guesses, which takes half a second."""
 
 _BUDGET = 1000
 _DELTA = 0.05
@@ -36,16 +36,16 @@ _ROUNDING = 1e-6
 
 
 def planted(instances: int, slow: int, seed: int) -> dict[str, Any]:
-    """Plant clusterings of each α and see who finds them exactly.
+    """Plant clusterings of each α, and count the exact recoveries of each method.
 
     Parameters
     ----------
     instances
-        For each α.
+        Number of instances for each α.
     slow
-        On how many of these the search runs for α below `SLOW_BELOW`.
+        Number of instances on which the search runs for α below `SLOW_BELOW`.
     seed
-        Of everything that is drawn.
+        Random seed.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def planted(instances: int, slow: int, seed: int) -> dict[str, Any]:
 
 
 def noise(instances: int, seed: int) -> dict[str, Any]:
-    """Search noise: how often anything is returned, and whether the verifier accepts all of it."""
+    """Search noise: how often a clustering is returned, and whether the verifier accepts all of them."""
     rows = []
     for kind in ("uniform", "one blob"):
         for count, dimensions in ((100, 2), (100, 10), (300, 2)):
@@ -117,7 +117,7 @@ def noise(instances: int, seed: int) -> dict[str, Any]:
 
 
 def soundness(instances: int, seed: int) -> dict[str, Any]:
-    """Compare what the search returns with all partitions counted out, on 4 to 9 points."""
+    """Compare the results of the search with an enumeration of all partitions, on 4 to 9 points."""
     partitions = {count: np.array(list(_partitions(count))) for count in range(4, 10)}
     random = np.random.default_rng(seed)
     agreed = good = complete = 0
@@ -158,7 +158,7 @@ def timings(seed: int) -> dict[str, Any]:
 
 
 def _others(points: NDArray[np.float64]) -> Iterator[tuple[str, NDArray[np.intp]]]:
-    """What other methods make of the points; HDBSCAN's noise is a cluster of its own here."""
+    """Clusterings of other methods; HDBSCAN's noise counts as a separate cluster."""
     count = len(SIZES)
     methods: Mapping[str, Any] = {
         "k-means": KMeans(count, n_init=5, random_state=0),
@@ -168,7 +168,7 @@ def _others(points: NDArray[np.float64]) -> Iterator[tuple[str, NDArray[np.intp]
         "HDBSCAN": HDBSCAN(copy=True),
     }
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a graph of neighbors in several parts
+        warnings.simplefilter("ignore", UserWarning)  # a neighbor graph with several components
         for name, method in methods.items():
             yield name, method.fit_predict(points)
 
@@ -176,7 +176,7 @@ def _others(points: NDArray[np.float64]) -> Iterator[tuple[str, NDArray[np.intp]
 def _from_sample(
     points: NDArray[np.float64], labels: NDArray[np.intp], count: int, random: Generator
 ) -> NDArray[np.intp]:
-    """Extend a sample of so many points of each cluster by "nearest in mean distance"."""
+    """Extend a sample of m points per cluster by "nearest in mean distance"."""
     distances = read_distances(points)
     means = []
     for code in range(len(SIZES)):
@@ -202,7 +202,7 @@ def _partitions(count: int) -> Iterator[tuple[int, ...]]:
 
 
 def _counted_out(matrix: NDArray[np.float64], codes: NDArray[np.intp], alpha: float) -> set[tuple[int, ...]]:
-    """The α-good partitions with two clusters or more of two points or more, straight from the definition."""
+    """The α-good partitions with at least two clusters of at least two points, by the definition."""
     members = codes[:, None, :] == np.arange(matrix.shape[0])[:, None]  # partition, cluster, point
     sizes = members.sum(axis=2)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,6 +1,6 @@
-"""Good clusterings (Daniely, Linial and Saks 2012): who finds planted ones, what noise gives, and the heads of two models.
+"""Good clusterings (Daniely, Linial and Saks 2012): recovery of planted ones, results on noise, and the heads of two models.
 
-Each part is measured by itself and kept until it is measured again; page and figures are drawn of what is kept.
+Each part is measured separately and kept until it is measured again; page and figures are drawn from kept results.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NAME = "clustering"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure the parts that the command line names, keep them, and write page and figures.
+    """Measure the parts named on the command line, keep them, and write page and figures.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _measures(options: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
-    """What measures each part."""
+    """The function that measures each part."""
     texts, seed = sentences()[: options.sentences], options.seed
 
     def of_model(model: str) -> Callable[[], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Texts with a class each, to fine-tune a classifier on and to explain it: SST's binary sentences, and AG News."""
+"""Labeled texts, to fine-tune and explain a classifier: SST's binary sentences, and AG News."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from normlens.errors import InvalidInput
 
 AG_DEV, AG_TEST, AG_SEED = 1000, 1000, 0
-"""How many of AG News' 7,600 texts are for choices and for the test, and the seed that draws them."""
+"""Numbers of AG News' 7,600 texts for dev and for the test, and the seed of their sample."""
 
 _BRACKETS = {"-LRB-": "(", "-RRB-": ")", "``": '"', "''": '"'}
 _LEAF = re.compile(r"\(\d ([^()\s]+)\)")
@@ -22,14 +22,14 @@ _LEAF = re.compile(r"\(\d ([^()\s]+)\)")
 
 @dataclass(frozen=True)
 class Part:
-    """Texts of one part of a data set.
+    """Texts of one split of a data set.
 
     Attributes
     ----------
     texts
-        As the model reads them.
+        Input texts of the model.
     labels
-        Number of each text's class.
+        Class number of each text.
     """
 
     texts: list[str]
@@ -39,7 +39,7 @@ class Part:
         return len(self.texts)
 
     def limited(self, limit: int | None) -> Part:
-        """The texts spread evenly over this part, at most that many."""
+        """At most this many texts, spread evenly over the split."""
         total = len(self.texts)
         if limit is None or limit >= total:
             return self
@@ -49,18 +49,18 @@ class Part:
 
 @dataclass(frozen=True)
 class ClassifiedTexts:
-    """A data set in its three parts.
+    """A data set in its three splits.
 
     Attributes
     ----------
     name
         "sst" or "ag_news".
     about
-        One sentence on where the parts come from.
+        One sentence on the source of the splits.
     classes
         Their names, in the order of the labels.
     training, dev, test
-        For the weights, for choices, and for the numbers that are reported.
+        Splits for the weights, for choices, and for the reported numbers.
     """
 
     name: str
@@ -79,7 +79,7 @@ def read_classified(name: str, data: Path) -> ClassifiedTexts:
     name
         "sst" or "ag_news".
     data
-        Folder that holds a folder of that name.
+        Folder with a folder of that name.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def _ag_news(folder: Path) -> ClassifiedTexts:
 
 
 def _drawn(rows: list[tuple[str, int]], size: int) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    """The rows that stay, and those that are drawn, with equal shares of the classes."""
+    """The remaining rows and the drawn ones, with equal shares of the classes."""
     stay, drawn = train_test_split(rows, test_size=size, random_state=AG_SEED, stratify=[label for _, label in rows])
     return stay, drawn
 
@@ -147,7 +147,7 @@ def _part(rows: Sequence[tuple[str, int]]) -> Part:
 
 
 def news_text(text: str) -> str:
-    """A news text without the leftovers of its markup.
+    """A news text without remnants of its markup.
 
     Parameters
     ----------
@@ -166,4 +166,4 @@ READERS: dict[str, tuple[Callable[[Path], ClassifiedTexts], str]] = {
         "AG News (test.csv, classes.txt) is described at http://groups.di.unipi.it/~gulli/AG_corpus_of_news_articles.html.",
     ),
 }
-"""How each data set is read, and where a reader gets it."""
+"""The reader of each data set, and its source."""

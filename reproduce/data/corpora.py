@@ -1,4 +1,4 @@
-"""The sentences that the findings are measured on: the bundled sample, a file, or English PUD with its parts of speech."""
+"""The sentences for the findings: the bundled sample, a file, or English PUD with its parts of speech."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from normlens.errors import InvalidInput
 from normlens.loading import sentences
 
 TREEBANK = Path("ud_pud") / "en_pud-ud-test.conllu"
-"""Where English PUD lies in a data folder."""
+"""Path of English PUD in a data folder."""
 
 Spans = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Sentences with what is known about them.
+    """Sentences and their annotation.
 
     Attributes
     ----------
     name
-        What a table calls it.
+        Name of the corpus in tables.
     texts
         One sentence each.
     punctuation
         First character and character after the last of every word that the treebank tags PUNCT, by sentence; None
-        where there are no tags.
+        without tags.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Corpus:
     punctuation: list[Spans] | None = None
 
     def tagged_punctuation(self, place: int, data: xr.Dataset) -> Bool[np.ndarray, " source"] | None:
-        """Which sources of a sentence lie inside a word tagged PUNCT; None without tags.
+        """Mask of the sources of a sentence that lie inside a word tagged PUNCT; None without tags.
 
         Parameters
         ----------
@@ -66,14 +66,14 @@ def read_corpus(file: Path | None = None, folder: Path | None = None, limit: int
     file
         One sentence per line, or CoNLL-U where the name ends in ``.conllu``.
     folder
-        A data folder that holds English PUD; used where no file is given.
+        A data folder with English PUD; used if no file is passed.
     limit
-        How many sentences to keep at most, spread evenly over the corpus.
+        Maximum number of sentences, spread evenly over the corpus.
 
     Raises
     ------
     InvalidInput
-        If a file is missing, isn't text or holds no sentence.
+        If a file is missing, isn't text or has no sentence.
     """
     path = file or (folder and folder / TREEBANK)
     if path is None:

@@ -1,4 +1,4 @@
-"""ListOps as the Long Range Arena generates it: reading it, batches of it, and what decides a training on it."""
+"""ListOps as the Long Range Arena generates it: reader, batches, and the settings of a training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from normlens.errors import InvalidInput
 
 WORDS = ("[PAD]", "[CLS]", *map(str, range(10)), "[MIN", "[MAX", "[MED", "[SM", "]")
-"""Everything that is read; parentheses are left out, since operators and brackets say the same."""
+"""The vocabulary; parentheses are left out, since operators and brackets carry the same information."""
 
 PADDING = 0
 _NUMBERS = {word: number for number, word in enumerate(WORDS)}
@@ -27,27 +27,27 @@ _SOURCE = "ListOps comes from the generator of https://github.com/google-researc
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides what a training gives; kept beside it, so that it goes on only with the same.
+    """Everything that determines the result of a training; kept with it, so that it resumes only with equal settings.
 
     Attributes
     ----------
     length
         "short" (up to 200 words) or "long" (500 to 2,000).
     k, by
-        Sources that each target keeps while training, and by what; k None: all.
+        Number of sources that each target keeps while training, and their ranking; k None: all.
     seed
-        Of weights, order and dropout.
+        Random seed of weights, order and dropout.
     epochs, batch_tokens
-        Passes over the training part, and tokens per step, padding included.
+        Passes over the training split, and tokens per step, padding included.
     width, layers, heads, dropout
-        Of the model; the feed-forward layers are four times as wide.
+        Sizes of the model; the feed-forward layers are four times as wide.
     learning_rate, warmup
-        Peak, and the part of all steps that leads up to it; down to zero at the end.
+        Peak of the learning rate, and the share of steps before it; it falls to zero at the end.
     limit
-        Examples of each part at most; None for all.
+        Maximum number of examples per split; None for all.
     subexpressions
-        Whether every expression inside another is an example of its own as well: short ones are where it can be learned
-        what the operators do.
+        Whether every subexpression is also an example of its own: from short ones a model can learn
+        the operators.
     """
 
     length: str = "short"
@@ -101,21 +101,21 @@ class Batch:
 
 
 def read_listops(data: Path, length: str, part: str, limit: int | None = None) -> list[Example]:
-    """Read one part.
+    """Read one split.
 
     Parameters
     ----------
     data
-        Folder that holds ``listops/listops_<length>_<part>.tsv``, with a header and lines of expression, tab, value.
+        Folder with ``listops/listops_<length>_<part>.tsv``, with a header and lines of expression, tab, value.
     length, part
         "short" or "long"; "train" or "val".
     limit
-        Examples to read at most.
+        Maximum number of examples.
 
     Raises
     ------
     InvalidInput
-        If the file is missing or holds something else.
+        If the file is missing or has another format.
     """
     path = data / "listops" / f"listops_{length}_{part}.tsv"
     try:
@@ -142,7 +142,7 @@ def with_subexpressions(examples: list[Example]) -> list[Example]:
     Raises
     ------
     InvalidInput
-        If the value of an example isn't what its operators give.
+        If the value of an example isn't the result of its operators.
     """
     found: dict[tuple[int, ...], int] = {}
     for example in examples:
@@ -172,7 +172,7 @@ def _subexpressions(ids: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], int
 
 
 def by_first_word(training: list[Example], validation: list[Example]) -> float:
-    """Accuracy of reading nothing but the outermost operator: its most frequent value in the training part is answered."""
+    """Accuracy of a baseline that reads only the outermost operator and answers its most frequent training value."""
     labels: defaultdict[int, Counter[int]] = defaultdict(Counter)
     for example in training:
         labels[example.ids[1]][example.label] += 1
@@ -181,14 +181,14 @@ def by_first_word(training: list[Example], validation: list[Example]) -> float:
 
 
 def batches(examples: list[Example], tokens: int, *, shuffle: bool = False) -> Iterator[Batch]:
-    """Batches of examples of about one length, by torch's random numbers where they are shuffled.
+    """Batches of examples of similar length; shuffled by torch's random numbers.
 
     Parameters
     ----------
     examples
-        All of them.
+        All examples.
     tokens
-        Of a batch at most, padding included; an example that is longer is a batch by itself.
+        Maximum per batch, padding included; a longer example is a batch of its own.
     shuffle
         Whether lengths are blurred by a tenth, and batches come in random order.
     """

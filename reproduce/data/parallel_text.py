@@ -16,7 +16,7 @@ Pair = tuple[str, str]
 """A German sentence and its English translation."""
 
 FREE = ("tatoeba", "libreoffice_help")
-"""Corpora whose licenses let a model trained on them be given away."""
+"""Corpora whose licenses allow redistributing a model trained on them."""
 
 TOKENIZED = ("opennmt_sample", "europarl_sample")
 """Corpora that come tokenized; they are only lowercased."""
@@ -27,7 +27,7 @@ ATTRIBUTION = {
     "opennmt_sample": "OpenNMT test data (https://github.com/OpenNMT), license not checked",
     "europarl_sample": "Marian's regression tests (https://github.com/marian-nmt), license not checked",
 }
-"""Where each corpus comes from."""
+"""The source of each corpus."""
 
 SPLIT_SEED = 0
 """Fixed, so that every direction and every training seed holds out the same pairs."""
@@ -35,22 +35,22 @@ SPLIT_SEED = 0
 
 @dataclass(frozen=True)
 class Preparation:
-    """How many pairs were read, and why some were left out.
+    """Numbers of pairs read, and of pairs left out by reason.
 
     Attributes
     ----------
     read
         Pairs in the files.
     empty
-        Left out because a side holds no word.
+        Left out because a side has no word.
     test
         Left out because a side equals a test sentence in its letters and digits.
     repeated
-        Left out because the same pair came before.
+        Left out because the same pair occurred before.
     near_held_out
         Left out because a side equals a side of a held-out pair.
     held_out
-        Pairs to measure on.
+        Pairs for measurements.
     training
         Pairs to train on.
     """
@@ -66,7 +66,7 @@ class Preparation:
 
 @dataclass(frozen=True)
 class ParallelText:
-    """Pairs to train on, pairs to measure on, and how both came about."""
+    """Pairs for training, pairs for measurements, and the counts of their selection."""
 
     training: list[Pair]
     held_out: list[Pair]
@@ -79,13 +79,13 @@ def prepare(folder: Path, texts: str, held_out: int, limit: int | None = None) -
     Parameters
     ----------
     folder
-        Holds ``deen/parallel/*.en-de.tsv`` (English, tab, German) and ``deen/gold/test.de`` and ``test.en``.
+        Folder with ``deen/parallel/*.en-de.tsv`` (English, tab, German) and ``deen/gold/test.de`` and ``test.en``.
     texts
         ``"free"`` for the corpora in :data:`FREE`, ``"all"`` for every file.
     held_out
-        How many pairs to keep for measuring.
+        Number of pairs to hold out for measurements.
     limit
-        How many pairs of each corpus to read at most, from its start.
+        Maximum number of pairs per corpus, from its start.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def keys_of_test(folder: Path) -> set[str]:
 
 
 def key(sentence: str) -> str:
-    """Reduce a sentence to its case-folded letters and digits, so that spaces, punctuation and ß for ss hide nothing."""
+    """Reduce a sentence to its case-folded letters and digits, so that spaces, punctuation and ß for ss hide no match."""
     return "".join(filter(str.isalnum, sentence.casefold()))
 
 
@@ -188,7 +188,7 @@ def split(pairs: list[Pair], held_out: int) -> tuple[list[Pair], list[Pair]]:
 
 
 def write_text(text: ParallelText, folder: Path) -> None:
-    """Write both parts as one file per language, one sentence per line: ``train.de``, ``train.en``, ``dev.de``, …."""
+    """Write both sets as one file per language, one sentence per line: ``train.de``, ``train.en``, ``dev.de``, …."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, pairs in (("train", text.training), ("dev", text.held_out)):
         for place, language in enumerate(("de", "en")):

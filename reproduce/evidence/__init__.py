@@ -1,1 +1,1 @@
-"""Where each method ranks the word that decides what a decoder says next."""
+"""The rank that each method assigns to the word that decides a decoder's next token."""

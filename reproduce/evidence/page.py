@@ -21,11 +21,11 @@ CHANCE = "random order"
 LEAVE_ONE_OUT = "leave-one-out"
 BASELINES = (CHANCE, "nearest word", "first word", "longest word", LEAVE_ONE_OUT)
 COMPARED = "DecompX"
-"""The row that is compared with all others, frame by frame."""
+"""The row compared with all others, frame by frame."""
 
 
 def chance(words: int) -> tuple[float, float]:
-    """Expected reciprocal rank, and expected share ranked first, in a random order of so many words."""
+    """Expected reciprocal rank, and expected share ranked first, in a random order of n words."""
     return float(np.mean(1 / np.arange(1, words + 1))), 1 / words
 
 
@@ -39,9 +39,9 @@ def over_frames(
     test
         The measured prompts.
     values
-        One number, or several, for each.
+        One or more numbers for each prompt.
     kind
-        Of the frames; None for all.
+        Kind of the frames; None for all.
     """
     frames: dict[tuple[str, int], list[int]] = {}
     for place, prompt in enumerate(test["prompts"]):
@@ -51,7 +51,7 @@ def over_frames(
 
 
 def prompt_values(test: Found, row: str, among: str, ranking: str = "ranks") -> Float[np.ndarray, "prompt 2"]:
-    """Reciprocal rank of the evidence, and whether it comes first, for every prompt.
+    """Reciprocal rank of the evidence, and whether it is ranked first, for every prompt.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def sorted_rows(test: Found) -> list[str]:
 
 
 def page(kept: Mapping[str, Found]) -> str:
-    """Everything that is kept, in sections that docs include by name."""
+    """All kept results, in sections that docs include by name."""
     test = kept["test"]
     kinds = [kind for kind in KINDS if _of_kind(test, kind)]
     return fill(

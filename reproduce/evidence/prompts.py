@@ -1,7 +1,7 @@
-"""Prompts with one deciding word, in pairs: put the other word there, and the other answer is right.
+"""Prompts with one deciding word, in pairs: with the other word, the other answer is right.
 
 A frame is a carrier sentence with a pair of words of its own, written for this purpose; no carrier and no word pair serves
-twice. Its two prompts differ in the deciding word alone, or in that and in a distractor, which then speaks for the wrong
+twice. Its two prompts differ in the deciding word alone, or in that and in a distractor, which then favors the wrong
 answer. The deciding word is never the first word of a prompt and never the last.
 """
 
@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 KINDS = {"agreement": "subject–verb agreement", "capital": "capitals", "pronoun": "pronouns"}
-"""The kinds of prompts, and what a page calls them."""
+"""The kinds of prompts, and their names on the page."""
 
 EVERY = 4
-"""The first of so many frames is for choices; the others are tested."""
+"""The first of this many frames is for choices; the others are tested."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Prompt:
     text
         What the model reads.
     right, foil
-        The next token, and the one that the other deciding word would bring.
+        The next token, and the one that follows from the other deciding word.
     evidence
-        The deciding word, which stands in the text once.
+        The deciding word, which occurs once in the text.
     """
 
     kind: str
@@ -49,16 +49,16 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Frame:
-    """A carrier sentence with two ways to fill it in.
+    """A carrier sentence with two fillings.
 
     Attributes
     ----------
     carrier
-        With ``{0}`` for the deciding word, and perhaps ``{1}`` and ``{2}`` for distractors.
+        Sentence with ``{0}`` for the deciding word, and perhaps ``{1}`` and ``{2}`` for distractors.
     fillings
-        What to put in, for each prompt: the deciding word first.
+        Words to fill in, for each prompt: the deciding word first.
     answers
-        The next token of each prompt; of the other it is the foil.
+        The next token of each prompt, which is the foil of the other.
     """
 
     carrier: str

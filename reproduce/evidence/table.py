@@ -1,9 +1,9 @@
-"""Where each method ranks the one word that decides what SmolLM2 says next, beside chance, positions and leave-one-out.
+"""The rank of the word that decides SmolLM2's next token, by every method and by chance, position and leave-one-out.
 
-``python -m reproduce evidence``. What is explained is the difference of two tokens' logits at the last position:
-of the right one, and of the one that another deciding word would bring. Where a method leaves a choice, it is made on the
-dev frames; the table is measured on the others. Each part of the result stays until it is measured again, so that
-``--parts`` may take them one at a time.
+``python -m reproduce evidence``. The methods explain the difference of two tokens' logits at the last position:
+the right one, and the one that follows from another deciding word. Open options of a method are chosen on the
+dev frames; the table is measured on the others. Each part of the result is kept until it is measured again, so that
+``--parts`` can measure them one at a time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ BASELINES_TRIED = ("zero", "mean")
 """Baselines that a path to the text may start from; SmolLM2 has no mask token."""
 
 POSITIONS = {"nearest word": last, "first word": first, "longest word": length}
-"""Orders of the words that look at no model."""
+"""Orders of the words that need no model."""
 
 CANDIDATES = (
     Candidate("DecompX", "decompx", target="difference"),
@@ -72,9 +72,9 @@ class Read:
     Attributes
     ----------
     prompt
-        As written.
+        The prompt as text.
     tokens
-        What the tokenizer makes of it.
+        Its tokens.
     units
         Its words.
     place
@@ -107,9 +107,9 @@ def rank(scores: Float[np.ndarray, " word"], evidence: int, *, first: bool) -> f
 
 
 def word_scores(result: xr.DataArray, units: Units) -> Float[np.ndarray, " word"]:
-    """Scores of words from an attribution of one text: of a map the last row, of components their sum.
+    """Scores of words from an attribution of one text: the last row of a map, the sum over components.
 
-    Scores of a word's parts are added up; special tokens belong to no word.
+    Scores of a word's tokens are summed; special tokens belong to no word.
     """
     if "target" in result.dims:
         result = result.isel(target=-1)
@@ -119,7 +119,7 @@ def word_scores(result: xr.DataArray, units: Units) -> Float[np.ndarray, " word"
 
 
 def read(lens: Lens, prompt: Prompt) -> Read:
-    """Find a prompt's words, its deciding word and its answers in what the tokenizer gives."""
+    """Locate a prompt's words, its deciding word and its answers in its tokens."""
     tokenizer: Any = lens.tokenizer
     tokens = encode_text(tokenizer, prompt.text)
     last = prompt.text.index(prompt.evidence) + len(prompt.evidence) - 1
@@ -130,7 +130,7 @@ def read(lens: Lens, prompt: Prompt) -> Read:
 
 
 def difference(lens: Lens, one: Read, kept: Bool[np.ndarray, " token"] | None = None) -> float:
-    """The logit of the right token less that of the foil behind a prompt, or behind some of its tokens."""
+    """The logit of the right token minus that of the foil after a prompt, or after some of its tokens."""
     ids = torch.tensor(one.tokens.ids if kept is None else one.tokens.ids[kept], device=lens.model.device)
     with torch.no_grad():
         right, foil = lens.model(input_ids=ids[None]).logits[0, -1, list(one.answers)].tolist()
@@ -138,7 +138,7 @@ def difference(lens: Lens, one: Read, kept: Bool[np.ndarray, " token"] | None = 
 
 
 def without_each_word(lens: Lens, one: Read) -> Float[np.ndarray, " word"]:
-    """How far the difference of the two logits falls when one word is deleted, for each word."""
+    """The drop of the difference of the two logits when a word is deleted, for each word."""
     rest = [difference(lens, one, one.units.of_token != word) for word in range(len(one.units))]
     return difference(lens, one) - np.array(rest)
 
@@ -146,7 +146,7 @@ def without_each_word(lens: Lens, one: Read) -> Float[np.ndarray, " word"]:
 def decided(lens: Lens, asked: Sequence[Prompt]) -> tuple[list[Read], dict[str, dict[str, int]]]:
     """The prompts of frames in which the model gives the right answer to both, and how many there are of each kind.
 
-    Only there the deciding word decides: with one right answer of two, the model may merely like that answer.
+    Only there the deciding word matters: with one right answer of two, the model may merely prefer that answer.
     """
     right = [one for one in (read(lens, prompt) for prompt in asked) if difference(lens, one) > 0]
     frames = Counter((one.prompt.kind, one.prompt.frame) for one in right)
@@ -164,7 +164,7 @@ def answers(lens: Lens, asked: Sequence[Read], candidate: Candidate, batch_size:
         If the method can't explain this model.
     """
     given: dict[str, Any] = {**candidate.options, **({"scope": candidate.scope} if candidate.scope else {})}
-    if "tolerance" in method_of(candidate).options:  # ranked all the same; the page says how much is missing
+    if "tolerance" in method_of(candidate).options:  # ranked anyway; the page states how much is missing
         given["tolerance"] = math.inf
     if candidate.target is not None:
         given["target"] = [(one.prompt.right, one.prompt.foil) for one in asked]
@@ -203,7 +203,7 @@ def choose(lens: Lens, asked: Sequence[Prompt], candidates: Sequence[Candidate],
 
 
 def test(lens: Lens, asked: Sequence[Prompt], candidates: Sequence[Candidate], path: Path, batch_size: int) -> Found:
-    """On the other frames, rank by the chosen candidates, by what deleting each word does, and by baselines.
+    """On the other frames, rank by the chosen candidates, by the effect of deleting each word, and by baselines.
 
     Each candidate's answers are kept in a file until all are done, so that an interrupted run can resume.
 
@@ -255,7 +255,7 @@ def said(lens: Lens, asked: Sequence[Read], candidate: Candidate, batch_size: in
 
 
 PARTS: dict[str, Callable[..., Found]] = {"choose": choose, "test": test}
-"""The parts of the result, in the order in which they need each other."""
+"""The parts of the result, in the order of their dependencies."""
 
 
 def measure(
@@ -266,13 +266,13 @@ def measure(
     Parameters
     ----------
     lens
-        On a decoder with a head.
+        A lens on a decoder with a head.
     path, parts
         The file, and names of the parts.
     candidates
         The methods.
     batch_size
-        Prompts that run together at most.
+        Maximum number of prompts per forward pass.
     """
     about = {
         "model": lens.name,
@@ -285,7 +285,7 @@ def measure(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure as the command line says, or redraw what is kept; print the page and keep it."""
+    """Measure as set on the command line, or redraw kept results; print the page and keep it."""
     parser = study_parser(__doc__)
     parser.add_argument("--model", default="smollm2-135m", help="a decoder (default: %(default)s)")
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))

@@ -1,1 +1,1 @@
-"""What Kobayashi et al. found by norms (2020, 2021), on other models."""
+"""The findings of Kobayashi et al. by norms (2020, 2021), on other models."""

@@ -1,8 +1,8 @@
 """How unequal the norms of the transformed vectors are, and whether large weights meet short vectors (2020, section 4).
 
 The coefficient of variation (standard deviation / mean) of ‖f(x)‖ of each head over all tokens of the corpus, as the
-authors take it, and over those of one sentence at a time; and Spearman's correlation of α with ‖f(x)‖ within sentences.
-Each with and without special and first tokens, since these may account for all of it.
+authors compute it, and over those of one sentence at a time; and Spearman's correlation of α with ‖f(x)‖ within sentences.
+Each with and without special and first tokens, since these may cause all of it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ QUANTITIES = {
 
 
 def ordinary_sources(data: xr.Dataset) -> Bool[np.ndarray, " source"]:
-    """Which sources are neither special nor first.
+    """Mask of the sources that are neither special nor first.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def measure(reading: Reading) -> pd.DataFrame:
 
 
 def numbers(entries: Entries) -> dict[str, Any]:
-    """Ours, as the template names them."""
+    """Our numbers, by their names in the template."""
     return {
         "source": KOBAYASHI_2020,
         "columns": [
@@ -114,7 +114,7 @@ def numbers(entries: Entries) -> dict[str, Any]:
 
 
 def agreement(entry: Entry) -> list[str]:
-    """Say in how many layers α and ‖f(x)‖ correlate negatively, and in how many positively."""
+    """State in how many layers α and ‖f(x)‖ correlate negatively, and in how many positively."""
     lines = []
     for category, who in ((ALL, "all tokens"), (ORDINARY, "ordinary tokens")):
         found = [entry.numbers.get("correlation_weight_vector_norm", category, k) for k in entry.numbers.layers]

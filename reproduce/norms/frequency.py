@@ -1,4 +1,4 @@
-"""Whether frequent tokens are held back by weights or by norms (Kobayashi et al. 2020; 2021, table 2).
+"""Whether weights or norms discount frequent tokens (Kobayashi et al. 2020; 2021, table 2).
 
 Per token, α averaged over targets, heads and layers, ‖f(x)‖ over heads and layers, the five mixing ratios over layers;
 then Spearman's correlation with the rank of the token's frequency over all tokens of the corpus. Rank 1 is the most
@@ -79,7 +79,7 @@ def measure(reading: Reading) -> pd.DataFrame:
 
 
 def token_frequency(reading: Reading) -> TokenFrequency:
-    """Read the table of the uncased BERT vocabulary where it fits and is there; else count in the corpus.
+    """Read the table of the uncased BERT vocabulary if it fits and exists; otherwise count in the corpus.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def token_frequency(reading: Reading) -> TokenFrequency:
 
 
 def numbers(entries: Entries) -> dict[str, Any]:
-    """Theirs and ours, as the template names them."""
+    """Published numbers and ours, by their names in the template."""
     rows = []
     for name in QUANTITIES:
         theirs = [values.get(name) for values in (FREQUENCY_CORRELATION, FREQUENCY_CORRELATION_ORDINARY)]
@@ -125,7 +125,7 @@ def numbers(entries: Entries) -> dict[str, Any]:
 
 
 def agreement(entry: Entry) -> list[str]:
-    """Say which signs are the published ones, and whether norms tell frequency better than weights do."""
+    """State which signs agree with the paper, and whether norms correlate with frequency more than weights."""
     found = correlations(entry, ALL)
     same = [name for name, value in FREQUENCY_CORRELATION.items() if name in found and found[name].value * value > 0]
     other = [name for name in FREQUENCY_CORRELATION if name in found and name not in same]
@@ -146,7 +146,7 @@ def correlations(entry: Entry, category: str) -> dict[str, Estimate]:
 
 
 def draw(entries: Entries) -> dict[str, Figure]:
-    """Correlations over ordinary tokens beside the published ones."""
+    """Correlations over ordinary tokens and the published ones."""
     ours = {entry.model: correlations(entry, ORDINARY) for entry in entries.values()}
     theirs = {"BERT-base": FREQUENCY_CORRELATION_ORDINARY}
     label = "Spearman with frequency rank (ordinary tokens); right of zero: the rarer, the larger"

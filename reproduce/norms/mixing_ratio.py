@@ -1,7 +1,7 @@
 """How much of a position's new vector comes from other positions (Kobayashi et al. 2021, table 1).
 
 Five ratios: by weight and by norm for attention alone (Attn-W, Attn-N) and with the residual (AttnRes-W, AttnRes-N), and
-by norm with the LayerNorm as well (AttnResLn-N); a model without a LayerNorm behind the residual lacks the last.
+by norm with the LayerNorm as well (AttnResLn-N); a model without a LayerNorm after the residual lacks the last.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def measure(reading: Reading) -> pd.DataFrame:
 
 
 def numbers(entries: Entries) -> dict[str, Any]:
-    """Theirs and ours, as the template names them."""
+    """Published numbers and ours, by their names in the template."""
     theirs = {f"{model} (theirs)": values for model, values in MIXING_RATIO.items()}
     return {
         "source": KOBAYASHI_2021,
@@ -69,7 +69,7 @@ def numbers(entries: Entries) -> dict[str, Any]:
 
 
 def agreement(entry: Entry) -> list[str]:
-    """Say whether the paper's order of the ratios is found, computed from the numbers."""
+    """State whether the ratios have the paper's order."""
     found = {name: estimate.value for name, estimate in ratios(entry).items()}
     falls = ("Attn-W", "Attn-N"), ("AttnRes-W", "AttnRes-N"), ("AttnRes-N", "AttnResLn-N")
     lines = []
@@ -92,7 +92,7 @@ def ratios(entry: Entry) -> dict[str, Estimate]:
 
 
 def draw(entries: Entries) -> dict[str, Figure]:
-    """Means beside the published ones, and each model's ratios by layer."""
+    """Means and the published ones, and each model's ratios by layer."""
     ours = {entry.model: _percent(ratios(entry)) for entry in entries.values()}
     beside = estimates_beside_published(RATIOS, ours, MIXING_RATIO, "mean mixing ratio, %")
     return {"": beside, **{entry.model: figure_of(figures.mixing_ratios(entry.table)) for entry in entries.values()}}

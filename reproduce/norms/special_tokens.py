@@ -1,7 +1,7 @@
 """Special tokens get much of the weight and little of the norm (Kobayashi et al. 2020, finding (i)).
 
 Sources are sorted as in the paper: each special token, period and comma, other; where a model has no special tokens (a
-decoder) its first token stands alone, for that is where attention sinks are. α and ‖αf(x)‖ are summed over the sources
+decoder) its first token is a category, since attention sinks are there. α and ‖αf(x)‖ are summed over the sources
 of a category and averaged over targets, ‖f(x)‖ is averaged over its tokens; then over sentences, heads and layers.
 """
 
@@ -75,7 +75,7 @@ def measure(reading: Reading) -> pd.DataFrame:
 
 
 def numbers(entries: Entries) -> dict[str, Any]:
-    """Theirs and ours, as the template names them."""
+    """Published numbers and ours, by their names in the template."""
     return {
         "source": KOBAYASHI_2020,
         "port": CLARK_PORT,
@@ -89,7 +89,7 @@ def numbers(entries: Entries) -> dict[str, Any]:
 
 
 def agreement(entry: Entry) -> list[str]:
-    """Say in how many layers the finding holds, computed from the numbers."""
+    """State in how many layers the finding holds."""
     lines = []
     for name in _focus(entry):
         pairs = [
@@ -133,7 +133,7 @@ def _sentences(reading: Reading) -> Iterator[dict[Key, Float[np.ndarray, " layer
 
 
 def _partition(entry: Entry) -> list[str]:
-    """Categories that share the sources out, special or first tokens first."""
+    """Categories that partition the sources, special or first tokens first."""
     return [name for name in entry.numbers.categories("weight_share") if not name.startswith("punctuation")]
 
 

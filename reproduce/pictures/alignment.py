@@ -1,4 +1,4 @@
-"""The picture of the alignment page: which German word each English word takes from, in the model that comes along."""
+"""The picture of the alignment page: which German word each English word takes from, in the bundled model."""
 
 from collections.abc import Sequence
 from pathlib import Path

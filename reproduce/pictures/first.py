@@ -1,4 +1,4 @@
-"""The picture of the README: one layer of a real model, what its weights say beside what attention moves."""
+"""The picture of the README: one layer of a real model, its weights beside the vectors that attention moves."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""What all studies share: options, results that are kept, pages, figures, intervals."""
+"""Shared by all studies: options, kept results, pages, figures, intervals."""

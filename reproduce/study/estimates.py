@@ -1,4 +1,4 @@
-"""Means over sentences with bootstrap intervals, as rows of the table that `normlens.statistics` gives."""
+"""Means over sentences with bootstrap intervals, as rows of the table of `normlens.statistics`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def layer_rows(
         For each sentence ``(quantity, category)`` to an array ``(layer,)``; a number that a sentence lacks is left out
         of the mean, whether its key is absent or it is NaN.
     seed, resamples
-        Of the bootstrap over sentences.
+        Options of the bootstrap over sentences.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def pooled_correlation(
     seed: int,
     resamples: int,
 ) -> Float[np.ndarray, "3 quantity"]:
-    """Spearman over the tokens of a whole corpus, with an interval from drawing whole sentences.
+    """Spearman over the tokens of a whole corpus, with an interval by resampling whole sentences.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def pooled_correlation(
     sentence
         Number of the sentence that a token belongs to, ascending.
     seed, resamples
-        Of the bootstrap; sentences are drawn with replacement, since tokens of one sentence are not independent.
+        Options of the bootstrap; sentences are drawn with replacement, since tokens of one sentence are not independent.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def pooled_variation(
     moments
         Of each sentence, layer and head: the number of tokens, the sum of their values and the sum of the squares.
     seed, resamples
-        Of the bootstrap over sentences.
+        Options of the bootstrap over sentences.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def pooled_variation(
 
 
 def table(rows: Iterable[tuple[object, ...]]) -> pd.DataFrame:
-    """Rows in the order of `normlens.statistics.COLUMNS` as a table with whole, possibly missing, layer numbers."""
+    """Rows in the order of `normlens.statistics.COLUMNS` as a table whose layer numbers are integers, or missing."""
     frame = pd.DataFrame(list(rows), columns=list(COLUMNS))
     return frame.astype(
         {"layer": "Int64", "head": "Int64", "value": float, "low": float, "high": float, "n_texts": int}

@@ -1,4 +1,4 @@
-"""The figures of the findings: curves over layers, and estimates beside published values."""
+"""The figures of the findings: curves over layers, and estimates with published values."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Line:
     Attributes
     ----------
     label
-        What the legend calls it.
+        Label in the legend.
     curve
         Its numbers.
     color
         A key of `COLORS`.
     dashed
-        Whether the line is broken.
+        Whether the line is dashed.
     """
 
     label: str
@@ -49,7 +49,7 @@ def layer_panels(rows: Mapping[str, Mapping[str, Sequence[Line]]], ylabel: str, 
     rows
         Model to title of a panel to its curves.
     ylabel
-        What the vertical axis is.
+        Label of the vertical axis.
     percent
         Whether numbers are shares, drawn from 0 to 100 %.
     """
@@ -88,7 +88,7 @@ def estimates_beside_published(
     theirs
         Model to quantity to published value.
     xlabel
-        What the horizontal axis is.
+        Label of the horizontal axis.
     """
     everyone = len(ours) + len(theirs)
     with drawing_style():

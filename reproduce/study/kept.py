@@ -1,4 +1,4 @@
-"""Results that are kept: numbers in one JSON file a study, its page in Markdown and its figures as SVG beside them."""
+"""Kept results: the numbers of a study in one JSON file, with its page in Markdown and its figures as SVG."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ T = TypeVar("T")
 
 
 def numbers_of(study: str, output: Path) -> Path:
-    """The file that holds a study's numbers."""
+    """The file with the numbers of a study."""
     return output / study / "result.json"
 
 
 def keep(path: Path, part: str, measured: Mapping[str, Any]) -> None:
-    """Put one part into the file, in place of its earlier numbers; one line per part."""
+    """Write one part to the file, in place of its earlier numbers; one line per part."""
     parts = {**kept(path), part: measured}
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(parts[name], ensure_ascii=False)}" for name in sorted(parts))
     replace(path, "{\n" + lines + "\n}\n")
 
 
 def kept(path: Path) -> dict[str, Any]:
-    """Everything that the file holds, by part; nothing if there is no file."""
+    """The contents of the file, by part; empty if there is no file."""
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file that is there as it was, or whole."""
+    """Write a file completely, or leave the old one unchanged."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
@@ -49,18 +49,18 @@ def tabulate(
     page: Callable[[dict[str, Any]], str],
     draw: Callable[[dict[str, Any]], Mapping[str, Figure]],
 ) -> int:
-    """Keep parts as they are measured, then write page and figures of all that is kept.
+    """Keep parts as they are measured, then write page and figures from all kept results.
 
     Parameters
     ----------
     study
-        Its name, which is that of its folder.
+        Name of the study and of its folder.
     output
         The folder of all studies.
     measured
-        Parts with their numbers, measured as they are asked for; empty to draw what is kept anew.
+        Parts with their numbers, measured lazily; empty to redraw kept results.
     page, draw
-        From everything that is kept to the page, and to figures by their names.
+        Functions from all kept results to the page, and to figures by their names.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def printed(work: Callable[[], str]) -> int:
 
 
 def measure_of(part: str, measures: Mapping[str, T]) -> T:
-    """What measures a part.
+    """The function that measures a part.
 
     Raises
     ------

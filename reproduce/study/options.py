@@ -10,7 +10,7 @@ from reproduce.study.kept import RESULTS
 
 
 def study_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser of a study's options: whether to measure at all, and where results go."""
+    """A parser of a study's options: whether to measure, and the folder of results."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--redraw", action="store_true", help="measure nothing; redraw page and figures from the kept numbers"
@@ -20,7 +20,7 @@ def study_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def add_data(parser: argparse.ArgumentParser, content: str = "") -> None:
-    """Add the option that names the folder with data sets."""
+    """Add the option for the folder of data sets."""
     data = os.environ.get("NORMLENS_DATA")
     parser.add_argument(
         "--data",
@@ -31,6 +31,6 @@ def add_data(parser: argparse.ArgumentParser, content: str = "") -> None:
 
 
 def require_data(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Stop with a usage message if no folder was named."""
+    """Stop with a usage message if no folder was passed."""
     if options.data is None:
         parser.error("name the data folder with --data or NORMLENS_DATA")

@@ -1,4 +1,4 @@
-"""The pages: each study has a template in Markdown beside it, filled with its numbers."""
+"""The pages: each study has a Markdown template, filled with its numbers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Rows = Sequence[Sequence[str]]
 
 
 def fill(template: str, **values: object) -> str:
-    """Fill a template; blank lines in a row, which conditions leave behind, become one.
+    """Fill a template; consecutive blank lines, left by conditions, become one.
 
     Parameters
     ----------
     template
         Its path in the folder `reproduce`.
     **values
-        What the template names. In a template, ``rows | table(headings)`` is `markdown_table`.
+        Variables of the template. In a template, ``rows | table(headings)`` is `markdown_table`.
     """
     text = _environment().get_template(template).render(**values)
     return re.sub(r"\n{3,}", "\n\n", text).strip()

@@ -1,4 +1,4 @@
-"""The published numbers, read from ``published.toml``, which says what each one is and where it was read."""
+"""The published numbers, read from ``published.toml``, which states what each one is and its source."""
 
 from __future__ import annotations
 

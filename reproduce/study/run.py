@@ -1,4 +1,4 @@
-"""One finding: measured on each model, kept as JSON, and written as a page with theirs beside ours."""
+"""One finding: measured on each model, kept as JSON, and written as a page with published numbers and ours."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ BERT = "google-bert/bert-base-uncased"
 
 @dataclass
 class Reading:
-    """A corpus as a model reads it: iterate for one analyzed sentence after the other.
+    """A corpus read by a model: iterate over its analyzed sentences.
 
     Attributes
     ----------
     lens, corpus
         The model and its sentences.
     data_folder
-        Where frequency tables are, if anywhere.
+        Folder of frequency tables, or None.
     seed, resamples
         Of the bootstrap over sentences.
     tokens
-        How many tokens were read so far.
+        Number of tokens read so far.
     conservation_error
-        The largest so far.
+        The largest error so far.
     about
-        Model type, dtype and versions, once the first sentence was read.
+        Model type, dtype and versions, after the first sentence.
     """
 
     lens: Lens
@@ -72,7 +72,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Entry:
-    """What one model gave.
+    """The results of one model.
 
     Attributes
     ----------
@@ -99,20 +99,20 @@ Entries = Mapping[str, Entry]
 
 @dataclass(frozen=True)
 class Finding:
-    """A published finding and how it is measured and shown.
+    """A published finding, its measurement and its presentation.
 
     Attributes
     ----------
     name
-        The study's name, which is that of its folder.
+        Name of the study and of its folder.
     title
         First line of the page.
     measure
-        From a reading to a table with the columns of `normlens.statistics.COLUMNS`.
+        Function from a reading to a table with the columns of `normlens.statistics.COLUMNS`.
     numbers
-        From the entries of all models to what the template ``norms/<name>.md.jinja`` shows.
+        Function from the entries of all models to the variables of the template ``norms/<name>.md.jinja``.
     figures
-        From the entries to figures by the name of their file.
+        Function from the entries to figures by the name of their file.
     """
 
     name: str
@@ -123,16 +123,16 @@ class Finding:
 
 
 def reproduce(finding: Finding, arguments: Sequence[str] | None = None) -> int:
-    """Measure a finding on the models that the command line names, print it and keep it.
+    """Measure a finding on the models named on the command line, print it and keep it.
 
-    A model's earlier numbers stay until that model is measured again, so a run may take one model at a time.
+    A model's earlier numbers stay until that model is measured again, so a run may measure one model at a time.
 
     Parameters
     ----------
     finding
-        What to reproduce.
+        The finding to reproduce.
     arguments
-        The command line. Default: the process's own.
+        Command line. Default: that of the process.
 
     Returns
     -------
@@ -180,7 +180,7 @@ def _default_models() -> list[str]:
 
 
 def _needs_network(model: str) -> bool:
-    """Whether a model is neither here nor to be had."""
+    """Whether a model is neither on disk nor downloadable."""
     if model in BUNDLED or Path(model).exists():
         return False
     if any(row.name == model and row.installed for row in available_models()):
@@ -193,7 +193,7 @@ def _needs_network(model: str) -> bool:
 
 
 def _keep(finding: Finding, model: str, measured: pd.DataFrame, reading: Reading, folder: Path) -> None:
-    """Put one model's numbers into the finding's JSON file, in place of its earlier ones."""
+    """Write one model's numbers to the finding's JSON file, in place of its earlier ones."""
     path = numbers_of(finding.name, folder)
     numbers = measured[measured["head"].isna()].drop(columns="head").astype(object)
     models = kept(path)
@@ -222,7 +222,7 @@ def _one_line_per_number(models: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _rounded(cell: object) -> object:
-    """Six digits of a number; None for NaN, which JSON has no word for."""
+    """Six digits of a number; None for NaN, which JSON lacks."""
     if not isinstance(cell, float | np.floating):
         return None if cell is pd.NA else cell
     return None if math.isnan(cell) else float(f"{cell:.6g}")
@@ -240,7 +240,7 @@ def entries_of(finding: Finding, folder: Path) -> dict[str, Entry]:
 
 
 def page(finding: Finding, entries: Entries) -> str:
-    """The finding's page, with what was measured on which texts."""
+    """The finding's page, with the measured models and texts."""
     return fill(
         f"norms/{finding.name}.md.jinja",
         title=finding.title,
@@ -259,7 +259,7 @@ def _figures(finding: Finding, entries: Entries) -> dict[str, Figure]:
 
 
 def _error(largest: float | None) -> str:
-    """The largest conservation error as a page says it."""
+    """The largest conservation error, formatted for a page."""
     if largest is None:
         return "not measured"
     return f"{largest:.1e}" if largest else "0 (the same bits)"

@@ -1,4 +1,4 @@
-"""What every training keeps: its settings, its checkpoints, and what it ran on."""
+"""Kept by every training: its settings, its checkpoints, and its hardware."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def keep_settings(settings: DataclassInstance, out: Path) -> None:
-    """Write the settings into a new folder, or compare them with those of the training that is there."""
+    """Write the settings into a new folder, or compare them with those of the existing training."""
     path = out / "settings.json"
     if path.exists():
         kept = json.loads(path.read_text(encoding="utf-8"))
@@ -37,13 +37,13 @@ def keep_settings(settings: DataclassInstance, out: Path) -> None:
 
 
 def last_checkpoint(out: Path) -> str | None:
-    """Find the latest checkpoint that was written to its end."""
+    """Find the latest complete checkpoint."""
     found = [path.parent for path in out.glob("checkpoint-*/trainer_state.json")]
     return str(max(found, key=lambda path: int(path.name.split("-")[1]))) if found else None
 
 
 def hardware() -> str:
-    """What the training ran on."""
+    """The hardware of the training."""
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
     path = Path("/proc/cpuinfo")

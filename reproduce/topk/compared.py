@@ -1,4 +1,4 @@
-"""Norm against weight at equal k: paired differences with intervals, and the sentence that they amount to."""
+"""Norm against weight at equal k: paired differences with intervals, and a sentence that sums them up."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Difference:
     high: float
 
     def written(self, form: str) -> str:
-        """The mean, and its interval where there is one, in a format such as ``"+.3f"``."""
+        """The mean, with its interval if there is one, in a format such as ``"+.3f"``."""
         interval = "" if math.isnan(self.low) else f" ({self.low:{form}} to {self.high:{form}})"
         return f"{self.value:{form}}{interval}"
 
@@ -56,7 +56,7 @@ class Difference:
 
 
 def of_passages(found: Mapping[str, Any], number: str, pair: Pair) -> list[Difference]:
-    """Differences of a number over passages, for each k but the one that keeps everything."""
+    """Differences of a number over passages, for each k except the one that keeps everything."""
     return [
         _difference(k, values(found, norm, number) - values(found, weight, number), found["seed"])
         for k, norm, weight in _names(found, pair)
@@ -78,7 +78,7 @@ def _names(found: Mapping[str, Any], pair: Pair) -> Iterator[tuple[int, str, str
 
 
 def right(found: Mapping[str, Any], name: str) -> np.ndarray:
-    """A 1 for every text that a setting gets right, else a 0."""
+    """1 for every text that a setting classifies correctly, 0 for the others."""
     return np.array(list(found["right"][name]), dtype=float)
 
 
@@ -88,16 +88,16 @@ def _difference(k: int, differences: np.ndarray, seed: int) -> Difference:
 
 
 def sentence(what: str, differences: Sequence[Difference], *, higher_is_better: bool) -> str:
-    """What the differences say, without a number that isn't in the table.
+    """A sentence on the differences, with numbers of the table only.
 
     Parameters
     ----------
     what
-        What is compared, to begin the sentence with.
+        The compared quantity, which begins the sentence.
     differences
-        By k.
+        Differences by k.
     higher_is_better
-        Of the number.
+        Whether higher numbers are better.
     """
     ks: dict[str, list[str]] = {"better": [], "worse": [], "alike": [], "unknown": []}
     for one in differences:

@@ -30,7 +30,7 @@ _TITLES = {"renormalized": "kept weights sum to one again", "full": "kept weight
 
 
 def draw(kept: Found) -> dict[str, Figure]:
-    """Draw what was measured, by the end of the file's name."""
+    """Draw the measurements; figures by the suffix of their file names."""
     drawn = {}
     if "predictions" in kept:
         drawn["predictions"] = _predictions(kept["predictions"])
@@ -64,7 +64,7 @@ def _predictions(found: Found) -> Figure:
 
 
 def _excess(found: Found) -> Figure:
-    """Perplexity above the dense one, in parts of it; the line is at 1 %."""
+    """Relative increase of perplexity over the dense model; the line is at 1 %."""
     dense = np.mean([row["dense"]["nll"] for row in found["rows"]])
     with drawing_style():
         figure = new_figure(8.4, 3.6)
@@ -232,7 +232,7 @@ def _most_trained(groups: Trainings) -> list[Course]:
 
 
 def _trained(axes: Axes, how: str, trainings: Sequence[Found]) -> None:
-    """Points of trained models; of dense ones a line, and what is left of them at each k."""
+    """Points of trained models; for dense ones a line, and their accuracy at each k."""
     accuracies = [one["accuracy"] for one in trainings]
     settings = trainings[0]["settings"]
     if how != "dense":

@@ -13,20 +13,20 @@ Course = tuple[str, int, int, bool, int]
 
 
 class Kind(NamedTuple):
-    """What trainings have in common that differ in nothing but their seed.
+    """Settings shared by trainings that differ only in their seed.
 
     Attributes
     ----------
     length
         "short" or "long" expressions.
     epochs, texts
-        How much was trained on.
+        Amount of training.
     inside
         Whether subexpressions are among the texts.
     layers
         Of the model.
     how
-        "dense", or by what how many sources were kept.
+        "dense", or the ranking and the number of the sources kept.
     """
 
     length: str
@@ -38,7 +38,7 @@ class Kind(NamedTuple):
 
     @property
     def course(self) -> Course:
-        """What is the same for dense and top-k trainings that can be compared."""
+        """The settings shared by comparable dense and top-k trainings."""
         return self[:5]
 
     def __str__(self) -> str:
@@ -46,7 +46,7 @@ class Kind(NamedTuple):
 
     @property
     def amount(self) -> str:
-        """How many texts, and of what kind."""
+        """Number and kind of texts."""
         return f"{self.texts:,} texts{' and their subexpressions' if self.inside else ''}"
 
 
@@ -54,7 +54,7 @@ Trainings = dict[Kind, list[Mapping[str, Any]]]
 
 
 def grouped(found: Mapping[str, Any]) -> Trainings:
-    """Trainings that differ in nothing but their seed: short ones first, dense before top-k."""
+    """Trainings that differ only in their seed: short ones first, dense before top-k."""
     groups: Trainings = defaultdict(list)
     for training in found["trainings"]:
         settings = training["settings"]
@@ -103,7 +103,7 @@ def _over_seeds(accuracies: list[float]) -> str:
 
 
 def _baselines(found: Mapping[str, Any], groups: Trainings) -> str:
-    """What is right without solving anything, and how exact an accuracy on so many texts is."""
+    """Accuracies without solving anything, and the sampling error of an accuracy on this many texts."""
     parts = []
     for length in dict.fromkeys(kind.length for kind in groups):
         training = next(trainings[0] for kind, trainings in groups.items() if kind.length == length)

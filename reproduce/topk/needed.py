@@ -12,7 +12,7 @@ from normlens.statistics import bootstrap_interval
 from normlens.topk.needs import COUNTS, Passages, count_sources, predicts_tokens
 
 WITHIN, SHARE, TARGETS = 0.1, 0.9, 32
-"""A head's vector within 10 % of its length, or 90 % of the weight or norm; so many targets of each passage."""
+"""A head's vector within 10 % of its length, or 90 % of the weight or norm; and the number of targets per passage."""
 
 
 def needed(lens: Lens, passages: Passages, seed: int) -> dict[str, Any]:
@@ -21,9 +21,9 @@ def needed(lens: Lens, passages: Passages, seed: int) -> dict[str, Any]:
     Parameters
     ----------
     lens, passages
-        The model and what it reads.
+        The model and its passages.
     seed
-        Of the bootstrap over passages.
+        Random seed of the bootstrap over passages.
 
     Returns
     -------

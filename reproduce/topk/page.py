@@ -21,7 +21,7 @@ SELECTIONS = [f"{by} {denominator}" for denominator in DENOMINATORS for by in CH
 
 
 def page(kept: Found) -> str:
-    """Everything that is kept, in sections that docs include by name."""
+    """All kept results, in sections that docs include by name."""
     return fill(
         "topk/page.md.jinja",
         compared=_compared(kept),
@@ -116,7 +116,7 @@ def _by_k(ks: Sequence[int], cells: Mapping[tuple[str, int], str]) -> Shown:
 
 
 def _selection(name: str) -> str:
-    """What sources are selected by, and the denominator."""
+    """The ranking of sources, and the denominator."""
     by, denominator = name.split()
     return f"{by}, {'full denominator' if denominator == 'full' else denominator}"
 

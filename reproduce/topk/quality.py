@@ -32,11 +32,11 @@ class Setting:
     Attributes
     ----------
     by, denominator
-        Of `CHOICES` and `DENOMINATORS`.
+        One of `CHOICES` and one of `DENOMINATORS`.
     k
         Sources per target.
     layer
-        The only layer that is switched; None: all are.
+        The only switched layer; None: all layers.
     """
 
     by: str
@@ -46,17 +46,17 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """What its numbers are kept under."""
+        """The key of its numbers."""
         return f"{self.by} {self.denominator} {self.k}" + ("" if self.layer is None else f" layer {self.layer}")
 
     def use(self, model: Any) -> topk.TopKUse:
-        """Switch a model, until the use is undone."""
+        """Switch a model, until it is restored."""
         layers = None if self.layer is None else [self.layer]
         return topk.use(model, self.k, self.by, renormalize=self.denominator == "renormalized", layers=layers)
 
 
 def grid(ks: Sequence[int], others: Sequence[int] | None = None) -> list[Setting]:
-    """By weight and by norm with both denominators at each k; by chance and by nearness at the others, every second k."""
+    """By weight and by norm with both denominators at each k; at random and by nearness at every second k."""
     others = ks[::2] if others is None else others
     return [
         Setting(by, denominator, k)
@@ -82,7 +82,7 @@ def powers_of_two(tokens: int) -> list[int]:
 
 
 def read_text(file: Path | None) -> str:
-    """The text that is cut into passages: a file, or the bundled sentences one after the other.
+    """The text of the passages: a file, or the concatenated bundled sentences.
 
     Raises
     ------
@@ -112,20 +112,20 @@ def passages_of(lens: Lens, file: Path | None, tokens: int, limit: int) -> Passa
 def over_passages(
     lens: Lens, passages: Passages, settings: Sequence[Setting], earlier: Mapping[str, Any], keep: Keep, batch: int = 1
 ) -> Row:
-    """Measure every passage with every setting; what an earlier run has measured is not measured again.
+    """Measure every passage with every setting; earlier measurements are reused.
 
     Parameters
     ----------
     lens, passages
-        The model and what it reads.
+        The model and its passages.
     settings
-        How it is switched.
+        Settings of top-k attention.
     earlier
-        What was returned, or kept, before.
+        Earlier results, returned or kept.
     keep
-        Called with everything so far after each batch.
+        Called with all results so far after each batch.
     batch
-        Passages that run together.
+        Passages per forward pass.
     """
     names = [_fingerprint(ids) for ids in passages.ids]
     known = {row["passage"]: row for row in earlier.get("rows", []) if row["passage"] in names}
@@ -144,7 +144,7 @@ def over_passages(
 
 
 def _measure(lens: Lens, ids: torch.Tensor, settings: Sequence[Setting], rows: Sequence[Row]) -> None:
-    """Put the numbers of one batch into its rows."""
+    """Write the numbers of one batch to its rows."""
     quality = quality_of(lens.model, ids)
     for place, row in enumerate(rows):
         row["dense"] = {name: float(values[place]) for name, values in quality.dense.items()}
@@ -163,7 +163,7 @@ def _fingerprint(ids: torch.Tensor) -> str:
 def classified(
     lens: Lens, part: Part, settings: Sequence[Setting], earlier: Mapping[str, Any], keep: Keep, batch: int = 32
 ) -> Row:
-    """Which texts a classifier gets right, dense and with every setting; kept settings aren't measured again.
+    """The texts that a classifier gets right, dense and with every setting; kept settings aren't measured again.
 
     Parameters
     ----------
@@ -172,9 +172,9 @@ def classified(
     part
         Texts and their classes.
     settings, earlier, keep
-        As for `over_passages`; "right" holds a 0 or 1 per text.
+        As for `over_passages`; "right" has 0 or 1 per text.
     batch
-        Texts that run together, the short ones first.
+        Texts per forward pass, short ones first.
     """
     same = earlier.get("texts") == len(part)
     found: Row = {"texts": len(part), "right": dict(earlier["right"]) if same else {}}
@@ -202,7 +202,7 @@ def classified(
 
 
 def _batches(lens: Lens, part: Part, size: int) -> Iterator[tuple[Mapping[str, torch.Tensor], np.ndarray]]:
-    """Texts of about one length together, with their places."""
+    """Batches of texts of similar length, with their indices."""
     tokenizer = lens.tokenizer
     assert tokenizer is not None
     order = np.argsort([len(text) for text in part.texts], kind="stable")

@@ -1,7 +1,7 @@
-"""How few sources a target needs, and by what they should be chosen: models whose attention keeps k sources per target.
+"""How few sources a target needs, and how to rank them: models whose attention keeps k sources per target.
 
-Each part is measured by itself, passage by passage, and kept: a run that was stopped, or is started again with more
-passages, goes on with what is missing. Page and figures are drawn of what is kept.
+Each part is measured separately, passage by passage, and kept: a run that was stopped, or is started again with more
+passages, continues with the missing ones. Page and figures are drawn from kept results.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from reproduce.training.listops import reports
 NAME = "topk"
 DECODER, ENCODER = "smollm2-135m", "minilm-l6"
 LONG_KS, LONG_OTHERS = (4, 16, 32, 64, 128, 256, 512), (16, 64)
-"""At which k long passages are measured: by weight and by norm, and by chance and by nearness."""
+"""Values of k for long passages: by weight and by norm, and at random and by nearness."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure the parts that the command line names, keep them, and write page and figures.
+    """Measure the parts named on the command line, keep them, and write page and figures.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Nothing: each part keeps what it measures as it goes, so that it can go on where it was stopped."""
+    """Nothing: each part keeps its measurements as it runs, so that it can resume."""
     measures = Parts(options).all()
     for part in options.parts or measures:
         print(part, file=sys.stderr, flush=True)
@@ -80,19 +80,19 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 class Parts:
-    """What measures each part and keeps it.
+    """The functions that measure each part and keep it.
 
     Parameters
     ----------
     options
-        Of the command line.
+        Options of the command line.
     """
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options, self._path = options, numbers_of(NAME, options.output)
 
     def all(self) -> dict[str, Callable[[str], None]]:
-        """Every part by its name; one whose data weren't named is not among them."""
+        """Every part by its name, except those whose data were not passed."""
         options = self._options
         decoder, encoder = (options.tokens, options.passages), (options.encoder_tokens, options.encoder_passages)
         long = options.long_tokens, options.long_passages
@@ -146,7 +146,7 @@ class Parts:
         classified(lens, texts, grid(ks), self._earlier(part), self._keeping(part, ks=ks))
 
     def _listops(self, part: str) -> None:
-        """All trainings; and where the data are named, what the outermost operator alone says about the value."""
+        """All trainings; with the data, also the accuracy of the outermost operator alone."""
         trainings, data = reports(self._options.listops), self._options.data
         lengths = sorted({training["settings"]["length"] for training in trainings})
         baselines = {

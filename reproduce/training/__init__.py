@@ -1,1 +1,1 @@
-"""The models that studies train."""
+"""The trainings of models for studies."""

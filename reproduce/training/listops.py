@@ -1,7 +1,7 @@
-"""Train a small Transformer on ListOps from scratch, dense or with top-k attention, and switch dense ones afterwards.
+"""Train a small Transformer on ListOps from scratch, dense or with top-k attention, and switch dense ones afterward.
 
 ``python -m reproduce train-listops --data DATA --out runs/listops/short-dense-1 --seed 1``, and ``--k 16 --by
-norm`` for one that keeps 16 sources while it trains. The same command goes on where a killed one stopped. ListOps (Nangia
+norm`` for one that keeps 16 sources while it trains. The same command resumes a killed run. ListOps (Nangia
 and Bowman 2018) comes from the generator of the Long Range Arena (Tay et al. 2021); as there, parentheses aren't read.
 """
 
@@ -27,31 +27,31 @@ from reproduce.data.listops import PADDING, WORDS, Batch, Example, Settings, bat
 from reproduce.study.training import keep_settings
 
 SWITCHED_K = {"short": (1, 2, 4, 8, 16, 32, 64, 128, 256), "long": (4, 64)}
-"""How many sources a model that was trained dense is measured with, by the length of its expressions."""
+"""Numbers of sources for measurements of densely trained models, by the length of their expressions."""
 
 
 def train(settings: Settings, data: Path, out: Path) -> dict[str, Any]:
-    """Train, or go on, and measure.
+    """Train, or resume, and measure.
 
     Parameters
     ----------
     settings
-        What to train.
+        Settings of the training.
     data
         Folder with the data sets.
     out
-        Where the state after each epoch and ``report.json`` go.
+        Output folder of the state after each epoch and of ``report.json``.
 
     Returns
     -------
     dict
-        Settings, accuracy on the validation part after each epoch ("curve") and at the end, loss, time; and of one that
+        Settings, accuracy on the validation split after each epoch ("curve") and at the end, loss, time; and of one that
         was trained dense, "switched": accuracy by choice and k.
 
     Raises
     ------
     InvalidInput
-        If data are missing, or ``out`` holds a training with other settings.
+        If data are missing, or ``out`` has a training with other settings.
     """
     report = out / "report.json"
     if report.exists():
@@ -78,7 +78,7 @@ def train(settings: Settings, data: Path, out: Path) -> dict[str, Any]:
 
 
 def new_model(settings: Settings, longest: int) -> BertForSequenceClassification:
-    """A BERT of the size asked for, with weights that the seed decides."""
+    """A BERT of the requested size, with weights drawn by the seed."""
     torch.manual_seed(settings.seed)
     config = BertConfig(
         vocab_size=len(WORDS),
@@ -133,7 +133,7 @@ def _epoch(
     training: list[Example],
     epoch: int,
 ) -> float:
-    """One pass over the training part, in an order and with a dropout that seed and epoch decide; the mean loss."""
+    """One pass over the training split, order and dropout drawn by seed and epoch; returns the mean loss."""
     model.train()
     torch.manual_seed(1000 * settings.seed + epoch)
     drawn = list(batches(training, settings.batch_tokens, shuffle=True))
@@ -154,7 +154,7 @@ def _epoch(
 
 
 def accuracy(model: BertForSequenceClassification, examples: list[Example], batch_tokens: int) -> float:
-    """Share of the examples that a model, as it is now, answers rightly."""
+    """Share of the examples that a model in its current state answers correctly."""
     model.eval()
     with torch.no_grad():
         right = [(_logits(model, b).argmax(-1) == b.labels).sum() for b in batches(examples, batch_tokens)]
@@ -213,7 +213,7 @@ def _numbers() -> Iterator[tuple[str, type]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as the command line says."""
+    """Train as set on the command line."""
     try:
         found = train(*read_arguments(arguments))
     except NormLensError as error:

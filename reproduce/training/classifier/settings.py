@@ -1,4 +1,4 @@
-"""What decides a fine-tuning, and how the command line says it."""
+"""The settings of a fine-tuning, and its command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reproduce.data.classified_texts import READERS
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides what a training gives; kept beside it, so that it goes on only with the same.
+    """Everything that determines the result of a training; kept with it, so that it resumes only with equal settings.
 
     Attributes
     ----------
@@ -23,17 +23,17 @@ class Settings:
     model
         A bundled name, a folder or a hub id.
     seed
-        Of the head's weights, order and dropout.
+        Random seed of the head's weights, order and dropout.
     epochs
-        How often each text is seen; the best epoch on dev is kept.
+        Passes over the texts; the best epoch on dev is kept.
     batch_size
         Texts per step.
     longest
-        Longer texts are cut to this many tokens while training; measured ones aren't cut.
+        Maximum number of tokens in training; longer texts are cut, but not in measurements.
     learning_rates
-        Peaks to try; a line leads up to each over the first tenth of the steps, and down to zero at the end.
+        Peaks to try, with linear warmup over the first tenth of the steps and linear decay to zero.
     limit
-        Texts of each part to use at most; None for all.
+        Maximum number of texts per split; None for all.
     """
 
     task: str

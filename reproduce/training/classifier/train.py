@@ -1,8 +1,8 @@
 """Fine-tune an encoder as a classifier of SST's sentences or AG News: resumable, the learning rate chosen on dev.
 
-``python -m reproduce train-classifier --task sst --data DATA --out runs/sst``; the same command goes on where a killed
-one stopped. One training per learning rate; ``out/model`` is the one with the best accuracy on dev, and only that one is
-measured on the test part.
+``python -m reproduce train-classifier --task sst --data DATA --out runs/sst``; the same command resumes a killed
+run. One training per learning rate; ``out/model`` is the one with the best accuracy on dev, and only that one is
+measured on the test split.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ Rows = list[dict[str, Any]]
 
 
 class Clock(TrainerCallback):  # type: ignore[misc]
-    """Writes into the log how long the training has run, over all its continuations."""
+    """Logs the duration of the training, over all its runs."""
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Start from what earlier runs took."""
+        """Start from the times of earlier runs."""
         last: dict[str, float] = max(state.log_history, key=lambda entry: entry.get("seconds", 0.0), default={})
         self.started = time.monotonic() - last.get("seconds", 0.0)
         self.started_cpu = time.process_time() - last.get("cpu_seconds", 0.0)
@@ -57,16 +57,16 @@ class Clock(TrainerCallback):  # type: ignore[misc]
 
 
 def finetune(settings: Settings, data: Path, out: Path) -> Path:
-    """Train with each learning rate, or go on, and keep the best model on dev.
+    """Train with each learning rate, or resume, and keep the best model on dev.
 
     Parameters
     ----------
     settings
-        What to train.
+        Settings of the training.
     data
         Folder with the data sets.
     out
-        Where trainings and the model go.
+        Output folder of trainings and model.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def finetune(settings: Settings, data: Path, out: Path) -> Path:
     Raises
     ------
     InvalidInput
-        If data are missing, or ``out`` holds a training with other settings.
+        If data are missing, or ``out`` has a training with other settings.
     """
     finished = out / "model"
     if finished.exists():
@@ -91,7 +91,7 @@ def finetune(settings: Settings, data: Path, out: Path) -> Path:
 
 
 def _trained(settings: Settings, rate: float, texts: ClassifiedTexts, folder: Path) -> dict[str, Any]:
-    """Train with one learning rate, unless that is done; tell how well it does on dev and what it took."""
+    """Train with one learning rate, unless that is done; return its accuracy on dev and its cost."""
     report = folder / "report.json"
     if report.exists():
         return dict(json.loads(report.read_text(encoding="utf-8")))
@@ -125,13 +125,13 @@ def trainer_of(
     Parameters
     ----------
     settings, texts
-        What to train on what.
+        Settings and data of the training.
     rate
-        Peak of the learning rate.
+        Peak learning rate.
     tokenizer
         The model's.
     folder
-        Where checkpoints go.
+        Folder of checkpoints.
     """
     model = AutoModelForSequenceClassification.from_pretrained(
         _place(settings.model),
@@ -172,7 +172,7 @@ def trainer_of(
 
 
 def rows(part: Part, tokenizer: PreTrainedTokenizerBase, longest: int | None = None) -> Rows:
-    """Tokenize texts as the trainer takes them."""
+    """Tokenize texts for the trainer."""
     encoded = tokenizer(part.texts, truncation=longest is not None, max_length=longest, verbose=False)
     return [
         {"input_ids": ids, "attention_mask": [1] * len(ids), "label": label}
@@ -181,19 +181,19 @@ def rows(part: Part, tokenizer: PreTrainedTokenizerBase, longest: int | None = N
 
 
 def share_right(found: EvalPrediction) -> float:
-    """Share of the texts whose largest logit is their class's."""
+    """Share of the texts whose largest logit is that of their class."""
     return float(np.mean(found.predictions.argmax(axis=-1) == found.label_ids))
 
 
 def accuracy(trainer: Trainer, part: Part, tokenizer: PreTrainedTokenizerBase) -> float:
-    """Accuracy of the trainer's model on a part, from 0 to 1."""
+    """Accuracy of the trainer's model on a split, from 0 to 1."""
     return round(share_right(trainer.predict(rows(part, tokenizer))), 4)
 
 
 def _finish(
     settings: Settings, texts: ClassifiedTexts, tried: list[dict[str, Any]], best: dict[str, Any], out: Path
 ) -> None:
-    """Measure the chosen model on the test part, and write it; the folder appears when all of it is there."""
+    """Measure the chosen model on the test split, and write it; the folder appears only when it is complete."""
     folder = out / f"rate-{best['learning_rate']:g}" / "model"
     tokenizer = AutoTokenizer.from_pretrained(folder)
     trainer = Trainer(
@@ -230,12 +230,12 @@ def _finish(
 
 
 def _place(model: str) -> str:
-    """What from_pretrained takes for a model: the folder of a bundled one, or the name itself."""
+    """The argument of from_pretrained for a model: the folder of a bundled one, or the name itself."""
     return str(BUNDLED[model].require()) if model in BUNDLED else model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fine-tune as the command line says."""
+    """Fine-tune as set on the command line."""
     try:
         finetune(*read_arguments(__doc__, arguments))
     except NormLensError as error:

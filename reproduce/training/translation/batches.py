@@ -1,4 +1,4 @@
-"""What a translation model reads: a joint sentencepiece vocabulary, and batches of equal length in a fixed order."""
+"""Input of a translation model: a joint sentencepiece vocabulary, and batches of similar length in a fixed order."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from normlens.errors import InvalidInput
 from reproduce.data.parallel_text import Pair
 
 END, UNKNOWN, PADDING = 0, 1, 2
-"""Ids that every vocabulary made here begins with; an unknown piece also stands for a masked one."""
+"""The first ids of every vocabulary; the unknown piece also replaces masked ones."""
 
 IGNORED = -100
-"""Label of a position that has none."""
+"""Label of a position without a label."""
 
 LONGEST_INPUT = 256
 """Pieces that the finished model can read."""
@@ -31,14 +31,14 @@ LONGEST_INPUT = 256
 def make_tokenizer(pairs: Sequence[Pair], folder: Path, source: str, target: str, pieces: int) -> MarianTokenizer:
     """Learn one vocabulary for both languages and save it as a Marian tokenizer.
 
-    Case is folded by the vocabulary's own normalization, so that the tokenizer takes cased text as well.
+    Case is folded by the vocabulary's own normalization, so that the tokenizer accepts cased text, too.
 
     Parameters
     ----------
     pairs
-        Sentences to learn from.
+        Sentences for the vocabulary.
     folder
-        Where the tokenizer's files go.
+        Folder of the tokenizer's files.
     source, target
         Languages, such as ``"de"`` and ``"en"``.
     pieces
@@ -104,7 +104,7 @@ def encode(pairs: Sequence[Pair], tokenizer: MarianTokenizer, longest: int | Non
     tokenizer
         Made by :func:`make_tokenizer`.
     longest
-        Leave out pairs with a side of more pieces than this, the end-of-sentence counted in.
+        Leave out pairs with a side of more pieces than this, the end-of-sentence included.
     """
     sides = _both_sides(pairs, tokenizer)
     kept = _kept(sides, longest)
@@ -128,7 +128,7 @@ def _kept(sides: Sequence[Sequence[Sequence[int]]], longest: int | None) -> list
 
 
 def batches_of_like_length(pairs: EncodedPairs, positions: int, seed: int) -> list[np.ndarray]:
-    """Put pairs of like length together, in random order.
+    """Batch pairs of similar length, in random order.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def batches_of_like_length(pairs: EncodedPairs, positions: int, seed: int) -> li
 class Course(Dataset[dict[str, Tensor]]):
     """Every batch of a whole training, in order; an item is one batch.
 
-    What an item holds depends on its number and the seed alone, so that a training that goes on after a stop, or that
+    An item depends only on its number and the seed, so that a resumed training, or one that
     is spread over several devices, sees the same batches and the same masks.
 
     Parameters
@@ -169,7 +169,7 @@ class Course(Dataset[dict[str, Tensor]]):
     pairs
         Encoded sentences.
     epochs
-        How often each pair is seen; a part of an epoch is its first batches.
+        Passes over the pairs; a fraction of an epoch is its first batches.
     positions
         Most padded positions in a batch.
     masking
@@ -182,7 +182,7 @@ class Course(Dataset[dict[str, Tensor]]):
     Attributes
     ----------
     guide
-        From a batch's pairs, rows and columns to the links that its attention is to follow; None for no guide.
+        Function from a batch's pairs, rows and columns to the links that guide its attention; None without a guide.
     """
 
     def __init__(
@@ -227,6 +227,6 @@ def padded(pairs: EncodedPairs, chosen: np.ndarray) -> dict[str, Tensor]:
 
 
 def mask(decoder_input_ids: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Hide a random share of the decoder's input pieces behind the unknown piece; start and padding stay."""
+    """Replace a random share of the decoder's input pieces by the unknown piece; start and padding stay."""
     drawn = torch.rand(decoder_input_ids.shape, generator=generator) < share
     return decoder_input_ids.masked_fill(drawn & (decoder_input_ids != PADDING), UNKNOWN)

@@ -1,4 +1,4 @@
-"""What happens along a training: the loss, the clock, the log, snapshots of the weights, and when to write a checkpoint."""
+"""The course of a training: loss, clock, log, snapshots of the weights, and the times of checkpoints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 600
 
 
 def only_item(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Take the batch that an item of the course is."""
+    """Return an item of the course, which is a batch."""
     if len(items) != 1:
         raise InvalidInput(
             f"{len(items)} batches came at once; expected one per device. Use accelerate launch for several GPUs."
@@ -37,10 +37,10 @@ def smoothed_loss(outputs: Any, labels: Tensor) -> Tensor:
 
 
 class GuidedTrainer(Seq2SeqTrainer):  # type: ignore[misc]
-    """transformers' trainer with the smoothed loss, and the guide's beside it where a batch brings one."""
+    """transformers' trainer with the smoothed loss, plus the guide's if a batch has one."""
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], *further: Any, **options: Any) -> Tensor:
-        """Loss of one batch; the guide is held against the decoder's first layer."""
+        """Loss of one batch; the guide applies to the decoder's first layer."""
         guide, labels = inputs.pop("guide", None), inputs.pop("labels")
         outputs = model(**inputs, use_cache=False, output_attentions=guide is not None)
         loss = smoothed_loss(outputs, labels)
@@ -56,28 +56,28 @@ def steps_of_snapshots(steps: int, epochs: float) -> set[int]:
 
 
 def progress_at_end(training: Path) -> dict[str, float]:
-    """Seconds, processor seconds and pairs that a finished training took."""
+    """Seconds, processor seconds and pairs of a finished training."""
     log = json.loads((training / "log.json").read_text(encoding="utf-8"))
     return {name: max(entry.get(name, 0) for entry in log) for name in ("seconds", "cpu_seconds", "pairs")}
 
 
 class Record(TrainerCallback):  # type: ignore[misc]
-    """Times a training, logs it, takes snapshots of the weights, and asks for a checkpoint every ten minutes.
+    """Times a training, logs it, takes snapshots of the weights, and requests a checkpoint every ten minutes.
 
     Parameters
     ----------
     course
-        Tells how many pairs were seen.
+        The course, which counts the pairs seen.
     tokenizer
         Saved beside each snapshot, so that it loads as a model.
     held_out
-        Pairs to measure the loss on.
+        Pairs for the held-out loss.
     out
         Folder for ``log.json`` and ``snapshots``.
     snapshots
         Steps after which the weights are kept.
     before
-        What the training that this one starts with took: see :func:`progress_at_end`.
+        Cost of the training that this one starts from; see :func:`progress_at_end`.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Record(TrainerCallback):  # type: ignore[misc]
         self.before = before or {}
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Start the clocks from what earlier runs took."""
+        """Start the clocks from the times of earlier runs."""
         last: Mapping[str, float] = max(
             state.log_history, key=lambda entry: entry.get("seconds", 0.0), default=self.before
         )
@@ -103,7 +103,7 @@ class Record(TrainerCallback):  # type: ignore[misc]
         self.saved = time.monotonic()
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, model: Any, **kwargs: Any) -> None:
-        """Ask for a checkpoint when it is time; take a snapshot when one is due."""
+        """Request a checkpoint or take a snapshot when one is due."""
         last = state.global_step == state.max_steps
         if last or (time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS and args.world_size == 1):
             control.should_log = control.should_save = True

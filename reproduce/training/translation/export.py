@@ -1,4 +1,4 @@
-"""A trained translation model as a folder to give away: half precision, tokenizer, scores, and a card."""
+"""A trained translation model as a folder for distribution: half precision, tokenizer, scores, and a card."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def export(
 ) -> None:
     """Write ``out/model``: weights in half precision, tokenizer, ``training.json`` and the model card.
 
-    The folder appears under its name only when all of it is written.
+    The folder appears under its name only when it is complete.
     """
     unfinished = out / "model.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -114,13 +114,13 @@ def export(
 
 
 def _load_in_full_precision(config: Path) -> None:
-    """Have the weights, stored in half precision, computed with in float32, as a CPU does best."""
+    """Make weights that are stored in half precision load as float32, the best choice on a CPU."""
     settings = json.loads(config.read_text(encoding="utf-8"))
     config.write_text(json.dumps(settings | {"dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
 
 
 def _how(settings: Mapping[str, Any]) -> str:
-    """What makes the model align."""
+    """The causes of the model's alignment."""
     ways = []
     if settings["guide"]:
         ways.append(

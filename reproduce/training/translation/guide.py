@@ -1,8 +1,8 @@
-"""Links of a statistical aligner as a guide for training: nobody annotated them, and they come from the same text.
+"""Links of a statistical aligner as a guide for training, computed from the same text without annotation.
 
 Following Chen et al. 2016 ("Guided alignment training for topic-aware neural machine translation") and Garg et al. 2019
 ("Jointly learning to align and translate with Transformer models"), but in the row where the target word is the decoder's
-input (AWI), which knows the word that is to be linked.
+input (AWI), where the word to link is an input.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ ALIGNER = "eflomal-align"
 
 
 class Guide:
-    """Which source pieces each target piece is to look at.
+    """The source pieces that each target piece should attend to.
 
     Parameters
     ----------
     pairs
         Encoded sentences.
     links
-        For each of them the word links (source, target); a target word without one is to look at the end of the sentence.
+        For each of them the word links (source, target); a target word without one should attend to the end of the sentence.
     tokenizer
-        Whose pieces they are.
+        The tokenizer of the pieces.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Guide:
         self._pairs, self._links = pairs, links
 
     def wanted(self, chosen: NDArray[np.intp], rows: int, columns: int) -> Tensor:
-        """1 where the piece that is the decoder's input in a row may look, ``(pair, row, column)``; other rows are empty."""
+        """1 where the input piece of a decoder row should attend, ``(pair, row, column)``; other rows are empty."""
         found = torch.zeros(len(chosen), rows, columns)
         for place, number in enumerate(chosen):
             source, target = (self._words(side[number]) for side in (self._pairs.source, self._pairs.target))
@@ -69,7 +69,7 @@ class Guide:
 
 
 def guided_loss(weights: Tensor, wanted: Tensor, decoder_input_ids: Tensor) -> Tensor:
-    """Mean of −log of the attention that goes where it should, over rows whose input isn't hidden.
+    """Mean of −log of the attention to the linked pieces, over rows whose input isn't masked.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def statistical_links(folder: Path, source: str, target: str) -> list[frozenset[
 
 
 def run_aligner(source: Path, target: Path, ahead: Path, back: Path) -> None:
-    """Have eflomal link two parallel files; the links of both directions appear whole or not at all.
+    """Have eflomal link two parallel files; the links of both directions appear only when complete.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Everything that decides what a training of a translation model gives."""
+"""The settings of a training of a translation model."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from normlens.errors import InvalidInput
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides what a training gives; kept beside it, so that it goes on only with the same.
+    """Everything that determines the result of a training; kept with it, so that it resumes only with equal settings.
 
     Attributes
     ----------
     direction
         ``"de-en"`` or ``"en-de"``.
     texts
-        ``"free"`` for what may be given away, ``"all"`` for everything.
+        ``"free"`` for corpora that allow redistribution, ``"all"`` for everything.
     seed
-        Of weights, order, dropout and masks.
+        Random seed of weights, order, dropout and masks.
     epochs
-        How often each pair is seen.
+        Passes over the pairs.
     masking
-        Share of the decoder's input pieces that are hidden, once masking has begun.
+        Share of the decoder's input pieces that are masked, after masking has begun.
     plain
-        Epochs before masking begins: a model that has to translate from half of its input at once learns to align late.
+        Epochs before masking begins: a model that never sees its whole input learns to align late.
     guide
         ``"eflomal"`` to have the cross-attention of the decoder's first layer follow that aligner's links, or None.
     positions
@@ -34,21 +34,21 @@ class Settings:
     pieces
         Size of the joint vocabulary.
     width, layers, heads
-        Size of the model; encoder and decoder have that many layers each.
+        Size of the model; encoder and decoder have this many layers each.
     dropout
-        None by default: so small a model on so much text doesn't overfit.
+        None by default: a model this small doesn't overfit on this much text.
     learning_rate, warmup
-        Peak, and steps up to it; a cosine leads down to zero at the end.
+        Peak learning rate and warmup steps; then a cosine decay to zero.
     longest
-        Longer sentences, in pieces, aren't trained on.
+        Maximum sentence length in pieces; longer ones are left out.
     held_out
-        Pairs to measure on.
+        Number of held-out pairs.
     precision
         ``"bfloat16"`` for mixed precision, or ``"float32"``.
     limit
-        Pairs of each corpus to read at most; None for all.
+        Maximum number of pairs per corpus; None for all.
     start
-        Folder of a finished training whose vocabulary and weights this one begins with, under a new learning rate; None
+        Folder of a finished training whose vocabulary and weights this one starts from, with a new learning rate; None
         for random weights.
     """
 
@@ -83,7 +83,7 @@ class Settings:
             self._fits(Path(self.start))
 
     def _fits(self, start: Path) -> None:
-        """Refuse a start that isn't finished, or is another kind of model."""
+        """Refuse a start that isn't finished, or has other settings of the model."""
         path = start / "model" / "training.json"
         if not path.is_file():
             raise InvalidInput(f"{start} holds no finished training. Finish it first, or leave out --start.")

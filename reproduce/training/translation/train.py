@@ -1,7 +1,7 @@
 """Train a small German–English translation model, aligned well enough to link words: resumable, on any number of devices.
 
 ``python -m reproduce train-translation --direction de-en --texts free --data DATA --out runs/de-en``; the same
-command goes on where a killed one stopped. On several GPUs: ``accelerate launch -m reproduce train-translation …``.
+command resumes a killed run. On several GPUs: ``accelerate launch -m reproduce train-translation …``.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ from reproduce.training.translation.settings import Settings
 
 
 def train(settings: Settings, data: Path, out: Path) -> Path:
-    """Train, or go on training, and export the model.
+    """Train, or resume, and export the model.
 
     Parameters
     ----------
     settings
-        What to train.
+        Settings of the training.
     data
         Folder with ``deen/parallel`` and ``deen/gold``.
     out
-        Where text, tokenizer, checkpoints, snapshots, log and model go.
+        Output folder of text, tokenizer, checkpoints, snapshots, log and model.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def train(settings: Settings, data: Path, out: Path) -> Path:
     Raises
     ------
     InvalidInput
-        If data are missing, or ``out`` holds a training with other settings.
+        If data are missing, or ``out`` has a training with other settings.
     """
     finished = out / "model"
     if finished.exists():
@@ -103,7 +103,7 @@ def train(settings: Settings, data: Path, out: Path) -> Path:
 
 
 def tokenizer_of(settings: Settings, text: ParallelText, out: Path) -> MarianTokenizer:
-    """Load the tokenizer of a training, or have the first process write the text and learn one from it."""
+    """Load the tokenizer of a training, or let the first process write the text and train one on it."""
     folder = out / "tokenizer"
     if not (folder / "tokenizer_config.json").exists() and int(os.environ.get("RANK", "0")) == 0:
         write_text(text, out / "text")
@@ -118,14 +118,14 @@ def tokenizer_of(settings: Settings, text: ParallelText, out: Path) -> MarianTok
 
 
 def guide_of(settings: Settings, text: ParallelText, tokenizer: MarianTokenizer, out: Path) -> Guide:
-    """Links of the pairs that are trained on."""
+    """Links of the training pairs."""
     links = statistical_links(out / "text", *settings.direction.split("-"))
     kept = within_length(text.training, tokenizer, settings.longest)
     return Guide(encode(text.training, tokenizer, settings.longest), [links[k] for k in kept], tokenizer)
 
 
 def new_model(settings: Settings) -> MarianMTModel:
-    """Make the model, Marian's architecture with all embeddings tied: with random weights, or those it starts with."""
+    """Make the model, Marian's architecture with all embeddings tied: with random weights, or those of its start."""
     config = MarianConfig(
         vocab_size=settings.pieces,
         d_model=settings.width,
@@ -250,7 +250,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> tuple[Settings, Pa
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as the command line says."""
+    """Train as set on the command line."""
     try:
         train(*read_arguments(arguments))
     except NormLensError as error:
