@@ -82,7 +82,7 @@ class ParallelFiles:
             if len(self._paths) > 1 and between is not None:
                 raise InvalidInput(
                     f"{path}, line 1 contains {between}; with two files, each line should have one sentence. If "
-                    "this file holds both sides, pass it alone; otherwise replace the separator by a space."
+                    "this file has both sides, pass it alone; otherwise replace the separator by a space."
                 )
 
     def __len__(self) -> int:

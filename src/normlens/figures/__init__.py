@@ -1,6 +1,6 @@
 """Pictures of arrays: matplotlib for paper, one self-contained HTML page for the screen.
 
-This room knows numpy and xarray arrays alone; no model and no tensor enters it. One color rule holds throughout:
+This room takes only numpy and xarray arrays; no model and no tensor enters it. One color rule applies throughout:
 **blue is what the weights say, vermilion is what attention moves** (the norms).
 """
 

@@ -73,7 +73,7 @@ def alignment_matrices(
     Raises
     ------
     InvalidInput
-        If the shapes don't fit the words, there is nothing to draw, or `ax` doesn't hold one axes per panel.
+        If the shapes don't fit the words, there is nothing to draw, or `ax` doesn't have one axes per panel.
     """
     expected = len(target), len(source) + 1
     passed = {"weight": weight, "norm": norm}
@@ -133,7 +133,7 @@ def aer_curves(
     Raises
     ------
     InvalidInput
-        If a column is missing, there is nothing to draw, or `ax` doesn't hold one axes per panel.
+        If a column is missing, there is nothing to draw, or `ax` doesn't have one axes per panel.
     """
     missing = [name for name in ("layer", "measure", "setting", "aer") if name not in table]
     if missing or not len(table):

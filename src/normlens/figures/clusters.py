@@ -92,7 +92,7 @@ def cluster_map(
     ------
     InvalidInput
         If the shapes don't fit together, a distance isn't finite, all are zero, there is no such panel, or `ax` doesn't
-        hold one axes per panel.
+        have one axes per panel.
     """
     matrix, codes = _checked(distances, labels, names)
     names, kinds = None if names is None else [*map(readable, names)], [*map(readable, kinds)]

@@ -38,18 +38,18 @@ def report_figures(table: pd.DataFrame) -> dict[str, Figure]:
     dict of str to matplotlib.figure.Figure
         In the order of reading, under names fit for files: ``share`` (curves with bands), ``head_share_special`` and
         so on (heads by weight beside norm), ``mixing_ratio``, and an overview of the heads under the name of each
-        other quantity that is told apart by head. What the table lacks is left out.
+        other quantity by head. Quantities that the table lacks are left out.
 
     Raises
     ------
     InvalidInput
-        If the table lacks a column, or holds nothing that can be drawn.
+        If the table lacks a column, or has nothing to draw.
     """
     with kept_from_the_screen():
         drawn = _drawn(table)
     if not drawn:
         raise InvalidInput(
-            f"The table's {len(table)} rows hold nothing that has a picture: expected shares, mixing ratios or numbers "
+            f"The table's {len(table)} rows have nothing to draw: expected shares, mixing ratios or numbers "
             "by layer and head. Pass what CorpusStatistics.table() returns."
         )
     return {name: figure_of(axes) for name, axes in drawn.items()}

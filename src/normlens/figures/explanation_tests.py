@@ -119,7 +119,7 @@ def divergence_violins(
     Returns
     -------
     matplotlib.axes.Axes
-        A violin for each bin and class that holds two texts or more, with its median; dots for fewer.
+        A violin for each bin and class with at least two texts, with its median; dots for fewer.
     """
     bins = sorted(table["bin"].unique())
     with drawing(ax, [title], (6.2, 3.2), figsize) as panels:

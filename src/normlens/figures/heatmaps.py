@@ -86,7 +86,7 @@ def heat_maps(
     Raises
     ------
     InvalidInput
-        If the layer, head, scope or panel isn't in the data, or `ax` doesn't hold one axes per panel.
+        If the layer, head, scope or panel isn't in the data, or `ax` doesn't have one axes per panel.
     """
     maps = {
         "weight": weight_panel(data, layer, head),
@@ -220,7 +220,7 @@ def _choose(array: xr.DataArray, dimension: str, number: int) -> xr.DataArray:
 
 
 def panel_title(measure: str, head: int | None, scope: str, own: str) -> str:
-    """What a panel shows, and its formula; `own` is the residual's part, unless that is no source of the map."""
+    """Caption and formula of a panel; `own` is the term of the residual, unless the residual is not a source of the map."""
     if measure == "weight":
         return MEASURE_TITLES["weight"] + "\n" + ("mean of α over heads" if head is None else "α")
     formula = TEXTS[scope].formula.format(own=own) if head is None else "‖α f(x)‖"

@@ -43,7 +43,7 @@ def share_curves(table: pd.DataFrame, *, ax: AxesLike | None = None, figsize: Fi
     Raises
     ------
     InvalidInput
-        If the table has no shares per layer, or `ax` doesn't hold one axes per panel.
+        If the table has no shares per layer, or `ax` doesn't have one axes per panel.
     """
     curves = {
         "weight": layer_curves(table, "weight_share"),

@@ -51,7 +51,7 @@ def head_overview(
     Raises
     ------
     InvalidInput
-        If there is no grid, or one has other dimensions, or `ax` doesn't hold one axes per grid.
+        If there is no grid, or one has other dimensions, or `ax` doesn't have one axes per grid.
     """
     grids = {title: _checked_grid(title, grid) for title, grid in grids.items()}
     finite = np.concatenate([grid.values[np.isfinite(grid.values)] for grid in grids.values()] or [np.zeros(0)])

@@ -47,7 +47,7 @@ class Panels:
 
     @property
     def figure(self) -> Figure | SubFigure:
-        """The figure, or the part of one, that holds the axes."""
+        """The figure or subfigure of the axes."""
         figure = self.axes[0].figure
         assert figure is not None  # checked when the panels were made
         return figure
@@ -125,7 +125,7 @@ def drawing(
     Raises
     ------
     InvalidInput
-        If `ax` doesn't hold one axes per panel, or `figsize` isn't a size, or both are set.
+        If `ax` doesn't have one axes per panel, or `figsize` isn't a size, or both are set.
     """
     if ax is not None:
         if figsize is not None:
@@ -206,7 +206,7 @@ def size_of(axes: Axes) -> FigureSize:
 
 
 def figure_of(drawn: Figure | AxesLike) -> Figure:
-    """Return the figure that holds axes, whole also where they are in a subfigure.
+    """Return the figure of axes; the whole figure even if they are in a subfigure.
 
     Raises
     ------

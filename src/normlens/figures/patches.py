@@ -52,7 +52,7 @@ def patch_maps(
     picture
         What the model saw, ``(height, width)`` or ``(height, width, color)``: after the processor's crop. Default: none.
     image
-        Which image, counted from 1, where a text holds several.
+        Number of the image, from 1, if a text has several.
     panel
         Draw this panel alone. Default: both.
     ax
@@ -71,7 +71,7 @@ def patch_maps(
     Raises
     ------
     InvalidInput
-        If the layer, head, scope, target, image or panel isn't in the data, or `ax` doesn't hold one axes per panel.
+        If the layer, head, scope, target, image or panel isn't in the data, or `ax` doesn't have one axes per panel.
     """
     require(data, "source_token")
     if isinstance(target, bool) or not isinstance(target, (int, np.integer)) or not 0 <= target < data.sizes["target"]:

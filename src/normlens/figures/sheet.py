@@ -17,7 +17,7 @@ _POINTS_PER_INCH = 72.0
 
 @dataclass(frozen=True)
 class Sheet:
-    """Axes with a position for everything in points, which holds whatever the layout does with the axes later.
+    """Axes with positions in points, which stay valid when the layout changes the axes later.
 
     Attributes
     ----------

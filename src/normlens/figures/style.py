@@ -128,7 +128,7 @@ class _Picture(Figure):
     """A figure that is saved in the house's style by matplotlib's own method too."""
 
     def savefig(self, fname: Any, **options: Any) -> None:
-        """Save as matplotlib does; letters that no font has are told of in one line, and none steers what reads the file."""
+        """Save as matplotlib does; missing letters are reported in one line, and control characters are made visible."""
         suffix = Path(fname).suffix if isinstance(fname, str | PathLike) else ""
         form = options.get("format") or suffix[1:] or str(mpl.rcParams["savefig.format"])
         make_readable(self)
@@ -137,7 +137,7 @@ class _Picture(Figure):
 
 
 def make_readable(drawn: Artist) -> None:
-    """Make control characters visible in all texts of a figure or of axes: an SVG file that holds them can't be read."""
+    """Make control characters visible in all texts of a figure or of axes: an SVG file with them can't be read."""
     for text in drawn.findobj(Text):
         if isinstance(text, Text) and not text.get_text().isprintable():
             text.set_text(
@@ -233,7 +233,7 @@ def readable(token: str) -> str:
 
 
 def shortened(label: str, longest: int) -> str:
-    """Cut a label to so many letters; what stands behind a space, the mark of an unknown token, stays.
+    """Cut a label to a number of letters; the text after a space, the mark of an unknown token, is kept.
 
     Examples
     --------

@@ -71,7 +71,7 @@ DEFINITIONS = (
     Definition(
         "mixing_ratio",
         "r_i = ‖Σ_{j≠i} c_ij‖ / (‖Σ_{j≠i} c_ij‖ + ‖c_ii‖)",
-        "The share of a position's new vector that comes from other positions, each part summed before the norm "
+        "The share of a position's new vector that comes from other positions, each term summed before the norm "
         "(Kobayashi et al. 2021). c_ii includes the residual and passes through the LayerNorm as the scope says.",
     ),
     Definition(

@@ -96,23 +96,23 @@ def _cancellation(numbers: Estimates) -> str:
 
 def _mixing(numbers: Estimates) -> str:
     """State how much comes from other positions, by scope."""
-    parts = []
+    terms = []
     for scope in numbers.categories("mixing_ratio"):
         norm, weight = numbers.get("mixing_ratio", scope), numbers.get("mixing_ratio_weight", scope)
         if norm:
             by_weight = f" (by weight {weight.percent()})" if weight else ""
-            parts.append(f"{norm.percent()} at scope {scope}{by_weight}")
-    return f"By norm, what comes from other positions is {'; '.join(parts)}." if parts else ""
+            terms.append(f"{norm.percent()} at scope {scope}{by_weight}")
+    return f"By norm, what comes from other positions is {'; '.join(terms)}." if terms else ""
 
 
 def _frequency(numbers: Estimates) -> str:
     """State whether rarer tokens get more weight or have longer vectors."""
-    parts = []
+    terms = []
     for category, where in ((TYPES, "over the distinct tokens of the corpus"), ("all", "inside a text, in the mean")):
         weight = numbers.get("correlation_weight_frequency", category)
         norm = numbers.get("correlation_vector_norm_frequency", category)
         if weight and norm:
-            parts.append(f"{weight.number()} with α and {norm.number()} with ‖f(x)‖ {where}")
-    if not parts:
+            terms.append(f"{weight.number()} with α and {norm.number()} with ‖f(x)‖ {where}")
+    if not terms:
         return ""
-    return f"The rank of a token's frequency (1 is the most frequent) has a rank correlation of {'; of '.join(parts)}."
+    return f"The rank of a token's frequency (1 is the most frequent) has a rank correlation of {'; of '.join(terms)}."
