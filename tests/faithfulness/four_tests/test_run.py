@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from made_texts import write_splits
@@ -110,7 +113,7 @@ def test_a_stopped_run_goes_on_to_the_same_numbers_side_by_side(run: Run, tmp_pa
     broken = store.path(gone[2]) / "outcome.npz"
     broken.write_bytes(broken.read_bytes()[:500])  # no killed run leaves this, since files appear whole
     again = run_cells(place.experiment, tmp_path / "cells", workers=2, progress=False)[1]
-    assert set(again) == set(outcomes)
+    assert list(again) == list(outcomes)  # in one order, whichever was trained first
     for cell in gone:
         for split in ("train", "dev", "test"):
             np.testing.assert_array_equal(again[cell].probabilities[split], outcomes[cell].probabilities[split])
@@ -118,6 +121,32 @@ def test_a_stopped_run_goes_on_to_the_same_numbers_side_by_side(run: Run, tmp_pa
     np.testing.assert_array_equal(
         again[gone[0]].instances["adversarial_jsd"], outcomes[gone[0]].instances["adversarial_jsd"]
     )
+
+
+def test_workers_end_when_their_run_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from normlens.faithfulness.four_tests import experiment_of, run_cells\n"
+        "if __name__ == '__main__':\n"
+        f"    data = { ({name: str(path) for name, path in write_splits(tmp_path).items()})!r}\n"
+        "    made = experiment_of({'data': data, 'training': {'epochs': 10000}})\n"
+        f"    run_cells(made, Path({str(tmp_path / 'cells')!r}), workers=2, progress=False)\n",
+        encoding="utf-8",
+    )
+    process = psutil.Popen([sys.executable, str(script)])
+    try:
+        deadline = time.monotonic() + 120
+        while len(children := process.children()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        assert workers
+        time.sleep(8)  # they train by now, or are about to
+    finally:
+        process.kill()
+        process.wait()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert not alive
 
 
 def test_the_files_of_a_run_hold_the_same_numbers(run: Run, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -177,7 +178,7 @@ def _complete(
     finally:
         for future in running:
             future.cancel()
-    return outcomes
+    return {cell: outcomes[cell] for cell in [*(cell for cell in outcomes if cell not in cells), *cells]}
 
 
 @contextmanager
@@ -215,10 +216,18 @@ def _one_thread() -> Iterator[None]:
 
 
 def _begin(experiment: Experiment, device: str) -> None:
-    """Prepare a worker's process."""
+    """Prepare a worker's process, which ends when the process that started it is killed."""
     global _PLACE
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _PLACE = workplace(experiment, device)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(cell: Cell, needed: Mapping[Cell, Outcome]) -> Outcome:
