@@ -13,7 +13,7 @@ import normlens
 from normlens.analysis.group_arrays import DIMENSIONS
 from normlens.analysis.reductions import REDUCTIONS
 from normlens.attribution.methods.norm_rollout import METHOD
-from normlens.cli.options import AttentionScope, Scope
+from normlens.cli import choices
 from normlens.engine.tracing.scopes import ATTENTION_SCOPES, NORM_VARIABLES, OWN_VARIABLES, SCOPES, TEXTS, norm_variable
 from normlens.figures import heat_maps, html_view
 from normlens.statistics import text_numbers
@@ -39,8 +39,9 @@ def test_each_has_its_words() -> None:
 
 
 def test_commands_offer_them() -> None:
-    assert [scope.value for scope in Scope] == list(SCOPES)
-    assert [scope.value for scope in AttentionScope] == list(ATTENTION_SCOPES)
+    assert [scope.value for scope in choices.LAYER_SCOPES] == list(SCOPES)
+    assert [scope.value for scope in choices.ATTENTION_SCOPES] == list(ATTENTION_SCOPES)
+    assert {scope.value for scope in choices.Scope} == {*SCOPES, "encoder"}  # norm_rollout's own
 
 
 def test_norm_rollout_takes_them() -> None:
