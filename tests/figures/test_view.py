@@ -115,7 +115,7 @@ def test_twelve_layers_of_twelve_heads_over_64_tokens_stay_below_three_megabytes
 
 
 def test_what_is_too_large_or_missing_is_said(random_group: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InvalidInput, match="no group"):
+    with pytest.raises(InvalidInput, match="no kind of attention"):
         html_view(xr.DataTree(), "t")
     with pytest.raises(InvalidInput, match="needs vector_norm"):
         html_view(tree(random_group.drop_vars("vector_norm")), "t")
