@@ -180,9 +180,9 @@ class ExampleMaker:
         tensors = {name: x for name, x in row.tensors.items() if name != "labels" and not name.startswith("decoder_")}
         if source is not None:
             tensors = {"attention_mask": torch.ones(len(source), dtype=torch.long), **tensors}
-            given = {**row.whole, **tensors}
+            fields = {**row.whole, **tensors}
             source = mark_image_tokens(
-                source, self.loaded.model, given.get("image_grid_thw"), given.get("pixel_values")
+                source, self.loaded.model, fields.get("image_grid_thw"), fields.get("pixel_values")
             )
         medium, label = media_labels({**row.whole, **tensors}, self.loaded)
         text = source.text if source is not None else "an image" if medium == "image" else "a sound"

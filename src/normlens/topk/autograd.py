@@ -199,8 +199,8 @@ class _Gradients:
 
     def cast(self) -> tuple[Tensor | None, ...]:
         """All gradients in the dtypes of the inputs."""
-        found = (self._dq, self._dk, self._dv, self._dbias, self._dsinks)
-        pairs = zip(found, self._inputs, strict=True)
+        gradients = (self._dq, self._dk, self._dv, self._dbias, self._dsinks)
+        pairs = zip(gradients, self._inputs, strict=True)
         return tuple(None if x is None or like is None else x.to(like.dtype) for x, like in pairs)
 
 

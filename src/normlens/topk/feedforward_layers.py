@@ -36,7 +36,7 @@ def output_projections(model: nn.Module) -> list[str]:
     UnsupportedArchitecture
         If there is none, or one without a linear layer back.
     """
-    found: list[str] = []
+    paths: list[str] = []
     for path, module in model.named_modules():
         if layer_number(path) is None or not any(isinstance(child, _ACTIVATIONS) for child in module.children()):
             continue
@@ -47,16 +47,16 @@ def output_projections(model: nn.Module) -> list[str]:
             )
         linears = _linears(module, path)
         if linears:
-            found.append(_way_back(model, path, linears))
-    if not found:
+            paths.append(_projection_back(model, path, linears))
+    if not paths:
         raise UnsupportedArchitecture(
-            f"{type(model).__name__} has no feed-forward layers that could be found: an activation module between linear "
-            "layers, inside numbered layers, was expected."
+            f"{type(model).__name__} has no feed-forward layers that top-k units can be applied to; expected an activation "
+            "module between linear layers, inside numbered layers."
         )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(paths))
 
 
-def _way_back(model: nn.Module, path: str, linears: dict[str, tuple[int, int]]) -> str:
+def _projection_back(model: nn.Module, path: str, linears: dict[str, tuple[int, int]]) -> str:
     """The linear layer from f units back to d, among the module's own or else in what follows it in its block."""
     inward = next(iter(linears.values()))
     back = [name for name, sizes in linears.items() if _leads_back(inward, sizes)]

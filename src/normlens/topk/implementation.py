@@ -41,7 +41,7 @@ class Settings:
     k, by, renormalize, chunk_size
         As for `normlens.topk.use`.
     projection
-        The output projection, once it is known.
+        The output projection; None before the first run.
     compared
         Whether a call has been compared with the module's eager function.
     cached_norms
@@ -181,8 +181,8 @@ def _computed(
 def _projection(settings: Settings, module: nn.Module) -> FactoredProjection:
     if settings.projection is None:
         raise InvalidInput(
-            f"The output projection of this {type(module).__name__} is not known yet: by='norm' finds it when the model "
-            "that use() was given (or a whole part of it, such as its encoder) runs, but a module was run by itself."
+            f"The output projection of this {type(module).__name__} has not been observed: by='norm' looks for it when "
+            "the model runs, or a whole submodel such as its encoder, but a module was run by itself. Run the model first."
         )
     return settings.projection
 

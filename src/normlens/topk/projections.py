@@ -1,4 +1,4 @@
-"""The output projections after a model's attention, found by watching a run; ‖f(x)‖ is measured with them."""
+"""The output projections after a model's attention, observed in a run; ‖f(x)‖ is measured with them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class FactoredProjection:
             around, parameter = [], None
         if parameter is None or parameter.is_meta or around != self._around:
             raise UnsupportedArchitecture(
-                f"{self._path} is no longer the output projection that by='norm' found at the first run, or it has no "
+                f"{self._path} is no longer the output projection that by='norm' observed in the first run, or it has no "
                 "data: the model has changed. Call undo(), merge adapters, then use() again."
             )
         weight = parameter.detach()
