@@ -32,16 +32,16 @@ EFLOMAL = "eflomal-align"
 def batches_of(pairs: list[Pair], batch_size: int) -> list[dict[str, torch.Tensor]]:
     """Pairs of similar length as padded model inputs, ready for a plain forward pass."""
     ordered = sorted(pairs, key=lambda pair: (len(pair.target_subwords.ids), len(pair.source_subwords.ids)))
-    found = []
+    batches = []
     for first in range(0, len(ordered), batch_size):
         tensors = [pair.example.tensors for pair in ordered[first : first + batch_size]]
-        found.append(
+        batches.append(
             {
-                name: torch.nn.utils.rnn.pad_sequence([given[name] for given in tensors], batch_first=True)
+                name: torch.nn.utils.rnn.pad_sequence([inputs[name] for inputs in tensors], batch_first=True)
                 for name in tensors[0]
             }
         )
-    return found
+    return batches
 
 
 def seconds_of(run: Callable[[], object]) -> float:
@@ -86,10 +86,10 @@ def eflomal(source: Path, target: Path) -> float | None:
         print(f"{EFLOMAL} isn't installed and is left out", file=sys.stderr)
         return None
     with tempfile.TemporaryDirectory() as folder:
-        found = [Path(folder) / name for name in ("forward", "reverse")]
-        command = [EFLOMAL, "--overwrite", "-s", source, "-t", target, "-f", found[0], "-r", found[1]]
+        outputs = [Path(folder) / name for name in ("forward", "reverse")]
+        command = [EFLOMAL, "--overwrite", "-s", source, "-t", target, "-f", outputs[0], "-r", outputs[1]]
         seconds = seconds_of(lambda: subprocess.run(list(map(str, command)), check=True, capture_output=True))
-        return seconds / len(found[0].read_text(encoding="utf-8").splitlines())
+        return seconds / len(outputs[0].read_text(encoding="utf-8").splitlines())
 
 
 def _page(
@@ -97,12 +97,12 @@ def _page(
 ) -> Page:
     table = [["", "processor ms for a sentence", "sentences per second", "times the forward pass (range)"]]
     for name in rounds[0]:
-        each = statistics.median(found[name] for found in rounds) / sentences
-        ratios = [found[name] / found["forward"] for found in rounds]
+        each = statistics.median(seconds[name] for seconds in rounds) / sentences
+        ratios = [seconds[name] / seconds["forward"] for seconds in rounds]
         spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
         table.append([name, f"{1000 * each:.2f}", f"{1 / each:,.0f}", spread])
     if other is not None:
-        forward = statistics.median(found["forward"] for found in rounds) / sentences
+        forward = statistics.median(seconds["forward"] for seconds in rounds) / sentences
         table.append(["eflomal", f"{1000 * other:.2f}", f"{1 / other:,.0f}", f"{other / forward:.2f}"])
     notes = [
         f"{sentences:,} sentence pairs, model `{model}`, medians of {len(rounds)} alternating rounds. *forward*: the "

@@ -62,23 +62,23 @@ def variants(lens: Lens, name: str, length: int) -> dict[str, Callable[[], objec
             lens.model(**inputs, **({"use_cache": False} if has_head else {}))
 
     def scalar(output: Any) -> torch.Tensor:
-        found: torch.Tensor = output.logits[:, -1, _TOKEN] if has_head else output.last_hidden_state[:, 0].sum(-1)
-        return found
+        score: torch.Tensor = output.logits[:, -1, _TOKEN] if has_head else output.last_hidden_state[:, 0].sum(-1)
+        return score
 
     def asked(method: str, **options: Any) -> Callable[[], object]:
         return lambda: lens.attribute(ids, method=method, **options)
 
-    found = {
+    calls = {
         "forward": forward,
         "pull back alone": lambda: pull_back(lens.model, inputs, scalar),
         "decompx": asked("decompx", target=target, position=-1 if has_head else 0),
     }
     if length <= MOST_SOURCES[name]:
-        found |= {
+        calls |= {
             "push forward, for each source": lambda: push_forward(lens.model, inputs, LAST[name]),
             "value_zeroing, for each source": asked("value_zeroing"),
         }
-    return found
+    return calls
 
 
 def measure_time(name: str, length: int, rounds: int) -> dict[str, Any]:
@@ -129,8 +129,8 @@ def measure_memory(name: str, length: int, chunk_size: int) -> dict[str, Any]:
     return {"model": name, "length": length, "chunk_size": chunk_size, **json.loads(last_line(done))}
 
 
-def _spread(found: list[float] | None) -> str:
-    return "–" if found is None else f"{statistics.median(found):.2f} ({min(found):.2f}–{max(found):.2f})"
+def _spread(ratios: list[float] | None) -> str:
+    return "–" if ratios is None else f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
 
 
 def _time_page(cases: list[dict[str, Any]], described: dict[str, str]) -> Page:

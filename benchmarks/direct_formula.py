@@ -84,22 +84,22 @@ def direct_norms(layer: Layer) -> dict[str, Float[Tensor, "..."]]:
     f_x = layer.value @ layer.projection  # (head, source, d)
     heads, sources, d = f_x.shape
     at_once = max(1, _NUMBERS // (heads * sources * d))
-    parts = [_rows(layer, f_x, i, min(i + at_once, len(layer.own))) for i in range(0, len(layer.own), at_once)]
-    return {name: torch.cat([part[name] for part in parts], dim=-2) for name in parts[0]}
+    chunks = [_rows(layer, f_x, i, min(i + at_once, len(layer.own))) for i in range(0, len(layer.own), at_once)]
+    return {name: torch.cat([chunk[name] for chunk in chunks], dim=-2) for name in chunks[0]}
 
 
 def _rows(layer: Layer, f_x: Float[Tensor, "head source d"], start: int, stop: int) -> dict[str, Tensor]:
     """The norms of the targets ``start:stop``."""
     weighted = layer.weight[:, start:stop, :, None] * f_x[:, None]  # (head, target, source, d)
-    found = {"weighted_norm": weighted.norm(dim=-1)}
+    norms = {"weighted_norm": weighted.norm(dim=-1)}
     vectors = weighted.sum(0)
-    found["norm"] = vectors.norm(dim=-1)
+    norms["norm"] = vectors.norm(dim=-1)
     rows = torch.arange(stop - start)
     vectors[rows, rows + start] += layer.own[start:stop]
-    found["norm_residual"] = vectors.norm(dim=-1)
+    norms["norm_residual"] = vectors.norm(dim=-1)
     if layer.norm is not None:
         summed = vectors.sum(1) + layer.bias
         sigma = (summed.var(-1, correction=0) + layer.norm.eps).sqrt()
         centered = vectors - vectors.mean(-1, keepdim=True)
-        found["norm_layernorm"] = (centered / sigma[:, None, None] * layer.norm.weight).norm(dim=-1)
-    return found
+        norms["norm_layernorm"] = (centered / sigma[:, None, None] * layer.norm.weight).norm(dim=-1)
+    return norms

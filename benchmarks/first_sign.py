@@ -68,23 +68,23 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round; writes no results")
     options = parser.parse_args()
     described = machine()
-    found: dict[str, list[tuple[float, float, str]]] = {name: [] for name in _COMMANDS}
+    measured: dict[str, list[tuple[float, float, str]]] = {name: [] for name in _COMMANDS}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "corpus.txt").write_text(f"{_TEXT}\n")
         (folder / "pairs.tsv").write_text("Das ist ein Hund .\tThis is a dog .\n")
         for _ in range(1 if options.quick else 5):
             for name, arguments in _COMMANDS.items():
-                found[name].append(first_sign(arguments, folder))
+                measured[name].append(first_sign(arguments, folder))
     rows = [["command", "processor", "wall", "what is seen"]]
-    for name, runs in found.items():
+    for name, runs in measured.items():
         used, wall, words = zip(*runs, strict=True)
         rows.append([f"`normlens {name}`", f"{median(used):.2f} s", f"{median(wall):.2f} s", words[0]])
     note = (
         f"From the start of the process to the first word on a terminal; medians. The goal is {_GOAL} s of processor time. "
         "Wall time depends on the load of the machine (see the load average)."
     )
-    cases = [{"command": name, "runs": runs} for name, runs in found.items()]
+    cases = [{"command": name, "runs": runs} for name, runs in measured.items()]
     page = Page("The first sign on a terminal", [note], rows, cases, described)
     print(page.markdown())
     if not options.quick:

@@ -24,7 +24,7 @@ from .processes import in_fresh_process, last_line, resident
 _SAMPLES = 50
 IDS = [3, 14, 15, 9, 26]
 
-WAYS: Mapping[str, tuple[str, int, Callable[[normlens.Lens], Any]]] = {
+CALLS: Mapping[str, tuple[str, int, Callable[[normlens.Lens], Any]]] = {
     "attribute": ("attribute, DecompX of a logit", 10_000, lambda lens: lens.attribute(IDS, target=7)),
     "map": ("attribute, a rollout of ALTI", 10_000, lambda lens: lens.attribute(IDS, method="alti")),
     "zeroing": ("attribute, value zeroing", 10_000, lambda lens: lens.attribute(IDS, method="value_zeroing")),
@@ -43,9 +43,9 @@ def tiny_lens() -> normlens.Lens:
     return normlens.load((model, None))
 
 
-def samples_of(way: str, calls: int) -> list[tuple[int, int]]:
+def samples_of(kind: str, calls: int) -> list[tuple[int, int]]:
     """Numbers of calls, and the resident memory in bytes after them; a fifth as many calls run first to warm up."""
-    lens, call = tiny_lens(), WAYS[way][2]
+    lens, call = tiny_lens(), CALLS[kind][2]
     for _ in range(max(calls // 5, 1)):
         call(lens)
     step, samples = max(calls // _SAMPLES, 1), []
@@ -68,12 +68,12 @@ def slope(samples: list[tuple[int, int]]) -> tuple[float, float]:
     return float(np.median(slopes)), float(slopes.std(ddof=1) / np.sqrt(len(slopes)))
 
 
-def measure_case(way: str, calls: int) -> dict[str, Any]:
+def measure_case(kind: str, calls: int) -> dict[str, Any]:
     """Measure one kind of call in a fresh process."""
-    samples = json.loads(last_line(in_fresh_process("benchmarks.leaks", "--one", way, calls)))
+    samples = json.loads(last_line(in_fresh_process("benchmarks.leaks", "--one", kind, calls)))
     per_call, error = slope(samples)
     risen = samples[-1][1] - samples[0][1]
-    return {"way": WAYS[way][0], "calls": calls, "bytes_per_call": per_call, "error": error, "risen": risen}
+    return {"way": CALLS[kind][0], "calls": calls, "bytes_per_call": per_call, "error": error, "risen": risen}
 
 
 _NOTES = [
@@ -87,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few dozen calls; writes no results")
     parser.add_argument("--calls", type=int, help="number of calls of every kind")
-    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
+    parser.add_argument("--ways", nargs="+", default=list(CALLS), choices=list(CALLS))
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # NAME CALLS
     options = parser.parse_args()
     if options.one:
@@ -95,9 +95,9 @@ def main() -> None:
         print(json.dumps(samples_of(options.one[0], int(options.one[1]))))
         return
     described, cases = machine(), []
-    for way in options.ways:
-        print(WAYS[way][0], file=sys.stderr)
-        cases.append(measure_case(way, 50 if options.quick else options.calls or WAYS[way][1]))
+    for kind in options.ways:
+        print(CALLS[kind][0], file=sys.stderr)
+        cases.append(measure_case(kind, 50 if options.quick else options.calls or CALLS[kind][1]))
     header = ["calls of", "times", "bytes per call", "risen"]
     rows = [
         [c["way"], f"{c['calls']:,}", f"{c['bytes_per_call']:.1f} ± {c['error']:.1f}", f"{c['risen'] / 1024:.0f} KiB"]

@@ -78,12 +78,12 @@ def seconds_of(variant: str, path: Path) -> float:
 
 def measure_case(name: str, path: Path, rounds: int) -> dict[str, Any]:
     """Seconds of both variants, round by round, and the median of their ratios."""
-    found: dict[str, list[float]] = {"transformers": [], "normlens": []}
+    seconds: dict[str, list[float]] = {"transformers": [], "normlens": []}
     for _ in range(rounds):
-        for variant, times in found.items():
+        for variant, times in seconds.items():
             times.append(float(last_line(in_fresh_process("benchmarks.loading", "--one", variant, path))))
-    ratios = [ours / theirs for theirs, ours in zip(found["transformers"], found["normlens"], strict=True)]
-    return {"file": name, "bytes": path.stat().st_size, "seconds": found, "ratio": median(ratios)}
+    ratios = [ours / theirs for theirs, ours in zip(seconds["transformers"], seconds["normlens"], strict=True)]
+    return {"file": name, "bytes": path.stat().st_size, "seconds": seconds, "ratio": median(ratios)}
 
 
 def _rows(cases: list[dict[str, Any]]) -> list[list[str]]:

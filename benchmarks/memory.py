@@ -39,8 +39,8 @@ def peak_of(variant: str, shape_name: str, layers: int, batch: int, length: int)
     if variant == "eager":
         forward(lens.model, ids, "eager")
         return {"peak": peak() - before, "returned": 0}
-    found = analyses(lens, ids)
-    returned = sum(group.nbytes for one in found for group in one.data.children.values())
+    results = analyses(lens, ids)
+    returned = sum(group.nbytes for one in results for group in one.data.children.values())
     return {"peak": peak() - before, "returned": returned}
 
 
@@ -70,9 +70,9 @@ def measure_case(shape_name: str, layers: int, batch: int, length: int) -> dict[
 
 
 def _in_fresh_process(variant: str, shape_name: str, layers: int, batch: int, length: int) -> dict[str, int]:
-    given = (variant, shape_name, layers, batch, length, torch.get_num_threads())
-    found: dict[str, int] = json.loads(last_line(in_fresh_process("benchmarks.memory", "--one", *given)))
-    return found
+    case = (variant, shape_name, layers, batch, length, torch.get_num_threads())
+    measured: dict[str, int] = json.loads(last_line(in_fresh_process("benchmarks.memory", "--one", *case)))
+    return measured
 
 
 def _rows(cases: list[dict[str, Any]]) -> list[list[str]]:

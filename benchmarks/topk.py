@@ -34,7 +34,7 @@ _SHARED = ("k", "chunk_size", "heads", "rounds", "device")
 
 
 def attend(
-    variant: str, k: int, chunk_size: int, factors: Tensor, known: Tensor | None = None
+    variant: str, k: int, chunk_size: int, factors: Tensor, cached: Tensor | None = None
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """Causal attention of one kind, the targets being the last positions, as a function of query, key and value.
 
@@ -47,7 +47,7 @@ def attend(
         Sources per target, and targets per chunk.
     factors
         Factors of an output projection, for the norms.
-    known
+    cached
         Logarithms of the norms of the first sources.
     """
 
@@ -61,8 +61,8 @@ def attend(
     def ours(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         norms = None
         if variant.startswith("topk-norm"):
-            norms = log_vector_norms(value if known is None else value[:, :, known.shape[-1] :], factors)
-            norms = norms if known is None else torch.cat([known, norms], dim=-1)
+            norms = log_vector_norms(value if cached is None else value[:, :, cached.shape[-1] :], factors)
+            norms = norms if cached is None else torch.cat([cached, norms], dim=-1)
         kept = None if variant == "chunked" else k
         by = "weight" if norms is None else "norm"
         return topk_attention(query, key, value, k=kept, by=by, log_norms=norms, chunk_size=chunk_size, causal=True)
@@ -101,25 +101,25 @@ def measure(
         shapes = [(1, options.heads, n, _HEAD_DIM) for n in (targets, sources, sources)]
         return [torch.randn(shape, generator=generator).to(device).requires_grad_(backward) for shape in shapes]
 
-    def once(given: list[Tensor]) -> float:
+    def once(tensors: list[Tensor]) -> float:
         _wait(device)
         start = clock()
         with torch.set_grad_enabled(backward):
-            output = run(*given)
+            output = run(*tensors)
             if backward:
-                torch.autograd.grad(output.sum(), given)
+                torch.autograd.grad(output.sum(), tensors)
         _wait(device)
         return clock() - start
 
     once(inputs(min(targets, 64), 64))
-    given = inputs(targets, sources)
+    tensors = inputs(targets, sources)
     if variant == REMEMBERED:
-        run = attend(variant, options.k, options.chunk_size, factors, log_vector_norms(given[2][:, :, :-1], factors))
+        run = attend(variant, options.k, options.chunk_size, factors, log_vector_norms(tensors[2][:, :, :-1], factors))
     before = _start_peak(device)
-    seconds = [once(given)]
+    seconds = [once(tensors)]
     peak = _peak(device) - before
     rounds = options.rounds if seconds[0] < 5 else 1
-    return {"peak": peak, "seconds": [*seconds, *(once(given) for _ in range(rounds - 1))][-rounds:]}
+    return {"peak": peak, "seconds": [*seconds, *(once(tensors) for _ in range(rounds - 1))][-rounds:]}
 
 
 def _wait(device: torch.device) -> None:
@@ -152,8 +152,8 @@ def measure_cases(
     if not fitting:
         return cases
     asked = json.dumps([[variant, case["targets"], case["sources"], case["backward"]] for case in fitting])
-    given = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in _SHARED]
-    done = in_fresh_process("benchmarks.topk", "--these", asked, *given)
+    shared = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in _SHARED]
+    done = in_fresh_process("benchmarks.topk", "--these", asked, *shared)
     for case, line in zip_longest(fitting, done.stdout.splitlines()):
         reason = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1][:80]
         case.update({"skipped": reason} if line is None else json.loads(line))
@@ -172,16 +172,16 @@ def _rows(cases: list[dict[str, Any]], variants: list[str], memory: bool) -> lis
     rows = [["n", *(["pass"] if memory else []), *variants]]
     for sources in dict.fromkeys(case["sources"] for case in cases):
         for backward in (False, True) if memory else (False,):
-            found = {c["variant"]: c for c in cases if (c["sources"], c["backward"]) == (sources, backward)}
-            if found:
+            by_variant = {c["variant"]: c for c in cases if (c["sources"], c["backward"]) == (sources, backward)}
+            if by_variant:
                 kind = ["forward + backward" if backward else "forward"] if memory else []
-                rows.append([str(sources), *kind, *(_cell(found[v], memory) for v in variants)])
+                rows.append([str(sources), *kind, *(_cell(by_variant[v], memory) for v in variants)])
     return rows
 
 
 def slopes(cases: list[dict[str, Any]]) -> dict[str, float]:
     """Exponent of n in the peak memory of forward and backward passes from n = 1024 on, per variant."""
-    found = {}
+    exponents = {}
     for variant in dict.fromkeys(case["variant"] for case in cases):
         points = [
             (case["sources"], case["peak"])
@@ -190,8 +190,8 @@ def slopes(cases: list[dict[str, Any]]) -> dict[str, float]:
         ]
         if len(points) > 1:
             lengths, peaks = np.log(np.array(points, dtype=float).clip(1)).T
-            found[variant] = float(np.polyfit(lengths, peaks, 1)[0])
-    return found
+            exponents[variant] = float(np.polyfit(lengths, peaks, 1)[0])
+    return exponents
 
 
 def _notes(options: argparse.Namespace, cases: list[dict[str, Any]]) -> list[str]:

@@ -57,18 +57,18 @@ def statistical(run: Path, gold: Gold) -> Statistical:
         run_aligner(folder / "text.de", folder / "text.en", ahead, back)
         taken = round(_children_seconds() - before, 1)
     last = len(held_out) + len(gold.links)
-    found = [[set(links.possible) for links in read_links(path)][-last:] for path in (ahead, back)]
-    both = list(zip(*found, strict=True))
+    directions = [[set(links.possible) for links in read_links(path)][-last:] for path in (ahead, back)]
+    both = list(zip(*directions, strict=True))
     return Statistical(len(text), taken, both[: len(held_out)], both[len(held_out) :])
 
 
-def rows_of(found: Statistical, gold: Gold, resamples: int) -> list[dict[str, Any]]:
+def rows_of(aligned: Statistical, gold: Gold, resamples: int) -> list[dict[str, Any]]:
     """AER of each direction and of every symmetrization."""
     rows = [
-        {"how": how, **gold.aer([both[place] for both in found.annotated], resamples)}
+        {"how": how, **gold.aer([both[place] for both in aligned.annotated], resamples)}
         for place, how in enumerate(("forward", "reverse"))
     ]
-    return rows + [{"how": how, **gold.aer(joined(found.annotated, how), resamples)} for how in SYMMETRIZATIONS]
+    return rows + [{"how": how, **gold.aer(joined(aligned.annotated, how), resamples)} for how in SYMMETRIZATIONS]
 
 
 def joined(links: Sequence[tuple[Cells, Cells]], how: str) -> list[Cells]:

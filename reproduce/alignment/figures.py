@@ -23,25 +23,27 @@ OUTLINE = withStroke(linewidth=2, foreground="white")
 """Outline of text that is written across lines."""
 
 
-def draw(parts: Mapping[str, Any]) -> dict[str, Figure]:
+def draw(kept: Mapping[str, Any]) -> dict[str, Figure]:
     """Draw the measurements; figures by the suffix of their file names."""
     drawn = {}
     for kind in KINDS:
         rows = [
             {**row, "aer": row["aer"] / 100}
-            for name, part in parts.items()
-            if name.startswith("model ") and kind_of(part["training"]["settings"]) == kind and from_german(part)
-            for row in part["table"]
+            for name, result in kept.items()
+            if name.startswith("model ") and kind_of(result["training"]["settings"]) == kind and from_german(result)
+            for row in result["table"]
             if row["head"] is None
         ]
         if rows:
-            drawn[f"layers_{kind}"] = figure_of(aer_curves(pd.DataFrame(rows), _references(parts)))
-    curves = {name.removeprefix("curve "): part for name, part in parts.items() if name.startswith("curve ")}
+            drawn[f"layers_{kind}"] = figure_of(aer_curves(pd.DataFrame(rows), _references(kept)))
+    curves = {name.removeprefix("curve "): result for name, result in kept.items() if name.startswith("curve ")}
     curves = {
-        name: part for name, part in curves.items() if part["settings"]["direction"] == "de-en" and part["points"]
+        name: result
+        for name, result in curves.items()
+        if result["settings"]["direction"] == "de-en" and result["points"]
     }
     if curves:
-        drawn["curve"] = _along_training(curves, _references(parts))
+        drawn["curve"] = _along_training(curves, _references(kept))
     return drawn
 
 
@@ -50,18 +52,18 @@ def kind_of(settings: Mapping[str, Any]) -> str:
     return "guided" if settings.get("guide") else "unguided"
 
 
-def from_german(part: Mapping[str, Any]) -> bool:
+def from_german(result: Mapping[str, Any]) -> bool:
     """Whether a model translates from German, as in the paper."""
-    return bool(part["training"]["settings"]["direction"] == "de-en")
+    return bool(result["training"]["settings"]["direction"] == "de-en")
 
 
-def _references(parts: Mapping[str, Any]) -> dict[str, float]:
-    found = {"fast_align": FAST_ALIGN_AER["forward"] / 100}
+def _references(kept: Mapping[str, Any]) -> dict[str, float]:
+    rates = {"fast_align": FAST_ALIGN_AER["forward"] / 100}
     for texts in ("all", "free"):
-        if part := parts.get(f"eflomal {texts}"):
-            runs = [row["aer"] for table in part["tables"] for row in table if row["how"] == "forward"]
-            return {**found, "eflomal": sum(runs) / len(runs) / 100}
-    return found
+        if result := kept.get(f"eflomal {texts}"):
+            runs = [row["aer"] for table in result["tables"] for row in table if row["how"] == "forward"]
+            return {**rates, "eflomal": sum(runs) / len(runs) / 100}
+    return rates
 
 
 def _along_training(curves: Mapping[str, Any], references: Mapping[str, float]) -> Figure:
@@ -69,11 +71,11 @@ def _along_training(curves: Mapping[str, Any], references: Mapping[str, float]) 
         figure = new_figure(6.4, 3.9)
         axes = figure.subplots()
         ends = []
-        for name, part in curves.items():
-            minutes = [point["minutes"] for point in part["points"]]
-            line = KINDS[kind_of(part["settings"])]
+        for name, result in curves.items():
+            minutes = [point["minutes"] for point in result["points"]]
+            line = KINDS[kind_of(result["settings"])]
             for measure, color in MEASURE_COLORS.items():
-                rates = [best(point["table"], measure, "awi")["aer"] for point in part["points"]]
+                rates = [best(point["table"], measure, "awi")["aer"] for point in result["points"]]
                 axes.plot(minutes, rates, line, color=color, marker="os"[measure == "norm"], markersize=3.5)
             ends.append((rates[-1], minutes[-1], name))
         height, last = 0.0, max(minute for _, minute, _ in ends)

@@ -67,17 +67,19 @@ class Gold:
         german, english = ([line.split() for line in _lines(folder / f"test.{side}")] for side in ("de", "en"))
         return cls(german, english, list(read_links(folder / "alignment.talp", base=1)))
 
-    def aer(self, found: Sequence[Cells], resamples: int = 0) -> dict[str, Any]:
+    def aer(self, predicted: Sequence[Cells], resamples: int = 0) -> dict[str, Any]:
         """AER, precision and recall of links from German to English, in percent."""
-        measured = evaluate(self.links, [LinkSets.from_links(links) for links in found], resamples=resamples)
+        measured = evaluate(self.links, [LinkSets.from_links(links) for links in predicted], resamples=resamples)
         numbers = {name: round(100 * getattr(measured, name), 2) for name in ("aer", "precision", "recall")}
         if resamples:
             numbers["interval"] = [round(100 * x, 1) for x in measured.aer_interval]
         return numbers
 
-    def difference(self, found: Sequence[Cells], other: Sequence[Cells]) -> dict[str, Any]:
+    def difference(self, predicted: Sequence[Cells], other: Sequence[Cells]) -> dict[str, Any]:
         """The first links' AER minus the other's, in percent, with its interval over sentences."""
-        apart = difference(self.links, *([LinkSets.from_links(cells) for cells in links] for links in (found, other)))
+        apart = difference(
+            self.links, *([LinkSets.from_links(cells) for cells in links] for links in (predicted, other))
+        )
         return {"aer": round(100 * apart.aer, 2), "interval": [round(100 * x, 2) for x in apart.aer_interval]}
 
 
@@ -100,8 +102,8 @@ class Opened:
 
     def links(self, soft: SoftAlignment, balance: float = 0.0) -> Cells:
         """Links from German to English of one pair."""
-        found = {(link.source, link.target) for link in soft.links(balance=balance)}
-        return found if self.from_german else {(target, source) for source, target in found}
+        cells = {(link.source, link.target) for link in soft.links(balance=balance)}
+        return cells if self.from_german else {(target, source) for source, target in cells}
 
 
 def table(opened: Opened, heads: bool = False) -> list[dict[str, Any]]:
@@ -123,8 +125,8 @@ def table(opened: Opened, heads: bool = False) -> list[dict[str, Any]]:
     readings = every_reading(opened.extractor, heads=heads)
     links: list[list[Cells]] = [[] for _ in readings]
     means = np.zeros(len(readings))
-    for found in opened.extractor.maps(opened.pairs, readings):
-        for k, soft in enumerate(found):
+    for alignments in opened.extractor.maps(opened.pairs, readings):
+        for k, soft in enumerate(alignments):
             links[k].append(opened.links(soft))
             means[k] += float(np.nanmean(soft.values)) / len(opened.pairs)
     rows: list[dict[str, Any]] = [
@@ -143,13 +145,13 @@ def table(opened: Opened, heads: bool = False) -> list[dict[str, Any]]:
 
 def layer_rules(opened: Opened, reverse: Opened | None = None) -> dict[str, dict[str, list[float]]]:
     """Score of every layer by every rule, by norm, for AWI and AWO; the largest wins."""
-    found: dict[str, dict[str, list[float]]] = {}
+    scores: dict[str, dict[str, list[float]]] = {}
     other = None if reverse is None else (reverse.extractor, reverse.pairs[:SAMPLE])
     for setting in SETTINGS:
         evidence = gather(opened.extractor, opened.pairs[:SAMPLE], Reading(0, setting=setting), other)
         rules = {name: rule for name, rule in RULES.items() if name != "agreement" or other is not None}
-        found[setting] = {name: np.round(rule(evidence), 5).tolist() for name, rule in rules.items()}
-    return found
+        scores[setting] = {name: np.round(rule(evidence), 5).tolist() for name, rule in rules.items()}
+    return scores
 
 
 def chosen_reading(opened: Opened, reading: Reading) -> Reading:
@@ -163,7 +165,7 @@ def correlation(rows: Sequence[dict[str, Any]], setting: str) -> float:
     return float(spearmanr([row["aer"] for row in heads], [row["mean"] for row in heads]).statistic)
 
 
-def both_ways(
+def both_directions(
     ahead: Opened, back: Opened, reading: Reading, other: Reading, rivals: Mapping[str, Sequence[Cells]], resamples: int
 ) -> list[dict[str, Any]]:
     """AER of both directions and of every symmetrization.
@@ -183,15 +185,15 @@ def both_ways(
     two = list(back.extractor.soft(back.pairs, other))
     rows = []
     for balance in BALANCES:
-        ways: dict[str, Callable[[SoftAlignment, SoftAlignment], Cells]] = {
+        combinations: dict[str, Callable[[SoftAlignment, SoftAlignment], Cells]] = {
             "one direction": partial(_ahead, ahead, balance),
             "the other direction": partial(_back, back, balance),
             **{how: partial(_joint, how, balance) for how in SYMMETRIZATIONS},
         }  # fmt: skip
-        for how, of in ways.items():
-            found = [of(x, y) for x, y in zip(one, two, strict=True)]
-            row = {"how": how, "balance": balance, **ahead.gold.aer(found, resamples)}
-            rows.append(row | ({"minus_rival": ahead.gold.difference(found, rivals[how])} if how in rivals else {}))
+        for how, of in combinations.items():
+            links = [of(x, y) for x, y in zip(one, two, strict=True)]
+            row = {"how": how, "balance": balance, **ahead.gold.aer(links, resamples)}
+            rows.append(row | ({"minus_rival": ahead.gold.difference(links, rivals[how])} if how in rivals else {}))
     return rows
 
 
@@ -199,14 +201,14 @@ def agreement_on(ahead: Opened, back: Opened, pairs: Sequence[tuple[Pair, Pair]]
     """Agreement (Dice) of two directions' links on pairs without annotation, for each balance: the basis of choices."""
     forward = list(ahead.extractor.soft([pair for pair, _ in pairs], one))
     reverse = list(back.extractor.soft([pair for _, pair in pairs], two))
-    found = {}
+    agreements = {}
     for balance in BALANCES:
         counts = np.zeros(2)
         for x, y in zip(forward, reverse, strict=True):
             left, right = ahead.links(x, balance), back.links(y, balance)
             counts += 2 * len(left & right), len(left) + len(right)
-        found[str(balance)] = round(float(counts[0] / counts[1]), 4)
-    return found
+        agreements[str(balance)] = round(float(counts[0] / counts[1]), 4)
+    return agreements
 
 
 def snapshots(run: Path) -> list[tuple[float, int, Path]]:

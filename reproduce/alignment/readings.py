@@ -47,15 +47,15 @@ def mixtures(opened: Opened, one: Reading, both: Reading) -> dict[str, tuple[Rea
     """
     layers = opened.extractor.layers
     near = [layer for layer in layers if abs(layer - one.layer) <= 1]
-    found = {"weight": (one.by("weight"),), "norm": (one,)}
+    readings = {"weight": (one.by("weight"),), "norm": (one,)}
     for scope in ATTENTION_SCOPES[1:]:
         reading = replace(one, scope=scope)
         try:
             opened.extractor.check([reading])
         except InvalidInput:
             continue
-        found[f"norm, scope {scope}"] = (reading,)
-    return found | {
+        readings[f"norm, scope {scope}"] = (reading,)
+    return readings | {
         "norm, layers around": tuple(Reading(layer) for layer in near),
         "norm, all layers": tuple(Reading(layer) for layer in layers),
         "weight, AWI and AWO": (both.by("weight"),),
@@ -68,12 +68,12 @@ def soft_of(
 ) -> dict[str, list[SoftAlignment]]:
     """Soft alignments of all pairs by each mixture of readings, in one run of the model."""
     readings = list(dict.fromkeys(reading for several in mixed.values() for reading in several))
-    found: dict[str, list[SoftAlignment]] = {name: [] for name in mixed}
+    alignments: dict[str, list[SoftAlignment]] = {name: [] for name in mixed}
     for maps in opened.extractor.maps(pairs, readings):
         by = dict(zip(readings, maps, strict=True))
         for name, several in mixed.items():
-            found[name].append(averaged([by[reading] for reading in several]))
-    return found
+            alignments[name].append(averaged([by[reading] for reading in several]))
+    return alignments
 
 
 def readings_tried(names: Sequence[str]) -> list[Recipe]:
@@ -91,10 +91,10 @@ def joinings_tried(best: Recipe, together: bool) -> list[Recipe]:
     together
         Whether there are two models, whose soft alignments can be combined by agreement.
     """
-    found = [replace(best, how=how) for how in SYMMETRIZATIONS if how != TEACHER]
+    recipes = [replace(best, how=how) for how in SYMMETRIZATIONS if how != TEACHER]
     if together:
-        found += [replace(best, how="agreement", threshold=threshold) for threshold in THRESHOLDS]
-    return found
+        recipes += [replace(best, how="agreement", threshold=threshold) for threshold in THRESHOLDS]
+    return recipes
 
 
 def links_of(model: Opened, soft: Sequence[Sequence[SoftAlignment]], recipe: Recipe) -> list[Cells]:
@@ -155,7 +155,7 @@ def tried(
     seen = [soft_of(model, model.pairs, m) for model, m in zip(models, mixed, strict=True)]
 
     def links(recipe: Recipe, soft: Sequence[Mapping[str, Sequence[SoftAlignment]]]) -> list[Cells]:
-        return links_of(models[0], [found[recipe.reading] for found in soft], recipe)
+        return links_of(models[0], [alignments[recipe.reading] for alignments in soft], recipe)
 
     def measured(recipes: Sequence[Recipe]) -> list[dict[str, Any]]:
         return [
@@ -170,9 +170,9 @@ def tried(
     rows = measured(readings_tried([name for name in mixed[0] if name in mixed[-1]]))
     rows += measured(joinings_tried(_nearest(rows), together=len(models) == 2))
     best = _nearest(rows)
-    found = links(best, seen)
-    rival = gold.difference(found, joined(teacher.annotated, TEACHER))
-    return {"ways": rows, "chosen": {**asdict(best), **gold.aer(found, resamples), "minus_rival": rival}}
+    predicted = links(best, seen)
+    rival = gold.difference(predicted, joined(teacher.annotated, TEACHER))
+    return {"ways": rows, "chosen": {**asdict(best), **gold.aer(predicted, resamples), "minus_rival": rival}}
 
 
 def _nearest(rows: Sequence[Mapping[str, Any]]) -> Recipe:

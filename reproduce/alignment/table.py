@@ -26,7 +26,7 @@ from reproduce.alignment.models import (
     Gold,
     Opened,
     agreement_on,
-    both_ways,
+    both_directions,
     chosen_reading,
     correlation,
     layer_rules,
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _options(arguments)
     parts = () if options.redraw else options.parts
-    measured = (found for part in parts for found in _measured(part, options))
+    measured = (result for part in parts for result in _measured(part, options))
     return tabulate(NAME, options.output, measured, page, draw)
 
 
@@ -84,9 +84,9 @@ def _measured(part: str, options: argparse.Namespace) -> Any:
     elif part == "ways":
         for run in finished:
             if _settings(run)["direction"] == "de-en":
-                yield f"ways {run.name}", _ways(run, None, gold)
+                yield f"ways {run.name}", _recipes(run, None, gold)
         for ahead, back in _opposite(finished):
-            yield f"ways {ahead.name} {back.name}", _ways(ahead, back, gold)
+            yield f"ways {ahead.name} {back.name}", _recipes(ahead, back, gold)
     else:
         texts: dict[str, list[Path]] = {}
         for run in options.runs:
@@ -138,22 +138,22 @@ def _directions(ahead: Path, back: Path, gold: Gold) -> dict[str, Any]:
         "layers": [reading.layer for reading in readings],
         "agreement": agreement_on(one, two, held_out, *readings),
         "rules": [layer_rules(one, two), layer_rules(two, one)],
-        "table": both_ways(one, two, *readings, rivals, RESAMPLES),
+        "table": both_directions(one, two, *readings, rivals, RESAMPLES),
     }
 
 
 def _eflomal(runs: Sequence[Path], gold: Gold) -> dict[str, Any]:
     """Eflomal, which is random, once for each training: on its text, held-out and annotated sentences at the end."""
-    found = [statistical(run, gold) for run in runs]
+    aligned = [statistical(run, gold) for run in runs]
     return {
-        "pairs": found[0].pairs,
-        "cpu_seconds": [one.cpu_seconds for one in found],
-        "tables": [rows_of(one, gold, RESAMPLES) for one in found],
+        "pairs": aligned[0].pairs,
+        "cpu_seconds": [one.cpu_seconds for one in aligned],
+        "tables": [rows_of(one, gold, RESAMPLES) for one in aligned],
         "settings": _settings(runs[0]),
     }
 
 
-def _ways(ahead: Path, back: Path | None, gold: Gold) -> dict[str, Any]:
+def _recipes(ahead: Path, back: Path | None, gold: Gold) -> dict[str, Any]:
     """Every recipe for one model, or for two of opposite directions."""
     models = [Opened(run / "model", gold) for run in (ahead, back) if run is not None]
     chosen = [(chosen_reading(model, ONE), chosen_reading(model, BOTH)) for model in models]
@@ -173,13 +173,13 @@ def _settings(run: Path) -> dict[str, Any]:
 
 def _opposite(runs: Sequence[Path]) -> list[tuple[Path, Path]]:
     """Runs from German paired with those from English with otherwise equal settings."""
-    known = {run: {name: value for name, value in _settings(run).items() if value is not None} for run in runs}
+    settings = {run: {name: value for name, value in _settings(run).items() if value is not None} for run in runs}
     same = [
         (ahead, back)
         for ahead in runs
         for back in runs
-        if known[ahead]["direction"] == "de-en"
-        and known[back]["direction"] == "en-de"
-        and known[ahead] | {"direction": ""} == known[back] | {"direction": ""}
+        if settings[ahead]["direction"] == "de-en"
+        and settings[back]["direction"] == "en-de"
+        and settings[ahead] | {"direction": ""} == settings[back] | {"direction": ""}
     ]
     return same

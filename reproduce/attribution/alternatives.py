@@ -1,7 +1,7 @@
 """Why integrated gradients beat one frozen model: one change at a time, on SST's dev sentences.
 
 ``python -m reproduce alternatives --model runs/sst-1/model runs/sst-2/model --data DATA``: models that
-differ only in their seed are averaged sentence by sentence. Nothing here is chosen or measured on the test part;
+differ only in their seed are averaged sentence by sentence. Nothing here is chosen or measured on the test split;
 `reproduce.attribution.table` does that.
 """
 
@@ -56,12 +56,12 @@ def with_bias_spread() -> Scorer:
     """DecompX with the bias share distributed over the sources at the end, in proportion to |share|."""
 
     def scored(lens: Lens, texts: Sequence[str], predictions: Predictions) -> Scored:
-        found = []
+        attributions = []
         for text, target in zip(texts, targets(predictions, "difference"), strict=True):
             result = lens.attribute(text, target=target)
             sizes = np.abs(result.values)
-            found.append(result.values + result.attrs["bias_share"] * sizes / sizes.sum())
-        return found
+            attributions.append(result.values + result.attrs["bias_share"] * sizes / sizes.sum())
+        return attributions
 
     return scored
 
@@ -70,12 +70,12 @@ def with_biases_spread_within() -> Scorer:
     """DecompX from the embedding layer on, each bias distributed where it is added, as in the published code."""
 
     def scored(lens: Lens, texts: Sequence[str], predictions: Predictions) -> Scored:
-        classifier, found = LensClassifier(lens), []
+        classifier, attributions = LensClassifier(lens), []
         for text, (plus, minus) in zip(texts, targets(predictions, "difference"), strict=True):
             ids = torch.tensor(classifier.encode(text).ids, device=lens.model.device)[None]
             logits = logits_by_source(lens.model, ids, spread=True)
-            found.append((logits[:, plus] - logits[:, minus]).double().cpu().numpy())
-        return found
+            attributions.append((logits[:, plus] - logits[:, minus]).double().cpu().numpy())
+        return attributions
 
     return scored
 
@@ -94,14 +94,14 @@ def at_one_point(freed: Sequence[str] = (), *, reference: bool = True, of_layer:
     """
 
     def scored(lens: Lens, texts: Sequence[str], predictions: Predictions) -> Scored:
-        classifier, found = LensClassifier(lens), []
+        classifier, attributions = LensClassifier(lens), []
         mask = classifier.replacement(None).id
         for text, (plus, minus) in zip(texts, targets(predictions, "difference"), strict=True):
             ids = torch.tensor(classifier.encode(text).ids, device=lens.model.device)[None]
             gradient, x = _gradient(lens, ids, plus, minus, freed, of_layer)
             away = x - _entered(lens, torch.full_like(ids, mask), of_layer) if reference else x
-            found.append(np.asarray((gradient * away).sum(-1)[0].double().cpu().numpy()))
-        return found
+            attributions.append(np.asarray((gradient * away).sum(-1)[0].double().cpu().numpy()))
+        return attributions
 
     return scored
 
@@ -156,11 +156,11 @@ def _gradient(
 @contextmanager
 def freeing(names: Sequence[str]) -> Iterator[None]:
     """Use the true derivative of some operations inside the context; with softmax, also that of products."""
-    known = set(names)
+    freed = set(names)
     table = cast(dict[str, Any], operations.RULES)
-    before, share = {name: table[name] for name in known}, rules.share_of
+    before, share = {name: table[name] for name in freed}, rules.share_of
     try:
-        table.update(dict.fromkeys(known, lambda call: call.run()))
+        table.update(dict.fromkeys(freed, lambda call: call.run()))
         if "softmax" in names:
             rules.share_of = lambda factor, *_: factor
         yield
@@ -172,23 +172,23 @@ def freeing(names: Sequence[str]) -> Iterator[None]:
 def measure(lens: Lens, texts: Sequence[str], labels: Sequence[int]) -> xr.Dataset:
     """AOPC of every alternative on every text, by both erasures."""
     predictions = predictions_of(lens, texts)
-    given = {name: scorer(lens, texts, predictions) for name, scorer in ALTERNATIVES.items()}
-    found = evaluate(lens, texts, given, labels=labels, design=DESIGN)
-    return found[list(MEASURES)].reset_coords(drop=True)
+    attributions = {name: scorer(lens, texts, predictions) for name, scorer in ALTERNATIVES.items()}
+    measured = evaluate(lens, texts, attributions, labels=labels, design=DESIGN)
+    return measured[list(MEASURES)].reset_coords(drop=True)
 
 
 def summarized(models: Sequence[xr.Dataset], seed: int, resamples: int) -> dict[str, Any]:
     """Means and paired differences with their intervals, over texts, of the mean of the models for each text."""
-    found = xr.concat(models, "model").mean("model")
-    names = [str(name) for name in found["attribution"].values]
+    mean = xr.concat(models, "model").mean("model")
+    names = [str(name) for name in mean["attribution"].values]
     pairs = [
         *((name, PLAIN) for name in names if name != PLAIN),
         *((name, RIVAL) for name in names if "averaged" in name),
     ]
-    tables = [difference(found, *pair, seed=seed, resamples=resamples) for pair in pairs]
+    tables = [difference(mean, *pair, seed=seed, resamples=resamples) for pair in pairs]
     return {
-        "texts": found.sizes["text"],
-        "table": [row for row in records(summary(found, seed=seed, resamples=resamples)) if row["measure"] == "aopc"],
+        "texts": mean.sizes["text"],
+        "table": [row for row in records(summary(mean, seed=seed, resamples=resamples)) if row["measure"] == "aopc"],
         "against": [row for table in tables for row in records(table) if row["measure"] == "aopc"],
         "models": [
             {
@@ -249,8 +249,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> str:
         if not options.redraw:
-            part = read_classified("sst", options.data).dev.limited(options.dev)
-            measured = [measure(normlens.load(model), part.texts, part.labels) for model in options.model]
+            dev = read_classified("sst", options.data).dev.limited(options.dev)
+            measured = [measure(normlens.load(model), dev.texts, dev.labels) for model in options.model]
             summary = summarized(measured, options.seed, options.resamples)
             replace(path, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
         if not path.exists():

@@ -42,11 +42,11 @@ class Followed:
 
     def through(self, segment: Callable[[Tensor], Tensor], residual: Followed | None = None) -> Followed:
         """After a segment, with its bias distributed, and then added to ``residual``."""
-        found = push_through(self.model, segment, self.x, self.vectors)
-        vectors = found.vectors
+        pushed = push_through(self.model, segment, self.x, self.vectors)
+        vectors = pushed.vectors
         if self.spread:
-            vectors = vectors + handed_out(found.output - vectors.sum(2), vectors)
-        return self.with_(found.output, vectors).plus(residual)
+            vectors = vectors + handed_out(pushed.output - vectors.sum(2), vectors)
+        return self.with_(pushed.output, vectors).plus(residual)
 
     def mixed(self, weights: Float[Tensor, "1 head target source"]) -> Followed:
         """Values mixed by attention, each head in its own dimensions."""
@@ -75,8 +75,8 @@ def handed_out(
 ) -> Float[Tensor, "1 target source d"]:
     """A bias split in proportion to |⟨bias, vector⟩| of each source."""
     products = torch.einsum("bid,bijd->bij", bias, vectors).abs()
-    parts = products / products.sum(-1, keepdim=True).clamp_min(torch.finfo(products.dtype).tiny)
-    return parts[..., None] * bias[:, :, None]
+    shares = products / products.sum(-1, keepdim=True).clamp_min(torch.finfo(products.dtype).tiny)
+    return shares[..., None] * bias[:, :, None]
 
 
 def logits_by_source(

@@ -47,9 +47,9 @@ class Candidate:
     @property
     def choice(self) -> str:
         """What distinguishes this candidate from the others of its row."""
-        parts = [f"{name}={value}" for name, value in self.options.items()]
-        parts += [self.target] if self.target else []
-        return ", ".join([*parts, "by magnitude"] if self.magnitude else parts)
+        settings = [f"{name}={value}" for name, value in self.options.items()]
+        settings += [self.target] if self.target else []
+        return ", ".join([*settings, "by magnitude"] if self.magnitude else settings)
 
     @property
     def question(self) -> tuple[str, str | None, str | None, str]:
@@ -150,8 +150,8 @@ def scores(
         asked["tolerance"] = inf  # words are ranked; the accuracy of the integral is not the subject of the table
     if candidate.target is not None:
         asked["target"] = targets(predictions, candidate.target)
-    found = lens.attribute(texts, method=candidate.method, batch_size=batch_size, **asked)
-    return [array.values if array.ndim == 1 else array.isel(target=0).values for array in found]
+    results = lens.attribute(texts, method=candidate.method, batch_size=batch_size, **asked)
+    return [array.values if array.ndim == 1 else array.isel(target=0).values for array in results]
 
 
 def _shares_of_embedding_layer(

@@ -42,10 +42,10 @@ def costs(
     """
     classifier = LensClassifier(lens, batch_size=1)
     encoded = [classifier.encode(text).ids for text in texts]
-    found = {"forward": _measured(lambda: classifier.probabilities(encoded), len(texts))}
+    measured = {"forward": _measured(lambda: classifier.probabilities(encoded), len(texts))}
     for candidate in candidates:
-        found[candidate.name] = _measured(partial(scores, lens, texts, predictions, candidate, 1), len(texts))
-    return found
+        measured[candidate.name] = _measured(partial(scores, lens, texts, predictions, candidate, 1), len(texts))
+    return measured
 
 
 def _measured(run: Callable[[], object], texts: int) -> dict[str, float | None]:

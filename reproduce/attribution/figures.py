@@ -130,12 +130,12 @@ def maps_and_gradients(entry: Entry, title: str) -> Figure:
 
 
 def _draw_aopc(axes: Axes, entry: Entry, rows: list[str], erasure: str) -> None:
-    found = {row["method"]: row for row in entry["table"] if row["erasure"] == erasure and row["measure"] == "aopc"}
-    band = found.get("random")
+    by_method = {row["method"]: row for row in entry["table"] if row["erasure"] == erasure and row["measure"] == "aopc"}
+    band = by_method.get("random")
     if band:
         axes.axvspan(band["low"], band["high"], color="#DDDDDD", zorder=0)
     for place, name in enumerate(rows):
-        row = found[name]
+        row = by_method[name]
         reach = [[max(0.0, row["value"] - row["low"])], [max(0.0, row["high"] - row["value"])]]
         axes.errorbar([row["value"]], [place], xerr=reach, fmt="o", markersize=4, capsize=2, color=_color(name))
     axes.grid(axis="x", color="#E6E6E6", linewidth=0.6)

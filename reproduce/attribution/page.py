@@ -70,7 +70,9 @@ def _about(entry: Entry) -> dict[str, Any]:
     }
     training = entry.get("training", {})
     accuracies = {
-        part: f"{100 * training[f'{part}_accuracy']:.1f} %" for part in ("dev", "test") if "test_accuracy" in training
+        split: f"{100 * training[f'{split}_accuracy']:.1f} %"
+        for split in ("dev", "test")
+        if "test_accuracy" in training
     }
     return {
         **about,

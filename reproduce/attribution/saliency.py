@@ -94,10 +94,10 @@ def _of_texts(
     """For each text the correlations of every kind with and without special tokens."""
     classifier = LensClassifier(lens)
     maps = [lens.attribute(texts, **asked) for asked in kinds.values()]
-    for text, label, found in zip(texts, predictions.argmax(axis=1), zip(*maps, strict=True), strict=True):
+    for text, label, arrays in zip(texts, predictions.argmax(axis=1), zip(*maps, strict=True), strict=True):
         tokens = classifier.encode(text)
         gradient = saliency(lens, tokens.ids, int(label))
-        rows = [one.isel(target=0).values for one in found]
+        rows = [one.isel(target=0).values for one in arrays]
         yield [
             [
                 float(rank_correlation(row, gradient)),

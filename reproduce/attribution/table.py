@@ -1,7 +1,7 @@
 """Every method of attribution on the same classifier and sentences: how faithful it is, and what it costs.
 
 ``python -m reproduce attribution --task sst --model runs/sst/model --data DATA``, with a model that ``python -m reproduce
-train-classifier`` made. Open options of a method are chosen on dev; the table is measured on the test part. Each
+train-classifier`` made. Open options of a method are chosen on dev; the table is measured on the test split. Each
 part of the result is kept until it is measured again, so that ``--parts`` can measure them one at a time.
 """
 
@@ -25,7 +25,7 @@ from reproduce.attribution.costs import costs
 from reproduce.attribution.figures import figures_of
 from reproduce.attribution.page import COMPARED, page
 from reproduce.attribution.saliency import correlations
-from reproduce.data.classified_texts import READERS, ClassifiedTexts, Part, read_classified
+from reproduce.data.classified_texts import READERS, ClassifiedTexts, DataSplit, read_classified
 from reproduce.study.kept import kept, numbers_of, printed, replace, write
 from reproduce.study.options import add_data, study_parser
 
@@ -37,85 +37,85 @@ Entry = dict[str, Any]
 
 def choose(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Namespace) -> Entry:
     """Try every candidate on dev; of each row the one with the highest AOPC under masking is chosen."""
-    part = texts.dev.limited(options.dev)
-    predictions = predictions_of(lens, part.texts)
-    there, refused = supported(lens, part.texts[0], predictions[:1])
-    given = all_scores(lens, part.texts, predictions, there)
-    found = evaluate(
-        lens, part.texts, given, labels=part.labels, batch_size=options.batch_size,
+    split = texts.dev.limited(options.dev)
+    predictions = predictions_of(lens, split.texts)
+    there, refused = supported(lens, split.texts[0], predictions[:1])
+    attributions = all_scores(lens, split.texts, predictions, there)
+    measured = evaluate(
+        lens, split.texts, attributions, labels=split.labels, batch_size=options.batch_size,
         design=Design(by=options.by, erasures=("mask",), baselines=(), by_magnitude=magnitudes(there)),
     )  # fmt: skip
-    table = summary(found, resamples=options.resamples, seed=options.seed)
+    table = summary(measured, resamples=options.resamples, seed=options.seed)
     aopc = table[table["measure"] == "aopc"].set_index("method")["value"]
     chosen: dict[str, str] = {}
     for candidate in there:
         if candidate.row not in chosen or aopc[candidate.name] > aopc[chosen[candidate.row]]:
             chosen[candidate.row] = candidate.name
-    return {"dev": len(part), "candidates": records(table), "chosen": chosen, "refused": refused}
+    return {"dev": len(split), "candidates": records(table), "chosen": chosen, "refused": refused}
 
 
 def test(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Namespace) -> Entry:
-    """Measure the chosen candidates on the test part, by masking and by deletion, together with all baselines."""
-    part = measured_part(texts, options).limited(options.test)
-    predictions = predictions_of(lens, part.texts)
+    """Measure the chosen candidates on the test split, by masking and by deletion, together with all baselines."""
+    split = measured_split(texts, options).limited(options.test)
+    predictions = predictions_of(lens, split.texts)
     chosen = chosen_candidates(entry)
-    given = {
+    attributions = {
         candidate.row: array
-        for candidate, array in zip(chosen, all_scores(lens, part.texts, predictions, chosen).values(), strict=True)
+        for candidate, array in zip(chosen, all_scores(lens, split.texts, predictions, chosen).values(), strict=True)
     }
     signed_away = tuple(candidate.row for candidate in chosen if candidate.magnitude)
-    found = evaluate(
-        lens, part.texts, given, labels=part.labels, batch_size=options.batch_size,
+    measured = evaluate(
+        lens, split.texts, attributions, labels=split.labels, batch_size=options.batch_size,
         design=Design(by=options.by, by_magnitude=signed_away, seed=options.seed),
     )  # fmt: skip
     against = [
-        difference(found, one, row, resamples=options.resamples, seed=options.seed)
+        difference(measured, one, row, resamples=options.resamples, seed=options.seed)
         for one in COMPARED
-        if one in given
-        for row in map(str, found["attribution"].values)
+        if one in attributions
+        for row in map(str, measured["attribution"].values)
         if row != one
     ]
     return {
-        "test": len(part),
-        "right": float(np.mean(predictions.argmax(axis=1) == np.array(part.labels))),
-        "replacement": found.attrs["replacement"],
-        "steps": found["step"].values.tolist(),
-        "table": records(summary(found, resamples=options.resamples, seed=options.seed)),
+        "test": len(split),
+        "right": float(np.mean(predictions.argmax(axis=1) == np.array(split.labels))),
+        "replacement": measured.attrs["replacement"],
+        "steps": measured["step"].values.tolist(),
+        "table": records(summary(measured, resamples=options.resamples, seed=options.seed)),
         "against": [row for table in against for row in records(table)],
         "curves": {
             str(row): {
-                str(how): found["drop"].sel(attribution=row, erasure=how).mean("text").round(5).values.tolist()
-                for how in found["erasure"].values
+                str(how): measured["drop"].sel(attribution=row, erasure=how).mean("text").round(5).values.tolist()
+                for how in measured["erasure"].values
             }
-            for row in found["attribution"].values
+            for row in measured["attribution"].values
         },
     }
 
 
 def others(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Namespace) -> Entry:
     """Measure models of other seeds on the same texts, with the candidates chosen for the first one."""
-    found = []
+    results = []
     for model in options.others:
         measured = test(normlens.load(model), texts, entry, options)
-        kept = {part: [row for row in measured[part] if row["measure"] == "aopc"] for part in ("table", "against")}
-        found.append({"training": training_of(model), "test": measured["test"], "right": measured["right"], **kept})
-    return {"others": found} if found else {}
+        kept = {key: [row for row in measured[key] if row["measure"] == "aopc"] for key in ("table", "against")}
+        results.append({"training": training_of(model), "test": measured["test"], "right": measured["right"], **kept})
+    return {"others": results} if results else {}
 
 
 def cost(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Namespace) -> Entry:
     """Measure processor time and memory of the chosen candidates on a few texts."""
-    part = measured_part(texts, options).limited(FOR_COSTS)
-    predictions = predictions_of(lens, part.texts)
-    found = costs(lens, part.texts, predictions, chosen_candidates(entry))
-    tokens = [len(LensClassifier(lens).encode(text)) for text in part.texts]
-    return {"costs": found, "cost_texts": len(part), "cost_tokens": sum(tokens)}
+    split = measured_split(texts, options).limited(FOR_COSTS)
+    predictions = predictions_of(lens, split.texts)
+    measured = costs(lens, split.texts, predictions, chosen_candidates(entry))
+    tokens = [len(LensClassifier(lens).encode(text)) for text in split.texts]
+    return {"costs": measured, "cost_texts": len(split), "cost_tokens": sum(tokens)}
 
 
 def saliency(lens: Lens, texts: ClassifiedTexts, entry: Entry, options: argparse.Namespace) -> Entry:
     """Correlate maps of each kind with gradients."""
-    part = measured_part(texts, options).limited(options.test)
-    predictions = predictions_of(lens, part.texts)
-    return {"saliency": correlations(lens, part.texts, predictions, seed=options.seed, resamples=options.resamples)}
+    split = measured_split(texts, options).limited(options.test)
+    predictions = predictions_of(lens, split.texts)
+    return {"saliency": correlations(lens, split.texts, predictions, seed=options.seed, resamples=options.resamples)}
 
 
 PARTS: dict[str, Callable[[Lens, ClassifiedTexts, Entry, argparse.Namespace], Entry]] = {
@@ -128,8 +128,8 @@ PARTS: dict[str, Callable[[Lens, ClassifiedTexts, Entry, argparse.Namespace], En
 """The parts of the result, in the order of their dependencies."""
 
 
-def measured_part(texts: ClassifiedTexts, options: argparse.Namespace) -> Part:
-    """The test part; for a pilot, dev."""
+def measured_split(texts: ClassifiedTexts, options: argparse.Namespace) -> DataSplit:
+    """The test split; for a pilot, dev."""
     return texts.dev if options.pilot else texts.test
 
 

@@ -32,9 +32,9 @@ def draw(kept: Mapping[str, Any]) -> dict[str, Figure]:
     drawn = {}
     if "planted" in kept:
         drawn["recovery"] = _recovery(kept["planted"])
-    for part, measured in kept.items():
-        if part.startswith("heads of "):
-            model = part.removeprefix("heads of ")
+    for key, measured in kept.items():
+        if key.startswith("heads of "):
+            model = key.removeprefix("heads of ")
             for name in MEASURES:
                 drawn[f"{model}_{name}"] = _map(model, name, measured)
     return drawn
@@ -74,15 +74,15 @@ def _finish(axes: Axes) -> None:
 
 
 def _map(model: str, name: str, measured: Mapping[str, Any]) -> Figure:
-    found = measured["maps"][name]
-    said = f"α* {found['alpha']:.3f}" + ("" if found["found"] else ", not certified at α = 1.05")
+    clustered = measured["maps"][name]
+    said = f"α* {clustered['alpha']:.3f}" + ("" if clustered["found"] else ", not certified at α = 1.05")
     axes = figures.cluster_map(
-        found["matrix"],
-        found["labels"],
+        clustered["matrix"],
+        clustered["labels"],
         names=measured["names"],
-        kinds=found["kinds"],
-        certified=[(members, alpha) for members, alpha in found["certified"]],
-        title=f"{model}: heads by {name}, {len(found['sizes'])} clusters, {said}",
+        kinds=clustered["kinds"],
+        certified=[(members, alpha) for members, alpha in clustered["certified"]],
+        title=f"{model}: heads by {name}, {len(clustered['sizes'])} clusters, {said}",
         unit="mean √JSD",
         aside=HABITS[-1],
     )

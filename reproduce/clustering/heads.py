@@ -41,7 +41,7 @@ def heads(model: str, texts: list[str], resamples: int, seed: int) -> dict[str, 
         ratio and of the share of heads above 1.1, norm minus weight, at the same number of clusters.
     """
     lens = normlens.load(model)
-    parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in MEASURES}
+    distances: dict[str, list[NDArray[np.float64]]] = {name: [] for name in MEASURES}
     habits: dict[str, list[NDArray[np.float64]]] = {name: [] for name in MEASURES}
     targets = []
     names: tuple[str, ...] = ()
@@ -49,10 +49,10 @@ def heads(model: str, texts: list[str], resamples: int, seed: int) -> dict[str, 
         group = analysis[analysis.groups[0]]
         for name in MEASURES:
             names, maps = head_maps(group, name)
-            parts[name].append(HeadDistances.over([maps]).matrix())
+            distances[name].append(HeadDistances.over([maps]).matrix())
             habits[name].append(head_habits(group, maps))
         targets.append(group.data.sizes["target"])
-    stacked = {name: np.stack(part) for name, part in parts.items()}
+    stacked = {name: np.stack(matrix) for name, matrix in distances.items()}
     counts = np.array(targets, dtype=float)
     matrices = {name: np.average(stack, axis=0, weights=counts) for name, stack in stacked.items()}
     return {

@@ -64,9 +64,9 @@ def planted(instances: int, slow: int, seed: int) -> dict[str, Any]:
         status: Counter[str] = Counter()
         for number in range(instances):
             points, labels = planted_points(SIZES, alpha, DIMENSIONS, random)
-            for name, found in _others(points):
-                exact[name] += _same(found, labels)
-                index[name] += float(adjusted_rand_score(labels, found))
+            for name, estimated in _others(points):
+                exact[name] += _same(estimated, labels)
+                index[name] += float(adjusted_rand_score(labels, estimated))
             if number < searched:
                 result = find_good_clusterings(
                     points, alpha * (1 - _ROUNDING), GAMMA, budget=_BUDGET, random_state=number
@@ -128,8 +128,8 @@ def soundness(instances: int, seed: int) -> dict[str, Any]:
             points, _ = planted_points((count // 2, count - count // 2), float(random.uniform(1.05, 6)), 2, random)
         expected = _counted_out(read_distances(points).matrix(), partitions[count], alpha)
         result = find_good_clusterings(points, alpha, 2 / count, random_state=number)
-        found = {tuple(one.labels.tolist()) for one in result.clusterings}
-        agreed, good = agreed + (found == expected), good + len(expected)
+        labelings = {tuple(one.labels.tolist()) for one in result.clusterings}
+        agreed, good = agreed + (labelings == expected), good + len(expected)
         complete += result.certificate.status == "complete"
     return {"instances": instances, "agreed": agreed, "good": good, "complete": complete}
 
@@ -185,10 +185,10 @@ def _from_sample(
     return np.asarray(np.argmin(means, axis=0), dtype=np.intp)
 
 
-def _same(found: NDArray[np.intp], labels: NDArray[np.intp]) -> bool:
+def _same(estimated: NDArray[np.intp], labels: NDArray[np.intp]) -> bool:
     """Whether two labelings are the same partition."""
-    pairs = len(set(zip(found.tolist(), labels.tolist(), strict=True)))
-    return pairs == len(set(found.tolist())) == len(set(labels.tolist()))
+    pairs = len(set(zip(estimated.tolist(), labels.tolist(), strict=True)))
+    return pairs == len(set(estimated.tolist())) == len(set(labels.tolist()))
 
 
 def _partitions(count: int) -> Iterator[tuple[int, ...]]:

@@ -21,7 +21,7 @@ _LEAF = re.compile(r"\(\d ([^()\s]+)\)")
 
 
 @dataclass(frozen=True)
-class Part:
+class DataSplit:
     """Texts of one split of a data set.
 
     Attributes
@@ -38,13 +38,13 @@ class Part:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def limited(self, limit: int | None) -> Part:
+    def limited(self, limit: int | None) -> DataSplit:
         """At most this many texts, spread evenly over the split."""
         total = len(self.texts)
         if limit is None or limit >= total:
             return self
         chosen = [k * total // limit for k in range(limit)]
-        return Part([self.texts[k] for k in chosen], [self.labels[k] for k in chosen])
+        return DataSplit([self.texts[k] for k in chosen], [self.labels[k] for k in chosen])
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class ClassifiedTexts:
     name: str
     about: str
     classes: list[str]
-    training: Part
-    dev: Part
-    test: Part
+    training: DataSplit
+    dev: DataSplit
+    test: DataSplit
 
 
 def read_classified(name: str, data: Path) -> ClassifiedTexts:
@@ -96,19 +96,19 @@ def read_classified(name: str, data: Path) -> ClassifiedTexts:
 
 
 def _sst(folder: Path) -> ClassifiedTexts:
-    parts = [_trees((folder / f"{part}.txt").read_text(encoding="utf-8")) for part in ("train", "dev", "test")]
+    splits = [_trees((folder / f"{split}.txt").read_text(encoding="utf-8")) for split in ("train", "dev", "test")]
     about = (
         "Stanford Sentiment Treebank, whole sentences, positive or negative by the tree's root (neutral ones left out), "
         "split as given"
     )
-    return ClassifiedTexts("sst", about, ["negative", "positive"], *parts)
+    return ClassifiedTexts("sst", about, ["negative", "positive"], *splits)
 
 
-def _trees(text: str) -> Part:
+def _trees(text: str) -> DataSplit:
     """Sentences of the trees whose root is not neutral (0 and 1: negative, 2: neutral, 3 and 4: positive)."""
     rows = [(int(line[1]), line) for line in text.splitlines() if line.strip()]
     kept = [(root, line) for root, line in rows if root != 2]
-    return Part([sentence_of_tree(line) for _, line in kept], [int(root > 2) for root, _ in kept])
+    return DataSplit([sentence_of_tree(line) for _, line in kept], [int(root > 2) for root, _ in kept])
 
 
 def sentence_of_tree(tree: str) -> str:
@@ -133,7 +133,7 @@ def _ag_news(folder: Path) -> ClassifiedTexts:
         f"AG News, its {len(rows):,} test documents (title and description), of which {AG_DEV:,} were drawn for choices and "
         f"{AG_TEST:,} for the test, by class (seed {AG_SEED})"
     )
-    return ClassifiedTexts("ag_news", about, [name for name in classes if name], *map(_part, (training, dev, test)))
+    return ClassifiedTexts("ag_news", about, [name for name in classes if name], *map(_split, (training, dev, test)))
 
 
 def _drawn(rows: list[tuple[str, int]], size: int) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
@@ -142,8 +142,8 @@ def _drawn(rows: list[tuple[str, int]], size: int) -> tuple[list[tuple[str, int]
     return stay, drawn
 
 
-def _part(rows: Sequence[tuple[str, int]]) -> Part:
-    return Part([text for text, _ in rows], [label for _, label in rows])
+def _split(rows: Sequence[tuple[str, int]]) -> DataSplit:
+    return DataSplit([text for text, _ in rows], [label for _, label in rows])
 
 
 def news_text(text: str) -> str:

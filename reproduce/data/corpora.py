@@ -117,7 +117,7 @@ def _treebank(text: str) -> Iterator[tuple[str, Spans]]:
 
 def _spans(sentence: str, rows: list[list[str]]) -> Spans:
     """Find each written word of a sentence, in order; keep those tagged PUNCT. A range (``2-3``) is written as one."""
-    found, place = [], 0
+    spans, place = [], 0
     remaining = iter(rows)
     for number, form, _, tag, *_ in remaining:
         if "." in number:
@@ -128,5 +128,5 @@ def _spans(sentence: str, rows: list[list[str]]) -> Spans:
         start = sentence.index(form, place)
         place = start + len(form)
         if tag == "PUNCT":
-            found.append((start, place))
-    return found
+            spans.append((start, place))
+    return spans

@@ -70,8 +70,8 @@ class Settings:
         if min(numbers) < 1 or self.width % self.heads or not 0 < self.warmup < 1 or self.learning_rate <= 0:
             raise InvalidInput(
                 f"Epochs, tokens per step, width, layers and heads are {numbers}, the warm-up {self.warmup}, the learning "
-                f"rate {self.learning_rate}; expected at least 1 each, a width that the heads divide, a part between 0 and "
-                "1, and a rate above 0."
+                f"rate {self.learning_rate}; expected at least 1 each, a width that the heads divide, a warm-up between "
+                "0 and 1, and a rate above 0."
             )
 
 
@@ -100,14 +100,14 @@ class Batch:
     labels: Int[Tensor, " text"]
 
 
-def read_listops(data: Path, length: str, part: str, limit: int | None = None) -> list[Example]:
+def read_listops(data: Path, length: str, split: str, limit: int | None = None) -> list[Example]:
     """Read one split.
 
     Parameters
     ----------
     data
-        Folder with ``listops/listops_<length>_<part>.tsv``, with a header and lines of expression, tab, value.
-    length, part
+        Folder with ``listops/listops_<length>_<split>.tsv``, with a header and lines of expression, tab, value.
+    length, split
         "short" or "long"; "train" or "val".
     limit
         Maximum number of examples.
@@ -117,17 +117,17 @@ def read_listops(data: Path, length: str, part: str, limit: int | None = None) -
     InvalidInput
         If the file is missing or has another format.
     """
-    path = data / "listops" / f"listops_{length}_{part}.tsv"
+    path = data / "listops" / f"listops_{length}_{split}.tsv"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()[1:]
-        found = [encoded(*line.split("\t")) for line in lines[:limit]]
+        examples = [encoded(*line.split("\t")) for line in lines[:limit]]
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} can't be read ({error}). {_SOURCE}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"{path} holds a line that is no expression of ListOps with its value ({error}).") from error
-    if not found:
+    if not examples:
         raise InvalidInput(f"{path} holds no expression. {_SOURCE}")
-    return found
+    return examples
 
 
 def encoded(expression: str, value: str) -> Example:
@@ -144,15 +144,15 @@ def with_subexpressions(examples: list[Example]) -> list[Example]:
     InvalidInput
         If the value of an example isn't the result of its operators.
     """
-    found: dict[tuple[int, ...], int] = {}
+    labels: dict[tuple[int, ...], int] = {}
     for example in examples:
         inside = list(_subexpressions(example.ids))
         if inside[-1][1] != example.label:
             raise InvalidInput(
                 f"An expression has the value {example.label} in the data; its operators give {inside[-1][1]}. {_SOURCE}"
             )
-        found.update(inside)
-    return [Example(ids, label) for ids, label in found.items()]
+        labels.update(inside)
+    return [Example(ids, label) for ids, label in labels.items()]
 
 
 def _subexpressions(ids: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], int]]:

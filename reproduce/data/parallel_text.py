@@ -113,8 +113,8 @@ def prepare(folder: Path, texts: str, held_out: int, limit: int | None = None) -
 
 def corpus_files(folder: Path, texts: str) -> list[Path]:
     """Find the files of the corpora to train on."""
-    found = sorted((folder / "deen" / "parallel").glob("*.en-de.tsv"))
-    chosen = [path for path in found if texts == "all" or corpus_name(path) in FREE]
+    files = sorted((folder / "deen" / "parallel").glob("*.en-de.tsv"))
+    chosen = [path for path in files if texts == "all" or corpus_name(path) in FREE]
     if not chosen:
         raise InvalidInput(
             f"{folder / 'deen' / 'parallel'} holds no corpus to train on; expected tab-separated files such as "

@@ -15,7 +15,7 @@ from normlens.statistics import bootstrap_interval
 from reproduce.evidence.prompts import KINDS
 from reproduce.study.page import fill
 
-Found = Mapping[str, Any]
+Result = Mapping[str, Any]
 Cell = tuple[float, float, float]
 CHANCE = "random order"
 LEAVE_ONE_OUT = "leave-one-out"
@@ -30,7 +30,7 @@ def chance(words: int) -> tuple[float, float]:
 
 
 def over_frames(
-    test: Found, values: Float[np.ndarray, "prompt *rest"], kind: str | None
+    test: Result, values: Float[np.ndarray, "prompt *rest"], kind: str | None
 ) -> Float[np.ndarray, "frame *rest"]:
     """Means of each frame's prompts.
 
@@ -50,7 +50,7 @@ def over_frames(
     return np.stack([values[places].mean(axis=0) for places in frames.values()])
 
 
-def prompt_values(test: Found, row: str, among: str, ranking: str = "ranks") -> Float[np.ndarray, "prompt 2"]:
+def prompt_values(test: Result, row: str, among: str, ranking: str = "ranks") -> Float[np.ndarray, "prompt 2"]:
     """Reciprocal rank of the evidence, and whether it is ranked first, for every prompt.
 
     Parameters
@@ -70,7 +70,7 @@ def prompt_values(test: Found, row: str, among: str, ranking: str = "ranks") -> 
     return np.column_stack([1 / ranks, ranks == 1])
 
 
-def cells(test: Found, row: str, among: str, kind: str | None = None, ranking: str = "ranks") -> tuple[Cell, Cell]:
+def cells(test: Result, row: str, among: str, kind: str | None = None, ranking: str = "ranks") -> tuple[Cell, Cell]:
     """Mean reciprocal rank and share ranked first, each with its interval over frames."""
     mrr, top = estimates(over_frames(test, prompt_values(test, row, among, ranking), kind))
     return mrr, top
@@ -82,12 +82,12 @@ def estimates(values: Float[np.ndarray, "frame column"]) -> list[Cell]:
     return list(zip(values.mean(axis=0).tolist(), low.tolist(), high.tolist(), strict=True))
 
 
-def sorted_rows(test: Found) -> list[str]:
+def sorted_rows(test: Result) -> list[str]:
     """All rows, the highest mean reciprocal rank among all words first."""
     return sorted([*test["ranks"], CHANCE], key=lambda row: -cells(test, row, "all")[0][0])
 
 
-def page(kept: Mapping[str, Found]) -> str:
+def page(kept: Mapping[str, Result]) -> str:
     """All kept results, in sections that docs include by name."""
     test = kept["test"]
     kinds = [kind for kind in KINDS if _of_kind(test, kind)]
@@ -110,7 +110,7 @@ def page(kept: Mapping[str, Found]) -> str:
     )
 
 
-def _prompts(test: Found) -> list[list[str]]:
+def _prompts(test: Result) -> list[list[str]]:
     counts = test["counts"]
     return [
         [
@@ -125,7 +125,7 @@ def _prompts(test: Found) -> list[list[str]]:
     ]
 
 
-def _of_kind(test: Found, kind: str) -> list[Found]:
+def _of_kind(test: Result, kind: str) -> list[Result]:
     return [prompt for prompt in test["prompts"] if prompt["kind"] == kind]
 
 
@@ -133,21 +133,21 @@ def _middle(numbers: Sequence[int]) -> str:
     return f"{np.median(numbers):g} ({min(numbers)} to {max(numbers)})" if numbers else "–"
 
 
-def _table(test: Found) -> list[list[str]]:
+def _table(test: Result) -> list[list[str]]:
     return [
         [_named(row), *(_shown(cell) for among in ("all", "rest") for cell in cells(test, row, among))]
         for row in sorted_rows(test)
     ]
 
 
-def _by_kind(test: Found, kinds: Sequence[str], among: str) -> list[list[str]]:
+def _by_kind(test: Result, kinds: Sequence[str], among: str) -> list[list[str]]:
     return [
         [_named(row), *(_shown(cell) for kind in kinds for cell in cells(test, row, among, kind))]
         for row in sorted_rows(test)
     ]
 
 
-def _by_magnitude(test: Found) -> list[list[str]]:
+def _by_magnitude(test: Result) -> list[list[str]]:
     rows = []
     for row in (row for row in sorted_rows(test) if row in test["by_magnitude"]):
         signed, magnitude = (
@@ -159,7 +159,7 @@ def _by_magnitude(test: Found) -> list[list[str]]:
     return rows
 
 
-def _against(test: Found) -> list[list[str]]:
+def _against(test: Result) -> list[list[str]]:
     rows = []
     for row in (row for row in sorted_rows(test) if row != COMPARED):
         cells_of_row = []
@@ -179,7 +179,7 @@ def _shown(cell: Cell, form: str = ".2f") -> str:
     return f"{value} ({low} to {high})"
 
 
-def drawn(kept: Mapping[str, Found]) -> dict[str, Figure]:
+def drawn(kept: Mapping[str, Result]) -> dict[str, Figure]:
     """Mean reciprocal rank by method, for all prompts together and for each kind."""
     test = kept["test"]
     rows = sorted_rows(test)
@@ -202,7 +202,7 @@ def drawn(kept: Mapping[str, Found]) -> dict[str, Figure]:
     return {"ranks": figure}
 
 
-def _draw(axes: Axes, test: Found, rows: Sequence[str], kind: str | None) -> None:
+def _draw(axes: Axes, test: Result, rows: Sequence[str], kind: str | None) -> None:
     """One panel: a filled marker with its interval for all words, a hollow one without the first word."""
     every = np.array([cells(test, row, "all", kind)[0] for row in rows])
     rest = np.array([cells(test, row, "rest", kind)[0] for row in rows])

@@ -62,7 +62,7 @@ CANDIDATES = (
 """Every method; of several candidates for a row, one is chosen on dev."""
 
 Scores = list[Float[np.ndarray, " word"]]
-Found = dict[str, Any]
+Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def rank(scores: Float[np.ndarray, " word"], evidence: int, *, first: bool) -> f
     evidence
         Number of the deciding word, which is not the first word.
     first
-        Whether the first word takes part.
+        Whether the first word is ranked too.
     """
     start = 0 if first else 1
     return float(rankdata(-scores[start:])[evidence - start])
@@ -163,14 +163,14 @@ def answers(lens: Lens, asked: Sequence[Read], candidate: Candidate, batch_size:
     NormLensError
         If the method can't explain this model.
     """
-    given: dict[str, Any] = {**candidate.options, **({"scope": candidate.scope} if candidate.scope else {})}
+    options: dict[str, Any] = {**candidate.options, **({"scope": candidate.scope} if candidate.scope else {})}
     if "tolerance" in method_of(candidate).options:  # ranked anyway; the page states how much is missing
-        given["tolerance"] = math.inf
+        options["tolerance"] = math.inf
     if candidate.target is not None:
-        given["target"] = [(one.prompt.right, one.prompt.foil) for one in asked]
+        options["target"] = [(one.prompt.right, one.prompt.foil) for one in asked]
     print(f"{candidate.name} on {len(asked)} prompts", file=sys.stderr, flush=True)
     return list(
-        lens.attribute([one.prompt.text for one in asked], method=candidate.method, batch_size=batch_size, **given)
+        lens.attribute([one.prompt.text for one in asked], method=candidate.method, batch_size=batch_size, **options)
     )
 
 
@@ -188,21 +188,21 @@ def ranks(scores: Scores, asked: Sequence[Read]) -> dict[str, list[float]]:
     }
 
 
-def choose(lens: Lens, asked: Sequence[Prompt], candidates: Sequence[Candidate], path: Path, batch_size: int) -> Found:
+def choose(lens: Lens, asked: Sequence[Prompt], candidates: Sequence[Candidate], path: Path, batch_size: int) -> Result:
     """On the dev frames, try the candidates of rows that have several; the highest mean reciprocal rank is chosen."""
     dev, _ = decided(lens, [prompt for prompt in asked if prompt.is_dev])
     rows = Counter(candidate.row for candidate in candidates)
-    found: list[dict[str, Any]] = []
+    tried: list[dict[str, Any]] = []
     best: dict[str, tuple[float, str]] = {}
     for candidate in (candidate for candidate in candidates if rows[candidate.row] > 1):
         mrr = float(np.mean(1 / np.array(ranks(scored(dev, answers(lens, dev, candidate, batch_size)), dev)["all"])))
-        found.append({"row": candidate.row, "choice": candidate.choice, "mrr": round(mrr, 5)})
+        tried.append({"row": candidate.row, "choice": candidate.choice, "mrr": round(mrr, 5)})
         if candidate.row not in best or mrr > best[candidate.row][0]:
             best[candidate.row] = mrr, candidate.name
-    return {"dev": len(dev), "candidates": found, "chosen": {row: name for row, (_, name) in best.items()}}
+    return {"dev": len(dev), "candidates": tried, "chosen": {row: name for row, (_, name) in best.items()}}
 
 
-def test(lens: Lens, asked: Sequence[Prompt], candidates: Sequence[Candidate], path: Path, batch_size: int) -> Found:
+def test(lens: Lens, asked: Sequence[Prompt], candidates: Sequence[Candidate], path: Path, batch_size: int) -> Result:
     """On the other frames, rank by the chosen candidates, by the effect of deleting each word, and by baselines.
 
     Each candidate's answers are kept in a file until all are done, so that an interrupted run can resume.
@@ -223,7 +223,7 @@ def test(lens: Lens, asked: Sequence[Prompt], candidates: Sequence[Candidate], p
         if kept(unfinished).get(candidate.name, {}).get("texts") != [one.prompt.text for one in tested]:
             keep(unfinished, candidate.name, said(lens, tested, candidate, batch_size))
     by_row = {candidate.row: kept(unfinished)[candidate.name] for candidate in there}
-    scores = {row: list(map(np.array, found["scores"])) for row, found in by_row.items() if "scores" in found}
+    scores = {row: list(map(np.array, answer["scores"])) for row, answer in by_row.items() if "scores" in answer}
     scores[LEAVE_ONE_OUT] = [without_each_word(lens, one) for one in tested]
     signed = [
         candidate.row
@@ -237,14 +237,14 @@ def test(lens: Lens, asked: Sequence[Prompt], candidates: Sequence[Candidate], p
         "prompts": [{**asdict(one.prompt), "place": one.place, "words": len(one.units)} for one in tested],
         "ranks": {row: ranks(values, tested) for row, values in (scores | baselines).items()},
         "by_magnitude": {row: ranks([np.abs(x) for x in scores[row]], tested) for row in signed},
-        "refused": {row: found["refused"] for row, found in by_row.items() if "refused" in found},
-        "conservation_errors": {row: found["error"] for row, found in by_row.items() if "error" in found},
+        "refused": {row: answer["refused"] for row, answer in by_row.items() if "refused" in answer},
+        "conservation_errors": {row: answer["error"] for row, answer in by_row.items() if "error" in answer},
     }
 
 
-def said(lens: Lens, asked: Sequence[Read], candidate: Candidate, batch_size: int) -> Found:
+def said(lens: Lens, asked: Sequence[Read], candidate: Candidate, batch_size: int) -> Result:
     """Scores of every prompt's words, or its refusal; for integrated gradients, the median conservation error."""
-    about: Found = {"texts": [one.prompt.text for one in asked]}
+    about: Result = {"texts": [one.prompt.text for one in asked]}
     try:
         results = answers(lens, asked, candidate, batch_size)
     except NormLensError as error:
@@ -254,7 +254,7 @@ def said(lens: Lens, asked: Sequence[Read], candidate: Candidate, batch_size: in
     return {**about, "scores": [values.tolist() for values in scored(asked, results)]}
 
 
-PARTS: dict[str, Callable[..., Found]] = {"choose": choose, "test": test}
+PARTS: dict[str, Callable[..., Result]] = {"choose": choose, "test": test}
 """The parts of the result, in the order of their dependencies."""
 
 
@@ -290,15 +290,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default="smollm2-135m", help="a decoder (default: %(default)s)")
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--batch-size", type=int, default=8, help="prompts per batch (default: 8)")
-    given = parser.parse_args(arguments)
-    path = numbers_of(NAME, given.output)
+    options = parser.parse_args(arguments)
+    path = numbers_of(NAME, options.output)
 
     def work() -> str:
-        if not given.redraw:
-            measure(normlens.load(given.model), path, given.parts, batch_size=given.batch_size)
+        if not options.redraw:
+            measure(normlens.load(options.model), path, options.parts, batch_size=options.batch_size)
         results = kept(path)
         if "test" not in results:
             raise NormLensError(f"{path} holds no ranks. Measure the parts 'choose' and 'test' first.")
-        return write(NAME, page(results), drawn(results), given.output)
+        return write(NAME, page(results), drawn(results), options.output)
 
     return printed(work)

@@ -117,12 +117,12 @@ def agreement(entry: Entry) -> list[str]:
     """State in how many layers α and ‖f(x)‖ correlate negatively, and in how many positively."""
     lines = []
     for category, who in ((ALL, "all tokens"), (ORDINARY, "ordinary tokens")):
-        found = [entry.numbers.get("correlation_weight_vector_norm", category, k) for k in entry.numbers.layers]
-        against = sum(1 for estimate in found if estimate and estimate.high < 0)
-        along = sum(1 for estimate in found if estimate and estimate.low > 0)
+        estimates = [entry.numbers.get("correlation_weight_vector_norm", category, k) for k in entry.numbers.layers]
+        against = sum(1 for estimate in estimates if estimate and estimate.high < 0)
+        along = sum(1 for estimate in estimates if estimate and estimate.low > 0)
         lines.append(
-            f"{entry.model}, {who}: α and ‖f(x)‖ correlate negatively in {against} of {len(found)} layers and positively "
-            f"in {along} (intervals that exclude zero)"
+            f"{entry.model}, {who}: α and ‖f(x)‖ correlate negatively in {against} of {len(estimates)} layers and "
+            f"positively in {along} (intervals that exclude zero)"
         )
     return lines
 
@@ -142,8 +142,8 @@ def draw(entries: Entries) -> dict[str, Figure]:
 
 
 def _cells(entries: Entries, quantity: str) -> list[str]:
-    found = [entry.numbers.get(quantity, category) for entry in entries.values() for category in (ALL, ORDINARY)]
-    return [estimate.number() if estimate else "" for estimate in found]
+    estimates = [entry.numbers.get(quantity, category) for entry in entries.values() for category in (ALL, ORDINARY)]
+    return [estimate.number() if estimate else "" for estimate in estimates]
 
 
 FINDING = Finding("dispersion", "Dispersion of ‖f(x)‖, and α against ‖f(x)‖", measure, numbers, draw)

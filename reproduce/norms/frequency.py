@@ -69,10 +69,10 @@ def measure(reading: Reading) -> pd.DataFrame:
     pooled, rank, numbers = np.concatenate(values, axis=1), np.concatenate(ranks), np.concatenate(sentence)
     rows = []
     for category, mask in {ALL: np.ones_like(numbers, dtype=bool), ORDINARY: np.concatenate(ordinary)}.items():
-        found = pooled_correlation(
+        intervals = pooled_correlation(
             pooled[:, mask], rank[mask], numbers[mask], seed=reading.seed, resamples=reading.resamples
         )
-        for name, (value, low, high) in zip(QUANTITIES, found.T, strict=True):
+        for name, (value, low, high) in zip(QUANTITIES, intervals.T, strict=True):
             if np.isfinite(value):
                 rows.append((f"correlation_frequency_{name}", category, None, None, value, low, high, len(values)))
     return table(rows)
@@ -126,9 +126,9 @@ def numbers(entries: Entries) -> dict[str, Any]:
 
 def agreement(entry: Entry) -> list[str]:
     """State which signs agree with the paper, and whether norms correlate with frequency more than weights."""
-    found = correlations(entry, ALL)
-    same = [name for name, value in FREQUENCY_CORRELATION.items() if name in found and found[name].value * value > 0]
-    other = [name for name in FREQUENCY_CORRELATION if name in found and name not in same]
+    ours = correlations(entry, ALL)
+    same = [name for name, value in FREQUENCY_CORRELATION.items() if name in ours and ours[name].value * value > 0]
+    other = [name for name in FREQUENCY_CORRELATION if name in ours and name not in same]
     ordinary = correlations(entry, ORDINARY)
     stronger = "more" if abs(ordinary["‖f(x)‖"].value) > abs(ordinary["α"].value) else "less"
     return [
@@ -141,8 +141,8 @@ def agreement(entry: Entry) -> list[str]:
 
 def correlations(entry: Entry, category: str) -> dict[str, Estimate]:
     """A model's correlations by quantity."""
-    found = {name: entry.numbers.get(f"correlation_frequency_{name}", category) for name in QUANTITIES}
-    return {name: estimate for name, estimate in found.items() if estimate is not None}
+    estimates = {name: entry.numbers.get(f"correlation_frequency_{name}", category) for name in QUANTITIES}
+    return {name: estimate for name, estimate in estimates.items() if estimate is not None}
 
 
 def draw(entries: Entries) -> dict[str, Figure]:
@@ -158,8 +158,8 @@ def _has(data: xr.Dataset, scope: str) -> bool:
 
 
 def _cells(entries: Entries, name: str) -> list[str]:
-    found = [correlations(entry, category).get(name) for entry in entries.values() for category in (ALL, ORDINARY)]
-    return ["absent" if estimate is None else estimate.number() for estimate in found]
+    estimates = [correlations(entry, category).get(name) for entry in entries.values() for category in (ALL, ORDINARY)]
+    return ["absent" if estimate is None else estimate.number() for estimate in estimates]
 
 
 FINDING = Finding("frequency", "Token frequency: with weights, norms and mixing ratios", measure, numbers, draw)

@@ -70,25 +70,25 @@ def numbers(entries: Entries) -> dict[str, Any]:
 
 def agreement(entry: Entry) -> list[str]:
     """State whether the ratios have the paper's order."""
-    found = {name: estimate.value for name, estimate in ratios(entry).items()}
+    values = {name: estimate.value for name, estimate in ratios(entry).items()}
     falls = ("Attn-W", "Attn-N"), ("AttnRes-W", "AttnRes-N"), ("AttnRes-N", "AttnResLn-N")
     lines = []
     for larger, smaller in falls:
-        if smaller not in found:
+        if smaller not in values:
             lines.append(f"{entry.model}: {smaller} is absent, because no LayerNorm follows the residual")
         else:
-            verdict = "as in the paper" if found[smaller] < found[larger] else "unlike the paper"
+            verdict = "as in the paper" if values[smaller] < values[larger] else "unlike the paper"
             lines.append(
-                f"{entry.model}: from {larger} to {smaller} the ratio changes from {100 * found[larger]:.1f} % to "
-                f"{100 * found[smaller]:.1f} %, {verdict}"
+                f"{entry.model}: from {larger} to {smaller} the ratio changes from {100 * values[larger]:.1f} % to "
+                f"{100 * values[smaller]:.1f} %, {verdict}"
             )
     return lines
 
 
 def ratios(entry: Entry) -> dict[str, Estimate]:
     """The paper's ratios that a model has, means over layers."""
-    found = {name: entry.numbers.get(*place) for name, place in PLACES.items()}
-    return {name: estimate for name, estimate in found.items() if estimate is not None}
+    estimates = {name: entry.numbers.get(*place) for name, place in PLACES.items()}
+    return {name: estimate for name, estimate in estimates.items() if estimate is not None}
 
 
 def draw(entries: Entries) -> dict[str, Figure]:
@@ -98,8 +98,8 @@ def draw(entries: Entries) -> dict[str, Figure]:
     return {"": beside, **{entry.model: figure_of(figures.mixing_ratios(entry.table)) for entry in entries.values()}}
 
 
-def _percent(found: dict[str, Estimate]) -> dict[str, Estimate]:
-    return {name: Estimate(100 * e.value, 100 * e.low, 100 * e.high, e.n_texts) for name, e in found.items()}
+def _percent(estimates: dict[str, Estimate]) -> dict[str, Estimate]:
+    return {name: Estimate(100 * e.value, 100 * e.low, 100 * e.high, e.n_texts) for name, e in estimates.items()}
 
 
 def _cell(entry: Entry, name: str) -> str:

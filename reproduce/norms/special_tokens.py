@@ -110,12 +110,12 @@ def draw(entries: Entries) -> dict[str, Figure]:
     """Share of weight and norm by layer, one panel per category."""
     rows = {}
     for entry in entries.values():
-        found = {name: layer_curves(entry.table, name) for name in MEASURES}
+        curves = {name: layer_curves(entry.table, name) for name in MEASURES}
         rows[entry.model] = {
             name: [
-                Line("share of weight α", found["weight_share"][name], "weight"),
-                Line("share of norm ‖αf(x)‖, by head", found["weighted_norm_share"][name], "norm"),
-                Line("share of norm ‖Σ αf(x)‖", found["norm_share"][name], "norm", dashed=True),
+                Line("share of weight α", curves["weight_share"][name], "weight"),
+                Line("share of norm ‖αf(x)‖, by head", curves["weighted_norm_share"][name], "norm"),
+                Line("share of norm ‖Σ αf(x)‖", curves["norm_share"][name], "norm", dashed=True),
             ]
             for name in _partition(entry)
         }
@@ -157,8 +157,8 @@ def _by_layer(entry: Entry) -> list[list[str]]:
     for layer in entry.numbers.layers:
         cells = []
         for name in _partition(entry):
-            found = [entry.numbers.get(measure, name, layer) for measure in MEASURES]
-            cells.append(" → ".join(f"{100 * estimate.value:.0f}" for estimate in found if estimate) + " %")
+            estimates = [entry.numbers.get(measure, name, layer) for measure in MEASURES]
+            cells.append(" → ".join(f"{100 * estimate.value:.0f}" for estimate in estimates if estimate) + " %")
         rows.append([str(layer), *cells])
     return rows
 

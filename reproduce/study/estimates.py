@@ -31,11 +31,11 @@ def layer_rows(
     pandas.DataFrame
         The columns of `normlens.statistics.CorpusStatistics.table`; `head` is missing throughout.
     """
-    found = list(sentences)
+    by_sentence = list(sentences)
     rows = []
-    for key in dict.fromkeys(key for numbers in found for key in numbers):
-        layers = next(numbers[key] for numbers in found if key in numbers).shape[0]
-        values = np.stack([numbers.get(key, np.full(layers, np.nan)) for numbers in found])
+    for key in dict.fromkeys(key for numbers in by_sentence for key in numbers):
+        layers = next(numbers[key] for numbers in by_sentence if key in numbers).shape[0]
+        values = np.stack([numbers.get(key, np.full(layers, np.nan)) for numbers in by_sentence])
         columns = np.column_stack([values, mean_of_present(values, axis=1)])
         low, high = bootstrap_interval(columns, seed=seed, resamples=resamples)
         for place, mean in enumerate(mean_of_present(columns, axis=0)):

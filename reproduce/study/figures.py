@@ -94,9 +94,9 @@ def estimates_beside_published(
     with drawing_style():
         figure = new_figure(6.4, 0.5 * len(quantities) + 1.4)
         axes = figure.subplots()
-        for number, (model, found) in enumerate(ours.items()):
-            places = [k for k, name in enumerate(quantities) if name in found]
-            chosen = [found[quantities[k]] for k in places]
+        for number, (model, estimates) in enumerate(ours.items()):
+            places = [k for k, name in enumerate(quantities) if name in estimates]
+            chosen = [estimates[quantities[k]] for k in places]
             color = MODEL_COLORS[number % len(MODEL_COLORS)]
             _draw_estimates(axes, chosen, _beside(places, number, everyone), f"{model} (ours)", color)
         for number, (model, published) in enumerate(theirs.items(), start=len(ours)):

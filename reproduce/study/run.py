@@ -213,12 +213,12 @@ def _keep(finding: Finding, model: str, measured: pd.DataFrame, reading: Reading
 
 def _one_line_per_number(models: Mapping[str, Mapping[str, Any]]) -> str:
     """The models as JSON that a person can read and git can compare."""
-    parts = []
+    blocks = []
     for model, entry in models.items():
         about = json.dumps({name: value for name, value in entry.items() if name != "numbers"}, ensure_ascii=False)
         rows = ",\n".join(json.dumps(row, ensure_ascii=False) for row in entry["numbers"])
-        parts.append(f'{json.dumps(model)}: {about[:-1]}, "numbers": [\n{rows}\n]}}')
-    return "{\n" + ",\n".join(parts) + "\n}\n"
+        blocks.append(f'{json.dumps(model)}: {about[:-1]}, "numbers": [\n{rows}\n]}}')
+    return "{\n" + ",\n".join(blocks) + "\n}\n"
 
 
 def _rounded(cell: object) -> object:

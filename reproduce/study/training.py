@@ -38,8 +38,8 @@ def keep_settings(settings: DataclassInstance, out: Path) -> None:
 
 def last_checkpoint(out: Path) -> str | None:
     """Find the latest complete checkpoint."""
-    found = [path.parent for path in out.glob("checkpoint-*/trainer_state.json")]
-    return str(max(found, key=lambda path: int(path.name.split("-")[1]))) if found else None
+    checkpoints = [path.parent for path in out.glob("checkpoint-*/trainer_state.json")]
+    return str(max(checkpoints, key=lambda path: int(path.name.split("-")[1]))) if checkpoints else None
 
 
 def hardware() -> str:

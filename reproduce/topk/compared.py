@@ -55,31 +55,31 @@ class Difference:
         return "better" if (self.low > 0) == higher_is_better else "worse"
 
 
-def of_passages(found: Mapping[str, Any], number: str, pair: Pair) -> list[Difference]:
+def of_passages(result: Mapping[str, Any], number: str, pair: Pair) -> list[Difference]:
     """Differences of a number over passages, for each k except the one that keeps everything."""
     return [
-        _difference(k, values(found, norm, number) - values(found, weight, number), found["seed"])
-        for k, norm, weight in _names(found, pair)
+        _difference(k, values(result, norm, number) - values(result, weight, number), result["seed"])
+        for k, norm, weight in _names(result, pair)
     ]
 
 
-def of_texts(found: Mapping[str, Any], pair: Pair) -> list[Difference]:
+def of_texts(result: Mapping[str, Any], pair: Pair) -> list[Difference]:
     """Differences of a classifier's accuracy over texts, in points."""
     return [
-        _difference(k, 100 * (right(found, norm) - right(found, weight)), found["seed"])
-        for k, norm, weight in _names(found, pair)
-        if {norm, weight} <= set(found["right"])
+        _difference(k, 100 * (right(result, norm) - right(result, weight)), result["seed"])
+        for k, norm, weight in _names(result, pair)
+        if {norm, weight} <= set(result["right"])
     ]
 
 
-def _names(found: Mapping[str, Any], pair: Pair) -> Iterator[tuple[int, str, str]]:
-    for k in found["ks"][:-1]:
+def _names(result: Mapping[str, Any], pair: Pair) -> Iterator[tuple[int, str, str]]:
+    for k in result["ks"][:-1]:
         yield k, f"norm {pair[0]} {k}", f"weight {pair[1]} {k}"
 
 
-def right(found: Mapping[str, Any], name: str) -> np.ndarray:
+def right(result: Mapping[str, Any], name: str) -> np.ndarray:
     """1 for every text that a setting classifies correctly, 0 for the others."""
-    return np.array(list(found["right"][name]), dtype=float)
+    return np.array(list(result["right"][name]), dtype=float)
 
 
 def _difference(k: int, differences: np.ndarray, seed: int) -> Difference:
@@ -102,13 +102,13 @@ def sentence(what: str, differences: Sequence[Difference], *, higher_is_better: 
     ks: dict[str, list[str]] = {"better": [], "worse": [], "alike": [], "unknown": []}
     for one in differences:
         ks[one.verdict(higher_is_better)].append(str(one.k))
-    parts = []
+    clauses = []
     if ks["better"]:
-        parts.append(f"norm is **better** at k = {', '.join(ks['better'])}")
+        clauses.append(f"norm is **better** at k = {', '.join(ks['better'])}")
     if ks["worse"]:
-        parts.append(f"norm is **worse** at k = {', '.join(ks['worse'])}")
+        clauses.append(f"norm is **worse** at k = {', '.join(ks['worse'])}")
     if ks["alike"]:
-        parts.append(f"the interval includes zero at k = {', '.join(ks['alike'])}")
+        clauses.append(f"the interval includes zero at k = {', '.join(ks['alike'])}")
     if ks["unknown"]:
-        parts.append(f"undecided with one passage at k = {', '.join(ks['unknown'])}")
-    return f"{what}: {'; '.join(parts)}."
+        clauses.append(f"undecided with one passage at k = {', '.join(ks['unknown'])}")
+    return f"{what}: {'; '.join(clauses)}."

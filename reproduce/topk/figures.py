@@ -17,7 +17,7 @@ from reproduce.topk.compared import right
 from reproduce.topk.listops import Course, Trainings, grouped
 from reproduce.topk.quality import CHOICES, DENOMINATORS, values
 
-Found = Mapping[str, Any]
+Result = Mapping[str, Any]
 
 _LOOKS = {
     "weight": (WEIGHT_COLOR, "o", "the k largest α"),
@@ -29,7 +29,7 @@ _LEAST_EXCESS = 1e-4
 _TITLES = {"renormalized": "kept weights sum to one again", "full": "kept weights stay as they were"}
 
 
-def draw(kept: Found) -> dict[str, Figure]:
+def draw(kept: Result) -> dict[str, Figure]:
     """Draw the measurements; figures by the suffix of their file names."""
     drawn = {}
     if "predictions" in kept:
@@ -38,49 +38,49 @@ def draw(kept: Found) -> dict[str, Figure]:
         drawn["long_predictions"] = _excess(kept["long predictions"])
     if "embeddings" in kept:
         drawn["embeddings"] = _encoder(kept["embeddings"], kept.get("classifier"))
-    for part, found in kept.items():
-        if part.startswith("layers of "):
-            drawn[f"layers_{found['model']}"] = _layers(found)
-        if part.startswith("needed "):
-            drawn[f"needed_{found['model']}"] = _needed(found)
+    for name, result in kept.items():
+        if name.startswith("layers of "):
+            drawn[f"layers_{result['model']}"] = _layers(result)
+        if name.startswith("needed "):
+            drawn[f"needed_{result['model']}"] = _needed(result)
     if "listops" in kept and grouped(kept["listops"]):
         drawn["listops"] = _listops(kept["listops"])
     return drawn
 
 
-def _predictions(found: Found) -> Figure:
-    dense = float(np.exp(np.mean([row["dense"]["nll"] for row in found["rows"]])))
+def _predictions(result: Result) -> Figure:
+    dense = float(np.exp(np.mean([row["dense"]["nll"] for row in result["rows"]])))
     with drawing_style():
         figure = new_figure(8.4, 3.6)
         panels = figure.subplots(1, 2, sharey=True)
         for axes, denominator in zip(panels, DENOMINATORS, strict=True):
-            _curves(axes, found["ks"], denominator, lambda name: _cell(found, name, "nll", np.exp))
+            _curves(axes, result["ks"], denominator, lambda name: _cell(result, name, "nll", np.exp))
             axes.axhline(dense, color=INK, linewidth=0.9, linestyle="--", label="dense")
             axes.set(yscale="log", title=_TITLES[denominator])
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        panels[0].set_ylabel(f"perplexity of {found['model']}")
+        panels[0].set_ylabel(f"perplexity of {result['model']}")
         _legend(figure, panels[0])
     return figure
 
 
-def _excess(found: Found) -> Figure:
+def _excess(result: Result) -> Figure:
     """Relative increase of perplexity over the dense model; the line is at 1 %."""
-    dense = np.mean([row["dense"]["nll"] for row in found["rows"]])
+    dense = np.mean([row["dense"]["nll"] for row in result["rows"]])
     with drawing_style():
         figure = new_figure(8.4, 3.6)
         panels = figure.subplots(1, 2, sharey=True)
         for axes, denominator in zip(panels, DENOMINATORS, strict=True):
             _curves(
                 axes,
-                found["ks"],
+                result["ks"],
                 denominator,
-                lambda name: _cell(found, name, "nll", lambda nll: max(np.expm1(nll - dense), _LEAST_EXCESS)),
+                lambda name: _cell(result, name, "nll", lambda nll: max(np.expm1(nll - dense), _LEAST_EXCESS)),
             )
             axes.axhline(0.01, color=INK, linewidth=0.9, linestyle="--", label="1 %")
             axes.set(yscale="log", title=_TITLES[denominator])
-            axes.set_xticks(found["ks"], [str(k) for k in found["ks"]])
+            axes.set_xticks(result["ks"], [str(k) for k in result["ks"]])
             axes.yaxis.set_major_formatter(FuncFormatter(_percent))
-        panels[0].set_ylabel(f"{found['model']}, {found['tokens']:,} tokens:\nperplexity above dense")
+        panels[0].set_ylabel(f"{result['model']}, {result['tokens']:,} tokens:\nperplexity above dense")
         _legend(figure, panels[0])
     return figure
 
@@ -89,14 +89,14 @@ def _percent(share: float, _: int) -> str:
     return f"{'≤ ' if share <= _LEAST_EXCESS else ''}{100 * share:,g} %"
 
 
-def _encoder(found: Found, classifier: Found | None) -> Figure:
+def _encoder(result: Result, classifier: Result | None) -> Figure:
     rows = 1 if classifier is None else 2
     with drawing_style():
         figure = new_figure(8.4, 2.8 * rows + 0.5)
         grid = figure.subplots(rows, 2, sharey="row", squeeze=False)
         for place, denominator in enumerate(DENOMINATORS):
             axes = grid[0, place]
-            _curves(axes, found["ks"], denominator, lambda name: _cell(found, name, "cosine"))
+            _curves(axes, result["ks"], denominator, lambda name: _cell(result, name, "cosine"))
             axes.set_title(_TITLES[denominator])
             if classifier is not None:
                 _accuracies(grid[1, place], denominator, classifier)
@@ -107,7 +107,7 @@ def _encoder(found: Found, classifier: Found | None) -> Figure:
     return figure
 
 
-def _accuracies(axes: Axes, denominator: str, classifier: Found) -> None:
+def _accuracies(axes: Axes, denominator: str, classifier: Result) -> None:
     _curves(
         axes,
         classifier["ks"],
@@ -118,15 +118,15 @@ def _accuracies(axes: Axes, denominator: str, classifier: Found) -> None:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
-def _cell(found: Found, name: str, number: str, of: Callable[[Any], Any] = float) -> float | None:
-    return float(of(values(found, name, number).mean())) if name in found["rows"][0]["cells"] else None
+def _cell(result: Result, name: str, number: str, of: Callable[[Any], Any] = float) -> float | None:
+    return float(of(values(result, name, number).mean())) if name in result["rows"][0]["cells"] else None
 
 
 def _curves(axes: Axes, ks: Sequence[int], denominator: str, value: Callable[[str], float | None]) -> None:
     """One curve for each selection, over k."""
     for by in reversed(CHOICES):
         color, marker, label = _LOOKS[by]
-        points = [(k, found) for k in ks if (found := value(f"{by} {denominator} {k}")) is not None]
+        points = [(k, y) for k in ks if (y := value(f"{by} {denominator} {k}")) is not None]
         axes.plot([k for k, _ in points], [y for _, y in points], color=color, marker=marker, markersize=4, label=label)
     _finish(axes, ks)
 
@@ -151,19 +151,19 @@ def _legend(figure: Figure, axes: Axes) -> None:
     )
 
 
-def _layers(found: Found) -> Figure:
-    decoder = "divergence" in next(iter(found["rows"][0]["cells"].values()))
+def _layers(result: Result) -> Figure:
+    decoder = "divergence" in next(iter(result["rows"][0]["cells"].values()))
     with drawing_style():
         figure = new_figure(8.4, 3.2)
         panels = figure.subplots(1, 2, sharey=True)
         for axes, denominator in zip(panels, DENOMINATORS, strict=True):
             for by in ("norm", "weight"):
                 color, marker, label = _LOOKS[by]
-                names = [f"{by} {denominator} {found['k']} layer {layer}" for layer in range(found["layers"])]
-                means = np.array([values(found, name, "divergence" if decoder else "cosine").mean() for name in names])
+                names = [f"{by} {denominator} {result['k']} layer {layer}" for layer in range(result["layers"])]
+                means = np.array([values(result, name, "divergence" if decoder else "cosine").mean() for name in names])
                 axes.plot(means if decoder else 1 - means, color=color, marker=marker, markersize=4, label=label)
             axes.set(
-                title=_TITLES[denominator], xlabel=f"the only layer that keeps k = {found['k']} sources", yscale="log"
+                title=_TITLES[denominator], xlabel=f"the only layer that keeps k = {result['k']} sources", yscale="log"
             )
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(axis="y", color="#E6E6E6", linewidth=0.6)
@@ -172,9 +172,9 @@ def _layers(found: Found) -> Figure:
     return figure
 
 
-def _needed(found: Found) -> Figure:
+def _needed(result: Result) -> Figure:
     """Medians by layer and head, side by side: by weight and by norm, the whole denominator kept."""
-    maps = {name: np.array(found["counts"][name]["median"]) for name in ("weight", "norm")}
+    maps = {name: np.array(result["counts"][name]["median"]) for name in ("weight", "norm")}
     layers, heads = maps["weight"].shape
     most = max(count.max() for count in maps.values())
     with drawing_style():
@@ -191,7 +191,7 @@ def _needed(found: Found) -> Figure:
             axes.tick_params(length=0)
             for spine in axes.spines.values():
                 spine.set_visible(False)
-        panels[0].set_ylabel(f"layer of {found['model']}")
+        panels[0].set_ylabel(f"layer of {result['model']}")
         bar = figure.colorbar(image, ax=list(panels), pad=0.02, fraction=0.04)
         bar.set_label("sources that half of the targets need")
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -199,8 +199,8 @@ def _needed(found: Found) -> Figure:
     return figure
 
 
-def _listops(found: Found) -> Figure:
-    groups = grouped(found)
+def _listops(result: Result) -> Figure:
+    groups = grouped(result)
     courses = _most_trained(groups)
     with drawing_style():
         figure = new_figure(4.4 * len(courses), 3.6)
@@ -209,11 +209,11 @@ def _listops(found: Found) -> Figure:
             for kind, trainings in groups.items():
                 if kind.course == course:
                     _trained(axes, kind.how, trainings)
-            if length in found.get("by_first_word", {}):
-                axes.axhline(found["by_first_word"][length], color=FAINT, linewidth=4, zorder=0,
+            if length in result.get("by_first_word", {}):
+                axes.axhline(result["by_first_word"][length], color=FAINT, linewidth=4, zorder=0,
                              label="outermost operator alone")  # fmt: skip
-            parts = " and parts" if inside else ""
-            axes.set(title=f"{length}: {texts:,} texts{parts}, {epochs} epochs, {layers} layers", ylim=(0, 0.6))
+            inner = " and parts" if inside else ""
+            axes.set(title=f"{length}: {texts:,} texts{inner}, {epochs} epochs, {layers} layers", ylim=(0, 0.6))
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
             axes.legend(loc="lower right", fontsize=7)
         figure.axes[0].set_ylabel("ListOps: accuracy on the validation part")
@@ -231,7 +231,7 @@ def _most_trained(groups: Trainings) -> list[Course]:
     ]
 
 
-def _trained(axes: Axes, how: str, trainings: Sequence[Found]) -> None:
+def _trained(axes: Axes, how: str, trainings: Sequence[Result]) -> None:
     """Points of trained models; for dense ones a line, and their accuracy at each k."""
     accuracies = [one["accuracy"] for one in trainings]
     settings = trainings[0]["settings"]

@@ -53,10 +53,10 @@ class Kind(NamedTuple):
 Trainings = dict[Kind, list[Mapping[str, Any]]]
 
 
-def grouped(found: Mapping[str, Any]) -> Trainings:
+def grouped(result: Mapping[str, Any]) -> Trainings:
     """Trainings that differ only in their seed: short ones first, dense before top-k."""
     groups: Trainings = defaultdict(list)
-    for training in found["trainings"]:
+    for training in result["trainings"]:
         settings = training["settings"]
         how = "dense" if settings["k"] is None else f"k = {settings['k']} by {settings['by']}"
         texts, inside = training["texts"]["training"], settings.get("subexpressions", False)
@@ -71,9 +71,9 @@ def _place(group: tuple[Kind, list[Mapping[str, Any]]]) -> tuple[Any, ...]:
     return kind.length != "short", kind.texts, kind.epochs, kind.how != "dense", settings["by"], settings["k"] or 0
 
 
-def listops(found: Mapping[str, Any]) -> dict[str, Any]:
+def listops(result: Mapping[str, Any]) -> dict[str, Any]:
     """Accuracies of trainings over seeds, and of the dense ones switched to k without training."""
-    groups = grouped(found)
+    groups = grouped(result)
     if not groups:
         return {"rows": []}
     rows = [
@@ -90,7 +90,7 @@ def listops(found: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "width": settings["width"],
         "heads": settings["heads"],
-        "baselines": _baselines(found, groups),
+        "baselines": _baselines(result, groups),
         "rows": rows,
         "switched": [_switched(kind, trainings) for kind, trainings in groups.items() if kind.how == "dense"],
     }
@@ -102,18 +102,18 @@ def _over_seeds(accuracies: list[float]) -> str:
     return f"{values.mean():.1f} %{spread}"
 
 
-def _baselines(found: Mapping[str, Any], groups: Trainings) -> str:
+def _baselines(result: Mapping[str, Any], groups: Trainings) -> str:
     """Accuracies without solving anything, and the sampling error of an accuracy on this many texts."""
-    parts = []
+    lines = []
     for length in dict.fromkeys(kind.length for kind in groups):
         training = next(trainings[0] for kind, trainings in groups.items() if kind.length == length)
         texts = training["texts"]["validation"]
         line = f"{length}: {100 * training['most_frequent']:.1f} % by always answering the most frequent value"
-        if length in found.get("by_first_word", {}):
-            line += f", {100 * found['by_first_word'][length]:.1f} % by reading the outermost operator alone"
+        if length in result.get("by_first_word", {}):
+            line += f", {100 * result['by_first_word'][length]:.1f} % by reading the outermost operator alone"
         error = 100 * (training["accuracy"] * (1 - training["accuracy"]) / texts) ** 0.5
-        parts.append(f"{line} ({texts} texts, so an accuracy's standard error is {error:.1f} points)")
-    return "; ".join(parts).capitalize() + "."
+        lines.append(f"{line} ({texts} texts, so an accuracy's standard error is {error:.1f} points)")
+    return "; ".join(lines).capitalize() + "."
 
 
 def _switched(kind: Kind, trainings: list[Mapping[str, Any]]) -> dict[str, Any]:

@@ -14,13 +14,13 @@ from reproduce.topk.listops import listops
 from reproduce.topk.needed import SHARE, WITHIN
 from reproduce.topk.quality import CHOICES, DENOMINATORS, values
 
-Found = Mapping[str, Any]
+Result = Mapping[str, Any]
 Shown = dict[str, Any]
 
 SELECTIONS = [f"{by} {denominator}" for denominator in DENOMINATORS for by in CHOICES]
 
 
-def page(kept: Found) -> str:
+def page(kept: Result) -> str:
     """All kept results, in sections that docs include by name."""
     return fill(
         "topk/page.md.jinja",
@@ -30,44 +30,44 @@ def page(kept: Found) -> str:
         embeddings=_embeddings(kept["embeddings"]) if "embeddings" in kept else {},
         classifier=_classifier(kept["classifier"]) if "classifier" in kept else {},
         listops=listops(kept["listops"]) if "listops" in kept else None,
-        layers=[_layers(found) for found in _of_models(kept, "layers of ").values()],
+        layers=[_layers(result) for result in _of_models(kept, "layers of ").values()],
         needed=_needed(_of_models(kept, "needed ")),
     )
 
 
-def _of_models(kept: Found, prefix: str) -> dict[str, Found]:
-    """The parts of a kind by their models."""
-    return {part.removeprefix(prefix): kept[part] for part in kept if part.startswith(prefix)}
+def _of_models(kept: Result, prefix: str) -> dict[str, Result]:
+    """The results of one kind by their models."""
+    return {name.removeprefix(prefix): kept[name] for name in kept if name.startswith(prefix)}
 
 
-def _predictions(found: Found) -> Shown:
-    dense = math.exp(np.mean([row["dense"]["nll"] for row in found["rows"]]))
+def _predictions(result: Result) -> Shown:
+    dense = math.exp(np.mean([row["dense"]["nll"] for row in result["rows"]]))
     perplexity, agreement = {}, {}
     for selection in SELECTIONS:
-        for k in found["ks"]:
-            if f"{selection} {k}" in found["rows"][0]["cells"]:
-                perplexity[selection, k] = math.exp(values(found, f"{selection} {k}", "nll").mean())
-                agreement[selection, k] = f"{100 * values(found, f'{selection} {k}', 'agreement').mean():.1f} %"
+        for k in result["ks"]:
+            if f"{selection} {k}" in result["rows"][0]["cells"]:
+                perplexity[selection, k] = math.exp(values(result, f"{selection} {k}", "nll").mean())
+                agreement[selection, k] = f"{100 * values(result, f'{selection} {k}', 'agreement').mean():.1f} %"
     shown = {place: f"{value:.2f}" if value < 100 else f"{value:,.0f}" for place, value in perplexity.items()}
     return {
-        **found,
+        **result,
         "dense": f"{dense:.2f}",
-        "perplexity": _by_k(found["ks"], shown),
-        "agreement": _by_k(found["ks"], agreement),
-        "one_percent": [_one_percent(selection, found["ks"], perplexity, dense) for selection in SELECTIONS],
+        "perplexity": _by_k(result["ks"], shown),
+        "agreement": _by_k(result["ks"], agreement),
+        "one_percent": [_one_percent(selection, result["ks"], perplexity, dense) for selection in SELECTIONS],
     }
 
 
-def _long_predictions(found: Found) -> Shown:
+def _long_predictions(result: Result) -> Shown:
     """As for short ones, and norm − weight of every passage: two are too few for an interval."""
     rows = []
     for (norm, weight), name in PAIRS.items():
         row = [name]
-        for k in found["ks"]:
-            differences = values(found, f"norm {norm} {k}", "nll") - values(found, f"weight {weight} {k}", "nll")
+        for k in result["ks"]:
+            differences = values(result, f"norm {norm} {k}", "nll") - values(result, f"weight {weight} {k}", "nll")
             row.append(" and ".join(f"{difference:+.3f}" for difference in differences))
         rows.append(row)
-    return {**_predictions(found), "differences": rows, "ks": [f"k = {k}" for k in found["ks"]]}
+    return {**_predictions(result), "differences": rows, "ks": [f"k = {k}" for k in result["ks"]]}
 
 
 def _one_percent(selection: str, ks: Sequence[int], perplexity: Mapping[tuple[str, int], float], dense: float) -> Shown:
@@ -81,28 +81,28 @@ def _one_percent(selection: str, ks: Sequence[int], perplexity: Mapping[tuple[st
     }
 
 
-def _embeddings(found: Found) -> Shown:
+def _embeddings(result: Result) -> Shown:
     cosines = {
-        (selection, k): f"{values(found, f'{selection} {k}', 'cosine').mean():.4f}"
+        (selection, k): f"{values(result, f'{selection} {k}', 'cosine').mean():.4f}"
         for selection in SELECTIONS
-        for k in found["ks"]
-        if f"{selection} {k}" in found["rows"][0]["cells"]
+        for k in result["ks"]
+        if f"{selection} {k}" in result["rows"][0]["cells"]
     }
-    return {**found, "cosines": _by_k(found["ks"], cosines)}
+    return {**result, "cosines": _by_k(result["ks"], cosines)}
 
 
-def _classifier(found: Found) -> Shown:
+def _classifier(result: Result) -> Shown:
     accuracies = {
-        (selection, k): f"{100 * right(found, f'{selection} {k}').mean():.1f} %"
+        (selection, k): f"{100 * right(result, f'{selection} {k}').mean():.1f} %"
         for selection in SELECTIONS
-        for k in found["ks"]
-        if f"{selection} {k}" in found["right"]
+        for k in result["ks"]
+        if f"{selection} {k}" in result["right"]
     }
     return {
-        "texts": found["texts"],
-        "tokens": f"{found['tokens']:.0f}",
-        "dense": f"{100 * right(found, 'dense').mean():.1f} %",
-        "accuracies": _by_k(found["ks"], accuracies),
+        "texts": result["texts"],
+        "tokens": f"{result['tokens']:.0f}",
+        "dense": f"{100 * right(result, 'dense').mean():.1f} %",
+        "accuracies": _by_k(result["ks"], accuracies),
     }
 
 
@@ -121,7 +121,7 @@ def _selection(name: str) -> str:
     return f"{by}, {'full denominator' if denominator == 'full' else denominator}"
 
 
-def _compared(kept: Found) -> Shown:
+def _compared(kept: Result) -> Shown:
     """The table and the sentences of norm against weight."""
     rows: dict[str, tuple[list[Difference], bool, str]] = {}
     for pair, name in PAIRS.items():
@@ -141,20 +141,22 @@ def _compared(kept: Found) -> Shown:
     return {
         "ks": [f"k = {k}" for k in ks],
         "rows": table,
-        "sentences": [f"* {sentence(name, found, higher_is_better=up)}" for name, (found, up, _) in rows.items()],
+        "sentences": [
+            f"* {sentence(name, differences, higher_is_better=up)}" for name, (differences, up, _) in rows.items()
+        ],
     }
 
 
-def _layers(found: Found) -> Shown:
-    by_divergence = "divergence" in next(iter(found["rows"][0]["cells"].values()))
+def _layers(result: Result) -> Shown:
+    by_divergence = "divergence" in next(iter(result["rows"][0]["cells"].values()))
     number = "divergence" if by_divergence else "cosine"
     selections = [f"{by} {denominator}" for denominator in DENOMINATORS for by in ("weight", "norm")]
     rows = []
-    for layer in range(found["layers"]):
-        means = [values(found, f"{name} {found['k']} layer {layer}", number).mean() for name in selections]
+    for layer in range(result["layers"]):
+        means = [values(result, f"{name} {result['k']} layer {layer}", number).mean() for name in selections]
         rows.append([str(layer), *(f"{mean if by_divergence else 1 - mean:.5f}" for mean in means)])
     return {
-        **found,
+        **result,
         "number": "divergence from dense, in nats" if by_divergence else "1 − cosine with dense",
         "selections": [f"by {_selection(name)}" for name in selections],
         "rows": rows,
@@ -171,20 +173,20 @@ _COUNTED = {
 }
 
 
-def _needed(models: Mapping[str, Found]) -> Shown:
+def _needed(models: Mapping[str, Result]) -> Shown:
     rows, differences = [], []
-    for model, found in models.items():
+    for model, result in models.items():
         for name, counted in _COUNTED.items():
-            rows.append([f"{model}: {counted}", *_counts(found["counts"][name])])
+            rows.append([f"{model}: {counted}", *_counts(result["counts"][name])])
         differences += [
-            f"* {model}, {_difference_line(name, found['difference'][name])}" for name in found["difference"]
+            f"* {model}, {_difference_line(name, result['difference'][name])}" for name in result["difference"]
         ]
     if not rows:
         return {}
     texts = "; ".join(
-        f"{model}: {found['passages']} passages of {found['tokens']} tokens, {found['targets']} targets of each"
-        + (f", from position {found['first_target']} on" if found["first_target"] else "")
-        for model, found in models.items()
+        f"{model}: {result['passages']} passages of {result['tokens']} tokens, {result['targets']} targets of each"
+        + (f", from position {result['first_target']} on" if result["first_target"] else "")
+        for model, result in models.items()
     )
     return {
         "models": texts,
@@ -195,7 +197,7 @@ def _needed(models: Mapping[str, Found]) -> Shown:
     }
 
 
-def _counts(count: Found) -> list[str]:
+def _counts(count: Result) -> list[str]:
     heads = np.array(count["median"])
     quantiles = [f"{quantile:.0f}" for quantile in count["quantiles"]]
     return [f"{count['mean']:.1f}", *quantiles, f"{heads.min():.0f} to {heads.max():.0f}"]

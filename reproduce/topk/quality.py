@@ -1,4 +1,4 @@
-"""Quality of models whose attention keeps k sources, passage by passage: the measuring part of `reproduce.topk.table`."""
+"""Quality of models whose attention keeps k sources, passage by passage: the measurements of `reproduce.topk.table`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from normlens import Lens, topk
 from normlens.errors import InvalidInput
 from normlens.loading import sentences
 from normlens.topk.needs import Passages, cut_into_passages, quality_of
-from reproduce.data.classified_texts import Part
+from reproduce.data.classified_texts import DataSplit
 
 CHOICES = ("weight", "norm", "random", "recent")
 DENOMINATORS = ("renormalized", "full")
@@ -128,19 +128,19 @@ def over_passages(
         Passages per forward pass.
     """
     names = [_fingerprint(ids) for ids in passages.ids]
-    known = {row["passage"]: row for row in earlier.get("rows", []) if row["passage"] in names}
-    found: Row = {"tokens": passages.tokens, "seconds": earlier.get("seconds", 0.0) if known else 0.0}
+    by_passage = {row["passage"]: row for row in earlier.get("rows", []) if row["passage"] in names}
+    result: Row = {"tokens": passages.tokens, "seconds": earlier.get("seconds", 0.0) if by_passage else 0.0}
     for first in range(0, len(names), batch):
         start = time.perf_counter()
-        own = [known.setdefault(name, {"passage": name, "cells": {}}) for name in names[first : first + batch]]
+        own = [by_passage.setdefault(name, {"passage": name, "cells": {}}) for name in names[first : first + batch]]
         missing = [setting for setting in settings if any(setting.name not in row["cells"] for row in own)]
         if missing:
             _measure(lens, passages.ids[first : first + batch], missing, own)
-        rows = [known[name] for name in names if name in known]
-        seconds = round(found["seconds"] + time.perf_counter() - start, 1)
-        found = {**found, "passages": len(rows), "rows": rows, "seconds": seconds}
-        keep(found)
-    return found
+        rows = [by_passage[name] for name in names if name in by_passage]
+        seconds = round(result["seconds"] + time.perf_counter() - start, 1)
+        result = {**result, "passages": len(rows), "rows": rows, "seconds": seconds}
+        keep(result)
+    return result
 
 
 def _measure(lens: Lens, ids: torch.Tensor, settings: Sequence[Setting], rows: Sequence[Row]) -> None:
@@ -161,7 +161,7 @@ def _fingerprint(ids: torch.Tensor) -> str:
 
 
 def classified(
-    lens: Lens, part: Part, settings: Sequence[Setting], earlier: Mapping[str, Any], keep: Keep, batch: int = 32
+    lens: Lens, split: DataSplit, settings: Sequence[Setting], earlier: Mapping[str, Any], keep: Keep, batch: int = 32
 ) -> Row:
     """The texts that a classifier gets right, dense and with every setting; kept settings aren't measured again.
 
@@ -169,48 +169,48 @@ def classified(
     ----------
     lens
         A classifier.
-    part
+    split
         Texts and their classes.
     settings, earlier, keep
         As for `over_passages`; "right" has 0 or 1 per text.
     batch
         Texts per forward pass, short ones first.
     """
-    same = earlier.get("texts") == len(part)
-    found: Row = {"texts": len(part), "right": dict(earlier["right"]) if same else {}}
-    found["seconds"] = earlier.get("seconds", 0.0) if same else 0.0
-    batches = list(_batches(lens, part, batch))
-    found["tokens"] = float(np.mean([length for inputs, _ in batches for length in inputs["attention_mask"].sum(1)]))
+    same = earlier.get("texts") == len(split)
+    result: Row = {"texts": len(split), "right": dict(earlier["right"]) if same else {}}
+    result["seconds"] = earlier.get("seconds", 0.0) if same else 0.0
+    batches = list(_batches(lens, split, batch))
+    result["tokens"] = float(np.mean([length for inputs, _ in batches for length in inputs["attention_mask"].sum(1)]))
     for setting in (None, *settings):
         name = "dense" if setting is None else setting.name
-        if name in found["right"]:
+        if name in result["right"]:
             continue
         start = time.perf_counter()
-        right = np.zeros(len(part), dtype=int)
+        right = np.zeros(len(split), dtype=int)
         torch.manual_seed(0)
         use = None if setting is None else setting.use(lens)
         for inputs, places in batches:
             with torch.no_grad():
                 predicted = lens.model(**inputs).logits.argmax(-1).numpy()
-            right[places] = predicted == np.asarray(part.labels)[places]
+            right[places] = predicted == np.asarray(split.labels)[places]
         if use is not None:
             use.undo()
-        found["right"][name] = "".join(map(str, right))
-        found["seconds"] = round(found["seconds"] + time.perf_counter() - start, 1)
-        keep(found)
-    return found
+        result["right"][name] = "".join(map(str, right))
+        result["seconds"] = round(result["seconds"] + time.perf_counter() - start, 1)
+        keep(result)
+    return result
 
 
-def _batches(lens: Lens, part: Part, size: int) -> Iterator[tuple[Mapping[str, torch.Tensor], np.ndarray]]:
+def _batches(lens: Lens, split: DataSplit, size: int) -> Iterator[tuple[Mapping[str, torch.Tensor], np.ndarray]]:
     """Batches of texts of similar length, with their indices."""
     tokenizer = lens.tokenizer
     assert tokenizer is not None
-    order = np.argsort([len(text) for text in part.texts], kind="stable")
+    order = np.argsort([len(text) for text in split.texts], kind="stable")
     for start in range(0, len(order), size):
         places = order[start : start + size]
-        yield tokenizer([part.texts[k] for k in places], padding=True, return_tensors="pt"), places
+        yield tokenizer([split.texts[k] for k in places], padding=True, return_tensors="pt"), places
 
 
-def values(found: Mapping[str, Any], name: str, number: str) -> np.ndarray:
+def values(result: Mapping[str, Any], name: str, number: str) -> np.ndarray:
     """One number of one setting, for every passage."""
-    return np.array([row["cells"][name][number] for row in found["rows"]])
+    return np.array([row["cells"][name][number] for row in result["rows"]])

@@ -96,7 +96,7 @@ class Parts:
         options = self._options
         decoder, encoder = (options.tokens, options.passages), (options.encoder_tokens, options.encoder_passages)
         long = options.long_tokens, options.long_passages
-        found: dict[str, Callable[[str], None]] = {
+        measures: dict[str, Callable[[str], None]] = {
             "embeddings": partial(self._quality, ENCODER, *encoder),
             f"layers of {ENCODER}": partial(self._quality, ENCODER, *encoder, k=options.layer_k),
             f"needed {ENCODER}": partial(self._needed, ENCODER, encoder[0], min(encoder[1], 16)),
@@ -108,10 +108,10 @@ class Parts:
             ),
         }
         if options.classifier and options.data:
-            found["classifier"] = self._classifier
+            measures["classifier"] = self._classifier
         if options.listops:
-            found["listops"] = self._listops
-        return found
+            measures["listops"] = self._listops
+        return measures
 
     def _quality(
         self,
@@ -156,12 +156,12 @@ class Parts:
         keep(self._path, part, {"trainings": trainings, "by_first_word": baselines})
 
     def _earlier(self, part: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = kept(self._path).get(part, {})
-        return found
+        earlier: Mapping[str, Any] = kept(self._path).get(part, {})
+        return earlier
 
     def _keeping(self, part: str, **about: Any) -> Callable[[Mapping[str, Any]], None]:
-        given = {**about, "text": _called(self._options.text), "seed": self._options.seed}
-        return lambda found: keep(self._path, part, {**given, **found})
+        described = {**about, "text": _called(self._options.text), "seed": self._options.seed}
+        return lambda result: keep(self._path, part, {**described, **result})
 
 
 def _called(text: Path | None) -> str:

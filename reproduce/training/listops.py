@@ -56,20 +56,20 @@ def train(settings: Settings, data: Path, out: Path) -> dict[str, Any]:
     report = out / "report.json"
     if report.exists():
         return dict(json.loads(report.read_text(encoding="utf-8")))
-    training, validation = (read_listops(data, settings.length, part, settings.limit) for part in ("train", "val"))
+    training, validation = (read_listops(data, settings.length, split, settings.limit) for split in ("train", "val"))
     if settings.subexpressions:
         training = with_subexpressions(training)
     keep_settings(settings, out)
     model = new_model(settings, max(len(example.ids) for example in training + validation))
-    found = _trained(model, settings, training, validation, out / "state.pt")
+    history = _trained(model, settings, training, validation, out / "state.pt")
     if settings.k is None:
-        found["switched"] = switched(model, validation, settings.batch_tokens, SWITCHED_K[settings.length])
+        history["switched"] = switched(model, validation, settings.batch_tokens, SWITCHED_K[settings.length])
     labels = torch.tensor([example.label for example in validation])
     written = {
         "settings": asdict(settings),
         "texts": {"training": len(training), "validation": len(validation)},
         "most_frequent": float(labels.bincount().max()) / len(labels),
-        **found,
+        **history,
     }
     report.with_suffix(".partial").write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     report.with_suffix(".partial").rename(report)
@@ -104,26 +104,26 @@ def _trained(
 ) -> dict[str, Any]:
     """Train to the last epoch; the state after each is kept in a file."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.01)
-    found: dict[str, Any] = {"curve": [], "loss": [], "seconds": 0.0, "cpu_seconds": 0.0}
+    history: dict[str, Any] = {"curve": [], "loss": [], "seconds": 0.0, "cpu_seconds": 0.0}
     if path.exists():
         state = torch.load(path, weights_only=True)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        found = state["found"]
+        history = state["history"]
     with ExitStack() as stack:
         if settings.k is not None:
             stack.enter_context(topk.use(model, settings.k, settings.by))
-        for epoch in range(len(found["curve"]), settings.epochs):
+        for epoch in range(len(history["curve"]), settings.epochs):
             started = time.perf_counter(), time.process_time()
-            found["loss"].append(_epoch(model, optimizer, settings, training, epoch))
-            found["seconds"] += time.perf_counter() - started[0]
-            found["cpu_seconds"] += time.process_time() - started[1]
-            found["curve"].append(accuracy(model, validation, settings.batch_tokens))
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "found": found}
+            history["loss"].append(_epoch(model, optimizer, settings, training, epoch))
+            history["seconds"] += time.perf_counter() - started[0]
+            history["cpu_seconds"] += time.process_time() - started[1]
+            history["curve"].append(accuracy(model, validation, settings.batch_tokens))
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history}
             torch.save(state, path.with_suffix(".partial"))
             path.with_suffix(".partial").replace(path)
-            print(f"epoch {epoch + 1}: loss {found['loss'][-1]:.3f}, accuracy {found['curve'][-1]:.3f}", flush=True)
-    return {**found, "accuracy": found["curve"][-1]}
+            print(f"epoch {epoch + 1}: loss {history['loss'][-1]:.3f}, accuracy {history['curve'][-1]:.3f}", flush=True)
+    return {**history, "accuracy": history["curve"][-1]}
 
 
 def _epoch(
@@ -165,14 +165,14 @@ def switched(
     model: BertForSequenceClassification, examples: list[Example], batch_tokens: int, ks: Sequence[int]
 ) -> dict[str, dict[str, float]]:
     """Accuracy of a trained model by choice, denominator and k, without further training."""
-    found: dict[str, dict[str, float]] = {}
+    accuracies: dict[str, dict[str, float]] = {}
     for by in ("weight", "norm"):
         for renormalize in (True, False):
-            own = found.setdefault(f"{by} {'renormalized' if renormalize else 'full'}", {})
+            own = accuracies.setdefault(f"{by} {'renormalized' if renormalize else 'full'}", {})
             for k in ks:
                 with topk.use(model, k, by, renormalize=renormalize):
                     own[str(k)] = accuracy(model, examples, batch_tokens)
-    return found
+    return accuracies
 
 
 def reports(folder: Path) -> list[dict[str, Any]]:
@@ -197,12 +197,12 @@ def read_arguments(arguments: Sequence[str] | None = None) -> tuple[Settings, Pa
     parser.add_argument("--epochs", type=int, help="default: 20 for short, 4 for long")
     for name, kind in _numbers():
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=getattr(Settings, name))
-    given = vars(parser.parse_args(arguments))
-    data, out = given.pop("data"), given.pop("out")
+    options = vars(parser.parse_args(arguments))
+    data, out = options.pop("data"), options.pop("out")
     if data is None:
         parser.error("name the data folder with --data or NORMLENS_DATA")
-    given["epochs"] = given["epochs"] or (20 if given["length"] == "short" else 4)
-    return Settings(**given), Path(data), out
+    options["epochs"] = options["epochs"] or (20 if options["length"] == "short" else 4)
+    return Settings(**options), Path(data), out
 
 
 def _numbers() -> Iterator[tuple[str, type]]:
@@ -215,11 +215,13 @@ def _numbers() -> Iterator[tuple[str, type]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as set on the command line."""
     try:
-        found = train(*read_arguments(arguments))
+        results = train(*read_arguments(arguments))
     except NormLensError as error:
         print(error, file=sys.stderr)
         return 2
     print(
-        json.dumps({name: found[name] for name in ("accuracy", "cpu_seconds", "switched") if name in found}, indent=1)
+        json.dumps(
+            {name: results[name] for name in ("accuracy", "cpu_seconds", "switched") if name in results}, indent=1
+        )
     )
     return 0

@@ -20,7 +20,7 @@ from reproduce.attribution.alternatives import ALTERNATIVES, EVERYTHING, at_one_
 from reproduce.attribution.biases import handed_out, logits_by_source
 from reproduce.attribution.candidates import LAYER, Candidate, candidates, scores, targets
 from reproduce.attribution.saliency import saliency
-from reproduce.data.classified_texts import Part, news_text, read_classified, sentence_of_tree
+from reproduce.data.classified_texts import DataSplit, news_text, read_classified, sentence_of_tree
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +53,9 @@ def test_news_loses_its_markup() -> None:
 
 
 def test_limited_parts_are_spread_evenly() -> None:
-    part = Part(list("abcdefghij"), list(range(10)))
-    assert part.limited(5).labels == [0, 2, 4, 6, 8]
-    assert part.limited(None) is part
+    split = DataSplit(list("abcdefghij"), list(range(10)))
+    assert split.limited(5).labels == [0, 2, 4, 6, 8]
+    assert split.limited(None) is split
 
 
 def test_targets_are_the_predicted_class_and_its_runner_up() -> None:

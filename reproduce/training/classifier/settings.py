@@ -63,8 +63,8 @@ def read_arguments(about: str | None = None, arguments: Sequence[str] | None = N
     parser.add_argument("--learning-rates", type=float, nargs="+", default=Settings("").learning_rates)
     for name in ("seed", "epochs", "batch_size", "longest", "limit"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Settings, name))
-    given = vars(parser.parse_args(arguments))
-    data, out = given.pop("data"), given.pop("out")
+    options = vars(parser.parse_args(arguments))
+    data, out = options.pop("data"), options.pop("out")
     if data is None:
         parser.error("name the data folder with --data or NORMLENS_DATA")
-    return Settings(**given), Path(data), out
+    return Settings(**options), Path(data), out

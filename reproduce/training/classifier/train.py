@@ -34,7 +34,7 @@ from transformers import (
 
 from normlens.errors import NormLensError
 from normlens.loading.catalog import BUNDLED
-from reproduce.data.classified_texts import ClassifiedTexts, Part, read_classified
+from reproduce.data.classified_texts import ClassifiedTexts, DataSplit, read_classified
 from reproduce.study.training import hardware, keep_settings, last_checkpoint
 from reproduce.training.classifier.settings import Settings, read_arguments
 
@@ -85,7 +85,7 @@ def finetune(settings: Settings, data: Path, out: Path) -> Path:
     texts = read_classified(settings.task, data)
     keep_settings(settings, out)
     tried = [_trained(settings, rate, texts, out / f"rate-{rate:g}") for rate in settings.learning_rates]
-    best = max(tried, key=lambda found: found["dev_accuracy"])
+    best = max(tried, key=lambda one: one["dev_accuracy"])
     _finish(settings, texts, tried, best, out)
     return finished
 
@@ -100,7 +100,7 @@ def _trained(settings: Settings, rate: float, texts: ClassifiedTexts, folder: Pa
     trainer = trainer_of(settings, rate, texts, tokenizer, folder)
     trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     log = trainer.state.log_history
-    found = {
+    results = {
         "learning_rate": rate,
         "dev_accuracy": accuracy(trainer, texts.dev.limited(settings.limit), tokenizer),
         "dev_by_epoch": [round(entry["eval_accuracy"], 4) for entry in log if "eval_accuracy" in entry],
@@ -110,11 +110,11 @@ def _trained(settings: Settings, rate: float, texts: ClassifiedTexts, folder: Pa
     }
     trainer.model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
-    report.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    report.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     for checkpoint in folder.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
-    print(json.dumps(found), flush=True)
-    return found
+    print(json.dumps(results), flush=True)
+    return results
 
 
 def trainer_of(
@@ -166,28 +166,28 @@ def trainer_of(
         train_dataset=training,
         eval_dataset=rows(texts.dev.limited(settings.limit), tokenizer),
         data_collator=DataCollatorWithPadding(tokenizer),
-        compute_metrics=lambda found: {"accuracy": share_right(found)},
+        compute_metrics=lambda predicted: {"accuracy": share_right(predicted)},
         callbacks=[Clock()],
     )
 
 
-def rows(part: Part, tokenizer: PreTrainedTokenizerBase, longest: int | None = None) -> Rows:
+def rows(split: DataSplit, tokenizer: PreTrainedTokenizerBase, longest: int | None = None) -> Rows:
     """Tokenize texts for the trainer."""
-    encoded = tokenizer(part.texts, truncation=longest is not None, max_length=longest, verbose=False)
+    encoded = tokenizer(split.texts, truncation=longest is not None, max_length=longest, verbose=False)
     return [
         {"input_ids": ids, "attention_mask": [1] * len(ids), "label": label}
-        for ids, label in zip(encoded["input_ids"], part.labels, strict=True)
+        for ids, label in zip(encoded["input_ids"], split.labels, strict=True)
     ]
 
 
-def share_right(found: EvalPrediction) -> float:
+def share_right(predicted: EvalPrediction) -> float:
     """Share of the texts whose largest logit is that of their class."""
-    return float(np.mean(found.predictions.argmax(axis=-1) == found.label_ids))
+    return float(np.mean(predicted.predictions.argmax(axis=-1) == predicted.label_ids))
 
 
-def accuracy(trainer: Trainer, part: Part, tokenizer: PreTrainedTokenizerBase) -> float:
+def accuracy(trainer: Trainer, split: DataSplit, tokenizer: PreTrainedTokenizerBase) -> float:
     """Accuracy of the trainer's model on a split, from 0 to 1."""
-    return round(share_right(trainer.predict(rows(part, tokenizer))), 4)
+    return round(share_right(trainer.predict(rows(split, tokenizer))), 4)
 
 
 def _finish(
@@ -207,17 +207,17 @@ def _finish(
         ),
         data_collator=DataCollatorWithPadding(tokenizer),
     )
-    parts = {name: getattr(texts, name).limited(settings.limit) for name in ("training", "dev", "test")}
+    splits = {name: getattr(texts, name).limited(settings.limit) for name in ("training", "dev", "test")}
     training = {
         "settings": asdict(settings),
         "data": texts.about,
-        "texts": {name: len(part) for name, part in parts.items()},
+        "texts": {name: len(split) for name, split in splits.items()},
         "learning_rate": best["learning_rate"],
         "dev_accuracy": best["dev_accuracy"],
-        "test_accuracy": accuracy(trainer, parts["test"], tokenizer),
+        "test_accuracy": accuracy(trainer, splits["test"], tokenizer),
         "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
-        "seconds": round(sum(found["seconds"] for found in tried), 1),
-        "cpu_seconds": round(sum(found["cpu_seconds"] for found in tried), 1),
+        "seconds": round(sum(one["seconds"] for one in tried), 1),
+        "cpu_seconds": round(sum(one["cpu_seconds"] for one in tried), 1),
         "hardware": hardware(),
         "tried": tried,
     }

@@ -42,7 +42,7 @@ def held_out_loss(model: MarianMTModel, held_out: EncodedPairs, batch_size: int 
 def translate(model: MarianMTModel, tokenizer: MarianTokenizer, pairs: EncodedPairs, batch_size: int = 50) -> list[str]:
     """Translate the source of every pair, in their order."""
     model.eval()
-    found = [""] * len(pairs)
+    translations = [""] * len(pairs)
     for chosen in in_order_of_length(pairs, batch_size):
         batch = padded(pairs, chosen)
         limit = min(model.generation_config.max_length, 2 * batch["input_ids"].shape[1] + 10)
@@ -52,8 +52,8 @@ def translate(model: MarianMTModel, tokenizer: MarianTokenizer, pairs: EncodedPa
             max_length=limit,
         )
         for place, text in zip(chosen, tokenizer.batch_decode(ids, skip_special_tokens=True), strict=True):
-            found[place] = text
-    return found
+            translations[place] = text
+    return translations
 
 
 def in_order_of_length(pairs: EncodedPairs, batch_size: int) -> list[np.ndarray]:
@@ -121,17 +121,17 @@ def _load_in_full_precision(config: Path) -> None:
 
 def _how(settings: Mapping[str, Any]) -> str:
     """The causes of the model's alignment."""
-    ways = []
+    causes = []
     if settings["guide"]:
-        ways.append(
+        causes.append(
             "in the first layer of its decoder the mean over heads follows the links that the statistical aligner eflomal "
             "finds in the same text (Chen et al. 2016, Garg et al. 2019), read where a word is the decoder's input; nobody "
             "annotated any link"
         )
     if settings["masking"]:
         begins = f"after {settings['plain']:g} epochs, " if settings["plain"] else ""
-        ways.append(f"{begins}{settings['masking']:.0%} of the decoder's input pieces were hidden")
-    return "; ".join(ways) or "by nothing but translating"
+        causes.append(f"{begins}{settings['masking']:.0%} of the decoder's input pieces were hidden")
+    return "; ".join(causes) or "by nothing but translating"
 
 
 def card(training: Mapping[str, Any]) -> str:

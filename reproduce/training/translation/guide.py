@@ -49,7 +49,7 @@ class Guide:
 
     def wanted(self, chosen: NDArray[np.intp], rows: int, columns: int) -> Tensor:
         """1 where the input piece of a decoder row should attend, ``(pair, row, column)``; other rows are empty."""
-        found = torch.zeros(len(chosen), rows, columns)
+        attended = torch.zeros(len(chosen), rows, columns)
         for place, number in enumerate(chosen):
             source, target = (self._words(side[number]) for side in (self._pairs.source, self._pairs.target))
             ends = source.max(initial=-1) + 1
@@ -59,8 +59,8 @@ class Guide:
                     table[j, i] = 1
             table[:, ends] = table.sum(axis=1) == 0
             cut = table[target][:, np.append(source, ends)]
-            found[place, 1 : 1 + cut.shape[0], : cut.shape[1]] = torch.from_numpy(cut)
-        return found
+            attended[place, 1 : 1 + cut.shape[0], : cut.shape[1]] = torch.from_numpy(cut)
+        return attended
 
     def _words(self, ids: Sequence[int]) -> NDArray[np.intp]:
         """The word of each piece, without the end of the sentence."""

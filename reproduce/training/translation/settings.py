@@ -87,10 +87,10 @@ class Settings:
         path = start / "model" / "training.json"
         if not path.is_file():
             raise InvalidInput(f"{start} holds no finished training. Finish it first, or leave out --start.")
-        given = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        earlier = json.loads(path.read_text(encoding="utf-8"))["settings"]
         for name in ("direction", "pieces", "width", "layers", "heads"):
-            if given[name] != getattr(self, name):
+            if earlier[name] != getattr(self, name):
                 raise InvalidInput(
-                    f"The training in {start} has {name} {given[name]!r}, not {getattr(self, name)!r}. Expected the same; "
+                    f"The training in {start} has {name} {earlier[name]!r}, not {getattr(self, name)!r}. Expected the same; "
                     "name it, or leave out --start."
                 )

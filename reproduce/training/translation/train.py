@@ -242,11 +242,11 @@ def read_arguments(arguments: Sequence[str] | None = None) -> tuple[Settings, Pa
         ("limit", int),
     ):
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=getattr(Settings, name))
-    given = vars(parser.parse_args(arguments))
-    data, out = given.pop("data"), given.pop("out")
+    options = vars(parser.parse_args(arguments))
+    data, out = options.pop("data"), options.pop("out")
     if data is None:
         parser.error("name the data folder with --data or NORMLENS_DATA")
-    return Settings(**given), Path(data), out
+    return Settings(**options), Path(data), out
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
