@@ -30,36 +30,16 @@ from normlens.faithfulness import Units, words_of
 from normlens.faithfulness.erasure.baselines import first, last, length
 from normlens.inputs.tokenization import encode_text
 from normlens.inputs.tokens import Tokens
-from reproduce.attribution.candidates import MAPS, Candidate, method_of
+from reproduce.attribution.candidates import Candidate, method_of
+from reproduce.evidence.candidates import CANDIDATES
 from reproduce.evidence.page import LEAVE_ONE_OUT, drawn, page
 from reproduce.evidence.prompts import KINDS, Prompt, prompts
 from reproduce.study.kept import keep, kept, numbers_of, printed, write
 from reproduce.study.options import study_parser
 
 NAME = "evidence"
-BASELINES_TRIED = ("zero", "mean")
-"""Baselines that a path to the text may start from; SmolLM2 has no mask token."""
-
 POSITIONS = {"nearest word": last, "first word": first, "longest word": length}
 """Orders of the words that need no model."""
-
-CANDIDATES = (
-    Candidate("DecompX", "decompx", target="difference"),
-    *(
-        Candidate("DecompX, averaged", "decompx", target="difference", options={"steps": 5, "baseline": b})
-        for b in BASELINES_TRIED
-    ),
-    Candidate("direct logit attribution", "logit", target="difference"),
-    Candidate("ALTI-Logit", "alti_logit", target="difference"),
-    Candidate("gradient × input", "gradient_input", target="difference"),
-    *(
-        Candidate("integrated gradients", "integrated_gradients", target="difference", options={"steps": 20, "baseline": b})
-        for b in BASELINES_TRIED
-    ),
-    *MAPS,
-    Candidate("ALTI+", "alti_plus"),
-)  # fmt: skip
-"""Every method; of several candidates for a row, one is chosen on dev."""
 
 Scores = list[Float[np.ndarray, " word"]]
 Result = dict[str, Any]

@@ -21,9 +21,10 @@ from normlens.faithfulness import words_of
 from normlens.inputs.tokenization import encode_text
 from reproduce.evidence import page as evidence_page
 from reproduce.evidence import table as evidence_table
+from reproduce.evidence.candidates import CANDIDATES
 from reproduce.evidence.page import cells, chance, over_frames, prompt_values
 from reproduce.evidence.prompts import KINDS, Prompt, prompts
-from reproduce.evidence.table import CANDIDATES, difference, rank, read, without_each_word, word_scores
+from reproduce.evidence.table import difference, rank, read, without_each_word, word_scores
 
 ANSWERS = ("is", "ran")
 CARRIERS = ("the {} sat here", "a {} sat", "the {} here is here", "a {} is unhappiness.", "here the {} sat")
