@@ -18,7 +18,7 @@ from made_texts import write_splits
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from normlens.errors import InvalidInput
-from normlens.faithfulness.four_tests.cell_work import Workplace
+from normlens.faithfulness.four_tests.cell_work import Workplace, _task
 from normlens.faithfulness.four_tests.cells import Cell, base_cell
 from normlens.faithfulness.four_tests.comparison_with_weights import detection
 from normlens.faithfulness.four_tests.experiment import Experiment, experiment_of
@@ -81,6 +81,19 @@ def test_a_guide_that_knows_the_label_helps_the_diagnostic(numbers: dict[str, An
     guides = {row["guide"]: row["f1"]["value"] for row in numbers["guides"]}
     assert guides["label"] > max(guides["uniform"], guides["base/weight/permuted"], guides["base/weight/random"])
     assert {"learned", "base/norm", "adversary/weight", "base/contribution/random"} <= set(guides)
+
+
+def assert_uniform(place: Workplace) -> None:
+    """The attention of a uniform cell is one over the number of tokens that may be read."""
+    model, read, _, _ = _task(place, Cell("uniform", 0), {})
+    batch = next(place.splits["test"].batches(8))
+    with torch.no_grad():
+        alpha = read(model.eval(), batch, "test").attention
+    torch.testing.assert_close(alpha, batch.readable / batch.readable.sum(-1, keepdim=True))
+
+
+def test_the_attention_of_a_uniform_cell_is_uniform(run: Run) -> None:
+    assert_uniform(run[0])
 
 
 def test_a_copied_model_is_at_no_distance(run: Run) -> None:
@@ -239,6 +252,7 @@ def test_a_transformer_takes_the_tests(checkpoint: Path, tmp_path: Path) -> None
     assert numbers["classifiers"]["learned"]["f1"]["value"] > 0.8
     idle, strong = (row["weight"]["jsd"]["value"] for row in numbers["adversaries"])
     assert strong > idle
+    assert_uniform(place)
     uniform = outcomes[Cell("uniform", 0)]
     assert set(uniform.probabilities) == {"train", "dev", "test"} and not uniform.scores
     assert {"norm", "norm:residual", "decompx"} == set(numbers["norms"])
