@@ -75,9 +75,9 @@ def _moved_row(numbers: Mapping[str, Any]) -> list[str]:
     verdict, seeds = numbers["verdict"], numbers["seeds"]
     row = [numbers["title"], number(seeds["weight"]["jsd"]), number(seeds["weight"]["relative"], 2)]
     if verdict is None:
-        return [*row, "none", "–", "–"]
-    outside = "yes" if verdict["outside"] else "no"
-    return [*row, f"{verdict['strength']:g}", number(verdict["jsd"]), outside]
+        return [*row, "none", "–", "–", "–"]
+    keeps, outside = ("yes" if verdict[name] else "no" for name in ("keeps", "outside"))
+    return [*row, f"{verdict['strength']:g}", keeps, number(verdict["jsd"]), outside]
 
 
 def _guide_rows(parts: Mapping[str, Any]) -> list[list[str]]:

@@ -53,42 +53,14 @@ def adversary_curve(
         raise InvalidInput("There is no adversary and no seed to draw; expected at least one of them.")
     with drawing(ax, ["adversaries and seeds"], (5.4, 3.6), figsize) as panels:
         [axes] = panels.axes
-        rows = sorted(adversaries, key=lambda row: row["strength"])
-        x, y = (np.array([row[name]["value"] for row in rows]) for name in ("jsd", "tvd"))
-        if rows:
-            bars = [_bars(rows, name) for name in ("jsd", "tvd")]
-            axes.errorbar(
-                x,
-                y,
-                xerr=bars[0],
-                yerr=bars[1],
-                color=NORM_COLOR,
-                marker="o",
-                markersize=4,
-                linewidth=1,
-                label="adversaries",
-            )
-            for number, (across, up, label) in enumerate(_labels(rows, x, y)):
-                above = number % 2 == 0
-                axes.annotate(
-                    label, (across, up), (5, 6) if above else (-3, -6), textcoords="offset points", fontsize=7,
-                    va="bottom" if above else "top", ha="left" if above else "right",
-                )  # fmt: skip
+        if adversaries:
+            _draw_adversaries(axes, sorted(adversaries, key=lambda row: row["strength"]))
         if seeds:
             points = np.array([[row["jsd"], row["tvd"]] for row in seeds])
             axes.plot(*points.T, "s", color=WEIGHT_COLOR, markersize=5, linestyle="none", label="other seeds")
-        axes.axvline(_LN2, color=FAINT, linestyle=":", linewidth=0.8)
-        axes.annotate(
-            "ln 2",
-            (_LN2, 1),
-            (-3, -9),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha="right",
-            fontsize=7,
-        )
-        axes.set(xlim=(0, 0.72), xlabel="JSD of attention to the base model, in nats", ylabel="TVD of predictions")
-        axes.set_ylim(bottom=0)
+        _draw_largest_divergence(axes)
+        axes.set(xlim=(-0.01, 0.72), xlabel="JSD of attention to the base model, in nats", ylabel="TVD of predictions")
+        axes.set_ylim(0, 1.1 * axes.get_ylim()[1])  # room for a marker at the top
         axes.set_title("same predictions, other attention?")
         panels.legend(loc="outside upper right", ncols=2)
     return axes
@@ -174,6 +146,40 @@ def guide_estimates(
         axes.set_xlabel("F1 of a model that reads each token alone")
         axes.set_title("which weights guide a model without context?")
     return axes
+
+
+def _draw_adversaries(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A point for each λ with its intervals, joined in the order of λ."""
+    x, y = (np.array([row[name]["value"] for row in rows]) for name in ("jsd", "tvd"))
+    across_bars, up_bars = (_bars(rows, name) for name in ("jsd", "tvd"))
+    style: dict[str, Any] = {
+        "color": NORM_COLOR,
+        "marker": "o",
+        "markersize": 4,
+        "linewidth": 1,
+        "label": "adversaries",
+    }
+    axes.errorbar(x, y, xerr=across_bars, yerr=up_bars, **style)
+    for number, (across, up, label) in enumerate(_labels(rows, x, y)):
+        above = number % 2 == 0
+        axes.annotate(
+            label, (across, up), (5, 6) if above else (-3, -6), textcoords="offset points", fontsize=7,
+            va="bottom" if above else "top", ha="left" if above else "right",
+        )  # fmt: skip
+
+
+def _draw_largest_divergence(axes: Axes) -> None:
+    """A line at ln 2, which no JSD exceeds."""
+    axes.axvline(_LN2, color=FAINT, linestyle=":", linewidth=0.8)
+    axes.annotate(
+        "ln 2",
+        (_LN2, 1),
+        (-3, -9),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        ha="right",
+        fontsize=7,
+    )
 
 
 def _labels(rows: Sequence[Mapping[str, Any]], x: np.ndarray, y: np.ndarray) -> list[tuple[float, float, str]]:

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from normlens.faithfulness.four_tests.experiment import Experiment, experiment_o
 from normlens.faithfulness.four_tests.instances import instance_table
 from normlens.faithfulness.four_tests.outcomes import Outcome
 from normlens.faithfulness.four_tests.run_results import Instances
-from normlens.faithfulness.four_tests.schedule import Outcomes, Store, run_cells
+from normlens.faithfulness.four_tests.schedule import Outcomes, Store, chosen_adversary, run_cells
 from normlens.faithfulness.four_tests.written_run import results_of, write_run
 
 Run = tuple[Workplace, Outcomes, Path]
@@ -81,6 +82,17 @@ def test_a_guide_that_knows_the_label_helps_the_diagnostic(numbers: dict[str, An
     guides = {row["guide"]: row["f1"]["value"] for row in numbers["guides"]}
     assert guides["label"] > max(guides["uniform"], guides["base/weight/permuted"], guides["base/weight/random"])
     assert {"learned", "base/norm", "adversary/weight", "base/contribution/random"} <= set(guides)
+
+
+def test_the_verdict_is_on_the_adversary_that_was_chosen_on_dev(run: Run, numbers: dict[str, Any]) -> None:
+    chosen = chosen_adversary(run[0], run[1])
+    assert chosen is not None and numbers["verdict"]["strength"] == numbers["adversary"] == chosen.strength
+    moved = dict(run[1])
+    for cell in moved:  # what the test texts say plays no part in the choice
+        moved[cell] = replace(
+            moved[cell], probabilities={**moved[cell].probabilities, "test": moved[cell].probabilities["test"][:, ::-1]}
+        )
+    assert chosen_adversary(run[0], moved) == chosen
 
 
 def assert_uniform(place: Workplace) -> None:

@@ -144,14 +144,12 @@ def _adversaries(numbers: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any
 def _answer(numbers: Mapping[str, Any]) -> str:
     """Whether an adversary moved attention, in one sentence."""
     verdict = numbers["verdict"]
-    if not numbers["adversaries"]:
-        return "No adversary was trained."
     if verdict is None:
-        return "No adversary kept F1 within the interval of the seeds."
+        return "No adversary was trained."
+    f1 = "keeps F1" if verdict["keeps"] else "does not keep F1"
+    moves = "moves α beyond what seeds do" if verdict["outside"] else "does not move α beyond what seeds do"
     jsd = f"JSD {verdict['jsd']['value']:.3f}"
-    if verdict["outside"]:
-        return f"The adversary with λ = {verdict['strength']:g} keeps F1 and moves α ({jsd}) beyond what seeds do."
-    return f"No adversary that keeps F1 moves α beyond what seeds do (λ = {verdict['strength']:g}: {jsd})."
+    return f"The adversary that was chosen on dev (λ = {verdict['strength']:g}) {f1} and {moves} ({jsd})."
 
 
 def _beside_weights(name: str, row: Mapping[str, Any]) -> str:

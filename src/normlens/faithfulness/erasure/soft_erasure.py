@@ -77,15 +77,7 @@ def soft_evaluate(
     erasure, of parts of embeddings); Huang & Chan 2026, "Faithfulness Evaluation for Decoder-only LLM Attributions with
     Controlled Retained Information", arXiv:2601.03089 (the control).
     """
-    if share is not None and not 0 < share < 1:
-        raise InvalidInput(f"share is {share!r}; expected a number above 0 and below 1, or None.")
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
-        raise InvalidInput(f"draws is {draws!r}; expected an integer from 1.")
-    if RANDOM_UNITS in scores:
-        raise InvalidInput(f"A method is called {RANDOM_UNITS!r}, the name of the baseline. Call it something else.")
-    for name, values in scores.items():
-        if len(values) != len(texts):
-            raise InvalidInput(f"{name} has scores of {len(values)} texts; expected {len(texts)}, one array for each.")
+    _check(texts, scores, share, draws)
     classifier = LensClassifier(model, batch_size=batch_size) if isinstance(model, Lens) else model
     chosen_token = classifier.replacement(replacement)
     measures = np.empty((3, len(scores) + 1, len(texts)))
@@ -144,6 +136,18 @@ def choice_probabilities(scores: ArrayLike, share: float | None) -> Float[np.nda
         factors = (share * len(falling) - certain) / np.cumsum(falling[::-1])[::-1]
         factor = float(factors[np.argmax(factors * falling <= 1)])  # the fewest units that have to be certain
     return np.asarray(np.clip(factor * relative, 0.0, 1.0))
+
+
+def _check(texts: Sequence[str], scores: Mapping[str, Sequence[ArrayLike]], share: float | None, draws: int) -> None:
+    if share is not None and not 0 < share < 1:
+        raise InvalidInput(f"share is {share!r}; expected a number above 0 and below 1, or None.")
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
+        raise InvalidInput(f"draws is {draws!r}; expected an integer from 1.")
+    if RANDOM_UNITS in scores:
+        raise InvalidInput(f"A method is called {RANDOM_UNITS!r}, the name of the baseline. Call it something else.")
+    for name, values in scores.items():
+        if len(values) != len(texts):
+            raise InvalidInput(f"{name} has scores of {len(values)} texts; expected {len(texts)}, one array for each.")
 
 
 def _measured(

@@ -95,7 +95,9 @@ def estimate(values: Float[np.ndarray, " draw"]) -> Estimate:
     return dict(zip(("value", "low", "high"), interval(values), strict=True))
 
 
-def findings(instances: Instances, explanations: Sequence[str], strengths: Sequence[float]) -> dict[str, Any]:
+def findings(
+    instances: Instances, explanations: Sequence[str], strengths: Sequence[float], chosen: float | None
+) -> dict[str, Any]:
     """All numbers of a run's page.
 
     Parameters
@@ -106,6 +108,8 @@ def findings(instances: Instances, explanations: Sequence[str], strengths: Seque
         What was tested as an explanation, "weight" first.
     strengths
         λ of the adversaries.
+    chosen
+        The one that was chosen on dev, for the verdict; None if there is none.
 
     Returns
     -------
@@ -133,25 +137,31 @@ def findings(instances: Instances, explanations: Sequence[str], strengths: Seque
         "uniform_less_learned": instances.f1_difference(instances.of("uniform"), instances.of("learned")),
         "seeds": seeds,
         "adversaries": adversaries,
-        "verdict": verdict(seeds, classifiers["learned"]["f1"], adversaries),
+        "verdict": verdict(seeds, classifiers["learned"]["f1"], adversaries, chosen),
         "guides": _guides(instances),
         "instances": _single(instances, base),
     }
 
 
 def verdict(
-    seeds: Mapping[str, Any], learned: Estimate, adversaries: Sequence[Mapping[str, Any]]
+    seeds: Mapping[str, Any], learned: Estimate, adversaries: Sequence[Mapping[str, Any]], chosen: float | None
 ) -> dict[str, Any] | None:
-    """The adversary with the largest divergence that keeps F1 within the interval of the seeds; None if no one does.
+    """What the adversary that was chosen on dev does on the test texts; None if there is none.
 
-    Its attention is outside the noise of the seeds (``outside``) if the interval of its JSD lies above theirs.
+    It keeps F1 (``keeps``) if its F1 is at least the lower end of the learned models' interval. Its attention is outside the
+    noise of the seeds (``outside``) if the interval of its JSD lies above theirs.
     """
-    eligible = [row for row in adversaries if row["f1"]["value"] >= learned["low"]]
-    if not eligible:
+    rows = [row for row in adversaries if row["strength"] == chosen]
+    if not rows:
         return None
-    best = max(eligible, key=lambda row: row["weight"]["jsd"]["value"])
-    outside = bool(best["weight"]["jsd"]["low"] > seeds["weight"]["jsd"]["high"])
-    return {"strength": best["strength"], "outside": outside, "f1": best["f1"], "jsd": best["weight"]["jsd"]}
+    [row] = rows
+    return {
+        "strength": chosen,
+        "keeps": bool(row["f1"]["value"] >= learned["low"]),
+        "outside": bool(row["weight"]["jsd"]["low"] > seeds["weight"]["jsd"]["high"]),
+        "f1": row["f1"],
+        "jsd": row["weight"]["jsd"],
+    }
 
 
 def _moved(instances: Instances, rows: pd.DataFrame, explanations: Sequence[str]) -> dict[str, Any]:

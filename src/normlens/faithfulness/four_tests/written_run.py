@@ -48,10 +48,11 @@ def results_of(place: Workplace, outcomes: Mapping[Cell, Outcome]) -> tuple[dict
     instances = Instances(table, len(place.data.classes))
     tests = place.experiment.tests
     chosen = chosen_adversary(place, outcomes)
-    numbers = findings(instances, tests.explanations, tests.strengths)
+    strength = None if chosen is None else chosen.strength
+    numbers = findings(instances, tests.explanations, tests.strengths, strength)
     numbers |= {
-        "norms": norms_answer(instances, tests.explanations, None if chosen is None else chosen.strength),
-        "adversary": None if chosen is None else chosen.strength,
+        "norms": norms_answer(instances, tests.explanations, strength),
+        "adversary": strength,
         "seed_points": _seed_points(table),
         "classes": list(place.data.classes),
         "data": {
