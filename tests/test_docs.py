@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib import pyplot
 
 from normlens.loading.load import LoadedModel, load_model
 
@@ -61,6 +62,7 @@ def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         compiled = compile("\n" * (block.line - 1) + block.code, str(ROOT / page), "exec")
         if block.runs:
             exec(compiled, namespace)
+    pyplot.close("all")
 
 
 def test_blocks_are_found_with_their_lines() -> None:

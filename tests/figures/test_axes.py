@@ -97,6 +97,12 @@ def drawn_axes(drawn: Any) -> list[Axes]:
     return [drawn] if isinstance(drawn, Axes) else list(drawn)
 
 
+@pytest.fixture(autouse=True)
+def _no_figures_of_other_tests() -> None:
+    """Pyplot holds none of the figures that other tests of this process left open, such as those of a page of the docs."""
+    pyplot.close("all")
+
+
 @pytest.fixture
 def canvas() -> Figure:
     return Figure(figsize=(16, 8), layout="constrained")
