@@ -1,7 +1,7 @@
 """The rest of a block, slowly: every contribution as a vector behind the feed-forward, its sum and the last norm, float64.
 
 It continues :mod:`direct_formula` and uses nothing of normlens either. Kobayashi et al. 2024: an element-wise activation
-g with argument p, the sum of parts p_j, gives p_j · g(p)/p to each part. A gated product u · g(z) is split in halves, or
+g with argument p, the sum of contributions p_j, gives p_j · g(p)/p to each. A gated product u · g(z) is split in halves, or
 by integrated gradients with scipy's quadrature.
 """
 
@@ -23,37 +23,37 @@ SCOPES = ("feedforward", "feedforward_residual", "block")
 
 
 @dataclass(frozen=True)
-class Parts:
+class Decomposition:
     """Contributions ``(target, source, d)``, and the vector that they and the biases add up to, ``(target, d)``."""
 
     vectors: Tensor
     total: Tensor
 
-    def linear(self, weight: Tensor, bias: Tensor) -> Parts:
+    def linear(self, weight: Tensor, bias: Tensor) -> Decomposition:
         """Behind a linear layer, ``weight`` (in, out); the bias belongs to no source."""
-        return Parts(self.vectors @ weight, self.total @ weight + bias)
+        return Decomposition(self.vectors @ weight, self.total @ weight + bias)
 
-    def norm(self, norm: Norm) -> Parts:
+    def norm(self, norm: Norm) -> Decomposition:
         """Behind a norm, σ held fixed; its shift belongs to no source."""
-        return Parts(norm.linear(self.vectors) / norm.sigma(self.total)[:, None], norm.apply(self.total))
+        return Decomposition(norm.linear(self.vectors) / norm.sigma(self.total)[:, None], norm.apply(self.total))
 
-    def activation(self, g: Activation) -> Parts:
+    def activation(self, g: Activation) -> Decomposition:
         """Behind an element-wise function: p_j · g(p)/p."""
-        return Parts(self.vectors * (g(self.total) / self.total)[:, None], g(self.total))
+        return Decomposition(self.vectors * (g(self.total) / self.total)[:, None], g(self.total))
 
-    def gated(self, gate: Parts, g: Activation, product: str) -> Parts:
-        """u · g(z) with u these parts and z those of ``gate``."""
+    def gated(self, gate: Decomposition, g: Activation, product: str) -> Decomposition:
+        """u · g(z) with u this decomposition and z that of ``gate``."""
         u, z = self.total, gate.total
         to_u = g(z) / 2 if product == "half" else integral(g, z)
         to_z = u * (g(z) - to_u) / z
-        return Parts(self.vectors * to_u[:, None] + gate.vectors * to_z[:, None], u * g(z))
+        return Decomposition(self.vectors * to_u[:, None] + gate.vectors * to_z[:, None], u * g(z))
 
-    def scaled(self, factor: Tensor) -> Parts:
+    def scaled(self, factor: Tensor) -> Decomposition:
         """Times one number per target."""
-        return Parts(self.vectors * factor[:, None, None], self.total * factor[:, None])
+        return Decomposition(self.vectors * factor[:, None, None], self.total * factor[:, None])
 
-    def __add__(self, other: Parts) -> Parts:
-        return Parts(self.vectors + other.vectors, self.total + other.total)
+    def __add__(self, other: Decomposition) -> Decomposition:
+        return Decomposition(self.vectors + other.vectors, self.total + other.total)
 
 
 def integral(g: Activation, z: Tensor) -> Tensor:
@@ -85,15 +85,15 @@ def measures(
     model: PreTrainedModel, inputs: Mapping[str, Tensor], product: str = "half"
 ) -> dict[str, list[dict[str, Tensor]]]:
     """Every variable behind the attention blocks, by group and layer; per-scope variables as ``name/scope``."""
-    found: dict[str, list[dict[str, Tensor]]] = {}
+    by_group: dict[str, list[dict[str, Tensor]]] = {}
     for group, blocks in direct_formula.attentions(model, inputs).items():
         rest = _RESTS[model.config.model_type]
         if (group, model.config.model_type) != ("decoder", "marian"):
-            found[group] = [_measured(block, rest(model, group, n, product)) for n, block in enumerate(blocks)]
-    return found
+            by_group[group] = [_measured(block, rest(model, group, n, product)) for n, block in enumerate(blocks)]
+    return by_group
 
 
-Rest = Callable[[Parts], dict[str, Parts]]
+Rest = Callable[[Decomposition], dict[str, Decomposition]]
 
 
 def _measured(block: Attention, rest: Rest) -> dict[str, Tensor]:
@@ -106,16 +106,16 @@ def _measured(block: Attention, rest: Rest) -> dict[str, Tensor]:
     else:
         start = moved.clone()
         start[targets, targets] += own
-    found = {}
-    for scope, parts in rest(Parts(start, _end_of(block))).items():
-        each = parts.vectors
+    measured = {}
+    for scope, decomposition in rest(Decomposition(start, _end_of(block))).items():
+        each = decomposition.vectors
         kept = each[:, -1] if block.cross else each[targets, targets]
         if block.cross:
-            found[f"own_{scope}"] = kept.norm(dim=-1)
-        found[f"norm_{scope}"] = (each[:, :-1] if block.cross else each).norm(dim=-1)
+            measured[f"own_{scope}"] = kept.norm(dim=-1)
+        measured[f"norm_{scope}"] = (each[:, :-1] if block.cross else each).norm(dim=-1)
         context = (each.sum(1) - kept).norm(dim=-1)
-        found[f"mixing_ratio/{scope}"] = context / (context + kept.norm(dim=-1))
-    return found
+        measured[f"mixing_ratio/{scope}"] = context / (context + kept.norm(dim=-1))
+    return measured
 
 
 def _end_of(block: Attention) -> Tensor:
@@ -145,7 +145,7 @@ def _rms_norm(module: nn.Module, plus_one: bool = False) -> Norm:
 
 
 def _post_norm(first: nn.Module, second: nn.Module, last: nn.LayerNorm) -> Rest:
-    def rest(x: Parts) -> dict[str, Parts]:
+    def rest(x: Decomposition) -> dict[str, Decomposition]:
         feedforward = x.linear(*_line(first)).activation(gelu).linear(*_line(second))
         summed = feedforward + x
         return dict(zip(SCOPES, (feedforward, summed, summed.norm(_layer_norm(last))), strict=True))
@@ -153,8 +153,8 @@ def _post_norm(first: nn.Module, second: nn.Module, last: nn.LayerNorm) -> Rest:
     return rest
 
 
-def _pre_norm(feedforward: Callable[[Parts], Parts]) -> Rest:
-    def rest(x: Parts) -> dict[str, Parts]:
+def _pre_norm(feedforward: Callable[[Decomposition], Decomposition]) -> Rest:
+    def rest(x: Decomposition) -> dict[str, Decomposition]:
         inner = feedforward(x)
         return dict(zip(SCOPES, (inner, inner + x, inner + x), strict=True))
 
@@ -186,7 +186,7 @@ def _gpt2(model: PreTrainedModel, group: str, number: int, product: str) -> Rest
 def _llama(model: PreTrainedModel, group: str, number: int, product: str) -> Rest:
     layer = model.layers[number]
 
-    def feedforward(x: Parts) -> Parts:
+    def feedforward(x: Decomposition) -> Decomposition:
         x = x.norm(_rms_norm(layer.post_attention_layernorm))
         gate, up = x.linear(*_line(layer.mlp.gate_proj)), x.linear(*_line(layer.mlp.up_proj))
         return up.gated(gate, silu, product).linear(*_line(layer.mlp.down_proj))
@@ -197,7 +197,7 @@ def _llama(model: PreTrainedModel, group: str, number: int, product: str) -> Res
 def _gemma(model: PreTrainedModel, group: str, number: int, product: str) -> Rest:
     layer = model.layers[number]
 
-    def feedforward(x: Parts) -> Parts:
+    def feedforward(x: Decomposition) -> Decomposition:
         x = x.norm(_rms_norm(layer.pre_feedforward_layernorm, plus_one=True))
         gate, up = x.linear(*_line(layer.mlp.gate_proj)), x.linear(*_line(layer.mlp.up_proj))
         x = up.gated(gate, gelu_by_tanh, product).linear(*_line(layer.mlp.down_proj))
@@ -210,7 +210,7 @@ def _mixtral(model: PreTrainedModel, group: str, number: int, product: str) -> R
     layer = model.layers[number]
     experts, router = layer.mlp.experts, layer.mlp.gate
 
-    def feedforward(x: Parts) -> Parts:
+    def feedforward(x: Decomposition) -> Decomposition:
         x = x.norm(_rms_norm(layer.post_attention_layernorm))
         chosen = (x.total @ router.weight.double().T).softmax(-1).topk(router.top_k)
         shares = torch.zeros(len(x.total), len(experts.down_proj), dtype=torch.float64)

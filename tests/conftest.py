@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 import torch
 from architectures import tiny
-from fewer_digits import WAYS, FewerDigits
+from fewer_digits import SETTINGS, FewerDigits
 from slow import is_slow
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
@@ -69,16 +69,16 @@ def _fingerprint(loaded: LoadedModel) -> tuple[object, ...]:
     return sums, hooks, model.training, model.config.to_json_string(), model.generation_config.to_json_string()
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=SETTINGS)
 def fewer_digits(request: pytest.FixtureRequest) -> FewerDigits:
     """A context in which torch computes float32 with fewer digits, as it was told to outside of normlens."""
-    way: FewerDigits = request.param
-    return way
+    setting: FewerDigits = request.param
+    return setting
 
 
 @pytest.fixture
 def tokens() -> Callable[[int, int], list[int]]:
-    """Random token ids of a given length and seed, none of them special."""
+    """Random token ids of this length and seed, none of them special."""
 
     def draw(length: int, seed: int = 0) -> list[int]:
         generator = torch.Generator().manual_seed(seed)

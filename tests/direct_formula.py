@@ -93,7 +93,7 @@ def carried(block: Attention) -> dict[str, tuple[Tensor, Tensor]]:
 def measures(block: Attention) -> dict[str, Tensor]:
     """Every variable of an analysis, by its name there; per-scope variables as ``name/scope``."""
     each = contributions(block)
-    found = {
+    measured = {
         "weight": block.weight,
         "vector_norm": transformed(block).norm(dim=-1),
         "weighted_norm": each.norm(dim=-1),
@@ -106,15 +106,15 @@ def measures(block: Attention) -> dict[str, Tensor]:
             for i in range(len(own)):
                 everything[i, i] += own[i]
         elif scope != "attention":
-            found[f"own{suffix}"] = own.norm(dim=-1)
-        found[f"norm{suffix}"] = everything.norm(dim=-1)
+            measured[f"own{suffix}"] = own.norm(dim=-1)
+        measured[f"norm{suffix}"] = everything.norm(dim=-1)
         context = (moved.sum(1) - kept).norm(dim=-1)
-        found[f"mixing_ratio/{scope}"] = context / (context + (kept + own).norm(dim=-1))
+        measured[f"mixing_ratio/{scope}"] = context / (context + (kept + own).norm(dim=-1))
     if not block.cross:
         others = block.weight.sum(-1) - block.weight.diagonal(dim1=-2, dim2=-1)
-        found["mixing_ratio_weight/attention"] = others.mean(0)
-        found["mixing_ratio_weight/residual"] = others.mean(0) / 2
-    return found
+        measured["mixing_ratio_weight/attention"] = others.mean(0)
+        measured["mixing_ratio_weight/residual"] = others.mean(0) / 2
+    return measured
 
 
 def attentions(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> dict[str, list[Attention]]:

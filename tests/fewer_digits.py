@@ -1,4 +1,4 @@
-"""Ways in which users tell torch to compute float32 with fewer digits."""
+"""Settings by which users tell torch to compute float32 with fewer digits."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ def autocast() -> Iterator[None]:
         yield
 
 
-WAYS: tuple[FewerDigits, ...] = (fast_products, autocast)
+SETTINGS: tuple[FewerDigits, ...] = (fast_products, autocast)

@@ -24,15 +24,15 @@ def test_every_line_has_its_result_in_order(marian: Extractor) -> None:
         Line(10, "", "", "it is broken"),
     ]
 
-    found = list(Aligner(marian, Reading(1)).align(lines))
+    alignments = list(Aligner(marian, Reading(1)).align(lines))
 
-    assert [alignment.line for alignment in found] == list(range(1, 11))
-    assert [alignment.skipped for alignment in found[:6]] == [None] * 6
-    assert found[6].skipped == "source: the sentence is empty"
-    assert found[7].skipped is None
-    assert "100 tokens" in str(found[8].skipped)
-    assert found[9].skipped == "it is broken"
-    for alignment, one, other in zip(found, SOURCES, TARGETS, strict=False):
+    assert [alignment.line for alignment in alignments] == list(range(1, 11))
+    assert [alignment.skipped for alignment in alignments[:6]] == [None] * 6
+    assert alignments[6].skipped == "source: the sentence is empty"
+    assert alignments[7].skipped is None
+    assert "100 tokens" in str(alignments[8].skipped)
+    assert alignments[9].skipped == "it is broken"
+    for alignment, one, other in zip(alignments, SOURCES, TARGETS, strict=False):
         assert (alignment.source, alignment.target) == (one.split(), other.split())
         (soft,) = marian.soft([marian.pair(one, other)], Reading(1))
         assert [link[:2] for link in alignment.links] == [link[:2] for link in soft.links()]

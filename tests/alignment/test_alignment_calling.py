@@ -22,9 +22,9 @@ def lens(marian_folder: Path) -> normlens.Lens:
 
 def test_links_are_those_of_the_aligner(lens: normlens.Lens) -> None:
     lines = [Line(k, *pair) for k, pair in enumerate(zip(SOURCES, TARGETS, strict=True), start=1)]
-    expected = [found.links for found in Aligner(Extractor(lens), Reading(1), threshold=0.1).align(lines)]
-    found = normlens.align(SOURCES, TARGETS, model=lens, layer=1, threshold=0.1)
-    assert [one.links for one in found] == expected
+    expected = [alignment.links for alignment in Aligner(Extractor(lens), Reading(1), threshold=0.1).align(lines)]
+    alignments = normlens.align(SOURCES, TARGETS, model=lens, layer=1, threshold=0.1)
+    assert [one.links for one in alignments] == expected
     one = normlens.align(SOURCES[0], TARGETS[0], model=lens, layer=1, threshold=0.1)
     assert [link[:2] for link in one.links] == [link[:2] for link in expected[0]]
     assert list(one.source) == SOURCES[0].split()
@@ -32,25 +32,25 @@ def test_links_are_those_of_the_aligner(lens: normlens.Lens) -> None:
 
 
 def test_the_layer_is_chosen_and_two_models_are_made_one(marian_folder: Path, reverse_folder: Path) -> None:
-    found = normlens.align(SOURCES, TARGETS, model=str(marian_folder), reverse_model=str(reverse_folder))
-    assert len(found) == len(SOURCES)
+    alignments = normlens.align(SOURCES, TARGETS, model=str(marian_folder), reverse_model=str(reverse_folder))
+    assert len(alignments) == len(SOURCES)
     with pytest.raises(InvalidInput, match="Pass only one of them"):
         normlens.align("a", "b", model=str(marian_folder), layer=0, rule="norm")
 
 
 def test_words_may_be_given(lens: normlens.Lens) -> None:
     words = [sentence.split() for sentence in SOURCES]
-    found, expected = (normlens.align(given, TARGETS, model=lens, layer=0) for given in (words, SOURCES))
-    assert [one.links for one in found] == [one.links for one in expected]
+    alignments, expected = (normlens.align(sources, TARGETS, model=lens, layer=0) for sources in (words, SOURCES))
+    assert [one.links for one in alignments] == [one.links for one in expected]
 
 
 def test_raw_text_is_cut_into_words_by_the_rules_of_its_language(
     lens: normlens.Lens, marian_folder: Path, run: Callable[..., Result], tmp_path: Path
 ) -> None:
     source, target = "Das ist gut, z.B. heute.", "It's good, e.g. today."
-    found = normlens.align(source, target, model=lens, layer=0, tokenize="de-en")
-    assert list(found.source) == ["Das", "ist", "gut", ",", "z.B.", "heute", "."]  # "z.B." is no end of a sentence
-    assert list(found.target) == ["It", "'s", "good", ",", "e.g.", "today", "."]
+    alignment = normlens.align(source, target, model=lens, layer=0, tokenize="de-en")
+    assert list(alignment.source) == ["Das", "ist", "gut", ",", "z.B.", "heute", "."]  # "z.B." is no end of a sentence
+    assert list(alignment.target) == ["It", "'s", "good", ",", "e.g.", "today", "."]
     (tmp_path / "raw.tsv").write_text(f"{source}\t{target}\n")
     arguments = [
         "align",
@@ -65,8 +65,8 @@ def test_raw_text_is_cut_into_words_by_the_rules_of_its_language(
         "de-en",
     ]
     record = json.loads(run(*arguments).stdout)
-    assert (record["source"], record["target"]) == (found.source, found.target)
-    assert [tuple(link[:2]) for link in record["links"]] == [link[:2] for link in found.links]
+    assert (record["source"], record["target"]) == (alignment.source, alignment.target)
+    assert [tuple(link[:2]) for link in record["links"]] == [link[:2] for link in alignment.links]
 
 
 @pytest.mark.parametrize(
@@ -98,5 +98,5 @@ def test_bad_pairs_may_be_skipped(lens: normlens.Lens) -> None:
 
 
 def test_german_and_english_need_no_model() -> None:
-    found = normlens.align("das haus ist gut .", "the house is good .")
-    assert found.word_pairs == [("das", "the"), ("haus", "house"), ("ist", "is"), ("gut", "good"), (".", ".")]
+    alignment = normlens.align("das haus ist gut .", "the house is good .")
+    assert alignment.word_pairs == [("das", "the"), ("haus", "house"), ("ist", "is"), ("gut", "good"), (".", ".")]

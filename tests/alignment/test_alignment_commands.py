@@ -19,7 +19,7 @@ Texts = tuple[Path, Path]
 
 def _expected(extractor: Extractor, layer: int) -> list[set[tuple[int, ...]]]:
     lines = [Line(k, *pair) for k, pair in enumerate(zip(SOURCES, TARGETS, strict=True))]
-    return [{link[:2] for link in found.links} for found in Aligner(extractor, Reading(layer)).align(lines)]
+    return [{link[:2] for link in alignment.links} for alignment in Aligner(extractor, Reading(layer)).align(lines)]
 
 
 def test_links_on_standard_output_and_nothing_else(
@@ -211,13 +211,13 @@ def test_aer_against_other_links(run: Run, tmp_path: Path) -> None:
     (tmp_path / "half").write_text("0-0\n" * 40)
 
     said = run("aer", "gold", "half", "--other", "right")
-    found = json.loads(run("aer", "gold", "right", "--other", "half", "--json").stdout)
+    answer = json.loads(run("aer", "gold", "right", "--other", "half", "--json").stdout)
     same = run("aer", "gold", "half", "--other", "half")
 
     assert "AER of half minus AER of right: +33.3 (+33.3 to +33.3); right is significantly better." in said.stdout
-    assert found["aer"] == 0.0
-    assert found["other"]["aer"] == pytest.approx(1 / 3)
-    assert found["difference"]["aer_interval"] == pytest.approx([-1 / 3, -1 / 3])
+    assert answer["aer"] == 0.0
+    assert answer["other"]["aer"] == pytest.approx(1 / 3)
+    assert answer["difference"]["aer_interval"] == pytest.approx([-1 / 3, -1 / 3])
     assert "the difference is not significant" in same.stdout
 
 

@@ -21,12 +21,12 @@ def _of(tmp_path: Path, text: str, base: int) -> list[LinkSets]:
 
 
 def test_three_pairs_by_hand(tmp_path: Path) -> None:
-    found = evaluate(_of(tmp_path, GOLD, 1), _of(tmp_path, HYPOTHESIS, 0))
+    scores = evaluate(_of(tmp_path, GOLD, 1), _of(tmp_path, HYPOTHESIS, 0))
 
-    assert found.aer == pytest.approx(1 - (2 + 4) / (6 + 5))
-    assert found.precision == pytest.approx(4 / 6)
-    assert found.recall == pytest.approx(2 / 5)
-    assert (found.sentences, found.links, found.sure, found.possible) == (3, 6, 5, 7)
+    assert scores.aer == pytest.approx(1 - (2 + 4) / (6 + 5))
+    assert scores.precision == pytest.approx(4 / 6)
+    assert scores.recall == pytest.approx(2 / 5)
+    assert (scores.sentences, scores.links, scores.sure, scores.possible) == (3, 6, 5, 7)
 
 
 def test_the_gold_alignment_itself_has_no_error(tmp_path: Path) -> None:
@@ -36,26 +36,26 @@ def test_the_gold_alignment_itself_has_no_error(tmp_path: Path) -> None:
 
 
 def test_pairs_that_are_all_alike_leave_nothing_to_chance(tmp_path: Path) -> None:
-    found = evaluate(_of(tmp_path, "1-1 2-2\n" * 9, 1), _of(tmp_path, "0-0\n" * 9, 0))
+    scores = evaluate(_of(tmp_path, "1-1 2-2\n" * 9, 1), _of(tmp_path, "0-0\n" * 9, 0))
 
-    assert found.aer_interval == pytest.approx((1 / 3, 1 / 3))
-    assert found.recall_interval == pytest.approx((0.5, 0.5))
+    assert scores.aer_interval == pytest.approx((1 / 3, 1 / 3))
+    assert scores.recall_interval == pytest.approx((0.5, 0.5))
 
 
 def test_the_interval_is_that_of_a_binomial_share(tmp_path: Path) -> None:
     # 400 pairs of one link, every second right: the recall of a resample is Binomial(400, ½) / 400.
-    found = evaluate(_of(tmp_path, "1-1\n" * 400, 1), _of(tmp_path, "0-0\n1-1\n" * 200, 0), resamples=4000)
+    scores = evaluate(_of(tmp_path, "1-1\n" * 400, 1), _of(tmp_path, "0-0\n1-1\n" * 200, 0), resamples=4000)
 
     spread = 1.96 * math.sqrt(0.25 / 400)
-    assert found.recall_interval == pytest.approx((0.5 - spread, 0.5 + spread), abs=0.006)
+    assert scores.recall_interval == pytest.approx((0.5 - spread, 0.5 + spread), abs=0.006)
 
 
 def test_an_alignment_without_links_has_error_one_and_no_precision(tmp_path: Path) -> None:
-    found = evaluate(_of(tmp_path, GOLD, 1), _of(tmp_path, "\n\n\n", 0))
+    scores = evaluate(_of(tmp_path, GOLD, 1), _of(tmp_path, "\n\n\n", 0))
 
-    assert found.aer == 1.0
-    assert math.isnan(found.precision)
-    assert found.as_dict()["precision"] is None
+    assert scores.aer == 1.0
+    assert math.isnan(scores.precision)
+    assert scores.as_dict()["precision"] is None
 
 
 def test_the_interval_of_a_difference_is_that_of_what_differs(tmp_path: Path) -> None:
@@ -65,18 +65,18 @@ def test_the_interval_of_a_difference_is_that_of_what_differs(tmp_path: Path) ->
     one = _of(tmp_path, "0-0\n" * 200 + "1-1\n" * 200, 0)
     other = _of(tmp_path, "0-0\n" * 160 + "1-1\n" * 240, 0)
 
-    found = difference(gold, one, other, resamples=4000)
+    gap = difference(gold, one, other, resamples=4000)
 
     spread = 1.96 * math.sqrt(0.1 * 0.9 / 400)
-    assert found.aer == pytest.approx(evaluate(gold, one).aer - evaluate(gold, other).aer)
-    assert found.aer_interval == pytest.approx((-0.1 - spread, -0.1 + spread), abs=0.004)
+    assert gap.aer == pytest.approx(evaluate(gold, one).aer - evaluate(gold, other).aer)
+    assert gap.aer_interval == pytest.approx((-0.1 - spread, -0.1 + spread), abs=0.004)
     assert difference(gold, one, one).as_dict() == {"aer": 0.0, "aer_interval": [0.0, 0.0]}
 
 
 def test_one_pair_has_no_interval(tmp_path: Path) -> None:
-    found = evaluate(_of(tmp_path, "1-1\n", 1), _of(tmp_path, "0-0\n", 0))
+    scores = evaluate(_of(tmp_path, "1-1\n", 1), _of(tmp_path, "0-0\n", 0))
 
-    assert all(math.isnan(bound) for bound in found.aer_interval)
+    assert all(math.isnan(bound) for bound in scores.aer_interval)
     gold = _of(tmp_path, "1-1\n", 1)
     assert difference(gold, gold, gold).as_dict() == {"aer": 0.0, "aer_interval": [None, None]}
 
@@ -105,6 +105,6 @@ DATA = Path(os.environ.get("NORMLENS_DATA", "")) / "deen"
     ],
 )
 def test_the_known_values_of_fast_align_and_mgiza(name: str, aer: float) -> None:
-    found = evaluate(read_links(DATA / "gold" / "alignment.talp", 1), read_links(DATA / "baselines" / f"{name}.talp"))
+    scores = evaluate(read_links(DATA / "gold" / "alignment.talp", 1), read_links(DATA / "baselines" / f"{name}.talp"))
 
-    assert round(100 * found.aer, 1) == aer
+    assert round(100 * scores.aer, 1) == aer

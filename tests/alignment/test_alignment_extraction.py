@@ -33,14 +33,14 @@ def _by_hand(extractor: Extractor, pair: Pair, reading: Reading) -> NDArray[np.f
         values = cross.weighted_norm[reading.layer, reading.head].values
     else:
         values = cross.data["norm" if reading.scope == "attention" else f"norm_{reading.scope}"][reading.layer].values
-    found = np.zeros((len(pair.target), len(pair.source) + 1))
+    soft = np.zeros((len(pair.target), len(pair.source) + 1))
     for word in range(len(pair.target)):
         pieces = np.flatnonzero(pair.target_subwords.words == word)
         for piece in pieces:
             row = values[piece + 1 if reading.setting == "awi" else piece]
             for column, value in enumerate(row):
-                found[word, pair.source_subwords.words[column]] += value / len(pieces)  # -1 is the last column
-    return found
+                soft[word, pair.source_subwords.words[column]] += value / len(pieces)  # -1 is the last column
+    return soft
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -55,9 +55,9 @@ def family(request: pytest.FixtureRequest, tokenizer: PreTrainedTokenizerFast) -
 )
 def test_equals_the_engine_in_every_family(family: Extractor, reading: Reading) -> None:
     pair = family.pair(*WORDS)
-    (found,) = family.soft([pair], reading)
+    (soft,) = family.soft([pair], reading)
 
-    np.testing.assert_allclose(found.values, _by_hand(family, pair, reading), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(soft.values, _by_hand(family, pair, reading), rtol=1e-4, atol=1e-7)
 
 
 def test_two_readings_beside_each_other_are_the_mean_of_their_shares(marian: Extractor) -> None:
@@ -66,9 +66,9 @@ def test_two_readings_beside_each_other_are_the_mean_of_their_shares(marian: Ext
     maps = [_by_hand(marian, pair, reading) for reading in (one, other)]
     expected = sum(values / values.sum(axis=1, keepdims=True) for values in maps) / 2
 
-    (found,) = marian.soft([pair], replace(one, beside=other))
+    (soft,) = marian.soft([pair], replace(one, beside=other))
 
-    np.testing.assert_allclose(found.values, expected, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(soft.values, expected, rtol=1e-4, atol=1e-7)
     with pytest.raises(InvalidInput, match="no layer 9"):
         next(marian.soft([pair], replace(one, beside=Reading(9))))
     with pytest.raises(InvalidInput, match="averaged with one other"):
@@ -92,8 +92,8 @@ def test_several_readings_in_one_run_are_the_same_as_one_by_one(marian: Extracto
 
     assert len(readings) == 3 * 2 * (1 + 2 + 2 * 2)
     for k in (0, 5, 17, -1):
-        for found, alone in zip(together, marian.soft(pairs, readings[k]), strict=True):
-            np.testing.assert_allclose(found[k].values, alone.values, rtol=1e-5, atol=1e-8)
+        for soft, alone in zip(together, marian.soft(pairs, readings[k]), strict=True):
+            np.testing.assert_allclose(soft[k].values, alone.values, rtol=1e-5, atol=1e-8)
 
 
 def test_a_batch_gives_the_numbers_of_one_at_a_time_in_order(marian: Extractor) -> None:
@@ -109,16 +109,16 @@ def test_a_pair_is_read_with_all_digits(marian: Extractor, fewer_digits: FewerDi
     pair = marian.pair(*WORDS)
     (plain,) = marian.soft([pair], Reading(1))
     with fewer_digits():
-        (found,) = marian.soft([pair], Reading(1))
-    np.testing.assert_array_equal(found.values, plain.values)
+        (soft,) = marian.soft([pair], Reading(1))
+    np.testing.assert_array_equal(soft.values, plain.values)
 
 
 def test_weights_of_a_row_add_up_to_one(marian: Extractor) -> None:
-    (found,) = marian.soft([marian.pair(SOURCES[3], TARGETS[3])], Reading(0, "weight", setting="awo"))
+    (soft,) = marian.soft([marian.pair(SOURCES[3], TARGETS[3])], Reading(0, "weight", setting="awo"))
 
-    np.testing.assert_allclose(found.values.sum(axis=1), 1, rtol=1e-5)
-    assert found.data.sizes == {"target": 9, "source": 11}
-    assert found.data["source_word"].values[-1] == "</s>"
+    np.testing.assert_allclose(soft.values.sum(axis=1), 1, rtol=1e-5)
+    assert soft.data.sizes == {"target": 9, "source": 11}
+    assert soft.data["source_word"].values[-1] == "</s>"
 
 
 def test_the_model_stops_behind_the_layer_that_is_read(marian: Extractor) -> None:
@@ -151,10 +151,10 @@ def test_the_last_word_has_a_row_where_it_is_the_input_without_an_end_token(toke
     extractor = Extractor(normlens.load((tiny.build("marian"), plain)))
     pair = extractor.pair("the cat", "a dog ran")
 
-    (found,) = extractor.soft([pair], Reading(0))
+    (soft,) = extractor.soft([pair], Reading(0))
 
     assert len(pair.example.tensors["decoder_input_ids"]) == 4
-    np.testing.assert_allclose(found.values, _by_hand(extractor, pair, Reading(0)), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(soft.values, _by_hand(extractor, pair, Reading(0)), rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_two_layers_that_are_read_beside_each_other_are_chosen_each_by_its_own_r
     choice = choose_layer(marian, pairs, replace(inputs, beside=outputs))
 
     alone = [choose_layer(marian, pairs, inputs), choose_layer(marian, pairs, outputs)]
-    assert [part.layer for part in choice.reading.components] == [one.reading.layer for one in alone]
+    assert [component.layer for component in choice.reading.components] == [one.reading.layer for one in alone]
     assert choice.rules == ("combined", "norm")
     assert choice.rule == "combined beside norm"
     assert choose_layer(marian, pairs, replace(inputs, beside=outputs), "coverage").rule == "coverage"
@@ -121,7 +121,7 @@ def test_the_combined_rule_is_a_product_and_a_single_pair_is_judged_by_agreement
     straight = np.stack([np.array([[5.0, 1, 0], [1, 5, 0]]), np.array([[5.0, 1, 0], [5, 1, 0]])])
     moved = MovedMaps(straight, 1, 1)
     both, alone = Evidence([straight], None, [moved]), Evidence([straight], None, [])
-    agreed, found = RULES["self-agreement"](both), RULES["moved"](both)
+    agreed, by_move = RULES["self-agreement"](both), RULES["moved"](both)
     assert agreed.tolist() == pytest.approx([1.0, 0.5])
-    assert RULES["combined"](both).tolist() == pytest.approx((agreed * found).tolist())
+    assert RULES["combined"](both).tolist() == pytest.approx((agreed * by_move).tolist())
     assert RULES["combined"](alone).tolist() == agreed.tolist()

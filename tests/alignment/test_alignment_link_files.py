@@ -1,4 +1,4 @@
-"""Files of links in the formats that people have; what each says is known by hand."""
+"""Files of links in the formats that people have; what each says is worked out by hand."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ def test_aer_reads_naacl_beside_pharaoh_and_says_from_what_words_are_counted(run
     (tmp_path / "gold.wa").write_text(SPELLINGS["naacl"])
     (tmp_path / "links.txt").write_text("0-0 1-1\n0-0\n0-1\n\n")
     expected = evaluate([*GOLD, LinkSets.from_links(())], read_links(tmp_path / "links.txt", 0))
-    found = json.loads(run("aer", "gold.wa", "links.txt", "--json").stdout)
-    assert (found["aer"], found["sentences"]) == (expected.aer, 4)
+    answer = json.loads(run("aer", "gold.wa", "links.txt", "--json").stdout)
+    assert (answer["aer"], answer["sentences"]) == (expected.aer, 4)
     assert expected.aer == pytest.approx(1 - (2 + 3) / (4 + 3))  # by hand: |A∩S| = 2, |A∩P| = 3, |A| = 4, |S| = 3
-    assert found["bases"] == [1, 0]
+    assert answer["bases"] == [1, 0]
     shown = run("aer", "gold.wa", "links.txt")
     assert "Words are counted from 1 in gold.wa, 0 in links.txt." in shown.stdout
     assert "gold.wa names 2 of 4 sentence pairs" in shown.stderr

@@ -32,10 +32,10 @@ def test_words_without_a_token() -> None:
     source = Subwords(SOURCE.ids, np.array([0, 0, 2, -1]), 3)
     target = Subwords(TARGET.ids, np.array([1, 1, 1, -1]), 3)
 
-    found = word_map(VALUES, source, target, "awo")
+    by_word = word_map(VALUES, source, target, "awo")
 
-    assert np.isnan(found[[0, 2]]).all()
-    np.testing.assert_allclose(found[1], [3 * 37, 0, 3 * 37, 4 * 37])
+    assert np.isnan(by_word[[0, 2]]).all()
+    np.testing.assert_allclose(by_word[1], [3 * 37, 0, 3 * 37, 4 * 37])
 
 
 @pytest.mark.parametrize("setting", ["awi", "awo"])

@@ -21,12 +21,12 @@ def test_matrices_of_a_pair_are_its_weights_and_norms(marian: Extractor) -> None
 
 def test_a_page_leaves_out_what_was_skipped_and_marks_gold(marian: Extractor, tmp_path: Path) -> None:
     lines = [Line(1, "das haus", "the house"), Line(2, "", "x"), Line(3, "hund", "dog")]
-    found = list(Aligner(marian, Reading(0)).align(lines))
+    alignments = list(Aligner(marian, Reading(0)).align(lines))
     nothing = LinkSets.from_links(())
 
-    page = write_links_page(found, tmp_path / "page.html", gold=[nothing, nothing, LinkSets.from_links({(0, 0)})])
+    page = write_links_page(alignments, tmp_path / "page.html", gold=[nothing, nothing, LinkSets.from_links({(0, 0)})])
 
     text = page.read_text(encoding="utf-8")
     assert text.count("<svg") == 2
-    assert text.count("stroke:#9A9A9A") == len(found[0].links)
+    assert text.count("stroke:#9A9A9A") == len(alignments[0].links)
     assert ("line 3" in text, "line 2" in text) == (True, False)

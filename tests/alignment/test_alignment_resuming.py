@@ -36,7 +36,7 @@ def test_the_result_is_the_same_wherever_it_was_killed(tmp_path: Path, stop_at: 
     assert _run(path) == stop_at
 
     assert path.read_bytes() == b"".join(LINES)
-    assert [found.name for found in tmp_path.iterdir()] == ["out"]
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
 
 
 def test_killed_twice(tmp_path: Path) -> None:

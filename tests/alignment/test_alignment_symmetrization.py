@@ -82,9 +82,9 @@ def test_an_unknown_way_is_refused() -> None:
 
 def test_agreement_is_the_geometric_mean_of_shares() -> None:
     # Two target words, one source word; rows are (source, end) and (target, target, end).
-    found = agreement([[3.0, 1.0], [0.0, 5.0]], [[2.0, 1.0, 1.0]])
+    agreed = agreement([[3.0, 1.0], [0.0, 5.0]], [[2.0, 1.0, 1.0]])
 
-    np.testing.assert_allclose(found, [[np.sqrt(0.75 * 0.5)], [0.0]])
+    np.testing.assert_allclose(agreed, [[np.sqrt(0.75 * 0.5)], [0.0]])
     with pytest.raises(InvalidInput, match=r"\(1, 2\) and \(3, 2\)"):
         agreement([[1.0, 0.0]], [[1.0, 0.0]] * 3)
 

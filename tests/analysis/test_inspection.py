@@ -1,4 +1,4 @@
-"""What is known of a model is forgotten when the model is no longer what it was."""
+"""The inspection of a model is forgotten when the model is no longer what it was."""
 
 from __future__ import annotations
 
@@ -26,13 +26,16 @@ def analyzed(lens: normlens.Lens, **options: Any) -> dict[str, xr.Dataset]:
 
 
 def assert_like_a_fresh_lens(lens: normlens.Lens, **options: Any) -> dict[str, xr.Dataset]:
-    found, expected = analyzed(lens, **options), analyzed(normlens.load((copy.deepcopy(lens.model), None)), **options)
-    assert list(found) == list(expected)
+    analyses, expected = (
+        analyzed(lens, **options),
+        analyzed(normlens.load((copy.deepcopy(lens.model), None)), **options),
+    )
+    assert list(analyses) == list(expected)
     for group, data in expected.items():
-        xr.testing.assert_allclose(found[group], data, rtol=1e-4, atol=1e-5)
-        assert found[group].attrs.get("absent") == data.attrs.get("absent")
-        np.testing.assert_array_equal(found[group].get("family", []), data.get("family", []))
-    return found
+        xr.testing.assert_allclose(analyses[group], data, rtol=1e-4, atol=1e-5)
+        assert analyses[group].attrs.get("absent") == data.attrs.get("absent")
+        np.testing.assert_array_equal(analyses[group].get("family", []), data.get("family", []))
+    return analyses
 
 
 def test_another_body_in_a_model_is_the_one_that_is_analyzed() -> None:
@@ -101,7 +104,7 @@ def test_a_hook_that_is_put_on_after_an_analysis_is_seen() -> None:
 def test_what_stays_the_same_is_inspected_once(monkeypatch: pytest.MonkeyPatch) -> None:
     lens, inspected = normlens.load((tiny.build("bert"), None)), []
     inspect = lens._inspector._inspect
-    monkeypatch.setattr(lens._inspector, "_inspect", lambda *given: inspected.append(1) or inspect(*given))
+    monkeypatch.setattr(lens._inspector, "_inspect", lambda *arguments: inspected.append(1) or inspect(*arguments))
     for _ in range(3):
         lens.analyze(IDS)
         lens.model.train()
@@ -135,8 +138,8 @@ def test_padding_is_tried_anew_when_the_model_has_changed(change: Callable[[PreT
     lens, texts = normlens.load((model, None)), [IDS[:3], IDS]
     list(lens.analyze(texts, progress=False)), list(lens.attribute(texts))
     change(model)
-    for text, found, shares in zip(texts, lens.analyze(texts, progress=False), lens.attribute(texts), strict=True):
-        np.testing.assert_allclose(found["encoder"].norm, lens.analyze(text)["encoder"].norm, rtol=1e-4, atol=1e-6)
+    for text, analysis, shares in zip(texts, lens.analyze(texts, progress=False), lens.attribute(texts), strict=True):
+        np.testing.assert_allclose(analysis["encoder"].norm, lens.analyze(text)["encoder"].norm, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(shares, lens.attribute(text), rtol=1e-4, atol=1e-6)
 
 

@@ -34,8 +34,8 @@ def reduced(reader: normlens.Lens, how: object, chunk_size: int | None) -> xr.Da
     return reader.analyze(TEXT, reduce=how, chunk_size=chunk_size)["encoder"].data
 
 
-def close(found: xr.DataArray, expected: xr.DataArray) -> bool:
-    return np.allclose(found.transpose(*expected.dims).values, expected.values, atol=2e-5)
+def close(measured: xr.DataArray, expected: xr.DataArray) -> bool:
+    return np.allclose(measured.transpose(*expected.dims).values, expected.values, atol=2e-5)
 
 
 def by_hand(whole: xr.Dataset, name: str) -> dict[str, xr.DataArray]:
@@ -84,14 +84,14 @@ def test_categories_are_those_of_whole_maps_wherever_the_padding_is(model_type: 
     lens = normlens.load((tiny.build(model_type), FRAMES[model_type]))
     texts = [". the cat sat, the dog sat.", "the cat", ", the dog sat"]
     options = {"padding": padding, "progress": False, "batch_size": 3}
-    for text, found in zip(texts, lens.analyze(texts, reduce="categories", **options), strict=True):
-        (group,) = found.groups
+    for text, analysis in zip(texts, lens.analyze(texts, reduce="categories", **options), strict=True):
+        (group,) = analysis.groups
         whole = lens.analyze(text)[group].data
         assert whole["source_token"].values[0] == {"bert": "[CLS]", "gpt2": text.split()[0], "llama": "<s>"}[model_type]
         for name in (name for name in LONG if name in whole):
             for category, expected in by_hand(whole, name).items():
-                assert close(found[group].data[f"{name}_sum"].sel(category=category), expected), (name, category)
-        assert found[group].data["weight_sum"].sel(category="first token").min() > 0
+                assert close(analysis[group].data[f"{name}_sum"].sel(category=category), expected), (name, category)
+        assert analysis[group].data["weight_sum"].sel(category="first token").min() > 0
 
 
 def test_what_the_first_token_gets(reader: normlens.Lens, whole: Group, chunk_size: int | None) -> None:
@@ -139,8 +139,8 @@ def test_the_caller_s_own_function(reader: normlens.Lens, whole: Group, chunk_si
 
     data = reduced(reader, previous, chunk_size)
     expected = np.stack([whole.weight.values[..., i, max(i - 1, 0)] for i in range(whole.data.sizes["target"])], -1)
-    found = data["previous"].transpose("layer", "head", "target").values
-    assert np.allclose(found, expected, atol=2e-5)
+    measured = data["previous"].transpose("layer", "head", "target").values
+    assert np.allclose(measured, expected, atol=2e-5)
 
 
 def test_a_number_without_a_target_is_refused(reader: normlens.Lens) -> None:
@@ -151,9 +151,9 @@ def test_a_number_without_a_target_is_refused(reader: normlens.Lens) -> None:
 def test_a_padded_batch_is_reduced_text_by_text(reader: normlens.Lens) -> None:
     texts = [TEXT, "the cat sat", "here, here."]
     for how in sorted(REDUCTIONS):
-        for text, found in zip(texts, reader.analyze(texts, reduce=how, progress=False), strict=True):
+        for text, analysis in zip(texts, reader.analyze(texts, reduce=how, progress=False), strict=True):
             alone = reader.analyze(text, reduce=how)["encoder"].data
-            xr.testing.assert_allclose(alone, found["encoder"].data, atol=2e-5)
+            xr.testing.assert_allclose(alone, analysis["encoder"].data, atol=2e-5)
 
 
 def test_only_reductions_are_taken() -> None:

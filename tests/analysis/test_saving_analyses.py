@@ -17,7 +17,7 @@ from normlens.analysis.result import Analysis
 from normlens.errors import NormLensError
 from normlens.files.atomic import write_atomically
 
-WAYS = {
+FORMS = {
     "netCDF": lambda a, path: a.save(path),
     "Parquet": lambda a, path: a.to_parquet(path),
     "JSON": lambda a, path: a.to_json(path),
@@ -60,9 +60,9 @@ def test_words_can_be_saved(reader: normlens.Lens, tmp_path: Path) -> None:
     xr.testing.assert_identical(read["encoder"].data, words["encoder"].data)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("form", FORMS)
 def test_a_full_disk_leaves_nothing_and_keeps_what_was_there(
-    way: str, analysis: Analysis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    form: str, analysis: Analysis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -71,7 +71,7 @@ def test_a_full_disk_leaves_nothing_and_keeps_what_was_there(
     (tmp_path / "before").write_bytes(b"as it was")
     for path in (tmp_path / "new", tmp_path / "before"):
         with pytest.raises(NormLensError, match=r"No space left on device.*space left, or choose another path"):
-            WAYS[way](analysis, path)
+            FORMS[form](analysis, path)
     assert [path.name for path in tmp_path.iterdir()] == ["before"]
     assert (tmp_path / "before").read_bytes() == b"as it was"
 

@@ -123,7 +123,7 @@ class Maker:
         return self.words(length)
 
     def shaped(self, name: str, shape: tuple[int, ...] | int | str) -> Tensor:
-        """Return one input of a given shape (without the batch), number of tokens, or usual number of tokens."""
+        """Return one input of this shape (without the batch), number of tokens, or usual number of tokens."""
         if name == "image_attention_mask":
             return torch.ones(self.batch, self.length, 1, dtype=torch.long)
         if isinstance(shape, str | int):

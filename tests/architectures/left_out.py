@@ -20,7 +20,7 @@ deformable_detr dinat edgetam edgetam_vision_model fast_vlm gemma3n gemma3n_visi
 omdet-turbo pe_audio_video pe_audio_video_encoder pe_video pe_video_encoder perception_lm timm_backbone timm_wrapper
 """
 
-NO_CLASS = "is a part of a larger model: no model class of transformers takes this configuration alone"
+NO_CLASS = "is a component of a larger model: no model class of transformers takes this configuration alone"
 _NO_CLASS = """
 edgetam_mask_decoder edgetam_prompt_encoder edgetam_video_mask_decoder edgetam_video_prompt_encoder
 gemma4_unified_audio gemma4_unified_vision idefics_perciever idefics_vision layoutxlm pp_chart2table_vision

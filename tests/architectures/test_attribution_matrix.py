@@ -43,7 +43,7 @@ NOT_BUILT = {
     ("reformer", "decoder"),
     ("reformer", "masked"),
 }
-"""Heads that are part of something larger, or refuse the type's own configuration."""
+"""Heads that belong to something larger, or refuse the type's own configuration."""
 
 
 def pairs() -> list[tuple[str, str]]:
@@ -64,16 +64,16 @@ def test_shares_and_bias_share_add_up(model_type: str, head: str) -> None:
         pytest.skip("reads sounds, and continues one text")
     asked = {"target": 1 if head == "classes" else 5, "position": None if head == "classes" else -1}
     ids = [7, 5, 9, 4, lens.model.config.get_text_config().eos_token_id] if reads_two else [7, 5, 9, 4, 11]
-    given = {"target_text": ids} if reads_two else {}
+    second_text = {"target_text": ids} if reads_two else {}
     if (model_type, head) in REFUSED:
         kind, named = REFUSED[model_type, head]
         with pytest.raises(kind, match=named):
-            lens.attribute(ids, method="decompx", **asked, **given)
+            lens.attribute(ids, method="decompx", **asked, **second_text)
         return
-    found = lens.attribute(ids, method="decompx", **asked, **given)
-    total = float(found.sum()) + found.attrs["bias_share"]
-    assert total == pytest.approx(found.attrs["value"], abs=1e-9)
-    assert found.attrs["conservation_error"] < 1e-5
+    shares = lens.attribute(ids, method="decompx", **asked, **second_text)
+    total = float(shares.sum()) + shares.attrs["bias_share"]
+    assert total == pytest.approx(shares.attrs["value"], abs=1e-9)
+    assert shares.attrs["conservation_error"] < 1e-5
 
 
 def built(model_type: str, head: str) -> PreTrainedModel:

@@ -135,7 +135,7 @@ def random_scalar(model: Any, inputs: dict[str, Tensor]) -> Callable[[Any], Tens
 
 
 def answer(output: Any) -> Tensor:
-    found = next((output[name] for name in SEEN_BY_ANSWER if isinstance(output, dict) and name in output), output)
-    tensor = first_tensor(found)
+    field = next((output[name] for name in SEEN_BY_ANSWER if isinstance(output, dict) and name in output), output)
+    tensor = first_tensor(field)
     assert tensor is not None
     return tensor

@@ -49,7 +49,7 @@ class Finding:
 
 
 def look(model_type: str) -> Finding:
-    """Analyze a tiny float32 model, given what its processor or tokenizer would return, as one input."""
+    """Analyze a tiny float32 model, on what its processor or tokenizer would return, as one input."""
     model = tiny.build(model_type)
     finding = Finding(model_type, type(model).__name__)
     inputs = {name: x for name, x in tiny.inputs(model_type, model, batch=1).items() if isinstance(x, Tensor)}
@@ -100,7 +100,7 @@ qwen3_omni_moe_vision_encoder qwen3_vl_moe_vision qwen3_vl_vision qwen4_exp_visi
 sam3_vision_model sam3_vit_model squeezebert swiftformer swin swin2sr swinv2 timesformer videomt wavlm yoso
 """
 REFUSED = frozenset(_REFUSED.split())
-"""Types that are known to be refused; a type that is refused and not listed here is a step back."""
+"""Types that are refused; a type that is refused and not listed here is a step back."""
 
 
 @pytest.mark.parametrize("model_type", tiny.model_types())

@@ -1,4 +1,4 @@
-"""The dictionary of tiny random models: `build` makes one of a given model type, `inputs` what its forward takes."""
+"""The dictionary of tiny random models: `build` makes one of a model type, `inputs` what its forward takes."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
     for mapping_name in HEAD_MAPPINGS:
         mapping = getattr(modeling_auto, mapping_name)
         if type(config) in mapping:
-            found = mapping[type(config)]
-            return found[0] if isinstance(found, tuple) else found
+            classes = mapping[type(config)]
+            return classes[0] if isinstance(classes, tuple) else classes
     modeling = importlib.import_module(type(config).__module__.replace("configuration_", "modeling_"))
     own = [value for value in vars(modeling).values() if _is_model_of(value, config)]
     if not own:

@@ -11,7 +11,7 @@ ATTENTION_GAIN = 1.5
 """How much wider than unit variance queries and keys are, so that the softmax is far from uniform."""
 
 QUERY_AND_KEY_NAMES = ("q_proj", "k_proj", "query", "key", "qkv", "c_attn", "Wqkv", "q_lin", "k_lin")
-"""Last parts of the paths of query and key projections, fused ones included."""
+"""Last names in the paths of query and key projections, fused ones included."""
 
 
 @torch.no_grad()

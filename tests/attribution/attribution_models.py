@@ -65,11 +65,11 @@ def post_norm_layer(layer: Any, at: Vectors, weight: Tensor) -> Vectors:
     size = vectors.shape[-1] // heads
     mixed, rest = torch.zeros_like(vectors), torch.zeros_like(bias)
     for h in range(heads):
-        part = slice(h * size, (h + 1) * size)
+        columns = slice(h * size, (h + 1) * size)
         for i in range(len(weight[h])):
             for j in range(len(weight[h])):
-                mixed[i, :, part] += weight[h, i, j] * vectors[j, :, part]
-                rest[i, part] += weight[h, i, j] * bias[j, part]
+                mixed[i, :, columns] += weight[h, i, j] * vectors[j, :, columns]
+                rest[i, columns] += weight[h, i, j] * bias[j, columns]
     at = normed(attention.output.LayerNorm, added(through(attention.output.dense, (mixed, rest)), at))
     inner = activated(torch.nn.functional.gelu, through(layer.intermediate.dense, at))
     return normed(layer.output.LayerNorm, added(through(layer.output.dense, inner), at))
@@ -103,7 +103,7 @@ def activated(function: Any, at: Vectors) -> Vectors:
 
 def gauss_legendre(steps: int) -> list[tuple[float, float]]:
     """Points and weights on [0, 1]: zeros of the Legendre polynomial by Newton's method."""
-    found = []
+    nodes = []
     for k in range(1, steps + 1):
         x = math.cos(math.pi * (k - 0.25) / (steps + 0.5))
         for _ in range(100):
@@ -112,5 +112,5 @@ def gauss_legendre(steps: int) -> list[tuple[float, float]]:
                 p, before = ((2 * m + 1) * x * p - m * before) / (m + 1), p
             slope = steps * (x * p - before) / (x * x - 1)
             x -= p / slope
-        found.append(((x + 1) / 2, 1 / ((1 - x * x) * slope * slope)))
-    return found
+        nodes.append(((x + 1) / 2, 1 / ((1 - x * x) * slope * slope)))
+    return nodes

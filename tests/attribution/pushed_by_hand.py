@@ -93,11 +93,11 @@ def mixed(weight: Tensor, value: Vectors, size: int) -> Vectors:
     """Σ_j α_ij v_j of every head, side by side; heads of a group share a value of this size."""
     vectors, bias = value
     group = len(weight) // (bias.shape[-1] // size)
-    found = []
+    heads = []
     for h, alpha in enumerate(weight):
-        part = slice(h // group * size, (h // group + 1) * size)
-        found.append((torch.einsum("ij,jsd->isd", alpha, vectors[..., part]), alpha @ bias[:, part]))
-    return torch.cat([v for v, _ in found], -1), torch.cat([b for _, b in found], -1)
+        columns = slice(h // group * size, (h // group + 1) * size)
+        heads.append((torch.einsum("ij,jsd->isd", alpha, vectors[..., columns]), alpha @ bias[:, columns]))
+    return torch.cat([v for v, _ in heads], -1), torch.cat([b for _, b in heads], -1)
 
 
 def transposed(layer: Any, at: Vectors) -> Vectors:

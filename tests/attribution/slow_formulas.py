@@ -28,7 +28,7 @@ def float64_lens(model_type: str) -> normlens.Lens:
 
 
 def inputs_of(model: PreTrainedModel) -> dict[str, Tensor]:
-    """What the model reads when the lens is given TEXT (and TARGET_TEXT)."""
+    """What the model reads when the lens gets TEXT (and TARGET_TEXT)."""
     inputs = {"input_ids": torch.tensor([TEXT])}
     if model.config.is_encoder_decoder:
         decoder = [model.config.decoder_start_token_id, *TARGET_TEXT[:-1]]
@@ -86,12 +86,12 @@ def chained_pair(encoder: list[Array], decoder: list[Array], cross: list[Array],
     def taken(layer: int, i: int) -> Array:
         if layer < 0:
             return np.eye(sources + targets)[sources + i]
-        found = np.zeros(sources + targets)
+        row = np.zeros(sources + targets)
         for j in range(sources):
-            found[:sources] += cross[layer][i, j] * from_encoder[j]
+            row[:sources] += cross[layer][i, j] * from_encoder[j]
         for j in range(targets):
-            found += own[layer][i] * decoder[layer][i, j] * taken(layer - 1, j)
-        return found
+            row += own[layer][i] * decoder[layer][i, j] * taken(layer - 1, j)
+        return row
 
     return np.stack([taken(len(decoder) - 1, i) for i in range(targets)])
 
@@ -108,8 +108,8 @@ def run_with_hooks(model: PreTrainedModel, paths: list[str]) -> dict[str, tuple[
 
     def hook(path: str) -> Any:
         def note(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
-            given = args[0] if args else kwargs["hidden_states"]
-            seen[path] = given[0], (output if isinstance(output, Tensor) else output[0])[0]
+            hidden = args[0] if args else kwargs["hidden_states"]
+            seen[path] = hidden[0], (output if isinstance(output, Tensor) else output[0])[0]
 
         return note
 

@@ -40,10 +40,10 @@ def test_a_row_without_contributions_goes_to_itself() -> None:
 def test_alti_by_its_definition(model_type: str, scope: str, chunk_size: int) -> None:
     lens = float64_lens(model_type)
     (blocks,) = blocks_of(lens.model).values()
-    found = lens.attribute(TEXT, method="alti", chunk_size=chunk_size)
+    shares = lens.attribute(TEXT, method="alti", chunk_size=chunk_size)
     expected = chained([divided(closenesses(block, scope)) for block in blocks])
-    np.testing.assert_allclose(found.values, expected, atol=1e-10)
-    assert found.attrs["rule"].endswith(scope)
+    np.testing.assert_allclose(shares.values, expected, atol=1e-10)
+    assert shares.attrs["rule"].endswith(scope)
 
 
 def test_epsilon_counts() -> None:
@@ -54,17 +54,17 @@ def test_epsilon_counts() -> None:
             module.eps = 1.0
     blocks = blocks_of(model)["encoder"]
     expected = chained([divided(closenesses(block, "layernorm")) for block in blocks])
-    found = normlens.load((model, None)).attribute(TEXT, method="alti")
-    np.testing.assert_allclose(found.values, expected, atol=1e-10)
+    shares = normlens.load((model, None)).attribute(TEXT, method="alti")
+    np.testing.assert_allclose(shares.values, expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("model_type", ["bert", "gpt2"])
 def test_texts_in_a_batch_give_what_each_gives_alone(lens_of, tokens, model_type: str) -> None:
     texts = [tokens(9, 1), tokens(1, 2), tokens(6, 3)]
-    for text, found in zip(texts, lens_of(model_type).attribute(texts, method="alti"), strict=True):
+    for text, shares in zip(texts, lens_of(model_type).attribute(texts, method="alti"), strict=True):
         alone = lens_of(model_type).attribute(text, method="alti")
-        assert found.shape == (len(text), len(text))
-        np.testing.assert_allclose(found, alone, atol=1e-5)
+        assert shares.shape == (len(text), len(text))
+        np.testing.assert_allclose(shares, alone, atol=1e-5)
 
 
 def test_an_encoder_decoder_is_sent_to_alti_plus() -> None:
@@ -72,14 +72,14 @@ def test_an_encoder_decoder_is_sent_to_alti_plus() -> None:
     with pytest.raises(InvalidInput, match="alti_plus"):
         lens.attribute(TEXT, method="alti", **texts_of(lens.model))
     blocks = blocks_of(lens.model)["encoder"]
-    found = lens.attribute(TEXT, method="alti", group="encoder", **texts_of(lens.model))
+    shares = lens.attribute(TEXT, method="alti", group="encoder", **texts_of(lens.model))
     expected = chained([divided(closenesses(block, "layernorm")) for block in blocks])
-    np.testing.assert_allclose(found.values, expected, atol=1e-10)
+    np.testing.assert_allclose(shares.values, expected, atol=1e-10)
 
 
 def test_contributions_that_do_not_add_up_are_withheld(lens_of, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < lens_of("gpt2").attribute(TEXT, method="alti").attrs["conservation_error"] < 1e-5
     plain = Contributions.vectors
-    monkeypatch.setattr(Contributions, "vectors", lambda *given, **named: 1.01 * plain(*given, **named))
+    monkeypatch.setattr(Contributions, "vectors", lambda *arguments, **named: 1.01 * plain(*arguments, **named))
     with pytest.raises(ConservationError, match="'residual'"):
         lens_of("gpt2").attribute(TEXT, method="alti")

@@ -63,8 +63,8 @@ def test_updates_are_tracked_back_by_hand() -> None:
 def test_an_encoder_decoders_updates_by_hand() -> None:
     """One source, two targets. Layer 1's self-attention takes 4 from target 1, which is 0.5 source after layer 0."""
     joint = np.array([[[0.2, 0.8, 0.0], [0.5, 0.25, 0.25]], [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
-    found = tracked_back_pair(np.array([[1.0, 0.0], [0.0, 4.0]]), np.array([[3.0], [5.0]]), np.ones((1, 1, 1)), joint)
-    np.testing.assert_allclose(found, [[3, 1, 0], [5 + 2, 1, 1]])
+    tracked = tracked_back_pair(np.array([[1.0, 0.0], [0.0, 4.0]]), np.array([[3.0], [5.0]]), np.ones((1, 1, 1)), joint)
+    np.testing.assert_allclose(tracked, [[3, 1, 0], [5 + 2, 1, 1]])
 
 
 @pytest.mark.parametrize("position", [None, 3])
@@ -76,14 +76,14 @@ def test_gpt2_by_the_definition(position: int | None, chunk_size: int) -> None:
     expected = direct_shares(model, direction, at)
     lens = normlens.load((model, None))
     options = {"method": "alti_logit", "target": PAIR, "position": position, "chunk_size": chunk_size}
-    found = lens.attribute(TEXT, **options)
-    np.testing.assert_allclose(found.values, expected.sum(0), atol=1e-10)
+    shares = lens.attribute(TEXT, **options)
+    np.testing.assert_allclose(shares.values, expected.sum(0), atol=1e-10)
     np.testing.assert_allclose(lens.attribute(TEXT, layers="each", **options).values, expected, atol=1e-10)
     with torch.no_grad():
         logits = model(torch.tensor([TEXT])).logits[0, at]
     value = float(logits[PAIR[0]] - logits[PAIR[1]])
-    assert found.attrs["value"] == pytest.approx(value, abs=1e-10)
-    assert found.attrs["bias_share"] == pytest.approx(left_out(model, direction, at), abs=1e-9)
+    assert shares.attrs["value"] == pytest.approx(value, abs=1e-10)
+    assert shares.attrs["bias_share"] == pytest.approx(left_out(model, direction, at), abs=1e-9)
 
 
 def left_out(model: PreTrainedModel, direction: Tensor, at: int) -> float:
@@ -101,8 +101,8 @@ def test_llama_by_the_definition() -> None:
     model = with_head("llama")
     at = len(TEXT) - 1
     direction = final_direction(model, "model.norm", False, model.config.rms_norm_eps, at)
-    found = normlens.load((model, None)).attribute(TEXT, method="alti_logit", target=PAIR)
-    np.testing.assert_allclose(found.values, direct_shares(model, direction, at).sum(0), atol=FLOAT32_SIGMA)
+    shares = normlens.load((model, None)).attribute(TEXT, method="alti_logit", target=PAIR)
+    np.testing.assert_allclose(shares.values, direct_shares(model, direction, at).sum(0), atol=FLOAT32_SIGMA)
 
 
 def test_without_tracking_updates_stay_at_their_positions() -> None:
@@ -111,28 +111,28 @@ def test_without_tracking_updates_stay_at_their_positions() -> None:
     (blocks,) = attentions(model.base_model, inputs_of(model)).values()
     expected = sum(vectors_of(block, "residual")[0][-1] @ direction for block in blocks).numpy()
     expected[-1] -= float(sum(block.own[-1] @ direction for block in blocks))
-    found = normlens.load((model, None)).attribute(TEXT, method="alti_logit", target=PAIR, rolled=False)
-    np.testing.assert_allclose(found.values, expected, atol=FLOAT32_SIGMA)
+    shares = normlens.load((model, None)).attribute(TEXT, method="alti_logit", target=PAIR, rolled=False)
+    np.testing.assert_allclose(shares.values, expected, atol=FLOAT32_SIGMA)
 
 
 def test_texts_in_a_batch_give_what_each_gives_alone(tokens) -> None:
     lens = normlens.load((with_head("gpt2"), None))
     texts = [tokens(8, 1), tokens(3, 2), tokens(6, 3)]
     together = list(lens.attribute(texts, method="alti_logit", target=[5, 6, (7, 8)]))
-    for text, target, found in zip(texts, [5, 6, (7, 8)], together, strict=True):
+    for text, target, shares in zip(texts, [5, 6, (7, 8)], together, strict=True):
         alone = lens.attribute(text, method="alti_logit", target=target)
-        np.testing.assert_allclose(found, alone, atol=1e-9)
-        assert found.attrs["bias_share"] == pytest.approx(alone.attrs["bias_share"], abs=1e-9)
+        np.testing.assert_allclose(shares, alone, atol=1e-9)
+        assert shares.attrs["bias_share"] == pytest.approx(alone.attrs["bias_share"], abs=1e-9)
 
 
 def test_an_encoder_decoders_shares_lie_in_both_texts() -> None:
     lens = normlens.load((with_head("t5"), None))
     options = {"method": "alti_logit", "target": 9, "position": 1, **texts_of(lens.model)}
-    found, plain = lens.attribute(TEXT, **options), lens.attribute(TEXT, rolled=False, **options)
-    assert float(found.sum()) == pytest.approx(float(plain.sum()), abs=1e-10)
-    assert list(found["side"].values) == ["source"] * 6 + ["target"] * 4
-    assert not found.values[8:].any()  # behind position 1 of the decoder
-    assert found.values[:6].all()
+    shares, plain = lens.attribute(TEXT, **options), lens.attribute(TEXT, rolled=False, **options)
+    assert float(shares.sum()) == pytest.approx(float(plain.sum()), abs=1e-10)
+    assert list(shares["side"].values) == ["source"] * 6 + ["target"] * 4
+    assert not shares.values[8:].any()  # behind position 1 of the decoder
+    assert shares.values[:6].all()
 
 
 def test_post_norm_models_are_refused_with_what_works(lens_of) -> None:

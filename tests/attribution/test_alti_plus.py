@@ -33,20 +33,20 @@ def test_marian_by_the_definition(chunk_size: int) -> None:
     cross, own = zip(*(shared_with_own(*pair) for pair in pairs), strict=True)
     maps = {name: [divided(closenesses(b, "layernorm")) for b in blocks[name]] for name in ("encoder", "decoder")}
     expected = chained_pair(maps["encoder"], maps["decoder"], list(cross), list(own))
-    found = lens.attribute(TEXT, method="alti_plus", chunk_size=chunk_size, **texts_of(lens.model))
-    np.testing.assert_allclose(found.values, expected, atol=1e-10)
-    np.testing.assert_allclose(found.sum("source"), 1)
-    assert list(found["side"].values) == ["source"] * len(TEXT) + ["target"] * len(TARGET_TEXT)
+    shares = lens.attribute(TEXT, method="alti_plus", chunk_size=chunk_size, **texts_of(lens.model))
+    np.testing.assert_allclose(shares.values, expected, atol=1e-10)
+    np.testing.assert_allclose(shares.sum("source"), 1)
+    assert list(shares["side"].values) == ["source"] * len(TEXT) + ["target"] * len(TARGET_TEXT)
 
 
 def test_no_target_token_takes_from_later_ones(lens_of) -> None:
     for model_type in ("marian", "t5"):
         lens = lens_of(model_type)
-        found = lens.attribute(TEXT, method="alti_plus", **texts_of(lens.model))
-        prefix = found.values[:, len(TEXT) :]
+        shares = lens.attribute(TEXT, method="alti_plus", **texts_of(lens.model))
+        prefix = shares.values[:, len(TEXT) :]
         assert not np.triu(prefix, 1).any()
         assert (prefix.diagonal() > 0).any()
-        np.testing.assert_allclose(found.sum("source"), 1, atol=1e-9)
+        np.testing.assert_allclose(shares.sum("source"), 1, atol=1e-9)
 
 
 def test_each_layer_divides_between_cross_and_self_attention(lens_of) -> None:
@@ -61,9 +61,9 @@ def test_batches(lens_of, tokens) -> None:
     lens = lens_of("marian")
     sources, targets = [tokens(7, 1), tokens(4, 2)], [tokens(3, 3), tokens(6, 4)]
     together = lens.attribute(sources, method="alti_plus", target_text=targets)
-    for source, target, found in zip(sources, targets, together, strict=True):
+    for source, target, shares in zip(sources, targets, together, strict=True):
         alone = lens.attribute(source, method="alti_plus", target_text=target)
-        np.testing.assert_allclose(found, alone, atol=1e-5)
+        np.testing.assert_allclose(shares, alone, atol=1e-5)
 
 
 def test_one_text_alone_is_sent_to_alti(lens_of) -> None:

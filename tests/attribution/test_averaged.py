@@ -1,4 +1,4 @@
-"""DecompX averaged over frozen models on the way to a text, against contributions propagated by hand on the way."""
+"""DecompX averaged over frozen models on the path to a text, against contributions propagated by hand along it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ TEXTS = [IDS, [21, 22, 23], [31, 33, 34, 35, 36, 37]]
 
 def shrunk(model: Any, factor: float) -> Any:
     """The model with word embeddings so much shorter."""
-    found = copy.deepcopy(model)
-    found.bert.embeddings.word_embeddings.weight.data *= factor
-    return found
+    smaller = copy.deepcopy(model)
+    smaller.bert.embeddings.word_embeddings.weight.data *= factor
+    return smaller
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -59,10 +59,10 @@ def test_what_does_not_change_on_the_way_gets_nothing(tokenizer: PreTrainedToken
 )
 def test_batches_are_single_runs(task: str, model_type: str) -> None:
     second, options = [[41, 42], [51, 52, 53, 54], [61]], {"target": 2, "steps": 2, "baseline": "mean"}
-    given = second if task == "Seq2SeqLM" else None
+    target_texts = second if task == "Seq2SeqLM" else None
     lens = lens_on(task, model_type)
-    for k, result in enumerate(lens.attribute(TEXTS, target_text=given, **options)):
-        alone = lens.attribute(TEXTS[k], target_text=given and given[k], **options)
+    for k, result in enumerate(lens.attribute(TEXTS, target_text=target_texts, **options)):
+        alone = lens.attribute(TEXTS[k], target_text=target_texts and target_texts[k], **options)
         assert np.abs(alone.values - result.values).max() < 1e-10
         assert np.abs(alone.values).max() > 0
 

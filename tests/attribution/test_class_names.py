@@ -98,10 +98,10 @@ def test_the_class_that_is_named_is_the_class_that_is_explained() -> None:
         lens = normlens.load((tiny_classifier(table), None))
         results = {name: lens.attribute(IDS, target=name) for name in ("NEG", "POS", 0, 1)}
         assert {results[name].attrs["target"] for name in ("POS", 1)} == {"logit of POS"}
-        found = {name: result.attrs["value"] for name, result in results.items()}
+        values = {name: result.attrs["value"] for name, result in results.items()}
         logits = lens.model(input_ids=lens.model.dummy_inputs["input_ids"].new_tensor([IDS])).logits[0].tolist()
-        assert [found["NEG"], found["POS"]] == pytest.approx(logits, abs=1e-6)
-        assert [found[0], found[1]] == [found["NEG"], found["POS"]]
+        assert [values["NEG"], values["POS"]] == pytest.approx(logits, abs=1e-6)
+        assert [values[0], values[1]] == [values["NEG"], values["POS"]]
 
 
 def tiny_classifier(label2id: Any) -> BertForSequenceClassification:

@@ -28,10 +28,10 @@ MODELS = [
 
 def asked(task: str) -> dict[str, Any]:
     """A target that the head has, and what goes with it."""
-    found: dict[str, Any] = {"target": "start" if task == "QuestionAnswering" else 2}
+    options: dict[str, Any] = {"target": "start" if task == "QuestionAnswering" else 2}
     if task in ("TokenClassification", "MaskedLM", "QuestionAnswering"):
-        found["position"] = 1
-    return found
+        options["position"] = 1
+    return options
 
 
 def test_shares_are_those_of_vectors_carried_by_hand() -> None:
@@ -68,16 +68,16 @@ def test_the_whole_embedding_may_be_the_source() -> None:
 def test_vectors_at_a_module_are_those_carried_by_hand() -> None:
     lens = lens_on("SequenceClassification", "bert")
     vectors, _ = by_hand(lens.model, IDS)
-    found = lens.attribute(IDS, at="bert.encoder", vectors=True, chunk_size=2)
-    assert found.dims == ("target", "source", "feature")
-    first = torch.from_numpy(found.values[0])
+    contributions = lens.attribute(IDS, at="bert.encoder", vectors=True, chunk_size=2)
+    assert contributions.dims == ("target", "source", "feature")
+    first = torch.from_numpy(contributions.values[0])
     whole = lens.model.bert(torch.tensor([IDS])).last_hidden_state[0, 0]
     dense = lens.model.bert.pooler.dense
     gain = torch.tanh(dense(whole)) / dense(whole)
     logits = ((first @ dense.weight.T) * gain) @ lens.model.classifier.weight.T
     assert (logits - vectors[0]).abs().max() < 1e-10
     norms = lens.attribute(IDS, at="bert.encoder")
-    assert np.allclose(norms.values, np.linalg.norm(found.values, axis=-1), atol=1e-12)
+    assert np.allclose(norms.values, np.linalg.norm(contributions.values, axis=-1), atol=1e-12)
     assert norms.attrs["conservation_error"] < 1e-10
 
 
@@ -168,10 +168,10 @@ def test_a_norm_leaves_no_remainder() -> None:
 def test_the_last_hidden_states_are_those_before_the_head(task: str, model_type: str, path: str) -> None:
     lens = lens_on(task, model_type)
     second = {"target_text": SECOND[0]} if task == "Seq2SeqLM" else {}
-    found, there = (lens.attribute(IDS, vectors=True, **second, **at) for at in ({}, {"at": path}))
-    assert found.sizes["feature"] == lens.model.config.hidden_size
-    assert np.array_equal(found.values, there.values)
-    assert found.attrs["conservation_error"] < 1e-6
+    contributions, there = (lens.attribute(IDS, vectors=True, **second, **at) for at in ({}, {"at": path}))
+    assert contributions.sizes["feature"] == lens.model.config.hidden_size
+    assert np.array_equal(contributions.values, there.values)
+    assert contributions.attrs["conservation_error"] < 1e-6
 
 
 def test_a_stand_alone_decoder_runs_without_its_head() -> None:
@@ -231,5 +231,5 @@ def test_a_target_whose_tokens_enter_nowhere_is_refused(monkeypatch: pytest.Monk
 
 def test_each_of_several_targets_says_whether_it_is_linear() -> None:
     lens = lens_on("SequenceClassification", "bert")
-    found = lens.attribute([[11, 12], [13, 14]], target=[1, LogProbability(1)])
-    assert [result.attrs["linear_form"] for result in found] == ["exact", "local, at the output"]
+    results = lens.attribute([[11, 12], [13, 14]], target=[1, LogProbability(1)])
+    assert [result.attrs["linear_form"] for result in results] == ["exact", "local, at the output"]

@@ -31,15 +31,17 @@ def gpt2_by_hand(model: Any, token: int) -> tuple[dict[str, Tensor], float]:
     inputs = torch.tensor([IDS])
     output = model(inputs, output_hidden_states=True, output_attentions=True)
     x = model.transformer.wte(inputs)[0] + model.transformer.wpe.weight[: len(IDS)]
-    found, before = {"embedding": x[-1:]}, x
+    components, before = {"embedding": x[-1:]}, x
     biases = torch.zeros_like(x[-1])
     for layer, block in enumerate(model.transformer.h):
         size, width = block.attn.head_dim, x.shape[1]
         value = (block.ln_1(before) @ block.attn.c_attn.weight + block.attn.c_attn.bias)[:, 2 * width :]
         weight = output.attentions[layer][0, :, -1]
-        found[f"attention {layer}"] = heads_apart(weight, value.unflatten(-1, (-1, size)), block.attn.c_proj.weight)
+        components[f"attention {layer}"] = heads_apart(
+            weight, value.unflatten(-1, (-1, size)), block.attn.c_proj.weight
+        )
         middle = before + block.attn(block.ln_1(before)[None], attention_mask=causal(len(x)))[0][0]
-        found[f"feedforward {layer}"] = block.mlp(block.ln_2(middle))[-1:]
+        components[f"feedforward {layer}"] = block.mlp(block.ln_2(middle))[-1:]
         before, biases = middle + block.mlp(block.ln_2(middle)), biases + block.attn.c_proj.bias
     norm, last = model.transformer.ln_f, before[-1]
     sigma = torch.sqrt(last.var(unbiased=False) + norm.eps)
@@ -48,7 +50,7 @@ def gpt2_by_hand(model: Any, token: int) -> tuple[dict[str, Tensor], float]:
     def read(c: Tensor) -> Tensor:
         return ((c - c.mean(-1, keepdim=True)) / sigma * norm.weight) @ row
 
-    return {name: read(c) for name, c in found.items()}, float(read(biases) + norm.bias @ row)
+    return {name: read(c) for name, c in components.items()}, float(read(biases) + norm.bias @ row)
 
 
 def llama_by_hand(model: Any, token: int) -> tuple[dict[str, Tensor], float]:
@@ -56,21 +58,21 @@ def llama_by_hand(model: Any, token: int) -> tuple[dict[str, Tensor], float]:
     inputs = torch.tensor([IDS])
     output = model(inputs, output_hidden_states=True, output_attentions=True)
     x = model.model.embed_tokens(inputs)[0]
-    found, biases = {"embedding": x[-1:]}, torch.zeros_like(x[-1])
+    components, biases = {"embedding": x[-1:]}, torch.zeros_like(x[-1])
     for layer, block in enumerate(model.model.layers):
         before, attention = output.hidden_states[layer][0], block.self_attn
         value = attention.v_proj(block.input_layernorm(before)).unflatten(-1, (-1, attention.head_dim))
         value = value.repeat_interleave(attention.num_key_value_groups, dim=1)
         weight = output.attentions[layer][0, :, -1]
-        found[f"attention {layer}"] = heads_apart(weight, value, attention.o_proj.weight.T)
+        components[f"attention {layer}"] = heads_apart(weight, value, attention.o_proj.weight.T)
         mixed = torch.einsum("hij,jhc->ihc", output.attentions[layer][0], value)
         x = before + attention.o_proj(mixed.flatten(1))
-        found[f"feedforward {layer}"] = block.mlp(block.post_attention_layernorm(x))[-1:]
+        components[f"feedforward {layer}"] = block.mlp(block.post_attention_layernorm(x))[-1:]
         x = x + block.mlp(block.post_attention_layernorm(x))
         biases = biases if attention.o_proj.bias is None else biases + attention.o_proj.bias
     scale = torch.rsqrt(x[-1].square().mean() + model.model.norm.variance_epsilon) * model.model.norm.weight
     row = model.lm_head.weight[token]
-    return {name: (c * scale) @ row for name, c in found.items()}, float((biases * scale) @ row)
+    return {name: (c * scale) @ row for name, c in components.items()}, float((biases * scale) @ row)
 
 
 def causal(n: int) -> Tensor:
@@ -88,9 +90,9 @@ def test_it_is_the_residual_stream_taken_apart(model_type: str, by_hand: ByHand,
     result = lens.attribute(IDS, method="logit", target=7)
     assert result["component"].values.tolist() == list(shares)
     for name, expected in shares.items():
-        found = result.sel(component=name).values
+        share = result.sel(component=name).values
         own = np.concatenate([np.zeros(4), expected.numpy()]) if len(expected) == 1 else expected.numpy()
-        assert np.abs(found - own).max() < limit, name
+        assert np.abs(share - own).max() < limit, name
     assert abs(result.attrs["bias_share"] - bias) < limit
 
 

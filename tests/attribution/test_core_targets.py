@@ -22,8 +22,8 @@ IDS = [11, 12, 13, 14, 15]
 
 def logits(task: str, model_type: str, ids: list[int] = IDS) -> Tensor:
     with torch.no_grad():
-        found: Tensor = model_with_head(task, model_type)(torch.tensor([ids])).logits[0]
-    return found
+        text_logits: Tensor = model_with_head(task, model_type)(torch.tensor([ids])).logits[0]
+    return text_logits
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +60,8 @@ def test_a_token_classifier_is_read_at_a_position() -> None:
 def test_an_answer_has_a_start_and_an_end(edge: str, position: int | None) -> None:
     lens = lens_on("QuestionAnswering", "bert")
     with torch.no_grad():
-        found = lens.model(torch.tensor([IDS]))[f"{edge}_logits"][0]
-    expected = found.max() if position is None else found[position]
+        edge_logits = lens.model(torch.tensor([IDS]))[f"{edge}_logits"][0]
+    expected = edge_logits.max() if position is None else edge_logits[position]
     assert lens.attribute(IDS, target=edge, position=position).attrs["value"] == pytest.approx(float(expected))
 
 
@@ -69,9 +69,9 @@ def test_a_masked_model_is_read_at_its_mask(masked: normlens.Lens) -> None:
     result = masked.attribute("the [UNK] sat here.", target=("dog", "##ness"))
     ids = result["source_id"].values
     with torch.no_grad():
-        found = masked.model(torch.tensor(ids[None])).logits[0, 2]
-    known = masked.tokenizer.get_vocab()
-    expected = float(found[known["dog"]] - found[known["##ness"]])
+        at_mask = masked.model(torch.tensor(ids[None])).logits[0, 2]
+    vocabulary = masked.tokenizer.get_vocab()
+    expected = float(at_mask[vocabulary["dog"]] - at_mask[vocabulary["##ness"]])
     assert result.attrs["value"] == pytest.approx(expected, abs=1e-10)
     assert result.attrs["target"].startswith("logit of 'dog' − ")
 
@@ -128,9 +128,9 @@ def test_a_function_that_reads_the_last_position_never_meets_padding(method: str
         last: Tensor = output.logits[:, -1, 7]
         return last
 
-    for text, found in zip(texts, lens.attribute(texts, method=method, target=target), strict=True):
-        assert found.attrs["value"] == pytest.approx(float(logits("CausalLM", "gpt2", text)[-1, 7]), abs=1e-10)
-        assert np.abs(found.values - lens.attribute(text, method=method, target=target).values).max() < 1e-10
+    for text, shares in zip(texts, lens.attribute(texts, method=method, target=target), strict=True):
+        assert shares.attrs["value"] == pytest.approx(float(logits("CausalLM", "gpt2", text)[-1, 7]), abs=1e-10)
+        assert np.abs(shares.values - lens.attribute(text, method=method, target=target).values).max() < 1e-10
 
 
 def test_the_models_own_prediction() -> None:

@@ -24,9 +24,9 @@ def test_of_a_decoder_the_next_token(task: str, model_type: str, method: str) ->
     lens = lens_on(task, model_type)
     with torch.no_grad():
         logits = lens.model(torch.tensor([IDS])).logits[0]
-    found = lens.attribute(IDS, method=method)
-    assert found.dims[-1] == "source" and "target" not in found.dims
-    assert found.attrs["value"] == pytest.approx(float(logits[-1].max()), abs=1e-9)
+    shares = lens.attribute(IDS, method=method)
+    assert shares.dims[-1] == "source" and "target" not in shares.dims
+    assert shares.attrs["value"] == pytest.approx(float(logits[-1].max()), abs=1e-9)
     earlier = lens.attribute(IDS, method=method, position=2)
     assert earlier.attrs["value"] == pytest.approx(float(logits[2].max()), abs=1e-9)
 
@@ -36,9 +36,9 @@ def test_of_a_classifier_its_class(model_type: str) -> None:
     lens = lens_on("SequenceClassification", model_type)
     with torch.no_grad():
         best = int(lens.model(torch.tensor([IDS])).logits[0].argmax())
-    found = lens.attribute(IDS)
-    assert found.attrs["target"] == f"logit of {['bad', 'good', 'So-so'][best]}"
-    assert np.array_equal(found.values, lens.attribute(IDS, target=best).values)
+    shares = lens.attribute(IDS)
+    assert shares.attrs["target"] == f"logit of {['bad', 'good', 'So-so'][best]}"
+    assert np.array_equal(shares.values, lens.attribute(IDS, target=best).values)
 
 
 def test_of_an_image_its_class() -> None:
@@ -52,8 +52,8 @@ def test_of_an_image_its_class() -> None:
 
 def test_of_a_translation_model_the_next_word_and_of_a_reader_the_answers_start() -> None:
     lens = lens_on("Seq2SeqLM", "marian")
-    found, named = (lens.attribute(IDS, target_text=[41, 42, 43], **o) for o in ({}, {"target": Predicted()}))
-    assert np.array_equal(found.values, named.values) and found.attrs["target"].startswith("logit of ")
+    shares, named = (lens.attribute(IDS, target_text=[41, 42, 43], **o) for o in ({}, {"target": Predicted()}))
+    assert np.array_equal(shares.values, named.values) and shares.attrs["target"].startswith("logit of ")
     reader = lens_on("QuestionAnswering", "bert")
     assert reader.attribute(IDS).attrs["target"].startswith("logit of start at position")
 
@@ -72,9 +72,9 @@ def test_of_a_masked_model_the_token_at_its_mask(cls: Any, field: str, tokenizer
     ids = torch.tensor([tokenizer(text)["input_ids"]])
     with torch.no_grad():
         expected = float(lens.model(ids)[field][0, 2].max())
-    found = lens.attribute(text)
-    assert found.attrs["value"] == pytest.approx(expected, abs=1e-5)
-    assert "at position 2" in found.attrs["target"]
+    shares = lens.attribute(text)
+    assert shares.attrs["value"] == pytest.approx(expected, abs=1e-5)
+    assert "at position 2" in shares.attrs["target"]
     for words in ("the cat sat", "xyz the xyz"):
         with pytest.raises(InvalidInput, match=r"holds [02] tokens .*Pass position=, or use a method without a target"):
             lens.attribute(words)
@@ -90,10 +90,10 @@ def test_what_asks_for_no_target_gives_a_map() -> None:
 
 def test_every_text_of_several_has_its_own_prediction() -> None:
     lens, texts = lens_on("CausalLM", "gpt2"), [IDS, [21, 22, 23]]
-    for text, found in zip(texts, lens.attribute(texts), strict=True):
+    for text, shares in zip(texts, lens.attribute(texts), strict=True):
         alone = lens.attribute(text)
-        assert found.attrs["target"] == alone.attrs["target"]
-        np.testing.assert_allclose(found.values, alone.values, atol=1e-10)
+        assert shares.attrs["target"] == alone.attrs["target"]
+        np.testing.assert_allclose(shares.values, alone.values, atol=1e-10)
 
 
 def test_a_first_token_that_takes_the_largest_share_is_told_as_the_sink() -> None:
@@ -101,9 +101,9 @@ def test_a_first_token_that_takes_the_largest_share_is_told_as_the_sink() -> Non
     texts = [[k, 12, 13] for k in range(20, 60)]
     told = {}
     for ids in texts:
-        found = lens.attribute(ids)
-        told[ids[0]] = "note" in found.attrs
-        assert told[ids[0]] == (int(np.abs(found.values).argmax()) == 0)
+        shares = lens.attribute(ids)
+        told[ids[0]] = "note" in shares.attrs
+        assert told[ids[0]] == (int(np.abs(shares.values).argmax()) == 0)
     assert len(set(told.values())) == 2
     first = next(k for k, is_told in told.items() if is_told)
     note = lens.attribute([first, 12, 13]).attrs["note"]
@@ -119,13 +119,13 @@ def test_a_first_token_that_takes_the_largest_share_is_told_as_the_sink() -> Non
 def test_an_encoders_first_token_is_not_told_as_a_sink() -> None:
     reader = lens_on("SequenceClassification", "bert")
     shares = [reader.attribute([k, 12, 13]) for k in range(10, 40)]
-    assert any(int(np.abs(found.values).argmax()) == 0 for found in shares)
-    assert not any("note" in found.attrs for found in shares)
+    assert any(int(np.abs(attribution.values).argmax()) == 0 for attribution in shares)
+    assert not any("note" in attribution.attrs for attribution in shares)
 
 
 def test_a_decoders_own_first_token_is_the_sink_of_an_encoder_decoder() -> None:
     lens = lens_on("Seq2SeqLM", "marian")
     for ids in ([41, 42, 43], [51, 52], [61, 62, 63, 64]):
-        found = lens.attribute(IDS, target_text=ids)
-        first = int(np.flatnonzero(found["side"].values == "target")[0])
-        assert ("note" in found.attrs) == (int(np.abs(found.values).argmax()) == first)
+        shares = lens.attribute(IDS, target_text=ids)
+        first = int(np.flatnonzero(shares["side"].values == "target")[0])
+        assert ("note" in shares.attrs) == (int(np.abs(shares.values).argmax()) == first)

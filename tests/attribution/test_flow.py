@@ -23,17 +23,17 @@ def flows_by_networkx(maps: np.ndarray) -> np.ndarray:
 def test_the_narrowest_place_decides() -> None:
     """From token 0 of the top to input 0: .9 is asked for at the top, but the pipe below takes .3 and the detour .1."""
     maps = np.array([[[0.3, 0.7], [0.2, 0.8]], [[0.9, 0.1], [0.5, 0.5]]])
-    found = maximum_flows(maps)
-    np.testing.assert_allclose(found[0], [0.3 + 0.1, 0.7 + 0.1], atol=1e-8)
-    np.testing.assert_allclose(found[1], [0.3 + 0.2, 0.5 + 0.5], atol=1e-8)
+    flows = maximum_flows(maps)
+    np.testing.assert_allclose(flows[0], [0.3 + 0.1, 0.7 + 0.1], atol=1e-8)
+    np.testing.assert_allclose(flows[1], [0.3 + 0.2, 0.5 + 0.5], atol=1e-8)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_flows_are_those_of_networkx(seed: int) -> None:
     maps = np.random.default_rng(seed).dirichlet(np.full(5, 0.3), (3, 5))
-    found, expected = maximum_flows(maps), flows_by_networkx(maps)
-    assert (found <= expected + 1e-15).all()
-    assert (expected - found).max() <= scaling_error(maps) == np.count_nonzero(maps) / UNITS
+    flows, expected = maximum_flows(maps), flows_by_networkx(maps)
+    assert (flows <= expected + 1e-15).all()
+    assert (expected - flows).max() <= scaling_error(maps) == np.count_nonzero(maps) / UNITS
     assert scaling_error(maps) < 1e-7
 
 
@@ -45,9 +45,9 @@ def test_flow_through_a_model(model_type: str) -> None:
     expected = flows_by_networkx(maps)
     raw = lens.attribute(TEXT, method="flow", normalized=False)
     np.testing.assert_allclose(raw.values, expected, atol=1e-6)
-    found = lens.attribute(TEXT, method="flow")
-    np.testing.assert_allclose(found.values, divided(expected), atol=1e-6)
-    assert 0 < found.attrs["scaling_error"] < 1e-6
+    shares = lens.attribute(TEXT, method="flow")
+    np.testing.assert_allclose(shares.values, divided(expected), atol=1e-6)
+    assert 0 < shares.attrs["scaling_error"] < 1e-6
     through = lens.attribute(TEXT, method="flow", layers="rolled")
     np.testing.assert_allclose(through[1].values, divided(flows_by_networkx(maps[:2])), atol=1e-6)
 

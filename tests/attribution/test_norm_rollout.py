@@ -46,9 +46,9 @@ def test_norms_of_the_attention_block(model_type: str, scope: str) -> None:
             lens.attribute(TEXT, method="norm_rollout", scope=scope)
         return
     (blocks,) = blocks_of(lens.model).values()
-    found = lens.attribute(TEXT, method="norm_rollout", scope=scope)
-    np.testing.assert_allclose(found.values, chained([divided(norms(b, scope)) for b in blocks]), atol=1e-10)
-    assert found.attrs["scope"] == scope
+    shares = lens.attribute(TEXT, method="norm_rollout", scope=scope)
+    np.testing.assert_allclose(shares.values, chained([divided(norms(b, scope)) for b in blocks]), atol=1e-10)
+    assert shares.attrs["scope"] == scope
 
 
 @pytest.mark.parametrize(("scope", "rule"), [("attention", "N"), ("residual", "N-Res"), ("encoder", "N-Enc")])
@@ -60,8 +60,8 @@ def test_fixed_residual_and_rows_left_as_they_are() -> None:
     lens = float64_lens("bert")
     blocks = blocks_of(lens.model)["encoder"]
     fixed = [0.5 * divided(norms(b, "attention")) + 0.5 * np.eye(len(TEXT)) for b in blocks]
-    found = lens.attribute(TEXT, method="norm_rollout", scope="attention", residual=0.5)
-    np.testing.assert_allclose(found.values, chained(fixed), atol=1e-10)
+    shares = lens.attribute(TEXT, method="norm_rollout", scope="attention", residual=0.5)
+    np.testing.assert_allclose(shares.values, chained(fixed), atol=1e-10)
     published = lens.attribute(TEXT, method="norm_rollout", scope="layernorm", normalized=False)
     np.testing.assert_allclose(published.values, chained([norms(b, "layernorm") for b in blocks]), rtol=1e-9)
 
@@ -75,9 +75,9 @@ def test_globenc_goes_through_the_second_layer_norm(chunk_size: int) -> None:
         divided(second_norms(block, lens.model.get_submodule(path), seen[path][0])[0])
         for block, path in zip(blocks_of(lens.model)["encoder"], paths, strict=True)
     ]
-    found = lens.attribute(TEXT, method="norm_rollout", chunk_size=chunk_size)
-    assert found.attrs["scope"] == "encoder"
-    np.testing.assert_allclose(found.values, chained(maps), atol=1e-10)
+    shares = lens.attribute(TEXT, method="norm_rollout", chunk_size=chunk_size)
+    assert shares.attrs["scope"] == "encoder"
+    np.testing.assert_allclose(shares.values, chained(maps), atol=1e-10)
 
 
 def test_globenc_for_marian_ends_each_part_where_it_ends() -> None:
@@ -97,8 +97,8 @@ def test_globenc_for_marian_ends_each_part_where_it_ends() -> None:
     cross, own = zip(*(shared_with_own(*pair) for pair in behind("cross", "decoder")), strict=True)
     encoder = [divided(moved) for moved, _ in behind("encoder", "encoder")]
     decoder = [divided(norms(block, "layernorm")) for block in blocks["decoder"]]
-    found = lens.attribute(TEXT, method="norm_rollout", **texts_of(model))
-    np.testing.assert_allclose(found.values, chained_pair(encoder, decoder, list(cross), list(own)), atol=1e-10)
+    shares = lens.attribute(TEXT, method="norm_rollout", **texts_of(model))
+    np.testing.assert_allclose(shares.values, chained_pair(encoder, decoder, list(cross), list(own)), atol=1e-10)
 
 
 def test_marian_at_the_residual() -> None:
@@ -107,8 +107,8 @@ def test_marian_at_the_residual() -> None:
     pairs = [(norms(b, "residual"), vectors_of(b, "residual")[1].norm(dim=-1).numpy()) for b in blocks["cross"]]
     cross, own = zip(*(shared_with_own(*pair) for pair in pairs), strict=True)
     encoder, decoder = ([divided(norms(b, "residual")) for b in blocks[name]] for name in ("encoder", "decoder"))
-    found = lens.attribute(TEXT, method="norm_rollout", scope="residual", **texts_of(lens.model))
-    np.testing.assert_allclose(found.values, chained_pair(encoder, decoder, list(cross), list(own)), atol=1e-10)
+    shares = lens.attribute(TEXT, method="norm_rollout", scope="residual", **texts_of(lens.model))
+    np.testing.assert_allclose(shares.values, chained_pair(encoder, decoder, list(cross), list(own)), atol=1e-10)
 
 
 @pytest.mark.parametrize("model_type", ["gpt2", "llama", "gemma2", "gpt_neox"])
@@ -119,8 +119,8 @@ def test_without_a_second_norm_the_encoder_scope_is_the_residual(model_type: str
 
 def test_globenc_of_a_batch(lens_of, tokens) -> None:
     texts = [tokens(8, 1), tokens(5, 2), tokens(3, 3)]
-    for text, found in zip(texts, lens_of("bert").attribute(texts, method="norm_rollout"), strict=True):
-        np.testing.assert_allclose(found, lens_of("bert").attribute(text, method="norm_rollout"), atol=1e-6)
+    for text, shares in zip(texts, lens_of("bert").attribute(texts, method="norm_rollout"), strict=True):
+        np.testing.assert_allclose(shares, lens_of("bert").attribute(text, method="norm_rollout"), atol=1e-6)
 
 
 def test_no_hook_stays_behind(lens_of) -> None:
@@ -146,6 +146,6 @@ def test_a_layer_without_a_norm_behind_its_feed_forward_is_refused() -> None:
     model = float64_lens("bert").model
     for layer in model.encoder.layer:
         output = layer.output
-        output.forward = lambda hidden, given, output=output: output.LayerNorm(2 * (output.dense(hidden) + given))
+        output.forward = lambda hidden, residual, output=output: output.LayerNorm(2 * (output.dense(hidden) + residual))
     with pytest.raises(UnsupportedArchitecture, match="'encoder' isn't defined"):
         normlens.load((model, None)).attribute(TEXT, method="norm_rollout")

@@ -80,5 +80,5 @@ def test_results_stay_arrays(lens: normlens.Lens) -> None:
     again = pickle.loads(pickle.dumps(result))
     assert again.identical(result) and repr(again) == repr(result)
     assert repr(merge_shares(result)).startswith("<Attribution of")
-    for part in (result.sum("source"), result.isel(source=1), result.drop_attrs()):
-        assert repr(part).startswith("<xarray.")
+    for array in (result.sum("source"), result.isel(source=1), result.drop_attrs()):
+        assert repr(array).startswith("<xarray.")

@@ -43,9 +43,9 @@ def test_rollout_sums_over_all_paths(model_type: str) -> None:
     lens = float64_lens(model_type)
     (blocks,) = blocks_of(lens.model).values()
     maps = [0.5 * block.weight.mean(0).numpy() + 0.5 * np.eye(len(TEXT)) for block in blocks]
-    found = lens.attribute(TEXT, method="rollout")
-    assert found.dims == ("target", "source")
-    np.testing.assert_allclose(found.values, chained(maps), atol=1e-10)
+    shares = lens.attribute(TEXT, method="rollout")
+    assert shares.dims == ("target", "source")
+    np.testing.assert_allclose(shares.values, chained(maps), atol=1e-10)
 
 
 def test_marian_divides_between_both_texts() -> None:
@@ -55,9 +55,9 @@ def test_marian_divides_between_both_texts() -> None:
     encoder, decoder = ([0.7 * w + 0.3 * np.eye(len(w)) for w in mean[name]] for name in ("encoder", "decoder"))
     own = [np.full(len(TARGET_TEXT), 0.3)] * len(decoder)
     expected = chained_pair(encoder, decoder, [0.7 * w for w in mean["cross"]], own)
-    found = lens.attribute(TEXT, method="rollout", residual=0.3, **texts_of(lens.model))
-    np.testing.assert_allclose(found.values, expected, atol=1e-10)
-    assert list(found["side"].values) == ["source"] * len(TEXT) + ["target"] * len(TARGET_TEXT)
+    shares = lens.attribute(TEXT, method="rollout", residual=0.3, **texts_of(lens.model))
+    np.testing.assert_allclose(shares.values, expected, atol=1e-10)
+    assert list(shares["side"].values) == ["source"] * len(TEXT) + ["target"] * len(TARGET_TEXT)
 
 
 def test_layers_each_rolled_and_whole(lens_of) -> None:
@@ -74,8 +74,8 @@ def test_layers_each_rolled_and_whole(lens_of) -> None:
 def test_texts_in_a_batch_give_what_each_gives_alone(lens_of, tokens) -> None:
     texts = [tokens(9, 1), tokens(4, 2), tokens(6, 3)]
     together = list(lens_of("bert").attribute(texts, method="rollout"))
-    for text, found in zip(texts, together, strict=True):
-        np.testing.assert_allclose(found, lens_of("bert").attribute(text, method="rollout"), atol=1e-6)
+    for text, shares in zip(texts, together, strict=True):
+        np.testing.assert_allclose(shares, lens_of("bert").attribute(text, method="rollout"), atol=1e-6)
 
 
 @pytest.mark.parametrize("options", [{"residual": 1.5}, {"residual": True}, {"layers": "all"}, {"group": "cross"}])

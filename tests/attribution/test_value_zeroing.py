@@ -66,8 +66,8 @@ def test_value_zeroing_by_its_definition(model_type: str, chunk_size: int) -> No
     layer, value = PLACES[model_type]
     maps = [divided(distances(lens.model, layer.format(n), value.format(n))) for n in range(3)]
     options = {"group": "encoder", **texts_of(lens.model)} if model_type == "marian" else {}
-    found = lens.attribute(TEXT, method="value_zeroing", chunk_size=chunk_size, **options)
-    np.testing.assert_allclose(found.values, chained(maps), atol=1e-10)
+    shares = lens.attribute(TEXT, method="value_zeroing", chunk_size=chunk_size, **options)
+    np.testing.assert_allclose(shares.values, chained(maps), atol=1e-10)
     each = lens.attribute(TEXT, method="value_zeroing", chunk_size=chunk_size, layers="each", **options)
     np.testing.assert_allclose(each.values, maps, atol=1e-10)
 
@@ -89,10 +89,10 @@ def test_a_model_that_runs_another_attention_gives_the_same_numbers() -> None:
     model = tiny.build("gpt2", dtype=torch.float64)
     expected = normlens.load((model, None)).attribute(TEXT, method="value_zeroing")
     model.set_attn_implementation("sdpa")
-    found = normlens.load((model, None)).attribute(TEXT, method="value_zeroing")
+    shares = normlens.load((model, None)).attribute(TEXT, method="value_zeroing")
     assert model.config._attn_implementation == "sdpa"
-    np.testing.assert_allclose(found.values, expected.values, atol=1e-12)
-    assert np.tril(found.values).any(axis=1).all()
+    np.testing.assert_allclose(shares.values, expected.values, atol=1e-12)
+    assert np.tril(shares.values).any(axis=1).all()
 
 
 def test_attention_that_can_not_be_reached_is_refused() -> None:
@@ -125,8 +125,8 @@ def test_only_layers_run_again_and_many_sources_at_a_time(lens_of) -> None:
     """Ten tokens, four at a time: the run itself, one check, three runs of copies for each layer."""
     lens, calls = lens_of("bert"), []
     layers = list(lens.model.encoder.layer)
-    handles = [layer.register_forward_hook(lambda *given: calls.append(len(given[2]))) for layer in layers]
-    handles.append(lens.model.embeddings.register_forward_hook(lambda *given: calls.append(0)))
+    handles = [layer.register_forward_hook(lambda *call: calls.append(len(call[2]))) for layer in layers]
+    handles.append(lens.model.embeddings.register_forward_hook(lambda *call: calls.append(0)))
     lens.attribute(TEXT, method="value_zeroing")  # the hooks are new, so the model is looked at anew
     calls.clear()
     lens.attribute([*TEXT, 12, 13, 14, 15], method="value_zeroing", chunk_size=4)
@@ -145,8 +145,8 @@ def test_layers_with_shared_weights_are_told_apart() -> None:
 
 def test_texts_in_a_batch_give_what_each_gives_alone(lens_of, tokens) -> None:
     texts = [tokens(8, 1), tokens(5, 2), tokens(6, 3)]
-    for text, found in zip(texts, lens_of("bert").attribute(texts, method="value_zeroing"), strict=True):
-        np.testing.assert_allclose(found, lens_of("bert").attribute(text, method="value_zeroing"), atol=1e-5)
+    for text, shares in zip(texts, lens_of("bert").attribute(texts, method="value_zeroing"), strict=True):
+        np.testing.assert_allclose(shares, lens_of("bert").attribute(text, method="value_zeroing"), atol=1e-5)
 
 
 def test_groups_of_an_encoder_decoder_are_asked_for(lens_of: Callable[..., normlens.Lens]) -> None:
