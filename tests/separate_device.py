@@ -77,7 +77,7 @@ class Elsewhere(Tensor):
     def tolist(self) -> Any:
         return self.here.tolist()
 
-    def numpy(self, *given: Any, **options: Any) -> Any:
+    def numpy(self, *arguments: Any, **options: Any) -> Any:
         raise TypeError(f"A tensor on {NAME} can't be read by numpy; .cpu() was expected first.")
 
     __array__ = numpy
@@ -121,9 +121,9 @@ def computed(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any
         return result
     if NARROW and any(isinstance(x, Tensor) and x.dtype in TOO_WIDE for x in tree_flatten(result)[0]):
         raise TypeError(f"{name}: {NAME} has no float64, as Apple's GPUs have none.")
-    known = {id(x.here): x for x in away}
+    elsewhere = {id(x.here): x for x in away}
     return tree_map(
-        lambda x: (known[id(x)] if id(x) in known else Elsewhere(x)) if isinstance(x, Tensor) else x, result
+        lambda x: (elsewhere[id(x)] if id(x) in elsewhere else Elsewhere(x)) if isinstance(x, Tensor) else x, result
     )
 
 
@@ -179,9 +179,11 @@ def _require_strict() -> None:
     raise AssertionError("Tensors of two devices were added up.")
 
 
-def _norms(lens: Lens, *given: Any, **options: Any) -> Numbers:
-    found = [x for group in lens.analyze(*given, **options).data.children.values() for x in group.data_vars.values()]
-    return np.concatenate([x.values.ravel() for x in found])
+def _norms(lens: Lens, *arguments: Any, **options: Any) -> Numbers:
+    variables = [
+        x for group in lens.analyze(*arguments, **options).data.children.values() for x in group.data_vars.values()
+    ]
+    return np.concatenate([x.values.ravel() for x in variables])
 
 
 def _shares(lens: Lens) -> Numbers:
@@ -215,30 +217,32 @@ def _aligned(lens: Lens) -> Numbers:
 def measured() -> dict[str, float]:
     """How far apart the two devices are, by what was asked of them."""
     _require_strict()
-    found = {}
+    distances = {}
     for model_type in MODEL_TYPES[:4] if NARROW else MODEL_TYPES:
         lenses = both(normlens.load((tiny.build(model_type), None)))
         target = list(range(6, 13)) if lenses[0].model.config.is_encoder_decoder else None
-        found[f"analyze {model_type}"] = apart(
+        distances[f"analyze {model_type}"] = apart(
             lambda lens, t=target: _norms(lens, list(range(5, 17)), target_text=t), lenses
         )
-        found[f"pull back {model_type}"] = apart(_shares, lenses)
+        distances[f"pull back {model_type}"] = apart(_shares, lenses)
     minilm = both(normlens.load("minilm-l6"))
-    found["a batch"] = apart(
+    distances["a batch"] = apart(
         lambda lens: np.concatenate([x.data["encoder"]["norm"].values.ravel() for x in lens.analyze(TEXTS)]), minilm
     )
     for method in METHODS:
         options: dict[str, Any] = {"target": VectorNorm(), "position": 0} if "grad" in method else {}
-        found[method] = apart(lambda lens, m=method, o=options: lens.attribute(TEXTS[0], method=m, **o).values, minilm)
+        distances[method] = apart(
+            lambda lens, m=method, o=options: lens.attribute(TEXTS[0], method=m, **o).values, minilm
+        )
     averaged: dict[str, Any] = {"method": "decompx", "steps": 2, "target": VectorNorm(), "position": 0}
-    found["averaged"] = apart(lambda lens: lens.attribute(TEXTS[0], **averaged).values, minilm)
+    distances["averaged"] = apart(lambda lens: lens.attribute(TEXTS[0], **averaged).values, minilm)
     for by in ("weight", "norm"):
-        found[f"feed-forward {by}"] = apart(lambda lens, b=by: _feedforward(lens, b), minilm)
+        distances[f"feed-forward {by}"] = apart(lambda lens, b=by: _feedforward(lens, b), minilm)
     for by in ("weight", "norm", "recent"):
         for renormalize in (True, False):
-            found[f"topk {by} {renormalize}"] = apart(lambda lens, b=by, r=renormalize: _top(lens, b, r), minilm)
-    found["alignment"] = apart(_aligned, both(normlens.load("de-en")))
-    return found
+            distances[f"topk {by} {renormalize}"] = apart(lambda lens, b=by, r=renormalize: _top(lens, b, r), minilm)
+    distances["alignment"] = apart(_aligned, both(normlens.load("de-en")))
+    return distances
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def test_a_continuation_past_the_positions_is_refused_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = model_class(tiny.configuration(model_type)).eval()
-    monkeypatch.setattr(model, "generate", lambda *given, **options: pytest.fail("the model ran"))
+    monkeypatch.setattr(model, "generate", lambda *arguments, **options: pytest.fail("the model ran"))
     with pytest.raises(InvalidInput, match=message):
         normlens.load((model, None)).analyze(tokens(length), generate=count)
 

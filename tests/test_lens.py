@@ -38,12 +38,12 @@ def inputs_of(model: PreTrainedModel, ids: list[int], target: list[int] | None =
     return inputs
 
 
-def gap(found: np.ndarray, expected: Tensor, name: str) -> float:
+def gap(measured: np.ndarray, expected: Tensor, name: str) -> float:
     """Largest difference: norms relative to the row's largest contribution, weights and ratios as they are."""
     exact = expected.numpy()
-    assert found.shape == exact.shape, name
+    assert measured.shape == exact.shape, name
     scale = exact.max(-1, keepdims=True) if "norm" in name else exact if name.startswith("own") else 1.0
-    return float((np.abs(found - exact) / scale).max())
+    return float((np.abs(measured - exact) / scale).max())
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-6), (torch.float32, 1e-4)], ids=["float64", "float32"])
@@ -63,9 +63,9 @@ def test_every_variable_equals_the_direct_formula(
         for layer, block in enumerate(blocks):
             for variable, expected in direct_formula.measures(block).items():
                 plain, _, scope = variable.partition("/")
-                found = getattr(group, plain).isel(layer=layer)
-                found = found.sel(scope=scope) if scope else found
-                assert gap(found.values, expected, plain) <= limit, (name, layer, variable)
+                measured = getattr(group, plain).isel(layer=layer)
+                measured = measured.sel(scope=scope) if scope else measured
+                assert gap(measured.values, expected, plain) <= limit, (name, layer, variable)
                 checked.add(plain)
         assert checked == {str(v) for v in group.data.data_vars} | {"weighted_norm"}
     assert analysis.conservation_error <= (1e-6 if dtype == torch.float64 else 1e-5)
@@ -108,8 +108,8 @@ def test_a_padded_batch_equals_one_text_at_a_time(
     lens = lens_of(model_type)
     texts, _ = texts_for(lens, tokens)
     together = list(lens.analyze(texts, padding=padding, progress=False))
-    for text, found in zip(texts, together, strict=True):
-        assert largest_gap(lens.analyze(text), found) <= 2e-5
+    for text, analysis in zip(texts, together, strict=True):
+        assert largest_gap(lens.analyze(text), analysis) <= 2e-5
 
 
 @pytest.mark.parametrize("model_type", ["marian", "bart", "encoder-decoder"])
@@ -117,14 +117,14 @@ def test_a_padded_batch_of_pairs_equals_one_pair_at_a_time(model_type: str, lens
     lens = lens_of(model_type)
     texts, targets = texts_for(lens, tokens)
     together = list(lens.analyze(texts, targets, progress=False))
-    for text, target, found in zip(texts, targets, together, strict=True):
-        assert largest_gap(lens.analyze(text, target), found) <= 2e-5
+    for text, target, analysis in zip(texts, targets, together, strict=True):
+        assert largest_gap(lens.analyze(text, target), analysis) <= 2e-5
 
 
 def test_analyses_come_in_the_order_of_the_inputs(lens_of: MakeLens, tokens: Ids) -> None:
     texts = [tokens(n, seed=n) for n in (9, 2, 7, 2, 5, 3)]
-    found = list(lens_of("bert").analyze(iter(texts), batch_size=2, progress=False))
-    assert [analysis["encoder"].data["source_id"].values.tolist() for analysis in found] == texts
+    analyses = list(lens_of("bert").analyze(iter(texts), batch_size=2, progress=False))
+    assert [analysis["encoder"].data["source_id"].values.tolist() for analysis in analyses] == texts
 
 
 @pytest.mark.parametrize("chunk_size", [1, 3, 7, 100])
@@ -141,26 +141,26 @@ def test_chunks_of_a_padded_batch_equal_one_text_at_a_time(lens_of: MakeLens, to
         texts, _ = texts_for(lens, tokens)
         for padding in ("right", "left"):
             together = list(lens.analyze(texts, padding=padding, chunk_size=2, progress=False))
-            for text, found in zip(texts, together, strict=True):
-                assert largest_gap(lens.analyze(text), found) <= 2e-5
+            for text, analysis in zip(texts, together, strict=True):
+                assert largest_gap(lens.analyze(text), analysis) <= 2e-5
 
 
 def test_two_threads_may_analyze_the_same_model(lens_of: MakeLens, tokens: Ids) -> None:
     lens = lens_of("llama")
     texts = [tokens(n, seed=n) for n in range(3, 11)]
     expected = [lens.analyze(text) for text in texts]
-    found: dict[int, normlens.Analysis] = {}
+    analyses: dict[int, normlens.Analysis] = {}
 
     def work(numbers: range) -> None:
         for number in numbers:
-            found[number] = lens.analyze(texts[number])
+            analyses[number] = lens.analyze(texts[number])
 
     threads = [threading.Thread(target=work, args=(range(start, 8, 2),)) for start in (0, 1)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(largest_gap(expected[k], found[k]) == 0 for k in range(8))
+    assert all(largest_gap(expected[k], analyses[k]) == 0 for k in range(8))
 
 
 def test_the_model_is_as_it_was_after_an_analysis_and_after_an_error(
@@ -278,8 +278,8 @@ def test_generated_tokens_are_analyzed_with_the_prompt(tokens: Ids) -> None:
 
     torch.manual_seed(0)
     model = GPT2LMHeadModel(tiny.configuration("gpt2")).eval()
-    found = normlens.load((model, None)).analyze(tokens(4), generate=3)["decoder"]
-    ids = found.data["source_id"].values
+    group = normlens.load((model, None)).analyze(tokens(4), generate=3)["decoder"]
+    ids = group.data["source_id"].values
     assert len(ids) == 7 and ids[:4].tolist() == tokens(4)
     expected = model(torch.as_tensor(ids)[None, :-1]).logits.argmax(-1)[0, 3:]
     assert ids[4:].tolist() == expected.tolist()

@@ -1,4 +1,4 @@
-"""Ways to a silent wrong number that a reviewer found: each stays closed."""
+"""Paths to a silent wrong number that a reviewer took: each stays closed."""
 
 from __future__ import annotations
 
@@ -116,18 +116,18 @@ def test_two_lenses_on_one_model_wait_for_each_other() -> None:
     model = tiny.build("gpt2").train()
     expected = normlens.load((model, None)).analyze(IDS)["decoder"].norm
     model.train()
-    found: list[bool] = []
+    equal: list[bool] = []
 
     def look() -> None:
         lens = normlens.load((model, None))
-        found.extend(bool(np.array_equal(lens.analyze(IDS)["decoder"].norm, expected)) for _ in range(5))
+        equal.extend(bool(np.array_equal(lens.analyze(IDS)["decoder"].norm, expected)) for _ in range(5))
 
     threads = [threading.Thread(target=look) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [True] * 15
+    assert equal == [True] * 15
 
 
 def test_a_decoder_without_a_start_token_starts_with_the_targets_last_token() -> None:
@@ -161,8 +161,8 @@ def test_two_texts_among_single_ones_keep_their_token_types() -> None:
         "A cat sat on the mat in the kitchen, and nobody in the house knew why it would not move from there any more."
     )
     for texts in (["A cat.", pair, long], [pair, "A cat."]):
-        found = list(lens.analyze(texts, progress=False))[texts.index(pair)]["encoder"].weight
-        assert float(abs(found - alone).max()) < 1e-5
+        weights = list(lens.analyze(texts, progress=False))[texts.index(pair)]["encoder"].weight
+        assert float(abs(weights - alone).max()) < 1e-5
 
 
 def test_a_long_text_in_a_batch_does_not_turn_the_short_ones() -> None:
@@ -173,10 +173,10 @@ def test_a_long_text_in_a_batch_does_not_turn_the_short_ones() -> None:
     model.config.original_max_position_embeddings = 12
     lens = normlens.load((type(model)(model.config).eval(), None))
     for texts in ([IDS, IDS * 2], [IDS, (IDS * 4)[:15]], [IDS, IDS * 10]):  # the first fits; nearly as long, and longer
-        for text, found in zip(texts, lens.analyze(texts, progress=False), strict=True):
-            np.testing.assert_allclose(found["decoder"].weight, lens.analyze(text)["decoder"].weight, atol=1e-6)
-        for text, found in zip(texts, lens.attribute(texts), strict=True):
-            np.testing.assert_allclose(found, lens.attribute(text), atol=1e-6)
+        for text, result in zip(texts, lens.analyze(texts, progress=False), strict=True):
+            np.testing.assert_allclose(result["decoder"].weight, lens.analyze(text)["decoder"].weight, atol=1e-6)
+        for text, result in zip(texts, lens.attribute(texts), strict=True):
+            np.testing.assert_allclose(result, lens.attribute(text), atol=1e-6)
 
 
 def test_sparse_attention_stays_what_it_was_whatever_is_analyzed() -> None:
@@ -247,9 +247,9 @@ def test_vectors_of_a_model_in_half_precision_have_lengths() -> None:
 @pytest.mark.parametrize("model_type", ["vit_mae", "diffusion_gemma"])
 def test_a_model_that_draws_what_it_reads_is_refused(model_type: str) -> None:
     model = tiny.build(model_type)
-    given = torch.rand(3, 16, 16) if model_type == "vit_mae" else IDS
+    inputs = torch.rand(3, 16, 16) if model_type == "vit_mae" else IDS
     with pytest.raises(NormLensError, match="random numbers"):
-        normlens.load((model, None)).analyze(given)
+        normlens.load((model, None)).analyze(inputs)
 
 
 def test_behind_a_norm_of_all_heads_a_source_has_no_length_of_its_own() -> None:

@@ -28,7 +28,7 @@ class Walk:
 
 
 def walk(call: Callable[[], object]) -> Walk:
-    """The walk of a call. Only functions count, not modules that are imported on the way."""
+    """The walk of a call. Only functions count, not modules that are imported meanwhile."""
     walked, here, rooms = Walk(), "", dict[str, str]()
 
     def enter(frame: FrameType, event: str, argument: Any) -> None:

@@ -71,11 +71,13 @@ def test_kept_edges_name_the_same_strongest_sources(bert: Path, run: Run) -> Non
     assert kept[1::2] == whole[1::2]
 
 
-@pytest.mark.parametrize("given", [("-",), ()])
-def test_text_comes_from_standard_input_or_a_file(given: tuple[str, ...], bert: Path, run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [("-",), ()])
+def test_text_comes_from_standard_input_or_a_file(
+    arguments: tuple[str, ...], bert: Path, run: Run, tmp_path: Path
+) -> None:
     (tmp_path / "text.txt").write_text(f"{TEXT}\n")
     expected = run("analyze", bert, TEXT).stdout
-    assert run("analyze", bert, *given, stdin=f"{TEXT}\n").stdout == expected
+    assert run("analyze", bert, *arguments, stdin=f"{TEXT}\n").stdout == expected
     assert run("analyze", bert, "--file", "text.txt").stdout == expected
 
 

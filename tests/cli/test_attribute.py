@@ -59,15 +59,15 @@ def decoder(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPat
 
 
 def by_words(folder: Path, **options: Any) -> list[float]:
-    found: list[float] = merge_shares(normlens.load(str(folder)).attribute(TEXT, **options)).values.tolist()
-    return found
+    shares: list[float] = merge_shares(normlens.load(str(folder)).attribute(TEXT, **options)).values.tolist()
+    return shares
 
 
 def printed(run: Run, *arguments: object) -> dict[str, Any]:
     result = run(*arguments, "--json")
     assert result.exit_code == 0, result.stderr
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
+    answer: dict[str, Any] = json.loads(result.stdout)
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -82,20 +82,20 @@ def printed(run: Run, *arguments: object) -> dict[str, Any]:
     ],
 )
 def test_words_get_the_shares_of_their_pieces(options: list[str], target: Any, classifier: Path, run: Run) -> None:
-    found = printed(run, "attribute", classifier, TEXT, *options)
-    assert [word["word"] for word in found["words"]] == WORDS
+    answer = printed(run, "attribute", classifier, TEXT, *options)
+    assert [word["word"] for word in answer["words"]] == WORDS
     expected = by_words(classifier, target=target)
-    np.testing.assert_allclose([word["share"] for word in found["words"]], expected, rtol=1e-6)
-    total = sum(expected) + found["bias_share"] + found["remainder"]
-    assert found["value"] == pytest.approx(total, abs=1e-6)
-    assert found["conservation_error"] < 1e-5
+    np.testing.assert_allclose([word["share"] for word in answer["words"]], expected, rtol=1e-6)
+    total = sum(expected) + answer["bias_share"] + answer["remainder"]
+    assert answer["value"] == pytest.approx(total, abs=1e-6)
+    assert answer["conservation_error"] < 1e-5
 
 
 def test_a_token_is_explained_where_it_is_asked_for(decoder: Path, run: Run) -> None:
-    found = printed(run, "attribute", decoder, TEXT, "-t", "dog", "--against", "cat", "--position", 3)
-    shares = [word["share"] for word in found["words"]]
+    answer = printed(run, "attribute", decoder, TEXT, "-t", "dog", "--against", "cat", "--position", 3)
+    shares = [word["share"] for word in answer["words"]]
     np.testing.assert_allclose(shares, by_words(decoder, target=("dog", "cat"), position=3), rtol=1e-6)
-    assert found["explained"] == "logit of 'dog' − 'cat' at position 3 ('happi')"
+    assert answer["explained"] == "logit of 'dog' − 'cat' at position 3 ('happi')"
     assert shares[3:] == [0.0] * 4  # what comes after the position can't have been read
 
 
@@ -104,39 +104,39 @@ def test_a_model_without_a_head_gives_its_map(bert: Path, run: Run) -> None:
     expected = merge_shares(lens.attribute(TEXT, method="norm_rollout", scope="attention"))
     arguments = ["attribute", bert, TEXT, "--method", "norm_rollout", "--scope", "attention"]
     for row, values in ((None, expected[0]), ("-1", expected[-1]), ("mean", expected.mean("target"))):
-        found = printed(run, *arguments, *([] if row is None else ["--row", row]))
-        np.testing.assert_allclose([word["share"] for word in found["words"]], values, rtol=1e-6)
-        assert (found["value"], found["unit"]) == (None, "share")
+        answer = printed(run, *arguments, *([] if row is None else ["--row", row]))
+        np.testing.assert_allclose([word["share"] for word in answer["words"]], values, rtol=1e-6)
+        assert (answer["value"], answer["unit"]) == (None, "share")
     assert "hidden" not in printed(run, "attribute", bert, TEXT)["explained"]
 
 
 def test_one_layer_may_be_chosen(bert: Path, run: Run) -> None:
     rolled = normlens.load(str(bert)).attribute(TEXT, method="rollout", layers="rolled").sel(layer=0)
-    found = printed(run, "attribute", bert, TEXT, "-m", "rollout", "--layer", 0)
-    np.testing.assert_allclose([word["share"] for word in found["words"]], merge_shares(rolled)[0], rtol=1e-6)
+    answer = printed(run, "attribute", bert, TEXT, "-m", "rollout", "--layer", 0)
+    np.testing.assert_allclose([word["share"] for word in answer["words"]], merge_shares(rolled)[0], rtol=1e-6)
 
 
 def test_options_of_a_method_are_its_own(classifier: Path, run: Run) -> None:
     options = ["--option", "steps=3", "--option", "baseline=zero"]
-    found = printed(run, "attribute", classifier, TEXT, "-t", "good", *options)
+    answer = printed(run, "attribute", classifier, TEXT, "-t", "good", *options)
     expected = normlens.load(str(classifier)).attribute(TEXT, target="good", steps=3, baseline="zero")
-    np.testing.assert_allclose([word["share"] for word in found["words"]], merge_shares(expected), rtol=1e-5)
+    np.testing.assert_allclose([word["share"] for word in answer["words"]], merge_shares(expected), rtol=1e-5)
 
 
 def test_a_mask_chooses_the_row(tokenizer: PreTrainedTokenizerFast, tmp_path: Path, run: Run) -> None:
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.mask_token = "[UNK]"
     folder = saved(BertForMaskedLM._from_config(tiny.configuration("bert")), tokenizer, tmp_path / "masked")
-    found = printed(run, "compare", folder, "the [UNK] sat here.", "-m", "decompx,rollout", "-t", "dog")
-    explained = [method["explained"] for method in found["methods"]]
+    answer = printed(run, "compare", folder, "the [UNK] sat here.", "-m", "decompx,rollout", "-t", "dog")
+    explained = [method["explained"] for method in answer["methods"]]
     assert explained == ["logit of 'dog' at position 2 ('[UNK]')", "position 2 ('[UNK]')"]
 
 
 def test_the_second_text_has_words_of_its_own(tokenizer: PreTrainedTokenizerFast, tmp_path: Path, run: Run) -> None:
     folder = saved(MarianMTModel._from_config(tiny.configuration("marian")), tokenizer, tmp_path / "marian")
-    found = printed(run, "compare", folder, "the cat.", "--target-text", "a dog.", "-t", "Paris")
-    assert [method["method"] for method in found["methods"]] == ["decompx", "gradient_input", "alti_plus"]
-    for method in found["methods"]:
+    answer = printed(run, "compare", folder, "the cat.", "--target-text", "a dog.", "-t", "Paris")
+    assert [method["method"] for method in answer["methods"]] == ["decompx", "gradient_input", "alti_plus"]
+    for method in answer["methods"]:
         sides = [word["side"] for word in method["words"]]
         assert sides == ["source"] * sides.count("source") + ["target"] * sides.count("target")
         assert 0 < sides.count("source") < len(sides)
@@ -158,7 +158,9 @@ def test_the_terminal_shows_words_strongest_first_and_the_sum(classifier: Path, 
 def test_the_strongest_word_has_the_strongest_ground(classifier: Path) -> None:
     text = scored_text(normlens.load(str(classifier)).attribute(TEXT, target="good"))
     segments = list(highlighted(text).render(Console()))
-    colors = {part.text: part.style.bgcolor.name for part in segments if part.style and part.style.bgcolor}
+    colors = {
+        segment.text: segment.style.bgcolor.name for segment in segments if segment.style and segment.style.bgcolor
+    }
     strongest = text.words[text.strongest(1)[0]]
     assert colors[strongest.text] == ("#003a5c" if strongest.share > 0 else "#6e3000")
     assert not {"[CLS]", "[SEP]"} & colors.keys()
@@ -174,7 +176,7 @@ def test_a_first_token_with_the_largest_share_is_told_as_the_sink(
     lens = normlens.load(str(decoder))
     words = ("the", "a", "cat", "dog", "sat", "here", "is", ".", ",")
     texts = [f"{first} {second}" for first in words for second in words]
-    told = {"note" in found.attrs: text for text, found in zip(texts, lens.attribute(texts), strict=True)}
+    told = {"note" in shares.attrs: text for text, shares in zip(texts, lens.attribute(texts), strict=True)}
     assert set(told) == {True, False}
     for is_told, text in told.items():
         asked = ("attribute", decoder, text)
@@ -197,11 +199,11 @@ def test_methods_stand_beside_each_other(classifier: Path, run: Run) -> None:
 
 
 def test_methods_that_do_not_fit_are_left_out_unless_they_were_named(bert: Path, run: Run) -> None:
-    found = run("compare", bert, TEXT, "--json")
-    names = [method["method"] for method in json.loads(found.stdout)["methods"]]
+    result = run("compare", bert, TEXT, "--json")
+    names = [method["method"] for method in json.loads(result.stdout)["methods"]]
     assert names == ["decompx", "norm_rollout", "alti", "rollout"]
-    assert "Left out gradient_input: gradient_input needs a --target" in found.stderr
-    assert "target=" not in found.stderr
+    assert "Left out gradient_input: gradient_input needs a --target" in result.stderr
+    assert "target=" not in result.stderr
     assert run("compare", bert, TEXT, "-m", "rollout,gradient_input").exit_code == 2
     assert len(printed(run, "compare", bert, TEXT, "-m", "rollout")["methods"]) == 1
 
@@ -280,8 +282,8 @@ def test_options_that_do_not_fit_a_method_are_refused_before_a_model_is_loaded(
 
 
 def test_a_token_is_named_by_its_id(decoder: Path, run: Run) -> None:
-    found = printed(run, "attribute", decoder, TEXT, "-t", "id:12")["words"]
-    assert [word["share"] for word in found] == pytest.approx(by_words(decoder, target=12))
+    words = printed(run, "attribute", decoder, TEXT, "-t", "id:12")["words"]
+    assert [word["share"] for word in words] == pytest.approx(by_words(decoder, target=12))
 
 
 def test_the_default_scope_is_named(run: Run) -> None:
@@ -298,9 +300,9 @@ def test_norms_of_a_model_without_a_head_have_a_unit_and_no_bias_share(bert: Pat
     shown = run("attribute", bert, TEXT).stdout
     assert "Strongest words, lengths of vectors (norms), which don't add up" in shown
     assert "The vectors add up (relative error" in shown and "[bias" not in shown
-    found = printed(run, "attribute", bert, TEXT)
-    assert (found["unit"], found["value"], found["bias_share"]) == ("norm", None, None)
-    assert found["conservation_error"] < 1e-4
+    answer = printed(run, "attribute", bert, TEXT)
+    assert (answer["unit"], answer["value"], answer["bias_share"]) == ("norm", None, None)
+    assert answer["conservation_error"] < 1e-4
 
 
 def test_a_prediction_has_no_rows(classifier: Path, run: Run) -> None:

@@ -84,11 +84,11 @@ OWN = {
 
 def commands() -> dict[str, Any]:
     """All commands by name, those of groups as "cluster points"."""
-    found: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for name, command in get_command(app).commands.items():
         inner = getattr(command, "commands", None)
-        found |= {name: command} if inner is None else {f"{name} {k}": one for k, one in inner.items()}
-    return found
+        by_name |= {name: command} if inner is None else {f"{name} {k}": one for k, one in inner.items()}
+    return by_name
 
 
 def kind_of(command: Any, name: str) -> type:

@@ -158,12 +158,12 @@ def test_the_numbers_are_those_of_the_library(
 def test_shares_of_patches_add_up_to_the_logit_of_a_class(vit: Path, run: Run, files: Path) -> None:
     lens = normlens.load(vit)
     shares = lens.attribute(Image.fromarray(PIXELS), target="dog")
-    found = printed(run, "attribute", vit, "--image", "a.png", "-t", "dog", "-m", "decompx")
-    assert found["value"] == pytest.approx(float(shares.attrs["value"]), rel=1e-6)
-    assert [word["word"] for word in found["words"]] == ["0,0", "0,1", "1,0", "1,1"]
-    assert [word["share"] for word in found["words"]] == pytest.approx(shares.values.tolist(), rel=1e-5)
-    total = sum(word["share"] for word in found["words"]) + found["bias_share"]
-    assert total == pytest.approx(found["value"], abs=1e-5)
+    answer = printed(run, "attribute", vit, "--image", "a.png", "-t", "dog", "-m", "decompx")
+    assert answer["value"] == pytest.approx(float(shares.attrs["value"]), rel=1e-6)
+    assert [word["word"] for word in answer["words"]] == ["0,0", "0,1", "1,0", "1,1"]
+    assert [word["share"] for word in answer["words"]] == pytest.approx(shares.values.tolist(), rel=1e-5)
+    total = sum(word["share"] for word in answer["words"]) + answer["bias_share"]
+    assert total == pytest.approx(answer["value"], abs=1e-5)
 
 
 def test_a_picture_stands_among_the_words_where_its_mark_is(llava: Path, run: Run, files: Path) -> None:

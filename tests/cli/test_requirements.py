@@ -32,25 +32,25 @@ ALWAYS = {
     "topk": "model file k keep full_denominator tokens passages within as_json device dtype revision trust_remote_code",
     "models": "as_json architectures",
     "demo": "output overwrite limit",
-}  # options that do something whatever else is given, or are refused by what they are about: the model, the file
+}  # options that do something whatever else is set, or are refused by what they are about: the model, the file
 
 
 def commands() -> dict[str, list[str]]:
     """The parameters of every command."""
-    found = {}
+    parameters = {}
     for name, command in get_command(app).commands.items():
         inner = getattr(command, "commands", None)
         for path, one in (
             {name: command}.items() if inner is None else {f"{name} {k}": c for k, c in inner.items()}.items()
         ):
-            found[path] = [str(parameter.name) for parameter in one.params if parameter.name != "help"]
-    return found
+            parameters[path] = [str(parameter.name) for parameter in one.params if parameter.name != "help"]
+    return parameters
 
 
 def test_every_option_is_in_the_table_or_always_has_an_effect() -> None:
-    found = commands()
-    assert found.keys() == ALWAYS.keys()
-    for name, parameters in found.items():
+    by_command = commands()
+    assert by_command.keys() == ALWAYS.keys()
+    for name, parameters in by_command.items():
         required = {requirement.option for requirement in REQUIREMENTS.get(name, ())}
         assert set(parameters) == required | set(ALWAYS[name].split()), name
         assert not required & set(ALWAYS[name].split())

@@ -55,10 +55,10 @@ def test_a_decoder_is_judged_by_its_perplexity(decoder: Path, page: Path, run: R
     assert all_of_them["perplexity"] == pytest.approx(math.exp(dense), rel=1e-5)
     assert all_of_them["agreement"] == 1
     counts = count_sources(lens, {"input_ids": ids}, targets=range(8, 16))
-    for row, (path, found) in zip(answer["needed"], counts.items(), strict=True):
+    for row, (path, needed) in zip(answer["needed"], counts.items(), strict=True):
         assert row["module"] == path
-        assert row["weight"]["median"] == float(np.median(found["weight"]))
-        heads = np.median(found["norm"][0], axis=1)
+        assert row["weight"]["median"] == float(np.median(needed["weight"]))
+        heads = np.median(needed["norm"][0], axis=1)
         assert (row["norm"]["neediest"], row["norm"]["head"]) == (heads.max(), heads.argmax())
 
 

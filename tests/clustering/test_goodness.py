@@ -27,28 +27,28 @@ def by_hand(points: list[list[int]], labels: list[int], exclusive: bool) -> Frac
 
 
 def test_four_points_on_a_line_have_alpha_nineteen() -> None:
-    found = goodness([[0.0], [1.0], [10.0], [11.0]], ["left", "left", "right", "right"])
-    assert found.alpha == 19.0  # the point 1: (9 + 10)/2 away, (1 + 0)/2 within
-    assert found.ratios.tolist() == [21.0, 19.0, 19.0, 21.0]
-    assert (found.gamma, found.sizes, found.labels) == (0.5, (2, 2), ("left", "right"))
-    witness = found.witness
+    quality = goodness([[0.0], [1.0], [10.0], [11.0]], ["left", "left", "right", "right"])
+    assert quality.alpha == 19.0  # the point 1: (9 + 10)/2 away, (1 + 0)/2 within
+    assert quality.ratios.tolist() == [21.0, 19.0, 19.0, 21.0]
+    assert (quality.gamma, quality.sizes, quality.labels) == (0.5, (2, 2), ("left", "right"))
+    witness = quality.witness
     assert (witness.point, witness.own, witness.other) == (1, "left", "right")
     assert (witness.own_distance, witness.other_distance) == (0.5, 9.5)
-    assert found.share_above(20) == 0.5
-    assert found.is_good(19, 0.5) and not found.is_good(19.1) and not found.is_good(2, 0.6)
+    assert quality.share_above(20) == 0.5
+    assert quality.is_good(19, 0.5) and not quality.is_good(19.1) and not quality.is_good(2, 0.6)
 
 
 @pytest.mark.parametrize("unit", [1e-300, 1e-162, 1e160, 1e306])
 def test_points_whose_squares_leave_the_range_of_numbers_have_the_same_alpha(unit: float) -> None:
-    found = goodness(np.array([[0.0], [1.0], [10.0], [11.0]]) * unit, [0, 0, 1, 1])
-    assert found.alpha == pytest.approx(19.0, rel=1e-12)
-    assert found.witness.other_distance == pytest.approx(9.5 * unit, rel=1e-12)
+    quality = goodness(np.array([[0.0], [1.0], [10.0], [11.0]]) * unit, [0, 0, 1, 1])
+    assert quality.alpha == pytest.approx(19.0, rel=1e-12)
+    assert quality.witness.other_distance == pytest.approx(9.5 * unit, rel=1e-12)
 
 
 def test_without_the_point_itself_the_ratios_are_halved_for_pairs() -> None:
-    found = goodness([[0.0], [1.0], [10.0], [11.0]], [0, 0, 1, 1], convention="exclusive")
-    assert found.ratios.tolist() == [10.5, 9.5, 9.5, 10.5]
-    assert found.witness.own_distance == 1.0
+    quality = goodness([[0.0], [1.0], [10.0], [11.0]], [0, 0, 1, 1], convention="exclusive")
+    assert quality.ratios.tolist() == [10.5, 9.5, 9.5, 10.5]
+    assert quality.witness.own_distance == 1.0
 
 
 @settings(max_examples=150, deadline=None)
@@ -62,9 +62,9 @@ def test_alpha_equals_the_fractions_on_any_line(numbers: list[int], seed: int, e
         return
     labels = np.random.default_rng(seed).permutation([0, 0, 1, 1, 2, 2, 0, 1, 2][: len(numbers)]).tolist()
     points = [[number] for number in numbers]
-    found = goodness(points, labels, convention="exclusive" if exclusive else "inclusive")
+    quality = goodness(points, labels, convention="exclusive" if exclusive else "inclusive")
     wanted = by_hand(points, labels, exclusive)
-    assert min(found.alpha, 1e9) == pytest.approx(float(wanted), rel=1e-12)
+    assert min(quality.alpha, 1e9) == pytest.approx(float(wanted), rel=1e-12)
 
 
 def test_points_and_their_matrix_agree_over_several_chunks() -> None:
@@ -96,9 +96,9 @@ def test_two_clusters_in_one_place_are_not_good_and_a_cluster_in_one_place_is() 
 
 
 def test_single_points_have_no_say_but_make_a_partition_no_good_clustering() -> None:
-    found = goodness([[0.0], [1.0], [5.0]], [0, 0, 1])
-    assert found.alpha == 8.0  # the point 1: 4 / 0.5
-    assert not found.is_good(2)
+    quality = goodness([[0.0], [1.0], [5.0]], [0, 0, 1])
+    assert quality.alpha == 8.0  # the point 1: 4 / 0.5
+    assert not quality.is_good(2)
 
 
 @pytest.mark.parametrize(
@@ -126,10 +126,10 @@ def test_an_unknown_convention_is_refused() -> None:
 def test_scaling_changes_nothing(points: np.ndarray) -> None:
     labels = [0, 0, 0, 1, 1, 1]
     try:
-        found = goodness(points, labels)
+        quality = goodness(points, labels)
     except NormLensError:
         return
-    assert goodness(4 * points, labels).alpha == found.alpha
+    assert goodness(4 * points, labels).alpha == quality.alpha
 
 
 def test_names_of_clusters_do_not_matter() -> None:

@@ -17,9 +17,9 @@ def test_habits_of_heads_that_look_at_one_place() -> None:
     itself, before, after = np.eye(4), np.eye(4, k=-1), np.eye(4, k=1)
     before[0, 0] = after[3, 3] = 1  # the rows that have nothing before or after them look at themselves
     maps = np.stack([itself, before, after, np.ones((4, 4))])
-    found = head_habits(group(), maps)
-    assert found.sum(axis=1) == pytest.approx(1)
-    table = {name: found[:, place].tolist() for place, name in enumerate(HABITS)}
+    habits = head_habits(group(), maps)
+    assert habits.sum(axis=1) == pytest.approx(1)
+    table = {name: habits[:, place].tolist() for place, name in enumerate(HABITS)}
     assert table["the first token"] == [0.25, 0.5, 0, 0.25]  # its own diagonal; two rows of "before"; a quarter of ones
     assert table["special tokens"] == [0.25, 0, 0.5, 0.25]  # the last one, wherever else it is
     assert table["itself"] == [0.5, 0, 0, 2 / 16]
@@ -28,8 +28,8 @@ def test_habits_of_heads_that_look_at_one_place() -> None:
 
 
 def test_cross_attention_has_no_neighbors() -> None:
-    found = head_habits(group("cross"), np.ones((1, 3, 4)))[0]
-    assert found.tolist() == [0.25, 0.25, 0, 0, 0, 0.5]
+    habits = head_habits(group("cross"), np.ones((1, 3, 4)))[0]
+    assert habits.tolist() == [0.25, 0.25, 0, 0, 0, 0.5]
 
 
 def test_rows_count_the_same_whatever_their_length() -> None:

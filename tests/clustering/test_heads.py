@@ -26,14 +26,14 @@ def test_two_heads_on_three_targets_by_hand() -> None:
 @pytest.mark.parametrize("causal", [True, False])
 def test_the_mean_over_a_corpus_equals_scipys_row_by_row(causal: bool) -> None:
     texts = [maps(7, targets, seed, causal) for seed, targets in enumerate((9, 1, 14))]
-    found = HeadDistances.over(texts)
+    distances = HeadDistances.over(texts)
     rows = [text[:, target] for text in texts for target in range(text.shape[1])]
     for one in range(7):
         for other in range(one):
             wanted = np.mean([np.nan_to_num(jensenshannon(row[one], row[other], base=2)) for row in rows])
-            assert found.matrix()[one, other] == pytest.approx(wanted, abs=1e-7)
-    assert found.targets == 24
-    check_distance_matrix(found.matrix())
+            assert distances.matrix()[one, other] == pytest.approx(wanted, abs=1e-7)
+    assert distances.targets == 24
+    check_distance_matrix(distances.matrix())
 
 
 def test_many_heads_and_long_texts_are_cut_into_blocks_without_a_trace() -> None:
@@ -55,13 +55,13 @@ def test_norms_count_by_their_shares_of_the_row() -> None:
 def test_nearly_equal_heads_are_told_apart() -> None:
     row = np.array([0.2, 0.3, 0.5])
     step = 1e-9 * np.array([1.0, -2.0, 1.0])
-    found = HeadDistances.over([[[row], [row + step], [row]]]).matrix()
-    assert found[0, 1] == pytest.approx(np.sqrt((step**2 / row).sum() / 8 / np.log(2)), rel=1e-6)
-    assert found[0, 2] == 0
+    matrix = HeadDistances.over([[[row], [row + step], [row]]]).matrix()
+    assert matrix[0, 1] == pytest.approx(np.sqrt((step**2 / row).sum() / 8 / np.log(2)), rel=1e-6)
+    assert matrix[0, 2] == 0
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("rows", "message"),
     [
         (np.ones((3, 2, 2)), "expected \\(2, target, source\\)"),
         (np.ones((2, 2)), "shape \\(2, 2\\)"),
@@ -70,9 +70,9 @@ def test_nearly_equal_heads_are_told_apart() -> None:
         (np.array([[[1.0, 1.0]], [[0.0, 0.0]]]), "Head 1 moves nothing to target 0"),
     ],
 )
-def test_maps_that_cannot_be_compared_are_refused(given: np.ndarray, message: str) -> None:
+def test_maps_that_cannot_be_compared_are_refused(rows: np.ndarray, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        HeadDistances(2).add(given)
+        HeadDistances(2).add(rows)
 
 
 def test_one_head_and_no_text_are_refused() -> None:

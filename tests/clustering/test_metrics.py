@@ -29,9 +29,9 @@ def test_root_jsd_equals_scipys_in_base_two() -> None:
 def test_root_jsd_of_nearly_equal_rows_is_their_chi_distance(size: float) -> None:
     one = np.array([0.2, 0.3, 0.5])
     step = size * np.array([1.0, -2.0, 1.0])
-    found = read_distances([one, one + step], "sqrt_jsd").matrix()[0, 1]
+    distance = read_distances([one, one + step], "sqrt_jsd").matrix()[0, 1]
     # to second order JSD = Σ step²/(8 p), in nats
-    assert found == pytest.approx(np.sqrt((step**2 / one).sum() / 8 / np.log(2)), rel=1e-5)
+    assert distance == pytest.approx(np.sqrt((step**2 / one).sum() / 8 / np.log(2)), rel=1e-5)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "hellinger", "sqrt_jsd"])
@@ -63,17 +63,17 @@ def test_what_is_no_metric_is_refused_with_the_one_to_use(metric: str, instead: 
 def matrix(**changes: float) -> np.ndarray:
     """Points at 0, 1, 3, 7 on a line, with some distances changed: d01=5 sets both, a01=5 one direction only."""
     places = np.array([0.0, 1.0, 3.0, 7.0])
-    found = np.abs(places[:, None] - places)
+    distances = np.abs(places[:, None] - places)
     for name, value in changes.items():
         i, j = int(name[1]), int(name[2])
-        found[i, j] = value
+        distances[i, j] = value
         if name[0] == "d":
-            found[j, i] = value
-    return found
+            distances[j, i] = value
+    return distances
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("distances", "message"),
     [
         (matrix(d12=np.nan), r"NaN.*\(1, 2\)"),
         (matrix(d12=np.inf), r"infinity.*\(1, 2\)"),
@@ -86,9 +86,9 @@ def matrix(**changes: float) -> np.ndarray:
         (np.zeros((1, 1)), "one point"),
     ],
 )
-def test_a_matrix_that_is_no_metric_is_refused(given: np.ndarray, message: str) -> None:
+def test_a_matrix_that_is_no_metric_is_refused(distances: np.ndarray, message: str) -> None:
     with pytest.raises(InvalidDistances, match=message) as caught:
-        read_distances(given, "precomputed")
+        read_distances(distances, "precomputed")
     assert isinstance(caught.value, NormLensError) and isinstance(caught.value, ValueError)
 
 

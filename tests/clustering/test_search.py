@@ -47,7 +47,7 @@ def test_the_search_finds_exactly_the_good_among_all_partitions(trial: int) -> N
     for alpha in ALPHAS:
         for gamma in (0.01, 0.3, 0.5):
             result = find_good_clusterings(distances, alpha, gamma)
-            wanted = {codes for codes, found in measured if found.is_good(alpha, gamma)}
+            wanted = {codes for codes, quality in measured if quality.is_good(alpha, gamma)}
             assert {tuple(one.labels.tolist()) for one in result.clusterings} == wanted, (alpha, gamma)
             assert result.certificate.status == "complete"
             assert result.certificate.none_exists == (not wanted)
@@ -73,8 +73,8 @@ def test_the_exclusive_convention_too_is_searched_completely(trial: int) -> None
 def test_planted_clusters_of_every_size_are_found_and_are_the_best(alpha: float, dimensions: int) -> None:
     points, labels = planted_points((30, 60, 20, 40), alpha * 1.001, dimensions, np.random.default_rng(5))
     result = find_good_clusterings(points, alpha, 0.1, budget=20_000)
-    found = {Counter(zip(one.labels.tolist(), labels.tolist(), strict=True)).__len__() for one in result.clusterings}
-    assert 4 in found  # as many pairs of labels as clusters: the same partition
+    pairs = {Counter(zip(one.labels.tolist(), labels.tolist(), strict=True)).__len__() for one in result.clusterings}
+    assert 4 in pairs  # as many pairs of labels as clusters: the same partition
     assert all(goodness(points, one.labels).alpha >= alpha for one in result.clusterings)
 
 
@@ -82,9 +82,9 @@ def test_the_number_of_clusters_is_found_and_nested_clusterings_all_come() -> No
     near, far = np.array([0.0, 1.0]), np.array([0.0, 100.0])
     points = (near[None, None] + 10 * near[None, :, None] + 100 * far[:, None, None]).reshape(-1, 1)
     result = find_good_clusterings(points, 5, 0.01)
-    found = {tuple(one.labels.tolist()) for one in result.clusterings}
+    clusterings = {tuple(one.labels.tolist()) for one in result.clusterings}
     # two groups of two pairs: each group may be split or kept
-    assert found == {
+    assert clusterings == {
         (0, 0, 0, 0, 1, 1, 1, 1),
         (0, 0, 1, 1, 2, 2, 2, 2),
         (0, 0, 0, 0, 1, 1, 2, 2),
@@ -129,8 +129,8 @@ def test_the_walk_without_the_lemma_yields_every_partition_with_large_enough_par
     points = np.random.default_rng(0).normal(size=(7, 2))
     matrix = read_distances(points).matrix()
     walk = PartitionWalk(Groups.of(matrix, np.arange(7)), 1.0001, 2, 3, 10**6)
-    found = {tuple(np.unique(codes, return_inverse=True)[1]) for codes in walk}
-    sizes = Counter(tuple(sorted(np.bincount(codes))) for codes in found)
+    partitions = {tuple(np.unique(codes, return_inverse=True)[1]) for codes in walk}
+    sizes = Counter(tuple(sorted(np.bincount(codes))) for codes in partitions)
     assert walk.complete
     assert sizes == {(2, 5): 21, (3, 4): 35, (2, 2, 3): 105}  # C(7,2), C(7,3), 7!/(2! 2! 3! 2!)
 
@@ -140,11 +140,13 @@ def test_cuts_of_the_tree_are_the_antichains_that_the_definition_allows() -> Non
     for _ in range(8):
         points, _ = planted_points((3, 2, 3), float(random.uniform(4.1, 9)), 2, random)
         distances = read_distances(points)
-        wanted = {codes for codes, found in counted_out(distances) if found.is_good(4.05)}
+        wanted = {codes for codes, quality in counted_out(distances) if quality.is_good(4.05)}
         for method in ("single", "average"):
             cuts = good_cuts(distances.matrix(), method, 4.05, 2)
-            found = {tuple(np.argsort(np.unique(c, return_index=True)[1]).argsort()[c].tolist()) for c in cuts.labels}
-            assert cuts.complete and found == wanted
+            partitions = {
+                tuple(np.argsort(np.unique(c, return_index=True)[1]).argsort()[c].tolist()) for c in cuts.labels
+            }
+            assert cuts.complete and partitions == wanted
 
 
 def test_the_bound_asks_what_the_proof_says() -> None:
@@ -163,7 +165,7 @@ def test_a_sample_of_each_cluster_extends_to_the_planted_partition() -> None:
     points, labels = planted_points((60, 80), 3.0, 3, np.random.default_rng(0))
     sample = np.concatenate([np.flatnonzero(labels == name)[:4] for name in (0, 1)])
     walk = SampleWalk(read_distances(points), sample, 2.9, 14, 2)
-    assert 2 in [len(set(zip(found.tolist(), labels.tolist(), strict=True))) for found in walk]
+    assert 2 in [len(set(zip(assigned.tolist(), labels.tolist(), strict=True))) for assigned in walk]
     assert walk.complete
 
 

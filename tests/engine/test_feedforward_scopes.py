@@ -30,12 +30,12 @@ def inputs_of(model: PreTrainedModel, ids: list[int], target: list[int] | None) 
     return inputs
 
 
-def gap(found: np.ndarray, expected: Tensor, name: str) -> float:
+def gap(measured: np.ndarray, expected: Tensor, name: str) -> float:
     """Largest difference: norms relative to the row's largest contribution, ratios as they are."""
     exact = expected.numpy()
-    assert found.shape == exact.shape, name
+    assert measured.shape == exact.shape, name
     scale = exact.max(-1, keepdims=True) if name.startswith("norm") else exact if name.startswith("own") else 1.0
-    return float((np.abs(found - exact) / scale).max())
+    return float((np.abs(measured - exact) / scale).max())
 
 
 def gaps(lens: normlens.Lens, ids: Ids, product: str = "half") -> tuple[float, float]:
@@ -44,15 +44,15 @@ def gaps(lens: normlens.Lens, ids: Ids, product: str = "half") -> tuple[float, f
     source, target = ids(8), ids(5, seed=1) if oracle.config.is_encoder_decoder else None
     expected = block_formula.measures(oracle, inputs_of(oracle, source, target), product)
     analysis = lens.analyze(source, target, through="block", product=product)
-    found = [0.0]
+    largest = [0.0]
     for name, layers in expected.items():
         for layer, variables in enumerate(layers):
             for variable, exact in variables.items():
                 plain, _, scope = variable.partition("/")
                 values = analysis[name].data[plain].isel(layer=layer)
-                found.append(gap((values.sel(scope=scope) if scope else values).values, exact, plain))
-    assert len(found) > 6
-    return max(found), analysis.conservation_error
+                largest.append(gap((values.sel(scope=scope) if scope else values).values, exact, plain))
+    assert len(largest) > 6
+    return max(largest), analysis.conservation_error
 
 
 @pytest.mark.parametrize("model_type", FAMILIES)
@@ -100,11 +100,11 @@ def test_the_attention_scopes_are_the_same_numbers_either_way(lens_of: MakeLens,
 def test_chunks_give_the_same_numbers(model_type: str, chunk_size: int, lens_of: MakeLens, tokens: Ids) -> None:
     lens = lens_of(model_type, torch.float64)
     target = tokens(5, seed=1) if model_type == "marian" else None
-    whole, parts = (lens.analyze(tokens(7), target, through="block", chunk_size=c) for c in (None, chunk_size))
+    whole, chunked = (lens.analyze(tokens(7), target, through="block", chunk_size=c) for c in (None, chunk_size))
     for name in whole.groups:
         for variable in whole[name].data.data_vars:
             if variable != "conservation_error":
-                one, other = whole[name].data[variable].values, parts[name].data[variable].values
+                one, other = whole[name].data[variable].values, chunked[name].data[variable].values
                 np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9 * np.nanmax(one), err_msg=str(variable))
 
 
@@ -114,9 +114,9 @@ def test_few_sources_at_a_time_for_all_targets_give_the_same_numbers(
     lens = lens_of("bert", torch.float64)
     whole = lens.analyze(tokens(7), through="block")["encoder"].data
     monkeypatch.setattr(pushing, "_POSITIONS", 2 * 7)
-    parts = lens.analyze(tokens(7), through="block")["encoder"].data
+    chunked = lens.analyze(tokens(7), through="block")["encoder"].data
     for variable in ("norm_feedforward", "norm_block", "mixing_ratio"):
-        np.testing.assert_allclose(whole[variable].values, parts[variable].values, rtol=1e-9, err_msg=variable)
+        np.testing.assert_allclose(whole[variable].values, chunked[variable].values, rtol=1e-9, err_msg=variable)
 
 
 @pytest.mark.parametrize(("model_type", "padding"), [("bert", "right"), ("llama", "left"), ("t5", "right")])
@@ -183,7 +183,7 @@ def test_contributions_that_miss_the_output_are_withheld(monkeypatch: pytest.Mon
     lens = normlens.load((tiny.build("llama"), None))
     lens.analyze(tokens(5), through="block")
     right = Contributions.vectors
-    monkeypatch.setattr(Contributions, "vectors", lambda *given, **named: right(*given, **named) * 1.01)
+    monkeypatch.setattr(Contributions, "vectors", lambda *arguments, **named: right(*arguments, **named) * 1.01)
     with pytest.raises(ConservationError, match="'feedforward'"):
         lens.analyze(tokens(5), through="block")
 
@@ -191,7 +191,7 @@ def test_contributions_that_miss_the_output_are_withheld(monkeypatch: pytest.Mon
 def test_two_sources_exchanged_are_noticed_at_first_use(monkeypatch: pytest.MonkeyPatch, tokens: Ids) -> None:
     """Their sum is right, so conservation can't see it."""
     right = Contributions.vectors
-    monkeypatch.setattr(Contributions, "vectors", lambda *given, **named: right(*given, **named).flip(2))
+    monkeypatch.setattr(Contributions, "vectors", lambda *arguments, **named: right(*arguments, **named).flip(2))
     with pytest.raises(ConservationError, match="from the measured ones"):
         normlens.load((tiny.build("bert"), None)).analyze(tokens(5), through="block")
 

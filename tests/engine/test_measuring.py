@@ -109,13 +109,13 @@ def test_norms_equal_those_of_explicit_contributions(kind: str, scope: str) -> N
 def test_slices_of_targets_equal_the_whole(kind: str) -> None:
     block = KINDS[kind]()
     (whole,) = measure(block, SCOPES)
-    parts = list(measure(block, SCOPES, chunk_size=2))
-    assert [part.start for part in parts] == [0, 2, 4]
-    assert torch.equal(torch.cat([part.weight for part in parts], 2), whole.weight)
+    slices = list(measure(block, SCOPES, chunk_size=2))
+    assert [measures.start for measures in slices] == [0, 2, 4]
+    assert torch.equal(torch.cat([measures.weight for measures in slices], 2), whole.weight)
     for scope in SCOPES:
         for name in ("norm", "own", "mixing_ratio", "conservation_error"):
             if scope in getattr(whole, name):
-                together = torch.cat([getattr(part, name)[scope] for part in parts], 1)
+                together = torch.cat([getattr(measures, name)[scope] for measures in slices], 1)
                 assert torch.allclose(together, getattr(whole, name)[scope], rtol=1e-10, atol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""The algebra against explicit vectors, given the same weights, values and statistics; and what must hold for any."""
+"""The algebra against explicit vectors, from the same weights, values and statistics; and what must hold for any."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def algebra(weights: Tensor, value: Tensor, projection: Tensor) -> Tensor:
     return summed_norms(weights, [head_vectors(value, projection)])[0]
 
 
-def gap(found: Tensor, exact: Tensor) -> float:
+def gap(measured: Tensor, exact: Tensor) -> float:
     """Largest difference relative to the row's largest contribution."""
-    return float(((found - exact).abs() / exact.amax(-1, keepdim=True).clamp_min(1e-300)).max())
+    return float(((measured - exact).abs() / exact.amax(-1, keepdim=True).clamp_min(1e-300)).max())
 
 
 # Against the direct formula
@@ -82,10 +82,10 @@ def test_all_weight_on_one_source_moves_that_source_s_vector_alone() -> None:
     weights = torch.zeros(1, 3, 4, 5, dtype=torch.float64)
     weights[..., 2] = 1
     value, projection = normal(1, 3, 5, 4, seed=1), normal(3, 4, 7, seed=2)
-    found = algebra(weights, value, projection)
+    norms = algebra(weights, value, projection)
     expected = head_vectors(value, projection)[0, 2].sum(0).norm()
-    assert torch.allclose(found[0, :, 2], expected, rtol=EXACT, atol=0)
-    assert not found[0, :, [0, 1, 3, 4]].any()
+    assert torch.allclose(norms[0, :, 2], expected, rtol=EXACT, atol=0)
+    assert not norms[0, :, [0, 1, 3, 4]].any()
 
 
 def test_norms_of_several_projections_come_in_their_order() -> None:
@@ -99,10 +99,10 @@ def test_norms_of_several_projections_come_in_their_order() -> None:
 def test_a_gate_makes_f_depend_on_the_target() -> None:
     weights, value = attention(3, 5, 6), normal(2, 3, 6, 4, seed=1)
     gate, projection = normal(2, 5, 12, seed=2), normal(12, 7, seed=3)
-    (found,) = gated_norms(weights, value, gate, [projection])
+    (norms,) = gated_norms(weights, value, gate, [projection])
     for b, i, j in [(0, 0, 0), (0, 4, 5), (1, 2, 3)]:
         mixed = torch.cat([weights[b, h, i, j] * value[b, h, j] for h in range(3)]) * gate[b, i]
-        assert found[b, i, j] == pytest.approx(float((mixed @ projection).norm()), rel=EXACT)
+        assert norms[b, i, j] == pytest.approx(float((mixed @ projection).norm()), rel=EXACT)
 
 
 def test_gated_norms_are_the_same_a_few_targets_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,15 +110,15 @@ def test_gated_norms_are_the_same_a_few_targets_at_a_time(monkeypatch: pytest.Mo
     gate, projection = normal(2, 7, 8, seed=2), normal(8, 5, seed=3)
     (at_once,) = gated_norms(weights, value, gate, [projection])
     monkeypatch.setattr("normlens.engine.contributions.vector_norms._GATED_NUMBERS", 2 * 6 * 8)
-    (in_parts,) = gated_norms(weights, value, gate, [projection])
-    assert torch.allclose(at_once, in_parts, rtol=1e-12, atol=0)
+    (in_chunks,) = gated_norms(weights, value, gate, [projection])
+    assert torch.allclose(at_once, in_chunks, rtol=1e-12, atol=0)
 
 
 def test_own_contribution_is_the_diagonal_of_the_contributions() -> None:
     weights, value, projection = attention(3, 4, 4), normal(2, 3, 4, 5, seed=1), normal(3, 5, 7, seed=2)
     each = explicit(weights, value, projection).sum(1)
-    found = own_contribution(weights.diagonal(dim1=-2, dim2=-1).transpose(1, 2), head_vectors(value, projection))
-    assert torch.allclose(found, torch.stack([each[:, i, i] for i in range(4)], 1), atol=1e-12)
+    own = own_contribution(weights.diagonal(dim1=-2, dim2=-1).transpose(1, 2), head_vectors(value, projection))
+    assert torch.allclose(own, torch.stack([each[:, i, i] for i in range(4)], 1), atol=1e-12)
 
 
 # Blocks of sources and of targets
@@ -162,10 +162,10 @@ def test_block_by_block_the_norms_are_those_of_explicit_vectors(signed: bool) ->
     sets = [head_vectors(value, projection) for projection in projections]
     sets[1][1, 4, 0] = -sets[1][1, 4, 1:].sum(0)  # the heads of one source nearly cancel where α is even
     weights[1, :, 3, 4] = 0.25
-    found = quadratic_norms(weights, [gram_matrices(f) for f in sets], lambda b, j, k: sets[k][b, j])
-    for norms, vectors in zip(found, sets, strict=True):
+    by_block = quadratic_norms(weights, [gram_matrices(f) for f in sets], lambda b, j, k: sets[k][b, j])
+    for norms, vectors in zip(by_block, sets, strict=True):
         assert gap(norms, torch.einsum("bhts,bshd->btsd", weights, vectors).norm(dim=-1)) <= EXACT
-    assert float(found[1][1, 3, 4]) <= 1e-14
+    assert float(by_block[1][1, 3, 4]) <= 1e-14
 
 
 def test_one_target_and_no_target_are_fine() -> None:
@@ -197,8 +197,8 @@ def test_heads_that_nearly_cancel_keep_their_digits(left: float) -> None:
     weights, vectors = canceling(left)
     exact = torch.einsum("bhts,bshd->btsd", weights, vectors).norm(dim=-1)
     longest = torch.einsum("bhts,bsh->bts", weights, vectors.norm(dim=-1))
-    found = summed_norms(weights, [vectors])[0]
-    assert gap(found, exact) <= EXACT or float(((found - exact) / longest).abs().max()) <= 1e-15
+    summed = summed_norms(weights, [vectors])[0]
+    assert gap(summed, exact) <= EXACT or float(((summed - exact) / longest).abs().max()) <= 1e-15
     in_single = summed_norms(weights.float(), [vectors.float()])[0].double()
     # rounding of 6e-8 in the squares, divided by twice the 3 % of the length from which on QR takes over
     assert float(((in_single - exact).abs() / longest).max()) <= 3e-6
@@ -208,8 +208,8 @@ def test_heads_that_nearly_cancel_keep_their_digits(left: float) -> None:
 def test_in_float32_nearly_canceling_heads_are_off_by_rounding_only(left: float) -> None:
     weights, vectors = canceling(left, torch.float32)
     exact = torch.einsum("bhts,bshd->btsd", weights.double(), vectors.double()).norm(dim=-1)
-    found = summed_norms(weights, [vectors])[0].double()
-    assert float(((found - exact).abs() / exact).max()) <= 1e-6 / left
+    summed = summed_norms(weights, [vectors])[0].double()
+    assert float(((summed - exact).abs() / exact).max()) <= 1e-6 / left
 
 
 def test_canceling_rows_are_mended_in_the_shapes_of_wide_and_narrow_models() -> None:
@@ -237,8 +237,8 @@ def test_scaling_the_values_scales_the_norms(seed: int, factor: float, heads: in
 def test_permuting_the_sources_permutes_the_norms(seed: int, order: list[int]) -> None:
     weights, value = attention(3, 4, 6, seed=seed), normal(2, 3, 6, 5, seed=seed + 1)
     projection = normal(3, 5, 7, seed=seed + 2)
-    found = algebra(weights[..., order], value[:, :, order], projection)
-    assert gap(found, algebra(weights, value, projection)[..., order]) <= EXACT
+    permuted = algebra(weights[..., order], value[:, :, order], projection)
+    assert gap(permuted, algebra(weights, value, projection)[..., order]) <= EXACT
 
 
 @quick
@@ -255,8 +255,8 @@ def test_a_single_source_gives_the_whole_output(seed: int, heads: int) -> None:
 def test_a_sum_is_never_longer_than_its_parts(seed: int, heads: int, sources: int) -> None:
     weights, value = attention(heads, 4, sources, seed=seed), normal(2, heads, sources, 5, seed=seed + 1)
     vectors = head_vectors(value, normal(heads, 5, 7, seed=seed + 2))
-    parts = (weights * vector_norms(gram_matrices(vectors))[:, :, None]).sum(1)
-    assert bool((summed_norms(weights, [vectors])[0] <= parts * (1 + 1e-9)).all())
+    bound = (weights * vector_norms(gram_matrices(vectors))[:, :, None]).sum(1)
+    assert bool((summed_norms(weights, [vectors])[0] <= bound * (1 + 1e-9)).all())
 
 
 @quick
@@ -267,8 +267,8 @@ def test_pairs_of_opposite_heads_leave_their_difference(seed: int, share: float)
     weights = torch.empty(1, 2, 3, 4, dtype=torch.float64)
     weights[:, 0], weights[:, 1] = 1.0, share
     exact = (1 - share) * vectors[:, None, :, 0].norm(dim=-1).expand(1, 3, 4)
-    found = summed_norms(weights, [pair])[0]
-    assert float(((found - exact).abs() / vectors.norm(dim=-1).max()).max()) <= 1e-10
+    summed = summed_norms(weights, [pair])[0]
+    assert float(((summed - exact).abs() / vectors.norm(dim=-1).max()).max()) <= 1e-10
 
 
 # Ratios and errors, by hand

@@ -28,13 +28,13 @@ METHODS = ("decompx", "integrated_gradients", "gradient_input", "alti", "value_z
 
 def settings() -> list[str]:
     backends: Any = torch.backends
-    parts = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
-    parts += (backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn)
-    return [part.fp32_precision for part in parts]
+    configurable = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
+    configurable += (backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn)
+    return [backend.fp32_precision for backend in configurable]
 
 
 def fresh(model_type: str) -> normlens.Lens:
-    """A model that nothing is known of yet: its first look is taken with fewer digits, too."""
+    """A model that has not been inspected yet: its first look is taken with fewer digits, too."""
     return normlens.load((tiny.build(model_type), None))
 
 
@@ -49,26 +49,26 @@ def with_head(model: PreTrainedModel) -> PreTrainedModel:
 def test_an_analysis_has_all_digits(fewer_digits: FewerDigits, tokens: Tokens) -> None:
     plain = fresh("llama").analyze(tokens(12, 0), through="block")
     with fewer_digits():
-        given = fresh("llama").analyze(tokens(12, 0), through="block")
-    xr.testing.assert_identical(given.data["decoder"].to_dataset(), plain.data["decoder"].to_dataset())
+        analysis = fresh("llama").analyze(tokens(12, 0), through="block")
+    xr.testing.assert_identical(analysis.data["decoder"].to_dataset(), plain.data["decoder"].to_dataset())
 
 
 def test_an_image_is_read_with_all_digits(fewer_digits: FewerDigits) -> None:
     image = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
     plain = fresh("vit").analyze(image)
     with fewer_digits():
-        given = fresh("vit").analyze(image)
-    xr.testing.assert_identical(given.data["encoder"].to_dataset(), plain.data["encoder"].to_dataset())
+        analysis = fresh("vit").analyze(image)
+    xr.testing.assert_identical(analysis.data["encoder"].to_dataset(), plain.data["encoder"].to_dataset())
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_an_attribution_has_all_digits(
     method: str, fewer_digits: FewerDigits, lens_of: MakeLens, tokens: Tokens
 ) -> None:
-    lens, given = lens_of("bert"), {"target": VectorNorm(), "position": 0} if METHODS.index(method) < 3 else {}
-    plain = lens.attribute(tokens(9, 0), method=method, **given)
+    lens, options = lens_of("bert"), {"target": VectorNorm(), "position": 0} if METHODS.index(method) < 3 else {}
+    plain = lens.attribute(tokens(9, 0), method=method, **options)
     with fewer_digits():
-        other = lens.attribute(tokens(9, 0), method=method, **given)
+        other = lens.attribute(tokens(9, 0), method=method, **options)
     np.testing.assert_array_equal(other.values, plain.values)
 
 
@@ -84,8 +84,8 @@ def test_both_directions_have_all_digits(fewer_digits: FewerDigits, tokens: Toke
 
     plain = numbers()
     with fewer_digits():
-        given = numbers()
-    assert all(map(torch.equal, given, plain))
+        other = numbers()
+    assert all(map(torch.equal, other, plain))
 
 
 def test_what_is_left_out_is_counted_with_all_digits(fewer_digits: FewerDigits, tokens: Tokens) -> None:
@@ -97,10 +97,10 @@ def test_what_is_left_out_is_counted_with_all_digits(fewer_digits: FewerDigits, 
             model = with_head(model)
         quality = quality_of(model, ids)
         with topk.use(model, k=2, by="norm"):
-            found = quality.now()
+            kept = quality.now()
         counts = count_sources(model, {"input_ids": ids}, targets=[8])
         return [
-            *found.values(),
+            *kept.values(),
             *quality.dense.values(),
             *(x.numpy() for kinds in counts.values() for x in kinds.values()),
         ]
@@ -108,8 +108,8 @@ def test_what_is_left_out_is_counted_with_all_digits(fewer_digits: FewerDigits, 
     for model_type in ("llama", "bert"):
         plain = numbers(model_type)
         with fewer_digits():
-            given = numbers(model_type)
-        for one, other in zip(given, plain, strict=True):
+            inside = numbers(model_type)
+        for one, other in zip(inside, plain, strict=True):
             np.testing.assert_array_equal(one, other)
 
 
@@ -118,14 +118,14 @@ def test_what_a_decoder_adds_is_generated_with_all_digits(tokens: Tokens) -> Non
     inside: list[list[str]] = []
     generate = lens.model.generate
 
-    def watched(*given: Any, **options: Any) -> Any:
+    def watched(*arguments: Any, **options: Any) -> Any:
         inside.append(settings())
-        return generate(*given, **options)
+        return generate(*arguments, **options)
 
     lens.model.generate = watched
     with fast_products():
         lens.analyze(tokens(5, 0), generate=2)
-    assert [set(found) for found in inside] == [{"ieee"}]
+    assert [set(precisions) for precisions in inside] == [{"ieee"}]
 
 
 def test_settings_are_exact_inside_and_put_back(lens_of: MakeLens, tokens: Tokens) -> None:
@@ -140,7 +140,7 @@ def test_settings_are_exact_inside_and_put_back(lens_of: MakeLens, tokens: Token
         lens_of("bert").attribute(tokens(9, 0), target=look)
         assert (settings(), torch.get_float32_matmul_precision()) == (before, asked)
     assert inside
-    assert all(value == "ieee" for found in inside for value in found)
+    assert all(value == "ieee" for precisions in inside for value in precisions)
 
 
 def test_settings_are_put_back_after_an_error() -> None:

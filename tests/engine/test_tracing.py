@@ -54,10 +54,10 @@ def trace(model_type: str, dtype: torch.dtype = torch.float64) -> list[BlockTrac
     ],
 )
 def test_families_are_recognized(model_type: str, groups: list[str], family: str, scopes: int) -> None:
-    found = [describe(block) for block in trace(model_type, torch.float32)]
-    assert list(dict.fromkeys(block.group for block in found)) == groups
-    assert {block.family for block in found} == {family}
-    assert {len(block.scopes) for block in found} == {scopes}
+    blocks = [describe(block) for block in trace(model_type, torch.float32)]
+    assert list(dict.fromkeys(block.group for block in blocks)) == groups
+    assert {block.family for block in blocks} == {family}
+    assert {len(block.scopes) for block in blocks} == {scopes}
 
 
 @pytest.mark.parametrize("model_type", ["bert", "gpt2", "llama", "gemma2", "gpt_neox", "granite", "cohere", "bloom"])
@@ -117,7 +117,7 @@ def test_blocks_are_reported_as_soon_as_they_are_complete(tokens: Ids) -> None:
 
 
 class Toy(nn.Module):
-    """One attention block with something between its parts."""
+    """One attention block with something between its modules."""
 
     def __init__(self, before: Callable[[Tensor], Tensor], after: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()

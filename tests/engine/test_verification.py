@@ -1,4 +1,4 @@
-"""Mutations: the engine is broken on purpose, one way at a time, and must notice before a number leaves it."""
+"""Mutations: the engine is broken on purpose, one fault at a time, and must notice before a number leaves it."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def test_no_form_but_the_right_one_fits_a_norm() -> None:
     rows = torch.randn(40, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     tilted = torch.nn.LayerNorm(16, dtype=torch.float64)
     torch.nn.init.normal_(tilted.weight)
-    found = identify_norm(tilted, rows, tilted(rows).detach())
-    assert found.centered and torch.equal(found.gain, tilted.weight)
+    form = identify_norm(tilted, rows, tilted(rows).detach())
+    assert form.centered and torch.equal(form.gain, tilted.weight)
     with pytest.raises(UnsupportedArchitecture, match="not a LayerNorm or RMSNorm"):
         identify_norm(tilted, rows, tilted(rows).detach().square())
 
@@ -190,8 +190,8 @@ def test_a_dropped_output_bias_is_caught(model_type: str, monkeypatch: pytest.Mo
     right = Constants.linear_map
 
     def unbiased(*arguments: Any) -> LinearMap | None:
-        found = right(*arguments)
-        return None if found is None else replace(found, bias=None)
+        linear_map = right(*arguments)
+        return None if linear_map is None else replace(linear_map, bias=None)
 
     monkeypatch.setattr(Constants, "linear_map", unbiased)
     with pytest.raises(ConservationError, match="attention"):

@@ -26,8 +26,8 @@ class Adding:
         self.read: list[list[int]] = []
 
     def encode(self, text: str) -> Tokens:
-        found = [(m[0], m.start(), m.end()) for m in re.finditer(r"\w+", text)]
-        pieces = [(word, *span) for word, *span in found for _ in range(2 if word == "two" else 1)]
+        words = [(m[0], m.start(), m.end()) for m in re.finditer(r"\w+", text)]
+        pieces = [(word, *span) for word, *span in words for _ in range(2 if word == "two" else 1)]
         pieces = [("[S]", 0, 0), *pieces, ("[E]", 0, 0)]
         ids = [START, *(self.names.index(word) for word, *_ in pieces[1:-1]), END]
         special = np.array([True, *[False] * (len(pieces) - 2), True])

@@ -22,8 +22,8 @@ QUARTERS = Design(shares=(0.25, 0.5, 0.75, 1.0), bins=(0.25, 0.5), erasures=("ma
 
 def test_measures_of_added_weights_by_hand(adding):
     scores = {"right": [[0, 4.0, 3, 2, 1, 0]], "wrong": [[0, 1.0, 2, 3, 4, 0]]}
-    found = evaluate(adding, [TEXT], scores, labels=[1], design=QUARTERS, progress=False).isel(text=0, erasure=0)
-    right, wrong = found.sel(attribution="right"), found.sel(attribution="wrong")
+    results = evaluate(adding, [TEXT], scores, labels=[1], design=QUARTERS, progress=False).isel(text=0, erasure=0)
+    right, wrong = results.sel(attribution="right"), results.sel(attribution="wrong")
     assert right["drop"].values.tolist() == pytest.approx([0.2, 0.3, 0.3, 0.2])
     assert float(right["aopc"]) == pytest.approx(0.25)
     assert wrong["drop"].values.tolist() == pytest.approx([-0.1, -0.1, 0.0, 0.2])
@@ -48,8 +48,10 @@ def test_accuracy_is_of_the_label_and_without_labels_of_the_prediction(adding):
 
 def test_position_and_length_baselines_by_hand(adding):
     design = Design(counts=(1,), erasures=("delete",), baselines=("first", "last", "length", "leave_one_out"))
-    found = evaluate(adding, ["the fine bad two", "two bad good"], {}, design=design, progress=False)
-    drops = {str(m): found["drop"].sel(attribution=m).values.squeeze().tolist() for m in found["attribution"].values}
+    results = evaluate(adding, ["the fine bad two", "two bad good"], {}, design=design, progress=False)
+    drops = {
+        str(m): results["drop"].sel(attribution=m).values.squeeze().tolist() for m in results["attribution"].values
+    }
     assert drops["first"] == pytest.approx([0.0, 0.1])
     assert drops["last"] == pytest.approx([0.1, 0.2])
     assert drops["length"] == pytest.approx([0.1, 0.2])  # "fine", "good"
@@ -58,11 +60,11 @@ def test_position_and_length_baselines_by_hand(adding):
 
 def test_random_baseline_is_the_mean_of_its_draws(adding):
     design = Design(counts=(1,), erasures=("mask",), baselines=("random",), draws=4000)
-    found = evaluate(adding, [TEXT], {}, design=design, progress=False)
+    results = evaluate(adding, [TEXT], {}, design=design, progress=False)
     # Each word is first as often: mean of .2, .1, 0, −.1; standard error .11 / √4000.
-    assert float(found["aopc"].squeeze()) == pytest.approx(0.05, abs=0.008)
+    assert float(results["aopc"].squeeze()) == pytest.approx(0.05, abs=0.008)
     again = evaluate(adding, [TEXT], {}, design=design, progress=False)
-    assert float(again["aopc"].squeeze()) == float(found["aopc"].squeeze())
+    assert float(again["aopc"].squeeze()) == float(results["aopc"].squeeze())
 
 
 def test_magnitude_ranks_strong_negative_scores_first(adding):
@@ -87,11 +89,11 @@ def test_equals_one_forward_pass_for_each_variant(classifier, by):
     reader = LensClassifier(classifier)
     scores = [generator.normal(size=len(reader.encode(text))) for text in texts]
     design = Design(by=by, baselines=("leave_one_out",))
-    found = evaluate(classifier, texts, {"drawn": scores}, labels=[0, 1, 2], design=design, progress=False)
+    results = evaluate(classifier, texts, {"drawn": scores}, labels=[0, 1, 2], design=design, progress=False)
     for k, (text, values) in enumerate(zip(texts, scores, strict=True)):
         for how in ("mask", "delete"):
             slow = one_by_one(classifier, reader.encode(text), values, by, how, label=k)
-            here = found.sel(attribution="drawn", erasure=how).isel(text=k)
+            here = results.sel(attribution="drawn", erasure=how).isel(text=k)
             for name, number in slow.items():
                 assert float(here[name]) == pytest.approx(number, abs=1e-6, nan_ok=True), (text, how, name)
 
@@ -144,18 +146,18 @@ def test_batch_size_bounds_what_runs_together(classifier):
 
 def test_summary_averages_and_leaves_out_what_has_no_value(adding):
     texts = [TEXT, "good bad"]  # two units have no rank correlation
-    found = evaluate(adding, texts, {"a": [[4.0, 3, 2, 1], [2.0, 1]]}, design=QUARTERS, progress=False)
-    rows = summary(found).set_index(["method", "measure"])
+    results = evaluate(adding, texts, {"a": [[4.0, 3, 2, 1], [2.0, 1]]}, design=QUARTERS, progress=False)
+    rows = summary(results).set_index(["method", "measure"])
     # "good bad": p = .6; without good .4, without both .5: quarters are 1, 1, 2, 2 words.
     second = (0.2 + 0.2 + 0.1 + 0.1) / 4
     assert rows.loc[("a", "aopc"), "value"] == pytest.approx((0.25 + second) / 2)
     assert rows.loc[("a", "aopc"), ["low", "high"]].tolist() == pytest.approx([second, 0.25])
     assert rows.loc[("a", "leave_one_out"), "n_texts"] == 1
     assert set(rows.index.get_level_values("method")) == {"a", *BASELINES}
-    paired = difference(found, "a", "leave_one_out").set_index("measure")
+    paired = difference(results, "a", "leave_one_out").set_index("measure")
     assert paired.loc["aopc", "value"] == pytest.approx(0.0)
     with pytest.raises(InvalidInput, match="expected one of a, random"):
-        difference(found, "a", "b")
+        difference(results, "a", "b")
 
 
 @pytest.mark.parametrize(
@@ -196,8 +198,8 @@ def test_bad_input_says_what_was_expected(adding, classifier, reader):
 def test_probabilities_have_all_digits(classifier, fewer_digits):
     ids = [LensClassifier(classifier).encode("the cat sat here .").ids]
     with fewer_digits():
-        found = LensClassifier(classifier).probabilities(ids)
-    np.testing.assert_array_equal(found, LensClassifier(classifier).probabilities(ids))
+        probabilities = LensClassifier(classifier).probabilities(ids)
+    np.testing.assert_array_equal(probabilities, LensClassifier(classifier).probabilities(ids))
 
 
 def test_two_texts_that_are_read_together_are_refused(classifier):

@@ -62,7 +62,7 @@ def by_hand() -> xr.Dataset:
 
 @pytest.fixture
 def random_analysis() -> Callable[..., xr.Dataset]:
-    """Make an analysis of given layers, heads and tokens."""
+    """Make an analysis of these numbers of layers and heads, and these tokens."""
     return make_random
 
 

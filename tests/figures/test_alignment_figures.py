@@ -1,4 +1,4 @@
-"""Pictures of alignments show the numbers they were given."""
+"""Pictures of alignments show the numbers of their alignments."""
 
 import re
 

@@ -11,9 +11,9 @@ MATRIX = np.abs(LINE[:, None] - LINE)
 def test_points_lie_as_far_apart_as_they_are() -> None:
     panels = cluster_map(MATRIX, [0, 0, 1, 1, -1])
     places = np.concatenate([np.asarray(one.get_offsets()) for one in panels[0].collections])  # -1 first
-    found = np.sqrt(((places[:, None] - places[None]) ** 2).sum(axis=-1))
+    drawn = np.sqrt(((places[:, None] - places[None]) ** 2).sum(axis=-1))
     order = [4, 0, 1, 2, 3]
-    np.testing.assert_allclose(found, MATRIX[np.ix_(order, order)], atol=0.05)
+    np.testing.assert_allclose(drawn, MATRIX[np.ix_(order, order)], atol=0.05)
 
 
 def test_certified_nodes_carry_a_diamond_at_their_height_and_the_best_alpha() -> None:

@@ -109,8 +109,8 @@ def test_special_tokens_do_not_set_the_scale(shares: xr.DataArray) -> None:
 
 
 def test_components_are_added_up(shares: xr.DataArray) -> None:
-    parts = xr.concat([shares * 0.25, shares * 0.75], "component").assign_attrs(shares.attrs)
-    assert figures.scored_text(parts) == figures.scored_text(shares)
+    components = xr.concat([shares * 0.25, shares * 0.75], "component").assign_attrs(shares.attrs)
+    assert figures.scored_text(components) == figures.scored_text(shares)
 
 
 def test_leftovers_of_inexact_methods_are_no_bias(shares: xr.DataArray) -> None:

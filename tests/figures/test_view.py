@@ -44,8 +44,8 @@ def tree(data: xr.Dataset, **facts: str) -> xr.DataTree:
 
 
 def groups(page: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(Page(page).payload)["groups"]
-    return found
+    payload: list[dict[str, Any]] = json.loads(Page(page).payload)["groups"]
+    return payload
 
 
 def decoded(packed: dict[str, Any]) -> np.ndarray:

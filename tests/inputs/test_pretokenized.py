@@ -28,14 +28,14 @@ def words_of(data: Any, side: str = "source") -> list[str]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_words_are_those_that_were_given(kind: str) -> None:
     lens = lens_on(kind)
-    given = lens.analyze({"words": WORDS})
-    data = given.words()["encoder"].data
+    analysis = lens.analyze({"words": WORDS})
+    data = analysis.words()["encoder"].data
     assert words_of(data) == WORDS
     assert data["source_word"].values[data["source_category"].values != "special"].tolist() == list(range(len(WORDS)))
-    assert words_of(given.words(split_punctuation=False)["encoder"].data) == WORDS
+    assert words_of(analysis.words(split_punctuation=False)["encoder"].data) == WORDS
     joined = lens.analyze(" ".join(WORDS))["encoder"].data  # read as this text is
-    assert given["encoder"].source_id.values.tolist() == joined["source_id"].values.tolist()
-    np.testing.assert_allclose(given["encoder"].norm, joined["norm"], atol=1e-6)
+    assert analysis["encoder"].source_id.values.tolist() == joined["source_id"].values.tolist()
+    np.testing.assert_allclose(analysis["encoder"].norm, joined["norm"], atol=1e-6)
     assert words_of(merge_shares(lens.attribute({"words": WORDS}, method="rollout").isel(target=0))) == WORDS
 
 
@@ -43,27 +43,27 @@ def test_words_are_those_that_were_given(kind: str) -> None:
 def test_words_are_cut_as_the_tokenizer_cuts_a_list(kind: str) -> None:
     tokenizer = tokenizer_of(kind)
     expected = tokenizer(WORDS, is_split_into_words=True)
-    found = encode_words(tokenizer, WORDS)
-    assert found.ids.tolist() == expected["input_ids"]
-    assert found.words.tolist() == [-1 if word is None else word for word in expected.word_ids()]
+    encoded = encode_words(tokenizer, WORDS)
+    assert encoded.ids.tolist() == expected["input_ids"]
+    assert encoded.words.tolist() == [-1 if word is None else word for word in expected.word_ids()]
 
 
 def test_a_list_of_lists_of_strings_is_several_texts_and_a_list_of_strings_too(reader: normlens.Lens) -> None:
-    given = [["un", "happiness"], ["the", "cat", "'s", "here"]]
-    for words, found in zip(given, reader.analyze(given, progress=False), strict=True):
-        assert words_of(found.words()["encoder"].data) == [w if w != "'s" else "'s" for w in words]
-        assert found.attrs["text"] == " ".join(words)
-    for words, found in zip(given, reader.attribute(iter(given)), strict=True):
+    sentences = [["un", "happiness"], ["the", "cat", "'s", "here"]]
+    for words, result in zip(sentences, reader.analyze(sentences, progress=False), strict=True):
+        assert words_of(result.words()["encoder"].data) == [w if w != "'s" else "'s" for w in words]
+        assert result.attrs["text"] == " ".join(words)
+    for words, result in zip(sentences, reader.attribute(iter(sentences)), strict=True):
         alone = reader.attribute({"words": words})
-        np.testing.assert_allclose(found.values, alone.values, atol=1e-5)
+        np.testing.assert_allclose(result.values, alone.values, atol=1e-5)
     texts = list(reader.analyze(["the cat", "here"], progress=False))
-    assert [found.attrs["text"] for found in texts] == ["the cat", "here"]
+    assert [result.attrs["text"] for result in texts] == ["the cat", "here"]
     assert [len(one) for one in (list(reader.analyze([{"words": ["a", "cat"]}, "the dog"], progress=False)),)] == [2]
 
 
 def test_words_keep_spaces_inside_and_marks_stand_alone(reader: normlens.Lens) -> None:
-    found = reader.analyze({"words": ["the cat", "[SEP]", "sat"]})["encoder"].data
-    assert found["source_word"].values.tolist() == [-1, 0, 0, -1, 2, -1]
+    data = reader.analyze({"words": ["the cat", "[SEP]", "sat"]})["encoder"].data
+    assert data["source_word"].values.tolist() == [-1, 0, 0, -1, 2, -1]
 
 
 def test_both_texts_of_a_translation_may_be_words() -> None:

@@ -79,10 +79,10 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
 
 def test_sentences_are_inputs(reader: normlens.Lens, tmp_path: Path) -> None:
     path = file_of(tmp_path, sentence("un", "happiness") + sentence("the", "cat,", "here"))
-    found = [
+    sentences = [
         one.words()["encoder"].source_token.values.tolist() for one in reader.analyze(read_conllu(path), progress=False)
     ]
-    assert [words[1:-1] for words in found] == [["un", "happiness [UNK]"], ["the", "cat,", "here"]]
+    assert [words[1:-1] for words in sentences] == [["un", "happiness [UNK]"], ["the", "cat,", "here"]]
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_commands_read_a_sentence_as_its_words(model: Path, tmp_path: Path) -> N
 
 def test_a_report_reads_a_treebank(model: Path, tmp_path: Path) -> None:
     bank = file_of(tmp_path, sentence("the", "cat,", "here") + sentence("un", "dog") * 3)
-    result = run("report", model, bank, "-o", tmp_path / "found", "--json")
+    result = run("report", model, bank, "-o", tmp_path / "report", "--json")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["texts"] == 4
     broken = file_of(tmp_path, sentence("the", "cat") + sentence(*["the"] * 1000), "broken.conllu")

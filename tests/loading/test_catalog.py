@@ -1,4 +1,4 @@
-"""Models known by name, installed or not."""
+"""Models of the catalog, installed or not."""
 
 import pytest
 

@@ -145,7 +145,7 @@ def test_no_text_outgrows_the_bound_of_pre_tokenizers(times: int, text: str) -> 
 @pytest.mark.parametrize("kind", KINDS)
 def test_ordinary_tokenizers_are_far_below_the_limit(kind: str) -> None:
     backend = tokenizer_of(kind).backend_tokenizer
-    used = [part for part in (backend.normalizer, backend.pre_tokenizer) if part is not None]
+    used = [stage for stage in (backend.normalizer, backend.pre_tokenizer) if stage is not None]
     assert growth(*used) <= 16
     check_expansion(kind, tokenizer_of(kind))
 
@@ -164,7 +164,7 @@ def real_charsmap(folder: Path) -> bytes:
 
     trained(folder)
     proto = (folder / "m.model").read_bytes()
-    return next(found for spec in _fields(proto, (3,)) for found in _fields(spec, (2,)))
+    return next(precompiled for spec in _fields(proto, (3,)) for precompiled in _fields(spec, (2,)))
 
 
 def trained(folder: Path, **options: Any) -> str:

@@ -1,4 +1,4 @@
-"""Every way to name a model, and every way in which it can be wrong."""
+"""Every form of a model's name, and every error in it."""
 
 import json
 import shutil
@@ -143,9 +143,9 @@ def test_something_else_is_refused_by_name(source: object, seen: str) -> None:
 def test_compiled_model_is_refused() -> None:
     in_place = bert()
     in_place.compile()
-    part = bert()
-    part.bert.encoder = torch.compile(part.bert.encoder)
-    for model in (torch.compile(bert()), in_place, part):
+    with_compiled_encoder = bert()
+    with_compiled_encoder.bert.encoder = torch.compile(with_compiled_encoder.bert.encoder)
+    for model in (torch.compile(bert()), in_place, with_compiled_encoder):
         with pytest.raises(UnsupportedArchitecture, match=r"torch\.compile"):
             load_model((model, None))
 
@@ -344,8 +344,8 @@ def test_a_gguf_file_is_parsed_once_however_it_is_spelled(tmp_path: Path, monkey
         loaded = load_model(path)
         assert Counted.opened == number
         assert (gguf.GGUFReader, gguf.get_tensor_name_map) == (Counted, names)
-        found = loaded.model.model.layers[1].mlp.up_proj.weight
-        assert torch.equal(found, torch.tensor(weights["blk.1.ffn_up.weight"]))
+        projection = loaded.model.model.layers[1].mlp.up_proj.weight
+        assert torch.equal(projection, torch.tensor(weights["blk.1.ffn_up.weight"]))
         assert loaded.tokenizer is not None and loaded.tokenizer.decode(loaded.tokenizer("ab")["input_ids"]) == "ab"
 
 

@@ -16,7 +16,7 @@ WORDS = {"eins": "one", "zwei": "two", "drei": "three", "vier": "four", "fünf":
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Counting in two languages, with three annotated sentences that are no part of the text."""
+    """Counting in two languages, with three annotated sentences that are not in the text."""
     folder = tmp_path_factory.mktemp("data")
     parallel, gold = folder / "deen" / "parallel", folder / "deen" / "gold"
     parallel.mkdir(parents=True)
@@ -34,14 +34,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("runs")
-    found = []
+    folders = []
     for direction in ("de-en", "en-de"):
         settings = Settings(
             direction, epochs=1, positions=100, pieces=45, width=16, layers=2, heads=2, warmup=2, held_out=6, plain=0.5
         )
         train(settings, data, folder / direction)
-        found.append(folder / direction)
-    return found
+        folders.append(folder / direction)
+    return folders
 
 
 def test_every_part_is_kept_and_laid_out(
@@ -67,9 +67,11 @@ def test_every_part_is_kept_and_laid_out(
     assert [point["pairs"] for point in kept["curve de-en"]["points"]][-1] == kept["model de-en"]["training"]["text"][
         "training"
     ]
-    ways = kept["ways de-en en-de"]
-    distances = [row["distance"] for row in ways["ways"]]
-    assert next(row for row in ways["ways"] if row["distance"] == min(distances))["aer"] == ways["chosen"]["aer"]
+    readings = kept["ways de-en en-de"]
+    distances = [row["distance"] for row in readings["ways"]]
+    assert (
+        next(row for row in readings["ways"] if row["distance"] == min(distances))["aer"] == readings["chosen"]["aer"]
+    )
     page = capsys.readouterr().out
     for marker in ("ways", "paper", "differences", "models", "rules", "heads", "directions", "curve"):
         assert f"[start:{marker}]" in page
@@ -83,8 +85,8 @@ def test_the_page_beside_the_paper_takes_means_over_layers_and_the_layer_of_the_
 
     rows = [row(k, m, s, 10.0 * k + (m == "norm")) for k in (1, 2) for m in ("weight", "norm") for s in ("awi", "awo")]
     rules = {"norm": [0.1, 0.2], "combined": [0.1, 0.2], "self-agreement": [0.1, 0.2]}
-    part = {"table": [{**r, "layer": int(str(r["layer"])) - 1} for r in rows], "rules": {"awi": rules, "awo": rules}}
-    rows = alignment_page._beside_paper([part])
+    study = {"table": [{**r, "layer": int(str(r["layer"])) - 1} for r in rows], "rules": {"awi": rules, "awo": rules}}
+    rows = alignment_page._beside_paper([study])
     assert ["AWI", "norm", "layer mean", "60.5", "16.0"] in rows
     assert ["AWI", "norm", "best layer", "25.0", "11.0"] in rows
     assert ["AWI", "norm", "layer of highest norm", "25.0", "21.0"] in rows

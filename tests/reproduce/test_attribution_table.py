@@ -38,9 +38,9 @@ def test_trees_become_sentences_without_neutral_ones(tmp_path: Path) -> None:
     (tmp_path / "sst").mkdir()
     for name in ("train", "dev", "test"):
         (tmp_path / "sst" / f"{name}.txt").write_text("(4 (2 A) (4 joy))\n(2 (2 So) (2 so))\n(1 (2 A) (1 bore))\n")
-    found = read_classified("sst", tmp_path)
-    assert (found.test.texts, found.test.labels) == (["A joy", "A bore"], [1, 0])
-    assert found.dev.limited(1).texts == ["A joy"]
+    texts = read_classified("sst", tmp_path)
+    assert (texts.test.texts, texts.test.labels) == (["A joy", "A bore"], [1, 0])
+    assert texts.dev.limited(1).texts == ["A joy"]
     with pytest.raises(InvalidInput, match=r"nlp\.stanford\.edu"):
         read_classified("sst", tmp_path / "elsewhere")
     with pytest.raises(InvalidInput, match="sst, ag_news"):
@@ -83,7 +83,7 @@ def test_shares_of_a_difference_are_the_difference_of_shares(
 def test_saliency_is_the_change_along_the_embedding(classifier: normlens.Lens) -> None:
     """‖g ⊙ x‖ with the gradient by central differences in float64."""
     ids = np.array([2, 4, 6, 3])
-    found = saliency(classifier, ids, 1)
+    shares = saliency(classifier, ids, 1)
     model = classifier.model.double()
     x = model.get_input_embeddings()(torch.tensor(ids)[None]).detach()
     slow = np.zeros((4, 16))
@@ -94,7 +94,7 @@ def test_saliency_is_the_change_along_the_embedding(classifier: normlens.Lens) -
             rise = model(inputs_embeds=x + step).logits[0, 1] - model(inputs_embeds=x - step).logits[0, 1]
             slow[j, k] = float(rise) / 2e-5 * float(x[0, j, k])
     model.float()
-    np.testing.assert_allclose(found, np.linalg.norm(slow, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(shares, np.linalg.norm(slow, axis=1), rtol=1e-4)
 
 
 def test_with_everything_freed_the_frozen_gradient_is_the_gradient(classifier: normlens.Lens) -> None:
@@ -135,19 +135,19 @@ def test_biases_are_handed_out_where_they_are_added(classifier: normlens.Lens) -
 
 def test_a_bias_is_handed_out_by_hand() -> None:
     vectors = torch.tensor([[[[1.0, 0.0], [0.0, -3.0]]]])  # one target, two sources
-    found = handed_out(torch.tensor([[[2.0, 2.0]]]), vectors)
-    torch.testing.assert_close(found, torch.tensor([[[[0.5, 0.5], [1.5, 1.5]]]]))
+    shares = handed_out(torch.tensor([[[2.0, 2.0]]]), vectors)
+    torch.testing.assert_close(shares, torch.tensor([[[[0.5, 0.5], [1.5, 1.5]]]]))
 
 
 def test_models_are_averaged_text_by_text() -> None:
-    def found(plain: float) -> xr.Dataset:
+    def evaluated(plain: float) -> xr.Dataset:
         values = np.array([[[plain, 0.2]], [[0.5, 0.5]]])
         return xr.Dataset(
             {measure: (("attribution", "erasure", "text"), values) for measure in MEASURES},
             coords={"attribution": ["DecompX", "random"], "erasure": ["mask"]},
         )
 
-    kept = summarized([found(0.4), found(0.8)], seed=0, resamples=100)
+    kept = summarized([evaluated(0.4), evaluated(0.8)], seed=0, resamples=100)
     value = {row["method"]: row["value"] for row in kept["table"] + kept["against"]}
     assert value == {"DecompX": 0.4, "random": 0.5, "random − DecompX": pytest.approx(0.1)}
     assert [model["mask"]["DecompX"] for model in kept["models"]] == [0.3, 0.5]

@@ -1,4 +1,4 @@
-"""Means, pooled correlations and pooled variation, against numbers known by hand or from numpy."""
+"""Means, pooled correlations and pooled variation, against numbers worked out by hand or by numpy."""
 
 import numpy as np
 import pytest
@@ -25,15 +25,15 @@ def test_a_sentence_without_a_category_is_left_out_of_its_mean() -> None:
 def test_pooled_correlation_is_over_all_tokens_and_leaves_unknown_ranks_out() -> None:
     values = np.array([[1.0, 2.0, 3.0, 4.0, 99.0], [4.0, 3.0, 2.0, 1.0, 99.0], [1.0, 3.0, 2.0, 4.0, 0.0]])
     ranks = np.array([10.0, 20.0, 30.0, 40.0, np.nan])
-    found = pooled_correlation(values, ranks, np.array([0, 0, 1, 1, 1]), seed=0, resamples=1)
-    np.testing.assert_allclose(found[0], [1.0, -1.0, 0.8])
+    correlations = pooled_correlation(values, ranks, np.array([0, 0, 1, 1, 1]), seed=0, resamples=1)
+    np.testing.assert_allclose(correlations[0], [1.0, -1.0, 0.8])
 
 
 def test_pooled_correlation_draws_whole_sentences() -> None:
     """Of two sentences with the same numbers every draw gives the same; drawing tokens would not."""
     values, ranks = np.tile([1.0, 3.0, 2.0, 4.0], (1, 2)), np.tile([1.0, 2.0, 3.0, 4.0], 2)
-    found = pooled_correlation(values, ranks, np.repeat([0, 1], 4), seed=1, resamples=30)
-    np.testing.assert_allclose(found, [[0.8], [0.8], [0.8]])
+    correlations = pooled_correlation(values, ranks, np.repeat([0, 1], 4), seed=1, resamples=30)
+    np.testing.assert_allclose(correlations, [[0.8], [0.8], [0.8]])
 
 
 def test_pooled_variation_equals_numpy_over_all_tokens() -> None:

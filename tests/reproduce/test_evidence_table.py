@@ -48,15 +48,15 @@ def logits_behind(lens: normlens.Lens, text: str) -> np.ndarray:
 @pytest.fixture(scope="module")
 def asked(decoder: normlens.Lens) -> list[Prompt]:
     """Frames whose answers are what the model says, and in every kind one in which both prompts are to have the same."""
-    found = []
+    questions = []
     for kind in KINDS:
         for frame, carrier in enumerate(CARRIERS):
             for noun in ("cat", "dog"):
                 text = carrier.format(noun)
                 right, foil = (ANSWERS[k] for k in np.argsort(-logits_behind(decoder, text)))
                 wrong = frame == 2 and noun == "dog"
-                found.append(Prompt(kind, frame, text, *((foil, right) if wrong else (right, foil)), noun))
-    return found
+                questions.append(Prompt(kind, frame, text, *((foil, right) if wrong else (right, foil)), noun))
+    return questions
 
 
 def test_the_rank_of_the_evidence_counts_the_words_above_it_and_shares_ties() -> None:
@@ -95,18 +95,18 @@ def test_means_are_taken_over_frames() -> None:
 
 
 def test_every_prompt_holds_its_evidence_once_inside_and_every_pair_swaps_its_answers() -> None:
-    found = prompts()
-    assert Counter(prompt.kind for prompt in found) == dict.fromkeys(KINDS, 40)
-    for prompt in found:
+    all_prompts = prompts()
+    assert Counter(prompt.kind for prompt in all_prompts) == dict.fromkeys(KINDS, 40)
+    for prompt in all_prompts:
         words = re.findall(r"\w+", prompt.text)
         assert words.count(prompt.evidence) == 1
         assert prompt.evidence not in (words[0], words[-1]) or prompt.text.endswith(",")
         assert prompt.right.strip() not in words and prompt.right.startswith(" ")
-    for one, other in zip(found[::2], found[1::2], strict=True):
+    for one, other in zip(all_prompts[::2], all_prompts[1::2], strict=True):
         assert (one.kind, one.frame) == (other.kind, other.frame)
         assert (one.right, one.foil) == (other.foil, other.right)
         assert one.evidence != other.evidence
-    pairs = Counter(prompt.evidence for prompt in found if prompt.kind != "agreement")
+    pairs = Counter(prompt.evidence for prompt in all_prompts if prompt.kind != "agreement")
     assert max(pairs.values()) == 1
 
 
@@ -138,9 +138,9 @@ def test_choices_and_ranks_of_a_tiny_model_make_a_page(
 ) -> None:
     monkeypatch.setattr(evidence_table, "prompts", lambda: asked)
     monkeypatch.setattr(evidence_table.normlens, "load", lambda name: decoder)
-    given = ["--output", str(tmp_path)]
-    assert evidence_table.main([*given, "--parts", "test"]) == 2
-    assert evidence_table.main(given) == 0
+    options = ["--output", str(tmp_path)]
+    assert evidence_table.main([*options, "--parts", "test"]) == 2
+    assert evidence_table.main(options) == 0
     kept = json.loads((tmp_path / "evidence" / "result.json").read_text(encoding="utf-8"))
     choose, test = kept["choose"], kept["test"]
     best = max((c for c in choose["candidates"] if c["row"] == "integrated gradients"), key=lambda c: c["mrr"])

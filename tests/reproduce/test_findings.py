@@ -1,4 +1,4 @@
-"""What the scripts take from one analyzed sentence, on maps whose answer is known; and one script run for real."""
+"""What the scripts take from one analyzed sentence, against answers by hand; and one script run for real."""
 
 import json
 from pathlib import Path
@@ -76,18 +76,18 @@ def test_an_empty_category_has_share_zero_and_no_vector_norm() -> None:
 def test_dispersion_leaves_special_and_first_tokens_out_where_it_says_so() -> None:
     assert dispersion.ordinary_sources(sentence("encoder")).tolist() == [False, True, True, True, True, False]
     assert dispersion.ordinary_sources(sentence("decoder")).tolist() == [False, True, True, True]
-    found = dispersion.sentence_numbers(sentence("decoder"))
-    assert found["variation_in_sentence", "all"] == pytest.approx([np.std([1, 2, 3, 4]) / 2.5])
-    assert found["variation_in_sentence", "ordinary"] == pytest.approx([np.std([2, 3, 4]) / 3])
+    numbers = dispersion.sentence_numbers(sentence("decoder"))
+    assert numbers["variation_in_sentence", "all"] == pytest.approx([np.std([1, 2, 3, 4]) / 2.5])
+    assert numbers["variation_in_sentence", "ordinary"] == pytest.approx([np.std([2, 3, 4]) / 3])
 
 
 def test_token_numbers_have_the_order_of_the_quantities_and_absent_scopes_are_nan() -> None:
-    found = dict(zip(frequency.QUANTITIES, frequency.token_numbers(sentence("decoder")), strict=True))
-    assert found["α"] == pytest.approx([0.25] * 4)
-    assert found["‖f(x)‖"] == pytest.approx([1, 2, 3, 4])
-    assert found["Attn-W"] == pytest.approx([0.8] * 4)
-    assert found["Attn-N"] == pytest.approx([0.5] * 4)
-    assert np.isnan(found["AttnRes-N"]).all()
+    numbers = dict(zip(frequency.QUANTITIES, frequency.token_numbers(sentence("decoder")), strict=True))
+    assert numbers["α"] == pytest.approx([0.25] * 4)
+    assert numbers["‖f(x)‖"] == pytest.approx([1, 2, 3, 4])
+    assert numbers["Attn-W"] == pytest.approx([0.8] * 4)
+    assert numbers["Attn-N"] == pytest.approx([0.5] * 4)
+    assert np.isnan(numbers["AttnRes-N"]).all()
 
 
 def test_markdown_table() -> None:

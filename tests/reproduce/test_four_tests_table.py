@@ -1,4 +1,4 @@
-"""The four tests on SST and AG News: which texts each part takes, and where its word vectors are from."""
+"""The four tests on SST and AG News: which texts each experiment takes, and where its word vectors are from."""
 
 from __future__ import annotations
 

@@ -57,25 +57,25 @@ def test_predictions_are_those_of_the_switched_model(
     options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert topk_table.main([*options, "--parts", "predictions"]) == 0
-    found = _kept(tmp_path)["predictions"]
-    assert (found["passages"], found["tokens"], found["ks"]) == (2, 12, [1, 2, 4, 8, 12])
+    predictions = _kept(tmp_path)["predictions"]
+    assert (predictions["passages"], predictions["tokens"], predictions["ks"]) == (2, 12, [1, 2, 4, 8, 12])
     lens = normlens.load("decoder")
     ids = topk_quality.passages_of(lens, tmp_path / "text.txt", 12, 2).ids[1:]
     with normlens.topk.use(lens, k=2, by="norm", renormalize=False), torch.no_grad():
         loss = float(lens.model(input_ids=ids, labels=ids).loss)
-    assert found["rows"][1]["cells"]["norm full 2"]["nll"] == pytest.approx(loss, abs=2e-6)
-    for row in found["rows"]:
+    assert predictions["rows"][1]["cells"]["norm full 2"]["nll"] == pytest.approx(loss, abs=2e-6)
+    for row in predictions["rows"]:
         assert row["cells"]["weight renormalized 12"]["nll"] == pytest.approx(row["dense"]["nll"], abs=1e-5)
     page = (tmp_path / "results" / "topk" / "page.md").read_text(encoding="utf-8")
-    mean = sum(row["cells"]["weight renormalized 4"]["nll"] for row in found["rows"]) / 2
+    mean = sum(row["cells"]["weight renormalized 4"]["nll"] for row in predictions["rows"]) / 2
     assert f"| 4 | {math.exp(mean):.2f} |" in page
     assert "<!-- --8<-- [start:predictions] -->" in page
 
-    monkeypatch.setattr(topk_quality, "quality_of", lambda *given: pytest.fail("measured again"))
+    monkeypatch.setattr(topk_quality, "quality_of", lambda *arguments: pytest.fail("measured again"))
     assert topk_table.main([*options, "--parts", "predictions"]) == 0
-    assert _kept(tmp_path)["predictions"]["rows"] == found["rows"]
+    assert _kept(tmp_path)["predictions"]["rows"] == predictions["rows"]
     assert topk_table.main([*options, "--parts", "predictions", "--passages", "1"]) == 0
-    assert _kept(tmp_path)["predictions"]["rows"] == found["rows"][:1]
+    assert _kept(tmp_path)["predictions"]["rows"] == predictions["rows"][:1]
 
 
 def test_long_passages_have_their_own_part(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,9 +83,9 @@ def test_long_passages_have_their_own_part(options: list[str], tmp_path: Path, m
     monkeypatch.setattr(topk_table, "LONG_OTHERS", (4, 50))
     sizes = ["--long-tokens", "16", "--long-passages", "2"]
     assert topk_table.main([*options, *sizes, "--parts", "long predictions"]) == 0
-    found = _kept(tmp_path)["long predictions"]
-    assert (found["passages"], found["tokens"], found["ks"]) == (2, 16, [2, 4])
-    cells = [row["cells"] for row in found["rows"]]
+    predictions = _kept(tmp_path)["long predictions"]
+    assert (predictions["passages"], predictions["tokens"], predictions["ks"]) == (2, 16, [2, 4])
+    cells = [row["cells"] for row in predictions["rows"]]
     assert {name for name in cells[0] if "random" in name} == {"random renormalized 4", "random full 4"}
     first, second = (cell["norm full 2"]["nll"] - cell["weight full 2"]["nll"] for cell in cells)
     page = (tmp_path / "results" / "topk" / "page.md").read_text(encoding="utf-8")
@@ -97,7 +97,7 @@ def test_encoders_layers_and_counts_are_kept_and_drawn(options: list[str], tmp_p
     name = "encoder"
     assert topk_table.main([*options, "--parts", "embeddings", f"layers of {name}", f"needed {name}"]) == 0
     kept = _kept(tmp_path)
-    embeddings, layers, needed = (kept[part] for part in ("embeddings", f"layers of {name}", f"needed {name}"))
+    embeddings, layers, needed = (kept[key] for key in ("embeddings", f"layers of {name}", f"needed {name}"))
     assert all(row["cells"]["norm full 9"]["cosine"] == pytest.approx(1) for row in embeddings["rows"])
     cell = layers["rows"][0]["cells"]["weight renormalized 2 layer 0"]["cosine"]
     assert embeddings["rows"][0]["cells"]["weight renormalized 2"]["cosine"] < cell < 1
@@ -117,7 +117,7 @@ def test_a_part_that_is_unknown_or_lacks_its_data_is_refused(
     assert not (tmp_path / "results").exists()
 
 
-def _found(weight: list[float], norm: list[float]) -> dict[str, Any]:
+def _predictions(weight: list[float], norm: list[float]) -> dict[str, Any]:
     rows = [
         {"cells": {"weight full 1": {"nll": w}, "norm full 1": {"nll": n}}} for w, n in zip(weight, norm, strict=True)
     ]
@@ -125,13 +125,13 @@ def _found(weight: list[float], norm: list[float]) -> dict[str, Any]:
 
 
 def test_norm_is_better_where_every_passage_says_so() -> None:
-    [one] = topk_compared.of_passages(_found([3, 4, 5], [2, 2, 2]), "nll", ("full", "full"))
+    [one] = topk_compared.of_passages(_predictions([3, 4, 5], [2, 2, 2]), "nll", ("full", "full"))
     assert (one.k, one.value) == (1, -2)
     assert -3 <= one.low < one.high <= -1
     assert (one.verdict(higher_is_better=False), one.verdict(higher_is_better=True)) == ("better", "worse")
-    [lone] = topk_compared.of_passages(_found([3], [2]), "nll", ("full", "full"))
+    [lone] = topk_compared.of_passages(_predictions([3], [2]), "nll", ("full", "full"))
     assert (lone.verdict(higher_is_better=False), lone.written("+.1f")) == ("unknown", "-1.0")
-    [alike] = topk_compared.of_passages(_found([3, 4], [4, 3]), "nll", ("full", "full"))
+    [alike] = topk_compared.of_passages(_predictions([3, 4], [4, 3]), "nll", ("full", "full"))
     assert alike.verdict(higher_is_better=False) == "alike"
     told = topk_compared.sentence("Nats", [one, alike], higher_is_better=False)
     assert told == "Nats: norm is **better** at k = 1; the interval includes zero at k = 1."
@@ -156,8 +156,8 @@ def _listops(folder: Path) -> Path:
     """Expressions that anybody can answer: the largest of two numbers."""
     (folder / "listops").mkdir(exist_ok=True)
     lines = [f"( ( ( [MAX {a} ) {b} ) ] )\t{max(a, b)}" for a in range(10) for b in range(10)]
-    for part in ("train", "val"):
-        (folder / "listops" / f"listops_short_{part}.tsv").write_text("\n".join(["Source\tTarget", *lines]) + "\n")
+    for split in ("train", "val"):
+        (folder / "listops" / f"listops_short_{split}.tsv").write_text("\n".join(["Source\tTarget", *lines]) + "\n")
     return folder
 
 
@@ -179,8 +179,8 @@ def test_trainings_are_shown_beside_what_needs_no_solving(options: list[str], tm
     settings = listops.Settings(epochs=1, batch_tokens=200, width=8, layers=1, heads=2)
     for k in (None, 2):
         train_listops.train(replace(settings, k=k), data, tmp_path / "trainings" / str(k))
-    given = ["--listops", str(tmp_path / "trainings"), "--data", str(data), "--parts", "listops"]
-    assert topk_table.main([*options, *given]) == 0
+    choices = ["--listops", str(tmp_path / "trainings"), "--data", str(data), "--parts", "listops"]
+    assert topk_table.main([*options, *choices]) == 0
     assert _kept(tmp_path)["listops"]["by_first_word"] == {"short": 0.19}
     page = (tmp_path / "results" / "topk" / "page.md").read_text(encoding="utf-8")
     assert "Short: 19.0 % by always answering the most frequent value, 19.0 % by reading the outermost" in page
@@ -191,11 +191,11 @@ def test_trainings_are_shown_beside_what_needs_no_solving(options: list[str], tm
 
 def test_every_expression_inside_another_is_an_example_of_its_own() -> None:
     whole = listops.encoded("( [SM 9 ( [MED 1 2 ( [MAX 3 8 ] ) 4 ] ) ( [MAX 3 8 ] ) 6 ] )", "6")
-    found = {
+    labels = {
         " ".join(listops.WORDS[number] for number in example.ids): example.label
         for example in listops.with_subexpressions([whole])
     }
-    assert found == {
+    assert labels == {
         "[CLS] [MAX 3 8 ]": 8,
         "[CLS] [MED 1 2 [MAX 3 8 ] 4 ]": 3,
         "[CLS] [SM 9 [MED 1 2 [MAX 3 8 ] 4 ] [MAX 3 8 ] 6 ]": 6,
@@ -223,10 +223,10 @@ def test_a_training_goes_on_where_it_stopped(k: int | None, tmp_path: Path, monk
     assert whole["most_frequent"] == 0.19  # 19 of the 100 pairs hold a nine
     epoch = train_listops._epoch
 
-    def interrupted(*given: Any) -> float:
-        if given[-1] == 2:
+    def interrupted(*arguments: Any) -> float:
+        if arguments[-1] == 2:
             raise KeyboardInterrupt
-        return epoch(*given)
+        return epoch(*arguments)
 
     monkeypatch.setattr(train_listops, "_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):

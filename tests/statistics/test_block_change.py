@@ -1,4 +1,4 @@
-"""1 − Spearman between the maps before and behind each part of a block, by hand and by scipy."""
+"""1 − Spearman between the maps before and behind each step of a block, by hand and by scipy."""
 
 from __future__ import annotations
 
@@ -29,9 +29,11 @@ def test_pairs_that_no_target_sees_are_left_out() -> None:
 
 def test_maps_of_several_layers_are_compared_one_by_one() -> None:
     maps = np.random.default_rng(0).random((2, 3, 4, 5, 2))
-    found = map_change(maps[..., 0], maps[..., 1])
-    assert found.shape == (2, 3)
-    assert found[1, 2] == pytest.approx(1 - spearmanr(maps[1, 2, ..., 0].ravel(), maps[1, 2, ..., 1].ravel()).statistic)
+    changes = map_change(maps[..., 0], maps[..., 1])
+    assert changes.shape == (2, 3)
+    assert changes[1, 2] == pytest.approx(
+        1 - spearmanr(maps[1, 2, ..., 0].ravel(), maps[1, 2, ..., 1].ravel()).statistic
+    )
 
 
 def test_each_step_is_measured_from_the_one_before_it() -> None:

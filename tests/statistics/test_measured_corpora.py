@@ -24,9 +24,9 @@ def test_the_numbers_are_those_of_the_texts_one_by_one(reader: normlens.Lens) ->
     expected = CorpusStatistics(token_frequency(reader, TEXTS))
     for text in TEXTS:
         expected.add(reader.analyze(text)["encoder"].data)
-    found, wanted = measured.statistics["encoder"].table(), expected.table()
-    found, wanted = (x[x.quantity != "conservation_error"].reset_index(drop=True) for x in (found, wanted))
-    pd.testing.assert_frame_equal(found, wanted, check_exact=False, atol=1e-5)
+    table, wanted = measured.statistics["encoder"].table(), expected.table()
+    table, wanted = (x[x.quantity != "conservation_error"].reset_index(drop=True) for x in (table, wanted))
+    pd.testing.assert_frame_equal(table, wanted, check_exact=False, atol=1e-5)
     assert len(measured) == 4
     assert [data.sizes["source"] for data in measured.examples["encoder"]] == [7, 6]
     assert (measured.attributes["model_type"], "text" in measured.attributes) == ("bert", False)
@@ -61,9 +61,9 @@ def test_what_was_written_is_read_back(reader: normlens.Lens, tmp_path: Path, mo
     assert list(numbers) == ["encoder"]
     table = measured.statistics["encoder"].table()
     wanted = table[(table.quantity == "weight_share") & (table.category == "special") & table.layer.isna()]
-    found = numbers["encoder"].get("weight_share", "special")
-    assert found is not None
-    assert found.value == wanted["value"].item()
+    estimate = numbers["encoder"].get("weight_share", "special")
+    assert estimate is not None
+    assert estimate.value == wanted["value"].item()
     with pytest.raises(InvalidInput, match="has no report"):
         read_estimates(tmp_path)
 

@@ -81,8 +81,8 @@ def test_a_first_token_that_is_not_special_has_a_share_of_its_own():
     numbers = text_numbers(one_text(categories=("other", "other", "punctuation")))
     np.testing.assert_allclose(numbers["norm_share", "first token"], [4 / 16])
     np.testing.assert_allclose(numbers["norm_share", "other"], [9 / 16])
-    parts = ("special", "first token", "punctuation", "other")
-    np.testing.assert_allclose(sum(numbers["weight_share", name] for name in parts), 1)
+    categories = ("special", "first token", "punctuation", "other")
+    np.testing.assert_allclose(sum(numbers["weight_share", name] for name in categories), 1)
     np.testing.assert_allclose(numbers["vector_norm", "other"], [[4.0, 3.0]])
 
 
@@ -215,7 +215,7 @@ def test_a_bootstrap_interval_holds_the_mean_and_narrows_with_more_texts():
     low, high = bootstrap_interval(values)
     assert low.shape == (3,)
     assert (low < values.mean(0)).all() and (values.mean(0) < high).all()
-    # The normal approximation: 1.96 standard errors either way.
+    # The normal approximation: 1.96 standard errors to either side.
     np.testing.assert_allclose(high - low, 2 * 1.96 * values.std(0) / 20, rtol=0.15)
     np.testing.assert_array_equal(bootstrap_interval(values), (low, high))
 

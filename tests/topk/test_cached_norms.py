@@ -76,7 +76,7 @@ def test_generation_is_what_it_is_without_remembered_norms(
     }
     with use(model, k=2, by="norm"):
         remembered = model.generate(**inputs, **settings)
-        monkeypatch.setattr(CachedNorms, "before_call", lambda *given: None)
+        monkeypatch.setattr(CachedNorms, "before_call", lambda *arguments: None)
         anew = model.generate(**inputs, **settings)
     assert torch.equal(remembered.sequences, anew.sequences)
     assert all(torch.equal(a, b) for a, b in zip(remembered.scores, anew.scores, strict=True))
@@ -132,7 +132,7 @@ def test_a_cache_that_holds_something_else_is_measured_anew(
         cache = step(model, ids)[1]
         with torch.no_grad():
             change(cache)
-        other = copy.deepcopy(cache)  # holds other tensors, of which nothing is known
+        other = copy.deepcopy(cache)  # holds other tensors, whose norms were never computed
         computed.clear()
         output = step(model, new, cache)[0]
         assert min(computed) == cache.layers[0].values.shape[2]

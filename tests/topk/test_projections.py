@@ -163,7 +163,7 @@ def test_whoever_looks_on_sees_plain_tensors(tokens: Ids) -> None:
     model, seen = tiny.build("llama"), []
     own = model.layers[1].self_attn.o_proj
     with use(model, k=3, by="norm"):
-        own.register_forward_pre_hook(lambda module, given: seen.append((given[0], given[0].abs().mean())))
+        own.register_forward_pre_hook(lambda module, arguments: seen.append((arguments[0], arguments[0].abs().mean())))
         for _ in range(2):
             run(model, torch.tensor([tokens(9)]))
     assert type(seen[-1][0]) is Tensor
@@ -174,8 +174,8 @@ def test_threads_may_share_a_model_in_use(tokens: Ids) -> None:
     with use(model, k=3, by="norm"):
         expected = run(model, ids)
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda _: run(model, ids), range(60)))
-    assert all(torch.equal(x, expected) for x in found)
+            outputs = list(pool.map(lambda _: run(model, ids), range(60)))
+    assert all(torch.equal(x, expected) for x in outputs)
 
 
 def test_a_model_in_use_can_be_pickled(tokens: Ids) -> None:

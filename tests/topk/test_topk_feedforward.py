@@ -1,4 +1,4 @@
-"""Feed-forward layers that keep k units: the definition, exactness for ReLU, and the way back."""
+"""Feed-forward layers that keep k units: the definition, exactness for ReLU, and the backward pass."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def test_the_k_largest_units_reach_the_projection(model_type: str, path: str, by
     projection = model.get_submodule(path)
     seen: list[Tensor] = []
 
-    def note(module: nn.Module, given: tuple[Tensor, ...]) -> None:
-        seen.append(given[0].clone())
+    def note(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        seen.append(arguments[0].clone())
 
     before = projection.register_forward_pre_hook(note)
     with use_feedforward(model, k=5, by=by, layers=[path]) as switched:
@@ -63,7 +63,9 @@ def test_relu_is_exact_where_at_most_k_units_are_positive(tokens: Ids) -> None:
     model, ids = tiny.build("opt"), tokens(9)
     positive: list[int] = []
     hooks = [
-        layer.fc2.register_forward_pre_hook(lambda module, given: positive.append(int((given[0] > 0).sum(-1).max())))
+        layer.fc2.register_forward_pre_hook(
+            lambda module, arguments: positive.append(int((arguments[0] > 0).sum(-1).max()))
+        )
         for layer in model.decoder.layers
     ]
     before = run(model, ids)
@@ -130,30 +132,32 @@ def weights(gated: bool) -> dict[str, Tensor]:
 def test_the_layer_itself_has_the_definition_s_values_and_gradients(
     activation: Callable[[Tensor], Tensor], gated: bool, by: str
 ) -> None:
-    given = weights(gated)
-    units = activation(given["x"] @ given["w_in"].T + given["b_in"]) * (given["x"] @ given["w_up"].T if gated else 1)
-    sizes = units.abs() * (given["w_out"].norm(dim=0) if by == "norm" else 1)
+    tensors = weights(gated)
+    units = activation(tensors["x"] @ tensors["w_in"].T + tensors["b_in"]) * (
+        tensors["x"] @ tensors["w_up"].T if gated else 1
+    )
+    sizes = units.abs() * (tensors["w_out"].norm(dim=0) if by == "norm" else 1)
     for k in (2, 7, None):
         bar = sizes.sort(-1, descending=True).values[..., (k or 7) - 1, None]
-        expected = (units * (sizes >= bar)) @ given["w_out"].T + given["b_out"]
-        ours = topk_feedforward(**given, k=k, by=by, activation=activation, chunk_size=4)
+        expected = (units * (sizes >= bar)) @ tensors["w_out"].T + tensors["b_out"]
+        ours = topk_feedforward(**tensors, k=k, by=by, activation=activation, chunk_size=4)
         assert torch.allclose(ours, expected, atol=1e-12)
-    names = list(given)
+    names = list(tensors)
     assert torch.autograd.gradcheck(
         lambda *x: topk_feedforward(
             **dict(zip(names, x, strict=True)), k=3, by=by, activation=activation, chunk_size=4
         ),
-        tuple(x.requires_grad_() for x in given.values()),
+        tuple(x.requires_grad_() for x in tensors.values()),
         fast_mode=True,
     )
 
 
 def test_no_units_outlive_their_chunk() -> None:
-    given = weights(gated=False)
+    tensors = weights(gated=False)
     sizes: list[int] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
-        topk_feedforward(**{n: x.requires_grad_() for n, x in given.items()}, k=3, activation=relu, chunk_size=4)
-    assert 10 * 7 not in sizes and sum(sizes) <= sum(x.numel() for x in given.values()) * 3
+        topk_feedforward(**{n: x.requires_grad_() for n, x in tensors.items()}, k=3, activation=relu, chunk_size=4)
+    assert 10 * 7 not in sizes and sum(sizes) <= sum(x.numel() for x in tensors.values()) * 3
 
 
 @pytest.mark.parametrize("model_type", ["mixtral", "gpt_oss", "qwen3_moe"])

@@ -42,15 +42,15 @@ def test_half_precision_models_run(dtype: torch.dtype, tokens: Ids) -> None:
 def test_double_precision_models_run_under_every_mask(model_type: str, side: str | None, tokens: Ids) -> None:
     """Held against float32 where a target sees nothing: there eager attention of float64 gives NaN in some models."""
     model, single = tiny.build(model_type, dtype=torch.float64), tiny.build(model_type)
-    ids, given = torch.tensor([tokens(9), tokens(9, 1)]), {}
+    ids, masked = torch.tensor([tokens(9), tokens(9, 1)]), {}
     if side is not None:
         mask = torch.ones(2, 9, dtype=torch.long)
         mask[1, slice(0, 2) if side == "left" else slice(7, 9)] = 0
-        given["attention_mask"] = mask
-    dense, ours = run(single if side == "left" else model, ids, **given), []
+        masked["attention_mask"] = mask
+    dense, ours = run(single if side == "left" else model, ids, **masked), []
     for k in (9, 3):
         with use(model, k=k, by="norm"):
-            ours.append(run(model, ids, **given))
+            ours.append(run(model, ids, **masked))
     real = slice(None) if model.config.is_encoder_decoder or side is None else mask.bool()
     assert gap(ours[0][real], dense[real].double()) < (1e-5 if side == "left" else 1e-6)
     assert gap(ours[1][real], dense[real].double()) > 1e-3

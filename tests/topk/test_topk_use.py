@@ -91,17 +91,19 @@ def test_what_is_kept_is_what_the_analysis_finds_largest(
 ) -> None:
     model, ids = tiny.build(model_type), tokens(9)
     target = tokens(6) if group == "cross" else None
-    found = normlens.load((model, None)).analyze(ids, target_text=target)[group]
-    weights = torch.from_numpy(found.weight.sel(layer=1).values).double()[None]
-    norms = torch.from_numpy(found.vector_norm.sel(layer=1).values).double()[None]
+    analyzed = normlens.load((model, None)).analyze(ids, target_text=target)[group]
+    weights = torch.from_numpy(analyzed.weight.sel(layer=1).values).double()[None]
+    norms = torch.from_numpy(analyzed.vector_norm.sel(layer=1).values).double()[None]
     inputs = {"input_ids": torch.tensor([ids])} | (
-        {"decoder_input_ids": torch.tensor(found.data["target_id"].values)[None]} if target else {}
+        {"decoder_input_ids": torch.tensor(analyzed.data["target_id"].values)[None]} if target else {}
     )
     values: dict[nn.Module, Tensor] = {}
     with torch.no_grad(), capturing(model, lambda call: values.update({call.module: call.value})):
         model(**inputs)
     seen: list[Tensor] = []
-    hook = model.get_submodule(projection).register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    hook = model.get_submodule(projection).register_forward_pre_hook(
+        lambda module, arguments: seen.append(arguments[0])
+    )
     layers = ["decoder.layers.1.encoder_attn"] if group == "cross" else [1]
     with use(model, k=3, by=by, renormalize=renormalize, layers=layers) as switched, torch.no_grad():
         model(**inputs)

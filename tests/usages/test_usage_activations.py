@@ -95,9 +95,9 @@ def bert(activation: Any) -> normlens.Lens:
     ],
 )
 def test_through_the_block_an_activation_is_one_activation(one: Any, other: Any) -> None:
-    found, expected = (bert(x).analyze(IDS, through="block")["encoder"].data for x in (one, other))
+    data, expected = (bert(x).analyze(IDS, through="block")["encoder"].data for x in (one, other))
     for name in ("norm_feedforward", "norm_block", "mixing_ratio"):
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(data[name], expected[name], rtol=1e-4, atol=1e-5)
     shares, right = (bert(x).attribute(IDS, target=lambda output: output[0][:, 0, 0]) for x in (one, other))
     np.testing.assert_allclose(shares, right, rtol=1e-4, atol=1e-5)
 
@@ -126,8 +126,8 @@ def test_a_gated_product_by_hand_is_integrated_like_the_module() -> None:
         expected = lens.attribute(IDS, target=Predicted(), product=product)
         for layer in model.model.layers:
             layer.mlp.act_fn = SiLU().eval()
-        found = lens.attribute(IDS, target=Predicted(), product=product)
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        shares = lens.attribute(IDS, target=Predicted(), product=product)
+        np.testing.assert_allclose(shares, expected, rtol=1e-4, atol=1e-5)
         for layer in model.model.layers:
             layer.mlp.act_fn = nn.SiLU().eval()
 

@@ -49,8 +49,8 @@ def numbers(lens: normlens.Lens) -> tuple[Any, Any]:
 
 
 def check_same(lens: normlens.Lens, expected: normlens.Lens) -> None:
-    for found, right in zip(numbers(lens), numbers(expected), strict=True):
-        assert found == pytest.approx(right, rel=1e-9, abs=1e-12)
+    for number, right in zip(numbers(lens), numbers(expected), strict=True):
+        assert number == pytest.approx(right, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,4 +1,4 @@
-"""Chats as people bring them: messages, parts, rendered templates pasted as text."""
+"""Chats as people bring them: messages, lists of content, rendered templates pasted as text."""
 
 from __future__ import annotations
 
@@ -45,31 +45,31 @@ def lens(chatting: PreTrainedTokenizerFast) -> normlens.Lens:
     return normlens.load((LlamaForCausalLM(tiny.configuration("llama")).eval(), chatting))
 
 
-def read(lens: normlens.Lens, given: Any, **options: Any) -> list[str]:
-    return [str(x) for x in lens.analyze(given, **options)["decoder"].source_token.values]
+def read(lens: normlens.Lens, conversation: Any, **options: Any) -> list[str]:
+    return [str(x) for x in lens.analyze(conversation, **options)["decoder"].source_token.values]
 
 
 def test_an_attribution_explains_the_answer_that_is_to_come(lens: normlens.Lens) -> None:
-    found = lens.attribute(ASKED, target="cat")
-    assert found["source_token"].values.tolist() == ["[CLS]", "a", "the", "cat", "[SEP]", "dog"]
+    shares = lens.attribute(ASKED, target="cat")
+    assert shares["source_token"].values.tolist() == ["[CLS]", "a", "the", "cat", "[SEP]", "dog"]
     ids = lens.tokenizer.apply_chat_template(ASKED, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     with torch.no_grad():
         logits = lens.model(**ids).logits
-    assert abs(found.attrs["value"] - float(logits[0, -1, lens.tokenizer.convert_tokens_to_ids("cat")])) < 1e-5
-    assert "position 5" in found.attrs["target"]
-    np.testing.assert_allclose(lens.attribute(ids, target="cat"), found, atol=1e-6)
+    assert abs(shares.attrs["value"] - float(logits[0, -1, lens.tokenizer.convert_tokens_to_ids("cat")])) < 1e-5
+    assert "position 5" in shares.attrs["target"]
+    np.testing.assert_allclose(lens.attribute(ids, target="cat"), shares, atol=1e-6)
     (same,) = lens.attribute([ASKED], target="cat")
-    np.testing.assert_allclose(same, found, atol=1e-6)
+    np.testing.assert_allclose(same, shares, atol=1e-6)
 
 
 def test_the_conversation_may_be_explained_as_it_stands(lens: normlens.Lens) -> None:
-    found = lens.attribute(ASKED, target="cat", generation_prompt=False)
-    assert found["source_token"].values.tolist() == ["[CLS]", "a", "the", "cat", "[SEP]"]
+    shares = lens.attribute(ASKED, target="cat", generation_prompt=False)
+    assert shares["source_token"].values.tolist() == ["[CLS]", "a", "the", "cat", "[SEP]"]
 
 
 def test_an_answer_that_has_begun_is_continued(lens: normlens.Lens) -> None:
-    found = lens.attribute(ANSWERED, target="cat")
-    assert found["source_token"].values.tolist()[-3:] == ["a", "sat", "here"]
+    shares = lens.attribute(ANSWERED, target="cat")
+    assert shares["source_token"].values.tolist()[-3:] == ["a", "sat", "here"]
     closed = lens.attribute(ANSWERED, target="cat", generation_prompt=False)
     assert closed["source_token"].values.tolist()[-2:] == ["here", "[SEP]"]
 
@@ -84,8 +84,8 @@ def test_an_analysis_measures_the_conversation_and_continues_it_where_the_model_
 @pytest.mark.parametrize("template", [TEMPLATE, IN_PARTS], ids=["texts", "parts"])
 def test_content_may_come_in_parts(template: str, lens: normlens.Lens) -> None:
     lens.tokenizer.chat_template = template
-    parts = [{"type": "text", "text": "the "}, {"type": "text", "text": "cat"}]
-    assert read(lens, [{"role": "user", "content": parts}]) == ["[CLS]", "a", "the", "cat", "[SEP]"]
+    items = [{"type": "text", "text": "the "}, {"type": "text", "text": "cat"}]
+    assert read(lens, [{"role": "user", "content": items}]) == ["[CLS]", "a", "the", "cat", "[SEP]"]
 
 
 @pytest.mark.parametrize(

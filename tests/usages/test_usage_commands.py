@@ -31,9 +31,9 @@ TEXT = "the cat sat here."
 @pytest.fixture(scope="module")
 def folders(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders with a config and a tokenizer, but without weights that could be read."""
-    found = {}
+    by_name = {}
     for name, kind in {"bert": "bert", "gpt2": "gpt2", "marian": "marian", "classes": "bert"}.items():
-        folder = found[name] = tmp_path_factory.mktemp(name)
+        folder = by_name[name] = tmp_path_factory.mktemp(name)
         config = tiny.configuration(kind)
         if name == "gpt2":
             config.architectures = [GPT2LMHeadModel.__name__]
@@ -43,7 +43,7 @@ def folders(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPat
         config.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         (folder / "model.safetensors").write_bytes(b"no weights")
-    return found
+    return by_name
 
 
 REFUSED = [

@@ -43,10 +43,10 @@ def weights_alone(model: PreTrainedModel, **inputs: Any) -> list[Tensor]:
 
 
 def assert_weights(analysis: normlens.Analysis, expected: list[Tensor], group: str | None = None) -> None:
-    found = analysis[group or analysis.groups[0]].weight
-    assert found.sizes["layer"] == len(expected)
+    measured = analysis[group or analysis.groups[0]].weight
+    assert measured.sizes["layer"] == len(expected)
     for layer, weights in enumerate(expected):
-        np.testing.assert_allclose(found[layer].values, weights.numpy(), atol=1e-6)
+        np.testing.assert_allclose(measured[layer].values, weights.numpy(), atol=1e-6)
 
 
 def same(one: normlens.Analysis, other: normlens.Analysis) -> bool:
@@ -69,9 +69,9 @@ def test_a_padded_batch_of_a_tokenizer_is_read_by_its_mask(
     model = tiny.build(model_type)
     lens = normlens.load((model, tokenizer))
     encoded = tokenizer(TEXTS, padding=True, padding_side=side, return_tensors="pt")
-    found = list(lens.analyze(encoded, progress=False))
-    assert len(found) == 3
-    for text, analysis in zip(TEXTS, found, strict=True):
+    analyses = list(lens.analyze(encoded, progress=False))
+    assert len(analyses) == 3
+    for text, analysis in zip(TEXTS, analyses, strict=True):
         ids = tokenizer(text)["input_ids"]
         assert same(analysis, lens.analyze(ids))
         assert_weights(analysis, weights_alone(model, input_ids=torch.tensor([ids])))
@@ -84,8 +84,8 @@ def test_one_row_gives_one_analysis_in_every_form(form: str | None, tokenizer: P
     encoded = tokenizer(TEXTS[0], return_tensors=form)
     forms: list[Any] = [encoded, dict(encoded), tokenizer([TEXTS[0]], return_tensors=form), encoded["input_ids"]]
     forms += [tokenizer(TEXTS, padding=True, return_tensors=form).encodings[0], {"input_ids": encoded["input_ids"]}]
-    for given in forms:
-        assert same(lens.analyze(given), expected), given
+    for row in forms:
+        assert same(lens.analyze(row), expected), row
 
 
 def test_lists_of_rows_and_loaders_of_batches_are_opened(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -93,9 +93,9 @@ def test_lists_of_rows_and_loaders_of_batches_are_opened(tokenizer: PreTrainedTo
     expected = [lens.analyze(tokenizer(text)["input_ids"]) for text in TEXTS]
     batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
     rows = [tokenizer(text) for text in TEXTS]
-    for given in (tokenizer(TEXTS), rows, (batch for _ in range(1)), batch["input_ids"], batch["input_ids"].tolist()):
-        found = list(lens.analyze(given, progress=False))
-        assert all(map(same, found, expected)) and len(found) == 3
+    for form in (tokenizer(TEXTS), rows, (batch for _ in range(1)), batch["input_ids"], batch["input_ids"].tolist()):
+        analyses = list(lens.analyze(form, progress=False))
+        assert all(map(same, analyses, expected)) and len(analyses) == 3
     assert len(list(lens.stream(batch, progress=False))) == 3
 
 
@@ -103,9 +103,9 @@ def test_a_mask_with_holes_is_honored(tokens: Ids) -> None:
     for model_type in MODELS:
         model = tiny.build(model_type)
         ids, mask = torch.tensor([tokens(7)]), torch.tensor([[1, 1, 1, 0, 1, 1, 1]])
-        given = {"input_ids": ids, "attention_mask": mask}
-        analysis = normlens.load((model, None)).analyze(given)
-        assert_weights(analysis, weights_alone(model, **given))
+        encoded = {"input_ids": ids, "attention_mask": mask}
+        analysis = normlens.load((model, None)).analyze(encoded)
+        assert_weights(analysis, weights_alone(model, **encoded))
         assert not analysis[analysis.groups[0]].weight[..., 3].any()
 
 
@@ -115,8 +115,8 @@ def test_a_mask_with_holes_and_another_text_beside_it(tokens: Ids) -> None:
         whole, holes = {"input_ids": tokens(7)}, {"input_ids": tokens(5), "attention_mask": [1, 0, 1, 1, 1]}
         for side in ("left", "right"):
             list(lens.analyze([tokens(7), tokens(5)], padding=side, progress=False))  # padding was tried, and holds
-            found = list(lens.analyze([whole, holes, whole], padding=side, progress=False))
-            assert all(map(same, found, map(lens.analyze, (whole, holes, whole))))
+            analyses = list(lens.analyze([whole, holes, whole], padding=side, progress=False))
+            assert all(map(same, analyses, map(lens.analyze, (whole, holes, whole))))
 
 
 def paired(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
@@ -216,8 +216,8 @@ def test_embeddings_are_read_instead_of_ids(model_type: str, tokens: Ids) -> Non
     vectors = model.get_input_embeddings()(ids)
     padded = torch.cat([torch.zeros(1, 2, vectors.shape[-1]), vectors], 1)
     mask = torch.tensor([[0, 0, 1, 1, 1, 1, 1, 1]])
-    for given in ({"inputs_embeds": vectors}, {"inputs_embeds": padded, "attention_mask": mask}):
-        analysis = lens.analyze(given)
+    for encoded in ({"inputs_embeds": vectors}, {"inputs_embeds": padded, "attention_mask": mask}):
+        analysis = lens.analyze(encoded)
         assert_weights(analysis, weights_alone(model, input_ids=ids))
         assert analysis[analysis.groups[0]].source_token.values.tolist() == list("012345")
 
@@ -225,8 +225,8 @@ def test_embeddings_are_read_instead_of_ids(model_type: str, tokens: Ids) -> Non
 def test_a_batch_of_pixel_values_is_one_image_after_the_other(lens_of: MakeLens) -> None:
     lens, images = lens_of("vit"), torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     alone = [lens.analyze(image) for image in images]
-    for given in ({"pixel_values": images}, images, [{"pixel_values": image} for image in images]):
-        assert all(map(same, lens.analyze(given, progress=False), alone))
+    for form in ({"pixel_values": images}, images, [{"pixel_values": image} for image in images]):
+        assert all(map(same, lens.analyze(form, progress=False), alone))
     assert same(lens.analyze({"pixel_values": images[:1]}), alone[0])
     assert same(lens.analyze(images[1:]), alone[1])
 
@@ -246,8 +246,8 @@ def test_padding_of_bare_ids_is_left_out_where_it_is_certain(tokenizer: PreTrain
     for side in ("right", "left"):
         padded = tokenizer(TEXTS, padding=True, padding_side=side)["input_ids"]
         expected = [lens.analyze(tokenizer(text)["input_ids"]) for text in TEXTS]
-        for given in (padded, torch.tensor(padded), {"input_ids": np.array(padded)}):
-            assert all(map(same, lens.analyze(given, progress=False), expected))
+        for form in (padded, torch.tensor(padded), {"input_ids": np.array(padded)}):
+            assert all(map(same, lens.analyze(form, progress=False), expected))
         assert same(lens.analyze(padded[0]), expected[0])
     with pytest.raises(
         InvalidInput, match=r"contain 0 \('\[PAD\]'\), the padding token, between other tokens.*attention_mask"
@@ -303,10 +303,10 @@ def test_a_target_may_be_tokenizer_output(tokens: Ids) -> None:
         labels = [targets[0], [*targets[1], -100, -100]]
         start = [one["decoder"].target_id.values.tolist() for one in expected]
         decoder = {"decoder_input_ids": [start[0], [*start[1], 1, 1]], "decoder_attention_mask": pads[1]}
-        ways = [(source, target), ({**source, "labels": labels}, None), ({**source, **decoder}, None)]
-        for inputs, given in [*ways, (sources, target), (source, targets)] if model_type == "t5" else ways[1:2]:
-            found = list(lens.analyze(inputs, given, progress=False))
-            for one, other in zip(found, expected, strict=True):
+        forms = [(source, target), ({**source, "labels": labels}, None), ({**source, **decoder}, None)]
+        for inputs, target_text in [*forms, (sources, target), (source, targets)] if model_type == "t5" else forms[1:2]:
+            analyses = list(lens.analyze(inputs, target_text, progress=False))
+            for one, other in zip(analyses, expected, strict=True):
                 for group in ("encoder", "decoder", "cross"):
                     np.testing.assert_allclose(one[group].norm, other[group].norm, rtol=1e-3, atol=1e-5)
         assert same(lens.analyze({"input_ids": [sources[0]]}, {"input_ids": [targets[0]]}), expected[0])
@@ -331,9 +331,9 @@ def test_attributions_of_a_padded_batch_are_those_of_each_text(tokenizer: PreTra
         alone = [lens.attribute(text, target=1) for text in TEXTS]
         for side in ("right", "left"):
             batch = tokenizer(TEXTS, padding=True, padding_side=side, return_tensors="pt")
-            for given in (batch, batch["input_ids"]):
-                for found, expected in zip(lens.attribute(given, target=1), alone, strict=True):
-                    np.testing.assert_allclose(found, expected, atol=1e-6)
+            for form in (batch, batch["input_ids"]):
+                for shares, expected in zip(lens.attribute(form, target=1), alone, strict=True):
+                    np.testing.assert_allclose(shares, expected, atol=1e-6)
         one = tokenizer(TEXTS[0], return_tensors="pt")
         np.testing.assert_allclose(lens.attribute(one, target=1), alone[0], atol=1e-6)
 
@@ -348,8 +348,8 @@ def test_attributions_of_embeddings_are_those_of_their_ids(method: str, tokens: 
         lens, ids = normlens.load((model, None)), tokens(6)
         asked = {"method": method, **({} if method == "value_zeroing" else {"target": 5})}
         vectors = model.get_input_embeddings()(torch.tensor([ids]))
-        found, expected = lens.attribute({"inputs_embeds": vectors}, **asked), lens.attribute(ids, **asked)
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+        shares, expected = lens.attribute({"inputs_embeds": vectors}, **asked), lens.attribute(ids, **asked)
+        np.testing.assert_allclose(shares, expected, atol=1e-6)
         several = {"inputs_embeds": vectors.repeat(2, 1, 1)}
         for one in lens.attribute(several, **asked):
             np.testing.assert_allclose(one, expected, atol=1e-6)
@@ -358,10 +358,10 @@ def test_attributions_of_embeddings_are_those_of_their_ids(method: str, tokens: 
 def test_a_token_that_the_mask_leaves_out_has_no_share_of_what_the_model_says(tokens: Ids) -> None:
     torch.manual_seed(0)
     model = GPT2LMHeadModel(tiny.configuration("gpt2")).eval()
-    given = {"input_ids": torch.tensor([tokens(6)]), "attention_mask": torch.tensor([[1, 1, 0, 1, 1, 1]])}
-    shares = normlens.load((model, None)).attribute(given, target=5)
+    encoded = {"input_ids": torch.tensor([tokens(6)]), "attention_mask": torch.tensor([[1, 1, 0, 1, 1, 1]])}
+    shares = normlens.load((model, None)).attribute(encoded, target=5)
     with torch.no_grad():
-        value = float(model(**given).logits[0, -1, 5])
+        value = float(model(**encoded).logits[0, -1, 5])
     assert abs(float(shares.sum()) + shares.attrs["bias_share"] - value) < 1e-5
     assert shares[2] == 0 and (shares[[0, 1, 3, 4, 5]] != 0).all()
 
@@ -371,11 +371,11 @@ def test_an_attribution_s_second_text_may_be_tokenizer_output(tokens: Ids) -> No
     lens = normlens.load((T5ForConditionalGeneration(tiny.configuration("t5")).eval(), None))
     source, target = tokens(4), tokens(3, 1)
     expected = lens.attribute(source, target_text=target, target=7)
-    ways = [({"input_ids": [source]}, {"input_ids": [target]}), ({"input_ids": source, "labels": target}, None)]
-    for inputs, given in [*ways, (BatchEncoding({"input_ids": source, "labels": target}), None)]:
-        np.testing.assert_allclose(lens.attribute(inputs, target_text=given, target=7), expected, atol=1e-6)
-    (found,) = lens.attribute([{"input_ids": source, "labels": target}], target=7)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    forms = [({"input_ids": [source]}, {"input_ids": [target]}), ({"input_ids": source, "labels": target}, None)]
+    for inputs, target_text in [*forms, (BatchEncoding({"input_ids": source, "labels": target}), None)]:
+        np.testing.assert_allclose(lens.attribute(inputs, target_text=target_text, target=7), expected, atol=1e-6)
+    (shares,) = lens.attribute([{"input_ids": source, "labels": target}], target=7)
+    np.testing.assert_allclose(shares, expected, atol=1e-6)
     with pytest.raises(InvalidInput, match="target_text="):
         lens.attribute({"input_ids": source}, target=7)
 

@@ -91,10 +91,10 @@ def test_inputs_that_cannot_be_read_are_handed_over_with_their_numbers(lens: nor
 def test_every_text_keeps_its_own_target_when_others_are_left_out(lens: normlens.Lens) -> None:
     skipped: list[object] = []
     targets = [0, 1, 1, 0, 0]
-    found = list(lens.attribute(TEXTS, target=targets, skip=skipped.append))
+    results = list(lens.attribute(TEXTS, target=targets, skip=skipped.append))
     expected = [lens.attribute(TEXTS[k], target=targets[k]) for k in (0, 2, 4)]
-    assert len(found) == len(expected) and len(skipped) == 2
-    for one, other in zip(found, expected, strict=True):
+    assert len(results) == len(expected) and len(skipped) == 2
+    for one, other in zip(results, expected, strict=True):
         assert one.attrs["target"] == other.attrs["target"]
         np.testing.assert_allclose(one.values, other.values, atol=1e-6)
 
@@ -108,11 +108,11 @@ def test_a_report_lists_what_was_left_out_and_cut(
     refused = command("report", folder, "corpus.txt", "--truncate")
     assert refused.exit_code == 2 and not Path("report").exists()
     left_out = command("report", folder, "corpus.txt", "--skip-bad", "-o", "one", "--json")
-    found = json.loads(left_out.stdout)
-    first, second = found["skipped"]
+    answer = json.loads(left_out.stdout)
+    first, second = answer["skipped"]
     assert first["line"] == 2 and "takes at most 12" in first["reason"]
     assert second == {"line": 4, "reason": "it is not text in UTF-8"}
-    assert (found["texts"], found["truncated"]) == (2, 0)
+    assert (answer["texts"], answer["truncated"]) == (2, 0)
     assert "line 2 skipped: " in left_out.stderr and "2 lines skipped" in left_out.stderr
     assert "line 4 (it is not text in UTF-8)" in Path("one/report.html").read_text()
     cut = json.loads(command("report", folder, "corpus.txt", "--skip-bad", "--truncate", "-o", "two", "--json").stdout)
@@ -130,11 +130,11 @@ def test_heads_are_clustered_over_what_can_be_read(
     Path("corpus.txt").write_text(f"the cat\n{LONG}\na dog sat\n")
     Path("short.txt").write_text("the cat\na dog sat\n")
     assert command("cluster", "heads", folder, "corpus.txt").exit_code == 2
-    found = command("cluster", "heads", folder, "corpus.txt", "--skip-bad", "--json")
+    ended = command("cluster", "heads", folder, "corpus.txt", "--skip-bad", "--json")
     expected = json.loads(command("cluster", "heads", folder, "short.txt", "--json").stdout)
-    result = json.loads(found.stdout)
+    result = json.loads(ended.stdout)
     assert [line["line"] for line in result.pop("skipped")] == [2]
     assert expected.pop("skipped") == []
     assert result == expected
-    assert "line 2 skipped" in found.stderr
+    assert "line 2 skipped" in ended.stderr
     assert command("cluster", "heads", folder, "corpus.txt", "--truncate").exit_code == 0

@@ -41,15 +41,15 @@ def lens() -> normlens.Lens:
 
 def caches() -> dict[str, int]:
     """How many entries each cache of a function holds, and how long each table of a module is."""
-    found = {}
+    entries = {}
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "normlens":
             for key, value in vars(module).items():
                 if isinstance(value, functools._lru_cache_wrapper):
-                    found[f"{name}.{key}"] = value.cache_info().currsize
+                    entries[f"{name}.{key}"] = value.cache_info().currsize
                 elif isinstance(value, dict | list | set | WeakKeyDictionary | WeakSet | WeakValueDictionary):
-                    found[f"{name}.{key}"] = len(value)
-    return found
+                    entries[f"{name}.{key}"] = len(value)
+    return entries
 
 
 @pytest.mark.parametrize(

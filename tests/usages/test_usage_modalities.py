@@ -133,7 +133,7 @@ def test_images_with_texts_of_different_lengths_give_what_each_gives_alone() -> 
 
 
 @pytest.mark.parametrize(
-    ("given", "medium"),
+    ("inputs", "medium"),
     [
         ([["hidden_states"], ["input_ids", "attention_mask"]], "text"),
         ([["hidden_states"], ["inputs_embeds"], ["pixel_values"], ["input_ids", "pixel_values"]], "image"),
@@ -144,12 +144,12 @@ def test_images_with_texts_of_different_lengths_give_what_each_gives_alone() -> 
         ([["hidden_states"]], "text"),
     ],
 )
-def test_the_innermost_module_that_was_given_something_decides(given: list[list[str]], medium: str) -> None:
-    assert medium_of(given) == medium
+def test_the_innermost_module_that_was_given_something_decides(inputs: list[list[str]], medium: str) -> None:
+    assert medium_of(inputs) == medium
 
 
 def test_what_stands_beside_a_text_in_a_part_of_no_known_name_is_refused() -> None:
-    """FLAVA's towers are called by what they read; a part that isn't gets no share that may be another's."""
+    """FLAVA's towers are called by what they read; a tower that isn't gets no share that may be another's."""
     model = image_and_text("llava")
     lens = normlens.load((model, None))
     lens.model.eyes = lens.model.vision_tower

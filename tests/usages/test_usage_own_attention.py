@@ -52,7 +52,7 @@ FUNCTIONS = {"sharper": (sharper, eager_mask), "fused": (fused, sdpa_mask), "ren
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    """Functions of a user's, known by their names as long as a test lasts."""
+    """Functions of a user's, registered by name as long as a test lasts."""
     for name, (function, mask) in {**FUNCTIONS, "failing": (failing, eager_mask)}.items():
         AttentionInterface.register(name, function)
         AttentionMaskInterface.register(name, mask)
@@ -86,13 +86,13 @@ def test_attention_of_the_user_s_own_is_what_is_attributed() -> None:
 
 
 def test_attention_of_the_user_s_own_is_what_is_analyzed(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = normlens.load((llama("sharper"), None)).analyze(IDS, through="block")["decoder"]
+    own = normlens.load((llama("sharper"), None)).analyze(IDS, through="block")["decoder"]
     plain = normlens.load((llama("eager"), None)).analyze(IDS)["decoder"]
-    assert float(abs(found.weight - plain.weight).max()) > 0.1
+    assert float(abs(own.weight - plain.weight).max()) > 0.1
     monkeypatch.setattr(modeling_llama, "eager_attention_forward", sharper)
     patched = normlens.load((llama("eager"), None)).analyze(IDS, through="block")["decoder"]
     for name in ("weight", "norm", "mixing_ratio"):
-        np.testing.assert_allclose(getattr(found, name), getattr(patched, name), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(getattr(own, name), getattr(patched, name), rtol=1e-4, atol=1e-6)
 
 
 def test_weights_that_a_kernel_keeps_to_itself_are_refused_by_name() -> None:
@@ -107,8 +107,8 @@ def test_weights_that_a_kernel_keeps_to_itself_are_refused_by_name() -> None:
 def test_kernels_of_transformers_and_other_names_of_the_same_function_go_on_as_before(dtype: torch.dtype) -> None:
     expected = normlens.load((llama("eager", dtype), None)).analyze(IDS)["decoder"]
     for name in ("sdpa", "renamed"):
-        found = normlens.load((llama(name, dtype), None)).analyze(IDS)["decoder"]
-        assert np.array_equal(found.weight, expected.weight) and np.array_equal(found.norm, expected.norm)
+        group = normlens.load((llama(name, dtype), None)).analyze(IDS)["decoder"]
+        assert np.array_equal(group.weight, expected.weight) and np.array_equal(group.norm, expected.norm)
 
 
 def test_a_function_that_fails_is_named_and_a_kernel_that_cannot_run_here_is_none() -> None:
@@ -172,8 +172,8 @@ def test_experts_of_the_user_s_own_are_what_is_explained() -> None:
         model.set_experts_implementation("doubled")
         with torch.no_grad():
             expected = float(model(**ids).last_hidden_state[0, -1, 0])
-        found = pull_back(model, ids, lambda output: output.last_hidden_state[:, -1, 0])
-        assert float(found.value) == pytest.approx(expected, rel=1e-5)
+        result = pull_back(model, ids, lambda output: output.last_hidden_state[:, -1, 0])
+        assert float(result.value) == pytest.approx(expected, rel=1e-5)
     finally:
         ExpertsInterface._global_mapping.pop("doubled")
     assert "doubled" not in ALL_EXPERTS_FUNCTIONS

@@ -54,8 +54,8 @@ def test_a_wave_file_is_read_as_its_samples(dtype: type, hearing: normlens.Lens,
     stored = samples * whole + (128 if dtype is np.uint8 else 0)
     wavfile.write(tmp_path / "a.wav", RATE, stored.astype(dtype))
     expected = hearing.analyze(Wav2Vec2FeatureExtractor()(samples, sampling_rate=RATE, return_tensors="pt"))
-    for given in (str(tmp_path / "a.wav"), tmp_path / "a.wav", {"array": samples, "sampling_rate": RATE}):
-        assert_same(hearing.analyze({"audio": given}), expected)
+    for sound in (str(tmp_path / "a.wav"), tmp_path / "a.wav", {"array": samples, "sampling_rate": RATE}):
+        assert_same(hearing.analyze({"audio": sound}), expected)
     assert_same(hearing.analyze({"audio": torch.as_tensor(samples), "sampling_rate": RATE}), expected)
 
 
@@ -85,7 +85,7 @@ def test_a_picture_and_a_text_are_what_the_processor_makes_of_them(seeing: norml
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("inputs", "message"),
     [
         ({"audio": WAVE, "sampling_rate": 8000}, "8000 samples per second; .* expects 16000"),
         ({"audio": WAVE}, "sampling_rate is None"),
@@ -107,13 +107,13 @@ def test_a_picture_and_a_text_are_what_the_processor_makes_of_them(seeing: norml
         ({"audio": WAVE[:9], "sampling_rate": RATE}, "Wav2Vec2Model"),
     ],
 )
-def test_a_sound_that_cannot_be_heard_is_refused(given: Any, message: str, hearing: normlens.Lens) -> None:
+def test_a_sound_that_cannot_be_heard_is_refused(inputs: Any, message: str, hearing: normlens.Lens) -> None:
     with pytest.raises(NormLensError, match=message):
-        hearing.analyze(given)
+        hearing.analyze(inputs)
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("inputs", "message"),
     [
         ({"image": "no.png"}, "no.png can't be read as an image"),
         ({"image": __file__}, "can't be read as an image"),
@@ -126,9 +126,9 @@ def test_a_sound_that_cannot_be_heard_is_refused(given: Any, message: str, heari
         ),
     ],
 )
-def test_a_picture_that_cannot_be_seen_is_refused(given: Any, message: str, seeing: normlens.Lens) -> None:
+def test_a_picture_that_cannot_be_seen_is_refused(inputs: Any, message: str, seeing: normlens.Lens) -> None:
     with pytest.raises(InvalidInput, match=message):
-        seeing.analyze(given)
+        seeing.analyze(inputs)
 
 
 def test_a_sound_too_short_is_told_as_such_after_one_that_was_heard(hearing: normlens.Lens) -> None:
@@ -156,8 +156,8 @@ def test_a_folder_brings_its_processor(seeing: normlens.Lens, hearing: normlens.
         lens.model.save_pretrained(tmp_path / name)
         lens.processor.save_pretrained(tmp_path / name)
     loaded = normlens.load(tmp_path / "clip")
-    given = {"text": "the cat sat", "image": PICTURE}
-    assert_same(loaded.analyze(given), seeing.analyze(given))
+    inputs = {"text": "the cat sat", "image": PICTURE}
+    assert_same(loaded.analyze(inputs), seeing.analyze(inputs))
     assert isinstance(loaded.processor, type(AutoProcessor.from_pretrained(tmp_path / "clip")))
     assert loaded.tokenizer is not None
     sound = {"audio": WAVE, "sampling_rate": RATE}

@@ -21,7 +21,7 @@ IDS = [5, 6, 7, 8, 9, 10]
 
 
 def pair(model_type: str = "llama") -> tuple[PreTrainedModel, PreTrainedModel]:
-    """A model, and a control with random weights made the usual way, from its config."""
+    """A model, and a control with random weights made as usual, from its config."""
     config = tiny.configuration(model_type)
     config.update({"initializer_range": 0.3})
     config._attn_implementation = "sdpa"
@@ -95,5 +95,5 @@ def test_analyses_of_both_are_those_of_models_with_configs_of_their_own(method: 
         apart = copy.deepcopy(model)
         assert apart.config is not model.config
         with topk.use(models[0], k=2):
-            found = [one(normlens.load((model, None))) for one in ask]
-        assert all(np.array_equal(x, one(normlens.load((apart, None)))) for x, one in zip(found, ask, strict=True))
+            results = [one(normlens.load((model, None))) for one in ask]
+        assert all(np.array_equal(x, one(normlens.load((apart, None)))) for x, one in zip(results, ask, strict=True))

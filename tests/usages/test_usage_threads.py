@@ -46,12 +46,12 @@ def run(model: PreTrainedModel) -> Tensor:
 @contextmanager
 def beside(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> Iterator[list[object]]:
     """Do ``work`` in another thread, from beginning to end, whenever this one is inside attention or a feed-forward."""
-    here, found = threading.get_ident(), []
+    here, results = threading.get_ident(), []
 
     def interrupted(forward: Callable[..., Any]) -> Callable[..., Any]:
         def interrupting(*args: Any, **kwargs: Any) -> Any:
             if threading.get_ident() == here:
-                thread = threading.Thread(target=lambda: found.append(work()))
+                thread = threading.Thread(target=lambda: results.append(work()))
                 thread.start()
                 thread.join(10)
                 assert not thread.is_alive()
@@ -62,7 +62,7 @@ def beside(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> Itera
     with monkeypatch.context() as patch:
         patch.setattr(LlamaMLP, "forward", interrupted(LlamaMLP.forward))
         patch.setattr(LlamaAttention, "__call__", interrupted(LlamaAttention.__call__))
-        yield found
+        yield results
 
 
 def question(lens: normlens.Lens, method: str) -> Any:
@@ -81,28 +81,28 @@ def test_a_plain_run_in_another_thread_changes_nothing_and_is_not_changed(
     model = llama()
     lens, alone = normlens.load((model, None)), run(model)
     expected = question(lens, method)
-    with beside(monkeypatch, lambda: run(model)) as found:
+    with beside(monkeypatch, lambda: run(model)) as results:
         assert np.array_equal(question(normlens.load((model, None)), method), expected, equal_nan=True)
-    assert found and all(torch.equal(x, alone) for x in found)
+    assert results and all(torch.equal(x, alone) for x in results)
 
 
 def test_analyses_of_two_models_take_turns_where_torch_has_one_level_for_all() -> None:
     models = [llama(seed) for seed in (0, 1)]
     expected = [push_forward(model, {"input_ids": torch.tensor([IDS])}, "model").vectors for model in models]
-    found: dict[int, Tensor] = {}
+    vectors: dict[int, Tensor] = {}
 
     def push(number: int) -> None:
-        found[number] = push_forward(models[number], {"input_ids": torch.tensor([IDS])}, "model").vectors
+        vectors[number] = push_forward(models[number], {"input_ids": torch.tensor([IDS])}, "model").vectors
 
     threads = [threading.Thread(target=push, args=(number,)) for number in (0, 1)]
     with dual_level():
         for thread in threads:
             thread.start()
         time.sleep(0.1)
-        assert not found
+        assert not vectors
     for thread in threads:
         thread.join(20)
-    assert all(torch.equal(found[number], expected[number]) for number in (0, 1))
+    assert all(torch.equal(vectors[number], expected[number]) for number in (0, 1))
 
 
 def test_many_analyses_of_two_models_at_once_are_those_of_each_alone() -> None:

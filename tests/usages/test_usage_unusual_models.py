@@ -40,13 +40,13 @@ def bert(**options: Any) -> BertModel:
 def same_answers(one: Any, other: Any, methods: tuple[str, ...]) -> None:
     for method in methods:
         target = {} if method in MAPS else {"target": first_number}
-        found, expected = (
+        answers, expected = (
             normlens.load((model, None)).attribute(IDS, method=method, **target) for model in (one, other)
         )
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6, err_msg=method)
-    found, expected = (normlens.load((model, None)).analyze(IDS, through="block") for model in (one, other))
-    for group in found.groups:
-        np.testing.assert_allclose(found[group].data["norm_block"], expected[group].data["norm_block"], rtol=1e-5)
+        np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-6, err_msg=method)
+    answers, expected = (normlens.load((model, None)).analyze(IDS, through="block") for model in (one, other))
+    for group in answers.groups:
+        np.testing.assert_allclose(answers[group].data["norm_block"], expected[group].data["norm_block"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("make", [llama, bert])
@@ -86,7 +86,7 @@ def test_a_model_whose_own_output_is_not_finite_gives_no_numbers(broken: float) 
 def test_positions_beside_the_rows_stay_as_they_are() -> None:
     model = tiny.build("dinov3_vit").eval()
     image = torch.randn(3, model.config.image_size, model.config.image_size, generator=torch.Generator().manual_seed(0))
-    found = normlens.load((model, None)).attribute(image, method="value_zeroing", layers="each").isel(layer=0)
+    shares = normlens.load((model, None)).attribute(image, method="value_zeroing", layers="each").isel(layer=0)
     layer, outputs = model.get_submodule("model.layer.0" if hasattr(model, "model") else "layer.0"), []
     zero: list[int | None] = [None]
 
@@ -99,11 +99,11 @@ def test_positions_beside_the_rows_stay_as_they_are() -> None:
     layer.attention.v_proj.register_forward_hook(zeroed)
     layer.register_forward_hook(lambda module, args, output: outputs.append(output[0] if output.ndim == 3 else output))
     with torch.no_grad():
-        for zero[0] in (None, *range(found.sizes["source"])):
+        for zero[0] in (None, *range(shares.sizes["source"])):
             model(image[None])
     whole, *without = outputs
     distances = torch.stack([cosine_distance(whole.double(), one.double()) for one in without], dim=-1)
-    np.testing.assert_allclose(found, distances / distances.sum(-1, keepdim=True), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(shares, distances / distances.sum(-1, keepdim=True), rtol=1e-3, atol=1e-6)
 
 
 def test_a_layer_that_carries_several_streams_is_refused_with_the_reason() -> None:
@@ -118,12 +118,12 @@ def test_a_layer_that_carries_several_streams_is_refused_with_the_reason() -> No
 def test_half_precision_is_near_full_precision(dtype: torch.dtype) -> None:
     half = llama().to(dtype)
     full = copy.deepcopy(half).float()
-    found, expected = (
+    rounded, expected = (
         normlens.load((model, None)).analyze(IDS, through="block")["decoder"].data for model in (half, full)
     )
-    assert "absent" not in found.attrs
+    assert "absent" not in rounded.attrs
     for name in ("norm", "norm_residual", "norm_block"):
-        np.testing.assert_allclose(found[name], expected[name], rtol=5e-2, atol=2e-2 * float(expected[name].max()))
+        np.testing.assert_allclose(rounded[name], expected[name], rtol=5e-2, atol=2e-2 * float(expected[name].max()))
 
 
 @pytest.mark.parametrize("method", ["rollout", "flow"])
@@ -140,9 +140,9 @@ def test_in_half_precision_attention_may_be_nearly_all_of_the_first_block(dtype:
     half.model.embed_tokens.weight.data.mul_(0.02)  # the residual stream is less than rounding allows
     half = half.to(dtype)
     full = copy.deepcopy(half).float()
-    found, expected = (
+    rounded, expected = (
         normlens.load((model, None)).analyze(IDS, through="block")["decoder"].data for model in (half, full)
     )
-    assert "absent" not in found.attrs
+    assert "absent" not in rounded.attrs
     for name in ("norm_residual", "norm_feedforward", "norm_block"):
-        np.testing.assert_allclose(found[name], expected[name], rtol=5e-2, atol=2e-2 * float(expected[name].max()))
+        np.testing.assert_allclose(rounded[name], expected[name], rtol=5e-2, atol=2e-2 * float(expected[name].max()))

@@ -109,8 +109,8 @@ def test_whitespace_words_join_what_no_space_divides_and_divide_no_word():
     own = numbers(spans, text, special)
     assert own == [-1, 0, 1, 2, 3, -1, 4, 5, -1]
     assert whitespace_words(own, spans, special, text).tolist() == [-1, 0, 0, 1, 1, -1, 2, 2, -1]
-    given = [-1, 0, 1, 1, 1, -1, 2, 3, -1]  # the caller's "Do n't" is one word
-    assert whitespace_words(given, spans, special, text).tolist() == [-1, 0, 0, 0, 0, -1, 1, 1, -1]
+    callers = [-1, 0, 1, 1, 1, -1, 2, 3, -1]  # the caller's "Do n't" is one word
+    assert whitespace_words(callers, spans, special, text).tolist() == [-1, 0, 0, 0, 0, -1, 1, 1, -1]
     nowhere = [(0, 0)] * 3  # patches of an image
     assert whitespace_words([-1, 0, 1], nowhere, [True, False, False], "").tolist() == [-1, 0, 1]
 

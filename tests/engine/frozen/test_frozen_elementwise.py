@@ -174,9 +174,9 @@ def test_the_larger_of_two_tensors_is_no_activation() -> None:
 def test_a_gate_spelled_out_is_integrated_as_one(spelled: Function) -> None:
     x = torch.tensor([[0.7, 2.0]], dtype=torch.float64)
     expected = pulled(lambda x: x[..., :1] * F.silu(x[..., 1:]), x, "integrated")[1]
-    found = pulled(lambda x: x[..., :1] * spelled(x[..., 1:]), x, "integrated")[1]
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
-    assert float(found[:, :1] / F.silu(x[:, 1:])) == pytest.approx(0.44, abs=5e-3)  # u's share at z = 2
+    shares = pulled(lambda x: x[..., :1] * spelled(x[..., 1:]), x, "integrated")[1]
+    torch.testing.assert_close(shares, expected, rtol=1e-9, atol=1e-12)
+    assert float(shares[:, :1] / F.silu(x[:, 1:])) == pytest.approx(0.44, abs=5e-3)  # u's share at z = 2
 
 
 def test_a_recurrence_is_no_activation() -> None:

@@ -28,10 +28,10 @@ def test_the_mean_along_the_path_is_scipys(name: str) -> None:
     g = FUNCTIONS[name]
     z = torch.tensor([-30.0, -8.0, -1.0, -1e-3, 1e-3, 0.5, 2.0, 8.0, 30.0], dtype=torch.float64)
     mean, rest = mean_along_path(g, z)
-    for x, found in zip(z.tolist(), mean.tolist(), strict=True):
+    for x, average in zip(z.tolist(), mean.tolist(), strict=True):
         kinks = [min(0.9, 2 / abs(x))]
         exact = quad(lambda t, x=x: float(g(torch.tensor(t * x, dtype=torch.float64))), 0, 1, points=kinks)[0]
-        assert found == pytest.approx(exact, rel=2e-7, abs=1e-9)
+        assert average == pytest.approx(exact, rel=2e-7, abs=1e-9)
     torch.testing.assert_close(mean + z * rest, g(z), rtol=1e-12, atol=1e-12)
 
 
@@ -42,7 +42,7 @@ def test_at_zero_it_is_the_limit_from_below() -> None:
 
 
 def shares(product: str, u: float, z: float, function: Callable[[Tensor, Tensor], Tensor]) -> tuple[float, float]:
-    """What the parts (u, 0) and (0, z) of a vector get of a function of its two entries."""
+    """The shares of (u, 0) and (0, z) in a function of a vector's two entries."""
     direction = Backward()
     mode = FrozenMode(direction, product, lambda: "the test")
     x = torch.tensor([[u, z]], dtype=torch.float64)
@@ -80,6 +80,6 @@ def test_pushed_forward_it_is_the_same() -> None:
         with mode:
             live = mode.admit(lambda: direction.source("", torch.tensor([[3.0, 2.0]], dtype=torch.float64)))
             value = F.silu(live[:, 1]) * live[:, 0]
-        found = tangent(value)
-    assert found is not None
-    assert float(found) == pytest.approx(shares("integrated", 3.0, 2.0, lambda u, z: F.silu(z) * u)[0], rel=1e-12)
+        pushed = tangent(value)
+    assert pushed is not None
+    assert float(pushed) == pytest.approx(shares("integrated", 3.0, 2.0, lambda u, z: F.silu(z) * u)[0], rel=1e-12)

@@ -42,8 +42,8 @@ def test_a_model_that_was_fine_tuned_with_gradient_checkpointing_is_split(model_
 def test_inputs_may_require_a_gradient() -> None:
     model, pixels = tiny.build("vit"), torch.rand(1, 3, 16, 16)
     expected = pull_back(model, {"pixel_values": pixels}, first_number)
-    found = pull_back(model, {"pixel_values": pixels.requires_grad_()}, first_number)
-    assert torch.equal(found.shares, expected.shares)
+    result = pull_back(model, {"pixel_values": pixels.requires_grad_()}, first_number)
+    assert torch.equal(result.shares, expected.shares)
 
 
 def test_a_tensor_from_outside_that_requires_a_gradient_is_named_as_such() -> None:
@@ -57,12 +57,12 @@ def test_a_tensor_from_outside_that_requires_a_gradient_is_named_as_such() -> No
 @pytest.mark.parametrize("side", ["input", "output"])
 def test_a_shared_module_lets_sources_in_where_it_is_called_first(side: Any) -> None:
     model = tiny.build("albert")
-    found = split(model, sources=Site(ALBERT_LAYER, side))
-    assert found.groups == (("", IDS.shape[1]),)
-    assert float(found.shares.abs().sum()) > 0
+    result = split(model, sources=Site(ALBERT_LAYER, side))
+    assert result.groups == (("", IDS.shape[1]),)
+    assert float(result.shares.abs().sum()) > 0
     if side == "input":
         before = split(model, sources=Site("encoder.embedding_hidden_mapping_in"))
-        assert torch.allclose(found.shares, before.shares)
+        assert torch.allclose(result.shares, before.shares)
     pushed = push_forward(model, {"input_ids": IDS}, "encoder", sources=Site(ALBERT_LAYER, side))
     assert float(pushed.vectors.norm()) > 0
     assert check(model, {"input_ids": IDS}, first_number, sources=Site(ALBERT_LAYER, side)).direction_gap < 1e-5
@@ -99,26 +99,26 @@ def test_a_model_made_in_inference_mode_is_refused_and_left_as_it_was() -> None:
 def test_a_model_and_a_part_of_it_wait_for_each_other() -> None:
     model = tiny.build("t5")
     inputs = {"input_ids": IDS, "decoder_input_ids": IDS[:, :3]}
-    whole, part = pull_back(model, inputs, first_number), pull_back(model.encoder, {"input_ids": IDS}, first_number)
+    whole, encoder = pull_back(model, inputs, first_number), pull_back(model.encoder, {"input_ids": IDS}, first_number)
     states = [x.requires_grad for x in model.parameters()]
-    found: dict[str, list[PullBack]] = {"whole": [], "part": []}
+    results: dict[str, list[PullBack]] = {"whole": [], "encoder": []}
 
     def many(name: str, work: Any) -> None:
-        found[name] += [work() for _ in range(20)]
+        results[name] += [work() for _ in range(20)]
 
     threads = [
         threading.Thread(target=many, args=("whole", lambda: pull_back(model, inputs, first_number))),
         threading.Thread(
-            target=many, args=("part", lambda: pull_back(model.encoder, {"input_ids": IDS}, first_number))
+            target=many, args=("encoder", lambda: pull_back(model.encoder, {"input_ids": IDS}, first_number))
         ),
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [len(x) for x in found.values()] == [20, 20]
-    assert all(torch.equal(x.shares, whole.shares) for x in found["whole"])
-    assert all(torch.equal(x.shares, part.shares) for x in found["part"])
+    assert [len(x) for x in results.values()] == [20, 20]
+    assert all(torch.equal(x.shares, whole.shares) for x in results["whole"])
+    assert all(torch.equal(x.shares, encoder.shares) for x in results["encoder"])
     assert [x.requires_grad for x in model.parameters()] == states
 
 

@@ -91,8 +91,8 @@ def test_an_encoder_decoder_has_two_groups_of_sources() -> None:
     model, inputs = setting("t5")
     result = pull_back(model, inputs, weighted)
     lengths = {"encoder": inputs["input_ids"].shape[1], "decoder": inputs["decoder_input_ids"].shape[1]}
-    assert {name: part.shape[1] for name, part in result.by_group().items()} == lengths
-    assert all((part.abs() > 0).any() for part in result.by_group().values())
+    assert {name: shares.shape[1] for name, shares in result.by_group().items()} == lengths
+    assert all((shares.abs() > 0).any() for shares in result.by_group().values())
 
 
 def test_the_first_target_of_a_causal_model_hears_only_itself() -> None:
@@ -199,7 +199,7 @@ def test_a_site_has_two_sides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("inputs", "message"),
     [
         (torch.tensor([[11, 12]]), "The inputs are a Tensor; expected a mapping"),
         ("the cat", "The inputs are a str"),
@@ -213,10 +213,10 @@ def test_a_site_has_two_sides() -> None:
         ({"input_ids": torch.full((1, 99), 11)}, r"input_ids \(1, 99\).*64 positions"),
     ],
 )
-def test_inputs_that_the_model_cannot_read_are_refused(given: Any, message: str) -> None:
+def test_inputs_that_the_model_cannot_read_are_refused(inputs: Any, message: str) -> None:
     model, _ = setting("bert")
     with pytest.raises(InvalidInput, match=message):
-        pull_back(model, given, weighted)
+        pull_back(model, inputs, weighted)
 
 
 @pytest.mark.parametrize("model_type", ["gpt2", "opt", "marian", "llama"])

@@ -1,4 +1,4 @@
-"""Two real models: a known split of a known logit, and the price of it."""
+"""Two real models: the split of a logit whose value is clear beforehand, and the price of it."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_every_text_of_a_batch_has_its_own_conservation_error(
     assert len(set(together.conservation_error.tolist())) == 3
 
 
-def no_second_run(*given: Any, **options: Any) -> None:
+def no_second_run(*arguments: Any, **options: Any) -> None:
     raise AssertionError("the biases were pushed forward")
 
 

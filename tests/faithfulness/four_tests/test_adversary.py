@@ -32,8 +32,8 @@ def test_loss_equals_the_direct_formula(divergence: Divergence, classes: int) ->
         "jsd": jensen_shannon(p, q, READABLE),
     }[divergence]
     expected = total_variation(one.probabilities.numpy(), other.probabilities.numpy()) - 0.3 * distance
-    found = adversarial_loss(one, other, READABLE, 0.3, divergence=divergence)
-    assert float(found) == pytest.approx(float(expected.mean()), abs=1e-12)
+    loss = adversarial_loss(one, other, READABLE, 0.3, divergence=divergence)
+    assert float(loss) == pytest.approx(float(expected.mean()), abs=1e-12)
 
 
 @pytest.mark.parametrize("divergence", ["kl", "reverse_kl", "jsd"])
@@ -69,9 +69,9 @@ def test_a_larger_strength_moves_attention_further_and_none_keeps_the_prediction
             adversarial_loss(adversary(ids, lengths, readable), told, readable, strength).backward()
             optimizer.step()
         with torch.no_grad():
-            found = adversary(ids, lengths, readable)
-        variation = total_variation(found.probabilities.numpy(), told.probabilities.numpy())
-        return float(variation.mean()), float(jensen_shannon(found.attention.numpy(), told.attention.numpy()).mean())
+            output = adversary(ids, lengths, readable)
+        variation = total_variation(output.probabilities.numpy(), told.probabilities.numpy())
+        return float(variation.mean()), float(jensen_shannon(output.attention.numpy(), told.attention.numpy()).mean())
 
     (close, own), (_, moved), (_, far) = trained(0.0), trained(0.02), trained(0.5)
     assert close < 0.05

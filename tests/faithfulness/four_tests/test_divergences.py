@@ -116,9 +116,9 @@ def test_kendall_counts_pairs_and_leaves_ties_to_neither_side() -> None:
 def test_leading_axes_are_kept() -> None:
     table = np.random.default_rng(0).random((3, 4, 5))
     for function in (jensen_shannon, kendall):
-        found = function(table, table[0, 0])
-        assert found.shape == (3, 4)
-        assert found[2, 1] == pytest.approx(float(function(table[2, 1], table[0, 0])))
+        divergences = function(table, table[0, 0])
+        assert divergences.shape == (3, 4)
+        assert divergences[2, 1] == pytest.approx(float(function(table[2, 1], table[0, 0])))
 
 
 @pytest.mark.parametrize(

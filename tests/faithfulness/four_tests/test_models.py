@@ -64,8 +64,8 @@ def test_uniform_attention_is_one_over_the_number_of_readable_tokens(batch: Batc
 def test_weights_from_outside_take_the_place_of_the_own_ones(kind: type, batch: Batch) -> None:
     model = made(kind)
     own = model(*batch)
-    given = model(*batch, own.attention.detach())
-    torch.testing.assert_close(given.logits, own.logits)
+    replaced = model(*batch, own.attention.detach())
+    torch.testing.assert_close(replaced.logits, own.logits)
     uniform = model(*batch, uniform_attention(batch[2]))
     assert not torch.allclose(uniform.logits[0], own.logits[0])
     torch.testing.assert_close(uniform.logits[2], own.logits[2])  # one readable token: nothing to choose
@@ -121,8 +121,8 @@ def test_a_guide_that_knows_where_the_label_stands_helps() -> None:
             classification_loss(model(ids[:200], lengths[:200], readable[:200], guide[:200]), answers[:200]).backward()
             optimizer.step()
         with torch.no_grad():
-            found = model(ids[200:], lengths[200:], readable[200:], guide[200:]).probabilities.argmax(-1)
-        return float((found == labels[200:]).double().mean())
+            predicted = model(ids[200:], lengths[200:], readable[200:], guide[200:]).probabilities.argmax(-1)
+        return float((predicted == labels[200:]).double().mean())
 
     uniform = uniform_attention(readable)
     assert accuracy(telling, labels) > 0.97

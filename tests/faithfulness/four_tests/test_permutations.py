@@ -1,4 +1,4 @@
-"""Jain & Wallace's measures on models whose answer is known by hand."""
+"""Jain & Wallace's measures on models whose answer is worked out by hand."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_the_verdict_is_on_the_adversary_that_was_chosen_on_dev(run: Run, number
     chosen = chosen_adversary(run[0], run[1])
     assert chosen is not None and numbers["verdict"]["strength"] == numbers["adversary"] == chosen.strength
     moved = dict(run[1])
-    for cell in moved:  # what the test texts say plays no part in the choice
+    for cell in moved:  # what the test texts say has no influence on the choice
         moved[cell] = replace(
             moved[cell], probabilities={**moved[cell].probabilities, "test": moved[cell].probabilities["test"][:, ::-1]}
         )

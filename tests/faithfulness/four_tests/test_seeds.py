@@ -18,9 +18,9 @@ HALVED = 0.75 * math.log(4 / 3)
 
 def test_a_copied_model_has_divergence_0_and_an_opposite_one_ln_2() -> None:
     opposite = np.array([[0.0, 1.0, 0.0], [0.5, 0.5, 0.0], [0.2, 0.4, 0.4]])
-    found = seed_divergences(BASE, [BASE, opposite], READABLE)
-    np.testing.assert_array_equal(found[0], 0)
-    np.testing.assert_allclose(found[1], [math.log(2), 0, 0], atol=1e-15)
+    divergences = seed_divergences(BASE, [BASE, opposite], READABLE)
+    np.testing.assert_array_equal(divergences[0], 0)
+    np.testing.assert_allclose(divergences[1], [math.log(2), 0, 0], atol=1e-15)
 
 
 def test_the_median_over_seeds_stands_beside_class_and_bin() -> None:

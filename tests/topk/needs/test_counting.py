@@ -64,15 +64,15 @@ def _by_runs(weights: Tensor, vectors: Tensor, ranking: Tensor, within: float, r
 @pytest.mark.parametrize("model_type", ["bert", "llama"])
 def test_shares_of_a_model_are_those_of_its_analysis(model_type: str, lens_of: MakeLens, tokens: Draw) -> None:
     lens, ids = lens_of(model_type), tokens(9, 0)
-    found = count_sources(lens, {"input_ids": torch.tensor([ids])}, targets=[4, 8])
+    counts_by_path = count_sources(lens, {"input_ids": torch.tensor([ids])}, targets=[4, 8])
     analysis = lens.analyze(ids)
     group = analysis[analysis.groups[0]]
     alpha = group.weight.transpose("layer", "head", "target", "source").values[:, :, [4, 8]]
     norms = alpha * group.vector_norm.transpose("layer", "head", "source").values[:, :, None]
-    for layer, counts in enumerate(found.values()):
+    for layer, counts in enumerate(counts_by_path.values()):
         assert set(counts) == set(COUNTS)
-        for name, parts in (("weight share", alpha), ("norm share", norms)):
-            assert torch.equal(counts[name][0], sources_for_share(torch.tensor(parts[layer]), 0.9))
+        for name, table in (("weight share", alpha), ("norm share", norms)):
+            assert torch.equal(counts[name][0], sources_for_share(torch.tensor(table[layer]), 0.9))
 
 
 @pytest.mark.parametrize("renormalize", [False, True])
@@ -81,17 +81,17 @@ def test_vectors_of_a_model_are_values_through_their_projection(
 ) -> None:
     """The first layer of BERT, with f(x) = (x W_V + b_V) W_O computed from its parameters."""
     lens, ids = lens_of("bert"), torch.tensor([tokens(9, 1)])
-    found = count_sources(lens, {"input_ids": ids}, within=0.2)
+    counts_by_path = count_sources(lens, {"input_ids": ids}, within=0.2)
     own = lens.model.encoder.layer[0].attention
     with torch.no_grad():
         value = own.self.value(lens.model.embeddings(ids))[0]
     analysis = lens.analyze(ids[0].tolist())
     alpha = analysis["encoder"].weight.transpose("layer", "head", "target", "source").values[0]
     heads, size = len(alpha), value.shape[-1] // len(alpha)
-    counts = next(iter(found.values()))
+    counts = next(iter(counts_by_path.values()))
     for head in range(heads):
-        part = slice(head * size, (head + 1) * size)
-        vectors = value[:, part] @ own.output.dense.weight.T[part]
+        columns = slice(head * size, (head + 1) * size)
+        vectors = value[:, columns] @ own.output.dense.weight.T[columns]
         weights = torch.tensor(alpha[head])
         for name, ranking in (("weight", weights), ("norm", weights * vectors.norm(dim=-1))):
             expected = [_by_runs(w, vectors, r, 0.2, renormalize) for w, r in zip(weights, ranking, strict=True)]
@@ -122,20 +122,20 @@ def test_dropout_is_off_also_while_a_model_is_trained(tokens: Draw) -> None:
             module.p = 0.5
     expected = count_sources(model, ids)
     model.train()
-    found = count_sources(model, ids)
-    assert all(torch.equal(found[path][name], expected[path][name]) for path in expected for name in COUNTS)
+    counts = count_sources(model, ids)
+    assert all(torch.equal(counts[path][name], expected[path][name]) for path in expected for name in COUNTS)
     assert all(module.training for module in model.modules())
 
 
 def test_every_call_of_a_shared_module_is_counted(tokens: Draw) -> None:
     """ALBERT's layers share one module: each call has the counts of the weights that the model itself returns there."""
     model, ids = tiny.build("albert"), torch.tensor([tokens(20, 0)])
-    found = count_sources(model, {"input_ids": ids})
-    (path,) = {name.split(",")[0] for name in found}
-    assert list(found) == [path, *(f"{path}, call {n}" for n in range(2, model.config.num_hidden_layers + 1))]
+    counts_by_call = count_sources(model, {"input_ids": ids})
+    (path,) = {name.split(",")[0] for name in counts_by_call}
+    assert list(counts_by_call) == [path, *(f"{path}, call {n}" for n in range(2, model.config.num_hidden_layers + 1))]
     with torch.no_grad():
         weights = model(input_ids=ids, output_attentions=True).attentions
-    for counts, alpha in zip(found.values(), weights, strict=True):
+    for counts, alpha in zip(counts_by_call.values(), weights, strict=True):
         assert torch.equal(counts["weight share"], sources_for_share(alpha, 0.9))
 
 
@@ -153,8 +153,8 @@ def test_unmerged_adapters_are_refused(tokens: Draw) -> None:
 
 def test_padding_is_refused(lens_of: MakeLens, tokens: Draw) -> None:
     ids, mask = torch.tensor([tokens(9, 0)]), torch.ones(1, 9, dtype=torch.long)
-    found = count_sources(lens_of("bert"), {"input_ids": ids, "attention_mask": mask})
-    assert len(found) == lens_of("bert").model.config.num_hidden_layers
+    counts = count_sources(lens_of("bert"), {"input_ids": ids, "attention_mask": mask})
+    assert len(counts) == lens_of("bert").model.config.num_hidden_layers
     mask[0, 7:] = 0
     with pytest.raises(InvalidInput, match="attention_mask hides 2 of 9 tokens"):
         count_sources(lens_of("bert"), {"input_ids": ids, "attention_mask": mask})

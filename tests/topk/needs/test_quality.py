@@ -29,10 +29,10 @@ def test_numbers_of_next_tokens_by_hand() -> None:
     """Two words, three tokens; before, both predictions said (¾, ¼), now the first is turned round."""
     before = torch.tensor([[[0.75, 0.25], [0.75, 0.25], [0.5, 0.5]]]).log()
     now = torch.tensor([[[0.25, 0.75], [0.75, 0.25], [0.5, 0.5]]]).log()
-    found = next_token_numbers(now, before, torch.tensor([[1, 0, 1]]))
-    assert found["nll"] == pytest.approx(-(np.log(0.25) + np.log(0.25)) / 2)
-    assert found["agreement"] == pytest.approx(0.5)
-    assert found["divergence"] == pytest.approx((0.75 * np.log(3) - 0.25 * np.log(3)) / 2)
+    numbers = next_token_numbers(now, before, torch.tensor([[1, 0, 1]]))
+    assert numbers["nll"] == pytest.approx(-(np.log(0.25) + np.log(0.25)) / 2)
+    assert numbers["agreement"] == pytest.approx(0.5)
+    assert numbers["divergence"] == pytest.approx((0.75 * np.log(3) - 0.25 * np.log(3)) / 2)
 
 
 def test_long_texts_are_looked_at_in_pieces_to_the_same_end() -> None:
@@ -40,8 +40,8 @@ def test_long_texts_are_looked_at_in_pieces_to_the_same_end() -> None:
     logits, dense = torch.randn(2, 2, 300, 7, generator=generator)
     ids = torch.randint(0, 7, (2, 300), generator=generator)
     expected = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-    found = next_token_numbers(logits, dense, ids)
-    np.testing.assert_allclose(found["nll"], expected.view(2, -1).mean(1), rtol=1e-5)
+    numbers = next_token_numbers(logits, dense, ids)
+    np.testing.assert_allclose(numbers["nll"], expected.view(2, -1).mean(1), rtol=1e-5)
 
 
 def test_a_decoder_is_held_against_its_own_loss() -> None:
@@ -68,9 +68,9 @@ def test_an_encoder_is_held_against_the_mean_of_its_states(lens_of: MakeLens) ->
     with torch.no_grad():
         before = lens.model(input_ids=ids).last_hidden_state.mean(1)
         with topk.use(lens, k=2):
-            after, found = lens.model(input_ids=ids).last_hidden_state.mean(1), quality.now()["cosine"]
-    np.testing.assert_allclose(found, torch.cosine_similarity(before, after, dim=-1), rtol=1e-5)
-    assert found.max() < 0.9999
+            after, cosine = lens.model(input_ids=ids).last_hidden_state.mean(1), quality.now()["cosine"]
+    np.testing.assert_allclose(cosine, torch.cosine_similarity(before, after, dim=-1), rtol=1e-5)
+    assert cosine.max() < 0.9999
 
 
 def test_encoder_decoders_are_refused(lens_of: MakeLens) -> None:
