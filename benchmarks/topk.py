@@ -64,8 +64,10 @@ def attend(
             norms = log_vector_norms(value if cached is None else value[:, :, cached.shape[-1] :], factors)
             norms = norms if cached is None else torch.cat([cached, norms], dim=-1)
         kept = None if variant == "chunked" else k
-        by = "weight" if norms is None else "norm"
-        return topk_attention(query, key, value, k=kept, by=by, log_norms=norms, chunk_size=chunk_size, causal=True)
+        measure = "weight" if norms is None else "norm"
+        return topk_attention(
+            query, key, value, k=kept, measure=measure, log_norms=norms, chunk_size=chunk_size, causal=True
+        )
 
     if variant == "eager":
         return eager

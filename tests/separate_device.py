@@ -193,15 +193,15 @@ def _shares(lens: Lens) -> Numbers:
     return pull_back(lens.model, ids, lambda output: output.last_hidden_state[:, -1, 0]).shares.cpu().numpy()
 
 
-def _top(lens: Lens, by: Any, renormalize: bool) -> Numbers:
+def _top(lens: Lens, selection: Mapping[str, Any], renormalize: bool) -> Numbers:
     inputs = lens.tokenizer(TEXTS, padding=True, return_tensors="pt").to(lens.model.device)
-    with topk.use(lens.model, 3, by, renormalize=renormalize), torch.no_grad():
+    with topk.use(lens.model, 3, renormalize=renormalize, **selection), torch.no_grad():
         hidden: Tensor = lens.model(**inputs).last_hidden_state
     return hidden.cpu().numpy()
 
 
-def _feedforward(lens: Lens, by: str) -> Numbers:
-    with topk.use_feedforward(lens.model, 8, by), torch.no_grad():
+def _feedforward(lens: Lens, measure: str) -> Numbers:
+    with topk.use_feedforward(lens.model, 8, measure), torch.no_grad():
         hidden: Tensor = lens.model(
             **lens.tokenizer(TEXTS[0], return_tensors="pt").to(lens.model.device)
         ).last_hidden_state
@@ -236,11 +236,12 @@ def measured() -> dict[str, float]:
         )
     averaged: dict[str, Any] = {"method": "decompx", "steps": 2, "target": VectorNorm(), "position": 0}
     distances["averaged"] = apart(lambda lens: lens.attribute(TEXTS[0], **averaged).values, minilm)
-    for by in ("weight", "norm"):
-        distances[f"feed-forward {by}"] = apart(lambda lens, b=by: _feedforward(lens, b), minilm)
-    for by in ("weight", "norm", "recent"):
+    for measure in ("weight", "norm"):
+        distances[f"feed-forward {measure}"] = apart(lambda lens, m=measure: _feedforward(lens, m), minilm)
+    for selection in ({"measure": "weight"}, {"measure": "norm"}, {"keep": "recent"}):
         for renormalize in (True, False):
-            distances[f"topk {by} {renormalize}"] = apart(lambda lens, b=by, r=renormalize: _top(lens, b, r), minilm)
+            name = f"topk {' '.join(selection.values())} {renormalize}"
+            distances[name] = apart(lambda lens, s=selection, r=renormalize: _top(lens, s, r), minilm)
     distances["alignment"] = apart(_aligned, both(normlens.load("de-en")))
     return distances
 

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 import normlens
+from normlens import alignment, topk
 from normlens.analysis.analyze_options import AnalyzeOptions
 from normlens.attribution.method_options import AttributeOptions, MethodOptions
 from normlens.attribution.registry import registered
+from normlens.clustering.model_heads import compare_heads, head_distances
 from normlens.errors import InvalidInput
 
 
@@ -50,3 +52,20 @@ def test_methods_is_a_function_also_once_a_method_is_imported() -> None:
     import normlens.attribution.methods.logit
 
     assert callable(normlens.methods)
+
+
+def test_weight_or_norm_is_chosen_by_one_option_of_one_name() -> None:
+    functions: tuple[Callable[..., Any], ...] = (
+        normlens.align,
+        alignment.Reading,
+        head_distances,
+        compare_heads,
+        topk.use,
+        topk.topk_attention,
+        topk.use_feedforward,
+        topk.topk_feedforward,
+    )
+    for function in functions:
+        parameters = inspect.signature(function).parameters
+        assert parameters["measure"].default in topk.MEASURES, function
+        assert "by" not in parameters, function

@@ -52,7 +52,9 @@ class Setting:
     def use(self, model: Any) -> topk.TopKUse:
         """Switch a model, until it is restored."""
         layers = None if self.layer is None else [self.layer]
-        return topk.use(model, self.k, self.by, renormalize=self.denominator == "renormalized", layers=layers)
+        measure, keep = (self.by, "largest") if self.by in topk.MEASURES else ("weight", self.by)
+        renormalize = self.denominator == "renormalized"
+        return topk.use(model, self.k, measure, keep=keep, renormalize=renormalize, layers=layers)
 
 
 def grid(ks: Sequence[int], others: Sequence[int] | None = None) -> list[Setting]:

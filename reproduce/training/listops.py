@@ -166,11 +166,11 @@ def switched(
 ) -> dict[str, dict[str, float]]:
     """Accuracy of a trained model by choice, denominator and k, without further training."""
     accuracies: dict[str, dict[str, float]] = {}
-    for by in ("weight", "norm"):
+    for measure in ("weight", "norm"):
         for renormalize in (True, False):
-            own = accuracies.setdefault(f"{by} {'renormalized' if renormalize else 'full'}", {})
+            own = accuracies.setdefault(f"{measure} {'renormalized' if renormalize else 'full'}", {})
             for k in ks:
-                with topk.use(model, k, by, renormalize=renormalize):
+                with topk.use(model, k, measure, renormalize=renormalize):
                     own[str(k)] = accuracy(model, examples, batch_tokens)
     return accuracies
 
@@ -192,7 +192,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> tuple[Settings, Pa
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--length", choices=["short", "long"], default=Settings.length)
     parser.add_argument("--k", type=int, help="sources per target while training (default: all)")
-    parser.add_argument("--by", choices=["weight", "norm"], default=Settings.by)
+    parser.add_argument("--measure", dest="by", choices=["weight", "norm"], default=Settings.by)
     parser.add_argument("--subexpressions", action="store_true", help="train on subexpressions too")
     parser.add_argument("--epochs", type=int, help="default: 20 for short, 4 for long")
     for name, kind in _numbers():

@@ -47,7 +47,7 @@ def test_a_decoder_is_judged_by_its_perplexity(decoder: Path, page: Path, run: R
     ids = torch.tensor([[lens.tokenizer.cls_token_id, *inside[:14], lens.tokenizer.sep_token_id]])
     with torch.no_grad():
         dense = float(lens.model(input_ids=ids, labels=ids).loss)
-        with normlens.topk.use(lens, k=2, by="norm", renormalize=False):
+        with normlens.topk.use(lens, k=2, measure="norm", renormalize=False):
             kept = float(lens.model(input_ids=ids, labels=ids).loss)
     assert answer["dense"]["perplexity"] == pytest.approx(math.exp(dense), rel=1e-5)
     two, all_of_them = answer["kept"]

@@ -96,7 +96,7 @@ def test_what_is_left_out_is_counted_with_all_digits(fewer_digits: FewerDigits, 
         if model_type == "llama":
             model = with_head(model)
         quality = quality_of(model, ids)
-        with topk.use(model, k=2, by="norm"):
+        with topk.use(model, k=2, measure="norm"):
             kept = quality.now()
         counts = count_sources(model, {"input_ids": ids}, targets=[8])
         return [

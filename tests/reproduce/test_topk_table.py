@@ -61,7 +61,7 @@ def test_predictions_are_those_of_the_switched_model(
     assert (predictions["passages"], predictions["tokens"], predictions["ks"]) == (2, 12, [1, 2, 4, 8, 12])
     lens = normlens.load("decoder")
     ids = topk_quality.passages_of(lens, tmp_path / "text.txt", 12, 2).ids[1:]
-    with normlens.topk.use(lens, k=2, by="norm", renormalize=False), torch.no_grad():
+    with normlens.topk.use(lens, k=2, measure="norm", renormalize=False), torch.no_grad():
         loss = float(lens.model(input_ids=ids, labels=ids).loss)
     assert predictions["rows"][1]["cells"]["norm full 2"]["nll"] == pytest.approx(loss, abs=2e-6)
     for row in predictions["rows"]:

@@ -74,7 +74,7 @@ def test_generation_is_what_it_is_without_remembered_norms(
         "return_dict_in_generate": True,
         **options,
     }
-    with use(model, k=2, by="norm"):
+    with use(model, k=2, measure="norm"):
         remembered = model.generate(**inputs, **settings)
         monkeypatch.setattr(CachedNorms, "before_call", lambda *arguments: None)
         anew = model.generate(**inputs, **settings)
@@ -85,7 +85,7 @@ def test_generation_is_what_it_is_without_remembered_norms(
 def test_each_source_of_a_growing_cache_is_measured_once(tokens: Ids, computed: list[int]) -> None:
     model, ids = uneven(tiny.build("llama")), torch.tensor([tokens(11)])
     layers = model.config.num_hidden_layers
-    with use(model, k=2, by="norm"):
+    with use(model, k=2, measure="norm"):
         whole = step(model, ids)[0]
         computed.clear()
         outputs, cache = [], None
@@ -100,7 +100,7 @@ def test_the_sources_of_cross_attention_are_measured_once(tokens: Ids, computed:
     torch.manual_seed(0)
     model = transformers.MarianMTModel(tiny.configuration("marian")).eval()
     options = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False, "num_beams": 1, "use_cache": True}
-    with use(model, k=2, by="norm", layers=["*.encoder_attn"]):
+    with use(model, k=2, measure="norm", layers=["*.encoder_attn"]):
         model.generate(input_ids=torch.tensor([tokens(8)]), **options)
     assert computed == [8] * model.config.decoder_layers
 
@@ -128,7 +128,7 @@ def test_a_cache_that_holds_something_else_is_measured_anew(
 ) -> None:
     model, ids = uneven(tiny.build("llama")), torch.tensor([tokens(10), tokens(10, 1)])
     new = torch.tensor([tokens(3, 2), tokens(3, 3)])
-    with use(model, k=2, by="norm"):
+    with use(model, k=2, measure="norm"):
         cache = step(model, ids)[1]
         with torch.no_grad():
             change(cache)
@@ -142,7 +142,7 @@ def test_a_cache_that_holds_something_else_is_measured_anew(
 def test_two_texts_in_turn_keep_their_norms_apart(tokens: Ids) -> None:
     model = uneven(tiny.build("llama"))
     texts = [torch.tensor([tokens(9)]), torch.tensor([tokens(9, 1)])]
-    with use(model, k=2, by="norm"):
+    with use(model, k=2, measure="norm"):
         whole = [step(model, ids)[0] for ids in texts]
         caches = [step(model, ids[:, :7])[1] for ids in texts]
         for place in (7, 8):
@@ -153,7 +153,7 @@ def test_two_texts_in_turn_keep_their_norms_apart(tokens: Ids) -> None:
 
 def test_other_projections_measure_anew(tokens: Ids, computed: list[int]) -> None:
     model, ids = uneven(tiny.build("llama")), torch.tensor([tokens(8)])
-    with use(model, k=2, by="norm"):
+    with use(model, k=2, measure="norm"):
         cache = step(model, ids)[1]
         with torch.no_grad():
             for layer in model.layers:
@@ -165,7 +165,7 @@ def test_other_projections_measure_anew(tokens: Ids, computed: list[int]) -> Non
 
 def test_inference_mode_and_training_remember_nothing_wrong(tokens: Ids, computed: list[int]) -> None:
     model, ids = uneven(tiny.build("llama")), torch.tensor([tokens(8)])
-    with use(model, k=2, by="norm"):
+    with use(model, k=2, measure="norm"):
         whole = step(model, ids)[0]
         with torch.inference_mode():
             cache = DynamicCache(config=model.config)

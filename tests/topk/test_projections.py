@@ -70,11 +70,11 @@ def test_norms_follow_every_change_of_the_weights(
     model_type: str, change: Callable[[PreTrainedModel, PreTrainedModel], None], tokens: Ids
 ) -> None:
     model, ids = tiny.build(model_type), torch.tensor([tokens(9)])
-    with use(model, k=3, by="norm", renormalize=False):
+    with use(model, k=3, measure="norm", renormalize=False):
         before = run(model, ids)
         change(model, tiny.build(model_type, seed=4))
         after = run(model, ids)
-    with use(model, k=3, by="norm", renormalize=False):
+    with use(model, k=3, measure="norm", renormalize=False):
         assert torch.equal(run(model, ids), after)
     assert not torch.equal(before, after)
 
@@ -85,11 +85,11 @@ def test_layers_with_equal_weights_keep_their_own_projections(factor: int, token
     for layer in model.layers:
         layer.load_state_dict(model.layers[0].state_dict())
         layer.self_attn.o_proj.weight.data *= factor
-    with use(model, k=3, by="norm", renormalize=False):
+    with use(model, k=3, measure="norm", renormalize=False):
         run(model, ids)
         _loaded(model, tiny.build("llama", seed=4))
         after = run(model, ids)
-    with use(model, k=3, by="norm", renormalize=False):
+    with use(model, k=3, measure="norm", renormalize=False):
         assert torch.equal(run(model, ids), after)
 
 
@@ -115,13 +115,13 @@ def _adapt(model: PreTrainedModel, on: bool = True) -> None:
 def test_unmerged_adapters_are_refused(tokens: Ids) -> None:
     model, ids = tiny.build("llama"), torch.tensor([tokens(9)])
     _adapt(model)
-    with use(model, k=3, by="norm"), pytest.raises(UnsupportedArchitecture, match=r"unmerged adapters\?"):
+    with use(model, k=3, measure="norm"), pytest.raises(UnsupportedArchitecture, match=r"unmerged adapters\?"):
         run(model, ids)
 
 
 def test_adapters_that_come_later_are_refused(tokens: Ids) -> None:
     model, ids = tiny.build("llama"), torch.tensor([tokens(9)])
-    with use(model, k=3, by="norm"):
+    with use(model, k=3, measure="norm"):
         run(model, ids)
         _adapt(model)
         with pytest.raises(UnsupportedArchitecture, match="no longer the output projection"):
@@ -131,7 +131,7 @@ def test_adapters_that_come_later_are_refused(tokens: Ids) -> None:
 def test_adapters_that_are_switched_on_later_are_refused(tokens: Ids) -> None:
     model, ids = tiny.build("llama"), torch.tensor([tokens(9)])
     _adapt(model, on=False)
-    with use(model, k=3, by="norm"):
+    with use(model, k=3, measure="norm"):
         run(model, ids)
         for layer in model.layers:
             layer.self_attn.o_proj.on = True
@@ -144,7 +144,7 @@ def test_adapters_that_are_switched_on_later_are_refused(tokens: Ids) -> None:
 
 def test_a_projection_that_runs_another_function_is_refused(tokens: Ids) -> None:
     model, ids = tiny.build("llama"), torch.tensor([tokens(9)])
-    with use(model, k=3, by="norm"):
+    with use(model, k=3, measure="norm"):
         run(model, ids)
         own = model.layers[1].self_attn.o_proj
         own.forward = lambda x: linear(2 * x, own.weight)
@@ -155,14 +155,14 @@ def test_a_projection_that_runs_another_function_is_refused(tokens: Ids) -> None
 def test_computed_projections_are_refused(tokens: Ids) -> None:
     model = tiny.build("llama")
     nn.utils.parametrizations.weight_norm(model.layers[1].self_attn.o_proj)
-    with use(model, k=3, by="norm"), pytest.raises(UnsupportedArchitecture, match="computed at each run"):
+    with use(model, k=3, measure="norm"), pytest.raises(UnsupportedArchitecture, match="computed at each run"):
         run(model, torch.tensor([tokens(9)]))
 
 
 def test_whoever_looks_on_sees_plain_tensors(tokens: Ids) -> None:
     model, seen = tiny.build("llama"), []
     own = model.layers[1].self_attn.o_proj
-    with use(model, k=3, by="norm"):
+    with use(model, k=3, measure="norm"):
         own.register_forward_pre_hook(lambda module, arguments: seen.append((arguments[0], arguments[0].abs().mean())))
         for _ in range(2):
             run(model, torch.tensor([tokens(9)]))
@@ -171,7 +171,7 @@ def test_whoever_looks_on_sees_plain_tensors(tokens: Ids) -> None:
 
 def test_threads_may_share_a_model_in_use(tokens: Ids) -> None:
     model, ids = tiny.build("llama"), torch.tensor([tokens(9)])
-    with use(model, k=3, by="norm"):
+    with use(model, k=3, measure="norm"):
         expected = run(model, ids)
         with ThreadPoolExecutor(4) as pool:
             outputs = list(pool.map(lambda _: run(model, ids), range(60)))
@@ -180,14 +180,14 @@ def test_threads_may_share_a_model_in_use(tokens: Ids) -> None:
 
 def test_a_model_in_use_can_be_pickled(tokens: Ids) -> None:
     model, ids = tiny.build("bert"), torch.tensor([tokens(9)])
-    with use(model, k=3, by="norm"):
+    with use(model, k=3, measure="norm"):
         run(model, ids)
         assert pickle.dumps(model)
 
 
 def test_attention_that_runs_by_itself_leaves_nothing_behind(tokens: Ids) -> None:
     model, ids = tiny.build("bert"), torch.tensor([tokens(9)])
-    with use(model, k=3, by="norm"), torch.no_grad():
+    with use(model, k=3, measure="norm"), torch.no_grad():
         expected = run(model, ids)
         model.encoder.layer[0].attention.self(torch.randn(1, 5, model.config.hidden_size))
         assert torch.equal(run(model, ids), expected)
@@ -195,7 +195,7 @@ def test_attention_that_runs_by_itself_leaves_nothing_behind(tokens: Ids) -> Non
 
 def test_compiled_code_is_refused(tokens: Ids) -> None:
     model, ids = tiny.build("llama"), torch.tensor([tokens(9)])
-    with use(model, k=3, by="norm"):
+    with use(model, k=3, measure="norm"):
         run(model, ids)
         with pytest.raises(UnsupportedArchitecture, match="LlamaAttention is compiled"):
             run(torch.compile(model, backend="eager"), ids)
@@ -204,7 +204,7 @@ def test_compiled_code_is_refused(tokens: Ids) -> None:
 
 def test_hooks_are_gone_afterwards(tokens: Ids) -> None:
     model = tiny.build("bert")
-    with use(model, k=3, by="norm"):
+    with use(model, k=3, measure="norm"):
         run(model, torch.tensor([tokens(9)]))
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
@@ -232,7 +232,7 @@ def test_a_fingerprint_shows_what_matters(dtype: torch.dtype, change: Callable[[
 def test_of_modules_that_share_a_weight_the_one_that_ran_is_looked_at(tokens: Ids) -> None:
     model, ids = tiny.build("llama"), torch.tensor([tokens(9)])
     model.layers[1].self_attn.o_proj.weight = model.layers[0].self_attn.o_proj.weight
-    with use(model, k=3, by="norm"):
+    with use(model, k=3, measure="norm"):
         run(model, ids)
         model.layers[1].self_attn.o_proj = Adapted(model.layers[1].self_attn.o_proj)
         with pytest.raises(UnsupportedArchitecture, match=r"layers\.1\.self_attn\.o_proj is no longer"):

@@ -10,7 +10,9 @@ from formula import dense_scores, topk_output
 from torch import Tensor
 
 from normlens.errors import InvalidInput
-from normlens.topk import CHOICES, log_vector_norms, projection_factors, topk_attention
+from normlens.topk import KEPT, MEASURES, log_vector_norms, projection_factors, topk_attention
+
+SELECTIONS = [*({"measure": measure} for measure in MEASURES), *({"keep": keep} for keep in KEPT[1:])]
 
 
 def qkv(
@@ -53,7 +55,7 @@ def test_the_k_largest_norms_are_those_of_the_score_plus_the_logarithm(renormali
     by_definition = scores.softmax(-1) * norms[:, :, None]
     expected, _ = topk_output(scores, value, 3, by_definition, renormalize)
     ours = topk_attention(
-        query, key, value, k=3, by="norm", log_norms=norms.log(), renormalize=renormalize, chunk_size=2
+        query, key, value, k=3, measure="norm", log_norms=norms.log(), renormalize=renormalize, chunk_size=2
     )
     assert torch.allclose(ours, expected, atol=1e-12)
 
@@ -67,9 +69,9 @@ def test_norms_through_triangular_factors_are_those_of_the_vectors() -> None:
     assert torch.isfinite(log_vector_norms(torch.zeros_like(value), projection_factors(projection, 4))).all()
 
 
-@pytest.mark.parametrize("by", CHOICES)
+@pytest.mark.parametrize("selection", SELECTIONS)
 @pytest.mark.parametrize("options", [{}, {"causal": True}, {"softcap": 1.5}, {"causal": True, "window": 3}])
-def test_with_every_source_it_is_dense_attention(by: str, options: dict[str, Any]) -> None:
+def test_with_every_source_it_is_dense_attention(selection: dict[str, str], options: dict[str, Any]) -> None:
     query, key, value = qkv()
     distance = torch.arange(7)[:, None] - torch.arange(7)
     seen = distance >= 0 if options.get("causal") else torch.ones(7, 7, dtype=torch.bool)
@@ -77,7 +79,9 @@ def test_with_every_source_it_is_dense_attention(by: str, options: dict[str, Any
     scores = dense_scores(query, key, options.get("softcap"), additive(seen))
     expected = scores.softmax(-1) @ value.repeat_interleave(2, dim=1)
     for k in (None, 7, 100):
-        ours = topk_attention(query, key, value, k=k, by=by, log_norms=torch.zeros(2, 4, 7), chunk_size=3, **options)
+        ours = topk_attention(
+            query, key, value, k=k, log_norms=torch.zeros(2, 4, 7), chunk_size=3, **options, **selection
+        )
         assert torch.allclose(ours, expected, atol=1e-12)
 
 
@@ -111,7 +115,7 @@ def test_gradients_are_right_with_masks_biases_sinks_softcap_and_dropout(k: int 
     norms = torch.randn(2, 4, 7, generator=generator, dtype=torch.float64)
 
     def run(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, sinks: Tensor) -> Tensor:
-        options = {"softcap": 1.5, "bias": bias, "sinks": sinks, "by": "norm", "log_norms": norms, "dropout": 0.3}
+        options = {"softcap": 1.5, "bias": bias, "sinks": sinks, "measure": "norm", "log_norms": norms, "dropout": 0.3}
         return _reproducible(query, key, value, a_mask(), k=k, renormalize=renormalize, **options)
 
     assert torch.autograd.gradcheck(run, tuple(x.requires_grad_() for x in (*qkv(), bias, sinks)), fast_mode=True)
@@ -155,8 +159,8 @@ def test_a_row_that_sees_nothing_is_zero_and_has_no_gradient() -> None:
 
 def test_a_row_that_sees_one_source_takes_that_one() -> None:
     query, key, value = qkv()
-    for by in CHOICES:
-        output = topk_attention(query, key, value, a_mask(), k=4, by=by, log_norms=torch.zeros(2, 4, 7))
+    for selection in SELECTIONS:
+        output = topk_attention(query, key, value, a_mask(), k=4, log_norms=torch.zeros(2, 4, 7), **selection)
         assert torch.allclose(output[1, :, 5], value[1].repeat_interleave(2, 0)[:, 3], atol=1e-12)
 
 
@@ -172,9 +176,9 @@ def test_additive_masks_as_transformers_writes_them_forbid() -> None:
 def test_recent_keeps_the_nearest() -> None:
     query, key, _ = qkv()
     places = torch.eye(7, dtype=torch.float64).expand(2, 2, 7, 7).contiguous()
-    kept = topk_attention(query, key, places, k=2, by="recent", causal=True, chunk_size=3)[0, 0] > 0
+    kept = topk_attention(query, key, places, k=2, keep="recent", causal=True, chunk_size=3)[0, 0] > 0
     assert kept[4].nonzero().flatten().tolist() == [3, 4]
-    kept = topk_attention(query, key, places, k=2, by="recent", chunk_size=3)[0, 0] > 0
+    kept = topk_attention(query, key, places, k=2, keep="recent", chunk_size=3)[0, 0] > 0
     assert [row.nonzero().flatten().tolist() for row in kept] == [
         [0, 1],
         [0, 1],
@@ -184,7 +188,7 @@ def test_recent_keeps_the_nearest() -> None:
         [4, 5],
         [5, 6],
     ]
-    kept = topk_attention(query[:, :, :1], key, places, k=3, by="recent")[0, 0] > 0
+    kept = topk_attention(query[:, :, :1], key, places, k=3, keep="recent")[0, 0] > 0
     assert kept[0].nonzero().flatten().tolist() == [4, 5, 6]
 
 
@@ -192,7 +196,7 @@ def test_random_keeps_k_of_those_that_may_be_seen_evenly() -> None:
     query, key, _ = qkv()
     places = torch.eye(7, dtype=torch.float64).expand(2, 2, 7, 7).contiguous()
     torch.manual_seed(0)
-    kept = torch.stack([topk_attention(query, key, places, k=3, by="random") > 0 for _ in range(500)])
+    kept = torch.stack([topk_attention(query, key, places, k=3, keep="random") > 0 for _ in range(500)])
     assert (kept.sum(-1) == 3).all()
     assert float((kept.double().mean(0) - 3 / 7).abs().max()) < 5 * (3 / 7 * 4 / 7 / 500) ** 0.5
 
@@ -243,8 +247,10 @@ def test_k_is_a_whole_number_from_1(k: Any) -> None:
         ({"mask": torch.ones(3, 1, 7, 7, dtype=torch.bool)}, "broadcasts"),
         ({"mask": torch.ones(7, 7, dtype=torch.long)}, "dtype torch.int64"),
         ({"bias": torch.ones(7, 7, dtype=torch.bool)}, "goes into mask="),
-        ({"by": "norm"}, r"needs log_norms of shape \(2, 4, 7\)"),
-        ({"by": "size"}, "weight, norm, random, recent"),
+        ({"measure": "norm"}, r"needs log_norms of shape \(2, 4, 7\)"),
+        ({"measure": "size"}, "measure must be one of weight, norm, got 'size'"),
+        ({"keep": "first"}, "keep must be one of largest, random, recent, got 'first'"),
+        ({"keep": "recent", "measure": "norm"}, "measure='norm' has no effect"),
         ({"chunk_size": 0}, "chunk_size must be"),
         ({"window": 0}, "window must be"),
         ({"dropout": 1.0}, "dropout must be"),

@@ -24,18 +24,18 @@ def run(model: PreTrainedModel, ids: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("ran", [False, True])
-@pytest.mark.parametrize("by", ["weight", "norm"])
-def test_a_copy_can_be_used_and_undone(by: str, ran: bool, tokens: Ids) -> None:
+@pytest.mark.parametrize("measure", ["weight", "norm"])
+def test_a_copy_can_be_used_and_undone(measure: str, ran: bool, tokens: Ids) -> None:
     model, ids = tiny.build("bert"), torch.tensor([tokens(9)])
     dense = run(model, ids)
-    with use(model, k=3, by=by):
+    with use(model, k=3, measure=measure):
         if ran:
             run(model, ids)
         copied = copy.deepcopy(model)
         kept = run(model, ids)
     with pytest.raises(InvalidInput, match="is a copy"):
         run(copied, ids)
-    with use(copied, k=3, by=by):
+    with use(copied, k=3, measure=measure):
         assert torch.equal(run(copied, ids), kept)
     assert not torch.equal(kept, dense)
     assert torch.equal(run(copied, ids), dense)

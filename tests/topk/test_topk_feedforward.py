@@ -34,9 +34,9 @@ def run(model: nn.Module, ids: list[int]) -> Tensor:
         return tower(input_ids=torch.tensor([ids]))[0]
 
 
-@pytest.mark.parametrize("by", ["weight", "norm"])
+@pytest.mark.parametrize("measure", ["weight", "norm"])
 @pytest.mark.parametrize(("model_type", "path"), LAYERS)
-def test_the_k_largest_units_reach_the_projection(model_type: str, path: str, by: str, tokens: Ids) -> None:
+def test_the_k_largest_units_reach_the_projection(model_type: str, path: str, measure: str, tokens: Ids) -> None:
     model, ids = tiny.build(model_type), tokens(9)
     projection = model.get_submodule(path)
     seen: list[Tensor] = []
@@ -45,14 +45,16 @@ def test_the_k_largest_units_reach_the_projection(model_type: str, path: str, by
         seen.append(arguments[0].clone())
 
     before = projection.register_forward_pre_hook(note)
-    with use_feedforward(model, k=5, by=by, layers=[path]) as switched:
+    with use_feedforward(model, k=5, measure=measure, layers=[path]) as switched:
         assert switched.paths == [path]
         behind = projection.register_forward_pre_hook(note)
         run(model, ids)
     before.remove(), behind.remove()
     dense, kept = (x.flatten(0, -2) for x in seen)
     lengths = (
-        projection.weight.norm(dim=1 if model_type == "gpt2" else 0) if by == "norm" else torch.ones(dense.shape[-1])
+        projection.weight.norm(dim=1 if model_type == "gpt2" else 0)
+        if measure == "norm"
+        else torch.ones(dense.shape[-1])
     )
     for row, ours in zip(dense, kept, strict=True):
         largest = (row.abs() * lengths).argsort(descending=True)[:5]
@@ -127,25 +129,25 @@ def weights(gated: bool) -> dict[str, Tensor]:
     return {name: torch.randn(shape, generator=generator, dtype=torch.float64) for name, shape in shapes.items()}
 
 
-@pytest.mark.parametrize("by", ["weight", "norm"])
+@pytest.mark.parametrize("measure", ["weight", "norm"])
 @pytest.mark.parametrize(("activation", "gated"), [(relu, False), (gelu, False), (silu, True)])
 def test_the_layer_itself_has_the_definition_s_values_and_gradients(
-    activation: Callable[[Tensor], Tensor], gated: bool, by: str
+    activation: Callable[[Tensor], Tensor], gated: bool, measure: str
 ) -> None:
     tensors = weights(gated)
     units = activation(tensors["x"] @ tensors["w_in"].T + tensors["b_in"]) * (
         tensors["x"] @ tensors["w_up"].T if gated else 1
     )
-    sizes = units.abs() * (tensors["w_out"].norm(dim=0) if by == "norm" else 1)
+    sizes = units.abs() * (tensors["w_out"].norm(dim=0) if measure == "norm" else 1)
     for k in (2, 7, None):
         bar = sizes.sort(-1, descending=True).values[..., (k or 7) - 1, None]
         expected = (units * (sizes >= bar)) @ tensors["w_out"].T + tensors["b_out"]
-        ours = topk_feedforward(**tensors, k=k, by=by, activation=activation, chunk_size=4)
+        ours = topk_feedforward(**tensors, k=k, measure=measure, activation=activation, chunk_size=4)
         assert torch.allclose(ours, expected, atol=1e-12)
     names = list(tensors)
     assert torch.autograd.gradcheck(
         lambda *x: topk_feedforward(
-            **dict(zip(names, x, strict=True)), k=3, by=by, activation=activation, chunk_size=4
+            **dict(zip(names, x, strict=True)), k=3, measure=measure, activation=activation, chunk_size=4
         ),
         tuple(x.requires_grad_() for x in tensors.values()),
         fast_mode=True,
@@ -174,8 +176,8 @@ def test_bad_input_is_named() -> None:
     bad: list[tuple[dict[str, Any], str]] = [
         ({"k": 0}, "positive integer"),
         ({"k": 2.5}, "positive integer"),
-        ({"k": None}, "by 'weight' or 'norm'"),
-        ({"k": 2, "by": "recent"}, "by 'weight' or 'norm'"),
+        ({"k": None}, "positive integer, got None"),
+        ({"k": 2, "measure": "recent"}, "measure must be one of weight, norm"),
         ({"k": 2, "layers": [9]}, "The layers are 0, 1, 2"),
     ]
     for options, message in bad:

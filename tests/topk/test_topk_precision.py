@@ -33,7 +33,7 @@ def gap(one: Tensor, other: Tensor) -> float:
 def test_half_precision_models_run(dtype: torch.dtype, tokens: Ids) -> None:
     model, ids = tiny.build("llama", dtype=dtype), torch.tensor([tokens(12)])
     before = run(model, ids)
-    with use(model, k=12, by="norm"):
+    with use(model, k=12, measure="norm"):
         assert gap(run(model, ids).float(), before.float()) < 2e-2
 
 
@@ -49,7 +49,7 @@ def test_double_precision_models_run_under_every_mask(model_type: str, side: str
         masked["attention_mask"] = mask
     dense, ours = run(single if side == "left" else model, ids, **masked), []
     for k in (9, 3):
-        with use(model, k=k, by="norm"):
+        with use(model, k=k, measure="norm"):
             ours.append(run(model, ids, **masked))
     real = slice(None) if model.config.is_encoder_decoder or side is None else mask.bool()
     assert gap(ours[0][real], dense[real].double()) < (1e-5 if side == "left" else 1e-6)

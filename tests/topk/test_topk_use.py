@@ -34,12 +34,12 @@ def gap(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / other.norm())
 
 
-@pytest.mark.parametrize("by", ["weight", "norm"])
+@pytest.mark.parametrize("measure", ["weight", "norm"])
 @pytest.mark.parametrize("model_type", MODELS)
-def test_with_every_source_a_model_gives_what_it_gave(model_type: str, by: str, tokens: Ids) -> None:
+def test_with_every_source_a_model_gives_what_it_gave(model_type: str, measure: str, tokens: Ids) -> None:
     model, ids = tiny.build(model_type), torch.tensor([tokens(12), tokens(12, 1)])
     before = run(model, ids)
-    with use(model, k=12, by=by, chunk_size=5):
+    with use(model, k=12, measure=measure, chunk_size=5):
         assert gap(run(model, ids), before) < 1e-6
     assert torch.equal(run(model, ids), before)
 
@@ -84,10 +84,10 @@ CASES = [
 
 
 @pytest.mark.parametrize("renormalize", [True, False])
-@pytest.mark.parametrize("by", ["weight", "norm"])
+@pytest.mark.parametrize("measure", ["weight", "norm"])
 @pytest.mark.parametrize(("model_type", "group", "projection"), CASES)
 def test_what_is_kept_is_what_the_analysis_finds_largest(
-    model_type: str, group: str, projection: str, by: str, renormalize: bool, tokens: Ids
+    model_type: str, group: str, projection: str, measure: str, renormalize: bool, tokens: Ids
 ) -> None:
     model, ids = tiny.build(model_type), tokens(9)
     target = tokens(6) if group == "cross" else None
@@ -105,20 +105,20 @@ def test_what_is_kept_is_what_the_analysis_finds_largest(
         lambda module, arguments: seen.append(arguments[0])
     )
     layers = ["decoder.layers.1.encoder_attn"] if group == "cross" else [1]
-    with use(model, k=3, by=by, renormalize=renormalize, layers=layers) as switched, torch.no_grad():
+    with use(model, k=3, measure=measure, renormalize=renormalize, layers=layers) as switched, torch.no_grad():
         model(**inputs)
     hook.remove()
     attention = model.get_submodule(switched.paths[0])
-    ranking = weights * norms[:, :, None] if by == "norm" else None
+    ranking = weights * norms[:, :, None] if measure == "norm" else None
     expected, _ = topk_output(weights.log(), values[attention].double(), 3, ranking, renormalize)
     assert gap(seen[-1].double().flatten(2).flatten(), expected.transpose(1, 2).flatten()) < 1e-5
 
 
 @pytest.mark.parametrize("model_type", ["gpt2", "llama", "gemma2"])
-@pytest.mark.parametrize("by", ["weight", "norm", "recent"])
-def test_a_cache_changes_nothing(model_type: str, by: str, tokens: Ids) -> None:
+@pytest.mark.parametrize("selection", [{"measure": "weight"}, {"measure": "norm"}, {"keep": "recent"}])
+def test_a_cache_changes_nothing(model_type: str, selection: dict[str, str], tokens: Ids) -> None:
     model, ids = tiny.build(model_type), torch.tensor([tokens(11), tokens(11, 1)])
-    with use(model, k=3, by=by, chunk_size=4), torch.no_grad():
+    with use(model, k=3, chunk_size=4, **selection), torch.no_grad():
         whole = model(input_ids=ids)[0]
         cache, steps = None, []
         for piece in ids.split([6, 1, 3, 1], dim=1):
@@ -142,10 +142,10 @@ def test_generation_is_that_of_dense_attention(
     inputs = {"input_ids": torch.tensor([tokens(8), tokens(8, 1)]), "attention_mask": mask}
     settings = {"max_new_tokens": 8, "min_new_tokens": 8, "do_sample": False, "disable_compile": True, **options}
     dense = model.generate(**inputs, **settings)
-    for by in ("weight", "norm"):
-        with use(model, k=100, by=by):
+    for measure in ("weight", "norm"):
+        with use(model, k=100, measure=measure):
             assert torch.equal(model.generate(**inputs, **settings), dense)
-    with use(model, k=2, by="norm"):
+    with use(model, k=2, measure="norm"):
         assert model.generate(**inputs, **settings).shape == dense.shape
 
 
@@ -176,13 +176,13 @@ def test_training_has_the_gradients_of_dense_attention_and_reproducible_dropout(
 
 def test_norms_follow_an_update_of_the_projection(tokens: Ids) -> None:
     model, ids = tiny.build("llama"), torch.tensor([tokens(9)])
-    with use(model, k=3, by="norm"):
+    with use(model, k=3, measure="norm"):
         run(model, ids)
         with torch.no_grad():
             for layer in model.layers:
                 layer.self_attn.o_proj.weight[:, :8] *= 5
         after = run(model, ids)
-    with use(model, k=3, by="norm"):
+    with use(model, k=3, measure="norm"):
         assert torch.equal(run(model, ids), after)
 
 
@@ -191,7 +191,7 @@ def test_every_config_is_restored_also_after_an_exception() -> None:
     model.config.text_config._attn_implementation = "sdpa"
     configs = (model.config, model.config.text_config, model.config.vision_config)
     before = [copy.deepcopy(config.__dict__) for config in configs]
-    with pytest.raises(ZeroDivisionError), use(model, k=2, by="norm"):
+    with pytest.raises(ZeroDivisionError), use(model, k=2, measure="norm"):
         inside = (model.config, model.config.text_config, model.config.vision_config)
         assert [config._attn_implementation for config in inside] == ["normlens_topk_in_use"] * 3
         assert [config._attn_implementation for config in configs] == ["eager", "sdpa", "eager"]
@@ -222,7 +222,7 @@ def test_one_line_switches_and_one_line_switches_back(tokens: Ids) -> None:
 def test_an_analysis_meanwhile_shows_dense_attention(tokens: Ids) -> None:
     lens = normlens.load((tiny.build("llama"), None))
     before = lens.analyze(tokens(9))["decoder"].weight
-    with use(lens, k=2, by="norm"):
+    with use(lens, k=2, measure="norm"):
         assert before.equals(lens.analyze(tokens(9))["decoder"].weight)
         run(lens.model, torch.tensor([tokens(9)]))
         assert before.equals(lens.analyze(tokens(9))["decoder"].weight)
@@ -298,7 +298,10 @@ def test_attention_that_is_not_ours_is_refused(tokens: Ids, monkeypatch: pytest.
 
 def test_gates_have_no_norm_of_a_source(tokens: Ids) -> None:
     model = tiny.build("afmoe")
-    with use(model, k=2, by="norm"), pytest.raises(UnsupportedArchitecture, match="a gate or a norm comes between"):
+    with (
+        use(model, k=2, measure="norm"),
+        pytest.raises(UnsupportedArchitecture, match="a gate or a norm comes between"),
+    ):
         run(model, torch.tensor([tokens(9)]))
 
 
@@ -307,8 +310,8 @@ def test_bad_input_is_named(tokens: Ids) -> None:
     for k in (0, -1, 1.5, "3", True):
         with pytest.raises(InvalidInput, match="must be a positive integer"):
             use(model, k=k)
-    with pytest.raises(InvalidInput, match="weight, norm, random, recent"):
-        use(model, k=2, by="length")
+    with pytest.raises(InvalidInput, match="measure must be one of weight, norm"):
+        use(model, k=2, measure="length")
     with pytest.raises(InvalidInput, match="expected a transformers model"):
         use(nn.Linear(2, 2), k=2)
     with use(model, k=2):

@@ -70,14 +70,14 @@ def lenses(tokenizer: PreTrainedTokenizerFast) -> dict[str, normlens.Lens]:
     }
 
 
-@pytest.mark.parametrize("by", ["weight", "norm"])
+@pytest.mark.parametrize("measure", ["weight", "norm"])
 @pytest.mark.parametrize("kind", ERRORS)
 def test_top_k_attention_says_that_memory_is_full(
-    kind: str, by: str, lenses: dict[str, normlens.Lens], monkeypatch: pytest.MonkeyPatch
+    kind: str, measure: str, lenses: dict[str, normlens.Lens], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the comparison before the first run, and in a call of the attention later; the model stays usable."""
     model, ids = lenses["llama"].model, torch.tensor([IDS])
-    with normlens.topk.use(model, k=2, by=by):
+    with normlens.topk.use(model, k=2, measure=measure):
         with monkeypatch.context() as patch:
             patch.setattr(torch.nn.Linear, "forward", lambda *_: (_ for _ in ()).throw(ERRORS[kind]()))
             with pytest.raises(OutOfMemory, match="the inputs and the model are not at fault"):

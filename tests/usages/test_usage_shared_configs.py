@@ -39,17 +39,19 @@ def run(model: PreTrainedModel) -> Tensor:
 
 
 @pytest.mark.parametrize("order", list(permutations(range(2))))
-@pytest.mark.parametrize("by", ["weight", "norm"])
-def test_top_k_attention_on_one_leaves_the_other_and_is_undone_in_any_order(by: str, order: tuple[int, int]) -> None:
+@pytest.mark.parametrize("measure", ["weight", "norm"])
+def test_top_k_attention_on_one_leaves_the_other_and_is_undone_in_any_order(
+    measure: str, order: tuple[int, int]
+) -> None:
     models = pair()
     config, dense = models[0].config, [run(model) for model in models]
     alone = []
     for model in models:
-        with topk.use(model, k=2, by=by):
+        with topk.use(model, k=2, measure=measure):
             alone.append(run(model))
-    topk.use(models[0], k=2, by=by)
+    topk.use(models[0], k=2, measure=measure)
     assert torch.equal(run(models[1]), dense[1])
-    topk.use(models[1], k=2, by=by)
+    topk.use(models[1], k=2, measure=measure)
     assert all(torch.equal(run(model), kept) for model, kept in zip(models, alone, strict=True))
     assert not torch.allclose(alone[0], dense[0])
     topk.undo(models[order[0]])

@@ -207,8 +207,8 @@ def test_top_k_attention_waits_for_an_analysis_and_is_undone(monkeypatch: pytest
     assert torch.equal(run(model), dense)
 
 
-@pytest.mark.parametrize("by", ["weight", "norm"])
-def test_threads_that_run_a_model_with_top_k_attention_first_and_at_once_get_what_each_gets_alone(by: str) -> None:
+@pytest.mark.parametrize("measure", ["weight", "norm"])
+def test_threads_that_run_a_model_with_top_k_attention_first_and_at_once_get_what_each_gets_alone(measure: str) -> None:
     model = llama()
     prompts = [torch.tensor([IDS]), torch.tensor([IDS[::-1]])]
 
@@ -216,7 +216,7 @@ def test_threads_that_run_a_model_with_top_k_attention_first_and_at_once_get_wha
         tokens: Tensor = model.generate(ids, max_new_tokens=12, min_new_tokens=12, do_sample=False, pad_token_id=0)
         return tokens
 
-    with topk.use(model, k=2, by=by):
+    with topk.use(model, k=2, measure=measure):
         expected = [generated(ids) for ids in prompts]
     right: list[bool] = []
     together = threading.Barrier(4)
@@ -225,7 +225,7 @@ def test_threads_that_run_a_model_with_top_k_attention_first_and_at_once_get_wha
         together.wait(10)
         right.append(torch.equal(generated(prompts[number]), expected[number]))
 
-    with topk.use(model, k=2, by=by):
+    with topk.use(model, k=2, measure=measure):
         threads = [threading.Thread(target=ask, args=(number % 2,)) for number in range(4)]
         for thread in threads:
             thread.start()

@@ -7,14 +7,15 @@ are the same on tensors.
 from normlens.topk.attention import CHUNK_SIZE, topk_attention
 from normlens.topk.feedforward_units import FeedForwardUse, kept_units, topk_feedforward, use_feedforward
 from normlens.topk.implementation import DEFAULT_K, IMPLEMENTATION
-from normlens.topk.selection import CHOICES, log_vector_norms, projection_factors
+from normlens.topk.selection import KEPT, MEASURES, log_vector_norms, projection_factors
 from normlens.topk.use import TopKUse, undo, use
 
 __all__ = [
-    "CHOICES",
     "CHUNK_SIZE",
     "DEFAULT_K",
     "IMPLEMENTATION",
+    "KEPT",
+    "MEASURES",
     "FeedForwardUse",
     "TopKUse",
     "kept_units",

@@ -9,7 +9,7 @@ from torch import Tensor
 from normlens.errors import InvalidInput
 from normlens.topk.autograd import Plan, TopKAttention
 from normlens.topk.scores import ScoreRule
-from normlens.topk.selection import check_choice
+from normlens.topk.selection import checked_numbers, criterion_of
 
 CHUNK_SIZE = 128
 """The default number of targets processed at a time."""
@@ -22,7 +22,8 @@ def topk_attention(
     mask: Tensor | None = None,
     *,
     k: int | None,
-    by: str = "weight",
+    measure: str = "weight",
+    keep: str = "largest",
     log_norms: Float[Tensor, "batch head source"] | None = None,
     renormalize: bool = True,
     chunk_size: int = CHUNK_SIZE,
@@ -52,11 +53,12 @@ def topk_attention(
         masks a source. Broadcastable to ``(batch, head, target, source)``; no gradient.
     k
         Number of sources that each target keeps; None: all.
-    by
-        One of `CHOICES`: ``"weight"`` keeps the largest α, ``"norm"`` the largest α‖f(x)‖, ``"random"`` any k and
-        ``"recent"`` the k nearest to the target. The choice itself has no gradient.
+    measure
+        ``"weight"`` ranks sources by α, ``"norm"`` by α‖f(x)‖. The choice itself has no gradient.
+    keep
+        ``"largest"``: those of the largest measure; ``"random"`` and ``"recent"`` (nearest to the target) are baselines.
     log_norms
-        log‖f(x)‖, needed for ``by="norm"``; see `log_vector_norms`.
+        log‖f(x)‖, needed for ``measure="norm"``; see `log_vector_norms`.
     renormalize
         True: the kept weights sum to one. False: they keep the denominator of all sources, and sum to less.
     chunk_size
@@ -92,10 +94,10 @@ def topk_attention(
     ----------
     Gupta et al. 2021, "Memory-efficient Transformers via Top-k Attention", section 2.
     """
-    k = check_choice(k, by, chunk_size)
+    k, criterion = checked_numbers(k, chunk_size), criterion_of(measure, keep)
     _check_shapes(query, key, value)
     shape = (*query.shape[:3], key.shape[2])
-    if by == "norm" and k is not None:
+    if criterion == "norm" and k is not None:
         _check_norms(log_norms, (*shape[:2], shape[3]))
     _check_options(shape, window, dropout, softcap, sinks)
     _check_numbers(scale=scale, offset=offset, window=window)
@@ -110,7 +112,7 @@ def topk_attention(
     bias = _four_axes("bias", bias, shape)
     if bias is not None and not bias.is_floating_point():
         raise InvalidInput(f"bias has dtype {bias.dtype}; expected floating point. A Boolean mask goes into mask=.")
-    plan = Plan(rule, k, by, renormalize, chunk_size, dropout, log_norms if by == "norm" else None)
+    plan = Plan(rule, k, criterion, renormalize, chunk_size, dropout, log_norms if criterion == "norm" else None)
     output: Tensor = TopKAttention.apply(query, key, value, bias, sinks, plan)  # type: ignore[no-untyped-call]
     return output
 
@@ -132,7 +134,7 @@ def _check_shapes(query: Tensor, key: Tensor, value: Tensor) -> None:
 def _check_norms(log_norms: Tensor | None, shape: tuple[int, ...]) -> None:
     if log_norms is None or log_norms.shape != shape:
         seen = "None" if log_norms is None else str(tuple(log_norms.shape))
-        raise InvalidInput(f"by='norm' needs log_norms of shape {shape}, (batch, head, source); got {seen}.")
+        raise InvalidInput(f"measure='norm' needs log_norms of shape {shape}, (batch, head, source); got {seen}.")
 
 
 def _check_options(

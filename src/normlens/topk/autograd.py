@@ -29,19 +29,19 @@ class Plan:
     ----------
     rule
         How scores come about.
-    k, by, renormalize
-        How many sources a target keeps (None: all), chosen by what, and whether their weights sum to one again.
+    k, criterion, renormalize
+        How many sources a target keeps (None: all), what ranks them, and whether their weights sum to one again.
     chunk_size
         Targets at a time.
     dropout
         Probability with which a weight becomes zero.
     log_norms
-        log‖f(x)‖, ``(batch, head, source)``, for ``by="norm"``.
+        log‖f(x)‖, ``(batch, head, source)``, for the norm.
     """
 
     rule: ScoreRule
     k: int | None
-    by: str
+    criterion: str
     renormalize: bool
     chunk_size: int
     dropout: float
@@ -59,11 +59,11 @@ class Plan:
             return None
         log_norms = None if self.log_norms is None else self.log_norms[..., span]
         positions = torch.arange(targets.start, targets.stop, device=scores.device) + self.rule.offset - span.start
-        return chosen_sources(scores, self.k, self.by, log_norms, positions, generator)
+        return chosen_sources(scores, self.k, self.criterion, log_norms, positions, generator)
 
     def generator(self, device: torch.device) -> torch.Generator | None:
         """Random numbers of this call, seeded by torch's own so that ``torch.manual_seed`` decides them."""
-        if not self.dropout and self.by != "random":
+        if not self.dropout and self.criterion != "random":
             return None
         return torch.Generator(device).manual_seed(int(torch.randint(2**62, ())))
 

@@ -24,13 +24,13 @@ from normlens.errors import InvalidInput
 from normlens.lens import Lens
 from normlens.topk.feedforward_layers import output_projections
 from normlens.topk.layer_selection import chosen_paths
-from normlens.topk.selection import check_choice
+from normlens.topk.selection import checked_numbers, criterion_of
 
 _IN_USE: WeakSet[nn.Module] = WeakSet()
 
 
 def use_feedforward(
-    model: PreTrainedModel | Lens, k: int, by: str = "weight", *, layers: Iterable[int | str] | None = None
+    model: PreTrainedModel | Lens, k: int, measure: str = "weight", *, layers: Iterable[int | str] | None = None
 ) -> FeedForwardUse:
     """Let every position of a model's feed-forward layers keep k units, from now on or while a ``with`` block lasts.
 
@@ -44,7 +44,7 @@ def use_feedforward(
         A model whose feed-forward layers have two linear layers, or three if gated; or a lens on one.
     k
         Number of units per position.
-    by
+    measure
         ``"weight"``: the k largest |a|; ``"norm"``: the k largest |a| ‖w‖.
     layers
         Layer numbers, or patterns of paths of the linear layers; None: all.
@@ -61,7 +61,7 @@ def use_feedforward(
     UnsupportedArchitecture
         If there are no feed-forward layers, or some whose units don't enter a linear layer (experts).
     """
-    return FeedForwardUse(model.model if isinstance(model, Lens) else model, _checked(k, by), by, layers)
+    return FeedForwardUse(model.model if isinstance(model, Lens) else model, _checked(k, measure), measure, layers)
 
 
 class FeedForwardUse:
@@ -75,14 +75,14 @@ class FeedForwardUse:
         Paths of the linear layers that see k units.
     """
 
-    def __init__(self, model: PreTrainedModel, k: int, by: str, layers: Iterable[int | str] | None) -> None:
+    def __init__(self, model: PreTrainedModel, k: int, measure: str, layers: Iterable[int | str] | None) -> None:
         if not isinstance(model, PreTrainedModel):
             raise InvalidInput(f"Got a {type(model).__name__}; expected a transformers model or a lens on one.")
         if model in _IN_USE:
             raise InvalidInput(f"This {type(model).__name__} keeps k units already; call undo() on that use first.")
         self.model, self.paths = model, chosen_paths(output_projections(model), layers)
         projections = [model.get_submodule(path) for path in self.paths]
-        self._hooks = [projection.register_forward_pre_hook(_keeping(k, by)) for projection in projections]
+        self._hooks = [projection.register_forward_pre_hook(_keeping(k, measure)) for projection in projections]
         _IN_USE.add(model)
 
     def undo(self) -> None:
@@ -102,7 +102,7 @@ class FeedForwardUse:
         self.undo()
 
 
-def _keeping(k: int, by: str) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
+def _keeping(k: int, measure: str) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
     """A pre-forward hook of a linear layer: it keeps the k largest of its inputs and sets the others to zero."""
 
     def before(projection: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -110,7 +110,7 @@ def _keeping(k: int, by: str) -> Callable[[nn.Module, tuple[Any, ...]], tuple[An
         weight = projection.weight
         assert isinstance(weight, Tensor)
         rows = weight if isinstance(projection, Conv1D) else weight.T
-        return kept_units(activations, k, rows if by == "norm" else None), *rest
+        return kept_units(activations, k, rows if measure == "norm" else None), *rest
 
     return before
 
@@ -141,7 +141,7 @@ def topk_feedforward(
     b_in: Float[Tensor, " unit"] | None = None,
     b_out: Float[Tensor, " d2"] | None = None,
     w_up: Float[Tensor, "unit d"] | None = None,
-    by: str = "weight",
+    measure: str = "weight",
     chunk_size: int = 1024,
 ) -> Float[Tensor, "*positions d2"]:
     """A feed-forward layer that keeps k units per position, computed in chunks of positions.
@@ -157,7 +157,7 @@ def topk_feedforward(
         W_out g(W_in x + b_in) + b_out, laid out as in ``torch.nn.Linear``.
     w_up
         For gated layers: W_out (g(W_in x + b_in) ⊙ W_up x) + b_out.
-    k, by
+    k, measure
         As for `use_feedforward`; None keeps every unit.
     activation
         g.
@@ -167,20 +167,19 @@ def topk_feedforward(
     Raises
     ------
     InvalidInput
-        If k or the chunk size isn't a positive integer, or there is no such criterion.
+        If k or the chunk size isn't a positive integer, or there is no such measure.
 
     References
     ----------
     Gupta et al. 2021, section 3.
     """
-    kept = None if k is None else _checked(k, by, chunk_size)
-    if k is None:
-        check_choice(k, by, chunk_size)
+    criterion_of(measure)
+    kept = checked_numbers(k, chunk_size)
 
     def chunk(rows: Tensor) -> Tensor:
         units = activation(linear(rows, w_in, b_in))
         units = units if w_up is None else units * linear(rows, w_up)
-        units = units if kept is None else kept_units(units, kept, w_out.T if by == "norm" else None)
+        units = units if kept is None else kept_units(units, kept, w_out.T if measure == "norm" else None)
         return linear(units, w_out, b_out)
 
     chunks = [checkpoint(chunk, rows, use_reentrant=False) for rows in x.flatten(0, -2).split(chunk_size)]
@@ -188,9 +187,11 @@ def topk_feedforward(
     return output
 
 
-def _checked(k: Any, by: str, chunk_size: Any = 1) -> int:
-    if by in ("random", "recent") or k is None:
-        raise InvalidInput(f"Feed-forward layers keep k units by 'weight' or 'norm', got k={k!r}, by={by!r}.")
-    checked = check_choice(k, by, chunk_size)
-    assert checked is not None
+def _checked(k: Any, measure: str) -> int:
+    criterion_of(measure)
+    checked = checked_numbers(k, 1)
+    if checked is None:
+        raise InvalidInput(
+            "k must be a positive integer, got None: without k, every unit is kept, as without this call."
+        )
     return checked

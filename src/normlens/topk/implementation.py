@@ -38,7 +38,7 @@ class Settings:
 
     Attributes
     ----------
-    k, by, renormalize, chunk_size
+    k, measure, keep, renormalize, chunk_size
         As for `normlens.topk.use`.
     projection
         The output projection; None before the first run.
@@ -49,7 +49,8 @@ class Settings:
     """
 
     k: int | None
-    by: str
+    measure: str
+    keep: str
     renormalize: bool
     chunk_size: int
     projection: FactoredProjection | None = None
@@ -111,15 +112,15 @@ def _by_name(
             f"The model of this {type(module).__name__} builds its own masks only under the names of certain attention "
             "implementations; under another one it loses them silently. Switch it back: set_attn_implementation('eager')."
         )
-    settings = SETTINGS.setdefault(module, Settings(DEFAULT_K, "weight", True, CHUNK_SIZE))
+    settings = SETTINGS.setdefault(module, Settings(DEFAULT_K, "weight", "largest", True, CHUNK_SIZE))
     return _attention(settings, False, module, query, key, value, attention_mask, **options), None
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # raised while code is compiled, an error is swallowed
 def _refuse_compiled(name: str) -> None:
     raise UnsupportedArchitecture(
-        f"This {name} is compiled; by='norm' looks at the output projection whenever the model runs, which compiled code "
-        "can't do. Run the model as it is, or choose sources by='weight'."
+        f"This {name} is compiled; measure='norm' looks at the output projection whenever the model runs, which "
+        "compiled code can't do. Run the model as it is, or choose sources with measure='weight'."
     )
 
 
@@ -169,19 +170,20 @@ def _computed(
         settings.compared = True
     k = None if _COMPARING.all_sources else settings.k
     options["log_norms"] = None
-    if settings.by == "norm" and k is not None:
+    if settings.measure == "norm" and k is not None:
         if torch.compiler.is_compiling():
             _refuse_compiled(type(module).__name__)
         options["log_norms"] = settings.cached_norms.log_norms(value, _projection(settings, module).factors())
+    options |= {"measure": settings.measure, "keep": settings.keep, "renormalize": settings.renormalize}
     options["dropout"] = float(dropout) if module.training else 0.0
-    output = topk_attention(query, key, value, mask, k=k, by=settings.by, renormalize=settings.renormalize, **options)
+    output = topk_attention(query, key, value, mask, k=k, **options)
     return output.transpose(1, 2).contiguous()
 
 
 def _projection(settings: Settings, module: nn.Module) -> FactoredProjection:
     if settings.projection is None:
         raise InvalidInput(
-            f"The output projection of this {type(module).__name__} has not been observed: by='norm' looks for it when "
+            f"The output projection of this {type(module).__name__} has not been observed: measure='norm' looks for it when "
             "the model runs, or a whole submodel such as its encoder, but a module was run by itself. Run the model first."
         )
     return settings.projection

@@ -69,8 +69,8 @@ class FactoredProjection:
             around, parameter = [], None
         if parameter is None or parameter.is_meta or around != self._around:
             raise UnsupportedArchitecture(
-                f"{self._path} is no longer the output projection that by='norm' observed in the first run, or it has no "
-                "data: the model has changed. Call undo(), merge adapters, then use() again."
+                f"{self._path} is no longer the output projection that measure='norm' observed in the first run, or it has "
+                "no data: the model has changed. Call undo(), merge adapters, then use() again."
             )
         weight = parameter.detach()
         return weight.T if self._transposed else weight
@@ -105,7 +105,7 @@ def find_projections(model: PreTrainedModel, inputs: dict[str, Any]) -> dict[nn.
         if module in weights and weights[module].data_ptr() != weight.data_ptr():
             raise UnsupportedArchitecture(
                 f"{block.path} is called several times with different output projections, so its sources have no norm "
-                "‖f(x)‖ of their own. Choose them by='weight' instead."
+                "‖f(x)‖ of their own. Choose them with measure='weight' instead."
             )
         weights[module] = weight
         projections.setdefault(module, FactoredProjection(model, block, weight))
@@ -121,7 +121,7 @@ def _require_projection(block: BlockTrace) -> None:
     if obstacle is not None:
         raise UnsupportedArchitecture(
             f"{block.path}: {obstacle}, so sources have no norm ‖f(x)‖ that is the same for all targets. Choose them "
-            "by='weight' instead."
+            "measure='weight' instead."
         )
 
 
@@ -141,7 +141,7 @@ def _location_of(weight: Tensor, model: nn.Module, attention: str) -> tuple[str,
     if not locations:
         raise UnsupportedArchitecture(
             f"{attention}: its output projection isn't a parameter of the model but is computed at each run; ‖f(x)‖ can't "
-            "follow its changes. Choose sources by='weight' instead."
+            "follow its changes. Choose sources with measure='weight' instead."
         )
     return min(locations, key=lambda location: len(_chain(attention, location[0])))
 

@@ -13,17 +13,20 @@ from normlens.engine.contributions.vector_norms import split_projection
 from normlens.engine.precision import without_autocast
 from normlens.errors import InvalidInput
 
-CHOICES = ("weight", "norm", "random", "recent")
-"""The criteria of choice: α; α‖f(x)‖; at random; nearest to the target."""
+MEASURES = ("weight", "norm")
+"""What sources are ranked by: α; α‖f(x)‖."""
+
+KEPT = ("largest", "random", "recent")
+"""Which sources are kept: the largest by a measure; random ones; those nearest to the target."""
 
 
-def check_choice(k: Any, by: Any, chunk_size: Any) -> int | None:
-    """Check what to keep, and return k as an ``int`` (None: every source).
+def checked_numbers(k: Any, chunk_size: Any) -> int | None:
+    """Check both numbers, and return k as an ``int`` (None: every source).
 
     Raises
     ------
     InvalidInput
-        If k or the chunk size isn't a positive integer, or there is no such criterion.
+        If k or the chunk size isn't a positive integer.
     """
     for name, number in (("k", k), ("chunk_size", chunk_size)):
         if name == "k" and number is None:
@@ -32,15 +35,33 @@ def check_choice(k: Any, by: Any, chunk_size: Any) -> int | None:
         if not whole or operator.index(number) < 1:
             every = ", or None for every source" if name == "k" else ""
             raise InvalidInput(f"{name} must be a positive integer{every}, got {number!r} ({type(number).__name__}).")
-    if by not in CHOICES:
-        raise InvalidInput(f"by must be one of {', '.join(CHOICES)}, got {by!r}.")
     return None if k is None else operator.index(k)
+
+
+def criterion_of(measure: Any, keep: Any = "largest") -> str:
+    """What ranks the sources: the measure for the largest ones, otherwise the name of the baseline, which measures nothing.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such measure or baseline, or a baseline is combined with a measure, which would have no effect.
+    """
+    if measure not in MEASURES:
+        raise InvalidInput(f"measure must be one of {', '.join(MEASURES)}, got {measure!r}.")
+    if keep not in KEPT:
+        raise InvalidInput(f"keep must be one of {', '.join(KEPT)}, got {keep!r}.")
+    if keep != "largest" and measure != MEASURES[0]:
+        raise InvalidInput(
+            f"keep={keep!r} ranks no sources, so measure={measure!r} has no effect. Leave one of them out."
+        )
+    criterion: str = measure if keep == "largest" else keep
+    return criterion
 
 
 def chosen_sources(
     scores: Float[Tensor, "batch head rows span"],
     k: int,
-    by: str,
+    criterion: str,
     log_norms: Float[Tensor, "batch head span"] | None,
     positions: Int[Tensor, " rows"],
     generator: torch.Generator | None,
@@ -56,22 +77,22 @@ def chosen_sources(
         Scores of a chunk of targets; source 0 of this span is position 0.
     k
         At most the number of sources.
-    by
-        One of `CHOICES`.
+    criterion
+        From `criterion_of`.
     log_norms
-        log‖f(x)‖, for ``by="norm"``: score + log‖f(x)‖ ranks like α‖f(x)‖, since a row has one denominator.
+        log‖f(x)‖, for the norm: score + log‖f(x)‖ ranks like α‖f(x)‖, since a row has one denominator.
     positions
-        The position of each target among the sources, for ``by="recent"``.
+        The position of each target among the sources, for the most recent ones.
     generator
-        For ``by="random"``.
+        For random ones.
     """
-    if by == "weight":
+    if criterion == "weight":
         ranking = scores
-    elif by == "norm":
+    elif criterion == "norm":
         assert log_norms is not None
         ranking = scores + log_norms.unsqueeze(-2)
     else:
-        ranking = _random(scores, generator) if by == "random" else _nearness(scores, positions)
+        ranking = _random(scores, generator) if criterion == "random" else _nearness(scores, positions)
         ranking = ranking.masked_fill(scores == -torch.inf, -torch.inf)
     return ranking.topk(k, dim=-1, sorted=False).indices
 

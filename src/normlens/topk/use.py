@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
@@ -19,9 +20,10 @@ from normlens.topk.attention import CHUNK_SIZE
 from normlens.topk.first_run import FirstRuns, is_text
 from normlens.topk.implementation import DEFAULT_K, IN_USE, IN_USE_SPARING, SETTINGS, Settings, all_sources, note_cache
 from normlens.topk.layer_selection import chosen_paths
+from normlens.topk.norm_cache import CachedNorms
 from normlens.topk.own_configs import OwnConfigs
 from normlens.topk.projections import find_projections
-from normlens.topk.selection import check_choice
+from normlens.topk.selection import checked_numbers, criterion_of
 
 _USES: WeakKeyDictionary[nn.Module, ReferenceType[TopKUse]] = WeakKeyDictionary()  # the model's hooks hold the use
 
@@ -29,8 +31,9 @@ _USES: WeakKeyDictionary[nn.Module, ReferenceType[TopKUse]] = WeakKeyDictionary(
 def use(
     model: PreTrainedModel | Lens,
     k: int | None = DEFAULT_K,
-    by: str = "weight",
+    measure: str = "weight",
     *,
+    keep: str = "largest",
     renormalize: bool = True,
     chunk_size: int = CHUNK_SIZE,
     layers: Iterable[int | str] | None = None,
@@ -38,7 +41,7 @@ def use(
     """Let every target of a model's attention keep k sources, from now on or while a ``with`` block lasts.
 
     At its first call, every attention module is compared with the model's own eager attention, on a few targets and with
-    all sources. With ``by="norm"``, a short run before the first one finds the output projections. Generation with a
+    all sources. With ``measure="norm"``, a short run before the first one finds the output projections. Generation with a
     key-value cache works as usual.
 
     Parameters
@@ -47,9 +50,11 @@ def use(
         A model whose attention goes through transformers' attention interface, or a lens on one.
     k
         Number of sources per target and head; None: all, in chunks.
-    by
-        ``"weight"``: the sources with the largest α; ``"norm"``: with the largest α‖f(x)‖; ``"random"`` and ``"recent"``
-        (nearest to the target) are baselines.
+    measure
+        What ranks the sources: ``"weight"``: α; ``"norm"``: α‖f(x)‖.
+    keep
+        ``"largest"``: the sources of the largest measure; ``"random"`` and ``"recent"`` (nearest to the target) are
+        baselines.
     renormalize
         Whether the kept weights sum to one again, or keep the denominator of all sources.
     chunk_size
@@ -65,7 +70,7 @@ def use(
     Raises
     ------
     InvalidInput
-        If k isn't a positive integer, a layer doesn't exist, or the model uses top-k attention already.
+        If k isn't a positive integer, a layer or measure doesn't exist, or the model uses top-k attention already.
     UnsupportedArchitecture
         If the model's attention can't be switched, or, at its first run, if it differs from ours.
     OutOfMemory
@@ -73,11 +78,13 @@ def use(
 
     Examples
     --------
-    >>> with normlens.topk.use(model, k=8, by="norm"):  # doctest: +SKIP
+    >>> with normlens.topk.use(model, k=8, measure="norm"):  # doctest: +SKIP
     ...     output = model(**inputs)
     """
     switched = model.model if isinstance(model, Lens) else model
-    return TopKUse(switched, check_choice(k, by, chunk_size), by, renormalize, chunk_size, layers)
+    criterion_of(measure, keep)
+    settings = Settings(checked_numbers(k, chunk_size), measure, keep, renormalize, chunk_size)
+    return TopKUse(switched, settings, layers)
 
 
 def undo(model: PreTrainedModel | Lens) -> None:
@@ -106,17 +113,9 @@ class TopKUse:
         Paths of the attention modules that keep k sources.
     """
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        k: int | None,
-        by: str,
-        renormalize: bool,
-        chunk_size: int,
-        layers: Iterable[int | str] | None,
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, chosen: Settings, layers: Iterable[int | str] | None) -> None:
         with exclusive(model):
-            self._use(model, Settings(k, by, renormalize, chunk_size), layers)
+            self._use(model, chosen, layers)
 
     def _use(self, model: PreTrainedModel, chosen: Settings, layers: Iterable[int | str] | None) -> None:
         modules = _attention_modules(model)
@@ -130,9 +129,9 @@ class TopKUse:
             copied.undo()
         for path, module in modules.items():
             kept = chosen.k if path in self.paths else None
-            SETTINGS[module] = Settings(kept, chosen.by, chosen.renormalize, chosen.chunk_size)
+            SETTINGS[module] = replace(chosen, k=kept, cached_norms=CachedNorms())
         self._modules = modules
-        by_norm = chosen.by == "norm" and chosen.k is not None
+        by_norm = chosen.measure == "norm" and chosen.k is not None
         self._norms_wanted = {modules[path] for path in self.paths} if by_norm else set()
         self._first_runs = FirstRuns(model, _uses_ours, self._compare)
         self._hooks = [model.register_forward_hook(self._require_calls)]

@@ -85,7 +85,8 @@ def topk(
     """
     settings = TopKSettings(
         numbers_in(k),
-        measure.value if keep is Keep.largest else keep.value,
+        measure.value,
+        keep.value,
         not full_denominator,
         tokens,
         passages,

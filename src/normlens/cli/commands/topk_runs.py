@@ -28,7 +28,7 @@ class TopKSettings:
     ----------
     k
         Numbers of sources per target to try.
-    by, renormalize
+    measure, keep, renormalize
         As in :func:`normlens.topk.use`.
     tokens
         Tokens per passage; None for the default.
@@ -41,7 +41,8 @@ class TopKSettings:
     """
 
     k: tuple[int, ...]
-    by: str
+    measure: str
+    keep: str
     renormalize: bool
     tokens: int | None
     limit: int
@@ -137,7 +138,10 @@ def _switched(lens: Lens, quality: Any, k: int, settings: TopKSettings) -> dict[
 
     import normlens.topk
 
-    with normlens.topk.use(lens, k, settings.by, renormalize=settings.renormalize), torch.random.fork_rng():
+    with (
+        normlens.topk.use(lens, k, settings.measure, keep=settings.keep, renormalize=settings.renormalize),
+        torch.random.fork_rng(),
+    ):
         torch.manual_seed(settings.seed)
         numbers: dict[str, np.ndarray] = quality.now()
     return numbers

@@ -30,10 +30,11 @@ def give(measured: Mapping[str, Any], name: str, file: Path, as_json: bool) -> N
         typer.echo(json.dumps({"model": name, "file": str(file), **measured}, ensure_ascii=False, allow_nan=False))
         return
     settings, console = measured["settings"], results()
+    criterion = settings["measure" if settings["keep"] == "largest" else "keep"]
     weights = "weights renormalized" if settings["renormalize"] else "weights unchanged"
     console.print(
         f"{name}, {file.name}: {measured['passages']} of {measured['passages_in_text']} passages of {measured['tokens']} "
-        f"tokens; sources kept by {settings['by']}, {weights}.\n",
+        f"tokens; sources kept by {criterion}, {weights}.\n",
         markup=False, soft_wrap=True,
     )  # fmt: skip
     console.print(_quality_table(measured))
