@@ -260,7 +260,7 @@ def test_a_token_of_any_length_is_refused(tmp_path: Path) -> None:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core)
     model = BertModel(BertConfig(vocab_size=3, hidden_size=8, num_hidden_layers=1, num_attention_heads=1))
     with pytest.raises(
-        InvalidInput, match=r"has a token of 10,001 characters, longer than in any tokenizer \(10,000 at most"
+        InvalidInput, match=r"has a token of 10,001 characters, longer than in any real tokenizer \(10,000 at most"
     ):
         normlens.load((model, tokenizer))
     model.save_pretrained(tmp_path)

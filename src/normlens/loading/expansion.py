@@ -1,8 +1,9 @@
-"""How far a tokenizer can lengthen a text, told from its steps before any text is read.
+"""How much longer a tokenizer can make a text, computed from its steps before any text is read.
 
-Many steps turn one character into two; forty of them in a row fill any memory. The bound is computed from the last step back
-to the first: a character's weight is the most characters that it can become by the steps that follow. Weights belong to the
-characters of the case-folded text in Unicode's form NFKD, whose number neither lower case nor a normal form changes.
+A step that turns one character into two is harmless; forty of them in a row fill any memory. The bound is computed from the
+last step back to the first: a character's weight is the largest number of characters that the following steps can turn it
+into. Weights belong to the characters of the case-folded text in Unicode's form NFKD, whose number is changed neither by
+lower-casing nor by a normal form.
 """
 
 from __future__ import annotations
@@ -20,17 +21,20 @@ from normlens.errors import InvalidInput
 from normlens.loading.regexes import takes_a_character
 from normlens.loading.spm_files import charsmaps_of
 
-MOST_CHARACTERS = 256  # that one may become; real tokenizers stay below 40
+MOST_CHARACTERS = 256  # that one character may become; real tokenizers stay below 40
 LONGEST_TOKEN = 10_000  # characters
 MOST_STEPS = 1_000
 
 _COMPONENTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 _NESTED = ("normalizers", "pretokenizers", "processors", "decoders")
-_BYTES, _BYTES_WITH_SPACE = 8, 16  # four bytes a character, each of two parts; with a space before each word twice that
+_BYTES, _BYTES_WITH_SPACE = (
+    8,
+    16,
+)  # up to four bytes per character, each two characters under NFKD; twice that with a space before each word
 
 
 def check_expansion(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuse a tokenizer in memory that can lengthen a text without bound.
+    """Refuse a tokenizer in memory that can make a text many times as long.
 
     Raises
     ------
@@ -46,9 +50,9 @@ def check_expansion(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def check_whole_file(name: str, whole: Mapping[str, Any]) -> None:
-    """Refuse the content of a ``tokenizer.json`` on the same grounds; loading it already normalizes its added tokens.
+    """Refuse the content of a ``tokenizer.json`` on the same grounds, since loading it already normalizes its added tokens.
 
-    What isn't spelled as the tokenizers library expects is left to that library.
+    Content that isn't in the tokenizers library's format is left for that library to refuse.
     """
     check_steps(name, {key: whole[key] for key in _COMPONENTS if isinstance(whole.get(key), Mapping)})
     model = whole.get("model")
@@ -60,27 +64,27 @@ def check_whole_file(name: str, whole: Mapping[str, Any]) -> None:
 
 
 def check_steps(name: str, components: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse steps by which one character may become more than 256.
+    """Refuse steps that can turn one character into more than 256.
 
     Parameters
     ----------
     name
         The name of the tokenizer's file or model.
     components
-        Normalizer, pre-tokenizer, post-processor and decoder, as the tokenizers library writes them down.
+        Normalizer, pre-tokenizer, post-processor and decoder, as the tokenizers library serializes them.
     """
     listed = {key: list(_steps(component)) for key, component in components.items()}
     count = sum(map(len, listed.values()))
     if count > MOST_STEPS:
         raise InvalidInput(
-            f"The tokenizer of {name} has {count:,} steps, more than any tokenizer ({MOST_STEPS:,} at most). Download its "
-            "files again."
+            f"The tokenizer of {name} has {count:,} steps, more than any real tokenizer ({MOST_STEPS:,} at most). Download "
+            "its files again."
         )
     before = [*listed.get("normalizer", ()), *listed.get("pre_tokenizer", ())]
     try:
         copies = _copies(listed.get("post_processor", ()))
         longest = max(_growth(before) * copies, _growth(listed.get("decoder", ())))
-    except (AttributeError, KeyError, TypeError, ValueError):  # not as the library writes it: it will say so
+    except (AttributeError, KeyError, TypeError, ValueError):  # not in the library's format: the library will say so
         return
     if longest > MOST_CHARACTERS:
         raise _too_long(name)
@@ -101,7 +105,7 @@ def _steps(component: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _written(component: Any) -> dict[str, Any]:
-    """A component as the library writes it down; nothing for one written in Python, of which nothing can be told."""
+    """A component as the library serializes it; empty for one written in Python, which can't be serialized."""
     try:
         written: dict[str, Any] = {} if component is None else json.loads(component.__getstate__())
     except Exception:  # the library raises no narrower class
@@ -110,7 +114,7 @@ def _written(component: Any) -> dict[str, Any]:
 
 
 class _Weights:
-    """The most characters that each character can become by the steps that follow."""
+    """The largest number of characters that the following steps can turn each character into."""
 
     def __init__(self) -> None:
         self.usual = 1
@@ -125,30 +129,30 @@ class _Weights:
         return max(self.usual, *self.special.values(), 1)
 
     def replace(self, pattern: str, content: str) -> None:
-        """A literal pattern: its first character answers for what the content has more than the rest of the pattern."""
+        """A literal pattern: its first character carries the content's weight less that of the rest of the pattern."""
         folded = _folded(pattern)
         first, others = folded[0], self.of(folded[1:])
         self.special[first] = max(self.special.get(first, self.usual), self.of(content) - others)
 
     def replace_any(self, content: str) -> None:
-        """Any one character or more may become the content."""
+        """A pattern of one or more arbitrary characters may become the content."""
         weight = self.of(content)
         self.usual = max(self.usual, weight)
         self.special = {character: max(own, weight) for character, own in self.special.items()}
 
     def insert(self, weight: int) -> None:
-        """That much may be inserted beside every character."""
+        """Let this weight be inserted beside every character."""
         self.usual += weight
         self.special = {character: own + weight for character, own in self.special.items()}
         self.inserted += weight
 
     def multiply(self, factor: int) -> None:
-        """Any character may become that many of any kind."""
+        """Every character may become this many characters of any kind."""
         self.usual, self.special = self.largest * factor, {}
 
 
 def _growth(steps: Iterable[Mapping[str, Any]]) -> int:
-    """The most characters that one can become; counting stops above the limit."""
+    """The largest number of characters that one can become; counting stops above the limit."""
     weights = _Weights()
     for step in reversed(list(steps)):
         _step_back(weights, step)
@@ -158,7 +162,7 @@ def _growth(steps: Iterable[Mapping[str, Any]]) -> int:
 
 
 def _step_back(weights: _Weights, step: Mapping[str, Any]) -> None:
-    """The weights before a step, from those after it. Steps that are not listed here lengthen nothing."""
+    """Turn the weights after a step into those before it. Steps that are not listed here make no text longer."""
     match step.get("type"):
         case "Replace":
             pattern, content = step["pattern"], step["content"]
@@ -187,7 +191,7 @@ def _step_back(weights: _Weights, step: Mapping[str, Any]) -> None:
 
 
 def _copies(templates: Iterable[Mapping[str, Any]]) -> int:
-    """How many times templates repeat a text; a template with more than 10,000 special tokens counts as too many."""
+    """How many times the templates repeat a text; more than 10,000 special tokens in a template count as too many."""
     copies = 1
     for template in templates:
         defined = template.get("special_tokens") or {}
@@ -203,21 +207,21 @@ def _copies(templates: Iterable[Mapping[str, Any]]) -> int:
 
 
 def _longest_replacement(charsmap: bytes) -> int:
-    """The most characters that a precompiled map of SentencePiece puts for one.
+    """The largest number of characters by which a precompiled map of SentencePiece replaces one.
 
-    The map holds the size of a trie in bytes, the trie, and the replacements, each ended by a zero byte. An entry of the
-    trie may point anywhere among them.
+    The map consists of the size of a trie in bytes, the trie, and the replacements, each terminated by a zero byte. An entry
+    of the trie may point to any place among them.
     """
     start = 4 + int.from_bytes(charsmap[:4], "little")
     return max((len(_folded(text.decode(errors="replace"))) for text in charsmap[start:].split(b"\0")), default=1)
 
 
 def _check_tokens(name: str, tokens: Iterable[object]) -> None:
-    """Refuse a token so long that a text of a few of them fills the memory: every place where it stands gets a copy."""
+    """Refuse a token so long that a text with a few of them fills the memory, since each occurrence is a copy."""
     longest = max((len(token) for token in tokens if isinstance(token, str)), default=0)
     if longest > LONGEST_TOKEN:
         raise InvalidInput(
-            f"The tokenizer of {name} has a token of {longest:,} characters, longer than in any tokenizer "
+            f"The tokenizer of {name} has a token of {longest:,} characters, longer than in any real tokenizer "
             f"({LONGEST_TOKEN:,} at most). Download its files again."
         )
 
@@ -228,6 +232,6 @@ def _folded(text: str) -> str:
 
 def _too_long(name: str) -> InvalidInput:
     return InvalidInput(
-        f"The tokenizer of {name} can make a text more than {MOST_CHARACTERS} times as long, and fill the memory. Real "
+        f"The tokenizer of {name} can make a text more than {MOST_CHARACTERS} times as long and fill the memory. Real "
         "tokenizers stay below 40 times. Download its files again, or pass another tokenizer: (model, tokenizer)."
     )

@@ -1,4 +1,4 @@
-"""Whether every match of a tokenizer's regular expression takes at least one character of the text."""
+"""Whether every match of a tokenizer's regular expression consumes at least one character of the text."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _ONE = re.compile(
     | \\[dDwWsShHtnrfv]                            # a class, or a control character
     | \\[^A-Za-z0-9]                               # an escaped character
     | \[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\[\]\\])*\]    # a set
-    | [^\\^$|()?*+{}\[\]]                          # itself""",
+    | [^\\^$|()?*+{}\[\]]                          # a literal""",
     re.VERBOSE | re.DOTALL,
 )
-"""What matches one character."""
+"""An item that matches exactly one character."""
 
 _ANCHOR = re.compile(r"\\[bBAZz]|[\^$]")
 _COUNT = re.compile(r"[*?+][?+]?|\{(\d*)(?:,\d*)?\}")
@@ -21,7 +21,7 @@ _LOOKS_AROUND = ("?=", "?!", "?<=", "?<!")
 
 
 class _Group:
-    """A group while it is read: whether its alternatives so far, and the current one, take a character."""
+    """A group while it is parsed: whether all its alternatives so far, and the current one, consume a character."""
 
     def __init__(self, looks_around: bool) -> None:
         self.looks_around, self.all_take, self.takes = looks_around, True, False
@@ -35,9 +35,9 @@ class _Group:
 
 
 def takes_a_character(pattern: str) -> bool:
-    """Whether no match of the pattern can be empty; False also for a pattern that isn't understood here."""
+    """Whether no match of the pattern can be empty; also False for a pattern that this parser doesn't understand."""
     groups = [_Group(looks_around=False)]
-    last, place = False, 0  # whether the item that ends at this place takes a character
+    last, place = False, 0  # last: whether the item that ends at this place consumes a character
     while place < len(pattern):
         if count := _COUNT.match(pattern, place):
             at_least_one = count[0][0] == "+" or bool((count[1] or "").strip("0"))

@@ -12,7 +12,7 @@ _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # wire types
 
 
 def charsmaps_of(tokenizer: PreTrainedTokenizerBase) -> Iterator[bytes]:
-    """The maps that the tokenizer's SentencePiece models replace characters by; none for other tokenizers."""
+    """The maps by which the tokenizer's SentencePiece models replace characters; none for other tokenizers."""
     for model in vars(tokenizer).values():
         if hasattr(model, "serialized_model_proto"):
             for specification in _fields(model.serialized_model_proto(), _NORMALIZERS):
@@ -20,7 +20,7 @@ def charsmaps_of(tokenizer: PreTrainedTokenizerBase) -> Iterator[bytes]:
 
 
 def _fields(message: bytes, numbers: tuple[int, ...]) -> Iterator[bytes]:
-    """The fields of these numbers in a serialized message, if they hold bytes."""
+    """The fields with these numbers in a serialized message, as far as they hold bytes."""
     place = 0
     while place < len(message):
         key, place = _varint(message, place)
@@ -36,7 +36,7 @@ def _fields(message: bytes, numbers: tuple[int, ...]) -> Iterator[bytes]:
 
 
 def _varint(message: bytes, place: int) -> tuple[int, int]:
-    """A number of seven bits a byte, the lowest first, and the place behind it."""
+    """An integer in seven-bit groups, the lowest first, one per byte; and the position after it."""
     number = shift = 0
     while message[place] >= 128:
         number |= (message[place] & 127) << shift

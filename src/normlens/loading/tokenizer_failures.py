@@ -1,4 +1,4 @@
-"""Failures inside the tokenizers library, some of which no ``except Exception`` catches."""
+"""Failures inside the tokenizers library, some of which ``except Exception`` doesn't catch."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from normlens.errors import InvalidInput
 
 
 def is_library_failure(error: BaseException) -> bool:
-    """Whether an exception comes from the tokenizers library: a plain Exception, or that of Rust code that fails.
+    """Whether an exception comes from the tokenizers library: a plain Exception, or the panic of its Rust code.
 
-    The latter's class can't be imported.
+    The class of a panic can't be imported, so its name is compared.
     """
     return type(error) is Exception or type(error).__name__ == "PanicException"
 
 
 @contextmanager
 def library_explained(name: str) -> Iterator[None]:
-    """Turn a failure inside the tokenizers library into one that names the tokenizer's model; other errors pass.
+    """Turn a failure inside the tokenizers library into one that names the tokenizer's model; other errors pass through.
 
     Raises
     ------

@@ -128,7 +128,7 @@ def test_leading_axes_are_kept() -> None:
         (lambda: jensen_shannon([math.nan, 1], [1, 0]), "holds nan; expected finite weights"),
         (lambda: total_variation([0, 0], [1, 0]), "no weight on any source"),
         (lambda: jensen_shannon([1.0], [1.0], [False]), "no weight on any source"),
-        (lambda: kullback_leibler([1, 2], [1, 2, 3]), "expected as many sources"),
+        (lambda: kullback_leibler([1, 2], [1, 2, 3]), "expected the same number of sources"),
         (lambda: kullback_leibler(np.ones((2, 3)), np.ones((4, 3))), "which don't fit"),
         (lambda: kullback_leibler([], []), "at least one"),
         (lambda: kendall([math.inf, 1], [1, 0]), "holds inf; expected a finite score"),

@@ -1,6 +1,6 @@
 """The fourth test: a model that is trained to predict what another one predicts, with attention elsewhere.
 
-The loss of each text is TVD(ŷ_a, ŷ_b) − λ · D(α_a ‖ α_b); right labels play no part (Wiegreffe & Pinter 2019, section 4).
+The loss of each text is TVD(ŷ_a, ŷ_b) − λ · D(α_a ‖ α_b); the true labels are not used (Wiegreffe & Pinter 2019, section 4).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def adversarial_loss(
     Parameters
     ----------
     adversary
-        What the model in training says; its gradient flows through predictions and α.
+        Predictions of the model in training; the gradient flows through its probabilities and α.
     base
-        What the model under test says of the same texts; no gradient reaches it.
+        Predictions of the model under test on the same texts; no gradient reaches it.
     readable
         Tokens that attention may weigh.
     strength

@@ -117,7 +117,7 @@ def train_cell(place: Workplace, cell: Cell, needed: Mapping[Cell, Outcome]) -> 
     cell
         The one to train.
     needed
-        The outcomes of the cells that it stands on.
+        The outcomes of the cells that it depends on.
     """
     start = time.monotonic()
     model, read, objective, options = _task(place, cell, needed)
@@ -136,7 +136,7 @@ def train_cell(place: Workplace, cell: Cell, needed: Mapping[Cell, Outcome]) -> 
 def _task(
     place: Workplace, cell: Cell, needed: Mapping[Cell, Outcome]
 ) -> tuple[nn.Module, Read, Objective, TrainingOptions]:
-    """The model of a cell, how it reads, its loss, and how it is trained."""
+    """The model of a cell, how it reads a batch, its loss, and its training options."""
     experiment, family = place.experiment, place.family
 
     def by_label(prediction: Prediction, batch: Batch, split: str) -> Tensor:
@@ -208,7 +208,7 @@ def _guides(place: Workplace, cell: Cell, needed: Mapping[Cell, Outcome]) -> dic
 def _scores(
     place: Workplace, cell: Cell, model: nn.Module, attention: Mapping[str, Scores]
 ) -> dict[str, dict[str, Scores]]:
-    """Explanations of the texts; those that others stand on are made of all splits."""
+    """Explanations of the texts; those that other cells depend on are computed for all splits."""
     names = [name for name in place.experiment.tests.explanations if name != "weight"]
     splits = SPLITS if cell == base_cell() or cell.role == "adversary" else ("test",)
     scores: dict[str, dict[str, Scores]] = {"weight": {split: attention[split] for split in splits}}

@@ -1,4 +1,4 @@
-"""The cells of a run: one trained model each, with the settings that name it and the cells that it stands on."""
+"""The cells of a run: one trained model each, with the settings that name it and the cells that it depends on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VERSION = 1
 Role = Literal["learned", "uniform", "shuffled", "adversary", "diagnostic"]
 
 CONTROLS = ("uniform", "learned", "label")
-"""Guides that stand on no cell: equal weights, weights of the diagnostic's own, and weights that know the label."""
+"""Guides that depend on no cell: equal weights, weights of the diagnostic's own, and weights that know the label."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Cell:
     strength
         λ of an adversary.
     guide
-        Of a diagnostic: one of :data:`CONTROLS`, or ``source/explanation`` with "base" or "adversary" as the source, and
-        "/permuted" or "/random" behind it for its controls.
+        Of a diagnostic: one of :data:`CONTROLS`, or ``source/explanation`` with "base" or "adversary" as the source; its
+        controls end in "/permuted" or "/random".
     needs
         The cells whose weights or predictions it is trained with.
     """
@@ -123,7 +123,7 @@ def diagnostic_cells(experiment: Experiment, adversary: Cell | None) -> list[Cel
 
 
 def guides_of(explanations: Sequence[str], adversary: Cell | None) -> list[tuple[str, tuple[Cell, ...]]]:
-    """The guides with the cells that each stands on."""
+    """The guides, with the cells that each depends on."""
     guides: list[tuple[str, tuple[Cell, ...]]] = [(name, ()) for name in CONTROLS]
     for explanation in explanations:
         guides += [(f"base/{explanation}{control}", (base_cell(),)) for control in ("", "/permuted", "/random")]

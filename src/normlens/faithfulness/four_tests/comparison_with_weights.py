@@ -26,7 +26,7 @@ def norms_answer(instances: Instances, explanations: Sequence[str], strength: fl
     explanations
         What was tested, "weight" among them.
     strength
-        λ of the adversary that is looked at; None where there is none.
+        λ of the adversary to compare; None where there is none.
 
     Returns
     -------

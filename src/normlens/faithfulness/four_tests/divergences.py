@@ -1,7 +1,7 @@
 """How far two distributions of attention, or two predictions, are from each other: divergences in nats, and Kendall's τ.
 
 Every function works along the last axis, in float64, for all leading axes at once. Rows may be any weights that are not
-negative, such as α or norms: each is divided by its sum over what the mask lets through, so that padding never counts
+negative, such as α or norms: each is divided by its sum over the sources that the mask keeps, so that padding never counts
 and a weight that underflowed to zero is an ordinary zero.
 """
 
@@ -95,7 +95,7 @@ def symmetric_kullback_leibler(
 def total_variation(first: ArrayLike, second: ArrayLike, mask: ArrayLike | None = None) -> Float[np.ndarray, "*rest"]:
     """Total variation distance ½ Σ |p − q| over all classes, or all sources.
 
-    Of two classes it is the difference of the probabilities of either; see :func:`one_output_total_variation` for what the
+    For two classes it is the difference of the probabilities of either; see :func:`one_output_total_variation` for what the
     paper's code prints instead.
 
     Parameters
@@ -154,7 +154,7 @@ def one_output_total_variation(first: ArrayLike, second: ArrayLike) -> Float[np.
 
 
 def kendall(first: ArrayLike, second: ArrayLike, mask: ArrayLike | None = None) -> Float[np.ndarray, "*rest"]:
-    """Kendall's rank correlation τ-b, in which ties count for neither side.
+    """Kendall's rank correlation τ-b, in which ties count neither for nor against.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def kendall(first: ArrayLike, second: ArrayLike, mask: ArrayLike | None = None) 
 def _distributions(
     first: ArrayLike, second: ArrayLike, mask: ArrayLike | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both sides with zeros where nothing counts, and sum one."""
+    """Both rows, zero where nothing counts, each with sum one."""
     left, right, counts = _aligned(first, second, mask)
     return _normalized(left, counts), _normalized(right, counts)
 
@@ -206,7 +206,7 @@ def _aligned(
     shapes = [left.shape, right.shape, counts.shape]
     if len(sizes) > 1 or sizes == {()} or (0,) in sizes:
         raise InvalidInput(
-            f"Two rows and their mask have shapes {shapes}; expected as many sources, at least one, in each."
+            f"Two rows and their mask have shapes {shapes}; expected the same number of sources, at least one, in each."
         )
     try:
         left, right, counts = np.broadcast_arrays(left, right, counts)
@@ -230,4 +230,4 @@ def _normalized(weights: NDArray[np.float64], counts: NDArray[np.bool_]) -> NDAr
 
 def _refuse(values: NDArray[np.float64], wrong: NDArray[np.bool_], expected: str) -> None:
     if wrong.any():
-        raise InvalidInput(f"A row holds {values[wrong][0]!s}; expected {expected}. Mask what is padding.")
+        raise InvalidInput(f"A row holds {values[wrong][0]!s}; expected {expected}. Mask the padding.")

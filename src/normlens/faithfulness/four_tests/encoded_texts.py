@@ -140,7 +140,7 @@ class Vocabulary:
     texts
         The training texts.
     min_count
-        Rarer words are one unknown word.
+        Rarer words share the id of the unknown word.
     """
 
     def __init__(self, texts: Sequence[str], min_count: int = 1) -> None:
@@ -163,7 +163,7 @@ class Vocabulary:
 
 
 class TokenizerEncoder:
-    """The tokens of a Hugging Face tokenizer; attention on special tokens is no part of an explanation.
+    """The tokens of a Hugging Face tokenizer; attention on special tokens is left out of explanations.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ class ClassifierOptions:
 
 @dataclass(frozen=True)
 class TestOptions:
-    """Which tests are run, how often.
+    """Which tests are run, and how often.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class TestOptions:
         (None: all).
     """
 
-    __test__ = False  # no class of pytest's
+    __test__ = False  # pytest would collect it otherwise
 
     seeds: int = 5
     strengths: tuple[float, ...] = (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)

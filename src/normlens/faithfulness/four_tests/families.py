@@ -91,7 +91,7 @@ class RecurrentFamily:
             self._read, self.coverage = read_vectors(options.vectors, vocabulary.words, seed=0)
 
     def vectors(self, seed: int) -> Float[Tensor, "word size"]:
-        """Those of the file, or random ones."""
+        """Word vectors of the file, or random ones."""
         return random_vectors(self.encoder.size, self._options.vector_size, seed) if self._read is None else self._read
 
     def new(self, seed: int, *, uniform: bool = False) -> nn.Module:

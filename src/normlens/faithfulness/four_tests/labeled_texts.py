@@ -114,7 +114,7 @@ class DataFiles:
 
 
 def read_data(files: DataFiles) -> LabeledData:
-    """Read the splits; lengths are looked at later, by whoever knows the tokens.
+    """Read the splits; lengths are checked later, once the texts are tokens.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ _FILE = "outcome.npz"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is kept of a trained model.
+    """The outcome of a trained model.
 
     Attributes
     ----------

@@ -34,7 +34,7 @@ def permutation_changes(
     Parameters
     ----------
     answer
-        What the model says with other attention.
+        Gives the model's predictions with other attention.
     attention, readable
         The model's own.
     permutations

@@ -1,4 +1,4 @@
-"""The run: trains every cell once, side by side where there are cores, keeps each, and goes on where it was stopped."""
+"""The run: trains every cell once, side by side where there are cores, keeps each, and resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def run_cells(
     """Train every cell of an experiment that the folder doesn't hold yet.
 
     A cell is computed on one thread, so that its numbers depend neither on the number of workers nor on which cells ran
-    before a stop. On another device than the processor, cells run one after the other.
+    before a stop. On any device other than the CPU, cells run one after the other.
 
     Parameters
     ----------
     experiment
         What to do.
     folder
-        Keeps a folder for each cell, named by a hash of its settings, the texts and the cells that it stands on.
+        Keeps a folder for each cell, named by a hash of its settings, the texts and the cells that it depends on.
     workers
         Cells that run side by side, each in a process of its own.
     device

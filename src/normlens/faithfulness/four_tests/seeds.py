@@ -47,7 +47,7 @@ def seed_divergences(
     """
     if not others:
         raise InvalidInput(
-            "No model of another seed was passed; expected at least one. Train the same model with another."
+            "No model of another seed was passed; expected at least one. Train the same model with another seed."
         )
     return np.stack([jensen_shannon(base, other, readable) for other in others])
 

@@ -35,7 +35,7 @@ class TrainingOptions:
     learning_rate
         Of Adam; with a warmup, its peak.
     weight_decay
-        Of all parameters but those of additive attention.
+        Of all parameters except those of additive attention.
     warmup
         Share of the steps in which the learning rate rises from 0, before it falls to 0 linearly. None: it is constant.
     """

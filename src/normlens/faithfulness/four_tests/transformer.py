@@ -131,7 +131,7 @@ class TransformerClassifier(nn.Module):
         return Prediction(logits, alpha)
 
     def _replacing(self, attention: Tensor, readable: Tensor, rows: Tensor) -> Callable[[Tensor], Tensor]:
-        """Put weights of one's own into the row; each head keeps the total of its readable tokens."""
+        """Put the caller's weights into the row; each head keeps the total of its readable tokens."""
 
         def change(weights: Tensor) -> Tensor:
             texts = torch.arange(len(rows), device=rows.device)

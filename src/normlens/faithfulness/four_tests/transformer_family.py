@@ -93,7 +93,7 @@ class TransformerFamily:
         return embedding
 
     def check(self, explanations: Sequence[str]) -> None:
-        """Refuse explanations that are no measure, scope or method.
+        """Refuse explanations that are not a measure, a scope or a method.
 
         Raises
         ------
@@ -146,7 +146,7 @@ class TransformerFamily:
 
 
 def with_classes(model: PreTrainedModel, classes: Sequence[str]) -> tuple[PreTrainedModel, list[str]]:
-    """A classifier with a head for these classes, and the modules of it that no checkpoint holds.
+    """A classifier with a head for these classes, and those of its modules that no checkpoint holds.
 
     Parameters
     ----------
