@@ -6,6 +6,7 @@ import sys
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from slow import SLOW
@@ -38,6 +39,17 @@ def test_every_import_is_a_dependency_and_every_dependency_is_used() -> None:
 def test_an_extra_is_named_where_its_import_is_missing(extra: str) -> None:
     sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
     assert f"pip install normlens[{extra}]" in sources
+
+
+def test_the_address_of_the_project_stands_in_one_place_and_is_set_before_release() -> None:
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"].values()
+    host = urlsplit(next(iter(urls))).netloc
+    folders = ("docs", "src", "reproduce", "benchmarks", ".github")
+    files = [*ROOT.glob("*.*"), *(path for folder in folders for path in (ROOT / folder).rglob("*.*"))]
+    pages = [path for path in files if path.suffix in (".md", ".cff", ".yml", ".py", ".jinja", ".js")]
+    assert len(pages) > 100 and not [path for path in pages if host in path.read_text()]
+    unreleased = "\n## Unreleased\n" in (ROOT / "CHANGELOG.md").read_text()
+    assert unreleased or not host.endswith(".example"), "set [project.urls] before the release"
 
 
 def test_the_tests_that_are_left_out_as_slow_are_there() -> None:

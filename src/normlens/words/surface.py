@@ -65,8 +65,9 @@ def sources_by_category(categories: ArrayLike) -> dict[str, Bool[np.ndarray, " s
 
     Examples
     --------
-    >>> {name: chosen.tolist() for name, chosen in sources_by_category(["special", "other"]).items()}
-    {'special': [True, False], 'first token': [True, False], 'punctuation': [False, False], 'other': [False, True]}
+    >>> chosen = sources_by_category(["special", "other"])
+    >>> {name: sources.tolist() for name, sources in chosen.items() if sources.any()}
+    {'special': [True, False], 'first token': [True, False], 'other': [False, True]}
     """
     names = np.asarray(categories, dtype=np.str_)
     is_first = np.arange(len(names)) == 0
