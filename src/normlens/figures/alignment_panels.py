@@ -146,12 +146,7 @@ def aer_curves(
         for axes, setting in zip(panels.axes, settings, strict=True):
             for measure, color in MEASURE_COLORS.items():
                 _draw_aer(axes, table[(table["setting"] == setting) & (table["measure"] == measure)], measure, color)
-            for name, value in (references or {}).items():
-                axes.axhline(100 * value, color=FAINT, linewidth=1, linestyle=":")
-                axes.annotate(
-                    name, (1, 100 * value), xycoords=("axes fraction", "data"), xytext=(-2, 2), ha="right",
-                    textcoords="offset points", fontsize=7.5, color="#666666",
-                )  # fmt: skip
+            _draw_references(axes, references or {})
             axes.set_title(_SETTING_TITLES[setting])
             axes.set_xlabel("layer")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
@@ -224,6 +219,16 @@ def _matrix_legend(sure: bool, possible: bool) -> list[Artist]:
         if shown:
             lines.append(Rectangle((0, 0), 1, 1, fill=False, edgecolor=_GOLD, linewidth=1.4, ls=line, label=label))
     return lines
+
+
+def _draw_references(axes: Axes, references: Mapping[str, float]) -> None:
+    """Draw the AER of other aligners as dotted lines across the panel, each named at its right end."""
+    for name, value in references.items():
+        axes.axhline(100 * value, color=FAINT, linewidth=1, linestyle=":")
+        axes.annotate(
+            name, (1, 100 * value), xycoords=("axes fraction", "data"), xytext=(-2, 2), ha="right",
+            textcoords="offset points", fontsize=7.5, color="#666666",
+        )  # fmt: skip
 
 
 def _draw_aer(axes: Axes, rows: pd.DataFrame, measure: str, color: str) -> None:

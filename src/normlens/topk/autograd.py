@@ -50,8 +50,8 @@ class Plan:
     def chunks(self, targets: int, sources: int) -> Iterator[tuple[slice, slice]]:
         """Targets of each chunk (the last may be smaller), and the sources that they may see."""
         for start in range(0, targets, self.chunk_size):
-            part = slice(start, min(start + self.chunk_size, targets))
-            yield part, self.rule.span(part, sources)
+            chunk = slice(start, min(start + self.chunk_size, targets))
+            yield chunk, self.rule.span(chunk, sources)
 
     def choose(self, scores: Tensor, targets: slice, span: slice, generator: torch.Generator | None) -> Tensor | None:
         """Indices within the span of what is kept, ``(batch, head, rows, k)``; None if that is everything."""

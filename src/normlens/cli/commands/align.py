@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from normlens.cli import options
 from normlens.cli.choices import Measure, Scope
 from normlens.cli.commands import align_options
 from normlens.cli.commands.align_options import Format, Setting
 from normlens.cli.terminal import starting
+
+if TYPE_CHECKING:
+    from normlens.alignment import Reading
 
 
 def align(
@@ -71,13 +76,9 @@ def align(
     reads = [source_file, target_file, model, reverse_model]
     result.check(settings, reads, resumable=texts.number is not None, overwrite=overwrite)
     with starting():
-        from normlens.alignment import Aligner, Reading
+        from normlens.alignment import Aligner
 
-    first, read = layer or 0, (measure.value, scope.value)
-    beside = None
-    if setting is Setting.both:
-        beside = Reading(first if awo_layer is None else awo_layer, *read, "awo", head)  # type: ignore[arg-type]
-    reading = Reading(first, *read, "awo" if setting is Setting.awo else "awi", head, beside)  # type: ignore[arg-type]
+    reading = _reading(measure, scope, setting, layer or 0, awo_layer, head)
     models = Translators.opened(
         model,
         reverse_model,
@@ -102,3 +103,16 @@ def align(
         "models": models.fingerprints, "readings": [str(one) for one in readings], "symmetrization": symmetrization,
     }  # fmt: skip
     write(aligner, lines, texts, result, settings, overwrite=overwrite)
+
+
+def _reading(
+    measure: Measure, scope: Scope, setting: Setting, layer: int, awo_layer: int | None, head: int | None
+) -> Reading:
+    """What is read of the cross-attention; both settings are two readings beside each other."""
+    from normlens.alignment import Reading
+
+    read = measure.value, scope.value
+    beside = None
+    if setting is Setting.both:
+        beside = Reading(layer if awo_layer is None else awo_layer, *read, "awo", head)  # type: ignore[arg-type]
+    return Reading(layer, *read, "awo" if setting is Setting.awo else "awi", head, beside)  # type: ignore[arg-type]
