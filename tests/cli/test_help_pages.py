@@ -60,3 +60,11 @@ def test_every_choice_of_a_scope_is_listed(run: Run) -> None:
     assert "Scopes: attention, residual, layernorm, feedforward, feedforward_residual or block." in page
     page = " ".join(run("align", "--help").stdout.replace("│", " ").split())
     assert "Scopes: attention, residual or layernorm." in page
+
+
+def test_align_has_fourteen_options_at_most_before_the_advanced_ones(run: Run) -> None:
+    page = run("align", "--help").stdout
+    first, _, advanced = page.partition(" Advanced ")
+    options = re.compile(r"^│ +(--[a-z-]+)", re.M)
+    assert "--measure" in options.findall(first) and "--balance" in options.findall(advanced)
+    assert len(set(options.findall(first)) - {"--help"}) <= 14
