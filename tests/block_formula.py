@@ -113,6 +113,10 @@ def _measured(block: Attention, rest: Rest) -> dict[str, Tensor]:
         if block.cross:
             measured[f"own_{scope}"] = kept.norm(dim=-1)
         measured[f"norm_{scope}"] = (each[:, :-1] if block.cross else each).norm(dim=-1)
+        share = direct_formula.shares(each, each.sum(1))
+        measured[f"contribution_weight_{scope}"] = share[:, :-1] if block.cross else share
+        if block.cross:
+            measured[f"own_contribution_weight_{scope}"] = share[:, -1]
         context = (each.sum(1) - kept).norm(dim=-1)
         measured[f"mixing_ratio/{scope}"] = context / (context + kept.norm(dim=-1))
     return measured

@@ -89,6 +89,21 @@ def carried(block: Attention) -> dict[str, tuple[Tensor, Tensor]]:
     return at
 
 
+def by_head(each: Tensor, vectors: Tensor) -> dict[str, Tensor]:
+    """Displacement and contribution weights of every head, from αf ``(head, target, source, d)`` and f."""
+    output = each.sum(2)
+    alpha = each.norm(dim=-1) / vectors.norm(dim=-1)[:, None]
+    return {
+        "displacement": alpha * (vectors[:, None] - output[:, :, None]).norm(dim=-1),
+        "contribution_weight": shares(each, output),
+    }
+
+
+def shares(each: Tensor, total: Tensor) -> Tensor:
+    """⟨c_ij, y_i⟩ / ‖y_i‖² of contributions ``(..., target, source, d)``."""
+    return (each * total[..., None, :]).sum(-1) / total.square().sum(-1, keepdim=True)
+
+
 @torch.no_grad()
 def measures(block: Attention) -> dict[str, Tensor]:
     """Every variable of an analysis, by its name there; per-scope variables as ``name/scope``."""
@@ -97,6 +112,7 @@ def measures(block: Attention) -> dict[str, Tensor]:
         "weight": block.weight,
         "vector_norm": transformed(block).norm(dim=-1),
         "weighted_norm": each.norm(dim=-1),
+        **by_head(each, transformed(block)),
     }
     for scope, (moved, own) in carried(block).items():
         suffix = "" if scope == "attention" else f"_{scope}"
@@ -108,6 +124,10 @@ def measures(block: Attention) -> dict[str, Tensor]:
         elif scope != "attention":
             measured[f"own{suffix}"] = own.norm(dim=-1)
         measured[f"norm{suffix}"] = everything.norm(dim=-1)
+        total = everything.sum(1) + (own if block.cross else 0)
+        measured[f"contribution_weight_{scope}"] = shares(everything, total)
+        if block.cross and scope != "attention":
+            measured[f"own_contribution_weight_{scope}"] = shares(own[:, None], total)[:, 0]
         context = (moved.sum(1) - kept).norm(dim=-1)
         measured[f"mixing_ratio/{scope}"] = context / (context + (kept + own).norm(dim=-1))
     if not block.cross:

@@ -9,17 +9,19 @@ from typing import Any, Never, Unpack, overload
 from normlens.analysis.analyze_options import AnalyzeOptions, Through, rule_for
 from normlens.analysis.generate import continued
 from normlens.analysis.inspector import Inspector
+from normlens.analysis.measurement import Measurement
 from normlens.analysis.provenance import provenance
 from normlens.analysis.reductions import Reduction
 from normlens.analysis.result import Analysis
 from normlens.analysis.runner import Runner
-from normlens.analysis.stream import Measurement, stream_analyses
+from normlens.analysis.stream import stream_analyses
 from normlens.attribution.arrays import Attribution
 from normlens.attribution.attributor import Attributor
 from normlens.attribution.method_options import AttributeOptions, MethodOptions
 from normlens.attribution.registry import method_named
 from normlens.attribution.request import checked_request
 from normlens.attribution.targets.resolve import default_target
+from normlens.engine.contributions.choice import chosen_measures
 from normlens.engine.frozen.call import Product
 from normlens.engine.frozen.pushforward import DEFAULT_CHUNK
 from normlens.errors import refuse_unknown_options
@@ -80,6 +82,7 @@ class Lens:
         generation_prompt: bool | None = None,
         through: Through = "attention",
         product: Product = "half",
+        measures: Iterable[str] | None = None,
         reduce: str | Reduction | None = None,
         chunk_size: int | None = None,
         batch_size: int = 8,
@@ -102,8 +105,10 @@ class Lens:
             For encoder–decoder models: the second text (or ids, or tokenizer output), read teacher-forced; for an iterable
             of inputs, an iterable. The decoder reads its start token and then this text without its last token, so drop the
             start token from the output of ``model.generate``. Not needed with ``labels`` or ``decoder_input_ids``.
-        generate, generation_prompt, through, product, reduce, chunk_size, batch_size, padding, progress, truncate, skip
-            As in :meth:`stream`. The last five affect only iterables; ``skip`` is refused for one input.
+        generate, generation_prompt, through, product, measures, reduce, chunk_size
+            As in :meth:`stream`.
+        batch_size, padding, progress, truncate, skip
+            As in :meth:`stream`. They affect only iterables; ``skip`` is refused for one input.
         **unknown
             Refused; the message suggests the nearest option.
 
@@ -123,8 +128,9 @@ class Lens:
         """
         refuse_unknown_options(Lens.analyze, unknown)
         options = AnalyzeOptions(
-            generate=generate, generation_prompt=generation_prompt, through=through, product=product, reduce=reduce,
-            chunk_size=chunk_size, batch_size=batch_size, padding=padding, progress=progress, truncate=truncate, skip=skip,
+            generate=generate, generation_prompt=generation_prompt, through=through, product=product, measures=measures,
+            reduce=reduce, chunk_size=chunk_size, batch_size=batch_size, padding=padding, progress=progress,
+            truncate=truncate, skip=skip,
         )  # fmt: skip
         rows = self._maker.reader.opened(inputs)
         if rows is None or len(rows) > 1:
@@ -142,6 +148,7 @@ class Lens:
         generation_prompt: bool | None = None,
         through: Through = "attention",
         product: Product = "half",
+        measures: Iterable[str] | None = None,
         reduce: str | Reduction | None = None,
         chunk_size: int | None = None,
         batch_size: int = 8,
@@ -171,6 +178,10 @@ class Lens:
         product
             How gated feed-forwards split a product of two factors that both depend on the contributions: half to each
             ("half"), by integrated gradients ("integrated"), or all to the "first" or "second".
+        measures
+            Some of "weight", "vector_norm", "weighted_norm", "norm", "mixing_ratio" (the default: these five),
+            "displacement" (α‖f(x) − o‖ of every head, o being its output) and "contribution_weight" (⟨α f(x), o⟩ / ‖o‖² of
+            every head, and of the sum over heads at every scope; rows add up to one). Fewer measures take less time.
         reduce
             Keep a summary instead of the maps (head × target × source): "categories" (weight and norm per category of
             source), "sinks" (weight and norm of the first token), "edges" (the ten strongest sources of each target), "mean"
@@ -199,7 +210,8 @@ class Lens:
             One per input, in order; skipped inputs have none.
         """
         refuse_unknown_options(Lens.stream, unknown)
-        measurement = Measurement(reduce, rule_for(through, product), chunk_size, batch_size, padding)
+        rule, chosen = rule_for(through, product), chosen_measures(measures)
+        measurement = Measurement(reduce, rule, chunk_size, batch_size, padding, chosen)
         inputs = self._maker.reader.opened(inputs) or inputs
         answers = generate is not None if generation_prompt is None else generation_prompt
         examples = examples_of(self._maker, inputs, target_text, ReadingOptions(generate, answers, truncate), skip)

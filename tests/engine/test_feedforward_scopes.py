@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 import normlens
+from normlens.engine.contributions.choice import MEASURES
 from normlens.engine.contributions.vectors import Contributions
 from normlens.engine.feedforward import push as pushing
+from normlens.engine.tracing.scopes import OWN_VARIABLES
 from normlens.errors import ConservationError, InvalidInput
 
 MakeLens = Callable[..., normlens.Lens]
@@ -34,7 +36,7 @@ def gap(measured: np.ndarray, expected: Tensor, name: str) -> float:
     """Largest difference: norms relative to the row's largest contribution, ratios as they are."""
     exact = expected.numpy()
     assert measured.shape == exact.shape, name
-    scale = exact.max(-1, keepdims=True) if name.startswith("norm") else exact if name.startswith("own") else 1.0
+    scale = exact.max(-1, keepdims=True) if name.startswith("norm") else exact if name in OWN_VARIABLES else 1.0
     return float((np.abs(measured - exact) / scale).max())
 
 
@@ -43,7 +45,7 @@ def gaps(lens: normlens.Lens, ids: Ids, product: str = "half") -> tuple[float, f
     oracle = tiny.build(lens.model.config.model_type, dtype=torch.float64)
     source, target = ids(8), ids(5, seed=1) if oracle.config.is_encoder_decoder else None
     expected = block_formula.measures(oracle, inputs_of(oracle, source, target), product)
-    analysis = lens.analyze(source, target, through="block", product=product)
+    analysis = lens.analyze(source, target, through="block", product=product, measures=MEASURES)
     largest = [0.0]
     for name, layers in expected.items():
         for layer, variables in enumerate(layers):

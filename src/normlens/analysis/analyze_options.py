@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, TypedDict, get_args
 
 from normlens.analysis.reductions import Reduction
@@ -20,6 +21,7 @@ class AnalyzeOptions(TypedDict, total=False):
     generation_prompt: bool | None
     through: Through
     product: Product
+    measures: Iterable[str] | None
     reduce: str | Reduction | None
     chunk_size: int | None
     batch_size: int

@@ -14,16 +14,21 @@ from torch import Tensor
 
 from normlens.analysis.position_labels import columns_of
 from normlens.analysis.reductions import Reduction
+from normlens.engine.contributions.choice import DEFAULT_MEASURES, MeasureName
 from normlens.engine.contributions.measure import Measures
 from normlens.engine.tracing.anatomy import BlockAnatomy
 from normlens.engine.tracing.scopes import (
     ATTENTION_SCOPES,
     NORM_VARIABLES,
+    OWN_SHARE_VARIABLES,
     OWN_VARIABLES,
     SCOPES,
+    SHARE_VARIABLES,
     Scope,
     norm_variable,
+    own_share_variable,
     own_variable,
+    share_variable,
 )
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.inputs.tokens import Tokens
@@ -38,10 +43,15 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(NORM_VARIABLES, ("target", "source")),
     **dict.fromkeys(OWN_VARIABLES, ("target",)),
     "sink_weight": ("head", "target"),
+    "displacement": ("head", "target", "source"),
+    "contribution_weight": ("head", "target", "source"),
+    **dict.fromkeys(SHARE_VARIABLES, ("target", "source")),
+    **dict.fromkeys(OWN_SHARE_VARIABLES, ("target",)),
     "mixing_ratio": ("target",),
     "mixing_ratio_weight": ("target",),
     "conservation_error": ("target",),
 }
+_DEFAULT = frozenset(DEFAULT_MEASURES)
 _PER_SCOPE = ("mixing_ratio", "mixing_ratio_weight", "conservation_error")
 
 
@@ -177,22 +187,31 @@ class ReducedArrays:
         return self.labels.described(xr.concat(layers, dim=numbers, coords="minimal", compat="override", join="outer"))
 
 
-def pieces_of(measures: Measures, text: int, targets: slice, sources: slice) -> Pieces:
-    """The measures of one text of the batch, without its padding."""
-    numbers = {
+def pieces_of(
+    measures: Measures, text: int, targets: slice, sources: slice, chosen: frozenset[MeasureName] = _DEFAULT
+) -> Pieces:
+    """The chosen measures of one text of the batch, without its padding; conservation errors are always among them."""
+    by_name: dict[str, Tensor] = {
         "weight": measures.weight[text, :, targets, sources],
         "vector_norm": measures.vector_norm[text, :, sources],
     }
+    if measures.heads is not None:
+        by_name["displacement"] = measures.heads.displacement[text, :, targets, sources]
+        by_name["contribution_weight"] = measures.heads.contribution_weight[text, :, targets, sources]
+    numbers: dict[str, Tensor] = {name: x for name, x in by_name.items() if name in chosen}
+    maps = ((norm_variable, measures.norm if "norm" in chosen else {}), (share_variable, measures.contribution_weight))
+    own = (
+        (own_variable, measures.own if "norm" in chosen else {}),
+        (own_share_variable, measures.own_contribution_weight),
+    )
     for scope in SCOPES:
-        if scope in measures.norm:
-            numbers[norm_variable(scope)] = measures.norm[scope][text, targets, sources]
-        if scope in measures.own:
-            numbers[own_variable(scope)] = measures.own[scope][text, targets]
+        numbers |= {name(scope): x[scope][text, targets, sources] for name, x in maps if scope in x}
+        numbers |= {name(scope): x[scope][text, targets] for name, x in own if scope in x}
         for name in _PER_SCOPE:
             values = getattr(measures, name)
-            if scope in values:
+            if scope in values and (name == "conservation_error" or "mixing_ratio" in chosen):
                 numbers[f"{name}/{scope}"] = values[scope][text, targets]
-    if measures.sink_weight is not None:
+    if measures.sink_weight is not None and "weight" in chosen:
         numbers["sink_weight"] = measures.sink_weight[text, :, targets]
     return {name: (DIMENSIONS[name.partition("/")[0]], x) for name, x in numbers.items()}
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from normlens.analysis.group_arrays import GroupLabels, ReducedArrays, WholeArrays, pieces_of
 from normlens.analysis.position_labels import labeled, source_medium
 from normlens.analysis.reductions import Reduction
+from normlens.engine.contributions.choice import DEFAULT_MEASURES, MeasureName
 from normlens.engine.contributions.measure import Measures
 from normlens.engine.tracing.anatomy import BlockAnatomy
 from normlens.engine.tracing.layout import Layout
@@ -36,6 +37,8 @@ class Recorder:
         Applied to each layer's maps as soon as they are measured, so that no maps are kept; None to keep all maps.
     scopes
         Labels of the dimension ``scope``.
+    chosen
+        The measures to keep.
     """
 
     def __init__(
@@ -45,9 +48,10 @@ class Recorder:
         padding: str = "right",
         reduction: Reduction | None = None,
         scopes: Sequence[Scope] = ATTENTION_SCOPES,
+        chosen: frozenset[MeasureName] = frozenset(DEFAULT_MEASURES),
     ) -> None:
         self._layout, self._examples, self._padding, self._reduction = layout, examples, padding, reduction
-        self._scopes = scopes
+        self._scopes, self._chosen = scopes, chosen
         self._ragged = is_ragged(examples)
         self._seen: set[tuple[str, int]] = set()
         self._groups: list[dict[str, WholeArrays | ReducedArrays]] = [{} for _ in examples]
@@ -79,7 +83,8 @@ class Recorder:
             if start < stop:
                 measured = slice(start - measures.start, stop - measures.start)
                 targets_of_text = slice(start - target_rows.start, stop - target_rows.start)
-                self._groups[k][name].store(row, targets_of_text, pieces_of(measures, k, measured, source_rows))
+                pieces = pieces_of(measures, k, measured, source_rows, self._chosen)
+                self._groups[k][name].store(row, targets_of_text, pieces)
 
     def require_all(self) -> None:
         """Refuse a run in which a block of the layout was not measured.

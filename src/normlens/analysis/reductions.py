@@ -11,14 +11,15 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from normlens.engine.tracing.scopes import NORM_VARIABLES
+from normlens.engine.tracing.scopes import NORM_VARIABLES, SHARE_VARIABLES
 from normlens.errors import InvalidInput
 from normlens.words import sources_by_category
 
 Reduction = Callable[[xr.Dataset], xr.Dataset]
 """Takes one layer's maps for a slice of targets, and returns a smaller dataset with the dimension ``target``."""
 
-_MAPS = ("weight", *NORM_VARIABLES)
+_MAPS = ("weight", *NORM_VARIABLES, "displacement", "contribution_weight", *SHARE_VARIABLES)
+_OF_HEADS = ("weight", "displacement", "contribution_weight")
 _EDGES = 10
 
 
@@ -38,7 +39,7 @@ def named_reduction(reduce: str | Reduction | None) -> Reduction | None:
 
 
 def category_sums(data: xr.Dataset) -> xr.Dataset:
-    """Weight and norm that each target receives from each of `SOURCE_CATEGORIES`, ``(..., target, category)``, and in total.
+    """What each target receives from each of `SOURCE_CATEGORIES`, ``(..., target, category)``, and in total, by every map.
 
     A special first token counts in both of its categories, so that these may sum to more than the total.
     """
@@ -49,17 +50,19 @@ def category_sums(data: xr.Dataset) -> xr.Dataset:
 
 
 def first_token(data: xr.Dataset) -> xr.Dataset:
-    """Weight and norm that each target receives from the first token (attention sinks), and in total."""
+    """What each target receives from the first token (attention sinks), and in total: weight, norm, any other map."""
     maps = data[_present(data)]
     first = maps.isel(source=0, drop=True)
     return _per_target(data).assign({f"{name}_first": first[name] for name in maps.data_vars} | _totals(maps))
 
 
 def strongest_edges(data: xr.Dataset) -> xr.Dataset:
-    """The ten strongest sources of each target by mean weight and by every norm, ``(target, rank)``: position and size."""
+    """The ten strongest sources of each target by every measure, ``(target, rank)``: position and size.
+
+    Measures of single heads are averaged over heads; contribution weights are ranked with their sign.
+    """
     result = _per_target(data)
-    norms = {name: data[name] for name in NORM_VARIABLES if name in data}
-    for name, values in {"weight": data["weight"].mean("head"), **norms}.items():
+    for name, values in ((name, _over_heads(data[name])) for name in _present(data)):
         order = np.argsort(-values.values, axis=-1, kind="stable")[:, :_EDGES]
         result[f"{name}_edge_source"] = (("target", "rank"), order)
         result[f"{name}_edge"] = (("target", "rank"), np.take_along_axis(values.values, order, axis=-1))
@@ -67,8 +70,13 @@ def strongest_edges(data: xr.Dataset) -> xr.Dataset:
 
 
 def mean_maps(data: xr.Dataset) -> xr.Dataset:
-    """The mean of α over heads, and the norms of the sum over heads, ``(target, source)``."""
-    return data.drop_vars("weight").assign(weight_mean=data["weight"].mean("head")).drop_dims("head", errors="ignore")
+    """Means over heads of α and other measures of single heads, and the maps of the sum over heads, ``(target, source)``."""
+    means = {f"{name}_mean": _over_heads(data[name]) for name in _OF_HEADS if name in data}
+    return data.drop_vars(list(_OF_HEADS), errors="ignore").assign(means).drop_dims("head", errors="ignore")
+
+
+def _over_heads(values: xr.DataArray) -> xr.DataArray:
+    return values.mean("head") if "head" in values.dims else values
 
 
 def _totals(maps: xr.Dataset) -> dict[str, xr.DataArray]:

@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from normlens.analysis.group import Group
-from normlens.analysis.schema import check_analysis, require_maps
+from normlens.analysis.schema import HEAD_MAPS, LAYER_MAPS, check_analysis, maps_of
 from normlens.analysis.stored import read_tree
 from normlens.engine.tracing.scopes import Scope
 from normlens.errors import InvalidInput, NormLensError
@@ -110,10 +110,10 @@ class Analysis:
         sides = ("target", "source")
         merged = {}
         for name in self.groups:
-            require_maps(self[name].data, "analyze without reduce=")
+            maps_of(self[name].data, (*HEAD_MAPS, *LAYER_MAPS), "analyze without reduce=")
             texts = {side: text_of(self.attrs, name, side) for side in sides}
             group = self[name] if split_punctuation else Group(numbered_by_whitespace(self[name].data, texts))
-            merged[name] = merged_dataset(group.data.assign(weighted_norm=group.weighted_norm), texts)
+            merged[name] = merged_dataset(group.data.assign(_weighted(group)), texts)
         return Analysis.of(merged, self.attrs)
 
     def to_dataframe(self, level: str = "layer") -> pd.DataFrame:
@@ -122,7 +122,8 @@ class Analysis:
         Parameters
         ----------
         level
-            "layer": norms of the sum over heads, with the mean weight; "head": weight, vector norm and weighted norm.
+            "layer": norms and contribution weights of the sum over heads, with the mean weight; "head": weight, vector norm,
+            weighted norm, displacement and contribution weight. Measures that weren't taken are left out.
 
         Raises
         ------
@@ -134,14 +135,14 @@ class Analysis:
         frames = []
         for name in self.groups:
             group = self[name]
-            require_maps(group.data, "read `.data` instead")
+            of_level = HEAD_MAPS if level == "head" else LAYER_MAPS
+            names = maps_of(group.data.assign(_weighted(group)), of_level, "read `.data` instead")
             if level == "head":
-                frame = xr.Dataset(
-                    {"weight": group.weight, "vector_norm": group.vector_norm, "weighted_norm": group.weighted_norm}
-                )
+                lengths = ["vector_norm"] if "vector_norm" in group else []
+                frame = xr.Dataset({name: group[name] for name in (*names[:1], *lengths, *names[1:])})
             else:
-                norms = [v for v in group.data.data_vars if str(v).startswith("norm")]
-                frame = group.data[norms].assign(weight_mean=group.weight.mean("head"))
+                means = {"weight_mean": group.weight.mean("head")} if "weight" in group else {}
+                frame = group.data[names].assign(means)
             keep = ["target_token", "source_token", "target_category", "source_category"]
             frame = frame.drop_vars([c for c in frame.coords if c not in frame.dims and c not in keep])
             frames.append(frame.to_dataframe().reset_index().assign(group=name))
@@ -245,6 +246,11 @@ class Analysis:
 
     def _datasets(self) -> Iterator[xr.Dataset]:
         return (self.data[name].to_dataset() for name in self.groups)
+
+
+def _weighted(group: Group) -> dict[str, xr.DataArray]:
+    """‖αf(x)‖ by its name, where weights and vector norms were measured."""
+    return {"weighted_norm": group.weighted_norm} if "weighted_norm" in group else {}
 
 
 def _sizes(data: xr.Dataset) -> str:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 import xarray as xr
 
 from normlens.analysis.input_kinds import kind_of
 from normlens.analysis.inspector import Inspector
+from normlens.analysis.measurement import Measurement
 from normlens.analysis.padding import Numbers, PaddingProbe
 from normlens.analysis.recorder import Recorder
-from normlens.analysis.reductions import Reduction, first_token
+from normlens.analysis.reductions import first_token
 from normlens.engine.computation import computing
 from normlens.engine.contributions.measure import PushFunction, check_conservation, measure
 from normlens.engine.feedforward.push import pushing
-from normlens.engine.frozen.call import Product
 from normlens.engine.locks import exclusive
 from normlens.engine.tracing import Tracer, unfinished
 from normlens.engine.tracing.anatomy import BlockAnatomy, has_sinks
@@ -27,6 +26,8 @@ from normlens.engine.tracing.scopes import ATTENTION_SCOPES, SCOPES
 from normlens.errors import ExecutionPathChanged, UnsupportedArchitecture
 from normlens.inputs.batch import batched
 from normlens.inputs.example import Example
+
+_DEFAULT = Measurement()
 
 
 class Runner:
@@ -55,14 +56,11 @@ class Runner:
     def run(
         self,
         batch: Sequence[Example],
-        reduction: Reduction | None = None,
-        chunk_size: int | None = None,
-        padding: str = "right",
-        product: Product | None = None,
+        measurement: Measurement = _DEFAULT,
     ) -> list[dict[str, xr.Dataset]]:
         """Measure a batch: one dictionary of group name to labeled arrays per example.
 
-        With a ``product`` rule, contributions are followed through the whole block, not the attention block alone.
+        With a product rule, contributions are followed through the whole block, not the attention block alone.
 
         Raises
         ------
@@ -74,21 +72,20 @@ class Runner:
         kinds = [kind_of(example) for example in batch]
         with exclusive(self.model):
             if len(set(kinds)) > 1:
-                return self._run_by_kind(batch, kinds, reduction, chunk_size, padding, product)
+                return self._run_by_kind(batch, kinds, measurement)
             alone = len(batch) > 1 and any(example.runs_alone for example in batch)
-            if alone or (len(batch) > 1 and not self.may_pad(batch, chunk_size, padding)):
-                return [tree for one in batch for tree in self.run([one], reduction, chunk_size, product=product)]
-            measure = partial(self._measure, batch, reduction, chunk_size, padding, product)
-            return self.inspector.again_if_changed(measure)
+            if alone or (len(batch) > 1 and not self.may_pad(batch, measurement.chunk_size, measurement.padding)):
+                return [tree for one in batch for tree in self.run([one], measurement)]
+            return self.inspector.again_if_changed(partial(self._measure, batch, measurement))
 
     def _run_by_kind(
-        self, batch: Sequence[Example], kinds: Sequence[tuple[str, ...]], *options: Any
+        self, batch: Sequence[Example], kinds: Sequence[tuple[str, ...]], measurement: Measurement
     ) -> list[dict[str, xr.Dataset]]:
         """Measure a batch kind by kind, if some inputs have tensors that others lack (token types)."""
         trees: dict[int, dict[str, xr.Dataset]] = {}
         for kind in dict.fromkeys(kinds):
             indices = [k for k, other in enumerate(kinds) if other == kind]
-            trees.update(zip(indices, self.run([batch[k] for k in indices], *options), strict=True))
+            trees.update(zip(indices, self.run([batch[k] for k in indices], measurement), strict=True))
         return [trees[k] for k in range(len(batch))]
 
     def may_pad(self, batch: Sequence[Example], chunk_size: int | None = None, padding: str = "right") -> bool:
@@ -98,7 +95,7 @@ class Runner:
 
     def _numbers(self, batch: Sequence[Example], chunk_size: int | None, padding: str) -> list[Numbers]:
         """The measures of each text, reduced to the first token, without conservation errors, which are mere rounding."""
-        work = partial(self._measure, batch, first_token, chunk_size, padding)
+        work = partial(self._measure, batch, Measurement(first_token, chunk_size=chunk_size, padding=padding))
         trees = work() if len(batch) > 1 else self.inspector.again_if_changed(work)
         return [
             {
@@ -110,28 +107,24 @@ class Runner:
             for tree in trees
         ]
 
-    def _measure(
-        self,
-        batch: Sequence[Example],
-        reduction: Reduction | None,
-        chunk_size: int | None,
-        padding: str,
-        product: Product | None = None,
-    ) -> list[dict[str, xr.Dataset]]:
+    def _measure(self, batch: Sequence[Example], measurement: Measurement) -> list[dict[str, xr.Dataset]]:
+        product, chosen = measurement.product, measurement.chosen
         inspection = self.inspector.inspection(batch[0], layers=product is not None)
         body, layout = self.inspector.body, inspection.layout
-        recorder = Recorder(layout, batch, padding, reduction, SCOPES if product else ATTENTION_SCOPES)
+        scopes = SCOPES if product else ATTENTION_SCOPES
+        recorder = Recorder(layout, batch, measurement.padding, measurement.reduction, scopes, chosen)
 
         def record(block: Block) -> None:
             anatomy = layout.anatomy(block.path, block.occurrence)
             if product is None or anatomy.layer is None or block.layer is None:
-                self._record(block, anatomy, recorder, len(batch), chunk_size)
+                self._record(block, anatomy, recorder, len(batch), measurement)
                 return
-            with pushing(body, block, anatomy.layer, block.layer, product) as pusher:
-                self._record(block, anatomy, recorder, len(batch), chunk_size, pusher.push)
+            shares = "contribution_weight" in chosen
+            with pushing(body, block, anatomy.layer, block.layer, product, shares=shares) as pusher:
+                self._record(block, anatomy, recorder, len(batch), measurement, pusher.push)
 
         tracer = Tracer(body, record, layout.scopes_of) if product is None else LayerTracer(body, record, layout)
-        self.inspector.watch(inspection, batch, tracer, chunk_size, padding)
+        self.inspector.watch(inspection, batch, tracer, measurement.chunk_size, measurement.padding)
         recorder.require_all()
         if tracer.open_traces:
             raise ExecutionPathChanged(
@@ -146,7 +139,7 @@ class Runner:
         anatomy: BlockAnatomy,
         recorder: Recorder,
         size: int,
-        chunk_size: int | None,
+        measurement: Measurement,
         push: PushFunction | None = None,
     ) -> None:
         """Measure one block, and store the measures if contributions add up."""
@@ -157,7 +150,8 @@ class Runner:
                 "sequences only."
             )
         valid = recorder.valid_targets(anatomy, batch, targets, block.call.output.device)
-        for measures in measure(block, anatomy.scopes, chunk_size, anatomy.sinks, push):
+        chunk_size, chosen = measurement.chunk_size, measurement.chosen
+        for measures in measure(block, anatomy.scopes, chunk_size, anatomy.sinks, push, chosen):
             valid_rows = None if valid is None else valid[:, measures.start : measures.start + measures.weight.shape[2]]
             check_conservation(measures, block.path, self.model.dtype, valid_rows)
             if not anatomy.sinks and has_sinks(measures.weight, self.model.dtype, valid_rows):

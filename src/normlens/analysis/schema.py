@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from normlens.engine.tracing.scopes import NORM_VARIABLES, OWN_VARIABLES
+from normlens.engine.tracing.scopes import NORM_VARIABLES, OWN_SHARE_VARIABLES, OWN_VARIABLES, SHARE_VARIABLES
 from normlens.errors import InvalidInput
 from normlens.words import CATEGORIES, SOURCE_CATEGORIES
 
@@ -22,11 +22,18 @@ _MEASURES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(NORM_VARIABLES, _SUM),
     **dict.fromkeys(OWN_VARIABLES, ("layer", "target")),
     "sink_weight": ("layer", "head", "target"),
+    "displacement": _MAP,
+    "contribution_weight": _MAP,
+    **dict.fromkeys(SHARE_VARIABLES, _SUM),
+    **dict.fromkeys(OWN_SHARE_VARIABLES, ("layer", "target")),
     "mixing_ratio": ("scope", "layer", "target"),
     "mixing_ratio_weight": ("scope", "layer", "target"),
     "conservation_error": ("scope", "layer", "target"),
 }
 _WITH_MAPS = ("weight", "vector_norm", "norm")
+HEAD_MAPS = ("weight", "weighted_norm", "displacement", "contribution_weight")
+LAYER_MAPS = (*NORM_VARIABLES, *SHARE_VARIABLES)
+"""What an analysis can hold of each pair of target and source: of every head, and of the sum over heads."""
 _NUMBERED, _TEXT, _FLOAT = "iu", "UO", "f"
 _LABELS = {"token": _TEXT, "id": _NUMBERED, "word": _NUMBERED, "category": _TEXT, "start": _NUMBERED, "end": _NUMBERED}
 
@@ -55,31 +62,41 @@ def check_analysis(tree: xr.DataTree) -> None:
     for kind, group in tree.children.items():
         if group.children:
             raise InvalidInput(f"its group {kind} has subgroups; expected only arrays.")
-        _check_group(kind, group.to_dataset(), by_function=tree.attrs.get("reduce") == "function")
+        by_function = tree.attrs.get("reduce") == "function"
+        _check_group(kind, group.to_dataset(), by_function=by_function, chosen="measures" in tree.attrs)
 
 
-def require_maps(data: xr.Dataset, instead: str) -> None:
-    """Refuse a group that has no whole maps, because it was reduced.
+def maps_of(data: xr.Dataset, names: Sequence[str], instead: str) -> list[str]:
+    """The variables of a group that hold a number for each pair of target and source.
 
     Parameters
     ----------
     data
         One kind of attention.
+    names
+        Which variables to look for.
     instead
         Advice for the message.
 
     Raises
     ------
     InvalidInput
-        Naming the missing map, with the advice.
+        If there is none, because the group was reduced or measured without them, with the advice.
     """
-    for variable in _WITH_MAPS:
-        if variable not in data.variables or set(data[variable].dims) != set(_MEASURES[variable]):
-            raise InvalidInput(f"This analysis was reduced and has no maps (no {variable} of each pair); {instead}.")
+    maps = [name for name in names if name in data.variables and set(data[name].dims) == set(_MEASURES[name])]
+    if not maps:
+        raise InvalidInput(
+            f"This analysis was reduced, or measured without maps: of each pair it has none of {', '.join(names)}. Please "
+            f"{instead}."
+        )
+    return maps
 
 
-def _check_group(name: str, data: xr.Dataset, *, by_function: bool) -> None:
-    """Check one kind of attention: its layers, its positions, and its measures, unless a user's function reduced them."""
+def _check_group(name: str, data: xr.Dataset, *, by_function: bool, chosen: bool) -> None:
+    """Check one kind of attention: its layers, its positions, and its measures, unless a user's function reduced them.
+
+    Weights come with norms, unless the caller chose the measures.
+    """
     _require(name, data, "layer", ("layer",), _NUMBERED)
     _require(name, data, "layer_path", ("layer",), _TEXT)
     if np.any(np.diff(data["layer"].values.astype(np.int64)) <= 0):
@@ -88,7 +105,7 @@ def _check_group(name: str, data: xr.Dataset, *, by_function: bool) -> None:
         if variable in data.variables and not by_function:
             _require(name, data, variable, dimensions, _FLOAT)
     if "weight" in data.variables and not by_function:
-        for variable in _WITH_MAPS:
+        for variable in () if chosen else _WITH_MAPS:
             _require(name, data, variable, _MEASURES[variable], _FLOAT)
         _require(name, data, "head", ("head",), _NUMBERED)
     for side in ("target", "source"):

@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from normlens.analysis.reductions import Reduction, named_reduction
+from normlens.analysis.measurement import Measurement
 from normlens.analysis.result import Analysis
 from normlens.analysis.runner import Runner
-from normlens.engine.frozen.call import Product
-from normlens.inputs.batch import batched, check_sizes, length
+from normlens.inputs.batch import batched, length
 from normlens.inputs.example import Example
 
 _WINDOW = 8  # batches whose examples are sorted by length together
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """How every example is measured.
-
-    Attributes
-    ----------
-    reduce
-        The reduction of the maps; None to keep all maps.
-    product
-        How products are split when contributions are followed through the block; None to stay in the attention block.
-    chunk_size
-        Number of targets at a time; None for all.
-    batch_size
-        Largest number of examples that run together.
-    padding
-        "right" or "left".
-    """
-
-    reduce: str | Reduction | None
-    product: Product | None
-    chunk_size: int | None
-    batch_size: int
-    padding: str
-
-    def __post_init__(self) -> None:
-        check_sizes(self.chunk_size, self.batch_size, self.padding)
-        named_reduction(self.reduce)
-
-    def attributes(self) -> dict[str, str]:
-        """The attributes of an analysis that say how it was measured."""
-        reduction = self.reduce if isinstance(self.reduce, str) else "function" if self.reduce else None
-        options = {"product": self.product, "reduce": reduction}
-        return {name: value for name, value in options.items() if value}
 
 
 def stream_analyses(
@@ -96,8 +59,7 @@ def _measured(
     runner: Runner, batch: list[Example], measurement: Measurement, attributes: Callable[[Example], dict[str, Any]]
 ) -> Iterator[Analysis]:
     """The analyses of one batch."""
-    reduction = named_reduction(measurement.reduce)
-    trees = runner.run(batch, reduction, measurement.chunk_size, measurement.padding, measurement.product)
+    trees = runner.run(batch, measurement)
     for example, tree in zip(batch, trees, strict=True):
         inspection = runner.inspector.inspection(example, layers=measurement.product is not None)
         inspected = {"vector_error": inspection.vector_error, "not_measured": ", ".join(inspection.not_measured)}

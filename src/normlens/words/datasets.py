@@ -36,7 +36,7 @@ def merged_dataset(data: xr.Dataset, texts: Mapping[str, str]) -> xr.Dataset:
     """Merge sub-words into words.
 
     Maps are summed over a source word's pieces and averaged over a target word's, other measures are averaged, and of the
-    conservation errors the largest is kept.
+    conservation errors the largest is kept. So contribution weights of words still add up to one.
 
     Parameters
     ----------

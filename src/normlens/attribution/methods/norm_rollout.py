@@ -15,6 +15,7 @@ from types import MappingProxyType
 import numpy as np
 import xarray as xr
 
+from normlens.analysis.measurement import Measurement
 from normlens.attribution.arrays import Attribution
 from normlens.attribution.maps.layer_maps import Maps, laid_out, require_layers
 from normlens.attribution.maps.rollout_algebra import rows_to_one, with_own, with_residual
@@ -85,7 +86,7 @@ def _norms(subject: Subject, request: Request) -> list[Maps]:
     if scope == "encoder":
         return encoder_norms(subject, request.chunk_size)
     beyond = scope in BLOCK_SCOPES
-    trees = subject.runner.run(subject.examples, product=request.product) if beyond else subject.trees
+    trees = subject.runner.run(subject.examples, Measurement(product=request.product)) if beyond else subject.trees
     return [_of_tree(tree, scope) for tree in trees]
 
 

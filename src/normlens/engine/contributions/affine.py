@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from normlens.engine.contributions.gram import quadratic_norms, source_forms
-from normlens.engine.contributions.vector_norms import gated_norms, split_projection, vector_norms
+from normlens.engine.contributions.vector_norms import gated_norms, head_norms, split_projection, vector_norms
 from normlens.engine.precision import working_precision
 from normlens.engine.tracing.block import AppliedNorm, Block, Step
 from normlens.engine.tracing.scopes import AttentionScope
@@ -51,9 +51,11 @@ def affine_maps(block: Block) -> dict[AttentionScope, AffineMap]:
     return maps
 
 
-def heads_of(block: Block, maps: dict[AttentionScope, AffineMap]) -> Heads:
-    """The contributions of a block's heads, with or without a gate after them."""
-    return Heads.from_block(block, maps) if block.gate is None else GatedHeads.gated(block, maps, block.gate)
+def heads_of(block: Block, maps: dict[AttentionScope, AffineMap], with_norms: bool = True) -> Heads:
+    """The contributions of a block's heads, with or without a gate after them, and with what their norms need."""
+    if block.gate is not None:
+        return GatedHeads.gated(block, maps, block.gate)
+    return Heads.from_block(block, maps) if with_norms else Heads.without_norms(block, maps)
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,15 @@ class Heads:
         grams = [f.gram for f in forms] + ([] if normed is None else [normed])
         return cls(value, projections, which, grams, forms[0].own, block.head_norm is not None)
 
-    def lengths(self) -> Float[Tensor, "batch head source"]:
+    @classmethod
+    def without_norms(cls, block: Block, maps: dict[AttentionScope, AffineMap]) -> Heads:
+        """A block's head vectors, whose norms over all heads nobody wants: no Gram matrices."""
+        return cls(working_precision(block.call.value), *_distinct(maps), [], normed_heads=block.head_norm is not None)
+
+    def lengths(self, heads: int) -> Float[Tensor, "batch head source"]:
         """‖f(x)‖ of every head and source; NaN after a joint norm of all heads, whose 1/σ_i depends on the target."""
-        norms = vector_norms(self.grams[0])
+        projection = split_projection(self.projections[0], heads)
+        norms = vector_norms(self.grams[0]) if self.grams else head_norms(self.value, projection)
         return torch.full_like(norms, torch.nan) if self.normed_heads else norms
 
     def norms(self, weights: Tensor, target_slice: slice) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
@@ -131,7 +139,7 @@ class GatedHeads(Heads):
         value, heads = working_precision(block.call.value), block.call.output.shape[2]
         return cls(value.repeat_interleave(heads // value.shape[1], dim=1), *_distinct(maps), [], gate=gate)
 
-    def lengths(self) -> Float[Tensor, "batch head source"]:
+    def lengths(self, heads: int) -> Float[Tensor, "batch head source"]:
         """NaN: with a gate, f doesn't depend on the source alone."""
         return self.value.new_full(self.value.shape[:3], torch.nan)
 

@@ -15,7 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from normlens.engine.contributions.affine import AffineMap, Heads, affine_maps, heads_of
+from normlens.engine.contributions.choice import DEFAULT_MEASURES, MeasureName
+from normlens.engine.contributions.contribution_weights import Shares, contribution_weights
+from normlens.engine.contributions.displacement import HeadMeasures, head_measures
 from normlens.engine.contributions.rows import measure_rows
+from normlens.engine.contributions.vector_norms import split_projection
 from normlens.engine.precision import working_precision
 from normlens.engine.tolerance import tolerance
 from normlens.engine.tracing.block import Block
@@ -35,12 +39,15 @@ class Pushed:
         Norm of the contribution of a target's own vector, ``(batch, target)``.
     mixing_ratio, conservation_error
         As in :mod:`normlens.engine.contributions.vector_norms`, ``(batch, target)``.
+    contribution_weight
+        As in :mod:`normlens.engine.contributions.contribution_weights`; empty if not chosen.
     """
 
     norm: dict[BlockScope, Float[Tensor, "batch target source"]]
     own: dict[BlockScope, Float[Tensor, "batch target"]]
     mixing_ratio: dict[BlockScope, Float[Tensor, "batch target"]]
     conservation_error: dict[BlockScope, Float[Tensor, "batch target"]]
+    contribution_weight: dict[BlockScope, Shares] = field(default_factory=dict)
 
 
 PushFunction = Callable[[Float[Tensor, "batch head target source"], slice, int | None], Pushed]
@@ -59,7 +66,7 @@ class Measures:
     weight
         α, ``(batch, head, target, source)``.
     vector_norm
-        ‖f(x)‖, ``(batch, head, source)``.
+        ‖f(x)‖, ``(batch, head, source)``; NaN if neither these nor norms were chosen.
     norm
         ‖Σ_h α f(x)‖ per scope, ``(batch, target, source)``.
     own
@@ -70,6 +77,12 @@ class Measures:
         Per scope, ``(batch, target)``.
     sink_weight
         1 − Σ_j α, ``(batch, head, target)``, or None where the rows of α sum to one.
+    heads
+        Displacement and contribution weights of every head; None if neither was chosen.
+    contribution_weight
+        Contribution weights of the sum over heads per scope, ``(batch, target, source)``.
+    own_contribution_weight
+        That of the extra source ``own`` per scope, ``(batch, target)``.
     """
 
     start: int
@@ -81,6 +94,9 @@ class Measures:
     mixing_ratio_weight: dict[Scope, Float[Tensor, "batch target"]] = field(default_factory=dict)
     conservation_error: dict[Scope, Float[Tensor, "batch target"]] = field(default_factory=dict)
     sink_weight: Float[Tensor, "batch head target"] | None = None
+    heads: HeadMeasures | None = None
+    contribution_weight: dict[Scope, Float[Tensor, "batch target source"]] = field(default_factory=dict)
+    own_contribution_weight: dict[Scope, Float[Tensor, "batch target"]] = field(default_factory=dict)
 
 
 def measure(
@@ -89,6 +105,7 @@ def measure(
     chunk_size: int | None = None,
     sinks: bool = False,
     push: PushFunction | None = None,
+    chosen: frozenset[MeasureName] = frozenset(DEFAULT_MEASURES),
 ) -> Iterator[Measures]:
     """Measure a block, ``chunk_size`` targets at a time (None: all at once).
 
@@ -104,6 +121,8 @@ def measure(
         Whether the remainder 1 − Σ_j α goes to a sink.
     push
         Pushes contributions through the rest of the layer; None for the attention block only.
+    chosen
+        Which measures to take. α and conservation errors are always there.
 
     Yields
     ------
@@ -113,10 +132,10 @@ def measure(
     block = block.up_to(scopes[-1])
     targets = block.call.output.shape[1]
     maps = affine_maps(block)
-    moved = heads_of(block, maps)
+    moved = heads_of(block, maps, with_norms="norm" in chosen)
     size = chunk_size or targets
     for start in range(0, targets, size):
-        rows = _TargetSlice(block, maps, moved, slice(start, min(start + size, targets)))
+        rows = _TargetSlice(block, maps, moved, slice(start, min(start + size, targets)), chosen)
         measures = rows.measures(sinks)
         if push is not None:
             pushed = push(measures.weight, rows.target_slice, chunk_size)
@@ -126,12 +145,26 @@ def measure(
 
 def _with_block_scopes(measures: Measures, pushed: Pushed, block: Block) -> Measures:
     """The measures of an attention block, with those of the scopes after it."""
+    return _with_shares(
+        replace(
+            measures,
+            norm=_joined(measures.norm, pushed.norm),
+            own=_joined(measures.own, pushed.own) if block.cross else {},
+            mixing_ratio=_joined(measures.mixing_ratio, pushed.mixing_ratio),
+            conservation_error=_joined(measures.conservation_error, pushed.conservation_error),
+        ),
+        pushed.contribution_weight,
+    )
+
+
+def _with_shares(measures: Measures, shares: Mapping[Any, Shares]) -> Measures:
+    """The measures, with contribution weights of the sum over heads at further scopes."""
+    of_sources = {scope: sources for scope, (sources, _) in shares.items()}
+    of_own = {scope: own for scope, (_, own) in shares.items() if own is not None}
     return replace(
         measures,
-        norm=_joined(measures.norm, pushed.norm),
-        own=_joined(measures.own, pushed.own) if block.cross else {},
-        mixing_ratio=_joined(measures.mixing_ratio, pushed.mixing_ratio),
-        conservation_error=_joined(measures.conservation_error, pushed.conservation_error),
+        contribution_weight=_joined(measures.contribution_weight, of_sources),
+        own_contribution_weight=_joined(measures.own_contribution_weight, of_own),
     )
 
 
@@ -178,27 +211,48 @@ class _TargetSlice:
     maps: dict[AttentionScope, AffineMap]
     moved: Heads
     target_slice: slice
+    chosen: frozenset[MeasureName]
 
     def measures(self, sinks: bool) -> Measures:
         block, target_slice = self.block, self.target_slice
         weights = working_precision(block.call.rows(target_slice.start, target_slice.stop))
-        norm: dict[Scope, Tensor] = _joined(self._norms(weights))
+        norm: dict[Scope, Tensor] = _joined(self._norms(weights)) if "norm" in self.chosen else {}
         missing = 1 - weights.sum(-1)
+        only_errors = not self.chosen & {"norm", "mixing_ratio"}
         diagonal = None if block.cross else weights.diagonal(offset=target_slice.start, dim1=-2, dim2=-1)
-        kept = None if diagonal is None else self.moved.own(diagonal.transpose(1, 2), target_slice)
-        rows = measure_rows(block, self.maps, self.moved.mixed(weights, target_slice), kept, target_slice)
+        by_target = None if diagonal is None or only_errors else diagonal.transpose(1, 2)
+        kept = None if by_target is None else self.moved.own(by_target, target_slice)
+        mixed = self.moved.mixed(weights, target_slice)
+        rows = measure_rows(block, self.maps, mixed, kept, target_slice, only_errors=only_errors)
         own: dict[Scope, Tensor] = {scope: x for scope, x in rows.own.items() if scope != "attention"}
         away: dict[Scope, Tensor] = {}
         if diagonal is not None:
-            for scope, x in own.items():
-                norm[scope].diagonal(offset=target_slice.start, dim1=-2, dim2=-1).copy_(x)
+            for scope in own.keys() & norm.keys():
+                norm[scope].diagonal(offset=target_slice.start, dim1=-2, dim2=-1).copy_(own[scope])
             away["attention"] = (1 - missing - diagonal).mean(1)
             if "residual" in self.maps:
                 away["residual"] = away["attention"] / 2
-        return Measures(
-            target_slice.start, weights, self.moved.lengths(), norm, own if block.cross else {},
+        lengths = weights.new_full((1, 1, 1), torch.nan).expand(*weights.shape[:2], weights.shape[3])
+        if self.chosen & {"vector_norm", "norm"}:
+            lengths = self.moved.lengths(weights.shape[1])
+        measures = Measures(
+            target_slice.start, weights, lengths, norm, own if block.cross else {},
             _joined(rows.mixing_ratio), away, _joined(rows.conservation_error), missing if sinks else None,
+            self._heads(weights),
         )  # fmt: skip
+        if "contribution_weight" not in self.chosen:
+            return measures
+        return _with_shares(measures, contribution_weights(block, self.maps, weights, mixed, target_slice))
+
+    def _heads(self, weights: Tensor) -> HeadMeasures | None:
+        """Displacement and contribution weights of every head, if they were chosen."""
+        if not self.chosen & {"displacement", "contribution_weight"}:
+            return None
+        block, at, rows = self.block, self.maps["attention"], self.target_slice
+        heads = weights.shape[1]
+        gate = None if block.gate is None else block.gate[:, rows].unflatten(-1, (heads, -1)).transpose(1, 2)
+        projection = split_projection(at.projection, heads)
+        return head_measures(weights, self.moved.value, projection, gate, at.scale[:, rows] if at.scale.ndim else None)
 
     def _norms(self, weights: Tensor) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
         """The norms with the scale of row i; scopes with the same projection get a tensor each."""

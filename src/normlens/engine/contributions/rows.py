@@ -31,6 +31,8 @@ class RowMeasures:
         Norm of the contribution of a target's own vector.
     mixing_ratio, conservation_error
         As in :mod:`normlens.engine.contributions.vector_norms`.
+
+    Both ``own`` and ``mixing_ratio`` are empty if only conservation errors were measured.
     """
 
     own: dict[AttentionScope, Float[Tensor, "batch target"]]
@@ -44,6 +46,8 @@ def measure_rows(
     mixed: Float[Tensor, "batch target inner"],
     kept: Float[Tensor, "batch target d"] | None,
     target_slice: slice,
+    *,
+    only_errors: bool = False,
 ) -> RowMeasures:
     """Own norms, mixing ratios and conservation errors of the targets of ``target_slice``.
 
@@ -57,20 +61,25 @@ def measure_rows(
         c_ii at scope ``attention``, without the scale of row i; None where the sources aren't the targets.
     target_slice
         The slice.
+    only_errors
+        Measure conservation errors only.
     """
     batch, targets, _ = mixed.shape
-    measured = mixed.new_empty(3, len(maps), batch, targets)
+    measured = mixed.new_empty(1 if only_errors else 3, len(maps), batch, targets)
     for text in range(batch):
         for start in range(0, targets, _ROWS):
             rows = slice(start, min(start + _ROWS, targets))
             targets_here = slice(target_slice.start + rows.start, target_slice.start + rows.stop)
             text_rows = _TextRows(block, maps, slice(text, text + 1), targets_here)
-            own = None if kept is None else kept[text : text + 1, rows]
-            by_scope = zip(text_rows.kept_and_away(own), text_rows.errors(mixed[text : text + 1, rows]), strict=True)
-            for scope, (numbers, error) in enumerate(by_scope):
-                measured[0, scope, text, rows], measured[1, scope, text, rows] = numbers
-                measured[2, scope, text, rows] = error
-    return RowMeasures(*(dict(zip(maps, numbers, strict=True)) for numbers in measured))
+            for scope, error in enumerate(text_rows.errors(mixed[text : text + 1, rows])):
+                measured[-1, scope, text, rows] = error
+            if not only_errors:
+                own = None if kept is None else kept[text : text + 1, rows]
+                for scope, numbers in enumerate(text_rows.kept_and_away(own)):
+                    measured[0, scope, text, rows], measured[1, scope, text, rows] = numbers
+    *others, errors = (dict(zip(maps, numbers, strict=True)) for numbers in measured)
+    own_norm, ratio = others or ({}, {})
+    return RowMeasures(own_norm, ratio, errors)
 
 
 @dataclass(frozen=True)

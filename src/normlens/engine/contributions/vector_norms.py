@@ -23,6 +23,15 @@ def vector_norms(gram: Float[Tensor, "batch source head head2"]) -> Float[Tensor
     return gram.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt().transpose(1, 2)
 
 
+def head_norms(
+    value: Float[Tensor, "batch kv_head source head_dim"], projection: Float[Tensor, "head head_dim d"]
+) -> Float[Tensor, "batch head source"]:
+    """‖f^h(x_j)‖ from the vectors, head by head."""
+    shared = len(projection) // value.shape[1]
+    norms = [torch.linalg.vector_norm(value[:, h // shared] @ to, dim=-1) for h, to in enumerate(projection)]
+    return torch.stack(norms, dim=1)
+
+
 def gated_norms(
     weights: Float[Tensor, "batch head target source"],
     value: Float[Tensor, "batch head source head_dim"],

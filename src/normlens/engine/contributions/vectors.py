@@ -77,20 +77,35 @@ class Contributions:
             vectors[:, targets, sources] += own[:, targets]
         return vectors
 
-    def along(self, direction: Float[Tensor, "batch target d"]) -> Float[Tensor, "batch target source"]:
+    def along(
+        self,
+        direction: Float[Tensor, "batch target d"],
+        target_slice: slice | None = None,
+        weights: Float[Tensor, "batch head target source"] | None = None,
+    ) -> Float[Tensor, "batch target source"]:
         """⟨g_i, c_ij⟩ with a direction g_i for every target, without computing vectors, and without the residual stream.
 
         Parameters
         ----------
         direction
-            One vector per target; rows that are zero give zeros.
+            One vector per target of the slice; rows that are zero give zeros.
+        target_slice
+            The targets; None for all.
+        weights
+            α of these targets; None to take them from the block.
         """
-        weights = working_precision(self.block.call.rows(0, direction.shape[1]))
+        target_slice = slice(0, direction.shape[1]) if target_slice is None else target_slice
+        if weights is None:
+            weights = working_precision(self.block.call.rows(target_slice.start, target_slice.stop))
+        gate, scale = self.block.gate, self.affine_map.scale
         back = direction @ self.affine_map.projection.transpose(-1, -2)
-        back = back if self.block.gate is None else back * self.block.gate
+        back = back if gate is None else back * gate[:, target_slice]
         back = back.unflatten(-1, (weights.shape[1], -1)).transpose(1, 2)
-        moved: Tensor = (weights * (back @ self._value.transpose(-1, -2))).sum(1) * self.affine_map.scale
-        return moved
+        moved = weights.new_empty(len(weights), *weights.shape[2:])
+        for text, products in enumerate(moved):  # whose maps stay in the processor's cache
+            alpha, rows = weights[text], back[text]
+            torch.sum((rows @ self._value[text].transpose(-1, -2)).mul_(alpha), dim=0, out=products)
+        return moved * (scale[:, target_slice] if scale.ndim == 3 else scale)
 
     def diagonal(self, target_slice: slice, source_slice: slice) -> tuple[list[int], list[int]]:
         """Indices in the two slices where target and source are the same position; none between two sequences."""

@@ -8,18 +8,22 @@ out of all). So on first use of a model, the norms of random pairs are compared 
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from normlens.engine.contributions.measure import measure
+from normlens.engine.contributions.choice import MEASURES
+from normlens.engine.contributions.measure import Measures, measure
 from normlens.engine.precision import working_precision
 from normlens.engine.tolerance import tolerance
 from normlens.engine.tracing.block import AppliedNorm, Block
 from normlens.engine.tracing.scopes import AttentionScope
 from normlens.errors import ConservationError
 
+_HEADS = 2  # heads of one target each whose displacements and contribution weights are verified
+
 
 def verify_pairs(block: Block, scopes: tuple[AttentionScope, ...], dtype: torch.dtype, pairs: int = 8) -> float:
-    """Compare measured norms with explicit vectors on random pairs of one block.
+    """Compare measures with those of explicit vectors: norms of random pairs, and random rows of single heads.
 
     Parameters
     ----------
@@ -42,7 +46,7 @@ def verify_pairs(block: Block, scopes: tuple[AttentionScope, ...], dtype: torch.
     ConservationError
         If it is more than ten times the tolerance.
     """
-    (measures,) = measure(block, scopes)
+    (measures,) = measure(block, scopes, chosen=frozenset(MEASURES))
     batch, targets, sources = measures.norm["attention"].shape
     generator = torch.Generator().manual_seed(0)
     draws = torch.stack([torch.randint(n, (pairs,), generator=generator) for n in (batch, targets, sources)], 1)
@@ -54,13 +58,45 @@ def verify_pairs(block: Block, scopes: tuple[AttentionScope, ...], dtype: torch.
             exact = explicit_vector(block, scope, b, i, j).norm()
             largest = measures.norm[scope][b, i].max().clamp_min(torch.finfo(exact.dtype).tiny)
             worst = max(worst, float((measures.norm[scope][b, i, j] - exact).abs() / largest))
+    heads = torch.randint(measures.weight.shape[1], (_HEADS,), generator=generator).tolist()
+    for (b, i, _), head in zip(draws[-_HEADS:].tolist(), heads, strict=True):
+        worst = max(worst, _head_error(block, measures, b, i, head))
     allowed = tolerance(dtype, "other operations")
     if not worst <= allowed:
         raise ConservationError(
-            f"{block.path}: norms differ from explicit vectors by {worst:.1e} of the row's largest contribution; at most "
-            f"{allowed:.0e} is accepted for a {dtype} model. The numbers are withheld."
+            f"{block.path}: measures differ from those of explicit vectors by {worst:.1e} of the row's largest "
+            f"contribution; at most {allowed:.0e} is accepted for a {dtype} model. The numbers are withheld."
         )
     return worst
+
+
+def _head_error(block: Block, measures: Measures, batch: int, target: int, head: int) -> float:
+    """How far displacements and contribution weights of one head and target are from those of explicit vectors.
+
+    Relative to Σ_j ‖α f(x_j)‖, since rounding is amplified where a head's vectors cancel.
+    """
+    assert measures.heads is not None
+    weights = measures.weight[batch, head, target]
+    value = working_precision(block.call.value)[batch]
+    mixed = value.new_zeros(value.shape[1], measures.weight.shape[1], value.shape[2])
+    mixed[:, head] = value[head * len(value) // measures.weight.shape[1]]
+    vectors = _projected(block, mixed.flatten(1), batch, target)
+    weighted = weights[:, None] * vectors
+    output, size = weighted.sum(0), weighted.norm(dim=-1).sum().clamp_min(torch.finfo(weights.dtype).tiny)
+    displacement = weights.abs() * (vectors - output).norm(dim=-1)
+    products = measures.heads.contribution_weight[batch, head, target].nan_to_num() * output.square().sum()
+    error = (measures.heads.displacement[batch, head, target] - displacement).abs().amax() / size
+    off = (products - weighted @ output).abs().amax() / (size * output.norm()).clamp_min(torch.finfo(size.dtype).tiny)
+    return max(float(error), float(off) if products.any() else 0.0)
+
+
+def _projected(block: Block, mixed: Float[Tensor, "... inner"], batch: int, target: int) -> Float[Tensor, "... d"]:
+    """Vectors as they leave attention, carried through gate, norm and projection to scope ``attention``."""
+    if block.gate is not None:
+        mixed = mixed * block.gate[batch, target]
+    if block.head_norm is not None:
+        mixed = _linear_part(block.head_norm, mixed, batch, target)
+    return mixed @ block.projection.weight
 
 
 def explicit_vector(block: Block, scope: AttentionScope, batch: int, target: int, source: int) -> Tensor:
@@ -69,12 +105,7 @@ def explicit_vector(block: Block, scope: AttentionScope, batch: int, target: int
     value = working_precision(block.call.value)[batch, :, source]
     weights = working_precision(block.call.rows(target, target + 1))[batch, :, 0, source]
     value = value.repeat_interleave(len(weights) // len(value), dim=0)
-    mixed = (weights[:, None] * value).flatten()
-    if block.gate is not None:
-        mixed = mixed * block.gate[batch, target]
-    if block.head_norm is not None:
-        mixed = _linear_part(block.head_norm, mixed, batch, target)
-    vector = mixed @ block.projection.weight
+    vector = _projected(block, (weights[:, None] * value).flatten(), batch, target)
     if block.residual is None:
         return vector
     for step in block.residual.steps:
@@ -92,4 +123,4 @@ def _linear_part(norm: AppliedNorm, vector: Tensor, batch: int, target: int) -> 
     centered = norm.form.centered
     direction = (before - before.mean() if centered else before) * norm.form.gain
     scale = (after @ direction) / (direction @ direction)
-    return (vector - vector.mean() if centered else vector) * norm.form.gain * scale
+    return (vector - vector.mean(-1, keepdim=True) if centered else vector) * norm.form.gain * scale

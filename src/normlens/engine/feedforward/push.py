@@ -20,6 +20,7 @@ from torch.autograd import forward_ad
 from transformers import PreTrainedModel
 
 from normlens.engine.capture.trees import first_tensor
+from normlens.engine.contributions.contribution_weights import in_shares
 from normlens.engine.contributions.measure import Pushed
 from normlens.engine.contributions.vector_norms import conservation_error, mixing_ratio
 from normlens.engine.contributions.vectors import Contributions
@@ -40,7 +41,13 @@ _POSITIONS = 2048  # vectors per run without a chunk size
 
 @contextmanager
 def pushing(
-    model: PreTrainedModel, block: Block, layer: LayerAnatomy, call: LayerCall, product: Product
+    model: PreTrainedModel,
+    block: Block,
+    layer: LayerAnatomy,
+    call: LayerCall,
+    product: Product,
+    *,
+    shares: bool = False,
 ) -> Iterator[Pusher]:
     """Keep the rest of a layer frozen while the context lasts.
 
@@ -55,6 +62,8 @@ def pushing(
     product
         How products of two factors that both depend on the contributions are split, as in
         :mod:`normlens.engine.frozen`.
+    shares
+        Whether contribution weights are measured as well.
 
     Yields
     ------
@@ -63,7 +72,7 @@ def pushing(
     """
     direction, batch = Forward(lambda group, x: torch.zeros_like(x)), block.call.output.shape[0]
     with torch.no_grad(), frozen_run(model, direction, batch=batch, product=product, sources=()) as run:
-        yield Pusher(block, layer, call, run, direction, dict(model.named_modules()))
+        yield Pusher(block, layer, call, run, direction, dict(model.named_modules()), shares=shares)
 
 
 class Pusher:
@@ -83,10 +92,13 @@ class Pusher:
         run: FrozenRun,
         direction: Forward,
         modules: dict[str, nn.Module],
+        *,
+        shares: bool = False,
     ) -> None:
         self.contributions = Contributions(block, block.scopes[-1])
         self._layer, self._call, self._run, self._modules = layer, call, run, modules
         self._direction, self._cross, self._start = direction, block.cross, block.output
+        self._shares = shares
 
     def push(
         self, weights: Float[Tensor, "batch head target source"], target_slice: slice, chunk_size: int | None = None
@@ -104,7 +116,9 @@ class Pusher:
         """
         batch, _, targets, sources = weights.shape
         at_once = chunk_size or max(1, _POSITIONS // (batch * targets))
-        tallies = {scope: _Tally.empty(self._start[:, target_slice], sources) for scope in self._layer.scopes}
+        outputs = self._outputs(target_slice) if self._shares else {}
+        start_here = self._start[:, target_slice]
+        tallies = {s: _Tally.empty(start_here, sources, outputs.get(s)) for s in self._layer.scopes}
         for start in range(0, sources, at_once):
             source_slice = slice(start, min(start + at_once, sources))
             seeds = self.contributions.vectors(target_slice, source_slice, weights)
@@ -113,11 +127,17 @@ class Pusher:
                     tallies[scope].add(vectors, source_slice, self.contributions.diagonal(target_slice, source_slice))
         if self._cross and (own := self.contributions.own(target_slice)) is not None:
             for scope, (_, vectors) in self._through(own[:, :, None], target_slice).items():
-                tallies[scope].kept += vectors[:, :, 0]
-                tallies[scope].total += vectors[:, :, 0]
+                tallies[scope].add_own(vectors[:, :, 0])
         bias = self.contributions.bias(target_slice)[:, :, None]
         produced = self._through(bias, target_slice, constants=True)
         return self._pushed(tallies, produced, target_slice)
+
+    def _outputs(self, target_slice: slice) -> dict[BlockScope, Float[Tensor, "batch target d"]]:
+        """The sum of all contributions at every scope: the output without biases."""
+        total = self.contributions.output(target_slice) - self.contributions.bias(target_slice)
+        return {
+            scope: vectors[:, :, 0] for scope, (_, vectors) in self._through(total[:, :, None], target_slice).items()
+        }
 
     def _through(
         self, seeds: Float[Tensor, "batch target few d"], target_slice: slice, constants: bool = False
@@ -170,6 +190,9 @@ class Pusher:
             pushed.own[scope] = tally.kept.norm(dim=-1)
             pushed.mixing_ratio[scope] = mixing_ratio(tally.total - tally.kept, tally.kept)
             pushed.conservation_error[scope] = conservation_error(tally.total + bias[:, :, 0], value)
+            if tally.products is not None and tally.output is not None:
+                own = (tally.kept * tally.output).sum(-1) if self._cross else None
+                pushed.contribution_weight[scope] = in_shares(tally.products, own)
         return pushed
 
 
@@ -183,15 +206,21 @@ class _Tally:
         ‖c_ij‖.
     total, kept
         Σ_j c_ij, and the target's own contribution in it, ``(batch, target, d)``.
+    output, products
+        Σ_j c_ij, computed beforehand, and ⟨c_ij, output_i⟩; None unless contribution weights are measured.
     """
 
     norm: Float[Tensor, "batch target source"]
     total: Float[Tensor, "batch target d"] = field(repr=False)
     kept: Float[Tensor, "batch target d"] = field(repr=False)
+    output: Float[Tensor, "batch target d"] | None = None
+    products: Float[Tensor, "batch target source"] | None = None
 
     @classmethod
-    def empty(cls, like: Float[Tensor, "batch target d"], sources: int) -> _Tally:
-        return cls(like.new_zeros(*like.shape[:2], sources), torch.zeros_like(like), torch.zeros_like(like))
+    def empty(cls, like: Float[Tensor, "batch target d"], sources: int, output: Tensor | None) -> _Tally:
+        norm = like.new_zeros(*like.shape[:2], sources)
+        products = None if output is None else torch.zeros_like(norm)
+        return cls(norm, torch.zeros_like(like), torch.zeros_like(like), output, products)
 
     def add(
         self, vectors: Float[Tensor, "batch target few d"], source_slice: slice, diagonal: tuple[list[int], list[int]]
@@ -201,3 +230,10 @@ class _Tally:
         self.norm[:, :, source_slice] = torch.linalg.vector_norm(vectors, dim=-1)
         self.total += vectors.sum(2)
         self.kept[:, targets] += vectors[:, targets, sources]
+        if self.products is not None and self.output is not None:
+            self.products[:, :, source_slice] = (vectors @ self.output[..., None])[..., 0]
+
+    def add_own(self, vectors: Float[Tensor, "batch target d"]) -> None:
+        """Add the contributions of the targets' own vectors, which are no source."""
+        self.kept += vectors
+        self.total += vectors

@@ -65,5 +65,17 @@ def own_variable(scope: str) -> str:
     return f"own_{scope}"
 
 
+def share_variable(scope: str) -> str:
+    """The variable that holds contribution weights of the sum over heads at a scope, ``(layer, target, source)``."""
+    return f"contribution_weight_{scope}"
+
+
+def own_share_variable(scope: str) -> str:
+    """The variable that holds the contribution weight of the target's own vector in cross-attention, ``(layer, target)``."""
+    return f"own_{share_variable(scope)}"
+
+
 NORM_VARIABLES = tuple(map(norm_variable, SCOPES))
 OWN_VARIABLES = tuple(own_variable(scope) for scope in SCOPES if scope != "attention")
+SHARE_VARIABLES = tuple(map(share_variable, SCOPES))
+OWN_SHARE_VARIABLES = tuple(own_share_variable(scope) for scope in SCOPES if scope != "attention")
