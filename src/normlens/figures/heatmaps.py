@@ -7,9 +7,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import Colormap
 
-from normlens.engine.tracing.scopes import SCOPES, TEXTS, Scope, norm_variable
+from normlens.engine.tracing.scopes import SCOPES, TEXTS, Scope, norm_variable, share_variable
 from normlens.errors import InvalidInput
 from normlens.figures.groups import require
 from normlens.figures.panels import (
@@ -30,9 +29,12 @@ from normlens.figures.style import (
     color_map,
     readable,
     shortened,
+    signed_color_map,
 )
 from normlens.figures.wrapping import text_width
 
+PanelName = Literal["weight", "norm", "displacement", "contribution_weight"]
+_DEFAULT_PANELS: list[PanelName] = ["weight", "norm"]
 _OWN = " + x for j = i"
 _MOST_LABELS = 64
 _SMALLEST, _LARGEST, _LINE_SPACING = 5.5, 8.0, 1.1  # letters of the labels, in points, and the distance of their lines
@@ -47,7 +49,7 @@ def heat_maps(
     *,
     scope: Scope = "attention",
     row_normalized: bool = False,
-    panel: Literal["weight", "norm"] | None = None,
+    panel: PanelName | None = None,
     ax: AxesLike | None = None,
     figsize: FigureSize | None = None,
     cmap: ColorMap | None = None,
@@ -69,7 +71,9 @@ def heat_maps(
         Divide each row by its sum: the colors then show shares of what a target receives. Default: each panel
         runs from zero to its own largest value.
     panel
-        Draw this panel alone. Default: both.
+        Draw this panel alone: "weight", "norm", or, where they were measured, "displacement" or "contribution_weight" (of a
+        head: these of the head; without a head, the mean displacement over heads and the contribution weights of their sum
+        at the scope). Default: "weight" and "norm".
     ax
         Axes to draw into, one per panel. Default: those of a new figure.
     figsize
@@ -88,17 +92,20 @@ def heat_maps(
     InvalidInput
         If the layer, head, scope or panel isn't in the data, or `ax` doesn't have one axes per panel.
     """
-    maps = {
-        "weight": weight_panel(data, layer, head),
-        "norm": norm_panel(data, layer, head, scope),
+    drawn = {
+        "weight": lambda: weight_panel(data, layer, head),
+        "norm": lambda: norm_panel(data, layer, head, scope),
+        "displacement": lambda: displacement_panel(data, layer, head),
+        "contribution_weight": lambda: share_panel(data, layer, head, scope),
     }
+    names = _DEFAULT_PANELS if panel is None else chosen_panels(panel, drawn)
+    maps = {name: drawn[name]() for name in names}
     if row_normalized:
         maps = {name: values / values.sum("source").where(lambda total: total > 0) for name, values in maps.items()}
-    names = chosen_panels(panel, maps)
     with drawing(ax, names, _figure_size(data, len(names)), figsize, square=True, sharey=True) as panels:
         cell = _cell_size(data, panels, figsize)
         for axes, measure in zip(panels.axes, names, strict=True):
-            mesh = _draw_panel(axes, maps[measure].values, color_map(measure, cmap))
+            mesh = _draw_panel(axes, maps[measure].values, measure, cmap)
             _label_tokens(axes, data, cell, left=panels.labels_left(axes))
             axes.set_title(panel_title(measure, head, scope, "" if "own_residual" in data else _OWN), pad=8)
             color_bar(mesh, axes)
@@ -165,12 +172,14 @@ def _label_tokens(axes: Axes, data: xr.Dataset, cell: float, *, left: bool) -> N
         axes.set_ylabel("target")
 
 
-def _draw_panel(axes: Axes, values: np.ndarray, colors: Colormap) -> QuadMesh:
-    largest = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
+def _draw_panel(axes: Axes, values: np.ndarray, measure: str, cmap: ColorMap | None) -> QuadMesh:
+    signed = measure == "contribution_weight"
+    colors = signed_color_map(cmap) if signed else color_map(measure, cmap)
+    largest = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 1.0
     mesh = axes.pcolormesh(
         np.ma.masked_invalid(values),
         cmap=colors,
-        vmin=0.0,
+        vmin=-(largest or 1.0) if signed else 0.0,
         vmax=largest or 1.0,
         edgecolors="face",
         linewidth=0.2,
@@ -212,6 +221,21 @@ def norm_panel(data: xr.Dataset, layer: int, head: int | None, scope: str) -> xr
     return _choose(data[variable], "layer", layer)
 
 
+def displacement_panel(data: xr.Dataset, layer: int, head: int | None) -> xr.DataArray:
+    """Displacement in a layer, ``(target, source)``: of a head, or the mean over heads."""
+    require(data, "displacement")
+    values = _choose(data["displacement"], "layer", layer)
+    return values.mean("head") if head is None else _choose(values, "head", head)
+
+
+def share_panel(data: xr.Dataset, layer: int, head: int | None, scope: str) -> xr.DataArray:
+    """Contribution weights of a layer, ``(target, source)``: of a head, or of the sum over heads at a scope."""
+    variable = share_variable(scope) if head is None else "contribution_weight"
+    require(data, variable)
+    values = _choose(data[variable], "layer", layer)
+    return values if head is None else _choose(values, "head", head)
+
+
 def _choose(array: xr.DataArray, dimension: str, number: int) -> xr.DataArray:
     numbers = array[dimension].values.tolist()
     if number not in numbers:
@@ -223,5 +247,9 @@ def panel_title(measure: str, head: int | None, scope: str, own: str) -> str:
     """Caption and formula of a panel; `own` is the term of the residual, unless the residual is not a source of the map."""
     if measure == "weight":
         return MEASURE_TITLES["weight"] + "\n" + ("mean of α over heads" if head is None else "α")
+    if measure == "displacement":
+        return MEASURE_TITLES[measure] + "\n" + ("mean of α‖f(x) − o‖ over heads" if head is None else "α‖f(x) − o‖")
+    if measure == "contribution_weight":
+        return MEASURE_TITLES[measure] + "\n" + ("⟨c, Σc⟩ / ‖Σc‖²" if head is None else "⟨α f(x), o⟩ / ‖o‖²")
     formula = TEXTS[scope].formula.format(own=own) if head is None else "‖α f(x)‖"
     return f"{TEXTS[scope].title}\n{formula}"

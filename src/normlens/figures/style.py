@@ -24,7 +24,12 @@ from normlens.words.characters import shown
 WEIGHT_COLOR = "#0072B2"
 NORM_COLOR = "#D55E00"
 MEASURE_COLORS = {"weight": WEIGHT_COLOR, "norm": NORM_COLOR}
-MEASURE_TITLES = {"weight": "what the weights say", "norm": "what attention moves"}
+MEASURE_TITLES = {
+    "weight": "what the weights say",
+    "norm": "what attention moves",
+    "displacement": "how far each source moves the output",
+    "contribution_weight": "shares of the output",
+}
 
 CATEGORY_COLORS = {"special": "#AA3377", "first token": "#E69F00", "punctuation": "#009E73", "other": "#8C8C8C"}
 CATEGORY_MARKERS = {"special": "D", "first token": "s", "punctuation": "^", "other": "o"}
@@ -174,6 +179,7 @@ def color_map(measure: str, cmap: ColorMap | None = None) -> Colormap:
     shades = {
         "weight": ["#FFFFFF", "#C6DDEE", "#5FA4D0", "#0072B2", "#003A5C"],
         "norm": ["#FFFFFF", "#F9D9C2", "#EB9A62", "#D55E00", "#6E3000"],
+        "displacement": ["#FFFFFF", "#C9E8DC", "#66C2A0", "#009E73", "#00513B"],
     }
     return LinearSegmentedColormap.from_list(f"normlens-{measure}", shades[measure]).with_extremes(bad=MISSING)
 
