@@ -19,7 +19,7 @@ STUDIES = {
     "evidence": "reproduce.evidence.table",
     "topk": "reproduce.topk.table",
     "clustering": "reproduce.clustering.table",
-    "train-translation": "reproduce.training.translation.train",
+    "train-translation": "reproduce.training.translation",
     "train-classifier": "reproduce.training.classifier.train",
     "train-listops": "reproduce.training.listops",
     "picture-first": "reproduce.pictures.first",

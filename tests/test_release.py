@@ -23,7 +23,11 @@ def test_the_citation_names_the_version_of_the_package() -> None:
 
 def test_every_import_is_a_dependency_and_every_dependency_is_used() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = (name for group in ("gguf", "vision", "adapters", "align", "compare") for name in _names(project, group))
+    extras = (
+        name
+        for group in ("gguf", "vision", "adapters", "align", "translation", "compare")
+        for name in _names(project, group)
+    )
     homes = packages_distributions()
     imported = {
         name.lower().replace("_", "-")
@@ -35,7 +39,7 @@ def test_every_import_is_a_dependency_and_every_dependency_is_used() -> None:
     assert set(_names(project)) <= imported | through_others
 
 
-@pytest.mark.parametrize("extra", ["gguf", "vision", "adapters", "align", "compare"])
+@pytest.mark.parametrize("extra", ["gguf", "vision", "adapters", "align", "translation", "compare"])
 def test_an_extra_is_named_where_its_import_is_missing(extra: str) -> None:
     sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
     assert f"pip install normlens[{extra}]" in sources

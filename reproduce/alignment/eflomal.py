@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from normlens.alignment import SYMMETRIZATIONS, LinkSets, read_links, symmetrize
+from normlens.bitext.eflomal import link_files
 from reproduce.alignment.models import Cells, Gold
-from reproduce.training.translation.guide import run_aligner
+from reproduce.alignment.trained import text_file
 
 
 @dataclass(frozen=True)
@@ -39,22 +40,23 @@ def statistical(run: Path, gold: Gold) -> Statistical:
     Parameters
     ----------
     run
-        Folder of `reproduce.training.translation.train`.
+        Folder of ``python -m reproduce train-translation``.
     gold
         The annotated sentences.
     """
     folder = run / "eflomal"
     folder.mkdir(exist_ok=True)
-    held_out = lines(run / "text" / "dev.de")
+    held_out = lines(text_file(run, "held_out", "de"))
     taken = None
     for side, annotated in (("de", gold.german), ("en", gold.english)):
-        text = [*lines(run / "text" / f"train.{side}"), *lines(run / "text" / f"dev.{side}"), *map(" ".join, annotated)]
+        own = (line for which in ("train", "held_out") for line in lines(text_file(run, which, side)))
+        text = [*own, *map(" ".join, annotated)]
         if not (folder / f"text.{side}").exists():
             (folder / f"text.{side}").write_text("\n".join(text) + "\n", encoding="utf-8")
     ahead, back = folder / "links.de-en", folder / "links.en-de"
     if not back.exists():
         before = _children_seconds()
-        run_aligner(folder / "text.de", folder / "text.en", ahead, back)
+        link_files(folder / "text.de", folder / "text.en", ahead, back)
         taken = round(_children_seconds() - before, 1)
     last = len(held_out) + len(gold.links)
     directions = [[set(links.possible) for links in read_links(path)][-last:] for path in (ahead, back)]

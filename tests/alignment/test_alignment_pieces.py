@@ -14,7 +14,8 @@ from tokenizers.pre_tokenizers import ByteLevel, Metaspace
 from tokenizers.processors import TemplateProcessing
 from transformers import ByT5Tokenizer, M2M100Tokenizer, MarianTokenizer, PreTrainedTokenizerFast
 
-from normlens.alignment.subwords import NO_WORD, SubwordTokenizer, set_languages, split_words
+from normlens.alignment.subwords import NO_WORD, SubwordTokenizer, set_languages
+from normlens.bitext.raw_text import split_words
 from normlens.errors import InvalidInput
 
 SENTENCE = "wir glauben nicht , daß"

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_type_hints
 
 from typer.main import get_command
 
-from normlens.cli import app
+from normlens.cli import app, language_pairs
 from normlens.cli import options as shared
 from normlens.cli.commands import cluster as cluster
 
@@ -112,12 +112,12 @@ def test_an_option_takes_values_of_one_type() -> None:
 
 
 def test_an_option_of_several_commands_is_defined_in_one_place() -> None:
-    modules = (shared, cluster)
+    modules = (shared, language_pairs, cluster)
     homes = {id(info): module for module in modules for alias in vars(module).values() for info in infos(alias)}
     for name in {one.name for one in options()}:
         takers = [(command, one.name) for _, command in commands() for one in command.params if name in one.opts]
         places = {homes.get(id(infos(hint_of(command, parameter))[0])) for command, parameter in takers}
-        assert len(takers) == 1 or places in ({shared}, {cluster}), name
+        assert len(takers) == 1 or places in ({shared}, {language_pairs}, {cluster}), name
 
 
 def test_the_table_in_the_docs_is_that_of_the_code() -> None:

@@ -21,10 +21,12 @@ ALWAYS = {
     "compare": "model text file image audio methods target_text output as_json task device dtype revision trust_remote_code",
     "report": "model file output overwrite limit truncate skip_bad frequency batch_size group as_json device dtype revision "
     "trust_remote_code",
-    "align": "source_file target_file model reverse_model measure setting layer head symmetrize threshold balance output "
-    "form base view tokenize lowercase source_language target_language source_prefix batch_size device dtype revision "
-    "trust_remote_code",
+    "align": "source_file target_file fit measure setting layer head symmetrize threshold balance output "
+    "form base view tokenize source_language target_language batch_size device",
     "aer": "gold hypothesis other gold_base hyp_base as_json",
+    "translation train": "source_file target_file out both guide more_text tokenize exclude held_out source_language "
+    "target_language lowercase recipe device",
+    "translation evaluate": "model source_file target_file tokenized beams output as_json batch_size device",
     "cluster points": "file metric alpha gamma delta seed output figure as_json",
     "cluster heads": "model file measure alpha gamma delta seed limit truncate skip_bad group output figure as_json "
     "batch_size device dtype revision trust_remote_code",
@@ -81,6 +83,21 @@ IGNORED = [
     ("compare m text -m rollout,alti --against good", "--against"),
     ("compare m text -m gradient_input,logit --row 1", "--row"),
     ("compare m text -m rollout,alti --row 1 --position 2", "--position"),
+    *(
+        (f"align pairs.tsv --fit models {option}", option.split()[0])
+        for option in (
+            "--model m",
+            "--reverse-model m",
+            "--dtype float32",
+            "--revision r",
+            "--trust-remote-code",
+            "--lowercase",
+            "--source-prefix p",
+        )
+    ),
+    ("align pairs.tsv --guide none", "--guide"),
+    ("align pairs.tsv --more-text more.tsv", "--more-text"),
+    ("align pairs.tsv --recipe epochs=3", "--recipe"),
     ("align pairs.tsv --rule norm --layer 1", "--rule"),
     ("align pairs.tsv --awo-layer 2 --layer 0", "--awo-layer"),
     ("align pairs.tsv --awo-layer 2 --setting both", "--awo-layer"),
@@ -89,6 +106,7 @@ IGNORED = [
     ("attribute m text --overwrite", "--overwrite"),
     ("compare m text --overwrite", "--overwrite"),
     ("align pairs.tsv --overwrite", "--overwrite"),
+    ("translation evaluate m pairs.tsv --overwrite", "--overwrite"),
     ("cluster points four.npy --overwrite", "--overwrite"),
     ("cluster heads m page.txt --overwrite", "--overwrite"),
     ("aer gold.talp links.txt --source-file text.de", "--source-file"),

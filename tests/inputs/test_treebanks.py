@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 import normlens
-from normlens.alignment.corpora import ParallelFiles
+from normlens.bitext.corpora import ParallelFiles
 from normlens.cli.app import app
 from normlens.errors import InvalidInput
 from normlens.inputs.treebanks import read_conllu

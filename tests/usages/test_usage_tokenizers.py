@@ -20,8 +20,9 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 import normlens
-from normlens.alignment.subwords import SubwordTokenizer, split_words
+from normlens.alignment.subwords import SubwordTokenizer
 from normlens.attribution.arrays import labels
+from normlens.bitext.raw_text import split_words
 from normlens.cli import app
 from normlens.errors import InvalidInput
 from normlens.figures import scored_text

@@ -6,14 +6,14 @@ two models, `evaluate` compares links with annotated ones, and `difference` comp
 
 from typing import TYPE_CHECKING
 
-from normlens.alignment.corpora import Line, ParallelFiles, skip
 from normlens.alignment.error_rate import Difference, Evaluation, difference, evaluate
-from normlens.alignment.formats import parse_links, pharaoh_line, talp_line
-from normlens.alignment.link_files import LinkFile, read_links
-from normlens.alignment.links import Link, LinkSets
-from normlens.alignment.raw_text import Tokenized
 from normlens.alignment.soft import SoftAlignment, averaged, joint_links, two_way
 from normlens.alignment.symmetrization import SYMMETRIZATIONS, agreement, grow_diag, symmetrize
+from normlens.bitext.corpora import Line, ParallelFiles, skip
+from normlens.bitext.formats import parse_links, pharaoh_line, talp_line
+from normlens.bitext.link_files import LinkFile, read_links
+from normlens.bitext.links import Link, LinkSets
+from normlens.bitext.raw_text import Tokenized
 from normlens.lazily import attribute_of
 
 if TYPE_CHECKING:

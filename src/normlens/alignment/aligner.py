@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from normlens.alignment.corpora import Line
 from normlens.alignment.extractor import Extractor, Pair
-from normlens.alignment.formats import json_line, pharaoh_line, talp_line
 from normlens.alignment.layer_rules import LayerChoice, choose_layer
-from normlens.alignment.links import Link
 from normlens.alignment.readings import Reading
 from normlens.alignment.soft import SoftAlignment, joint_links, two_way
 from normlens.alignment.symmetrization import SYMMETRIZATIONS
+from normlens.bitext.corpora import Line
+from normlens.bitext.formats import json_line, pharaoh_line, talp_line
+from normlens.bitext.links import Link
 from normlens.errors import InvalidInput
 from normlens.words.three_lines import Summarized, counted, first_few
 
@@ -134,7 +134,7 @@ class Aligner:
         Parameters
         ----------
         lines
-            As :mod:`~normlens.alignment.corpora` reads them.
+            As :mod:`~normlens.bitext.corpora` reads them.
 
         Yields
         ------

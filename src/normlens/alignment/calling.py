@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, overload
 
 from normlens.alignment.aligner import GUIDED_LAYER, Aligner, Alignment, with_layers
-from normlens.alignment.corpora import Line
 from normlens.alignment.defaults import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL
 from normlens.alignment.extractor import Extractor
-from normlens.alignment.raw_text import Tokenized
 from normlens.alignment.readings import Measure, Reading
-from normlens.alignment.subwords import split_words
+from normlens.bitext.corpora import Line
+from normlens.bitext.raw_text import Tokenized, split_words
 from normlens.engine.tracing.scopes import AttentionScope
 from normlens.errors import InvalidInput
 from normlens.front_door import load

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.stats import DegenerateDataWarning, bootstrap
 
-from normlens.alignment.links import LinkSets
+from normlens.bitext.links import LinkSets
 from normlens.errors import InvalidInput
 from normlens.words.three_lines import Summarized, counted
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from normlens.alignment.cross_attention import CrossReader
 from normlens.alignment.readings import Reading
 from normlens.alignment.soft import SoftAlignment, averaged
-from normlens.alignment.subwords import Subwords, SubwordTokenizer, set_languages, split_words
+from normlens.alignment.subwords import Subwords, SubwordTokenizer, set_languages
 from normlens.alignment.word_maps import SETTINGS, word_map
+from normlens.bitext.raw_text import split_words
 from normlens.engine.precision import double
 from normlens.engine.tracing.layer_numbers import listed
 from normlens.engine.tracing.scopes import ATTENTION_SCOPES, AttentionScope

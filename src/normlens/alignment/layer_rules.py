@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from normlens.alignment.extractor import Extractor, Pair
-from normlens.alignment.links import Cell
 from normlens.alignment.readings import Reading
 from normlens.alignment.soft import row_links
 from normlens.alignment.symmetrization import shares
 from normlens.alignment.word_maps import Setting
+from normlens.bitext.links import Cell
 from normlens.errors import InvalidInput
 
 Scores = NDArray[np.float64]

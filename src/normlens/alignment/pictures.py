@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from normlens.alignment.aligner import Alignment
 from normlens.alignment.extractor import Extractor, Pair
-from normlens.alignment.links import LinkSets
 from normlens.alignment.readings import Reading
+from normlens.bitext.links import LinkSets
 from normlens.files.atomic import write_atomically
 
 if TYPE_CHECKING:

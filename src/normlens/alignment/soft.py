@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from normlens.alignment.links import Cell, Link
 from normlens.alignment.symmetrization import agreement, intersection, shares, symmetrize
+from normlens.bitext.links import Cell, Link
 from normlens.words.three_lines import Summarized, counted, first_few
 
 END = "</s>"

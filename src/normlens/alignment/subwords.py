@@ -7,7 +7,6 @@ with offsets show which word a token is in; the others, which mark the beginning
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ import numpy as np
 from jaxtyping import Int
 from transformers import PreTrainedTokenizerBase
 
+from normlens.bitext.raw_text import split_words
 from normlens.errors import InvalidInput, NormLensError
 from normlens.inputs.tokenization import encode_text
 from normlens.loading.tokenizer_failures import library_explained
@@ -24,20 +24,8 @@ from normlens.loading.tokenizer_failures import library_explained
 NO_WORD = -1
 """The word number of tokens outside the sentence's words: the end of the sentence, a language code, a prefix."""
 
-_WORD = re.compile(r"[^ \t\r\n\f\v]+")
 _WORDS_CACHED = 200_000  # words whose subwords are kept
 _PROBE = "a b"
-
-
-def split_words(sentence: str) -> list[str]:
-    """The words of a sentence, separated by white space; a no-break space belongs to its word.
-
-    Examples
-    --------
-    >>> split_words(" das  ist gut .")
-    ['das', 'ist', 'gut', '.']
-    """
-    return _WORD.findall(sentence)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from normlens.alignment.links import Cell
+from normlens.bitext.links import Cell
 from normlens.errors import InvalidInput
 
 Symmetrization = Callable[[Collection[Cell], Collection[Cell]], set[Cell]]

@@ -25,6 +25,7 @@ from normlens.cli.commands.four_tests import four_tests
 from normlens.cli.commands.models import models
 from normlens.cli.commands.report import report
 from normlens.cli.commands.topk import topk
+from normlens.cli.commands.translation import translation
 from normlens.cli.help_pages import DescribedGroup
 from normlens.cli.terminal import show_error
 from normlens.errors import NormLensError
@@ -110,6 +111,7 @@ app.command(cls=CheckedCommand)(compare)
 app.command(cls=CheckedCommand)(report)
 app.command(cls=CheckedCommand)(align)
 app.command(cls=CheckedCommand)(aer)
+app.add_typer(translation)
 app.command("four-tests", cls=CheckedCommand)(four_tests)
 app.add_typer(cluster)
 app.command(cls=CheckedCommand)(topk)

@@ -48,6 +48,13 @@ class Reduction(StrEnum):
     mean = "mean"
 
 
+class GuidingAligner(StrEnum):
+    """The aligner whose links guide the attention of a translation model in training."""
+
+    none = "none"
+    eflomal = "eflomal"
+
+
 class LoadedAs(StrEnum):
     """The head that a model is loaded with."""
 

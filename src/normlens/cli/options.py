@@ -79,6 +79,12 @@ def _limit(most: int | None = None, least: int = 1) -> Any:
     return typer.Option(min=least, max=most, help="Read at most this many texts.")
 
 
+def _device(default: str) -> Any:
+    return typer.Option(
+        metavar="NAME", help=f"Device to run on, such as cuda. Default: {default}.", rich_help_panel=ADVANCED
+    )
+
+
 def _output(metavar: str, further: str) -> Any:
     return typer.Option("-o", "--output", metavar=metavar, help=f"Where to write the results. {further}")
 
@@ -120,7 +126,7 @@ Corpus = Annotated[
 
 ShownLayer = Annotated[int | None, _layer("Default: the one where weights and norms differ most.")]
 MapLayer = Annotated[int | None, _layer("Only for methods with one map per layer. Default: all layers.")]
-AlignedLayer = Annotated[int | None, _layer("Default: chosen by --rule.", EXTRACTION)]
+AlignedLayer = Annotated[int | None, _layer("Default: chosen by --rule.", ADVANCED)]
 Head = Annotated[int | None, _head()]
 AdvancedHead = Annotated[int | None, _head(ADVANCED)]
 MeasuredBy = Annotated[Measure, _measure()]
@@ -188,16 +194,15 @@ AnalysisFile = Annotated[
 ]
 AttributionFile = Annotated[Path | None, _output("FILE", "Format by suffix: .html, .png, .svg, .pdf, .json or .csv.")]
 LinksFile = Annotated[Path | None, _output("FILE", "A killed run resumes when the command is repeated.")]
+TranslationsFile = Annotated[Path | None, _output("FILE", "One translation per line.")]
 LabelsFile = Annotated[Path | None, _output("FILE", "Format of the labels by suffix: .csv or .json.")]
 ReportFolder = Annotated[Path, _output("FOLDER", "A folder for the report.")]
 RunFolder = Annotated[Path, _output("FOLDER", "A folder that also keeps the trained models' results.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
-Device = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Device to run on, such as cuda. Default: cpu.", rich_help_panel=ADVANCED),
-]
+Device = Annotated[str | None, _device("cpu")]
+TrainingDevice = Annotated[str | None, _device("a GPU if there is one")]
 Dtype = Annotated[
     FloatType | None,
     typer.Option(help="Data type of the weights. Default: that of the checkpoint.", rich_help_panel=ADVANCED),

@@ -146,6 +146,10 @@ _PAIR = Requirement(
 
 _BOTH_FILES = "--source-file and --target-file work together. Pass both."
 
+_LOADED = ("model", "reverse_model", "dtype", "revision", "trust_remote_code", "lowercase", "source_prefix")
+_FITTED = "--fit trains the models. Leave one of them out."
+_NOT_FITTED = "no model is trained. Leave it out, or add --fit."
+
 REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
     "analyze": (
         Requirement("layer", _shows, _SHOWN),
@@ -207,6 +211,8 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         _overwrites("output"),
     ),
     "align": (
+        *(Requirement(name, lambda v: v["fit"] is None, _FITTED) for name in _LOADED),
+        *(Requirement(name, lambda v: v["fit"] is not None, _NOT_FITTED) for name in ("guide", "more_text", "recipe")),
         Requirement(
             "rule",
             lambda v: v["layer"] is None,
@@ -229,6 +235,7 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         ),
         _overwrites("output", "view"),
     ),
+    "translation evaluate": (_overwrites("output"),),
     "cluster points": (_overwrites("output", "figure"),),
     "cluster heads": (_overwrites("output", "figure"),),
     "aer": (

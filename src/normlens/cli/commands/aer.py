@@ -97,7 +97,7 @@ def _read(files: Sequence[LinkFile]) -> list[list[LinkSets]]:
 
 
 def _check_words(files: list[list[LinkSets]], source: Path, target: Path, names: list[Path]) -> None:
-    from normlens.alignment.formats import check_ranges
+    from normlens.bitext.formats import check_ranges
 
     sizes = [list(_word_counts(path)) for path in (source, target)]
     for path, of_file in zip(names, files, strict=True):
@@ -116,7 +116,7 @@ def _with_sizes(
 
 
 def _word_counts(path: Path) -> Iterator[int]:
-    from normlens.alignment.subwords import split_words
+    from normlens.bitext.raw_text import split_words
 
     try:
         refuse_unreadable(path)

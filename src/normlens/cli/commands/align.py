@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from normlens.cli import options
-from normlens.cli.choices import Measure, Scope
+from normlens.cli import language_pairs, options
+from normlens.cli.choices import GuidingAligner, Measure, Scope
 from normlens.cli.commands import align_options
 from normlens.cli.commands.align_options import Format, Setting
 from normlens.cli.terminal import starting
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 
 def align(
     source_file: align_options.SourceFile,
-    target_file: align_options.TargetFile = None,
+    target_file: language_pairs.TargetFile = None,
     model: align_options.Translator = None,
     reverse_model: align_options.ReverseTranslator = None,
-    source_language: align_options.SourceLanguage = None,
-    target_language: align_options.TargetLanguage = None,
+    fit: align_options.FitFolder = None,
+    source_language: language_pairs.SourceLanguage = None,
+    target_language: language_pairs.TargetLanguage = None,
     measure: options.AlignedBy = Measure.norm,
     layer: options.AlignedLayer = None,
     symmetrize: align_options.Symmetrize = None,
     threshold: align_options.Threshold = 0.0,
-    tokenize: align_options.Tokenize = None,
+    tokenize: language_pairs.Tokenize = None,
     output: options.LinksFile = None,
     form: align_options.LinksFormat = Format.pharaoh,
     view: align_options.PageFile = None,
@@ -37,8 +38,11 @@ def align(
     head: options.AdvancedHead = None,
     balance: align_options.Balance = 0.0,
     base: align_options.FirstNumber = 0,
-    lowercase: align_options.Lowercase = False,
+    lowercase: language_pairs.Lowercase = False,
     source_prefix: align_options.SourcePrefix = "",
+    guide: language_pairs.GuidedBy = None,
+    more_text: language_pairs.MoreText = None,
+    recipe: language_pairs.RecipeSettings = None,
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     dtype: options.Dtype = None,
@@ -54,6 +58,8 @@ def align(
 
     - [cyan]normlens align text.de text.en > links.txt[/cyan]
 
+    - [cyan]normlens align text.de text.fr --fit models > links.txt[/cyan]
+
     - [cyan]normlens align text.de text.en --model Helsinki-NLP/opus-mt-de-en > links.txt[/cyan]
 
     - [cyan]normlens align raw.de raw.en --tokenize de-en --format json > links.jsonl[/cyan]
@@ -61,6 +67,7 @@ def align(
     - [cyan]normlens align pairs.tsv --model de-en --reverse-model en-de --format json -o links.jsonl[/cyan]
     """
     with starting():
+        from normlens.cli.commands.align_fit import Fitting
         from normlens.cli.commands.align_inputs import ParallelTexts, Translators
         from normlens.cli.output.aligned import LinksOutput, write
 
@@ -78,6 +85,12 @@ def align(
     with starting():
         from normlens.alignment import Aligner
 
+    if fit is not None:
+        fitting = Fitting.planned(source_file, target_file, more_text, tokenize, (source_language, target_language))
+        trained = fitting.train(fit, guide or GuidingAligner.eflomal, recipe, device)
+        model, reverse_model = str(trained.forward), str(trained.reverse)
+        layer = fitting.layer(guide or GuidingAligner.eflomal, layer, rule, setting)
+        source_language = target_language = None
     reading = _reading(measure, scope, setting, layer or 0, awo_layer, head)
     models = Translators.opened(
         model,

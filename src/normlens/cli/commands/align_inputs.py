@@ -47,7 +47,7 @@ class ParallelTexts:
             If they can't be read, or differ in length.
         """
         from normlens.alignment import ParallelFiles, Tokenized
-        from normlens.alignment.corpora import joined_stream
+        from normlens.bitext.corpora import joined_stream
 
         if str(source) == "-":
             if target is not None:

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
+from normlens.cli.language_pairs import MODELS
 from normlens.cli.options import ADVANCED, EXTRACTION
-
-_MODEL = "Models"
 
 
 class Setting(StrEnum):
@@ -63,21 +62,27 @@ SourceFile = Annotated[
         show_default=False,
     ),
 ]
-TargetFile = Annotated[
-    Path | None, typer.Argument(metavar="TARGET_FILE", help="Its translation, line by line.", show_default=False)
+FitFolder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Train models of both directions on this very text first, and keep them here. For any language pair; a killed "
+        "run resumes.",
+        rich_help_panel=MODELS,
+    ),
 ]
 Translator = Annotated[
     str | None,
     typer.Option(
         help="Translation model, source to target. Default: the two bundled models, German–English.",
-        rich_help_panel=_MODEL,
+        rich_help_panel=MODELS,
     ),
 ]
 ReverseTranslator = Annotated[
     str | None,
     typer.Option(
         help="Translation model, target to source. With it, both directions are aligned and symmetrized.",
-        rich_help_panel=_MODEL,
+        rich_help_panel=MODELS,
     ),
 ]
 SettingRead = Annotated[
@@ -107,7 +112,7 @@ Symmetrize = Annotated[
     ),
 ]
 Threshold = Annotated[
-    float, typer.Option(min=0, max=1, help="Drop links with a score below this.", rich_help_panel=EXTRACTION)
+    float, typer.Option(min=0, max=1, help="Drop links with a score below this.", rich_help_panel=ADVANCED)
 ]
 Balance = Annotated[
     float,
@@ -125,23 +130,6 @@ FirstNumber = Annotated[int, typer.Option(min=0, max=1, help="Number of the firs
 PageFile = Annotated[
     Path | None,
     typer.Option(help="Draw the links of the first 100 pairs on an HTML page."),
-]
-Tokenize = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SRC-TGT",
-        help="Tokenize raw text first, by the Moses rules for two languages, such as de-en.",
-        rich_help_panel=EXTRACTION,
-    ),
-]
-Lowercase = Annotated[
-    bool, typer.Option("--lowercase", help="Lowercase the text that the model reads.", rich_help_panel=ADVANCED)
-]
-SourceLanguage = Annotated[
-    str | None, typer.Option(help="Language code of the source, for multilingual models.", rich_help_panel=_MODEL)
-]
-TargetLanguage = Annotated[
-    str | None, typer.Option(help="Language code of the target, for multilingual models.", rich_help_panel=_MODEL)
 ]
 SourcePrefix = Annotated[
     str,

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from normlens.alignment.formats import cell, parse_links
-from normlens.alignment.links import Cell, LinkSets
+from normlens.bitext.formats import cell, parse_links
+from normlens.bitext.links import Cell, LinkSets
 from normlens.errors import InvalidInput
 from normlens.files.atomic import reason
 from normlens.files.reading import refuse_unreadable

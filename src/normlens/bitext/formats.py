@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from normlens.alignment.links import Cell, Link, LinkSets
+from normlens.bitext.links import Cell, Link, LinkSets
 from normlens.errors import InvalidInput
 
 _MOST_WORDS = 10**9

@@ -7,8 +7,6 @@ input (AWI), where the word to link is an input.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,11 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import MarianTokenizer
 
-from normlens.alignment import read_links
+from normlens.bitext.eflomal import link_files
+from normlens.bitext.link_files import LinkFile
+from normlens.bitext.links import Cell
 from normlens.errors import InvalidInput
-from reproduce.training.translation.batches import UNKNOWN, EncodedPairs
-
-ALIGNER = "eflomal-align"
+from normlens.files.atomic import write_atomically
+from normlens.translation.batches import EncodedPairs
+from normlens.translation.preparation import Pair
+from normlens.translation.vocabulary import UNKNOWN
 
 
 class Guide:
@@ -32,6 +33,8 @@ class Guide:
     ----------
     pairs
         Encoded sentences.
+    words
+        For each of them the numbers of source and target words.
     links
         For each of them the word links (source, target); a target word without one should attend to the end of the sentence.
     tokenizer
@@ -39,26 +42,33 @@ class Guide:
     """
 
     def __init__(
-        self, pairs: EncodedPairs, links: Sequence[frozenset[tuple[int, int]]], tokenizer: MarianTokenizer
+        self,
+        pairs: EncodedPairs,
+        words: Sequence[tuple[int, int]],
+        links: Sequence[frozenset[Cell]],
+        tokenizer: MarianTokenizer,
     ) -> None:
-        if len(pairs) != len(links):
+        if not len(pairs) == len(links) == len(words):
             raise InvalidInput(f"{len(pairs)} pairs and {len(links)} lines of links; expected one line for each pair.")
         pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
         self._begins = np.array([piece.startswith("▁") for piece in pieces])
-        self._pairs, self._links = pairs, links
+        self._pairs, self._number, self._links = pairs, words, links
 
     def wanted(self, chosen: NDArray[np.intp], rows: int, columns: int) -> Tensor:
-        """1 where the input piece of a decoder row should attend, ``(pair, row, column)``; other rows are empty."""
+        """1 where the input piece of a decoder row should attend, ``(pair, row, column)``; other rows are empty.
+
+        A pair whose words the tokenizer's normalization cuts otherwise is not guided.
+        """
         attended = torch.zeros(len(chosen), rows, columns)
         for place, number in enumerate(chosen):
             source, target = (self._words(side[number]) for side in (self._pairs.source, self._pairs.target))
-            ends = source.max(initial=-1) + 1
-            table = np.zeros((target.max(initial=-1) + 1, ends + 1), dtype=np.float32)
+            if (source.max(initial=-1) + 1, target.max(initial=-1) + 1) != self._number[number]:
+                continue
+            table = np.zeros((self._number[number][1], self._number[number][0] + 1), dtype=np.float32)
             for i, j in self._links[number]:
-                if i < ends and j < len(table):
-                    table[j, i] = 1
-            table[:, ends] = table.sum(axis=1) == 0
-            cut = table[target][:, np.append(source, ends)]
+                table[j, i] = 1
+            table[:, -1] = table.sum(axis=1) == 0
+            cut = table[target][:, np.append(source, table.shape[1] - 1)]
             attended[place, 1 : 1 + cut.shape[0], : cut.shape[1]] = torch.from_numpy(cut)
         return attended
 
@@ -82,49 +92,30 @@ def guided_loss(weights: Tensor, wanted: Tensor, decoder_input_ids: Tensor) -> T
     """
     right = (weights.float().mean(1) * wanted).sum(-1)
     guided = (wanted.sum(-1) > 0) & (decoder_input_ids != UNKNOWN)
-    return -right[guided].clamp_min(1e-6).log().mean()
+    return -right[guided].clamp_min(1e-6).log().sum() / guided.sum().clamp_min(1)
 
 
-def statistical_links(folder: Path, source: str, target: str) -> list[frozenset[tuple[int, int]]]:
-    """Link the training text in a folder by eflomal, both directions together; done once and kept.
+def eflomal_links(pairs: Sequence[Pair], folder: Path) -> list[frozenset[Cell]]:
+    """Link pairs by eflomal, both directions together; done once and kept.
 
     Parameters
     ----------
+    pairs
+        The sentences.
     folder
-        Holds ``train.de`` and ``train.en``.
-    source, target
-        Languages.
+        Where the links are kept.
 
     Raises
     ------
-    InvalidInput
+    NormLensError
         If the program isn't installed, or fails.
     """
-    ahead, back = (folder / f"links.{one}-{other}" for one, other in ((source, target), (target, source)))
-    if not back.exists():
-        run_aligner(folder / f"train.{source}", folder / f"train.{target}", ahead, back)
-    both = zip(*(read_links(path, base=0) for path in (ahead, back)), strict=True)
-    return [frozenset(one.possible | other.possible) for one, other in both]
-
-
-def run_aligner(source: Path, target: Path, ahead: Path, back: Path) -> None:
-    """Have eflomal link two parallel files; the links of both directions appear only when complete.
-
-    Raises
-    ------
-    InvalidInput
-        If the program isn't installed, or fails.
-    """
-    program = shutil.which(ALIGNER)
-    if program is None:
-        raise InvalidInput(
-            f"The program {ALIGNER} isn't installed. Install it (pip install eflomal; it is under the GPL), or do without "
-            "its links."
-        )
-    unfinished = [path.with_suffix(path.suffix + ".unfinished") for path in (ahead, back)]
-    command = [program, "--overwrite", "-s", source, "-t", target, "-f", unfinished[0], "-r", unfinished[1]]
-    done = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise InvalidInput(f"{ALIGNER} failed: {done.stderr.strip()[-300:]}")
-    for path, final in zip(unfinished, (ahead, back), strict=True):
-        path.rename(final)
+    folder.mkdir(parents=True, exist_ok=True)
+    ahead, back = folder / "links.forward", folder / "links.reverse"
+    if not (ahead.exists() and back.exists()):
+        sides = folder / "text.source", folder / "text.target"
+        for side, path in enumerate(sides):
+            write_atomically(path, "".join(f"{pair[side].lower()}\n" for pair in pairs))
+        link_files(*sides, ahead, back)
+    both = zip(*(LinkFile(path, base=0).read() for path in (ahead, back)), strict=True)
+    return [one.possible | other.possible for one, other in both]

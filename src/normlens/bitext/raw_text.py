@@ -1,16 +1,29 @@
-"""Raw text split into words by Moses' rules, so that punctuation marks become words with links of their own."""
+"""Text split into words: by white space, or by Moses' rules, so that punctuation marks become words of their own."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from normlens.alignment.corpora import Line
+from normlens.bitext.corpora import Line
 from normlens.errors import InvalidInput
 
+_WORD = re.compile(r"[^ \t\r\n\f\v]+")
 _UNSPACED = {"zh"}  # has rules for sentence ends, but none for words
 
 WordSplitter = Callable[[str], list[str]]
+
+
+def split_words(sentence: str) -> list[str]:
+    """The words of a sentence, separated by white space; a no-break space belongs to its word.
+
+    Examples
+    --------
+    >>> split_words(" das  ist gut .")
+    ['das', 'ist', 'gut', '.']
+    """
+    return _WORD.findall(sentence)
 
 
 @dataclass(frozen=True)
@@ -77,3 +90,17 @@ def moses_rules(languages: str) -> tuple[WordSplitter, WordSplitter]:
         return lambda sentence: [str(word) for word in moses.tokenize(sentence, escape=False)]
 
     return splitter(codes[0]), splitter(codes[1])
+
+
+def moses_joiner(language: str) -> Callable[[str], str]:
+    """A function that joins words to raw text, by Moses' rules for a language: the reverse of :func:`moses_rules`.
+
+    Parameters
+    ----------
+    language
+        Two-letter code.
+    """
+    from sacremoses import MosesDetokenizer
+
+    moses = MosesDetokenizer(language)
+    return lambda words: str(moses.detokenize(words.split()))

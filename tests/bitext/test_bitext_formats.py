@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from normlens.alignment import Link, LinkSets, parse_links, pharaoh_line, read_links, talp_line
-from normlens.alignment.formats import check_ranges, json_line
+from normlens.bitext.formats import check_ranges, json_line
 from normlens.errors import InvalidInput
 
 LINKS = [Link(10, 2, 0.5, sure=False), Link(2, 0, 0.98765), Link(2, 10, 0.25)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from normlens.alignment import Line, ParallelFiles, skip
-from normlens.alignment.corpora import joined_stream
+from normlens.bitext.corpora import joined_stream
 from normlens.errors import InvalidInput
 
 

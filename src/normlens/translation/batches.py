@@ -1,82 +1,22 @@
-"""Input of a translation model: a joint sentencepiece vocabulary, and batches of similar length in a fixed order."""
+"""Input of a translation model in training: pairs as ids, and batches of similar length in a fixed order."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import sentencepiece
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import MarianTokenizer
 
-from normlens.errors import InvalidInput
-from reproduce.data.parallel_text import Pair
-
-END, UNKNOWN, PADDING = 0, 1, 2
-"""The first ids of every vocabulary; the unknown piece also replaces masked ones."""
+from normlens.translation.preparation import Pair
+from normlens.translation.vocabulary import END, PADDING, UNKNOWN
 
 IGNORED = -100
 """Label of a position without a label."""
-
-LONGEST_INPUT = 256
-"""Pieces that the finished model can read."""
-
-
-def make_tokenizer(pairs: Sequence[Pair], folder: Path, source: str, target: str, pieces: int) -> MarianTokenizer:
-    """Learn one vocabulary for both languages and save it as a Marian tokenizer.
-
-    Case is folded by the vocabulary's own normalization, so that the tokenizer accepts cased text, too.
-
-    Parameters
-    ----------
-    pairs
-        Sentences for the vocabulary.
-    folder
-        Folder of the tokenizer's files.
-    source, target
-        Languages, such as ``"de"`` and ``"en"``.
-    pieces
-        Size of the vocabulary.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=(sentence for pair in pairs for sentence in pair),
-            model_prefix=str(folder / "source"),
-            model_type="bpe",
-            vocab_size=pieces,
-            character_coverage=0.9999,
-            normalization_rule_name="nmt_nfkc_cf",
-            eos_id=END,
-            unk_id=UNKNOWN,
-            pad_id=PADDING,
-            bos_id=-1,
-            minloglevel=2,
-        )
-    except RuntimeError as error:
-        raise InvalidInput(f"No vocabulary of {pieces} pieces can be learned from this text: {error}") from error
-    (folder / "source.vocab").unlink()
-    (folder / "source.model").rename(folder / "source.spm")
-    (folder / "target.spm").write_bytes((folder / "source.spm").read_bytes())
-    model = sentencepiece.SentencePieceProcessor(model_file=str(folder / "source.spm"))
-    vocabulary = {model.id_to_piece(k): k for k in range(len(model))}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False, indent=0), encoding="utf-8")
-    tokenizer = MarianTokenizer(
-        str(folder / "source.spm"),
-        str(folder / "target.spm"),
-        str(folder / "vocab.json"),
-        source_lang=source,
-        target_lang=target,
-        model_max_length=LONGEST_INPUT,
-    )
-    tokenizer.save_pretrained(folder)
-    return tokenizer
 
 
 @dataclass(frozen=True)
@@ -93,38 +33,32 @@ class EncodedPairs:
         """Pieces of every source and of every target."""
         return np.array([len(ids) for ids in self.source]), np.array([len(ids) for ids in self.target])
 
+    def within(self, longest: int) -> list[int]:
+        """Numbers of the pairs whose sides have at most so many pieces, the end of the sentence included."""
+        return np.flatnonzero(np.maximum(*self.lengths()) <= longest).tolist()
 
-def encode(pairs: Sequence[Pair], tokenizer: MarianTokenizer, longest: int | None = None) -> EncodedPairs:
-    """Turn pairs into ids, from the tokenizer's source language into its target language.
+    def turned(self) -> EncodedPairs:
+        """The opposite direction."""
+        return EncodedPairs(self.target, self.source)
+
+    def select(self, numbers: Sequence[int]) -> EncodedPairs:
+        """Some of the pairs."""
+        return EncodedPairs([self.source[k] for k in numbers], [self.target[k] for k in numbers])
+
+
+def encode(pairs: Sequence[Pair], tokenizer: MarianTokenizer) -> EncodedPairs:
+    """Turn pairs into ids.
 
     Parameters
     ----------
     pairs
-        German and English.
+        Sentences in the tokenizer's source language, and in its target language.
     tokenizer
-        Made by :func:`make_tokenizer`.
-    longest
-        Leave out pairs with a side of more pieces than this, the end-of-sentence included.
+        Made by :func:`~normlens.translation.vocabulary.tokenizer_for`.
     """
-    sides = _both_sides(pairs, tokenizer)
-    kept = _kept(sides, longest)
-    return EncodedPairs([sides[0][k] for k in kept], [sides[1][k] for k in kept])
-
-
-def within_length(pairs: Sequence[Pair], tokenizer: MarianTokenizer, longest: int | None) -> list[int]:
-    """Numbers of the pairs that `encode` keeps."""
-    return _kept(_both_sides(pairs, tokenizer), longest)
-
-
-def _both_sides(pairs: Sequence[Pair], tokenizer: MarianTokenizer) -> list[list[list[int]]]:
-    places = (0, 1) if tokenizer.source_lang == "de" else (1, 0)
     encoder = tokenizer.spm_source
-    return [[[*ids, END] for ids in encoder.encode([pair[place] for pair in pairs])] for place in places]
-
-
-def _kept(sides: Sequence[Sequence[Sequence[int]]], longest: int | None) -> list[int]:
-    both = enumerate(zip(*sides, strict=True))
-    return [k for k, pair in both if longest is None or max(map(len, pair)) <= longest]
+    source, target = ([[*ids, END] for ids in encoder.encode([pair[side] for pair in pairs])] for side in (0, 1))
+    return EncodedPairs(source, target)
 
 
 def batches_of_like_length(pairs: EncodedPairs, positions: int, seed: int) -> list[np.ndarray]:
@@ -161,8 +95,7 @@ def batches_of_like_length(pairs: EncodedPairs, positions: int, seed: int) -> li
 class Course(Dataset[dict[str, Tensor]]):
     """Every batch of a whole training, in order; an item is one batch.
 
-    An item depends only on its number and the seed, so that a resumed training, or one that
-    is spread over several devices, sees the same batches and the same masks.
+    An item depends only on its number and the seed, so that a resumed training sees the same batches and the same masks.
 
     Parameters
     ----------
@@ -175,7 +108,7 @@ class Course(Dataset[dict[str, Tensor]]):
     masking
         Share of the decoder's input pieces that are hidden.
     plain
-        Epochs before masking begins.
+        Share of the epochs before masking begins.
     seed
         Of order and masks.
 
@@ -195,7 +128,7 @@ class Course(Dataset[dict[str, Tensor]]):
             batches = batches_of_like_length(pairs, positions, hash((seed, epoch)) % 2**32)
             share = min(1.0, epochs - epoch)
             self.batches += batches[: math.ceil(share * len(batches))]
-        self._masked_from = plain * len(self.batches) / epochs
+        self._masked_from = plain * len(self.batches)
         self.pairs_seen = np.cumsum([0, *map(len, self.batches)])
 
     def __len__(self) -> int:

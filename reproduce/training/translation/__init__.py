@@ -1,1 +1,0 @@
-"""Small translation models, aligned well enough to link words."""
