@@ -13,6 +13,7 @@ STUDIES = {
     "dispersion": "reproduce.norms.dispersion",
     "mixing-ratio": "reproduce.norms.mixing_ratio",
     "alignment": "reproduce.alignment.table",
+    "language-pair": "reproduce.alignment.language_pair",
     "attribution": "reproduce.attribution.table",
     "alternatives": "reproduce.attribution.alternatives",
     "four-tests": "reproduce.four_tests.table",
