@@ -16,7 +16,7 @@ from reproduce.four_tests.input_vectors import write_input_vectors
 Rows = list[tuple[str, str]]
 
 _RECURRENT = ["weight", "norm", "contribution"]
-_TRANSFORMER = ["weight", "norm", "norm:layernorm", "decompx"]
+_TRANSFORMER = ["weight", "norm"]
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,20 @@ class Part:
 
 _MINILM = {"kind": "transformer", "model": "minilm-l6", "longest": 128}
 _FINE_TUNING: Mapping[str, Mapping[str, Any]] = {
-    "training": {"epochs": 2},
-    "adversary": {"epochs": 2},
-    "tests": {"strengths": [0.0, 0.003, 0.03, 0.3], "instances": 50},
+    "data": {"limit": 4000, "max_tokens": 20},
+    "training": {"epochs": 1, "batch_size": 16, "learning_rate": 1e-4},
+    "diagnostic": {"epochs": 4, "batch_size": 64, "learning_rate": 2e-3},
+    "tests": {"strengths": [0.0, 0.03, 0.3], "shuffled": 1, "instances": 20, "distributions": 2},
+}
+_ONE_ADVERSARY: Mapping[str, Mapping[str, Any]] = {"tests": {"adversary_seeds": 1}}  # as its kept numbers were measured
+_FEW_STRENGTHS: Mapping[str, Mapping[str, Any]] = {
+    "diagnostic": {"epochs": 4},
+    "tests": {"strengths": [0.0, 0.001, 0.01, 0.1]},
 }
 
 PARTS: Mapping[str, Part] = {
-    "sst-vectors": Part("SST, BiLSTM, word vectors", "sst", {}, _RECURRENT, vectors=True),
-    "sst-random": Part("SST, BiLSTM, random vectors", "sst", {}, _RECURRENT),
+    "sst-vectors": Part("SST, BiLSTM, word vectors", "sst", {}, _RECURRENT, vectors=True, tables=_ONE_ADVERSARY),
+    "sst-random": Part("SST, BiLSTM, random vectors", "sst", {}, _RECURRENT, tables=_FEW_STRENGTHS),
     "sst-minilm": Part("SST, MiniLM", "sst", _MINILM, _TRANSFORMER, tables=_FINE_TUNING),
     "ag-news-two": Part("AG News, World against Business, BiLSTM", "ag_news_two", {}, _RECURRENT),
     "ag-news": Part("AG News, four classes, BiLSTM", "ag_news", {}, _RECURRENT),
@@ -90,7 +96,13 @@ def experiment(name: str, data: Path, folder: Path) -> Experiment:
     tests = {"explanations": part.explanations, **tables.pop("tests", {})}
     paths = {split: f"{split}.csv" for split in splits}
     return experiment_of(
-        {"data": {**paths, "classes": classes, **files}, "classifier": classifier, "tests": tests, **tables}, folder
+        {
+            "data": {**paths, "classes": classes, **files, **tables.pop("data", {})},
+            "classifier": classifier,
+            "tests": tests,
+            **tables,
+        },
+        folder,
     )
 
 

@@ -52,6 +52,10 @@ FILES = {
     "nan.npy": saved(np.full((3, 2), np.nan)), "objects.npy": saved(np.array([{}, 1])), "text.npy": b"the cat",
     "huge.npy": saved(np.zeros((4, 1))).replace(b"(4, 1), }" + b" " * 9, b"(90000000, 1), }  "),
     "table.parquet": pd.DataFrame({"a": [1.0, 2, 9], "b": [1, 2, 9]}).to_parquet(), "broken.parquet": b"PAR1PAR1",
+    "reviews.csv": b"text,label\n" + b"the good film,a\nthe bad film,b\na fine cast,a\na poor cast,b\n" * 3,
+    "four.toml": b"""[data]\ntrain = "reviews.csv"\ndev = "reviews.csv"\ntest = "reviews.csv"\n[classifier]\nhidden = 2
+vector_size = 2\n[training]\nepochs = 1\n[diagnostic]\nepochs = 1\n[tests]\nseeds = 2\nstrengths = [0.1]\nguides = 1
+shuffled = 1\npermutations = 1\ndistributions = 0\ninstances = 1\n""",
     "old.html": b"old", "old.nc": b"old", "old.csv": b"old", "m.gguf": b"GGUF\x03",
     "$x_{.npy": saved(np.array([[0.0], [1.0], [10.0]])), "\x1b[31m.txt": b"the cat\n",
     os.fsdecode(b"\xff.txt"): b"the cat\n",
@@ -79,6 +83,7 @@ OWN = {
     "source": "pairs.tsv",
     "gold": "links",
     "hypothesis": "links",
+    "config": "four.toml",
 }
 
 
@@ -139,7 +144,8 @@ def models(bert: Path, marian: Path) -> dict[str, Path]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, without_figures: None) -> None:
-    """No large models: the demonstration ends where its models would be read."""
+    """No large models, and no pool of processes: the demonstration ends where its models would be read."""
+    monkeypatch.setattr("normlens.faithfulness.four_tests.schedule.available_cores", lambda: 1)
 
     def refused(*_: object) -> None:
         raise InvalidInput("no demonstration here")

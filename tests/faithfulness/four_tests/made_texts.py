@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from normlens.faithfulness.four_tests.experiment import Experiment, experiment_of
 
 GOOD, BAD = ("good", "fine", "great"), ("bad", "poor", "awful")
 OTHERS = ("the", "film", "plot", "was", "and", "cast", "here", "seen", "today", "once")
@@ -33,3 +36,21 @@ def write_splits(folder: Path, count: int = 120) -> dict[str, Path]:
         split: write_csv(folder / f"{split}.csv", texts(count, seed))
         for seed, split in enumerate(("train", "dev", "test"))
     }
+
+
+def experiment(folder: Path, count: int = 120, **tables: Any) -> Experiment:
+    """A quick run of the recurrent classifier."""
+    data = {name: str(path) for name, path in write_splits(folder, count).items()}
+    quick = {"epochs": 6, "learning_rate": 0.02, "weight_decay": 0.0}
+    tests = {"seeds": 3, "strengths": [0.0, 0.003, 0.3], "guides": 2, "shuffled": 3, "adversary_seeds": 2,
+             "permutations": 20, "distributions": 2, "instances": 10,
+             "explanations": ["weight", "norm", "contribution"]}  # fmt: skip
+    return experiment_of(
+        {
+            "data": data,
+            "classifier": {"kind": "recurrent", "hidden": 8, "vector_size": 12},
+            "training": quick,
+            "diagnostic": {**quick, "epochs": 3, "learning_rate": 0.01},
+            **{**tables, "tests": {**tests, **tables.get("tests", {})}},
+        }
+    )

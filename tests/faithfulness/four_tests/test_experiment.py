@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from normlens.errors import InvalidInput
 from normlens.faithfulness.four_tests.cells import base_cell, diagnostic_cells, trained_cells
-from normlens.faithfulness.four_tests.experiment import experiment_of, read_experiment
+from normlens.faithfulness.four_tests.experiment import Experiment, experiment_of, read_experiment
 
+PATHS = ('train = "train.csv"\n', 'test = "test.csv"\n')
 DATA = '[data]\ntrain = "train.csv"\ntest = "test.csv"\n'
 
 
@@ -49,6 +51,29 @@ def test_paths_are_relative_to_the_file_and_defaults_depend_on_the_kind(tmp_path
 def test_what_cant_be_meant_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         read_experiment(written(tmp_path, text))
+
+
+ODD = ["0", "-1", "1", "9" * 30, "9" * 400, "9" * 5000, "0.5", "nan", "inf", "-inf", "1e400", '""', '"x"', "[]", "[[]]",
+       "[0]", '["a", "a"]', "[1e400]", "true", "{}", "{a = 1}", "1979-05-27"]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ODD, ids=lambda value: value[:12])
+def test_every_key_with_an_odd_value_is_an_experiment_or_refused(tmp_path: Path, value: str) -> None:
+    """What is accepted has no number that would take all memory before a model is trained."""
+    kinds = {f.name: f.type for f in fields(Experiment)}
+    for table in kinds:
+        for key in [
+            f.name for f in fields(getattr(experiment_of({"data": {"train": "a.csv", "test": "b.csv"}}), table))
+        ]:
+            lines = DATA if table != "data" else f"[data]\n{''.join(x for x in PATHS if not x.startswith(key))}"
+            text = f"{lines}{key} = {value}\n" if table == "data" else f"{lines}[{table}]\n{key} = {value}\n"
+            try:
+                made = read_experiment(written(tmp_path, text))
+            except InvalidInput as error:
+                assert len(str(error)) < 1000
+                continue
+            numbers = [x for x in vars(getattr(made, table)).values() if isinstance(x, int)]
+            assert table == "data" or all(abs(x) <= 1e5 for x in numbers)
 
 
 def test_cells_are_named_by_what_their_numbers_depend_on() -> None:

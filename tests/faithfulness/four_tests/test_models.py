@@ -34,6 +34,24 @@ def batch() -> Batch:
     return ids, lengths, (place > 0) & (place < lengths[:, None] - 1)
 
 
+def test_ids_that_dont_occur_play_no_part_in_the_diagnostic(batch: Batch) -> None:
+    """With the vectors of the ids that occur alone, what it says and what it learns are the same."""
+    ids, lengths, readable = batch
+    vectors = torch.randn(40, 6, generator=torch.Generator().manual_seed(2))
+    said = []
+    for occurring in (None, torch.unique(ids)):
+        torch.manual_seed(0)
+        model = TokenClassifier(vectors, 2, hidden=4, ids=occurring)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.1, weight_decay=0.1, amsgrad=True)
+        for _ in range(3):
+            optimizer.zero_grad()
+            classification_loss(model(ids, lengths, readable), torch.tensor([0, 1, 1])).backward()
+            optimizer.step()
+        said.append(model(ids, lengths, readable).logits)
+        assert len(model.embedding.weight) == (40 if occurring is None else len(occurring))
+    torch.testing.assert_close(*said)
+
+
 @pytest.mark.parametrize("kind", CLASSIFIERS)
 @pytest.mark.parametrize("classes", [2, 4])
 def test_rows_add_up_to_one_and_what_may_not_be_read_gets_nothing(kind: type, classes: int, batch: Batch) -> None:

@@ -15,14 +15,13 @@ import pandas as pd
 import psutil
 import pytest
 import torch
-from made_texts import write_splits
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from made_texts import experiment, write_splits
+from transformers import BertConfig, PreTrainedTokenizerFast
 
 from normlens.errors import InvalidInput
 from normlens.faithfulness.four_tests.cell_work import Workplace, _task
 from normlens.faithfulness.four_tests.cells import Cell, base_cell
 from normlens.faithfulness.four_tests.comparison_with_weights import detection
-from normlens.faithfulness.four_tests.experiment import Experiment, experiment_of
 from normlens.faithfulness.four_tests.instances import instance_table
 from normlens.faithfulness.four_tests.outcomes import Outcome
 from normlens.faithfulness.four_tests.run_results import Instances
@@ -30,23 +29,6 @@ from normlens.faithfulness.four_tests.schedule import Outcomes, Store, chosen_ad
 from normlens.faithfulness.four_tests.written_run import results_of, write_run
 
 Run = tuple[Workplace, Outcomes, Path]
-
-
-def experiment(folder: Path, count: int = 120, **tables: Any) -> Experiment:
-    """A quick run of the recurrent classifier."""
-    data = {name: str(path) for name, path in write_splits(folder, count).items()}
-    quick = {"epochs": 6, "learning_rate": 0.02, "weight_decay": 0.0}
-    tests = {"seeds": 3, "strengths": [0.0, 0.003, 0.3], "guides": 2, "shuffled": 3, "permutations": 20, "distributions": 2,
-             "instances": 10, "explanations": ["weight", "norm", "contribution"]}  # fmt: skip
-    return experiment_of(
-        {
-            "data": data,
-            "classifier": {"kind": "recurrent", "hidden": 8, "vector_size": 12},
-            "training": quick,
-            "diagnostic": {**quick, "epochs": 3, "learning_rate": 0.01},
-            **{**tables, "tests": {**tests, **tables.get("tests", {})}},
-        }
-    )
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +69,19 @@ def test_a_guide_that_knows_the_label_helps_the_diagnostic(numbers: dict[str, An
 def test_the_verdict_is_on_the_adversary_that_was_chosen_on_dev(run: Run, numbers: dict[str, Any]) -> None:
     chosen = chosen_adversary(run[0], run[1])
     assert chosen is not None and numbers["verdict"]["strength"] == numbers["adversary"] == chosen.strength
+    assert chosen.seed == 1 and replace(chosen, seed=2) in run[1]  # the λ that was chosen has a second adversary
+    assert len([cell for cell in run[1] if cell.role == "adversary"]) == 4
     moved = dict(run[1])
     for cell in moved:  # what the test texts say has no influence on the choice
         moved[cell] = replace(
             moved[cell], probabilities={**moved[cell].probabilities, "test": moved[cell].probabilities["test"][:, ::-1]}
         )
     assert chosen_adversary(run[0], moved) == chosen
+    further = {**run[1], Cell("adversary", 2, 9.0, needs=(base_cell(),)): run[1][chosen]}
+    assert chosen_adversary(run[0], {k: v for k, v in further.items() if k != chosen}) not in (
+        None,
+        *list(further)[-1:],
+    )
 
 
 def assert_uniform(place: Workplace) -> None:
@@ -140,7 +129,7 @@ def test_a_stopped_run_goes_on_to_the_same_numbers_side_by_side(run: Run, tmp_pa
     again = run_cells(place.experiment, tmp_path / "cells", workers=2, progress=False)[1]
     assert list(again) == list(outcomes)  # in one order, whichever was trained first
     for cell in gone:
-        for split in ("train", "dev", "test"):
+        for split in outcomes[cell].probabilities:
             np.testing.assert_array_equal(again[cell].probabilities[split], outcomes[cell].probabilities[split])
     assert again[gone[0]].history == outcomes[gone[0]].history
     np.testing.assert_array_equal(
@@ -227,32 +216,6 @@ def test_bad_input_is_refused_before_training(tmp_path: Path, tables: dict[str, 
     assert not (tmp_path / "cells").exists()
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained BERT that knows the words of the texts."""
-    from made_texts import BAD, GOOD, OTHERS
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import WhitespaceSplit
-    from tokenizers.processors import TemplateProcessing
-
-    folder = tmp_path_factory.mktemp("bert")
-    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *OTHERS, *GOOD, *BAD]
-    words = Tokenizer(WordLevel({word: k for k, word in enumerate(names)}, unk_token="[UNK]"))
-    words.pre_tokenizer = WhitespaceSplit()
-    words.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-    PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
-    ).save_pretrained(folder)
-    config = BertConfig(
-        vocab_size=len(names), hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=32, hidden_dropout_prob=0.0, initializer_range=0.2,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    BertModel(config).save_pretrained(folder)
-    return folder
-
-
 def test_a_transformer_takes_the_tests(checkpoint: Path, tmp_path: Path) -> None:
     quick = {"epochs": 8, "batch_size": 8, "learning_rate": 0.005, "weight_decay": 0.0, "warmup": 0.1}
     tests = {"seeds": 2, "strengths": [0.0, 0.3], "guides": 1, "shuffled": 1, "permutations": 3, "distributions": 1,
@@ -266,14 +229,14 @@ def test_a_transformer_takes_the_tests(checkpoint: Path, tmp_path: Path) -> None
     assert strong > idle
     assert_uniform(place)
     uniform = outcomes[Cell("uniform", 0)]
-    assert set(uniform.probabilities) == {"train", "dev", "test"} and not uniform.scores
+    assert set(uniform.probabilities) == {"dev", "test"} and not uniform.scores
     assert {"norm", "norm:residual", "decompx"} == set(numbers["norms"])
     base = table[table["cell"] == base_cell().name]
     assert base["permutation_tvd"].notna().sum() == 2 and np.isfinite(base["jsd_decompx"]).all()
 
 
 def test_a_head_with_other_classes_is_refused(checkpoint: Path, tmp_path: Path) -> None:
-    from transformers import BertForSequenceClassification, PreTrainedTokenizerFast
+    from transformers import BertForSequenceClassification
 
     folder = tmp_path / "trained"
     config = BertConfig.from_pretrained(checkpoint, num_labels=3)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from small_transformers import MODELS, SMALL, Batch, bert, randomized
 from torch import Tensor
 from transformers import (
     BartConfig,
     BartForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
-    LlamaConfig,
-    LlamaForSequenceClassification,
     ModernBertConfig,
     ModernBertForSequenceClassification,
-    PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
@@ -23,45 +21,6 @@ import normlens
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.faithfulness.four_tests.permutations import random_orders
 from normlens.faithfulness.four_tests.transformer import TransformerClassifier
-
-SMALL = {
-    "vocab_size": 99, "hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 4,
-    "num_labels": 3, "pad_token_id": 0,
-}  # fmt: skip
-
-
-def randomized(model: PreTrainedModel) -> PreTrainedModel:
-    """Every parameter drawn anew, biases and gains too."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
-    return model.eval()
-
-
-def bert() -> PreTrainedModel:
-    torch.manual_seed(0)
-    return randomized(BertForSequenceClassification(BertConfig(**SMALL)))
-
-
-def llama() -> PreTrainedModel:
-    """A decoder whose value heads are shared by two query heads each."""
-    torch.manual_seed(0)
-    return randomized(LlamaForSequenceClassification(LlamaConfig(**SMALL, num_key_value_heads=2)))
-
-
-MODELS = {"bert": bert, "llama": llama}
-Batch = tuple[Tensor, Tensor, Tensor]
-
-
-@pytest.fixture
-def batch() -> Batch:
-    """Two texts of 7 and 5 tokens, whose first and last tokens are not read."""
-    lengths = torch.tensor([7, 5])
-    ids = torch.randint(4, 99, (2, 7), generator=torch.Generator().manual_seed(1))
-    ids[1, 5:] = 0
-    place = torch.arange(7)
-    return ids, lengths, (place > 0) & (place < lengths[:, None] - 1)
 
 
 @pytest.mark.parametrize("kind", MODELS)

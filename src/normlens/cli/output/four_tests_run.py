@@ -126,12 +126,14 @@ def give(numbers: Mapping[str, Any], folder: Path, as_json: bool) -> None:
     learned, uniform = (numbers["classifiers"][name]["f1"] for name in ("learned", "uniform"))
     table.add_row("learned attention", _range(learned), "", "")
     table.add_row("uniform attention", _range(uniform), "", "")
-    for name, row in [("other seeds", numbers["seeds"]), *_adversaries(numbers)]:
+    seeds = [("other seeds", numbers["seeds"])] if numbers["seeds"] is not None else []
+    for name, row in [*seeds, *_adversaries(numbers)]:
         table.add_row(name, _range(row["f1"]), _range(row["weight"]["jsd"]), _range(row["tvd"]))
     console.print(table)
     console.print(f"\n{_answer(numbers)}", markup=False, soft_wrap=True)
     for name, row in numbers["norms"].items():
-        console.print(_beside_weights(_EXPLANATIONS.get(name, name), row), markup=False, soft_wrap=True)
+        if line := _beside_weights(_EXPLANATIONS.get(name, name), row):
+            console.print(line, markup=False, soft_wrap=True)
     console.print(
         f"\nEverything is in [bold]{escape(str(folder / 'results.md'))}[/bold] and the files beside it.", soft_wrap=True
     )
@@ -147,20 +149,26 @@ def _answer(numbers: Mapping[str, Any]) -> str:
     if verdict is None:
         return "No adversary was trained."
     f1 = "keeps F1" if verdict["keeps"] else "does not keep F1"
-    moves = "moves α beyond what seeds do" if verdict["outside"] else "does not move α beyond what seeds do"
+    moves = {True: "moves α beyond what seeds do", False: "does not move α beyond what seeds do"}.get(
+        verdict["outside"], "moves α; how far α moves by chance is open without a start"
+    )
     jsd = f"JSD {verdict['jsd']['value']:.3f}"
     return f"The adversary that was chosen on dev (λ = {verdict['strength']:g}) {f1} and {moves} ({jsd})."
 
 
 def _beside_weights(name: str, row: Mapping[str, Any]) -> str:
     """What an explanation changes about the answer."""
-    relative = row["stability"]["relative"]
-    text = f"{name}: between seeds, JSD relative to random order less that of α: {_range(relative, signed=True)}"
+    texts = []
+    if "stability" in row:
+        relative = _range(row["stability"]["relative"], signed=True)
+        texts.append(f"between seeds, JSD relative to random order less that of α: {relative}")
     if "guidance" in row:
-        text += f"; as a guide, F1 less that of α: {_range(row['guidance'], signed=True)}"
+        texts.append(f"as a guide, F1 less that of α: {_range(row['guidance'], signed=True)}")
     if "detection" in row:
-        text += f"; AUC of telling the adversary: {_range(row['detection']['explanation'])}"
-    return f"{text}."
+        texts.append(f"AUC of telling the adversary: {_range(row['detection']['explanation'])}")
+    elif "moved" in row:
+        texts.append(f"under the adversary, JSD less that of α: {_range(row['moved']['jsd'], signed=True)}")
+    return f"{name}: {'; '.join(texts)}." if texts else ""
 
 
 def _range(estimate: Mapping[str, float], *, signed: bool = False) -> str:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from normlens.faithfulness.four_tests.adversary import adversarial_loss
-from normlens.faithfulness.four_tests.cells import Cell, base_cell
+from normlens.faithfulness.four_tests.cells import Cell, base_cell, others_depend_on
 from normlens.faithfulness.four_tests.diagnostic import (
     guide_from,
     label_guide,
@@ -40,7 +40,7 @@ from normlens.faithfulness.four_tests.permutations import (
     permutation_changes,
     without_each_token,
 )
-from normlens.faithfulness.four_tests.training import Objective, Read, TrainingOptions, predicted, train
+from normlens.faithfulness.four_tests.training import Objective, Read, TrainingOptions, evaluated, predicted, train
 
 _TEXTS_AT_ONCE = 64
 
@@ -71,10 +71,10 @@ class Workplace:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all texts, labels and word vectors from a file."""
+        """A hash of all texts, labels, and of word vectors and checkpoints from files."""
         digest = hashlib.sha256()
-        if self.family.coverage is not None:
-            digest.update(self.family.vectors(0).numpy().tobytes())
+        for content in self.family.contents():
+            digest.update(content)
         for split in SPLITS:
             labeled = self.data.splits[split]
             for text, label in zip(labeled.texts, labeled.labels, strict=True):
@@ -97,7 +97,8 @@ def workplace(experiment: Experiment, device: str = "cpu") -> Workplace:
     if experiment.classifier.kind == "transformer":
         from normlens.faithfulness.four_tests.transformer_family import TransformerFamily
 
-        family = TransformerFamily(experiment.classifier, data, device)
+        ordered = bool(experiment.data.classes)
+        family = TransformerFamily(experiment.classifier, data, device, ordered=ordered)
     else:
         family = RecurrentFamily(experiment.classifier, data, device)
     family.check(experiment.tests.explanations)
@@ -122,12 +123,15 @@ def train_cell(place: Workplace, cell: Cell, needed: Mapping[Cell, Outcome]) -> 
     start = time.monotonic()
     model, read, objective, options = _task(place, cell, needed)
     splits = _shuffled(place, cell.seed) if cell.role == "shuffled" else place.splits
-    history = train(
-        model, splits, read, objective, options, cell.seed, by_loss=cell.role == "adversary", device=place.device
-    )
+    if cell == base_cell() and place.experiment.classifier.trained:
+        history = [evaluated(model, splits["dev"], read, objective, place.device)]
+    else:
+        history = train(
+            model, splits, read, objective, options, cell.seed, by_loss=cell.role == "adversary", device=place.device
+        )
     probabilities, attention = {}, {}
-    for split, encoded in place.splits.items():
-        probabilities[split], attention[split] = predicted(model, encoded, read, split, device=place.device)
+    for split in SPLITS if others_depend_on(cell) else ("dev", "test"):
+        probabilities[split], attention[split] = predicted(model, place.splits[split], read, split, device=place.device)
     scores = _scores(place, cell, model, attention) if cell.role in ("learned", "adversary") else {}
     instances = _instances(place, model, read, attention["test"]) if cell == base_cell() else {}
     return Outcome(history, probabilities, scores, instances, time.monotonic() - start)
@@ -145,7 +149,10 @@ def _task(
     if cell.role == "diagnostic":
         guides = _guides(place, cell, needed)
         torch.manual_seed(cell.seed)
-        model: nn.Module = TokenClassifier(family.vectors(cell.seed), len(place.data.classes))
+        vectors = family.vectors(cell.seed)
+        model: nn.Module = TokenClassifier(
+            vectors, len(place.data.classes), ids=family.occurring(place.splits.values())
+        )
 
         def guided(model: nn.Module, batch: Batch, split: str) -> Prediction:
             guide = None if guides is None else batch.table(guides[split])
@@ -154,7 +161,8 @@ def _task(
 
         return model.to(place.device), guided, by_label, experiment.diagnostic
     uniform = cell.role == "uniform"
-    model = family.new(cell.seed, uniform=uniform)
+    tested = family.tested() if cell == base_cell() else None
+    model = family.new(cell.seed, uniform=uniform) if tested is None else tested
 
     def own(model: nn.Module, batch: Batch, split: str) -> Prediction:
         return family.read(model, batch, uniform=uniform)
@@ -208,11 +216,12 @@ def _guides(place: Workplace, cell: Cell, needed: Mapping[Cell, Outcome]) -> dic
 def _scores(
     place: Workplace, cell: Cell, model: nn.Module, attention: Mapping[str, Scores]
 ) -> dict[str, dict[str, Scores]]:
-    """Explanations of the texts; those that other cells depend on are computed for all splits."""
+    """α of all texts that other cells may depend on; of the other explanations, those that are read."""
     names = [name for name in place.experiment.tests.explanations if name != "weight"]
-    splits = SPLITS if cell == base_cell() or cell.role == "adversary" else ("test",)
+    splits = SPLITS if others_depend_on(cell) else ("test",)
     scores: dict[str, dict[str, Scores]] = {"weight": {split: attention[split] for split in splits}}
-    for split in splits:
+    guiding = cell == base_cell() or place.experiment.classifier.kind == "recurrent"  # as guides_of has it
+    for split in splits if guiding else ("test",):
         for name, rows in place.family.explain(model, place.splits[split], names).items():
             scores.setdefault(name, {})[split] = rows
     return scores
@@ -229,13 +238,14 @@ def _instances(
     numbers = {name: np.full(len(test), np.nan) for name in names}
     embedding = place.family.embedding(model)
     for batch in some.batches(_TEXTS_AT_ONCE, device=place.device):
-        answer, alpha = place.family.answer(model, batch), batch.table(attention)
-        if tests.permutations:
-            changes = permutation_changes(answer, alpha, batch.readable, permutations=tests.permutations)
-            numbers["permutation_tvd"][batch.rows] = np.median(changes, axis=0)
-        if tests.distributions:
-            pair = adversarial_attention(answer, alpha, batch.readable, distributions=tests.distributions)
-            numbers["adversarial_jsd"][batch.rows], numbers["adversarial_tvd"][batch.rows] = pair
+        alpha = batch.table(attention)
+        with place.family.answering(model, batch) as answer:
+            if tests.permutations:
+                changes = permutation_changes(answer, alpha, batch.readable, permutations=tests.permutations)
+                numbers["permutation_tvd"][batch.rows] = np.median(changes, axis=0)
+            if tests.distributions:
+                pair = adversarial_attention(answer, alpha, batch.readable, distributions=tests.distributions)
+                numbers["adversarial_jsd"][batch.rows], numbers["adversarial_tvd"][batch.rows] = pair
         gradient = gradient_importance(model, embedding, batch, lambda b: read(model, b, "test"))
         numbers["kendall_gradient"][batch.rows] = kendall(alpha.cpu().numpy(), gradient, batch.readable.cpu().numpy())
     for row in range(limit):

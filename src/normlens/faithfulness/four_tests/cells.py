@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from normlens.faithfulness.four_tests.experiment import Experiment
@@ -75,34 +75,56 @@ class Cell:
             names.append("divergence")
         if self == base_cell():
             names += ["permutations", "distributions", "instances"]
+        as_it_is = self == base_cell() and experiment.classifier.trained
         return {
             "version": VERSION,
             "data": data,
-            "classifier": {name: value for name, value in settings["classifier"].items() if name != "vectors"},
-            "training": settings[training],
+            "classifier": _named(settings["classifier"]),
+            "training": None if as_it_is else settings[training],
             "tests": {name: tests[name] for name in names},
             "cell": [self.role, self.seed, self.strength, self.guide],
             "needs": [cell.key(experiment, data) for cell in self.needs],
         }
 
 
+def _named(classifier: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a classifier; those that came later count only where they are set, so that older cells are used."""
+    unset = {"trained": False, "start": None}
+    return {
+        name: value
+        for name, value in classifier.items()
+        if name != "vectors" and not (name in unset and value == unset[name])
+    }
+
+
 def base_cell() -> Cell:
-    """The model under test: the first seed with learned attention."""
+    """The model under test: the first seed with learned attention, or the trained model that is tested as it is."""
     return Cell("learned", 0)
 
 
+def others_depend_on(cell: Cell) -> bool:
+    """Whether other cells may be trained with what a cell says of the training texts."""
+    return cell == base_cell() or cell.role == "adversary"
+
+
 def trained_cells(experiment: Experiment) -> list[Cell]:
-    """The models with learned and with uniform attention, the controls with shuffled labels, and the adversaries."""
+    """The models with learned and with uniform attention, the controls with shuffled labels, and an adversary for each λ.
+
+    A trained model without a ``start`` has neither other seeds nor such controls: they would begin with what it knows.
+    """
     tests = experiment.tests
-    cells = [Cell("learned", seed) for seed in range(tests.seeds)]
+    cells = [Cell("learned", seed) for seed in range(tests.seeds if experiment.compares_seeds else 1)]
     cells += [Cell("uniform", seed) for seed in range(tests.seeds)]
-    cells += [Cell("shuffled", seed) for seed in range(tests.shuffled)]
-    cells += [
-        Cell("adversary", seed, strength=strength, needs=(base_cell(),))
-        for strength in tests.strengths
-        for seed in range(1, tests.adversary_seeds + 1)
-    ]
+    cells += [Cell("shuffled", seed) for seed in range(tests.shuffled if experiment.compares_seeds else 0)]
+    if tests.adversary_seeds:
+        cells += [Cell("adversary", 1, strength=strength, needs=(base_cell(),)) for strength in tests.strengths]
     return cells
+
+
+def repeated_adversaries(experiment: Experiment, adversary: Cell | None) -> list[Cell]:
+    """The adversary that was chosen, with further seeds."""
+    seeds = range(2, experiment.tests.adversary_seeds + 1)
+    return [] if adversary is None else [replace(adversary, seed=seed) for seed in seeds]
 
 
 def diagnostic_cells(experiment: Experiment, adversary: Cell | None) -> list[Cell]:
@@ -117,16 +139,20 @@ def diagnostic_cells(experiment: Experiment, adversary: Cell | None) -> list[Cel
     """
     return [
         Cell("diagnostic", seed, guide=guide, needs=needs)
-        for guide, needs in guides_of(experiment.tests.explanations, adversary)
+        for guide, needs in guides_of(experiment, adversary)
         for seed in range(experiment.tests.guides)
     ]
 
 
-def guides_of(explanations: Sequence[str], adversary: Cell | None) -> list[tuple[str, tuple[Cell, ...]]]:
-    """The guides, with the cells that each depends on."""
+def guides_of(experiment: Experiment, adversary: Cell | None) -> list[tuple[str, tuple[Cell, ...]]]:
+    """The guides, with the cells that each depends on.
+
+    An adversary of a Transformer guides by α alone: norms and attributions of all training texts would cost more than its
+    training.
+    """
     guides: list[tuple[str, tuple[Cell, ...]]] = [(name, ()) for name in CONTROLS]
-    for explanation in explanations:
+    for explanation in experiment.tests.explanations:
         guides += [(f"base/{explanation}{control}", (base_cell(),)) for control in ("", "/permuted", "/random")]
-        if adversary is not None:
+        if adversary is not None and (explanation == "weight" or experiment.classifier.kind == "recurrent"):
             guides.append((f"adversary/{explanation}", (adversary,)))
     return guides

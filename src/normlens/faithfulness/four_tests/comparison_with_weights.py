@@ -34,7 +34,8 @@ def norms_answer(instances: Instances, explanations: Sequence[str], strength: fl
         By explanation other than "weight": ``stability`` (its JSD between seeds less that of α; ``relative`` as a share of
         the JSD to a map in random order; ``kendall``), ``guidance`` (F1 of the diagnostic with it less with α), ``moved``
         (its JSD under the adversary less that of α, and relative), and ``detection`` (AUC of telling adversaries from honest
-        seeds by α's JSD, by the explanation's, and by the JSD between the explanation and α inside the one model).
+        seeds by α's JSD, by the explanation's, and by the JSD between the explanation and α inside the one model). What
+        takes other seeds, guides or an adversary is left out where there are none.
     """
     others = instances.others()
     adversary = None if strength is None else instances.of("adversary", strength=strength)
@@ -42,13 +43,14 @@ def norms_answer(instances: Instances, explanations: Sequence[str], strength: fl
     for name in explanations:
         if name == "weight":
             continue
-        answer: dict[str, Any] = {"stability": _difference(instances, others, name)}
+        answer: dict[str, Any] = {"stability": _difference(instances, others, name)} if len(others) else {}
         guided, by_weight = (instances.of("diagnostic", guide=f"base/{which}") for which in (name, "weight"))
         if len(guided):
             answer["guidance"] = instances.f1_difference(guided, by_weight)
         if adversary is not None and len(adversary):
             answer["moved"] = _difference(instances, adversary, name)
-            answer["detection"] = detection(others, adversary, name)
+            if len(others):
+                answer["detection"] = detection(others, adversary, name)
         answers[name] = answer
     return answers
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from normlens.errors import InvalidInput, did_you_mean
 from normlens.faithfulness.four_tests.adversary import Divergence
 from normlens.faithfulness.four_tests.labeled_texts import DataFiles
-from normlens.faithfulness.four_tests.training import TrainingOptions
+from normlens.faithfulness.four_tests.training import TrainingOptions, require_integer
 
 T = TypeVar("T")
 Kind = Literal["recurrent", "transformer"]
@@ -32,6 +32,11 @@ class ClassifierOptions:
     model, layers, heads, longest
         Transformer: what :func:`normlens.load` takes; the layers and heads whose attention is tested (−1 is the last layer,
         default: all heads); and the length in tokens to which texts are cut.
+    trained
+        Transformer: whether the model is a classifier that is tested as it is. Default: it is fine-tuned first.
+    start
+        Where a trained model is tested: the checkpoint that it was fine-tuned from, from which the other models are
+        fine-tuned too. Without it they start from the tested model, with a new head, and there is no seeds test.
     """
 
     kind: Kind = "recurrent"
@@ -43,6 +48,24 @@ class ClassifierOptions:
     layers: tuple[int, ...] = (-1,)
     heads: tuple[int, ...] | None = None
     longest: int | None = 256
+    trained: bool = False
+    start: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise InvalidInput("layers is empty; expected at least one layer whose attention is tested.")
+        for name in ("hidden", "vector_size", "min_count", "longest"):
+            require_integer(name, getattr(self, name), 1)
+        if self.trained and self.kind != "transformer":
+            raise InvalidInput(
+                "trained is true for a recurrent classifier, which is always trained here. Leave it out, or set "
+                'kind = "transformer".'
+            )
+        if self.start is not None and not self.trained:
+            raise InvalidInput(
+                f"start is {self.start!r}, but trained is not true; without it all models are fine-tuned from model. Set "
+                "trained = true to test the model as it is."
+            )
 
 
 @dataclass(frozen=True)
@@ -56,7 +79,7 @@ class TestOptions:
     strengths
         λ of the adversaries.
     adversary_seeds
-        Adversaries for each λ.
+        Adversaries of the λ that is chosen on dev; the other λ have one each.
     divergence
         Which divergence of α the adversary's loss takes.
     explanations
@@ -76,7 +99,7 @@ class TestOptions:
 
     seeds: int = 5
     strengths: tuple[float, ...] = (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
-    adversary_seeds: int = 1
+    adversary_seeds: int = 3
     divergence: Divergence = "kl"
     explanations: tuple[str, ...] = ("weight", "norm")
     guides: int = 5
@@ -88,9 +111,8 @@ class TestOptions:
     def __post_init__(self) -> None:
         if self.seeds < 2:
             raise InvalidInput(f"seeds is {self.seeds}; expected at least 2, since seeds are compared.")
-        for name in ("adversary_seeds", "guides", "shuffled", "permutations", "distributions"):
-            if getattr(self, name) < 0:
-                raise InvalidInput(f"{name} is {getattr(self, name)}; expected a number from 0.")
+        for name in ("seeds", "adversary_seeds", "guides", "shuffled", "permutations", "distributions", "instances"):
+            require_integer(name, getattr(self, name), 0)
         if any(not 0 <= strength < float("inf") for strength in self.strengths):
             raise InvalidInput(f"strengths are {list(self.strengths)}; expected finite numbers from 0.")
         if len(set(self.strengths)) < len(self.strengths) or len(set(self.explanations)) < len(self.explanations):
@@ -128,6 +150,11 @@ class Experiment:
     diagnostic: TrainingOptions = _RECURRENT
     tests: TestOptions = field(default_factory=TestOptions)
 
+    @property
+    def compares_seeds(self) -> bool:
+        """Whether there is a seeds test: not where other models would start from what the tested one has learned."""
+        return not self.classifier.trained or self.classifier.start is not None
+
     def as_data(self) -> dict[str, Any]:
         """Everything as JSON takes it."""
         data: dict[str, Any] = _plain(asdict(self))
@@ -150,7 +177,7 @@ def read_experiment(path: Path) -> Experiment:
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # of TOML, of UTF-8, or of an integer with thousands of digits
         raise InvalidInput(f"{path} can't be read as TOML: {error}.") from error
     return experiment_of(tables, path.parent)
 
@@ -176,7 +203,7 @@ def experiment_of(tables: Mapping[str, Any], folder: Path = Path()) -> Experimen
             raise InvalidInput(f"{name} is {table!r:.60}; expected a table: write [{name}] on a line of its own.")
     if "data" not in tables:
         raise InvalidInput("The file has no table [data]; expected one with train, test and, if there is one, dev.")
-    classifier = _built(ClassifierOptions, tables.get("classifier", {}), "classifier", folder)
+    classifier = _beside(_built(ClassifierOptions, tables.get("classifier", {}), "classifier", folder), folder)
     defaults = _TRANSFORMER if classifier.kind == "transformer" else _RECURRENT
     training = _built(TrainingOptions, tables.get("training", {}), "training", folder, defaults)
     experiment = Experiment(
@@ -203,6 +230,15 @@ def _built(kind: type[T], table: Mapping[str, Any], name: str, folder: Path, def
     return kind(**values)
 
 
+def _beside(options: ClassifierOptions, folder: Path) -> ClassifierOptions:
+    """Checkpoints that are folders beside the file, by their paths."""
+    if options.kind != "transformer":
+        return options
+    names = {name: getattr(options, name) for name in ("model", "start")}
+    beside = {name: str(folder / x) for name, x in names.items() if x and folder != Path() and (folder / x).is_dir()}
+    return replace(options, **beside)  # type: ignore[arg-type]  # both are names
+
+
 def _refuse_unknown(table: Mapping[str, Any], kind: type[Any], where: str) -> None:
     names = [f.name for f in fields(kind)] if is_dataclass(kind) else []
     for key in table:
@@ -225,7 +261,7 @@ def _converted(value: Any, hint: Any, where: str, folder: Path) -> Any:
         if option is Path and isinstance(value, str):
             return folder / value
         if option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            return float(value) if abs(value) < 1e300 else float("inf")
         if option in (int, str, bool) and type(value) is option:
             return value
     expected = [_spelled(option) for option in options if option is not NoneType]

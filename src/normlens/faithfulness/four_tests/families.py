@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from normlens.errors import InvalidInput, did_you_mean
 from normlens.faithfulness.four_tests.encoded_texts import Batch, EncodedTexts, TextEncoder, Vocabulary
 from normlens.faithfulness.four_tests.experiment import ClassifierOptions
+from normlens.faithfulness.four_tests.held_layers import frozen
 from normlens.faithfulness.four_tests.labeled_texts import LabeledData
 from normlens.faithfulness.four_tests.models import Prediction, RecurrentClassifier
 from normlens.faithfulness.four_tests.permutations import Answer
@@ -37,6 +39,14 @@ class Family(Protocol):
     encoder: TextEncoder
     coverage: float | None
 
+    def contents(self) -> Iterable[bytes]:
+        """What the models start from, where the settings don't say it all."""
+        ...
+
+    def tested(self) -> nn.Module | None:
+        """The trained model that is tested as it is; None where it is trained here."""
+        ...
+
     def new(self, seed: int, *, uniform: bool = False) -> nn.Module:
         """A model that has not seen the training texts."""
         ...
@@ -45,8 +55,8 @@ class Family(Protocol):
         """What a model says of a batch."""
         ...
 
-    def answer(self, model: nn.Module, batch: Batch) -> Answer:
-        """What a model says of a batch with attention of the caller's."""
+    def answering(self, model: nn.Module, batch: Batch) -> AbstractContextManager[Answer]:
+        """What a model says of a batch with attention of the caller's, as long as the context lasts."""
         ...
 
     def embedding(self, model: nn.Module) -> nn.Module:
@@ -55,6 +65,10 @@ class Family(Protocol):
 
     def vectors(self, seed: int) -> Float[Tensor, "word size"]:
         """Vectors of the tokens for a model that reads each alone."""
+        ...
+
+    def occurring(self, splits: Iterable[EncodedTexts]) -> Int[Tensor, " id"] | None:
+        """The ids that occur in the texts, ascending; None where nearly all of the encoder's do."""
         ...
 
     def check(self, explanations: Sequence[str]) -> None:
@@ -94,6 +108,16 @@ class RecurrentFamily:
         """Word vectors of the file, or random ones."""
         return random_vectors(self.encoder.size, self._options.vector_size, seed) if self._read is None else self._read
 
+    def contents(self) -> Iterable[bytes]:
+        """The word vectors of a file."""
+        return [] if self.coverage is None else [self.vectors(0).numpy().tobytes()]
+
+    def tested(self) -> None:
+        """It is always trained here."""
+
+    def occurring(self, splits: Iterable[EncodedTexts]) -> None:
+        """The vocabulary is that of the training texts."""
+
     def new(self, seed: int, *, uniform: bool = False) -> nn.Module:
         """A model with random parameters."""
         torch.manual_seed(seed)
@@ -106,7 +130,8 @@ class RecurrentFamily:
         prediction: Prediction = model(batch.ids, batch.lengths, batch.readable, attention)
         return prediction
 
-    def answer(self, model: nn.Module, batch: Batch) -> Answer:
+    @contextmanager
+    def answering(self, model: nn.Module, batch: Batch) -> Iterator[Answer]:
         """The states of a batch, read with attention of the caller's."""
         with torch.no_grad():
             states = self.read(model, batch).states
@@ -116,7 +141,8 @@ class RecurrentFamily:
             logits = model.get_submodule("head")(torch.einsum("bt,btd->bd", attention, states))
             return Prediction(logits, attention).probabilities
 
-        return answer
+        with frozen(model):
+            yield answer
 
     def embedding(self, model: nn.Module) -> nn.Module:
         """The embedding of words."""

@@ -117,10 +117,27 @@ class TokenClassifier(nn.Module):
     ----------
     vectors, classes, hidden
         As for :class:`RecurrentClassifier`; h is as wide as the states of both directions.
+    ids
+        The ids that occur, ascending; vectors of others are left out, which no prediction for these ids depends on.
+        Default: all.
     """
 
-    def __init__(self, vectors: Float[Tensor, "word size"], classes: int, *, hidden: int = 128) -> None:
+    numbers: Tensor | None
+
+    def __init__(
+        self,
+        vectors: Float[Tensor, "word size"],
+        classes: int,
+        *,
+        hidden: int = 128,
+        ids: Int[Tensor, " id"] | None = None,
+    ) -> None:
         super().__init__()
+        numbers = None if ids is None else torch.zeros(len(vectors), dtype=torch.long)
+        if numbers is not None and ids is not None:
+            numbers[ids] = torch.arange(len(ids))
+            vectors = vectors[ids]
+        self.register_buffer("numbers", numbers, persistent=False)
         self.embedding = nn.Embedding.from_pretrained(vectors.clone(), freeze=False)
         self.projection = nn.Linear(vectors.shape[-1], 2 * hidden)
         self.attention = AdditiveAttention(2 * hidden)
@@ -134,6 +151,7 @@ class TokenClassifier(nn.Module):
         attention: Float[Tensor, "text token"] | None = None,
     ) -> Prediction:
         """Read a batch, as :class:`RecurrentClassifier` does; `attention` is the guide that is tested."""
+        ids = ids if self.numbers is None else self.numbers[ids]
         states = torch.tanh(self.projection(self.embedding(ids)))
         alpha = self.attention(states, readable) if attention is None else attention
         return Prediction(self.head(_weighted_sum(alpha, states)), alpha, states)

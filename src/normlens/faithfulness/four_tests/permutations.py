@@ -162,7 +162,8 @@ def gradient_importance(
 
     handle = embedding.register_forward_hook(keep)
     try:
-        with torch.enable_grad():
+        # cuDNN's recurrent layers have no gradient in evaluation mode
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             probabilities = read(batch).probabilities
             (gradient,) = torch.autograd.grad(probabilities.amax(dim=-1).sum(), seen[-1])
     finally:

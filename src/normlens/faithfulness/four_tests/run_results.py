@@ -115,8 +115,8 @@ def findings(
     -------
     dict
         ``classifiers`` (F1 and accuracy of learned, uniform and shuffled models), ``seeds`` and ``adversaries`` (divergences
-        from the base model), ``verdict`` (the adversary that answers the paper's question), ``guides``, and
-        ``instances`` (Jain & Wallace's measures).
+        from the base model; ``seeds`` is None where there is no other seed), ``verdict`` (the adversary that answers the
+        paper's question), ``guides``, and ``instances`` (Jain & Wallace's measures).
     """
     others = instances.others()
     adversaries = [
@@ -129,7 +129,7 @@ def findings(
         for role in ("learned", "uniform", "shuffled")
         if len(rows := instances.of(role))
     }
-    seeds = _moved(instances, others, explanations)
+    seeds = _moved(instances, others, explanations) if len(others) else None
     base = instances.base()
     return {
         "texts": base["text"].nunique(),
@@ -144,12 +144,12 @@ def findings(
 
 
 def verdict(
-    seeds: Mapping[str, Any], learned: Estimate, adversaries: Sequence[Mapping[str, Any]], chosen: float | None
+    seeds: Mapping[str, Any] | None, learned: Estimate, adversaries: Sequence[Mapping[str, Any]], chosen: float | None
 ) -> dict[str, Any] | None:
     """What the adversary that was chosen on dev does on the test texts; None if there is none.
 
     It keeps F1 (``keeps``) if its F1 is at least the lower end of the learned models' interval. Its attention is outside the
-    noise of the seeds (``outside``) if the interval of its JSD lies above theirs.
+    noise of the seeds (``outside``) if the interval of its JSD lies above theirs; None where there are no other seeds.
     """
     rows = [row for row in adversaries if row["strength"] == chosen]
     if not rows:
@@ -158,7 +158,7 @@ def verdict(
     return {
         "strength": chosen,
         "keeps": bool(row["f1"]["value"] >= learned["low"]),
-        "outside": bool(row["weight"]["jsd"]["low"] > seeds["weight"]["jsd"]["high"]),
+        "outside": None if seeds is None else bool(row["weight"]["jsd"]["low"] > seeds["weight"]["jsd"]["high"]),
         "f1": row["f1"],
         "jsd": row["weight"]["jsd"],
     }

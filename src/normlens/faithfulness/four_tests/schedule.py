@@ -18,7 +18,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from normlens.errors import InvalidInput, NormLensError
 from normlens.faithfulness.four_tests.cell_work import Workplace, train_cell, workplace
-from normlens.faithfulness.four_tests.cells import Cell, base_cell, diagnostic_cells, trained_cells
+from normlens.faithfulness.four_tests.cells import (
+    Cell,
+    base_cell,
+    diagnostic_cells,
+    repeated_adversaries,
+    trained_cells,
+)
 from normlens.faithfulness.four_tests.divergences import jensen_shannon
 from normlens.faithfulness.four_tests.experiment import Experiment
 from normlens.faithfulness.four_tests.outcomes import Outcome
@@ -73,11 +79,13 @@ def run_cells(
     folder.mkdir(parents=True, exist_ok=True)
     store = Store(place, folder)
     first = trained_cells(experiment)
-    guided = len(diagnostic_cells(experiment, base_cell() if _adversaries(first) else None))
+    placeholder = base_cell() if _adversaries(first) else None
+    later = len(diagnostic_cells(experiment, placeholder)) + len(repeated_adversaries(experiment, placeholder))
     slots = workers if device == "cpu" else 1
-    with _shown(len(first) + guided, progress) as advance, _trainer(place, slots) as start:
+    with _shown(len(first) + later, progress) as advance, _trainer(place, slots) as start:
         outcomes = _complete(first, {}, store, start, slots, advance)
-        second = diagnostic_cells(experiment, chosen_adversary(place, outcomes))
+        chosen = chosen_adversary(place, outcomes)
+        second = [*repeated_adversaries(experiment, chosen), *diagnostic_cells(experiment, chosen)]
         outcomes = _complete(second, outcomes, store, start, slots, advance)
     return place, outcomes
 
@@ -112,11 +120,12 @@ class Store:
 def chosen_adversary(place: Workplace, outcomes: Mapping[Cell, Outcome]) -> Cell | None:
     """The adversary that guides the diagnostic: chosen on dev, the one whose attention is farthest from the base model's.
 
-    Only adversaries whose dev accuracy is at least that of the worst seed are eligible; where there is none, the one with
-    the best dev accuracy is taken. None: there is no adversary.
+    Only adversaries whose dev accuracy is at least that of the worst seed are eligible (where no seeds are compared, at
+    least that of the base model less its standard error); where there is none, the one with the best dev accuracy is taken.
+    Further seeds of a λ play no part. None: there is no adversary.
     """
     dev = place.splits["dev"]
-    adversaries = _adversaries(outcomes)
+    adversaries = [cell for cell in _adversaries(outcomes) if cell.seed == 1]
     if not adversaries:
         return None
     right = {
@@ -125,6 +134,8 @@ def chosen_adversary(place: Workplace, outcomes: Mapping[Cell, Outcome]) -> Cell
         if cell.role != "diagnostic"
     }
     worst = min(right[cell] for cell in outcomes if cell.role == "learned")
+    if not place.experiment.compares_seeds:
+        worst -= float(np.sqrt(worst * (1 - worst) / len(dev)))
     eligible = [cell for cell in adversaries if right[cell] >= worst]
     if not eligible:
         return max(adversaries, key=lambda cell: right[cell])

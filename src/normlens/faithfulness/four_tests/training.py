@@ -48,13 +48,23 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            if value < 1:
-                raise InvalidInput(f"{name} is {value}; expected an integer from 1.")
+            require_integer(name, getattr(self, name), 1)
         for name in ("learning_rate", "weight_decay", "warmup"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < (1 if name == "warmup" else np.inf):
                 raise InvalidInput(f"{name} is {value}; expected a finite number from 0.")
+
+
+def require_integer(name: str, value: int | None, smallest: int, largest: int = 100_000) -> None:
+    """Refuse a number of an experiment that is too small, or so large that a slip of the pen is likelier than an intention.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the option.
+    """
+    if value is not None and not smallest <= value <= largest:
+        raise InvalidInput(f"{name} is {value!s:.40}; expected an integer from {smallest} to {largest:,}.")
 
 
 @dataclass(frozen=True)
@@ -124,7 +134,7 @@ def train(
                 nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-        history.append(_evaluated(model, splits["dev"], read, objective, device))
+        history.append(evaluated(model, splits["dev"], read, objective, device))
         if _best(history, by_loss) == len(history) - 1:
             best = {name: value.detach().clone() for name, value in model.state_dict().items()}
     model.load_state_dict(best)
@@ -197,9 +207,10 @@ def accuracy(probabilities: Float[np.ndarray, "text class"], labels: Int[np.ndar
     return float(accuracy_score(labels, probabilities.argmax(axis=1)))
 
 
-def _evaluated(
+def evaluated(
     model: nn.Module, dev: EncodedTexts, read: Read, objective: Objective, device: torch.device | str
 ) -> Epoch:
+    """What a model comes to on the dev split, in evaluation mode."""
     model.eval()
     loss, right = 0.0, 0
     with torch.no_grad():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,6 +13,7 @@ from transformers import PreTrainedModel
 from normlens.engine.tracing.layer_numbers import listed
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 from normlens.faithfulness.four_tests.attention_layers import attention_layers
+from normlens.faithfulness.four_tests.held_layers import held, lower_layers
 from normlens.faithfulness.four_tests.models import Prediction, require_tokens
 from normlens.faithfulness.four_tests.watched_attention import Watch, watching
 
@@ -54,6 +56,8 @@ class TransformerClassifier(nn.Module):
         attention = attention_layers(model)
         self.row, self.layers = attention.row, _checked(layers, attention.numbers)
         self._tested = [attention.modules[attention.numbers.index(layer)] for layer in self.layers]
+        self._below = lower_layers(model, attention.modules, self._tested)
+        self._batch: tuple[Tensor, Tensor] | None = None  # whose lower layers are held
         count = int(model.config.num_attention_heads)
         self.heads = list(range(count)) if heads is None else list(heads)
         if not self.heads or not all(0 <= head < count for head in self.heads):
@@ -80,6 +84,33 @@ class TransformerClassifier(nn.Module):
         rows = torch.zeros_like(lengths) if self.row == "first" else lengths - 1
         change = None if attention is None else self._replacing(attention, readable, rows)
         return self._read(ids, lengths, readable, rows, change)
+
+    @contextmanager
+    def holding_lower_layers(self, ids: Int[Tensor, "text token"], lengths: Int[Tensor, " text"]) -> Iterator[None]:
+        """Compute the layers below those under test once, for all reads of one batch; answers are the same to the bit.
+
+        No gradient reaches the lower layers meanwhile.
+
+        Parameters
+        ----------
+        ids, lengths
+            The batch that is read.
+
+        Raises
+        ------
+        InvalidInput
+            If the model is in training mode, or as soon as another batch is read.
+        """
+        if self.training:
+            raise InvalidInput(
+                "The model is in training mode, in which no two runs are the same; its layers can't be held. Call eval()."
+            )
+        self._batch = (ids, lengths)
+        try:
+            with held(self._below):
+                yield
+        finally:
+            self._batch = None
 
     def permuted(
         self,
@@ -115,6 +146,11 @@ class TransformerClassifier(nn.Module):
         rows: Tensor,
         change: Callable[[Tensor], Tensor] | None,
     ) -> Prediction:
+        if self._batch is not None and not all(map(torch.equal, self._batch, (ids, lengths))):
+            raise InvalidInput(
+                f"{len(ids)} texts of up to {ids.shape[1]} tokens are not the batch whose layers are held. Leave the "
+                "context of holding_lower_layers first."
+            )
         mask = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long()
         watch = Watch(self._tested, self.uniform, change)
         with watching(self.model, watch):

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from normlens.attribution.registry import method_named, methods
 from normlens.engine.tracing.scopes import SCOPES, norm_variable
 from normlens.errors import InvalidInput, did_you_mean
+from normlens.faithfulness.four_tests.classifier_heads import head_modules, require_trained, with_classes
 from normlens.faithfulness.four_tests.encoded_texts import Batch, EncodedTexts, TextEncoder, TokenizerEncoder
 from normlens.faithfulness.four_tests.experiment import ClassifierOptions
 from normlens.faithfulness.four_tests.families import Scores
+from normlens.faithfulness.four_tests.held_layers import frozen
 from normlens.faithfulness.four_tests.labeled_texts import LabeledData
 from normlens.faithfulness.four_tests.models import Prediction
 from normlens.faithfulness.four_tests.permutations import Answer
@@ -24,7 +28,6 @@ from normlens.faithfulness.four_tests.transformer import TransformerClassifier
 from normlens.faithfulness.four_tests.word_vectors import random_vectors
 from normlens.lens import Lens
 from normlens.loading.load import LoadedModel, load_model
-from normlens.loading.untrained import untrained
 
 _VECTOR_SIZE = 300
 
@@ -40,31 +43,93 @@ class TransformerFamily:
         The texts.
     device
         Where models run.
+    ordered
+        Whether the data names the classes in the order of their numbers.
 
     Raises
     ------
     InvalidInput
-        If the checkpoint has no tokenizer, or its head has other classes than the texts.
+        If the checkpoint has no tokenizer, its head has other classes than the texts, or it is to be tested as it is and
+        has no trained head.
     UnsupportedArchitecture
         If it can't classify texts, or its attention can't be reached.
     """
 
-    def __init__(self, options: ClassifierOptions, data: LabeledData, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        options: ClassifierOptions,
+        data: LabeledData,
+        device: torch.device | str = "cpu",
+        *,
+        ordered: bool = False,
+    ) -> None:
         loaded = load_model(options.model, task="sequence-classification", dtype="float32")
         if loaded.tokenizer is None:
             raise InvalidInput(f"{loaded.name} has no tokenizer; expected a model that reads text.")
         self._loaded, self._options, self._device = loaded, options, device
+        if options.trained:
+            require_trained(loaded.model, ordered)
         self._template, self._fresh = with_classes(loaded.model, data.classes)
-        if self._template.config.pad_token_id is None:
-            self._template.config.pad_token_id = loaded.tokenizer.eos_token_id or 0
-        padding = int(self._template.config.pad_token_id)
+        padding = _padding(self._template, loaded.tokenizer)
         self.encoder: TextEncoder = TokenizerEncoder(loaded.tokenizer, padding, options.longest)
         self.coverage: float | None = None
-        self._layers = TransformerClassifier(self._template, options.layers, options.heads).layers
+        self._layers = self._classifier(self._template).layers
+        self._trained = self._template if options.trained else None
+        if options.trained:
+            self._template, self._fresh = self._begun(data.classes)
+
+    def _begun(self, classes: Sequence[str]) -> tuple[PreTrainedModel, list[str]]:
+        """The checkpoint that the models beside a trained one start from, and the modules that each draws anew."""
+        start = self._options.start
+        if start is None:
+            return self._template, head_modules(self._template)
+        loaded = load_model(start, task="sequence-classification", dtype="float32")
+        vocabularies = [x.tokenizer.get_vocab() if x.tokenizer is not None else None for x in (loaded, self._loaded)]
+        if type(loaded.model) is not type(self._loaded.model) or vocabularies[0] != vocabularies[1]:
+            raise InvalidInput(
+                f"start is {start} ({type(loaded.model).__name__}), and the model a {type(self._loaded.model).__name__} of "
+                "another kind or vocabulary; expected the checkpoint that the model was fine-tuned from."
+            )
+        template, fresh = with_classes(loaded.model, classes)
+        if not fresh:
+            raise InvalidInput(
+                f"start is {start}, whose head is trained; expected the checkpoint before fine-tuning, so that other models "
+                "don't begin with what the tested one learned."
+            )
+        _padding(template, loaded.tokenizer)
+        if self._classifier(template).layers != self._layers:
+            raise InvalidInput(f"start is {start}, which has another number of layers than {self._options.model}.")
+        return template, fresh
+
+    def _classifier(self, model: PreTrainedModel, *, uniform: bool = False) -> TransformerClassifier:
+        return TransformerClassifier(model, self._options.layers, self._options.heads, uniform=uniform)
+
+    def contents(self) -> Iterator[bytes]:
+        """The parameters of checkpoints in folders, whose files may change under the same name."""
+        models = {self._options.model: self._trained or self._template}
+        if self._options.start is not None:
+            models[self._options.start] = self._template
+        for name, model in models.items():
+            if Path(name).is_dir():
+                for path, parameter in model.state_dict().items():
+                    yield f"{path}\0".encode()
+                    yield parameter.cpu().contiguous().numpy().tobytes()
+
+    def tested(self) -> nn.Module | None:
+        """The trained model that is tested as it is; None where it is fine-tuned here."""
+        if self._trained is None:
+            return None
+        return self._classifier(copy.deepcopy(self._trained).to(self._device)).eval()
 
     def vectors(self, seed: int) -> Float[Tensor, "word size"]:
         """Random vectors for the tokens of the tokenizer."""
         return random_vectors(self.encoder.size, _VECTOR_SIZE, seed)
+
+    def occurring(self, splits: Iterable[EncodedTexts]) -> Int[Tensor, " id"]:
+        """The ids of the texts, a small share of a tokenizer's."""
+        return torch.from_numpy(
+            np.unique(np.concatenate([[encoded.padding, *row] for encoded in splits for row in encoded.ids]))
+        )
 
     def new(self, seed: int, *, uniform: bool = False) -> nn.Module:
         """The checkpoint with a new head."""
@@ -72,19 +137,19 @@ class TransformerFamily:
         model = copy.deepcopy(self._template)
         for path in self._fresh:
             model._init_weights(model.get_submodule(path))
-        classifier = TransformerClassifier(
-            model.to(self._device), self._options.layers, self._options.heads, uniform=uniform
-        )
-        return classifier
+        return self._classifier(model.to(self._device), uniform=uniform)
 
     def read(self, model: nn.Module, batch: Batch, *, uniform: bool = False) -> Prediction:
         """What a model says of a batch."""
         prediction: Prediction = model(batch.ids, batch.lengths, batch.readable)
         return prediction
 
-    def answer(self, model: nn.Module, batch: Batch) -> Answer:
-        """A batch, read with attention of the caller's in the row that the head reads."""
-        return lambda attention: model(batch.ids, batch.lengths, batch.readable, attention).probabilities
+    @contextmanager
+    def answering(self, model: nn.Module, batch: Batch) -> Iterator[Answer]:
+        """A batch, read with attention of the caller's in the row that the head reads; lower layers run once."""
+        assert isinstance(model, TransformerClassifier)
+        with frozen(model), model.holding_lower_layers(batch.ids, batch.lengths):
+            yield lambda attention: model(batch.ids, batch.lengths, batch.readable, attention).probabilities
 
     def embedding(self, model: nn.Module) -> nn.Module:
         """The embedding of tokens."""
@@ -145,43 +210,8 @@ class TransformerFamily:
         return np.asarray(data[variable].mean("layer").values, dtype=np.float64)
 
 
-def with_classes(model: PreTrainedModel, classes: Sequence[str]) -> tuple[PreTrainedModel, list[str]]:
-    """A classifier with a head for these classes, and those of its modules that no checkpoint holds.
-
-    Parameters
-    ----------
-    model
-        As loaded.
-    classes
-        Names of the classes, in the order of their numbers.
-
-    Raises
-    ------
-    InvalidInput
-        If the checkpoint has a trained head with other classes.
-    """
-    fresh = sorted({name.rpartition(".")[0] for name in untrained(model)})
-    names = [str(model.config.id2label[k]) for k in range(model.config.num_labels)]
-    if not fresh and len(names) != len(classes):
-        raise InvalidInput(
-            f"The head of {model.name_or_path or type(model).__name__} has {len(names)} classes ({', '.join(names)}); the "
-            f"texts have {len(classes)} ({', '.join(classes)}). Take a checkpoint without a head, or texts with its labels."
-        )
-    named = not all(name == f"LABEL_{k}" for k, name in enumerate(names))
-    if not fresh and named and [name.lower() for name in names] != [name.lower() for name in classes]:
-        raise InvalidInput(
-            f"The head has the classes {', '.join(names)}, the texts {', '.join(classes)}; expected the same in the same "
-            "order. Set classes in [data]."
-        )
-    config = copy.deepcopy(model.config)
-    config.num_labels = len(classes)
-    config.id2label, config.label2id = dict(enumerate(classes)), {name: k for k, name in enumerate(classes)}
-    template = type(model)(config)
-    state = {
-        name: value
-        for name, value in model.state_dict().items()
-        if name in template.state_dict() and template.state_dict()[name].shape == value.shape
-    }
-    template.load_state_dict(state, strict=False)
-    other = {name.rpartition(".")[0] for name in template.state_dict() if name not in state}
-    return template.eval(), sorted({*fresh, *other})
+def _padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> int:
+    """The id that fills up shorter texts; a model without one gets the tokenizer's last."""
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = (tokenizer and tokenizer.eos_token_id) or 0
+    return int(model.config.pad_token_id)

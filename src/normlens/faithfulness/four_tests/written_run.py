@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,20 +108,29 @@ def page(numbers: Mapping[str, Any], title: str) -> str:
 
 
 def _draw(numbers: Mapping[str, Any], table: pd.DataFrame, folder: Path) -> None:
-    from normlens.figures.explanation_tests import adversary_curve, divergence_violins, guide_estimates
+    from normlens.figures.explanation_tests import adversary_curve, guide_estimates
     from normlens.figures.saving import save
 
     others = table[(table["role"] == "learned") & (table["seed"] > 0)]
     adversaries = [
         {"strength": row["strength"], "jsd": row["weight"]["jsd"], "tvd": row["tvd"]} for row in numbers["adversaries"]
     ]
-    save(adversary_curve(adversaries, numbers["seed_points"]), folder / "adversaries.svg")
+    if adversaries or numbers["seed_points"]:
+        save(adversary_curve(adversaries, numbers["seed_points"]), folder / "adversaries.svg")
+    if len(others):
+        _draw_seeds(table, others, numbers["classes"], folder)
+    if numbers["guides"]:
+        save(guide_estimates(numbers["guides"]), folder / "guides.svg")
+
+
+def _draw_seeds(table: pd.DataFrame, others: pd.DataFrame, classes: Sequence[str], folder: Path) -> None:
+    from normlens.figures.explanation_tests import divergence_violins
+    from normlens.figures.saving import save
+
     base = table[(table["role"] == "learned") & (table["seed"] == 0)].sort_values("text")
     divergences = others.pivot(index="seed", columns="text", values="jsd_weight").to_numpy()
     spread = by_largest_weight(divergences, base[["largest_weight"]].to_numpy(), base["label"].to_numpy())
-    save(divergence_violins(spread, numbers["classes"]), folder / "seeds.svg")
-    if numbers["guides"]:
-        save(guide_estimates(numbers["guides"]), folder / "guides.svg")
+    save(divergence_violins(spread, classes), folder / "seeds.svg")
 
 
 def _seed_points(table: pd.DataFrame) -> list[dict[str, float]]:
