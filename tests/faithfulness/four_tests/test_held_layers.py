@@ -14,10 +14,10 @@ from normlens.faithfulness.four_tests.held_layers import frozen, held
 from normlens.faithfulness.four_tests.transformer import TransformerClassifier
 
 
-def answers(classifier: TransformerClassifier, batch: Batch, given: Tensor) -> list[Tensor]:
+def answers(classifier: TransformerClassifier, batch: Batch, weights: Tensor) -> list[Tensor]:
     """Probabilities and the gradient of α in two reads with different attention."""
     results = []
-    for attention in (given, given.flip(1) * batch[2]):
+    for attention in (weights, weights.flip(1) * batch[2]):
         leaf = (attention / attention.sum(-1, keepdim=True)).requires_grad_()
         probabilities = classifier(*batch, leaf).probabilities
         (gradient,) = torch.autograd.grad(probabilities[:, 0].sum(), leaf)
@@ -34,15 +34,15 @@ def test_answers_and_gradients_are_the_same_to_the_bit(
 ) -> None:
     model = MODELS[kind]().to(dtype)
     classifier = TransformerClassifier(model, layers=[1, 2]).eval()
-    given = torch.rand(2, 7, dtype=dtype, generator=torch.Generator().manual_seed(3)) * batch[2]
-    own = answers(classifier, batch, given)
+    weights = torch.rand(2, 7, dtype=dtype, generator=torch.Generator().manual_seed(3)) * batch[2]
+    own = answers(classifier, batch, weights)
     calls: list[nn.Module] = []
     handle = classifier._below[0].register_forward_pre_hook(lambda module, args: calls.append(module))
     inner = next(module for module in classifier._below[0].modules() if isinstance(module, nn.Linear))
     runs: list[nn.Module] = []
     inner.register_forward_pre_hook(lambda module, args: runs.append(module))
     with frozen(classifier), classifier.holding_lower_layers(*batch[:2]):
-        again = answers(classifier, batch, given)
+        again = answers(classifier, batch, weights)
         assert not any(parameter.requires_grad for parameter in classifier.parameters())
     handle.remove()
     assert len(classifier._below) == 1 and len(calls) == 2 and len(runs) == 1  # asked twice, computed once
