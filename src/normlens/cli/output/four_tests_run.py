@@ -124,7 +124,8 @@ def give(numbers: Mapping[str, Any], folder: Path, as_json: bool) -> None:
     for heading, side in (("model", "left"), ("F1", "right"), ("JSD of α", "right"), ("TVD of predictions", "right")):
         table.add_column(heading, header_style="bold", justify=side)  # type: ignore[arg-type]
     learned, uniform = (numbers["classifiers"][name]["f1"] for name in ("learned", "uniform"))
-    table.add_row("learned attention", _range(learned), "", "")
+    tested = numbers["experiment"]["classifier"]["trained"]
+    table.add_row("the model itself" if tested else "learned attention", _range(learned), "", "")
     table.add_row("uniform attention", _range(uniform), "", "")
     seeds = [("other seeds", numbers["seeds"])] if numbers["seeds"] is not None else []
     for name, row in [*seeds, *_adversaries(numbers)]:
