@@ -7,7 +7,7 @@ STAMP := .venv/.up-to-date
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick style types docs tests tables bench clean
+.PHONY: help setup demo test quick style types docs page tests tables bench clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ setup: $(STAMP) ## Create .venv and install everything, pinned; nothing to do wh
 demo: $(STAMP) ## Analyze the bundled sample with two real models, write a report
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/normlens demo
 
-test: style types docs tests ## Style, types, docs and tests: what continuous integration runs
+test: style types docs page tests ## Style, types, docs, page and tests: what continuous integration runs
 
 quick: $(STAMP) ## Style, and the tests that aren't slow: two minutes, before every commit
 	@$(BIN)/ruff check && $(BIN)/ruff format --check
@@ -33,6 +33,15 @@ types: $(STAMP) ## mypy --strict
 
 docs: $(STAMP) ## Build the documentation into site/ (its code blocks are run by `make tests`)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+page: ## Check and test the explorer's front end in web/, if Node is here; CI installs Chromium for its tests in tests/view
+	@if command -v npm > /dev/null; then \
+		cd web && npm ci --silent --no-fund --no-audit && npm run --silent check && npm run --silent test && npm run --silent build -- --logLevel error && \
+		{ ! git rev-parse --git-dir > /dev/null 2>&1 || git diff --stat --exit-code -- ../src/normlens/view/static \
+			|| { echo "make: the page that is committed isn't the one of web/; commit what was built now" >&2; exit 1; }; }; \
+	else echo "make: NO NODE HERE, so the explorer's front end in web/ is NOT tested; install Node 20" >&2; fi
+	@if [ -n "$$CI" ] && ! command -v chromium > /dev/null && command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && apt-get install -y -qq chromium > /dev/null || echo "make: CHROMIUM CAN'T BE INSTALLED HERE" >&2; fi
 
 tests: $(STAMP) ## pytest on JOBS processes, offline
 	@OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 MPLBACKEND=Agg \

@@ -27,6 +27,7 @@ STUDIES = {
     "picture-attribution": "reproduce.pictures.attribution",
     "picture-alignment": "reproduce.pictures.alignment",
     "picture-side-by-side": "reproduce.pictures.side_by_side",
+    "picture-explorer": "reproduce.pictures.explorer",
 }
 """The module of each study."""
 

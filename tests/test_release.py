@@ -14,6 +14,8 @@ from slow import SLOW
 import normlens
 
 ROOT = Path(__file__).parents[1]
+EXTRAS = ("gguf", "vision", "adapters", "align", "translation", "view", "compare")
+"""Extras whose libraries the package imports."""
 
 
 def test_the_citation_names_the_version_of_the_package() -> None:
@@ -23,11 +25,7 @@ def test_the_citation_names_the_version_of_the_package() -> None:
 
 def test_every_import_is_a_dependency_and_every_dependency_is_used() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = (
-        name
-        for group in ("gguf", "vision", "adapters", "align", "translation", "compare")
-        for name in _names(project, group)
-    )
+    extras = (name for extra in EXTRAS for name in _names(project, extra))
     homes = packages_distributions()
     imported = {
         name.lower().replace("_", "-")
@@ -39,7 +37,7 @@ def test_every_import_is_a_dependency_and_every_dependency_is_used() -> None:
     assert set(_names(project)) <= imported | through_others
 
 
-@pytest.mark.parametrize("extra", ["gguf", "vision", "adapters", "align", "translation", "compare"])
+@pytest.mark.parametrize("extra", EXTRAS)
 def test_an_extra_is_named_where_its_import_is_missing(extra: str) -> None:
     sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
     assert f"pip install normlens[{extra}]" in sources

@@ -56,6 +56,14 @@ class UnknownOperation(UnsupportedArchitecture):
     """The frozen model ran an operation that is not on its list of allowed operations; the message names it."""
 
 
+class TooBusy(NormLensError):
+    """More requests are waiting than the explorer takes; the message says how many."""
+
+
+class UnknownRun(NormLensError):
+    """The explorer no longer has the result that was asked for, or never had it."""
+
+
 def did_you_mean(name: object, names: Iterable[str], count: int = 1) -> str:
     """The ending of a message: " Did you mean …?" with the closest valid names; empty if no name is close.
 

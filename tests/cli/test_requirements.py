@@ -33,6 +33,7 @@ ALWAYS = {
     "four-tests": "config output overwrite as_json device",
     "topk": "model file k keep full_denominator tokens passages within as_json device dtype revision trust_remote_code",
     "models": "as_json architectures",
+    "view": "models text file target_text port no_browser device dtype revision trust_remote_code",
     "demo": "output overwrite limit",
 }  # options that do something whatever else is set, or are refused by what they are about: the model, the file
 

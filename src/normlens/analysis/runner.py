@@ -8,6 +8,7 @@ from functools import partial
 import torch
 import xarray as xr
 
+from normlens.analysis.checked_measures import checked_measures
 from normlens.analysis.input_kinds import kind_of
 from normlens.analysis.inspector import Inspector
 from normlens.analysis.measurement import Measurement
@@ -15,11 +16,11 @@ from normlens.analysis.padding import Numbers, PaddingProbe
 from normlens.analysis.recorder import Recorder
 from normlens.analysis.reductions import first_token
 from normlens.engine.computation import computing
-from normlens.engine.contributions.measure import PushFunction, check_conservation, measure
+from normlens.engine.contributions.measure import PushFunction
 from normlens.engine.feedforward.push import pushing
 from normlens.engine.locks import exclusive
 from normlens.engine.tracing import Tracer, unfinished
-from normlens.engine.tracing.anatomy import BlockAnatomy, has_sinks
+from normlens.engine.tracing.anatomy import BlockAnatomy
 from normlens.engine.tracing.block import Block
 from normlens.engine.tracing.layer_tracer import LayerTracer
 from normlens.engine.tracing.scopes import ATTENTION_SCOPES, SCOPES
@@ -151,12 +152,5 @@ class Runner:
             )
         valid = recorder.valid_targets(anatomy, batch, targets, block.call.output.device)
         chunk_size, chosen = measurement.chunk_size, measurement.chosen
-        for measures in measure(block, anatomy.scopes, chunk_size, anatomy.sinks, push, chosen):
-            valid_rows = None if valid is None else valid[:, measures.start : measures.start + measures.weight.shape[2]]
-            check_conservation(measures, block.path, self.model.dtype, valid_rows)
-            if not anatomy.sinks and has_sinks(measures.weight, self.model.dtype, valid_rows):
-                raise ExecutionPathChanged(
-                    f"{block.path}: rows of its weights sum to less than one, as with an attention sink; at the inspection "
-                    "they didn't. Nothing was returned."
-                )
+        for measures in checked_measures(block, anatomy, self.model.dtype, chunk_size, valid, push, chosen):
             recorder.add(anatomy, measures, targets)

@@ -26,6 +26,7 @@ from normlens.cli.commands.models import models
 from normlens.cli.commands.report import report
 from normlens.cli.commands.topk import topk
 from normlens.cli.commands.translation import translation
+from normlens.cli.commands.view import view
 from normlens.cli.help_pages import DescribedGroup
 from normlens.cli.terminal import show_error
 from normlens.errors import NormLensError
@@ -106,6 +107,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=CheckedCommand)(analyze)
+app.command(cls=CheckedCommand)(view)
 app.command(cls=CheckedCommand)(attribute)
 app.command(cls=CheckedCommand)(compare)
 app.command(cls=CheckedCommand)(report)

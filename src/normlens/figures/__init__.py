@@ -5,6 +5,7 @@ This room takes only numpy and xarray arrays; no model and no tensor enters it. 
 """
 
 from normlens.figures.alignment_panels import aer_curves, alignment_matrices
+from normlens.figures.analysis_page import html_view
 from normlens.figures.clusters import cluster_map
 from normlens.figures.corpus_figures import report_figures
 from normlens.figures.heatmaps import heat_maps
@@ -16,7 +17,6 @@ from normlens.figures.overview import head_overview
 from normlens.figures.patches import patch_maps
 from normlens.figures.saving import save
 from normlens.figures.scored_text import Row, ScoredText, ScoredWord, scored_text, scored_texts
-from normlens.figures.view import html_view
 
 __all__ = [
     "LinkedPair",

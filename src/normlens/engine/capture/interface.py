@@ -55,6 +55,8 @@ class AttentionCall:
         The tensor object that the model continues with, in any layout.
     arranged
         Brings that layout to ``(batch, target, head * head_dim)``.
+    operands
+        The tensors from which `recompute` computes α; empty if it slices ``weights``, and keeps them in memory.
     """
 
     module: nn.Module
@@ -64,6 +66,7 @@ class AttentionCall:
     recompute: Callable[[int, int], Float[Tensor, "batch head rows source"]]
     produced: Tensor
     arranged: Callable[[Tensor], Tensor]
+    operands: tuple[Tensor, ...] = ()
 
     def rows(self, start: int, stop: int) -> Float[Tensor, "batch head rows source"]:
         """Attention weights of the targets ``start:stop``, ``(batch, head, stop - start, source)``."""
@@ -198,8 +201,16 @@ def _attention(
         output, weights = rows(0, targets)
     else:
         output = torch.cat([rows(i, min(i + chunk, targets))[0] for i in range(0, targets, chunk)], dim=1)
+    operands = tuple(x for x in (query, key, value, attention_mask, *kwargs.values()) if isinstance(x, Tensor))
     call = AttentionCall(
-        module, value, output, weights, lambda start, stop: rows(start, stop)[1], output, lambda y: y.flatten(2)
+        module,
+        value,
+        output,
+        weights,
+        lambda start, stop: rows(start, stop)[1],
+        output,
+        lambda y: y.flatten(2),
+        operands,
     )
     capture.on_call(call)
     return output, weights

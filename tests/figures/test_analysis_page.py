@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from normlens.errors import InvalidInput
-from normlens.figures import html_view, view
+from normlens.figures import analysis_page, html_view
 
 Analyses = Callable[..., xr.Dataset]
 
@@ -92,8 +92,8 @@ def test_of_words_the_stored_norms_are_embedded(random_group: xr.Dataset) -> Non
 
 def test_packing_keeps_nine_decades_and_nan() -> None:
     values = np.array([3e7, 1.0, 0.1, 0.0, np.nan, -2.5])
-    np.testing.assert_allclose(decoded(view.pack(values)), values, rtol=5e-4)
-    np.testing.assert_array_equal(decoded(view.pack(np.zeros((2, 2)))), np.zeros((2, 2)))
+    np.testing.assert_allclose(decoded(analysis_page.pack(values)), values, rtol=5e-4)
+    np.testing.assert_array_equal(decoded(analysis_page.pack(np.zeros((2, 2)))), np.zeros((2, 2)))
 
 
 def test_dimensions_may_come_in_any_order(random_group: xr.Dataset) -> None:
@@ -119,6 +119,6 @@ def test_what_is_too_large_or_missing_is_said(random_group: xr.Dataset, monkeypa
         html_view(xr.DataTree(), "t")
     with pytest.raises(InvalidInput, match="needs vector_norm"):
         html_view(tree(random_group.drop_vars("vector_norm")), "t")
-    monkeypatch.setattr(view, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(analysis_page, "MOST_NUMBERS", 100)
     with pytest.raises(InvalidInput, match=r"768 numbers by head.*more than the 100"):
         html_view(tree(random_group), "t")

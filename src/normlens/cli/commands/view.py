@@ -1,0 +1,74 @@
+"""``normlens view``: the explorer, in the browser."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from normlens.cli import options
+from normlens.cli.opening import open_lens
+from normlens.cli.terminal import messages, printable
+from normlens.cli.text_files import read_text
+from normlens.errors import InvalidInput
+
+
+def view(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="Models that the page offers: bundled names, Hub ids, folders, or GGUF files. Default: minilm-l6.",
+            show_default=False,
+        ),
+    ] = None,
+    text: Annotated[str | None, typer.Option("--text", help="Text to show first.")] = None,
+    file: options.TextFile = None,
+    target_text: options.TargetText = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the page's address. Default: a free one.")
+    ] = None,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address without opening a browser.")
+    ] = False,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
+) -> None:
+    """Open the explorer in the browser: every head, weights beside norms, on your own model and text.
+
+    The page is served to this machine alone, and loads nothing from the network. Press Ctrl-C to stop.
+
+    [bold]Examples[/bold]
+
+    - [cyan]normlens view[/cyan]
+
+    - [cyan]normlens view minilm-l6 smollm2-135m --text "The capital of France is Paris."[/cyan]
+
+    - [cyan]normlens view ./my-model --file page.txt --port 8080 --no-browser[/cyan]
+    """
+    names = list(dict.fromkeys(models or ["minilm-l6"]))
+    if revision is not None and len(names) > 1:
+        raise InvalidInput(f"--revision {revision} is of one model, and {len(names)} are named. Name one of them.")
+    shown = "" if text is None and file is None else read_text(text, file)
+
+    from normlens.view import OfferedModel, ViewService, serve
+
+    opening = partial(
+        open_lens, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
+    )  # loaded when the page asks for them
+    offered = [OfferedModel(name, partial(opening, name), revision) for name in names]
+    service = ViewService(offered, text=shown, target_text=target_text or "", log=_log)
+    serve(service, port, _announce, opens_browser=not no_browser)
+
+
+def _announce(address: str) -> None:
+    console = messages()
+    console.print(f"The explorer is at {address}", markup=False, soft_wrap=True, highlight=False)
+    console.print("Press Ctrl-C to stop.")
+
+
+def _log(line: str) -> None:
+    messages().print(printable(" ".join(line.split())), markup=False, soft_wrap=True)

@@ -1,0 +1,170 @@
+"""One text in one model, at three levels of detail: all heads pooled, one head's map, one row exactly."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from normlens.engine.contributions.measure import Measures
+from normlens.errors import InvalidInput
+from normlens.inputs.example import Example
+from normlens.version import __version__
+from normlens.view.binary_message import Message, exact, half
+from normlens.view.byte_cache import ByteCache
+from normlens.view.measured_run import MeasuredRun
+from normlens.view.run_overview import Overview
+from normlens.view.viewed_maps import HeadWeights, SummedMaps
+
+if TYPE_CHECKING:
+    from normlens.view.kept_runs import ExploredModel
+
+
+class Exploration:
+    """A run of a model on a text, and what can be seen of it.
+
+    Parameters
+    ----------
+    name
+        Name of the run.
+    model
+        The model.
+    example
+        The text.
+    capacity
+        Bytes that the run may hold to measure its layers again.
+    maps
+        Keeps the maps that were looked at last.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: ExploredModel,
+        example: Example,
+        capacity: int,
+        maps: ByteCache[HeadWeights | SummedMaps],
+    ) -> None:
+        self.name, self._model, self._example = name, model, example
+        self._run = MeasuredRun(model.inspector, example, capacity)
+        self._maps = maps
+        self._overview = Overview(self._run.inspection.layout, example)
+        self._seconds = 0.0
+
+    @property
+    def size(self) -> int:
+        """Bytes that are held."""
+        return self._run.size + sum(array.numbers.nbytes for array in self._overview.arrays().values())
+
+    def run(self, advance: Callable[[int, int], None]) -> None:
+        """Run the model, and gather the overview.
+
+        Parameters
+        ----------
+        advance
+            Takes the numbers of layers that were measured, and of all.
+        """
+        start = time.perf_counter()
+
+        def begin() -> None:
+            self._overview = Overview(self._run.inspection.layout, self._example)
+            advance(0, self._overview.total)
+
+        def visit(group: str, layer: int, measures: Measures) -> None:
+            self._overview.add(group, layer, measures)
+            advance(self._overview.measured, self._overview.total)
+
+        self._run.run(visit, begin)
+        self._seconds = time.perf_counter() - start
+
+    def overview(self) -> Message:
+        """Facts of the run and of every head, and thumbnails."""
+        model = self._model
+        target = self._example.target
+        facts = {
+            "run": self.name,
+            "model": model.name,
+            "revision": model.revision or "",
+            "dtype": str(model.inspector.model.dtype).removeprefix("torch."),
+            "normlens": __version__,
+            "torch": str(torch.__version__),
+            "text": self._example.text,
+            "targetText": "" if target is None else target.text,
+            "seconds": round(self._seconds, 3),
+            "groups": self._overview.facts(),
+        }
+        return Message(facts, self._overview.arrays())
+
+    def map(self, group: str, layer: int, head: int | None) -> Message:
+        """One head's weights and vector norms, or the mean weight and the norms of the sum over heads."""
+        facts = {"run": self.name, "group": group, "layer": layer, "head": head}
+        if head is None:
+            maps = self._summed(group, layer)
+            norms = {f"norm/{scope}": half(x) for scope, x in maps.norm.items()}
+            own = {f"own/{scope}": exact(x) for scope, x in maps.own.items()}
+            return Message(facts, {"weight": half(maps.weight), **norms, **own})
+        weight = self._weights(group, layer, head)
+        return Message(facts, {"weight": half(weight), "vector_norm": exact(self._vector_norm(group, layer, head))})
+
+    def row(self, group: str, layer: int, head: int | None, target: int) -> Message:
+        """One target's numbers, exactly as measured."""
+        targets, _ = self._sizes(group)
+        if not 0 <= target < targets:
+            raise InvalidInput(
+                f"There is no target {target}; this text has {targets}, counted from 0. Choose one of these."
+            )
+        facts = {"run": self.name, "group": group, "layer": layer, "head": head, "target": target}
+        if head is None:
+            maps = self._summed(group, layer)
+            norms = {f"norm/{scope}": exact(x[target]) for scope, x in maps.norm.items()}
+            return Message(facts, {"weight": exact(maps.weight[target]), **norms})
+        weight, vector_norm = self._weights(group, layer, head)[target], self._vector_norm(group, layer, head)
+        arrays = {"weight": weight, "vector_norm": vector_norm, "weighted_norm": weight * vector_norm}
+        return Message(facts, {name: exact(array) for name, array in arrays.items()})
+
+    def _weights(self, group: str, layer: int, head: int) -> Float[np.ndarray, "target source"]:
+        """The weights of a head: all of its layer are kept if they are small enough, otherwise its own."""
+        targets, sources = self._sizes(group)
+        heads = self._overview.heads(group, layer)
+        if not 0 <= head < heads:
+            raise InvalidInput(
+                f"Layer {layer} has no head {head}; it has {heads}, counted from 0. Choose one of these."
+            )
+        fits = 4 * heads * targets * sources <= self._maps.capacity // 2
+        key = self.name, group, layer, None if fits else head
+        weights = self._maps.get(key)
+        if not isinstance(weights, HeadWeights):
+            weights = HeadWeights(None if fits else head)
+            self._run.layer_weights(group, layer, weights.add)
+            self._maps.put(key, weights, weights.size)
+        return weights.of(head)
+
+    def _summed(self, group: str, layer: int) -> SummedMaps:
+        """The maps of all heads of a layer together."""
+        self._sizes(group)
+        self._overview.heads(group, layer)
+        key = self.name, group, layer, "summed"
+        maps = self._maps.get(key)
+        if not isinstance(maps, SummedMaps):
+            maps = SummedMaps()
+            self._run.measure_layer(group, layer, maps.add)
+            self._maps.put(key, maps, maps.size)
+        return maps
+
+    def _vector_norm(self, group: str, layer: int, head: int) -> Float[np.ndarray, " source"]:
+        lengths: Float[np.ndarray, " source"] = self._overview.vector_norm(group, layer)[head]
+        return lengths
+
+    def _sizes(self, group: str) -> tuple[int, int]:
+        """The numbers of targets and sources of a group."""
+        groups = self._run.inspection.layout.groups
+        if group not in groups:
+            raise InvalidInput(
+                f"There is no kind of attention called {group!r}; this model has {', '.join(groups)}. Choose one of these."
+            )
+        targets, sources = self._overview.tokens(group)
+        return len(targets), len(sources)

@@ -1,0 +1,178 @@
+"""One run of a model on one input, whose layers can be measured again one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from normlens.analysis.checked_measures import checked_measures
+from normlens.analysis.inspector import Inspection, Inspector
+from normlens.engine.capture.capture_method import through_interface
+from normlens.engine.computation import computing
+from normlens.engine.contributions.measure import Measures
+from normlens.engine.locks import exclusive
+from normlens.engine.precision import working_precision
+from normlens.engine.tracing import Tracer, unfinished
+from normlens.engine.tracing.anatomy import BlockAnatomy
+from normlens.engine.tracing.block import Block
+from normlens.engine.tracing.tracer import RunStopped
+from normlens.errors import ExecutionPathChanged
+from normlens.inputs.example import Example
+from normlens.view.held_blocks import HeldBlocks
+
+WHOLE = 1024
+"""Longest text whose targets are measured all at once."""
+CHUNK = 256
+"""Number of targets at a time in a longer text."""
+
+Visit = Callable[[str, int, Measures], None]
+"""Takes group, layer and measures of a slice of targets."""
+
+
+class _LayerMeasured(RunStopped):
+    """The one layer that was asked for has been measured; the rest of the model needn't run."""
+
+
+class MeasuredRun:
+    """One input in one model.
+
+    Parameters
+    ----------
+    inspector
+        Inspects the model and runs it.
+    example
+        The input.
+    capacity
+        Bytes that may be held, so that layers are measured again without running the model.
+    """
+
+    def __init__(self, inspector: Inspector, example: Example, capacity: int) -> None:
+        self._inspector, self._example, self._capacity = inspector, example, capacity
+        self._held = HeldBlocks(inspector.model, capacity)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are held."""
+        return self._held.size
+
+    @property
+    def inspection(self) -> Inspection:
+        """The inspection of the model for this input."""
+        return self._inspector.inspection(self._example)
+
+    @property
+    def chunk_size(self) -> int | None:
+        """Number of targets that are measured at a time; None for all."""
+        sides = [side for side in (self._example.source, self._example.target) if side is not None]
+        long = max((len(side) for side in sides), default=0) > WHOLE
+        return CHUNK if long and self.inspection.capture_method is through_interface else None
+
+    @computing()
+    def run(self, visit: Visit, begin: Callable[[], None] = lambda: None) -> None:
+        """Run the model, and hand every layer's measures to ``visit``.
+
+        Parameters
+        ----------
+        visit
+            Called slice by slice, in the order in which layers run.
+        begin
+            Called before the first layer; again if the model is run again, because it changed.
+        """
+
+        def once() -> None:
+            begin()
+            self._held = HeldBlocks(self._inspector.model, self._capacity)
+            self._run(visit)
+
+        with exclusive(self._inspector.model):
+            self._inspector.again_if_changed(once)
+
+    @computing()
+    @torch.no_grad()
+    def measure_layer(self, group: str, layer: int, visit: Callable[[Measures], None]) -> None:
+        """Hand the measures of one layer to ``visit``, slice by slice of its targets: the same numbers as in the run.
+
+        Parameters
+        ----------
+        group, layer
+            One of the layout's.
+        visit
+            Takes the measures of a slice of targets.
+        """
+        layout = self.inspection.layout
+        with exclusive(self._inspector.model):
+            block = self._held.get((group, layer))
+            if block is None:
+                self._run_up_to(group, layer, visit)
+                return
+            if self.chunk_size is None:  # the same path through the algebra as in the run, to the last bit
+                weights = block.call.rows(0, block.call.output.shape[1])
+                block = replace(block, call=replace(block.call, weights=weights))
+            for measures in self._checked(block, layout.anatomy(block.path, block.occurrence)):
+                visit(measures)
+
+    @computing()
+    @torch.no_grad()
+    def layer_weights(self, group: str, layer: int, visit: Callable[[Tensor], None]) -> None:
+        """Hand α of one layer, ``(1, head, rows, source)``, to ``visit``, slice by slice of its targets, as in the run.
+
+        Parameters
+        ----------
+        group, layer
+            One of the layout's.
+        visit
+            Takes α of a slice of targets.
+        """
+        with exclusive(self._inspector.model):
+            block = self._held.get((group, layer))
+            if block is None:
+                self._run_up_to(group, layer, lambda measures: visit(measures.weight))
+                return
+            targets = block.call.output.shape[1]
+            size = self.chunk_size or targets
+            for start in range(0, targets, size):
+                visit(working_precision(block.call.rows(start, min(start + size, targets))))
+
+    def _run_up_to(self, group: str, layer: int, visit: Callable[[Measures], None]) -> None:
+        """Run the model up to a layer whose block isn't held."""
+        reached = False
+
+        def select(name: str, number: int, measures: Measures) -> None:
+            nonlocal reached
+            if (name, number) == (group, layer):
+                reached = True
+                visit(measures)
+            elif reached:
+                raise _LayerMeasured
+
+        with suppress(_LayerMeasured):
+            self._run(select, hold=False)
+
+    def _run(self, visit: Visit, *, hold: bool = True) -> None:
+        inspection = self.inspection
+        layout = inspection.layout
+        seen: set[tuple[str, int]] = set()
+
+        def record(block: Block) -> None:
+            name, number = layout.layer_of(block.path, block.occurrence)
+            for measures in self._checked(block, layout.anatomy(block.path, block.occurrence)):
+                visit(name, number, measures)
+            seen.add((name, number))
+            if hold:
+                self._held.hold((name, number), block)
+
+        tracer = Tracer(self._inspector.body, record, layout.scopes_of)
+        self._inspector.watch(inspection, [self._example], tracer, self.chunk_size)
+        missing = {(name, number) for name, numbers in layout.numbers.items() for number in numbers} - seen
+        if tracer.open_traces or missing:
+            reason = unfinished(tracer.open_traces) if tracer.open_traces else f"{min(missing)} didn't run"
+            raise ExecutionPathChanged(f"{reason}: this run took a different execution path than the inspection.")
+
+    def _checked(self, block: Block, anatomy: BlockAnatomy) -> Iterator[Measures]:
+        dtype: Any = self._inspector.model.dtype
+        return checked_measures(block, anatomy, dtype, self.chunk_size)

@@ -1,0 +1,179 @@
+"""The explorer over HTTP, for this machine alone: who may ask, what may be asked, and what a page may load."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as AsgiMessage
+
+from normlens.errors import InvalidInput, NormLensError, TooBusy, UnknownRun
+from normlens.view.binary_message import Message
+from normlens.view.service import ViewService
+
+HOSTS = ("127.0.0.1", "localhost", "[::1]")
+"""Names under which this machine may be asked; any other was pointed here from outside (DNS rebinding)."""
+TOKEN_HEADER = "X-Normlens-Token"
+MOST_BYTES = 1_000_000
+"""Largest body of a request."""
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_STATUS = {UnknownRun: 404, TooBusy: 429}
+
+
+def application(service: ViewService, token: str) -> Starlette:
+    """The explorer as an ASGI application.
+
+    Parameters
+    ----------
+    service
+        Answers the requests.
+    token
+        What a page must send with every request, as the header `TOKEN_HEADER`.
+    """
+    operations: dict[str, Callable[..., Any]] = {
+        "models": service.models,
+        "run": lambda model, text, targetText="": service.run(model, text, targetText),
+        "progress": service.progress,
+        "cancel": service.cancel,
+        "overview": service.overview,
+        "map": service.map,
+        "row": service.row,
+    }
+    api = [Route(f"/api/{name}", _Endpoint(work, token), methods=["POST"]) for name, work in operations.items()]
+    pages = Mount("/", StaticFiles(directory=static_folder(), html=True))
+    return Starlette(
+        routes=[*api, pages],
+        middleware=[
+            Middleware(_Headers),
+            Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False),
+        ],
+    )
+
+
+def static_folder() -> Path:
+    """The folder of the page that was built from ``web/``."""
+    return Path(str(resources.files("normlens.view").joinpath("static")))
+
+
+class _Headers:
+    """Adds the headers that keep a page to what this server sends."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: AsgiMessage) -> None:
+            if message["type"] == "http.response.start":
+                added = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
+                names = {name for name, _ in added}
+                message["headers"] = [pair for pair in message.get("headers", []) if pair[0] not in names] + added
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+class _Endpoint:
+    """An endpoint: checks who asks, reads the arguments, and answers with a message of arrays, or JSON."""
+
+    def __init__(self, work: Callable[..., Any], token: str) -> None:
+        self._work, self._token = work, token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        if not hmac.compare_digest(request.headers.get(TOKEN_HEADER, "").encode(), self._token):
+            return _refusal(
+                403,
+                "This address belongs to an explorer that was stopped. Open the one that `normlens view` printed last.",
+            )
+        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return _refusal(403, "This request comes from another site. Open the explorer's own page.")
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            return _refusal(415, "The request isn't JSON; expected Content-Type: application/json.")
+        body = await _limited_body(request)
+        if body is None:
+            return _refusal(413, f"The request is larger than {MOST_BYTES:,} bytes. Shorten the text.")
+        try:
+            answer = await run_in_threadpool(self._called, body)
+        except NormLensError as error:
+            return _refusal(_STATUS.get(type(error), 400), str(error))
+        if isinstance(answer, Message):
+            return Response(answer.encoded(), media_type="application/octet-stream")
+        return JSONResponse(answer)
+
+    def _called(self, body: bytes) -> Any:
+        arguments = _arguments(body)
+        try:
+            bound = _checked(arguments)
+            return self._work(**bound)
+        except TypeError as error:
+            raise InvalidInput(f"The request's arguments don't fit: {error}.") from error
+
+
+async def _limited_body(request: Request) -> bytes | None:
+    """The body of a request; None if it is too large, whatever length it announces."""
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdigit() or int(announced) > MOST_BYTES:
+        return None
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_BYTES:
+            return None
+    return bytes(body)
+
+
+def _arguments(body: bytes) -> Mapping[str, Any]:
+    try:
+        arguments = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"The request isn't JSON: {error}.") from error
+    if not isinstance(arguments, dict):
+        raise InvalidInput("The request isn't a JSON object.")
+    return arguments
+
+
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("model", "text", "targetText", "run", "group"), (str,)),
+    **dict.fromkeys(("layer", "target"), (int,)),
+    "head": (int, type(None)),
+}
+
+
+def _checked(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the types that operations take."""
+    for name, value in arguments.items():
+        if type(value) not in _KINDS.get(name, ()):
+            raise InvalidInput(f"The argument {name!r} can't be {type(value).__name__}.")
+    return dict(arguments)
+
+
+def _refusal(status: int, message: str) -> JSONResponse:
+    return JSONResponse({"error": message}, status)

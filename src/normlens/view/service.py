@@ -1,0 +1,271 @@
+"""The service behind the explorer: models, runs, overviews, maps and rows; it knows nothing of HTTP or notebooks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from normlens.errors import InvalidInput, NormLensError, UnknownRun
+from normlens.view.computation_queue import ComputationQueue
+
+if TYPE_CHECKING:
+    from normlens.lens import Lens
+    from normlens.view.binary_message import Message
+    from normlens.view.exploration import Exploration
+
+MEMORY = 2**30
+"""Bytes that runs and maps may take together, by default."""
+MOST_CHARACTERS = 100_000
+_MOST_JOBS = 1_000
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class OfferedModel:
+    """A model that can be chosen in the explorer.
+
+    Attributes
+    ----------
+    name
+        Its name, as on the command line.
+    open
+        Opens it; called when it is first chosen.
+    revision
+        The revision that was asked for.
+    """
+
+    name: str
+    open: Callable[[], Lens]
+    revision: str | None = None
+
+
+@dataclass
+class _Job:
+    """A run and how far it is.
+
+    Attributes
+    ----------
+    state
+        "waiting", "loading", "running", "done", "failed" or "cancelled".
+    message
+        What happened, if it failed.
+    done, total
+        Number of layers.
+    is_cancelled
+        Set by whoever no longer needs it.
+    """
+
+    name: str
+    state: str = "waiting"
+    message: str = ""
+    done: int = 0
+    total: int = 0
+    since: float = field(default_factory=time.monotonic)
+    is_cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def facts(self) -> dict[str, Any]:
+        seconds = round(time.monotonic() - self.since, 1)
+        return {
+            "run": self.name, "state": self.state, "message": self.message, "done": self.done, "total": self.total,
+            "seconds": seconds,
+        }  # fmt: skip
+
+
+class ViewService:
+    """Answers an explorer's requests. Threads may share it: one thread computes, and the others wait for it.
+
+    Parameters
+    ----------
+    models
+        The models that can be chosen; the first one is the default.
+    text, target_text
+        What is shown first; the second text is that of encoder–decoders.
+    memory
+        Bytes that runs and maps may take together. What was used longest ago is dropped, and computed again when needed.
+    log
+        Takes one line for every request that failed.
+    """
+
+    def __init__(
+        self,
+        models: list[OfferedModel],
+        *,
+        text: str = "",
+        target_text: str = "",
+        memory: int = MEMORY,
+        log: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._offered = {model.name: model for model in models}
+        self._first = {"text": text, "targetText": target_text}
+        self._memory, self._log = memory, log
+        self._queue = ComputationQueue()
+        self._jobs: dict[str, _Job] = {}
+        self._guard = threading.Lock()
+        self._kept: Any = None
+
+    def models(self) -> dict[str, Any]:
+        """The names of the models, and the text to show first."""
+        return {"models": list(self._offered), **self._first}
+
+    def run(self, model: str, text: str, target_text: str = "") -> dict[str, Any]:
+        """Have a model read a text, unless it has; returns at once, with the run's name and state.
+
+        Raises
+        ------
+        InvalidInput
+            If the model isn't one of those that can be chosen, or the text is empty or too long.
+        TooBusy
+            If too much is waiting.
+        """
+        offered = self._offered.get(model)
+        if offered is None:
+            raise InvalidInput(
+                f"The model {model!r} isn't one of those that this explorer was started with: {', '.join(self._offered)}. "
+                "Choose one of these, or start `normlens view` with it."
+            )
+        if not text.strip():
+            raise InvalidInput("The text is empty. Type a text.")
+        if max(len(text), len(target_text)) > MOST_CHARACTERS:
+            raise InvalidInput(f"The text is longer than {MOST_CHARACTERS:,} characters. Shorten it.")
+        name = run_name(offered, text, target_text)
+        with self._guard:
+            job = self._jobs.get(name)
+            if job is not None and job.state in ("waiting", "loading", "running") and not job.is_cancelled.is_set():
+                return job.facts()
+            if job is not None and job.state == "done" and self._kept is not None and self._kept.has(name):
+                return job.facts()
+            job = _Job(name)
+            self._queue.submit(lambda: self._explore(job, offered, text, target_text))
+            self._jobs.pop(name, None)
+            self._jobs[name] = job
+            while len(self._jobs) > _MOST_JOBS:
+                self._jobs.pop(next(iter(self._jobs)))
+            return job.facts()
+
+    def progress(self, run: str) -> dict[str, Any]:
+        """How far a run is.
+
+        Raises
+        ------
+        UnknownRun
+            If there is no such run.
+        """
+        return self._job(run).facts()
+
+    def cancel(self, run: str) -> dict[str, Any]:
+        """Stop a run after the layer that is being measured, or before it begins.
+
+        Raises
+        ------
+        UnknownRun
+            If there is no such run.
+        """
+        job = self._job(run)
+        job.is_cancelled.set()
+        return job.facts()
+
+    def overview(self, run: str) -> Message:
+        """Every head of a run, as a point and as thumbnails pooled by maximum.
+
+        Raises
+        ------
+        UnknownRun
+            If the run isn't in memory.
+        """
+        return self._computed(lambda: self._exploration(run).overview())
+
+    def map(self, run: str, group: str, layer: int, head: int | None) -> Message:
+        """The map of one head, or of all heads together (None), as float16 with a scale.
+
+        Raises
+        ------
+        UnknownRun
+            If the run isn't in memory.
+        InvalidInput
+            If the model has no such group, layer or head.
+        """
+        return self._computed(lambda: self._exploration(run).map(group, layer, head))
+
+    def row(self, run: str, group: str, layer: int, head: int | None, target: int) -> Message:
+        """The numbers of one target, exactly as they were measured.
+
+        Raises
+        ------
+        UnknownRun
+            If the run isn't in memory.
+        InvalidInput
+            If the model has no such group, layer or head, or the text no such target.
+        """
+        return self._computed(lambda: self._exploration(run).row(group, layer, head, target))
+
+    def close(self) -> None:
+        """Cancel everything; the thread ends after what it computes."""
+        for job in list(self._jobs.values()):
+            job.is_cancelled.set()
+        self._queue.close()
+
+    def _job(self, run: str) -> _Job:
+        job = self._jobs.get(run)
+        if job is None:
+            raise UnknownRun(
+                "This explorer knows no such result. It may have been started anew since: run the text again."
+            )
+        return job
+
+    def _computed(self, work: Callable[[], Result]) -> Result:
+        """What the computing thread returns."""
+        future: Future[Result] = self._queue.submit(work)
+        return future.result()
+
+    def _exploration(self, run: str) -> Exploration:
+        """The result of a run that is in memory; called by the computing thread."""
+        exploration: Exploration | None = None if self._kept is None else self._kept.get(run)
+        if exploration is None:
+            raise UnknownRun("This result is no longer in memory. Run the text again.")
+        return exploration
+
+    def _explore(self, job: _Job, offered: OfferedModel, text: str, target_text: str) -> None:
+        """Run a model on a text; called by the computing thread."""
+        job.state = "loading"  # the libraries too
+        from normlens.view.kept_runs import KeptRuns, RunCancelled
+
+        try:
+            if job.is_cancelled.is_set():
+                raise RunCancelled
+            self._kept = self._kept or KeptRuns(self._memory)
+            reader = self._kept.reader(offered)
+            job.state = "running"
+            self._kept.explore(job.name, reader, text, target_text, lambda done, total: _advance(job, done, total))
+            job.state = "done"
+        except RunCancelled:
+            job.state = "cancelled"
+        except NormLensError as error:
+            job.state, job.message = "failed", str(error)
+            self._log(f"{offered.name}: {error}")
+        except Exception as error:
+            job.state, job.message = (
+                "failed",
+                f"{type(error).__name__}: {error}. This is a fault of normlens; report it.",
+            )
+            self._log(f"{offered.name}: {job.message}")
+
+
+def run_name(model: OfferedModel, text: str, target_text: str) -> str:
+    """The name of a run: a hash of model, revision and texts."""
+    facts = json.dumps([model.name, model.revision, text, target_text])
+    return hashlib.sha256(facts.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def _advance(job: _Job, done: int, total: int) -> None:
+    """Note how far a run is, and end it if it was cancelled."""
+    from normlens.view.kept_runs import RunCancelled
+
+    job.done, job.total = done, total
+    if job.is_cancelled.is_set():
+        raise RunCancelled

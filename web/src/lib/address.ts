@@ -1,0 +1,68 @@
+// The state that an address holds, in its fragment, which browsers send to no server.
+
+export interface Choice {
+  model: string;
+  text: string;
+  targetText: string;
+  group: string;
+  layer: number | null;
+  head: number | "all";
+  scope: string;
+  statistic: string;
+  without: boolean;
+  pin: number | null;
+  view: "scatter" | "grid";
+  scale: "shared" | "own";
+}
+
+export const nothingChosen: Choice = {
+  model: "",
+  text: "",
+  targetText: "",
+  group: "",
+  layer: null,
+  head: "all",
+  scope: "attention",
+  statistic: "first or special",
+  without: false,
+  pin: null,
+  view: "scatter",
+  scale: "shared",
+};
+
+const count = (value: string | null): number | null => (value !== null && /^\d{1,6}$/.test(value) ? Number(value) : null);
+
+/** The choice in a fragment; whatever can't be read is left as it is by default. */
+export function choiceOf(fragment: string): Choice {
+  const fields = new URLSearchParams(fragment.replace(/^#/, ""));
+  const text = (name: string, fallback: string) => fields.get(name) ?? fallback;
+  return {
+    model: text("model", ""),
+    text: text("text", ""),
+    targetText: text("targetText", ""),
+    group: text("group", ""),
+    layer: count(fields.get("layer")),
+    head: fields.get("head") === "all" ? "all" : (count(fields.get("head")) ?? "all"),
+    scope: text("scope", nothingChosen.scope),
+    statistic: text("statistic", nothingChosen.statistic),
+    without: fields.get("without") === "1",
+    pin: count(fields.get("pin")),
+    view: fields.get("view") === "grid" ? "grid" : "scatter",
+    scale: fields.get("scale") === "own" ? "own" : "shared",
+  };
+}
+
+/** The fragment of a choice; what is as by default is left out. */
+export function fragmentOf(choice: Choice, token: string): string {
+  const fields = new URLSearchParams();
+  if (token) fields.set("token", token);
+  for (const [name, value] of Object.entries(choice)) {
+    const standard = nothingChosen[name as keyof Choice];
+    if (value === null || value === standard) continue;
+    fields.set(name, value === true ? "1" : String(value));
+  }
+  if (choice.layer !== null) fields.set("head", String(choice.head));
+  return `#${fields.toString()}`;
+}
+
+export const tokenOf = (fragment: string): string => new URLSearchParams(fragment.replace(/^#/, "")).get("token") ?? "";

@@ -1,0 +1,112 @@
+// What the service answers.
+
+export interface Offer {
+  models: string[];
+  text: string;
+  targetText: string;
+}
+
+export interface RunState {
+  run: string;
+  state: "waiting" | "loading" | "running" | "done" | "failed" | "cancelled";
+  message: string;
+  done: number;
+  total: number;
+  seconds: number;
+}
+
+export interface Token {
+  text: string;
+  category: "special" | "punctuation" | "other";
+  joined: boolean;
+}
+
+export interface Shares {
+  weight: (number | null)[];
+  norm: (number | null)[];
+}
+
+export interface Group {
+  name: string;
+  crossed: boolean;
+  causal: boolean;
+  layers: number[];
+  heads: number[];
+  targets: Token[];
+  sources: Token[];
+  scopes: { name: string; label: string; formula: string }[];
+  rowEdges: number[];
+  columnEdges: number[];
+  amount: (number | null)[];
+  shares: Record<string, Shares>;
+  layerShares: Record<string, Shares>;
+}
+
+export interface OverviewFacts {
+  run: string;
+  model: string;
+  revision: string;
+  dtype: string;
+  normlens: string;
+  text: string;
+  targetText: string;
+  seconds: number;
+  groups: Group[];
+}
+
+/** A head of a group, at its place in the flat lists of the overview. */
+export interface Head {
+  place: number;
+  layer: number;
+  head: number;
+  weight: number | null;
+  norm: number | null;
+  amount: number | null;
+}
+
+export function headsOf(group: Group, statistic: string): Head[] {
+  const shares = group.shares[statistic];
+  const heads: Head[] = [];
+  group.layers.forEach((layer, row) => {
+    for (let head = 0; head < group.heads[row]!; head += 1) {
+      const place = heads.length;
+      heads.push({
+        place,
+        layer,
+        head,
+        weight: shares?.weight[place] ?? null,
+        norm: shares?.norm[place] ?? null,
+        amount: group.amount[place] ?? null,
+      });
+    }
+  });
+  return heads;
+}
+
+/** The head whose share of weight exceeds its share of norm most. */
+export function emptiest(heads: Head[]): Head | null {
+  const gap = (head: Head) => (head.weight ?? 0) - (head.norm ?? 0);
+  return heads.reduce<Head | null>((best, head) => (!best || gap(head) > gap(best) ? head : best), null);
+}
+
+/** Sources in which sinks are: the first token and the special ones. */
+export const leftOut = (sources: Token[]): boolean[] =>
+  sources.map((token, place) => place === 0 || token.category === "special");
+
+export const mean = (numbers: (number | null)[]): number => {
+  const finite = numbers.filter((number): number is number => number !== null && Number.isFinite(number));
+  return finite.reduce((sum, number) => sum + number, 0) / finite.length;
+};
+
+export function percent(share: number | null | undefined): string {
+  if (share === null || share === undefined || !Number.isFinite(share)) return "–";
+  const size = 100 * Math.abs(share);
+  return `${share < 0 ? "−" : ""}${size >= 0.05 && size < 9.95 ? size.toFixed(1) : size.toFixed(0)} %`;
+}
+
+export function points(difference: number): string {
+  if (!Number.isFinite(difference)) return "–";
+  const size = 100 * Math.abs(difference);
+  const sign = size < 0.05 ? "" : difference < 0 ? "−" : "+";
+  return `${sign}${size < 9.95 ? size.toFixed(1) : size.toFixed(0)}`;
+}
