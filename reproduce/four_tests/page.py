@@ -73,7 +73,8 @@ def _classifier_row(numbers: Mapping[str, Any]) -> list[str]:
 
 def _moved_row(numbers: Mapping[str, Any]) -> list[str]:
     verdict, seeds = numbers["verdict"], numbers["seeds"]
-    row = [numbers["title"], number(seeds["weight"]["jsd"]), number(seeds["weight"]["relative"], 2)]
+    row = [numbers["title"], *(number(seeds["weight"][name]) for name in ("jsd", "control"))]
+    row.append(number(seeds["weight"]["relative"], 2))
     if verdict is None:
         return [*row, "none", "–", "–", "–"]
     keeps, outside = ("yes" if verdict[name] else "no" for name in ("keeps", "outside"))

@@ -106,6 +106,7 @@ def divergence_violins(
                 _violin(axes, values, position, width, color)
         axes.set_xticks(range(len(bins)), [f"{max(0.0, float(b.left)):g}–{float(b.right):g}" for b in bins])
         axes.set(xlabel="largest weight of the text", ylabel="JSD, in nats", ylim=(0, 0.72))
+        axes.set_xlim(-0.5, len(bins) - 0.5)
         axes.set_title(title)
         panels.legend(loc="outside upper right", ncols=min(4, len(classes)))
     return axes
@@ -143,6 +144,7 @@ def guide_estimates(
         if uniform is not None:
             axes.axvline(uniform, color=FAINT, linestyle="--", linewidth=0.8)
         axes.set_yticks(heights, [row["guide"] for row in rows])
+        axes.set_ylim(min(heights) - 0.5, max(heights) + 0.5)
         axes.set_xlabel("F1 of a model that reads each token alone")
         axes.set_title("which weights guide a model without context?")
     return axes

@@ -76,6 +76,17 @@ def test_every_key_with_an_odd_value_is_an_experiment_or_refused(tmp_path: Path,
             assert table == "data" or all(abs(x) <= 1e5 for x in numbers)
 
 
+def test_guides_are_chosen_by_name() -> None:
+    tables = {"data": {"train": "a.csv", "test": "b.csv"}, "tests": {"guides": 2, "guided": ["uniform", "base/norm"]}}
+    made = experiment_of(tables)
+    assert [cell.name for cell in diagnostic_cells(made, None)] == [
+        f"diagnostic {guide} seed {seed}" for guide in ("uniform", "base/norm") for seed in (0, 1)
+    ]
+    for guided, message in ((["uniform", "base/nrom"], "Did you mean 'base/norm'"), (["base/norm"], '"uniform" among')):
+        with pytest.raises(InvalidInput, match=message):
+            experiment_of({**tables, "tests": {"guided": guided}})
+
+
 def test_cells_are_named_by_what_their_numbers_depend_on() -> None:
     data = {"train": "a.csv", "test": "b.csv"}
     one = experiment_of({"data": data})

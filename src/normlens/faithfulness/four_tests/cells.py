@@ -155,4 +155,5 @@ def guides_of(experiment: Experiment, adversary: Cell | None) -> list[tuple[str,
         guides += [(f"base/{explanation}{control}", (base_cell(),)) for control in ("", "/permuted", "/random")]
         if adversary is not None and (explanation == "weight" or experiment.classifier.kind == "recurrent"):
             guides.append((f"adversary/{explanation}", (adversary,)))
-    return guides
+    chosen = experiment.tests.guided
+    return [(name, needs) for name, needs in guides if not chosen or name in chosen]

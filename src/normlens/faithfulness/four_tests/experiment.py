@@ -6,12 +6,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 from normlens.errors import InvalidInput, did_you_mean
 from normlens.faithfulness.four_tests.adversary import Divergence
 from normlens.faithfulness.four_tests.labeled_texts import DataFiles
+from normlens.faithfulness.four_tests.toml_values import converted
 from normlens.faithfulness.four_tests.training import TrainingOptions, require_integer
 
 T = TypeVar("T")
@@ -88,6 +88,8 @@ class TestOptions:
         logit of a state, for a recurrent classifier.
     guides
         Seeds of the diagnostic for each guide.
+    guided
+        The guides by name, such as "uniform", "base/weight" and "base/weight/permuted". Default: all.
     shuffled
         Models that are trained on shuffled labels, a control that must end at chance.
     permutations, distributions, instances
@@ -103,6 +105,7 @@ class TestOptions:
     divergence: Divergence = "kl"
     explanations: tuple[str, ...] = ("weight", "norm")
     guides: int = 5
+    guided: tuple[str, ...] = ()
     shuffled: int = 3
     permutations: int = 100
     distributions: int = 5
@@ -117,10 +120,24 @@ class TestOptions:
             raise InvalidInput(f"strengths are {list(self.strengths)}; expected finite numbers from 0.")
         if len(set(self.strengths)) < len(self.strengths) or len(set(self.explanations)) < len(self.explanations):
             raise InvalidInput("strengths or explanations name one twice; expected each once.")
+        _check_guides(self.guided, self.explanations)
         if "weight" not in self.explanations:
             raise InvalidInput(
                 f'explanations are {list(self.explanations)}; expected "weight" among them, to compare with.'
             )
+
+
+def _check_guides(names: tuple[str, ...], explanations: tuple[str, ...]) -> None:
+    """Refuse guides that there are not, and a choice without the one that all others are compared with."""
+    own = [f"base/{name}{control}" for name in explanations for control in ("", "/permuted", "/random")]
+    allowed = ["uniform", "learned", "label", *own, *(f"adversary/{name}" for name in explanations)]
+    for name in names:
+        if name not in allowed:
+            raise InvalidInput(
+                f"There is no guide {name!r}; expected some of {', '.join(allowed)}.{did_you_mean(name, allowed)}"
+            )
+    if names and "uniform" not in names:
+        raise InvalidInput(f'guided is {list(names)}; expected "uniform" among them, to compare with.')
 
 
 _RECURRENT = TrainingOptions()
@@ -221,7 +238,7 @@ def _built(kind: type[T], table: Mapping[str, Any], name: str, folder: Path, def
     """One dataclass from its table."""
     _refuse_unknown(table, kind, f"[{name}]")
     hints = get_type_hints(kind)
-    values = {key: _converted(value, hints[key], f"{key} in [{name}]", folder) for key, value in table.items()}
+    values = {key: converted(value, hints[key], f"{key} in [{name}]", folder) for key, value in table.items()}
     if defaults is not None:
         return replace(defaults, **values)  # type: ignore[type-var]
     required = [f.name for f in fields(kind) if f.init and f.name in ("train", "test") and f.name not in values]  # type: ignore[arg-type]
@@ -246,39 +263,6 @@ def _refuse_unknown(table: Mapping[str, Any], kind: type[Any], where: str) -> No
             raise InvalidInput(
                 f"{where} has no key {key!r}; expected one of {', '.join(names)}.{did_you_mean(key, names)}"
             )
-
-
-def _converted(value: Any, hint: Any, where: str, folder: Path) -> Any:
-    """A TOML value as the type that a field has."""
-    options = get_args(hint) if get_origin(hint) is UnionType else (hint,)
-    for option in options:
-        if option is NoneType:
-            continue
-        if get_origin(option) is Literal and value in get_args(option):
-            return value
-        if get_origin(option) is tuple and isinstance(value, list):
-            return tuple(_converted(entry, get_args(option)[0], where, folder) for entry in value)
-        if option is Path and isinstance(value, str):
-            return folder / value
-        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value) if abs(value) < 1e300 else float("inf")
-        if option in (int, str, bool) and type(value) is option:
-            return value
-    expected = [_spelled(option) for option in options if option is not NoneType]
-    raise InvalidInput(f"{where} is {value!r:.60}; expected {' or '.join(expected)}.{_near(value, options)}")
-
-
-def _near(value: Any, options: tuple[Any, ...]) -> str:
-    literals = [entry for option in options if get_origin(option) is Literal for entry in get_args(option)]
-    return did_you_mean(value, literals) if literals else ""
-
-
-def _spelled(option: Any) -> str:
-    if get_origin(option) is Literal:
-        return "one of " + ", ".join(map(repr, get_args(option)))
-    if get_origin(option) is tuple:
-        return f"a list, each {_spelled(get_args(option)[0])}"
-    return {int: "an integer", float: "a number", str: "a string", Path: "a path", bool: "true or false"}[option]
 
 
 def _plain(value: Any) -> Any:
