@@ -25,6 +25,7 @@ SLOW = (
     "cli/test_cluster.py::test_an_encoder_decoder_reads_pairs",
     "cli/test_cluster.py::test_heads_are_compared_over_a_corpus",
     "cli/test_four_tests.py",
+    "cli/test_four_tests_configs.py",
     "cli/test_fuzz.py",
     "cli/test_media_inputs.py",
     "cli/test_option_names.py::test_an_option_of_several_commands_is_defined_in_one_place",
