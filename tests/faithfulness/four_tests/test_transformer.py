@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -137,5 +139,18 @@ def test_models_that_cant_take_the_tests_are_refused() -> None:
     with pytest.raises(UnsupportedArchitecture, match="an encoder and a decoder"):
         TransformerClassifier(bart)
     config = ModernBertConfig(**SMALL, classifier_pooling="mean", cls_token_id=1, sep_token_id=2)
-    with pytest.raises(UnsupportedArchitecture, match="reads 7 of 7 tokens"):
+    with pytest.raises(UnsupportedArchitecture, match=r"reads 7 of 7 tokens.*Name a row"):
         TransformerClassifier(ModernBertForSequenceClassification(config).eval())
+
+
+@pytest.mark.parametrize("row", ["first", "last"])
+def test_a_row_is_named_whatever_the_head_reads(row: Literal["first", "last"], batch: Batch) -> None:
+    ids, lengths, readable = batch
+    model = bert()
+    prediction = TransformerClassifier(model, row=row).eval()(ids, lengths, readable)
+    model.set_attn_implementation("eager")
+    mask = (torch.arange(7) < lengths[:, None]).long()
+    weights = model(input_ids=ids, attention_mask=mask, output_attentions=True).attentions[-1].mean(dim=1)
+    for text, length in enumerate(lengths.tolist()):
+        expected = weights[text, 0 if row == "first" else length - 1] * readable[text]
+        torch.testing.assert_close(prediction.attention[text], expected / expected.sum())

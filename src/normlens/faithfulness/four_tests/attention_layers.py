@@ -37,14 +37,21 @@ class AttentionLayers:
     row: Row
 
 
-def attention_layers(model: PreTrainedModel) -> AttentionLayers:
+def attention_layers(model: PreTrainedModel, row: Row | None = None) -> AttentionLayers:
     """Run a classifier once to see its attention; a gradient tells which token its head reads.
+
+    Parameters
+    ----------
+    model
+        The classifier.
+    row
+        The token whose row is meant, whatever the head reads.
 
     Raises
     ------
     UnsupportedArchitecture
         If the model has a decoder beside its encoder, its attention doesn't go through transformers' interface, layers
-        share a module, or the head reads neither the first nor the last token alone.
+        share a module, or the head reads neither the first nor the last token alone and no row is named.
     """
     if getattr(model.config, "is_encoder_decoder", False):
         raise UnsupportedArchitecture(
@@ -66,9 +73,11 @@ def attention_layers(model: PreTrainedModel) -> AttentionLayers:
             f"{type(model).__name__} ran {len(modules)} attentions of {len(set(modules))} modules; expected one module for "
             "each layer. Choose a model whose layers share none."
         )
-    (gradient,) = torch.autograd.grad(logits[0, 0], calls[-1].output)
+    if row is None:
+        (gradient,) = torch.autograd.grad(logits[0, 0], calls[-1].output)
+        row = _row(model, gradient[0])
     paths = {module: name for name, module in model.named_modules()}
-    return AttentionLayers(modules, layer_numbers([paths[module] for module in modules]), _row(model, gradient[0]))
+    return AttentionLayers(modules, layer_numbers([paths[module] for module in modules]), row)
 
 
 def _row(model: PreTrainedModel, gradient: Float[Tensor, "target head head_dim"]) -> Row:
@@ -80,5 +89,5 @@ def _row(model: PreTrainedModel, gradient: Float[Tensor, "target head head_dim"]
         return "last"
     raise UnsupportedArchitecture(
         f"The head of {type(model).__name__} reads {len(places)} of {len(gradient)} tokens; expected the first or the last "
-        "one alone, whose row of attention would be the explanation. Choose a model whose head reads one token."
+        "one alone, whose row of attention would be the explanation. Name a row, or choose a model whose head reads one."
     )

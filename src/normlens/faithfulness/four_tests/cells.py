@@ -89,7 +89,7 @@ class Cell:
 
 def _named(classifier: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a classifier; those that came later count only where they are set, so that older cells are used."""
-    unset = {"trained": False, "start": None}
+    unset = {"trained": False, "start": None, "row": None}
     return {
         name: value
         for name, value in classifier.items()

@@ -32,6 +32,9 @@ class ClassifierOptions:
     model, layers, heads, longest
         Transformer: what :func:`normlens.load` takes; the layers and heads whose attention is tested (−1 is the last layer,
         default: all heads); and the length in tokens to which texts are cut.
+    row
+        Transformer: the token whose row of attention is tested, "first" or "last". Default: the one that the head reads; a
+        head that reads several tokens takes a row by name.
     trained
         Transformer: whether the model is a classifier that is tested as it is. Default: it is fine-tuned first.
     start
@@ -48,6 +51,7 @@ class ClassifierOptions:
     layers: tuple[int, ...] = (-1,)
     heads: tuple[int, ...] | None = None
     longest: int | None = 256
+    row: Literal["first", "last"] | None = None
     trained: bool = False
     start: str | None = None
 

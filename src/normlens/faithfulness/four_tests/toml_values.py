@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from normlens.errors import InvalidInput, did_you_mean
 
@@ -28,7 +28,7 @@ def converted(value: Any, hint: Any, where: str, folder: Path) -> Any:
     InvalidInput
         If it is of another type; the nearest choice is named.
     """
-    options = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+    options = get_args(hint) if get_origin(hint) in (UnionType, Union) else (hint,)
     for option in options:
         if option is NoneType:
             continue

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from normlens.engine.tracing.layer_numbers import listed
 from normlens.errors import InvalidInput, UnsupportedArchitecture
-from normlens.faithfulness.four_tests.attention_layers import attention_layers
+from normlens.faithfulness.four_tests.attention_layers import Row, attention_layers
 from normlens.faithfulness.four_tests.held_layers import held, lower_layers
 from normlens.faithfulness.four_tests.models import Prediction, require_tokens
 from normlens.faithfulness.four_tests.watched_attention import Watch, watching
@@ -34,6 +34,8 @@ class TransformerClassifier(nn.Module):
         Numbers of the heads, from 0. Default: all.
     uniform
         Hold the attention of these layers uniform over the real tokens, in every row.
+    row
+        The token whose row of attention is tested, "first" or "last". Default: the one that the head reads.
 
     Raises
     ------
@@ -50,10 +52,11 @@ class TransformerClassifier(nn.Module):
         heads: Sequence[int] | None = None,
         *,
         uniform: bool = False,
+        row: Row | None = None,
     ) -> None:
         super().__init__()
         self.model, self.uniform = model, uniform
-        attention = attention_layers(model)
+        attention = attention_layers(model, row)
         self.row, self.layers = attention.row, _checked(layers, attention.numbers)
         self._tested = [attention.modules[attention.numbers.index(layer)] for layer in self.layers]
         self._below = lower_layers(model, attention.modules, self._tested)

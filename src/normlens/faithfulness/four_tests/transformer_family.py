@@ -102,7 +102,8 @@ class TransformerFamily:
         return template, fresh
 
     def _classifier(self, model: PreTrainedModel, *, uniform: bool = False) -> TransformerClassifier:
-        return TransformerClassifier(model, self._options.layers, self._options.heads, uniform=uniform)
+        options = self._options
+        return TransformerClassifier(model, options.layers, options.heads, uniform=uniform, row=options.row)
 
     def contents(self) -> Iterator[bytes]:
         """The parameters of checkpoints in folders, whose files may change under the same name."""
