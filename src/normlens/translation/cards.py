@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from normlens.translation.durations import duration
 from normlens.translation.preparation import described
 
 
@@ -34,8 +35,8 @@ A translation model in Marian's architecture ({recipe["layers"]} + {recipe["laye
 weights as far as they reach.
 {_quality(training)}
 ## Training
-{recipe["epochs"]:g} epochs, {training["steps"]:,} steps, seed {recipe["seed"]}: {training["seconds"] / 60:.0f} minutes
-({training["cpu_seconds"] / 60:.0f} minutes of processor time) on {training["hardware"]}, by `normlens translation train`.
+{recipe["epochs"]:g} epochs, {training["steps"]:,} steps, seed {recipe["seed"]}: {duration(training["seconds"])}
+({duration(training["cpu_seconds"])} of processor time) on {training["hardware"]}, by `normlens translation train`.
 Weights are stored in half precision ({training["megabytes"]} MB); `training.json` holds every setting.
 """
 
@@ -45,8 +46,8 @@ def _aligned(recipe: Mapping[str, Any]) -> str:
     causes = []
     if recipe["guide"] != "none":
         causes.append(
-            "In the first layer of its decoder the mean over heads follows the links that the statistical aligner "
-            f"{recipe['guide']} finds in the same text (Chen et al. 2016, Garg et al. 2019), read where a word is the "
+            "In the first layer of its decoder the mean over heads follows the links that the statistical aligner\n"
+            f"{recipe['guide']} finds in the same text (Chen et al. 2016, Garg et al. 2019), read where a word is the\n"
             "decoder's input; nobody annotated any link."
         )
     if recipe["masking"]:
