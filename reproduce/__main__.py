@@ -21,6 +21,7 @@ STUDIES = {
     "topk": "reproduce.topk.table",
     "clustering": "reproduce.clustering.table",
     "train-translation": "reproduce.training.translation",
+    "negation-trees": "reproduce.negation.trees.table",
     "train-classifier": "reproduce.training.classifier.train",
     "train-listops": "reproduce.training.listops",
     "picture-first": "reproduce.pictures.first",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
 
 from normlens.faithfulness.four_tests.encoded_texts import END, Vocabulary
 from normlens.files.atomic import write_atomically
@@ -24,13 +27,28 @@ def write_input_vectors(path: Path, texts: Sequence[str], model: str = "minilm-l
     """
     if path.exists():
         return
+    vectors = input_vectors(Vocabulary(texts).words[END + 1 :], model)
+    lines = [" ".join([word, *(f"{x:.5f}" for x in vector.tolist())]) for word, vector in vectors.items()]
+    write_atomically(path, "\n".join(lines) + "\n")
+
+
+def input_vectors(words: Iterable[str], model: str = "minilm-l6") -> dict[str, Float[Tensor, " dimension"]]:
+    """The vectors of words: the mean of the input embeddings of their pieces; a word without a piece is left out.
+
+    Parameters
+    ----------
+    words
+        The words.
+    model
+        Whose input embeddings are taken.
+    """
     loaded = load_model(model)
     assert loaded.tokenizer is not None
     embeddings = loaded.model.get_input_embeddings().weight.detach()
-    lines = []
-    for word in Vocabulary(texts).words[END + 1 :]:
+    vectors = {}
+    for word in words:
         ids = loaded.tokenizer(word, add_special_tokens=False)["input_ids"]
         ids = [number for number in ids if number != loaded.tokenizer.unk_token_id]
         if ids:
-            lines.append(" ".join([word, *(f"{x:.5f}" for x in embeddings[ids].mean(0).tolist())]))
-    write_atomically(path, "\n".join(lines) + "\n")
+            vectors[word] = embeddings[ids].mean(0)
+    return vectors

@@ -18,7 +18,7 @@ from normlens.faithfulness.four_tests import results_of, run_cells
 from normlens.faithfulness.four_tests.schedule import available_cores
 from reproduce.four_tests.page import draw, page
 from reproduce.four_tests.parts import PARTS, experiment
-from reproduce.study.kept import measure_of, tabulate
+from reproduce.study.kept import measure_of, rounded, tabulate
 from reproduce.study.options import add_data, require_data, study_parser
 
 NAME = "four_tests"
@@ -57,7 +57,7 @@ def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]
         numbers, table = results_of(place, outcomes)
         for side in ("experiment", "seconds"):
             numbers.pop(side)
-        yield name, {"title": PARTS[name].title, **_rounded(numbers), "spread": _spread(table)}
+        yield name, {"title": PARTS[name].title, **rounded(numbers), "spread": _spread(table)}
 
 
 def _spread(table: pd.DataFrame) -> dict[str, list[float]]:
@@ -67,14 +67,3 @@ def _spread(table: pd.DataFrame) -> dict[str, list[float]]:
     median = others.groupby("text")["jsd_weight"].median()
     columns = {"label": base["label"], "largest": base["largest_weight"], "divergence": median}
     return {name: [round(float(x), 3) for x in values] for name, values in columns.items()}
-
-
-def _rounded(value: Any) -> Any:
-    """Numbers to five digits after the point, which the page never shows; NaN is None."""
-    if isinstance(value, dict):
-        return {key: _rounded(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(entry) for entry in value]
-    if isinstance(value, float):
-        return None if value != value else round(float(value), 5)
-    return value

@@ -34,6 +34,17 @@ def kept(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
+def rounded(value: Any) -> Any:
+    """Numbers to five digits after the point, which no page shows; NaN is None."""
+    if isinstance(value, dict):
+        return {key: rounded(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(entry) for entry in value]
+    if isinstance(value, float):
+        return None if value != value else round(float(value), 5)
+    return value
+
+
 def replace(path: Path, text: str) -> None:
     """Write a file completely, or leave the old one unchanged."""
     path.parent.mkdir(parents=True, exist_ok=True)

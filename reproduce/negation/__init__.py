@@ -1,0 +1,1 @@
+"""What negation moves: scopes in Transformers, and displacements of words."""

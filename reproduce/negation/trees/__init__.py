@@ -1,0 +1,1 @@
+"""What tree models learn about negation on the Stanford Sentiment Treebank."""
