@@ -2,63 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from architectures import tiny
+from read_alone import MODELS, TEXTS, Ids, MakeLens, assert_weights, same, weights_alone
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
-from torch import Tensor
 from transformers import (
-    BatchEncoding,
-    BertForSequenceClassification,
-    GPT2LMHeadModel,
-    LlamaForCausalLM,
-    PreTrainedModel,
     PreTrainedTokenizerFast,
-    T5ForConditionalGeneration,
 )
 
 import normlens
 from normlens.errors import InvalidInput
-
-MakeLens = Callable[..., normlens.Lens]
-Ids = Callable[..., list[int]]
-TEXTS = ["the cat sat", "a dog ran here, the cat is here.", "Paris is here"]
-MODELS = ["bert", "roberta", "gpt2", "llama", "opt"]
-
-
-def weights_alone(model: PreTrainedModel, **inputs: Any) -> list[Tensor]:
-    """Attention weights per layer of one row, by the model itself: ``(head, target, source)``."""
-    before = model.config._attn_implementation
-    model.set_attn_implementation("eager")
-    try:
-        with torch.no_grad():
-            return [x[0] for x in model(**inputs, output_attentions=True).attentions]
-    finally:
-        model.set_attn_implementation(before)
-
-
-def assert_weights(analysis: normlens.Analysis, expected: list[Tensor], group: str | None = None) -> None:
-    measured = analysis[group or analysis.groups[0]].weight
-    assert measured.sizes["layer"] == len(expected)
-    for layer, weights in enumerate(expected):
-        np.testing.assert_allclose(measured[layer].values, weights.numpy(), atol=1e-6)
-
-
-def same(one: normlens.Analysis, other: normlens.Analysis) -> bool:
-    """Whether two analyses are the same, labels and numbers."""
-    for name in one.groups:
-        a, b = one[name].data, other[name].data
-        if set(a.variables) != set(b.variables) or not all(np.array_equal(a[c], b[c]) for c in a.coords):
-            return False
-        gaps = [float(np.nanmax(np.abs(a[v] - b[v]))) for v in a.data_vars if v != "conservation_error"]
-        if max(gaps) > 1e-5:
-            return False
-    return one.groups == other.groups
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -231,64 +189,6 @@ def test_a_batch_of_pixel_values_is_one_image_after_the_other(lens_of: MakeLens)
     assert same(lens.analyze(images[1:]), alone[1])
 
 
-# Ids without a mask
-
-
-def marked(tokenizer: PreTrainedTokenizerFast, **marks: str) -> PreTrainedTokenizerFast:
-    """The shared words, with other special tokens and nothing at the ends of a text."""
-    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    backend.post_processor = TemplateProcessing(single="$A", special_tokens=[])
-    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", **marks)
-
-
-def test_padding_of_bare_ids_is_left_out_where_it_is_certain(tokenizer: PreTrainedTokenizerFast) -> None:
-    lens = normlens.load((tiny.build("bert"), tokenizer))
-    for side in ("right", "left"):
-        padded = tokenizer(TEXTS, padding=True, padding_side=side)["input_ids"]
-        expected = [lens.analyze(tokenizer(text)["input_ids"]) for text in TEXTS]
-        for form in (padded, torch.tensor(padded), {"input_ids": np.array(padded)}):
-            assert all(map(same, lens.analyze(form, progress=False), expected))
-        assert same(lens.analyze(padded[0]), expected[0])
-    with pytest.raises(
-        InvalidInput, match=r"contain 0 \('\[PAD\]'\), the padding token, between other tokens.*attention_mask"
-    ):
-        lens.analyze([2, 4, 0, 5, 3])
-    assert lens.analyze({"input_ids": [2, 4, 0, 5, 3], "attention_mask": [1] * 5})["encoder"].data.sizes["source"] == 5
-    with pytest.raises(InvalidInput, match="All 3 token ids are 0, the padding"):
-        lens.analyze([0, 0, 0])
-
-
-@pytest.mark.parametrize("ids", [[4, 5, 6, 3], [3, 3, 4, 5], [4, 5, 3, 3]])
-def test_padding_that_may_be_text_is_refused(ids: list[int], tokenizer: PreTrainedTokenizerFast) -> None:
-    same_token = marked(tokenizer, eos_token="[SEP]", pad_token="[SEP]")
-    lens = normlens.load((tiny.build("gpt2"), same_token))
-    with pytest.raises(
-        InvalidInput, match=r"with 3 \('\[SEP\]'\), which may be padding or a token of the text.*attention_m"
-    ):
-        lens.analyze(ids)
-    read = lens.analyze({"input_ids": ids, "attention_mask": [1, 1, 1, 1]})
-    assert read["decoder"].source_id.values.tolist() == ids
-    assert lens.analyze([4, 3, 5, 6])["decoder"].source_id.values.tolist() == [4, 3, 5, 6]
-    kept = lens.analyze(same_token(["a cat", "a"], padding=True), progress=False)
-    assert [one["decoder"].source_id.size for one in kept] == [2, 1]
-
-
-def test_a_mark_that_the_tokenizer_writes_itself_is_text(tokenizer: PreTrainedTokenizerFast) -> None:
-    starting = marked(tokenizer, bos_token="[CLS]", pad_token="[CLS]")
-    starting.backend_tokenizer.post_processor = TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 2)])
-    lens = normlens.load((tiny.build("gpt2"), starting))
-    assert lens.analyze(starting("a cat")["input_ids"])["decoder"].source_id.values.tolist()[0] == 2
-    with pytest.raises(InvalidInput, match="begin with 2"):
-        lens.analyze([2, *starting("a cat")["input_ids"]])
-
-
-def test_without_a_tokenizer_no_token_is_certainly_padding(lens_of: MakeLens) -> None:
-    lens = lens_of("bert")
-    assert lens.model.config.pad_token_id == 1
-    with pytest.raises(InvalidInput, match="The ids end with 1, which may be padding"):
-        lens.analyze([11, 12, 1])
-
-
 # Encoder–decoders
 
 
@@ -316,80 +216,3 @@ def test_a_target_may_be_tokenizer_output(tokens: Ids) -> None:
             lens.analyze({"input_ids": sources[0]})
         with pytest.raises(InvalidInput, match="-100 between other ids"):
             lens.analyze({"input_ids": sources[0], "labels": [5, -100, 6]})
-
-
-# Attribution
-
-
-def test_attributions_of_a_padded_batch_are_those_of_each_text(tokenizer: PreTrainedTokenizerFast) -> None:
-    torch.manual_seed(0)
-    for model in (
-        BertForSequenceClassification(tiny.configuration("bert")).eval(),
-        GPT2LMHeadModel(tiny.configuration("gpt2")).eval(),
-    ):
-        lens = normlens.load((model, tokenizer))
-        alone = [lens.attribute(text, target=1) for text in TEXTS]
-        for side in ("right", "left"):
-            batch = tokenizer(TEXTS, padding=True, padding_side=side, return_tensors="pt")
-            for form in (batch, batch["input_ids"]):
-                for shares, expected in zip(lens.attribute(form, target=1), alone, strict=True):
-                    np.testing.assert_allclose(shares, expected, atol=1e-6)
-        one = tokenizer(TEXTS[0], return_tensors="pt")
-        np.testing.assert_allclose(lens.attribute(one, target=1), alone[0], atol=1e-6)
-
-
-@pytest.mark.parametrize("method", ["decompx", "gradient_input", "alti_logit", "value_zeroing"])
-def test_attributions_of_embeddings_are_those_of_their_ids(method: str, tokens: Ids) -> None:
-    torch.manual_seed(0)
-    for model in (
-        GPT2LMHeadModel(tiny.configuration("gpt2")).eval(),
-        LlamaForCausalLM(tiny.configuration("llama")).eval(),
-    ):
-        lens, ids = normlens.load((model, None)), tokens(6)
-        asked = {"method": method, **({} if method == "value_zeroing" else {"target": 5})}
-        vectors = model.get_input_embeddings()(torch.tensor([ids]))
-        shares, expected = lens.attribute({"inputs_embeds": vectors}, **asked), lens.attribute(ids, **asked)
-        np.testing.assert_allclose(shares, expected, atol=1e-6)
-        several = {"inputs_embeds": vectors.repeat(2, 1, 1)}
-        for one in lens.attribute(several, **asked):
-            np.testing.assert_allclose(one, expected, atol=1e-6)
-
-
-def test_a_token_that_the_mask_leaves_out_has_no_share_of_what_the_model_says(tokens: Ids) -> None:
-    torch.manual_seed(0)
-    model = GPT2LMHeadModel(tiny.configuration("gpt2")).eval()
-    encoded = {"input_ids": torch.tensor([tokens(6)]), "attention_mask": torch.tensor([[1, 1, 0, 1, 1, 1]])}
-    shares = normlens.load((model, None)).attribute(encoded, target=5)
-    with torch.no_grad():
-        value = float(model(**encoded).logits[0, -1, 5])
-    assert abs(float(shares.sum()) + shares.attrs["bias_share"] - value) < 1e-5
-    assert shares[2] == 0 and (shares[[0, 1, 3, 4, 5]] != 0).all()
-
-
-def test_an_attribution_s_second_text_may_be_tokenizer_output(tokens: Ids) -> None:
-    torch.manual_seed(0)
-    lens = normlens.load((T5ForConditionalGeneration(tiny.configuration("t5")).eval(), None))
-    source, target = tokens(4), tokens(3, 1)
-    expected = lens.attribute(source, target_text=target, target=7)
-    forms = [({"input_ids": [source]}, {"input_ids": [target]}), ({"input_ids": source, "labels": target}, None)]
-    for inputs, target_text in [*forms, (BatchEncoding({"input_ids": source, "labels": target}), None)]:
-        np.testing.assert_allclose(lens.attribute(inputs, target_text=target_text, target=7), expected, atol=1e-6)
-    (shares,) = lens.attribute([{"input_ids": source, "labels": target}], target=7)
-    np.testing.assert_allclose(shares, expected, atol=1e-6)
-    with pytest.raises(InvalidInput, match="target_text="):
-        lens.attribute({"input_ids": source}, target=7)
-
-
-def test_tokenizer_output_is_continued(tokens: Ids) -> None:
-    model = GPT2LMHeadModel(tiny.configuration("gpt2")).eval()
-    lens = normlens.load((model, None))
-    assert same(lens.analyze({"input_ids": [tokens(4)]}, generate=3), lens.analyze(tokens(4), generate=3))
-    with pytest.raises(InvalidInput, match="generate= continues one text"):
-        lens.analyze({"input_ids": tokens(4), "attention_mask": [1, 0, 1, 1]}, generate=3)
-
-
-def test_one_input_may_come_with_the_options_of_several(reader: normlens.Lens) -> None:
-    assert same(reader.analyze(TEXTS[0], progress=True, batch_size=2, padding="left"), reader.analyze(TEXTS[0]))
-    assert list(reader.analyze([], progress=False)) == []
-    with pytest.raises(InvalidInput, match="has no rows"):
-        reader.analyze(torch.empty(0, 3, dtype=torch.long), progress=False)
