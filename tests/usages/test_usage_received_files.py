@@ -141,7 +141,7 @@ def test_what_a_reduction_left_is_read_and_said_to_be_no_map(reduce: object, len
     again = Analysis.load(one.save(tmp_path / "reduced.nc"))
     assert again["encoder"].data.identical(one["encoder"].data)
     for ask in (again.words, again.to_dataframe):
-        with pytest.raises(NormLensError, match="was reduced, or measured without maps"):
+        with pytest.raises(NormLensError, match="was reduced and has no maps"):
             ask()
 
 

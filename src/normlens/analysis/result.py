@@ -107,10 +107,11 @@ class Analysis:
             Whether punctuation marks, symbols and CJK ideographs are separate words. Otherwise only whitespace separates
             words, such as ``don't`` or ``(here),``.
         """
+        self._refuse_reduced("analyze without reduce=")
         sides = ("target", "source")
         merged = {}
         for name in self.groups:
-            maps_of(self[name].data, (*HEAD_MAPS, *LAYER_MAPS), "analyze without reduce=")
+            maps_of(self[name].data, (*HEAD_MAPS, *LAYER_MAPS), "choose measures that have maps")
             texts = {side: text_of(self.attrs, name, side) for side in sides}
             group = self[name] if split_punctuation else Group(numbered_by_whitespace(self[name].data, texts))
             merged[name] = merged_dataset(group.data.assign(_weighted(group)), texts)
@@ -132,6 +133,7 @@ class Analysis:
         """
         if level not in ("layer", "head"):
             raise InvalidInput(f"level={level!r}; expected 'layer' or 'head'.")
+        self._refuse_reduced("read `.data` instead")
         frames = []
         for name in self.groups:
             group = self[name]
@@ -243,6 +245,17 @@ class Analysis:
         if path is not None:
             write_atomically(path, page)
         return page
+
+    def _refuse_reduced(self, instead: str) -> None:
+        """Refuse what needs the maps of an analysis that kept a summary instead.
+
+        Raises
+        ------
+        InvalidInput
+            With the advice.
+        """
+        if self.attrs.get("reduce"):
+            raise InvalidInput(f"This analysis was reduced and has no maps of each pair; {instead}.")
 
     def _datasets(self) -> Iterator[xr.Dataset]:
         return (self.data[name].to_dataset() for name in self.groups)

@@ -81,12 +81,12 @@ def maps_of(data: xr.Dataset, names: Sequence[str], instead: str) -> list[str]:
     Raises
     ------
     InvalidInput
-        If there is none, because the group was reduced or measured without them, with the advice.
+        If none was measured, with the advice.
     """
     maps = [name for name in names if name in data.variables and set(data[name].dims) == set(_MEASURES[name])]
     if not maps:
         raise InvalidInput(
-            f"This analysis was reduced, or measured without maps: of each pair it has none of {', '.join(names)}. Please "
+            f"This analysis has none of {', '.join(names)} for each pair of tokens, because other measures were chosen; "
             f"{instead}."
         )
     return maps
