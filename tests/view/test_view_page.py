@@ -7,6 +7,7 @@ import warnings
 from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
 from served_page import AXE, TEXT, TOKEN, violations
@@ -57,6 +58,13 @@ def test_from_a_text_to_a_row_and_back(page: Page, address: str, console: list[s
         assert float(cells[4]) == pytest.approx(float(moved[source]), rel=5.1e-6)
         assert cells[5] == written(moved[source] / np.abs(moved).sum())
     assert "pin=6" in page.url
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as CSV").click()
+    assert saved.value.suggested_filename == "layer4_head2_target6.csv"
+    row = pd.read_csv(saved.value.path(), keep_default_na=False)
+    assert row["token"].tolist()[:3] == ["[CLS]", "The", "capital"]
+    assert np.array_equal(row["weight"].to_numpy(np.float32), weight)
+    assert np.array_equal(row["norm"].to_numpy(np.float32), moved)
     check_accessibility(page)
 
     page.keyboard.press("Escape")

@@ -68,3 +68,12 @@ export const layerColor = (place: number, layers: number, theme: Theme): string 
   const share = layers > 1 ? place / (layers - 1) : 0.5;
   return interpolateCividis(theme === "dark" ? 0.3 + 0.7 * share : 0.9 * share);
 };
+
+/** The 256 colors of a scale with the ink for each, for coloring many tokens at once. */
+export function paints(measure: Measure, theme: Theme): { color: string; ink: string }[] {
+  const table = colorTable(measure, theme);
+  return Array.from({ length: 256 }, (_, step) => {
+    const color = `rgb(${table[3 * step]} ${table[3 * step + 1]} ${table[3 * step + 2]})`;
+    return { color, ink: inkOn(color) };
+  });
+}
