@@ -20,6 +20,9 @@ STUDIES = {
     "evidence": "reproduce.evidence.table",
     "topk": "reproduce.topk.table",
     "clustering": "reproduce.clustering.table",
+    "negation-scope": "reproduce.negation.scope",
+    "negation-displacement": "reproduce.negation.displacement",
+    "negation-scone": "reproduce.negation.scone",
     "train-translation": "reproduce.training.translation",
     "negation-trees": "reproduce.negation.trees.table",
     "train-classifier": "reproduce.training.classifier.train",
@@ -27,6 +30,7 @@ STUDIES = {
     "picture-first": "reproduce.pictures.first",
     "picture-attribution": "reproduce.pictures.attribution",
     "picture-alignment": "reproduce.pictures.alignment",
+    "picture-negation": "reproduce.pictures.negation",
     "picture-side-by-side": "reproduce.pictures.side_by_side",
     "picture-explorer": "reproduce.pictures.explorer",
 }

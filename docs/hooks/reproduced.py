@@ -12,7 +12,7 @@ RESULTS = Path(__file__).parents[2] / "reproduce" / "results"
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add every figure that a study kept to the site's files."""
-    for figure in sorted(RESULTS.glob("*/*.svg")):
+    for figure in sorted(RESULTS.rglob("*.svg")):
         place = f"images/reproduced/{figure.relative_to(RESULTS).as_posix()}"
         files.append(File.generated(config, place, abs_src_path=str(figure)))
     return files

@@ -1,4 +1,4 @@
-"""Labeled texts, to fine-tune and explain a classifier: SST's binary sentences, and AG News."""
+"""Labeled texts, to fine-tune and explain a classifier: SST's binary sentences, AG News, and ScoNe's pairs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from sklearn.model_selection import train_test_split
 
 from normlens.errors import InvalidInput
+from reproduce.data.contrast_sets import CLASSES, DEV, Pair, read_scone
 
 AG_DEV, AG_TEST, AG_SEED = 1000, 1000, 0
 """Numbers of AG News' 7,600 texts for dev and for the test, and the seed of their sample."""
@@ -30,10 +31,13 @@ class DataSplit:
         Input texts of the model.
     labels
         Class number of each text.
+    second
+        The second text of each pair; None where texts are single.
     """
 
     texts: list[str]
     labels: list[int]
+    second: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -44,7 +48,8 @@ class DataSplit:
         if limit is None or limit >= total:
             return self
         chosen = [k * total // limit for k in range(limit)]
-        return DataSplit([self.texts[k] for k in chosen], [self.labels[k] for k in chosen])
+        second = None if self.second is None else [self.second[k] for k in chosen]
+        return DataSplit([self.texts[k] for k in chosen], [self.labels[k] for k in chosen], second)
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class ClassifiedTexts:
     Attributes
     ----------
     name
-        "sst" or "ag_news".
+        "sst", "ag_news" or "scone".
     about
         One sentence on the source of the splits.
     classes
@@ -77,7 +82,7 @@ def read_classified(name: str, data: Path) -> ClassifiedTexts:
     Parameters
     ----------
     name
-        "sst" or "ag_news".
+        "sst", "ag_news" or "scone".
     data
         Folder with a folder of that name.
 
@@ -159,11 +164,29 @@ def news_text(text: str) -> str:
     return " ".join(re.sub(r"<[^<>]*>", " ", unescaped).split())
 
 
+def _scone(folder: Path) -> ClassifiedTexts:
+    splits = read_scone(folder)
+    about = (
+        f"ScoNe-NLI, test as given; of the training sets, whole groups with at least {DEV} sets were drawn for choices, so "
+        "that no first sentence is in two splits"
+    )
+    return ClassifiedTexts(
+        "scone", about, CLASSES, *map(_pairs, (splits[name] for name in ("training", "dev", "test")))
+    )
+
+
+def _pairs(pairs: Sequence[Pair]) -> DataSplit:
+    return DataSplit(
+        [pair.premise for pair in pairs], [pair.label for pair in pairs], [pair.hypothesis for pair in pairs]
+    )
+
+
 READERS: dict[str, tuple[Callable[[Path], ClassifiedTexts], str]] = {
     "sst": (_sst, "The treebank (train.txt, dev.txt, test.txt) is at https://nlp.stanford.edu/sentiment/."),
     "ag_news": (
         _ag_news,
         "AG News (test.csv, classes.txt) is described at http://groups.di.unipi.it/~gulli/AG_corpus_of_news_articles.html.",
     ),
+    "scone": (_scone, "ScoNe-NLI (train.*.csv and test.*.csv) is at https://github.com/selenashe/ScoNe."),
 }
 """The reader of each data set, and its source."""

@@ -28,6 +28,7 @@ MODARRESSI_2023 = _SOURCES["modarressi_2023"]
 MODARRESSI_2022 = _SOURCES["modarressi_2022"]
 GLOBENC_RUN = _SOURCES["globenc_run"]
 ALTI_RUN = _SOURCES["alti_run"]
+NEGBERT = _SOURCES["negbert"]
 
 SEP_SHARE: dict[str, str] = _values("sep_share")
 MIXING_RATIO: dict[str, dict[str, float]] = _values("mixing_ratio")
@@ -46,6 +47,7 @@ DECOMPX_SST2: dict[str, tuple[float | None, float]] = {
     method: (numbers.get("accuracy"), numbers["aopc"]) for method, numbers in _values("decompx_sst2").items()
 }
 """Method to accuracy and AOPC."""
+NEGBERT_SCOPE: dict[str, float] = _values("negbert_scope")
 GLOBENC_SST2: dict[str, float] = _values("globenc_sst2")
 ALTI_SST2: dict[str, tuple[float, float]] = {
     method: (numbers["comprehensiveness"], numbers["sufficiency"]) for method, numbers in _values("alti_sst2").items()

@@ -31,6 +31,7 @@ ALWAYS = {
     "cluster heads": "model file measure alpha gamma delta seed limit truncate skip_bad group output figure as_json "
     "batch_size device dtype revision trust_remote_code",
     "four-tests": "config output overwrite as_json device",
+    "negation": "model file text cue output as_json device dtype revision trust_remote_code",
     "topk": "model file k keep full_denominator tokens passages within as_json device dtype revision trust_remote_code",
     "models": "as_json architectures",
     "view": "models text file target_text port no_browser device dtype revision trust_remote_code",
@@ -112,6 +113,9 @@ IGNORED = [
     ("cluster heads m page.txt --overwrite", "--overwrite"),
     ("aer gold.talp links.txt --source-file text.de", "--source-file"),
     ("aer gold.talp links.txt --target-file text.en", "--target-file"),
+    ("negation m --text not --limit 2", "--limit"),
+    ("negation m --text not --skip-bad", "--skip-bad"),
+    ("negation m --text not --overwrite", "--overwrite"),
     ("topk m page.txt --seed 1", "--seed"),
     ("topk m page.txt --seed 1 --keep recent", "--seed"),
     ("topk m page.txt --measure norm --keep recent", "--measure"),
@@ -146,6 +150,7 @@ EFFECTIVE = [
     "compare m text -t good --row 2",
     "align pairs.tsv --model m --rule norm",
     "align pairs.tsv --model m --measure weight --setting awo --scope residual",
+    "negation m page.txt --cue page --limit 2 --skip-bad",
     "topk m page.txt --keep random --seed 3",
 ]
 

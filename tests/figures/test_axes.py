@@ -65,6 +65,21 @@ def shares() -> xr.DataArray:
     return xr.DataArray([-1.0, 1.5, 0.5], dims="source", coords={"source": range(3), **coords}, attrs=attrs)
 
 
+def reach() -> xr.Dataset:
+    """What a cue, the second of three words, contributes in two layers."""
+    values = np.arange(12.0).reshape(2, 2, 3)
+    values[:, :, 1] = np.nan
+    shape = ("direction", "layer", "word")
+    return xr.Dataset(
+        {"weight_mean": (shape, values), "summed_norm_share": (shape, values)},
+        coords={
+            "direction": ["from_cue", "to_cue"], "layer": [3, 7], "word": range(3),
+            "word_text": ("word", ["is", "not", "$x_{"]), "in_cue": ("word", [False, True, False]),
+        },
+        attrs={"cue": "not"},
+    )  # fmt: skip
+
+
 Draw = Callable[..., Any]
 DRAW: dict[str, tuple[int, Draw]] = {
     "heat_maps": (2, lambda **options: figures.heat_maps(group(), 0, **options)),
@@ -78,10 +93,11 @@ DRAW: dict[str, tuple[int, Draw]] = {
     "cluster_map": (2, lambda **options: figures.cluster_map(DISTANCES, [0, 0, 1, 1, -1], title="heads", **options)),
     "mixing_ratios": (1, lambda **options: figures.mixing_ratios(table(), **options)),
     "alpha_against_norm": (1, lambda **options: alpha_against_norm(group(), **options)),
+    "scope_map": (2, lambda **options: figures.scope_map(reach(), marked=[0], **options)),
     "highlights": (1, lambda **options: figures.highlights(shares(), **options)),
 }  # fmt: skip
-WITH_COLORS = ["heat_maps", "patch_maps", "head_overview", "alignment_matrices", "highlights"]
-ONE_OF_TWO = {"heat_maps": "norm", "patch_maps": "norm", "cluster_map": "tree"}
+WITH_COLORS = ["heat_maps", "patch_maps", "head_overview", "alignment_matrices", "scope_map", "highlights"]
+ONE_OF_TWO = {"heat_maps": "norm", "scope_map": "norm", "patch_maps": "norm", "cluster_map": "tree"}
 
 
 def bars(axes: Axes) -> set[Axes]:

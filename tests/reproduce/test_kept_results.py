@@ -19,6 +19,12 @@ from reproduce.evidence import page as evidence_page
 from reproduce.evidence import table as evidence_table
 from reproduce.four_tests import page as four_tests_page
 from reproduce.four_tests import table as four_tests_table
+from reproduce.negation import displacement as negation_displacement
+from reproduce.negation import displacement_page as negation_displacement_page
+from reproduce.negation import scone as negation_scone
+from reproduce.negation import scone_page as negation_scone_page
+from reproduce.negation import scope as negation_scope
+from reproduce.negation import scope_page as negation_scope_page
 from reproduce.norms import dispersion, frequency, mixing_ratio, special_tokens
 from reproduce.study import run
 from reproduce.study.kept import RESULTS, numbers_of
@@ -32,6 +38,9 @@ PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     clustering_tables.NAME: clustering_page.page,
     evidence_table.NAME: evidence_page.page,
     four_tests_table.NAME: four_tests_page.page,
+    negation_displacement.NAME: negation_displacement_page.page,
+    negation_scone.NAME: negation_scone_page.page,
+    negation_scope.NAME: negation_scope_page.page,
     topk_table.NAME: topk_page.page,
 }
 

@@ -19,7 +19,7 @@ class Settings:
     Attributes
     ----------
     task
-        "sst" or "ag_news".
+        "sst", "ag_news" or "scone".
     model
         A bundled name, a folder or a hub id.
     seed

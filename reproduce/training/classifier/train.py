@@ -1,4 +1,4 @@
-"""Fine-tune an encoder as a classifier of SST's sentences or AG News: resumable, the learning rate chosen on dev.
+"""Fine-tune an encoder as a classifier of SST's sentences, AG News or ScoNe's pairs; the rate is chosen on dev.
 
 ``python -m reproduce train-classifier --task sst --data DATA --out runs/sst``; the same command resumes a killed
 run. One training per learning rate; ``out/model`` is the one with the best accuracy on dev, and only that one is
@@ -173,11 +173,9 @@ def trainer_of(
 
 def rows(split: DataSplit, tokenizer: PreTrainedTokenizerBase, longest: int | None = None) -> Rows:
     """Tokenize texts for the trainer."""
-    encoded = tokenizer(split.texts, truncation=longest is not None, max_length=longest, verbose=False)
-    return [
-        {"input_ids": ids, "attention_mask": [1] * len(ids), "label": label}
-        for ids, label in zip(encoded["input_ids"], split.labels, strict=True)
-    ]
+    encoded = tokenizer(split.texts, split.second, truncation=longest is not None, max_length=longest, verbose=False)
+    names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in encoded]
+    return [{**{name: encoded[name][k] for name in names}, "label": label} for k, label in enumerate(split.labels)]
 
 
 def share_right(predicted: EvalPrediction) -> float:

@@ -23,6 +23,7 @@ from normlens.cli.commands.compare import compare
 from normlens.cli.commands.demo import demo
 from normlens.cli.commands.four_tests import four_tests
 from normlens.cli.commands.models import models
+from normlens.cli.commands.negation import negation
 from normlens.cli.commands.report import report
 from normlens.cli.commands.topk import topk
 from normlens.cli.commands.translation import translation
@@ -117,6 +118,7 @@ app.add_typer(translation)
 app.command("four-tests", cls=CheckedCommand)(four_tests)
 app.add_typer(cluster)
 app.command(cls=CheckedCommand)(topk)
+app.command(cls=CheckedCommand)(negation)
 app.command(cls=CheckedCommand)(models)
 app.command(cls=CheckedCommand)(demo)
 

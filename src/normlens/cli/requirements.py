@@ -249,6 +249,15 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
             "models are trained one after the other on another device than the processor. Leave it out.",
         ),
     ),
+    "negation": (
+        Requirement("limit", lambda v: v["text"] is None, "--text is one sentence. Leave out --limit."),
+        Requirement(
+            "skip_bad",
+            lambda v: v["text"] is None,
+            "--text is one sentence, and nothing would be left. Leave out --skip-bad.",
+        ),
+        _overwrites("output"),
+    ),
     "topk": (
         Requirement(
             "seed",

@@ -8,6 +8,7 @@ from normlens.figures.alignment_panels import aer_curves, alignment_matrices
 from normlens.figures.analysis_page import html_view
 from normlens.figures.clusters import cluster_map
 from normlens.figures.corpus_figures import report_figures
+from normlens.figures.cue_panels import scope_map, scope_maps
 from normlens.figures.heatmaps import heat_maps
 from normlens.figures.highlights import highlight_colors, highlights
 from normlens.figures.highlights_page import highlights_page
@@ -37,6 +38,8 @@ __all__ = [
     "patch_maps",
     "report_figures",
     "save",
+    "scope_map",
+    "scope_maps",
     "scored_text",
     "scored_texts",
     "share_curves",
