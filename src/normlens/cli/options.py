@@ -129,6 +129,7 @@ MapLayer = Annotated[int | None, _layer("Only for methods with one map per layer
 AlignedLayer = Annotated[int | None, _layer("Default: chosen by --rule.", ADVANCED)]
 Head = Annotated[int | None, _head()]
 AdvancedHead = Annotated[int | None, _head(ADVANCED)]
+SingleText = Annotated[str | None, typer.Option("--text", help="A text, instead of a file.")]
 MeasuredBy = Annotated[Measure, _measure()]
 AlignedBy = Annotated[Measure, _measure(EXTRACTION)]
 KeptBy = Annotated[Measure, _measure(SELECTION)]

@@ -25,7 +25,7 @@ def negation(
             metavar="FILE", help="One sentence per line, or a treebank (.conllu). Or pass --text.", show_default=False
         ),
     ] = None,
-    text: Annotated[str | None, typer.Option("--text", help="A sentence, instead of a file.")] = None,
+    text: options.SingleText = None,
     cue: Annotated[
         str | None,
         typer.Option(

@@ -23,7 +23,7 @@ def view(
             show_default=False,
         ),
     ] = None,
-    text: Annotated[str | None, typer.Option("--text", help="Text to show first.")] = None,
+    text: options.SingleText = None,
     file: options.TextFile = None,
     target_text: options.TargetText = None,
     port: Annotated[
