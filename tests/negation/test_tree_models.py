@@ -80,6 +80,14 @@ def test_a_batch_equals_its_trees_one_node_at_a_time(model: TreeModel) -> None:
         assert label == TREES[tree].labels[node]
 
 
+def test_only_what_waits_for_its_parent_stays_in_the_pool() -> None:
+    chain = parse_tree("(2 (2 a) (2 (2 b) (2 (2 c) (2 d))))")
+    levels = Forest.of([chain], word_numbers_of([chain], 9)).batch([0]).levels
+    assert [level.leaves for level in levels] == [2, 1, 1]
+    assert [len(level.survivors) for level in levels] == [0, 0, 0]
+    assert [(len(level.left), level.right.tolist()) for level in levels[1:]] == [(1, [1]), (1, [1])]
+
+
 def test_the_structured_model_is_the_algebra_where_the_choice_is_hard() -> None:
     model = randomized(StructuredModel(WORDS, 3, 2))
     assert isinstance(model, StructuredModel)

@@ -25,6 +25,8 @@ from reproduce.negation import scone as negation_scone
 from reproduce.negation import scone_page as negation_scone_page
 from reproduce.negation import scope as negation_scope
 from reproduce.negation import scope_page as negation_scope_page
+from reproduce.negation.trees import page as negation_trees_page
+from reproduce.negation.trees import table as negation_trees_table
 from reproduce.norms import dispersion, frequency, mixing_ratio, special_tokens
 from reproduce.study import run
 from reproduce.study.kept import RESULTS, numbers_of
@@ -41,6 +43,7 @@ PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     negation_displacement.NAME: negation_displacement_page.page,
     negation_scone.NAME: negation_scone_page.page,
     negation_scope.NAME: negation_scope_page.page,
+    negation_trees_table.NAME: negation_trees_page.page,
     topk_table.NAME: topk_page.page,
 }
 

@@ -84,7 +84,7 @@ def plane(words: Sequence[Mapping[str, Any]]) -> Figure:
         axes.axhline(0, color=FAINT, linewidth=0.8)
         axes.set(xlabel="domain: first principal component of the words'", ylabel="sentiment, read from the value")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.margins(x=0.08, y=0.14)
+        axes.margins(x=0.08, y=0.2)
         handles = [
             Line2D([], [], color=INK, marker="o", linestyle="none", label=name, **style)
             for name, style in _STAGES.items()
