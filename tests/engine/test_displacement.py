@@ -121,11 +121,13 @@ def test_by_hand() -> None:
     assert measured.contribution_weight.flatten().tolist() == pytest.approx([0.9, 0.1])
 
 
-def test_a_head_without_output_has_no_contribution_weights() -> None:
-    value, weights = torch.tensor([[[[1.0], [-1.0]]]]), torch.full((1, 1, 1, 2), 0.5)
+@pytest.mark.parametrize("values", [[1.0, -1.0], [1.1, 2.3, -3.4]], ids=["zero", "zero up to rounding"])
+def test_a_head_without_output_has_no_contribution_weights(values: list[float]) -> None:
+    value, weights = torch.tensor(values)[None, None, :, None], torch.full((1, 1, 1, len(values)), 1 / len(values))
     measured = head_measures(weights, value, torch.ones(1, 1, 1))
     assert measured.contribution_weight.isnan().all()
-    assert measured.displacement.flatten().tolist() == [0.5, 0.5]
+    expected = [abs(x) / len(values) for x in values]
+    assert measured.displacement.flatten().tolist() == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -18,7 +18,9 @@ import normlens
 from normlens.engine.capture.interface import AttentionCall, capturing
 from normlens.engine.contributions import affine as carrying
 from normlens.engine.contributions import gram as quadratic
+from normlens.engine.contributions import measure as measuring
 from normlens.engine.contributions import vector_norms
+from normlens.engine.contributions.displacement import HeadMeasures
 from normlens.engine.contributions.verify import explicit_vector, verify_pairs
 from normlens.engine.tracing import Tracer
 from normlens.engine.tracing.block import AppliedNorm, Block
@@ -295,3 +297,16 @@ def test_how_far_norms_were_from_vectors_is_kept(tokens: Ids) -> None:
     ]
     assert 0 < errors[0] < 1e-5
     assert errors[0] < errors[1]
+
+
+@pytest.mark.parametrize("name", ["displacement", "contribution_weight"])
+def test_measures_of_single_heads_that_are_wrong(name: str, tokens: Ids, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = measuring.head_measures
+
+    def wrong(*args: Any) -> HeadMeasures:
+        measures = right(*args)
+        return replace(measures, **{name: 1.01 * getattr(measures, name)})
+
+    monkeypatch.setattr(measuring, "head_measures", wrong)
+    with pytest.raises(ConservationError, match="measures differ from those of explicit vectors"):
+        analyze(tiny.build("bert"), tokens)
