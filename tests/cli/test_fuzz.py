@@ -144,7 +144,8 @@ def models(bert: Path, marian: Path) -> dict[str, Path]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, without_figures: None) -> None:
-    """No large models, and no pool of processes: the demonstration ends where its models would be read."""
+    """No large models, no pool of processes, no server: the demonstration ends where its models would be read."""
+    monkeypatch.setattr("normlens.view.serving.serve", lambda *_, **__: None)
     monkeypatch.setattr("normlens.faithfulness.four_tests.schedule.available_cores", lambda: 1)
 
     def refused(*_: object) -> None:
