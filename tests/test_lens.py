@@ -184,7 +184,7 @@ def test_the_model_is_as_it_was_after_an_analysis_and_after_an_error(
     def broken(*arguments: Any, **options: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("normlens.analysis.runner.measure", broken)
+    monkeypatch.setattr("normlens.analysis.checked_measures.measure", broken)
     with pytest.raises(ZeroDivisionError):
         lens.analyze(tokens(5))
     assert_untouched()

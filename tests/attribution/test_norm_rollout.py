@@ -21,6 +21,7 @@ from slow_formulas import (
 from torch import nn
 
 import normlens
+from normlens.analysis.measurement import Measurement
 from normlens.errors import InvalidInput, UnsupportedArchitecture
 
 
@@ -130,7 +131,7 @@ def test_no_hook_stays_behind(lens_of) -> None:
 
 def test_the_whole_block(lens_of) -> None:
     each = lens_of("bert").attribute(TEXT, method="norm_rollout", scope="block", layers="each")
-    data = lens_of("bert")._runner.run([lens_of("bert")._maker.make(TEXT)], product="half")[0]["encoder"]
+    data = lens_of("bert")._runner.run([lens_of("bert")._maker.make(TEXT)], Measurement(product="half"))[0]["encoder"]
     expected = data["norm_block"] / data["norm_block"].sum("source")
     np.testing.assert_allclose(each.values, expected.values, rtol=1e-5)
 
