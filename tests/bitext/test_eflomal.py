@@ -1,10 +1,10 @@
-"""eflomal as a program: found, run, and its failures explained."""
+"""eflomal as a program: looked up, run, and its failures explained."""
 
 from pathlib import Path
 
 import pytest
 
-from normlens.bitext.eflomal import PROGRAM, link_files
+from normlens.bitext.eflomal import PROGRAM, eflomal_program, link_files
 from normlens.errors import InvalidInput, NormLensError
 
 
@@ -12,6 +12,7 @@ from normlens.errors import InvalidInput, NormLensError
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder on the path, for a program in eflomal's place."""
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setattr("normlens.bitext.eflomal.SCRIPTS", str(tmp_path / "scripts"))
     (tmp_path / "bin").mkdir()
     return tmp_path / "bin" / PROGRAM
 
@@ -23,6 +24,17 @@ def _files(folder: Path) -> list[Path]:
 def test_without_the_program_it_is_named(program: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"eflomal-align isn't installed. Install it \(pip install eflomal"):
         link_files(*_files(tmp_path))
+
+
+def test_the_program_beside_python_is_run_though_it_is_not_on_the_path(program: Path, tmp_path: Path) -> None:
+    beside = tmp_path / "scripts" / PROGRAM
+    beside.parent.mkdir()
+    beside.write_text("#!/bin/sh\n")
+    beside.chmod(0o755)
+    assert eflomal_program() == str(beside)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert eflomal_program() == str(program)  # the search path comes first
 
 
 def test_links_appear_when_they_are_complete(program: Path, tmp_path: Path) -> None:

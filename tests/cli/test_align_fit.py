@@ -37,6 +37,7 @@ def without_eflomal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty folder as the path of programs."""
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr("normlens.bitext.eflomal.SCRIPTS", str(tmp_path / "bin"))
     return tmp_path / "bin"
 
 

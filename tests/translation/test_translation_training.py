@@ -269,6 +269,7 @@ def test_without_eflomal_nothing_begins(
     counting: TrainingText, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("normlens.bitext.eflomal.SCRIPTS", "")
     with pytest.raises(InvalidInput, match="eflomal-align isn't installed"):
         train(counting, tmp_path / "new", guide="eflomal", **TINY)
     assert not (tmp_path / "new").exists()

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 from normlens.errors import InvalidInput, NormLensError
 
 PROGRAM = "eflomal-align"
+SCRIPTS = sysconfig.get_path("scripts")
+"""Where pip puts programs; not on the search path while the environment isn't activated."""
 
 
 def eflomal_program() -> str:
-    """The path of eflomal's program.
+    """The path of eflomal's program, on the search path or beside the Python that runs.
 
     Raises
     ------
     InvalidInput
         If it isn't installed.
     """
-    program = shutil.which(PROGRAM)
+    program = shutil.which(PROGRAM) or shutil.which(PROGRAM, path=SCRIPTS)
     if program is None:
         raise InvalidInput(
             f"The program {PROGRAM} isn't installed. Install it (pip install eflomal; it is under the GPL), or do without "
