@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from normlens.errors import InvalidInput
+from normlens.figures.cells import draw_cells, frame_cells
 from normlens.figures.panels import AxesLike, FigureSize, PanelAxes, Panels, drawing, label_ticks
 from normlens.figures.style import FAINT, INK, MEASURE_COLORS, MEASURE_TITLES, ColorMap, color_bar, color_map, readable
 from normlens.figures.wrapping import text_width
@@ -167,7 +168,7 @@ def aer_curves(
 def _draw_matrix(axes: Axes, values: np.ndarray, colors: Colormap) -> QuadMesh:
     total = np.nansum(values, axis=1, keepdims=True)
     rows = np.divide(values, total, out=np.full_like(values, np.nan), where=total > 0)
-    mesh = axes.pcolormesh(np.ma.masked_invalid(rows), cmap=colors, vmin=0, vmax=1, edgecolors="face", linewidth=0.2)
+    mesh = draw_cells(axes, rows, colors, largest=1.0)
     for row, cells in enumerate(rows):
         if np.isfinite(cells).any():
             best = int(np.nanargmax(cells))
@@ -175,10 +176,7 @@ def _draw_matrix(axes: Axes, values: np.ndarray, colors: Colormap) -> QuadMesh:
                 best + 0.5, row + 0.5, "o", markersize=3.2, color=INK, markeredgecolor="white", markeredgewidth=0.6
             )
     axes.axvline(values.shape[1] - 1, color=FAINT, linewidth=0.8)
-    axes.set_aspect("equal")
-    axes.set_ylim(values.shape[0], 0)
-    for spine in axes.spines.values():
-        spine.set_visible(True)
+    frame_cells(axes)
     return mesh
 
 

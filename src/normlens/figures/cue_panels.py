@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from normlens.errors import InvalidInput
+from normlens.figures.cells import draw_cells
 from normlens.figures.panels import AxesLike, FigureSize, PanelAxes, chosen_panels, drawing, label_ticks
 from normlens.figures.style import (
     INK,
@@ -113,11 +113,7 @@ def _size(reach: xr.Dataset) -> FigureSize:
 
 def _draw(axes: Axes, reach: xr.Dataset, measure: str, marked: Sequence[int], cmap: ColorMap | None) -> None:
     values = reach[_VARIABLES[measure]].sel(direction="from_cue").transpose("layer", "word").values
-    largest = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
-    mesh = axes.pcolormesh(
-        np.ma.masked_invalid(values), cmap=color_map(measure, cmap), vmin=0.0, vmax=largest or 1.0, edgecolors="face",
-        linewidth=0.2,
-    )  # fmt: skip
+    mesh = draw_cells(axes, values, color_map(measure, cmap))
     words, layers = reach["word"].values, reach["layer"].values
     texts = label_ticks(axes.xaxis, [number + 0.5 for number in words], _labels(reach))
     for number, text in zip(words, texts, strict=True):
@@ -129,7 +125,6 @@ def _draw(axes: Axes, reach: xr.Dataset, measure: str, marked: Sequence[int], cm
     places = [int(place) for place in MaxNLocator(integer=True, nbins=7).tick_values(0, len(layers) - 1)]
     inside = [place for place in places if 0 <= place < len(layers)]
     label_ticks(axes.yaxis, [place + 0.5 for place in inside], [str(layers[place]) for place in inside])
-    axes.set_ylim(len(layers), 0)
     cue = readable(str(reach.attrs.get("cue", "the cue")))
     axes.set_title(f"{MEASURE_TITLES[measure]}: share of “{cue}”", fontsize=9)
     color_bar(mesh, axes).ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")

@@ -10,6 +10,7 @@ from matplotlib.collections import QuadMesh
 
 from normlens.engine.tracing.scopes import SCOPES, TEXTS, Scope, norm_variable, share_variable
 from normlens.errors import InvalidInput
+from normlens.figures.cells import draw_cells, frame_cells
 from normlens.figures.groups import require
 from normlens.figures.panels import (
     AxesLike,
@@ -175,20 +176,9 @@ def _label_tokens(axes: Axes, data: xr.Dataset, cell: float, *, left: bool) -> N
 def _draw_panel(axes: Axes, values: np.ndarray, measure: str, cmap: ColorMap | None) -> QuadMesh:
     signed = measure == "contribution_weight"
     colors = signed_color_map(cmap) if signed else color_map(measure, cmap)
-    largest = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 1.0
-    mesh = axes.pcolormesh(
-        np.ma.masked_invalid(values),
-        cmap=colors,
-        vmin=-(largest or 1.0) if signed else 0.0,
-        vmax=largest or 1.0,
-        edgecolors="face",
-        linewidth=0.2,
-    )
+    mesh = draw_cells(axes, values, colors, signed=signed)
     mesh.set_rasterized(values.size > _MOST_VECTOR_CELLS)
-    axes.set_aspect("equal")
-    axes.set_ylim(values.shape[0], 0)
-    for spine in axes.spines.values():
-        spine.set_visible(True)
+    frame_cells(axes)
     return mesh
 
 

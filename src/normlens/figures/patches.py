@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from normlens.engine.tracing.scopes import Scope
 from normlens.errors import InvalidInput
+from normlens.figures.cells import draw_cells
 from normlens.figures.groups import require
 from normlens.figures.heatmaps import norm_panel, panel_title, weight_panel
 from normlens.figures.panels import AxesLike, FigureSize, PanelAxes, chosen_panels, drawing
@@ -131,17 +132,9 @@ def _draw(axes: Axes, grid: NDArray[np.float64], colors: Colormap, picture: Arra
         gray = np.asarray(picture, dtype=float)
         gray = gray if gray.ndim == 2 else gray.mean(-1)
         axes.imshow(gray, extent=(0, columns, rows, 0), cmap="gray", aspect="auto")
-    largest = float(np.nanmax(grid)) if np.isfinite(grid).any() else 1.0
-    mesh = axes.pcolormesh(
-        np.ma.masked_invalid(grid),
-        cmap=colors,
-        vmin=0.0,
-        vmax=largest or 1.0,
-        alpha=None if picture is None else 0.7,
-    )
+    mesh = draw_cells(axes, grid, colors, alpha=None if picture is None else 0.7)
     height, width = np.shape(picture)[:2] if picture is not None else (rows, columns)
     axes.set_box_aspect(height / width)
-    axes.set_ylim(rows, 0)
     axes.set_xlim(0, columns)
     for axis, count in ((axes.xaxis, columns), (axes.yaxis, rows)):
         shown = range(0, count, -(-count // _MOST_TICKS))
