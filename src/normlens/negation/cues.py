@@ -11,7 +11,7 @@ CUES = (
     "not", "n't", "no", "never", "none", "nothing", "nobody", "nowhere", "neither", "nor", "without", "hardly", "scarcely",
     "barely",
 )  # fmt: skip
-"""The cues that are found by themselves, also the "not" of "cannot". Affixes such as "un" must be named."""
+"""The default cues; "not" is also one in "cannot". Affixes such as "un" must be named."""
 
 _CURLY = "\N{RIGHT SINGLE QUOTATION MARK}"
 _LISTED = re.compile(

@@ -34,7 +34,7 @@ class EncodedPairs:
         return np.array([len(ids) for ids in self.source]), np.array([len(ids) for ids in self.target])
 
     def within(self, longest: int) -> list[int]:
-        """Numbers of the pairs whose sides have at most so many pieces, the end of the sentence included."""
+        """Numbers of the pairs whose sides have at most this many pieces, the end of the sentence included."""
         return np.flatnonzero(np.maximum(*self.lengths()) <= longest).tolist()
 
     def turned(self) -> EncodedPairs:

@@ -18,7 +18,7 @@ Pair = tuple[str, str]
 """A sentence and its translation, words separated by single spaces."""
 
 FEWEST = 100
-"""Pairs below which nothing can be learned."""
+"""Smallest number of pairs to train on."""
 
 _SPLIT_SEED = 0  # fixed, so that every direction and every training seed holds out the same pairs
 _MOST_HELD_OUT = 1000

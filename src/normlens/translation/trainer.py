@@ -34,13 +34,13 @@ SECONDS_BETWEEN_CHECKPOINTS = 300
 
 
 class Reporter(Protocol):
-    """Told how far a training is."""
+    """Receives the progress of a training."""
 
     def message(self, text: str) -> None:
-        """Something has begun, or is known now."""
+        """Announce a stage of the training, or its estimated time."""
 
     def steps(self, direction: str, done: int, total: int) -> None:
-        """So many of the steps of a direction are done."""
+        """Report that ``done`` of the ``total`` steps of a direction are done."""
 
 
 class Silent:
@@ -128,7 +128,7 @@ class Record(TrainerCallback):  # type: ignore[misc]
     measured
         Steps after which the held-out loss is logged.
     reporter
-        Told the number of steps done.
+        Receives the number of steps done.
     """
 
     def __init__(self, direction: TrainingDirection, measured: set[int], reporter: Reporter) -> None:

@@ -70,7 +70,7 @@ def train(
     snapshots
         Whether to keep the weights at the end of every half epoch, in ``folder/training``.
     reporter
-        Told how far the training is, and how long it will take.
+        Receives the progress of the training and its estimated time.
     **recipe
         Attributes of :class:`Recipe`; the others are chosen by the amount of text.
 

@@ -37,7 +37,7 @@ class _Layer:
 
 
 class Overview:
-    """What is known of every head before anybody looks at one.
+    """What the page shows of every head before one is opened.
 
     Parameters
     ----------

@@ -214,7 +214,7 @@ class ViewService:
         job = self._jobs.get(run)
         if job is None:
             raise UnknownRun(
-                "This explorer knows no such result. It may have been started anew since: run the text again."
+                "This explorer has no such result; it may have been restarted since. Run the text again."
             )
         return job
 

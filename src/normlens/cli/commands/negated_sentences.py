@@ -55,8 +55,8 @@ class NegatedSentences:
         """
         read = cls([], cue, skip_bad)
         if (file is None) == (text is None):
-            given = "both FILE and --text" if file is not None else "neither FILE nor --text"
-            raise InvalidInput(f"Got {given}; expected one of them: a file with sentences, or a sentence.")
+            passed = "both FILE and --text" if file is not None else "neither FILE nor --text"
+            raise InvalidInput(f"Got {passed}; expected one of them: a file with sentences, or a sentence.")
         if text is not None:
             if not text.strip():
                 raise InvalidInput("--text holds no text; expected at least one word.")

@@ -43,7 +43,7 @@ def give(
     Raises
     ------
     NormLensError
-        If a picture can't hold so many cues, or the file can't be written.
+        If there are more cues than a picture holds, or the file can't be written.
     """
     if output is not None:
         _write(reaches, output, skipped)
