@@ -213,9 +213,7 @@ class ViewService:
     def _job(self, run: str) -> _Job:
         job = self._jobs.get(run)
         if job is None:
-            raise UnknownRun(
-                "This explorer has no such result; it may have been restarted since. Run the text again."
-            )
+            raise UnknownRun("This explorer has no such result; it may have been restarted since. Run the text again.")
         return job
 
     def _computed(self, work: Callable[[], Result]) -> Result:
