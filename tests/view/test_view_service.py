@@ -119,7 +119,7 @@ def test_what_is_refused_says_what_to_do(reader: normlens.Lens) -> None:
         service.run("tiny", " \n")
     with pytest.raises(InvalidInput, match=r"longer than 100,000 characters"):
         service.run("tiny", "x" * 100_001)
-    with pytest.raises(UnknownRun, match=r"run the text again"):
+    with pytest.raises(UnknownRun, match=r"restarted since\. Run the text again"):
         service.progress("gone")
     with pytest.raises(UnknownRun, match=r"no longer in memory\. Run the text again"):
         service.overview("gone")

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from normlens.errors import InvalidInput
-from normlens.figures.cells import draw_cells, frame_cells
+from normlens.figures.colored_cells import draw_cells, frame_cells
 from normlens.figures.panels import AxesLike, FigureSize, PanelAxes, Panels, drawing, label_ticks
 from normlens.figures.style import FAINT, INK, MEASURE_COLORS, MEASURE_TITLES, ColorMap, color_bar, color_map, readable
 from normlens.figures.wrapping import text_width

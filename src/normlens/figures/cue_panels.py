@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from normlens.errors import InvalidInput
-from normlens.figures.cells import draw_cells
+from normlens.figures.colored_cells import draw_cells
 from normlens.figures.panels import AxesLike, FigureSize, PanelAxes, chosen_panels, drawing, label_ticks
 from normlens.figures.style import (
     INK,

@@ -10,7 +10,7 @@ from matplotlib.collections import QuadMesh
 
 from normlens.engine.tracing.scopes import SCOPES, TEXTS, Scope, norm_variable, share_variable
 from normlens.errors import InvalidInput
-from normlens.figures.cells import draw_cells, frame_cells
+from normlens.figures.colored_cells import draw_cells, frame_cells
 from normlens.figures.groups import require
 from normlens.figures.panels import (
     AxesLike,

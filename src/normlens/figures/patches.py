@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from normlens.engine.tracing.scopes import Scope
 from normlens.errors import InvalidInput
-from normlens.figures.cells import draw_cells
+from normlens.figures.colored_cells import draw_cells
 from normlens.figures.groups import require
 from normlens.figures.heatmaps import norm_panel, panel_title, weight_panel
 from normlens.figures.panels import AxesLike, FigureSize, PanelAxes, chosen_panels, drawing
