@@ -12,6 +12,7 @@ from exploring import TEXT, explored, opened, service_of
 from transformers import PreTrainedTokenizerFast
 
 import normlens
+from normlens.engine.contributions.choice import MEASURES
 from normlens.statistics.measures import mean_over_targets, share
 from normlens.view import ViewService
 from normlens.view.head_shares import source_sets
@@ -65,6 +66,48 @@ def check_sums(service: ViewService, run: str, analysis: normlens.Analysis) -> N
                 norm = group[variable].sel(layer=layer).values
                 assert arrays[f"norm/{scope}"] == pytest.approx(norm, rel=1.01 * HALF, abs=1e-9)
                 assert np.array_equal(row[f"norm/{scope}"], norm[1])
+
+
+def check_measures(service: ViewService, run: str, analysis: normlens.Analysis) -> None:
+    """Displacement and contribution weights, of every head and of all heads together, beside the analysis."""
+    for name in analysis.groups:
+        group = analysis[name]
+        for layer in group["layer"].values.tolist():
+            for head, measure in ((0, "displacement"), (1, "displacement"), (1, "contribution_weight")):
+                expected = group[measure].sel(layer=layer, head=head).values
+                _, arrays = opened(service.map(run, name, layer, head, measure))
+                assert arrays[measure] == pytest.approx(expected, rel=1.01 * HALF, abs=1e-7)
+                _, row = opened(service.row(run, name, layer, head, 1, measure))
+                assert np.array_equal(row[measure], expected[1])
+                weight = group["weight"].sel(layer=layer, head=head).values
+                assert arrays["weight"] == pytest.approx(weight, rel=1.01 * HALF, abs=1e-9)
+            _, arrays = opened(service.map(run, name, layer, None, "contribution_weight"))
+            _, row = opened(service.row(run, name, layer, None, 2, "contribution_weight"))
+            variables = [key for key in group.data if str(key).startswith("contribution_weight_")]
+            assert variables
+            for variable in variables:
+                scope = str(variable).removeprefix("contribution_weight_")
+                expected = group[str(variable)].sel(layer=layer).values
+                assert arrays[f"contribution_weight/{scope}"] == pytest.approx(expected, rel=1.01 * HALF, abs=1e-7)
+                assert np.array_equal(row[f"contribution_weight/{scope}"], expected[2])
+
+
+@pytest.mark.parametrize("model_type", ["bert", "llama"])
+def test_every_measure_of_an_analysis_can_be_looked_at(lens_of: Opened, model_type: str) -> None:
+    lens = lens_of(model_type)
+    service = service_of(lens)
+    check_measures(service, explored(service), lens.analyze(TEXT, measures=MEASURES))
+
+
+def test_measures_are_the_same_without_memory(reader: normlens.Lens) -> None:
+    service = service_of(reader, memory=0)
+    run = MeasuredRun(reader._inspector, reader._maker.make(TEXT), capacity=0)
+    run.run(lambda group, layer, measures: None)
+    seen: list[Any] = []
+    run.measure_layer("encoder", 1, seen.append, frozenset({"displacement"}))
+    expected = reader.analyze(TEXT, measures=["displacement"])["encoder"]["displacement"].sel(layer=1).values
+    assert np.array_equal(seen[0].heads.displacement[0].numpy(), expected)
+    service.close()
 
 
 @pytest.mark.parametrize("model_type", ["bert", "llama", "deberta"])

@@ -43,7 +43,7 @@ def test_from_a_text_to_a_row_and_back(page: Page, address: str, console: list[s
     assert page.locator(".scatter circle").count() == 72
     page.get_by_role("button", name=re.compile(r"^Layer 4, head 2: ")).click()
     expect(page.get_by_role("heading", name="Layer 4, head 2")).to_be_visible()
-    expect(page.locator(".panel canvas")).to_have_count(3)
+    expect(page.locator(".panel canvas[role=img]")).to_have_count(3)
 
     page.locator(".targets button", has_text="Paris").click()
     table = page.get_by_role("table", name=re.compile("The exact row of Paris"))
@@ -64,7 +64,7 @@ def test_from_a_text_to_a_row_and_back(page: Page, address: str, console: list[s
     row = pd.read_csv(saved.value.path(), keep_default_na=False)
     assert row["token"].tolist()[:3] == ["[CLS]", "The", "capital"]
     assert np.array_equal(row["weight"].to_numpy(np.float32), weight)
-    assert np.array_equal(row["norm"].to_numpy(np.float32), moved)
+    assert np.array_equal(row["weighted_norm"].to_numpy(np.float32), moved)
     check_accessibility(page)
 
     page.keyboard.press("Escape")
@@ -106,6 +106,28 @@ def test_keys_reach_every_head_and_leave_out_sinks(page: Page, address: str, con
     check_accessibility(page)
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    assert console == []
+
+
+def test_every_measure_has_its_map_and_its_exact_row(page: Page, address: str, console: list[str]) -> None:
+    opened(page, address, layer="4", head="2", pin="6")
+    table = page.get_by_role("table", name=re.compile("The exact row of Paris"))
+    group = normlens.load("minilm-l6").analyze(TEXT, measures=["displacement", "contribution_weight"])["encoder"]
+    for measure, label, column in (
+        ("displacement", "displacement", 4),
+        ("contribution_weight", "contribution weight", 4),
+    ):
+        page.get_by_label("measure").select_option(label)
+        expect(table.get_by_role("columnheader", name=label)).to_have_count(1)
+        expected = group[measure].sel(layer=4, head=2).values[6]
+        for line in table.locator("tbody tr").all():
+            cells = line.locator("td").all_inner_texts()
+            assert float(cells[column]) == pytest.approx(float(expected[int(cells[0])]), rel=5.1e-6)
+        assert f"measure={measure}" in page.url
+    assert float(sum(expected)) == pytest.approx(1, abs=1e-5)
+    page.get_by_label("measure").select_option("vector norm")
+    expect(page.locator(".panel .formula").nth(1)).to_have_text("‖f(x)‖")
+    check_accessibility(page)
     assert console == []
 
 

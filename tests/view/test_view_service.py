@@ -130,6 +130,10 @@ def test_what_is_refused_says_what_to_do(reader: normlens.Lens) -> None:
         service.map(run, "encoder", 99, None)
     with pytest.raises(InvalidInput, match=r"Layer 0 has no head 99; it has \d+, counted from 0"):
         service.map(run, "encoder", 0, 99)
+    with pytest.raises(InvalidInput, match=r"no map of 'norm' of one head; expected one of weighted_norm, vector_norm"):
+        service.map(run, "encoder", 0, 0, "norm")
+    with pytest.raises(InvalidInput, match=r"no map of 'displacement' of all heads together; expected one of norm"):
+        service.row(run, "encoder", 0, None, 0, "displacement")
     with pytest.raises(InvalidInput, match=r"There is no target -1"):
         service.row(run, "encoder", 0, 0, -1)
 

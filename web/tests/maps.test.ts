@@ -1,14 +1,17 @@
 import { describe, expect, it } from "vitest";
 import { emptiest, headsOf, leftOut, mean, percent, points, type Group } from "../src/lib/facts";
-import { largest, movedBy, rasterized, rowOf, tripleOf } from "../src/lib/maps";
+import { largest, rasterized, rowOf } from "../src/lib/maps";
+import { mapsOf, measured, type Measure } from "../src/lib/measures";
 import { decoded } from "../src/lib/protocol";
 
 const weight = { shape: [2, 2], values: Float32Array.of(0.9, 0.1, 0.5, 0.5) };
 const vectorNorm = { shape: [2], values: Float32Array.of(1, 9) };
+const moving: Measure = { name: "weighted_norm", label: "weighted norm", short: "norm", formula: "‖α f(x)‖", signed: false };
+const message = { facts: {}, arrays: { weight, vector_norm: vectorNorm } };
 
 describe("maps", () => {
   it("are shares of their rows: of α, of α‖f‖, and their difference", () => {
-    const { weight: alpha, norm, difference } = tripleOf(weight, movedBy(weight, vectorNorm));
+    const { weight: alpha, moved: norm, difference } = mapsOf(message, moving, "");
     expect([...alpha.values]).toEqual([...weight.values]);
     expect(norm.values[0]).toBeCloseTo(0.9 / 1.8);
     expect(norm.values[3]).toBeCloseTo(4.5 / 5);
@@ -17,11 +20,28 @@ describe("maps", () => {
 
   it("count weight that goes to no source", () => {
     const sunk = { shape: [1, 2], values: Float32Array.of(0.2, 0.2) };
-    expect([...tripleOf(sunk, Float32Array.of(1, 3)).weight.values].map((x) => x.toFixed(1))).toEqual(["0.2", "0.2"]);
+    const { weight: alpha } = mapsOf({ facts: {}, arrays: { weight: sunk, vector_norm: vectorNorm } }, moving, "");
+    expect([...alpha.values].map((x) => x.toFixed(1))).toEqual(["0.2", "0.2"]);
+  });
+
+  it("keep signed shares as they are, and repeat what doesn't depend on the target", () => {
+    const signed: Measure = { ...moving, name: "contribution_weight", signed: true };
+    const stored = { shape: [2, 2], values: Float32Array.of(1.5, -0.5, 0.25, 0.75) };
+    const { moved, difference } = mapsOf({ facts: {}, arrays: { weight, contribution_weight: stored } }, signed, "");
+    expect([...moved.values]).toEqual([...stored.values]);
+    expect(difference.values[1]).toBeCloseTo(-0.5 - 0.1);
+    expect([...measured(message, "vector_norm", "")]).toEqual([1, 9, 1, 9]);
+    const row = { facts: {}, arrays: { weight: { shape: [2], values: Float32Array.of(0.9, 0.1) }, vector_norm: vectorNorm } };
+    expect([...measured(row, "vector_norm", "")]).toEqual([1, 9]);
+  });
+
+  it("of all heads are those of the chosen scope", () => {
+    const arrays = { weight, "norm/attention": weight, "norm/residual": { shape: [2, 2], values: Float32Array.of(1, 3, 1, 1) } };
+    expect(mapsOf({ facts: {}, arrays }, { ...moving, name: "norm" }, "residual").moved.values[1]).toBeCloseTo(0.75);
   });
 
   it("have a largest number among what is kept, and a mean row", () => {
-    const { weight: alpha, difference } = tripleOf(weight, movedBy(weight, vectorNorm));
+    const { weight: alpha, difference } = mapsOf(message, moving, "");
     expect(largest(alpha, null)).toBeCloseTo(0.9);
     expect(largest(alpha, [true, false])).toBeCloseTo(0.5);
     expect(largest(difference, null)).toBeCloseTo(0.4);

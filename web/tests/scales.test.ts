@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { colorScale, colorTable, inkOn, layerColor, rgbOf, stepOf, type Measure, type Theme } from "../src/lib/scales";
+import { colorScale, colorTable, inkOn, layerColor, rgbOf, stepOf, type Palette, type Theme } from "../src/lib/scales";
 
 const luminance = (color: string): number => {
   const [red, green, blue] = rgbOf(color).map((part) => {
@@ -14,7 +14,7 @@ const contrast = (one: string, other: string): number => {
 };
 
 describe.each<Theme>(["light", "dark"])("scales on a %s ground", (theme) => {
-  it.each<Measure>(["weight", "norm"])("go one way in lightness, so that %s reads without color", (measure) => {
+  it.each<Palette>(["weight", "norm"])("go one way in lightness, so that %s reads without color", (measure) => {
     const scale = colorScale(measure, 0.4, theme);
     const steps = Array.from({ length: 21 }, (_, step) => luminance(scale((0.4 * step) / 20)));
     const turned = theme === "light" ? steps : steps.reverse();

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 
+from normlens.engine.contributions.choice import DEFAULT_MEASURES
 from normlens.engine.contributions.measure import Measures
 from normlens.errors import InvalidInput
 from normlens.inputs.example import Example
 from normlens.version import __version__
 from normlens.view.binary_message import Message, exact, half
 from normlens.view.byte_cache import ByteCache
+from normlens.view.map_measures import CHOSEN, checked_measure
 from normlens.view.measured_run import MeasuredRun
 from normlens.view.run_overview import Overview
-from normlens.view.viewed_maps import HeadWeights, SummedMaps
+from normlens.view.viewed_maps import HeadMaps, SummedMaps
 
 if TYPE_CHECKING:
     from normlens.view.kept_runs import ExploredModel
@@ -47,7 +50,7 @@ class Exploration:
         model: ExploredModel,
         example: Example,
         capacity: int,
-        maps: ByteCache[HeadWeights | SummedMaps],
+        maps: ByteCache[HeadMaps | SummedMaps],
     ) -> None:
         self.name, self._model, self._example = name, model, example
         self._run = MeasuredRun(model.inspector, example, capacity)
@@ -99,35 +102,40 @@ class Exploration:
         }
         return Message(facts, self._overview.arrays())
 
-    def map(self, group: str, layer: int, head: int | None) -> Message:
-        """One head's weights and vector norms, or the mean weight and the norms of the sum over heads."""
-        facts = {"run": self.name, "group": group, "layer": layer, "head": head}
+    def map(self, group: str, layer: int, head: int | None, measure: str | None) -> Message:
+        """One head's weights and a measure, or the mean weight and a measure of the sum over heads at every scope."""
+        measure = checked_measure(measure, head)
+        facts = {"run": self.name, "group": group, "layer": layer, "head": head, "measure": measure}
         if head is None:
-            maps = self._summed(group, layer)
-            norms = {f"norm/{scope}": half(x) for scope, x in maps.norm.items()}
-            own = {f"own/{scope}": exact(x) for scope, x in maps.own.items()}
-            return Message(facts, {"weight": half(maps.weight), **norms, **own})
-        weight = self._weights(group, layer, head)
-        return Message(facts, {"weight": half(weight), "vector_norm": exact(self._vector_norm(group, layer, head))})
+            arrays = self._summed(group, layer, measure)
+            packed = {name: exact(x) if x.ndim == 1 else half(x) for name, x in arrays.items()}
+            return Message(facts, packed)
+        packed = {"weight": half(self._head_map(group, layer, head, "weight"))}
+        if measure in CHOSEN:
+            return Message(facts, {**packed, measure: half(self._head_map(group, layer, head, measure))})
+        return Message(facts, {**packed, "vector_norm": exact(self._vector_norm(group, layer, head))})
 
-    def row(self, group: str, layer: int, head: int | None, target: int) -> Message:
+    def row(self, group: str, layer: int, head: int | None, target: int, measure: str | None) -> Message:
         """One target's numbers, exactly as measured."""
+        measure = checked_measure(measure, head)
         targets, _ = self._sizes(group)
         if not 0 <= target < targets:
             raise InvalidInput(
                 f"There is no target {target}; this text has {targets}, counted from 0. Choose one of these."
             )
-        facts = {"run": self.name, "group": group, "layer": layer, "head": head, "target": target}
+        facts = {"run": self.name, "group": group, "layer": layer, "head": head, "target": target, "measure": measure}
         if head is None:
-            maps = self._summed(group, layer)
-            norms = {f"norm/{scope}": exact(x[target]) for scope, x in maps.norm.items()}
-            return Message(facts, {"weight": exact(maps.weight[target]), **norms})
-        weight, vector_norm = self._weights(group, layer, head)[target], self._vector_norm(group, layer, head)
+            maps = self._summed(group, layer, measure)
+            return Message(facts, {name: exact(x[target]) for name, x in maps.items() if x.ndim == 2})
+        weight = self._head_map(group, layer, head, "weight")[target]
+        vector_norm = self._vector_norm(group, layer, head)
         arrays = {"weight": weight, "vector_norm": vector_norm, "weighted_norm": weight * vector_norm}
+        if measure in CHOSEN:
+            arrays[measure] = self._head_map(group, layer, head, measure)[target]
         return Message(facts, {name: exact(array) for name, array in arrays.items()})
 
-    def _weights(self, group: str, layer: int, head: int) -> Float[np.ndarray, "target source"]:
-        """The weights of a head: all of its layer are kept if they are small enough, otherwise its own."""
+    def _head_map(self, group: str, layer: int, head: int, measure: str) -> Float[np.ndarray, "target source"]:
+        """A head's map: those of all heads of its layer are kept if they are small enough, otherwise its own."""
         targets, sources = self._sizes(group)
         heads = self._overview.heads(group, layer)
         if not 0 <= head < heads:
@@ -135,25 +143,28 @@ class Exploration:
                 f"Layer {layer} has no head {head}; it has {heads}, counted from 0. Choose one of these."
             )
         fits = 4 * heads * targets * sources <= self._maps.capacity // 2
-        key = self.name, group, layer, None if fits else head
-        weights = self._maps.get(key)
-        if not isinstance(weights, HeadWeights):
-            weights = HeadWeights(None if fits else head)
-            self._run.layer_weights(group, layer, weights.add)
-            self._maps.put(key, weights, weights.size)
-        return weights.of(head)
+        key = self.name, group, layer, measure, None if fits else head
+        maps = self._maps.get(key)
+        if not isinstance(maps, HeadMaps):
+            maps = HeadMaps(None if fits else head)
+            if measure == "weight":
+                self._run.layer_weights(group, layer, maps.add)
+            else:
+                self._run.measure_layer(group, layer, _adding(maps, measure), CHOSEN[measure])
+            self._maps.put(key, maps, maps.size)
+        return maps.of(head)
 
-    def _summed(self, group: str, layer: int) -> SummedMaps:
+    def _summed(self, group: str, layer: int, measure: str) -> dict[str, NDArray[Any]]:
         """The maps of all heads of a layer together."""
         self._sizes(group)
         self._overview.heads(group, layer)
-        key = self.name, group, layer, "summed"
+        key = self.name, group, layer, measure, "summed"
         maps = self._maps.get(key)
         if not isinstance(maps, SummedMaps):
             maps = SummedMaps()
-            self._run.measure_layer(group, layer, maps.add)
+            self._run.measure_layer(group, layer, maps.add, CHOSEN.get(measure, frozenset(DEFAULT_MEASURES)))
             self._maps.put(key, maps, maps.size)
-        return maps
+        return maps.arrays()
 
     def _vector_norm(self, group: str, layer: int, head: int) -> Float[np.ndarray, " source"]:
         lengths: Float[np.ndarray, " source"] = self._overview.vector_norm(group, layer)[head]
@@ -168,3 +179,13 @@ class Exploration:
             )
         targets, sources = self._overview.tokens(group)
         return len(targets), len(sources)
+
+
+def _adding(maps: HeadMaps, measure: str) -> Callable[[Measures], None]:
+    """Takes the measures of a slice of targets, and keeps one of those of every head."""
+
+    def add(measures: Measures) -> None:
+        assert measures.heads is not None  # it was chosen
+        maps.add(getattr(measures.heads, measure))
+
+    return add

@@ -14,6 +14,7 @@ from normlens.analysis.checked_measures import checked_measures
 from normlens.analysis.inspector import Inspection, Inspector
 from normlens.engine.capture.capture_method import through_interface
 from normlens.engine.computation import computing
+from normlens.engine.contributions.choice import DEFAULT_MEASURES, MeasureName
 from normlens.engine.contributions.measure import Measures
 from normlens.engine.locks import exclusive
 from normlens.engine.precision import working_precision
@@ -30,6 +31,7 @@ WHOLE = 1024
 CHUNK = 256
 """Number of targets at a time in a longer text."""
 
+_DEFAULT = frozenset(DEFAULT_MEASURES)
 Visit = Callable[[str, int, Measures], None]
 """Takes group, layer and measures of a slice of targets."""
 
@@ -94,7 +96,9 @@ class MeasuredRun:
 
     @computing()
     @torch.no_grad()
-    def measure_layer(self, group: str, layer: int, visit: Callable[[Measures], None]) -> None:
+    def measure_layer(
+        self, group: str, layer: int, visit: Callable[[Measures], None], chosen: frozenset[MeasureName]
+    ) -> None:
         """Hand the measures of one layer to ``visit``, slice by slice of its targets: the same numbers as in the run.
 
         Parameters
@@ -103,17 +107,19 @@ class MeasuredRun:
             One of the layout's.
         visit
             Takes the measures of a slice of targets.
+        chosen
+            Which measures to take.
         """
         layout = self.inspection.layout
         with exclusive(self._inspector.model):
             block = self._held.get((group, layer))
             if block is None:
-                self._run_up_to(group, layer, visit)
+                self._run_up_to(group, layer, visit, chosen)
                 return
             if self.chunk_size is None:  # the same path through the algebra as in the run, to the last bit
                 weights = block.call.rows(0, block.call.output.shape[1])
                 block = replace(block, call=replace(block.call, weights=weights))
-            for measures in self._checked(block, layout.anatomy(block.path, block.occurrence)):
+            for measures in self._checked(block, layout.anatomy(block.path, block.occurrence), chosen):
                 visit(measures)
 
     @computing()
@@ -138,7 +144,9 @@ class MeasuredRun:
             for start in range(0, targets, size):
                 visit(working_precision(block.call.rows(start, min(start + size, targets))))
 
-    def _run_up_to(self, group: str, layer: int, visit: Callable[[Measures], None]) -> None:
+    def _run_up_to(
+        self, group: str, layer: int, visit: Callable[[Measures], None], chosen: frozenset[MeasureName] = _DEFAULT
+    ) -> None:
         """Run the model up to a layer whose block isn't held."""
         reached = False
 
@@ -151,16 +159,16 @@ class MeasuredRun:
                 raise _LayerMeasured
 
         with suppress(_LayerMeasured):
-            self._run(select, hold=False)
+            self._run(select, hold=False, chosen=chosen)
 
-    def _run(self, visit: Visit, *, hold: bool = True) -> None:
+    def _run(self, visit: Visit, *, hold: bool = True, chosen: frozenset[MeasureName] = _DEFAULT) -> None:
         inspection = self.inspection
         layout = inspection.layout
         seen: set[tuple[str, int]] = set()
 
         def record(block: Block) -> None:
             name, number = layout.layer_of(block.path, block.occurrence)
-            for measures in self._checked(block, layout.anatomy(block.path, block.occurrence)):
+            for measures in self._checked(block, layout.anatomy(block.path, block.occurrence), chosen):
                 visit(name, number, measures)
             seen.add((name, number))
             if hold:
@@ -173,6 +181,6 @@ class MeasuredRun:
             reason = unfinished(tracer.open_traces) if tracer.open_traces else f"{min(missing)} didn't run"
             raise ExecutionPathChanged(f"{reason}: this run took a different execution path than the inspection.")
 
-    def _checked(self, block: Block, anatomy: BlockAnatomy) -> Iterator[Measures]:
+    def _checked(self, block: Block, anatomy: BlockAnatomy, chosen: frozenset[MeasureName]) -> Iterator[Measures]:
         dtype: Any = self._inspector.model.dtype
-        return checked_measures(block, anatomy, dtype, self.chunk_size)
+        return checked_measures(block, anatomy, dtype, self.chunk_size, chosen=chosen)

@@ -22,6 +22,7 @@ from normlens.inputs.example import Example
 from normlens.inputs.tokens import Tokens
 from normlens.view.binary_message import PackedArray
 from normlens.view.head_shares import EMPTY_SOURCES, HeadShares, source_sets
+from normlens.view.map_measures import measure_facts
 from normlens.view.thumbnails import Thumbnails, edges, shaded
 from normlens.words import joined_tokens
 
@@ -133,6 +134,7 @@ class Overview:
                 {"name": scope, "label": TEXTS[scope].label, "formula": TEXTS[scope].formula.format(own=own)}
                 for scope in present
             ],
+            **measure_facts(),
             "rowEdges": edges(len(targets)).tolist(),
             "columnEdges": edges(len(sources)).tolist(),
             "amount": _plain(np.concatenate([one.shares.amount() for one in layers])),

@@ -161,7 +161,7 @@ def _arguments(body: bytes) -> Mapping[str, Any]:
 
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(("model", "text", "targetText", "run", "group"), (str,)),
+    **dict.fromkeys(("model", "text", "targetText", "run", "group", "measure"), (str,)),
     **dict.fromkeys(("layer", "target"), (int,)),
     "head": (int, type(None)),
 }

@@ -180,29 +180,34 @@ class ViewService:
         """
         return self._computed(lambda: self._exploration(run).overview())
 
-    def map(self, run: str, group: str, layer: int, head: int | None) -> Message:
-        """The map of one head, or of all heads together (None), as float16 with a scale.
+    def map(self, run: str, group: str, layer: int, head: int | None, measure: str | None = None) -> Message:
+        """The weights and a measure of one head, or of all heads together (None), as float16 with a scale.
+
+        The measure is "weighted_norm" (the default), "vector_norm", "displacement" or "contribution_weight"; of all heads
+        together, "norm" (the default) or "contribution_weight", at every scope.
 
         Raises
         ------
         UnknownRun
             If the run isn't in memory.
         InvalidInput
-            If the model has no such group, layer or head.
+            If the model has no such group, layer, head or measure.
         """
-        return self._computed(lambda: self._exploration(run).map(group, layer, head))
+        return self._computed(lambda: self._exploration(run).map(group, layer, head, measure))
 
-    def row(self, run: str, group: str, layer: int, head: int | None, target: int) -> Message:
-        """The numbers of one target, exactly as they were measured.
+    def row(
+        self, run: str, group: str, layer: int, head: int | None, target: int, measure: str | None = None
+    ) -> Message:
+        """The numbers of one target, exactly as they were measured; the measure is one of :meth:`map`.
 
         Raises
         ------
         UnknownRun
             If the run isn't in memory.
         InvalidInput
-            If the model has no such group, layer or head, or the text no such target.
+            If the model has no such group, layer, head or measure, or the text no such target.
         """
-        return self._computed(lambda: self._exploration(run).row(group, layer, head, target))
+        return self._computed(lambda: self._exploration(run).row(group, layer, head, target, measure))
 
     def close(self) -> None:
         """Cancel everything; the thread ends after what it computes."""

@@ -8,6 +8,7 @@ export interface Choice {
   layer: number | null;
   head: number | "all";
   scope: string;
+  measure: string;
   statistic: string;
   without: boolean;
   pin: number | null;
@@ -23,6 +24,7 @@ export const nothingChosen: Choice = {
   layer: null,
   head: "all",
   scope: "attention",
+  measure: "weighted_norm",
   statistic: "first or special",
   without: false,
   pin: null,
@@ -44,6 +46,7 @@ export function choiceOf(fragment: string): Choice {
     layer: count(fields.get("layer")),
     head: fields.get("head") === "all" ? "all" : (count(fields.get("head")) ?? "all"),
     scope: text("scope", nothingChosen.scope),
+    measure: text("measure", nothingChosen.measure),
     statistic: text("statistic", nothingChosen.statistic),
     without: fields.get("without") === "1",
     pin: count(fields.get("pin")),

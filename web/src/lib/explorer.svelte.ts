@@ -2,23 +2,10 @@
 
 import { choiceOf, fragmentOf, nothingChosen, tokenOf, type Choice } from "./address";
 import { leftOut, type Group, type Offer, type OverviewFacts, type RunState } from "./facts";
-import { movedBy, tripleOf, type MapTriple } from "./maps";
-import { Refused, type ArrayMessage, type NumberArray, type Transport } from "./protocol";
+import { MapStore, keyOf, type ExactRow, type Place, type ShownMap } from "./mapStore";
+import type { Measure } from "./measures";
+import { Refused, type ArrayMessage, type Transport } from "./protocol";
 
-export interface ShownMap {
-  key: string;
-  triple: MapTriple;
-}
-
-export interface ExactRow {
-  key: string;
-  target: number;
-  weight: NumberArray["values"];
-  vectorNorm: NumberArray["values"] | null;
-  norm: NumberArray["values"];
-}
-
-const MOST_KEPT = 24;
 const POLL = 200;
 const SAMPLE = "The capital of France is Paris, and everyone who has been there remembers the river.";
 const pause = (milliseconds: number) => new Promise((done) => setTimeout(done, milliseconds));
@@ -41,13 +28,19 @@ export class Explorer {
   readonly target = $derived(this.hovered ?? this.choice.pin);
   readonly isRunning = $derived(["waiting", "loading", "running"].includes(this.progress?.state ?? ""));
 
-  private readonly maps = new Map<string, ShownMap>();
+  /** The measures that the chosen head has, or all heads together. */
+  readonly measures = $derived<Measure[]>((this.choice.head === "all" ? this.group?.sumMeasures : this.group?.headMeasures) ?? []);
+  readonly measure = $derived<Measure | null>(this.measures.find((one) => one.name === this.choice.measure) ?? this.measures[0] ?? null);
+
+  private readonly maps: MapStore;
   private latest = 0;
 
   constructor(
     private readonly transport: Transport,
     private readonly token: string,
-  ) {}
+  ) {
+    this.maps = new MapStore(transport);
+  }
 
   /** Read the address, ask what there is, and run the text. */
   async start(fragment: string): Promise<void> {
@@ -143,56 +136,39 @@ export class Explorer {
     await this.change({ pin: target === this.choice.pin ? null : target });
   }
 
+  /** The place, measure and scope of the choice; null while no layer is chosen. */
+  private wanted(): { place: Place; measure: Measure; scope: string } | null {
+    const [group, run, measure] = [this.group, this.overview?.facts.run, this.measure];
+    const { layer, head, scope } = this.choice;
+    if (!group || !run || !measure || layer === null) return null;
+    return { place: { run, group: group.name, layer, head: head === "all" ? null : head }, measure, scope };
+  }
+
   /** Fetch the map and the row of the choice, unless they are shown. */
   private async show(): Promise<void> {
-    const [group, run] = [this.group, this.overview?.facts.run];
-    const { layer, head, scope, pin } = this.choice;
-    if (!group || !run || layer === null) {
+    const wanted = this.wanted();
+    if (!wanted) {
       this.map = this.row = null;
       return;
     }
-    const where = { run, group: group.name, layer, head: head === "all" ? null : head };
-    const key = [run, group.name, layer, head, head === "all" ? scope : ""].join("/");
+    const key = keyOf(wanted.place, wanted.measure, wanted.scope);
+    const isCurrent = () => {
+      const now = this.wanted();
+      return now !== null && keyOf(now.place, now.measure, now.scope) === key;
+    };
     try {
-      const shown = this.maps.get(key) ?? (await this.fetched(key, where, scope));
-      if (key !== this.currentKey()) return;
+      const shown = await this.maps.map(wanted.place, wanted.measure, wanted.scope);
+      if (!isCurrent()) return;
       this.map = shown;
-      if (pin === null) {
-        this.row = null;
-        return;
-      }
-      const rowKey = `${key}/${pin}`;
-      if (this.row?.key === rowKey) return;
-      const { arrays } = await this.transport.fetchArrays("row", { ...where, target: pin });
-      if (key !== this.currentKey() || this.choice.pin !== pin) return;
-      const norm = head === "all" ? arrays[`norm/${scope}`] : arrays.weighted_norm;
-      this.row = {
-        key: rowKey,
-        target: pin,
-        weight: arrays.weight!.values,
-        vectorNorm: arrays.vector_norm?.values ?? null,
-        norm: norm!.values,
-      };
+      const { pin } = this.choice;
+      if (pin === null) this.row = null;
+      if (pin === null || this.row?.key === `${key}/${pin}`) return;
+      const row = await this.maps.row(shown, pin);
+      if (isCurrent() && this.choice.pin === pin) this.row = row;
     } catch (error) {
       if (error instanceof Refused && error.status === 404) await this.run(false);
       else this.fail(error);
     }
-  }
-
-  private async fetched(key: string, where: Record<string, unknown>, scope: string): Promise<ShownMap> {
-    const { arrays } = await this.transport.fetchArrays("map", where);
-    const weight = arrays.weight!;
-    const summed = arrays[`norm/${scope}`] ?? arrays["norm/attention"];
-    const moved = arrays.vector_norm ? movedBy(weight, arrays.vector_norm) : Float32Array.from(summed!.values);
-    const shown = { key, triple: tripleOf(weight, moved) };
-    this.maps.set(key, shown);
-    if (this.maps.size > MOST_KEPT) this.maps.delete(this.maps.keys().next().value!);
-    return shown;
-  }
-
-  private currentKey(): string {
-    const { layer, head, scope } = this.choice;
-    return [this.overview?.facts.run, this.group?.name, layer, head, head === "all" ? scope : ""].join("/");
   }
 
   /** Replace what a link names and this text or model doesn't have. */

@@ -1,5 +1,7 @@
 // What the service answers.
 
+import type { Measure } from "./measures";
+
 export interface Offer {
   models: string[];
   text: string;
@@ -35,6 +37,8 @@ export interface Group {
   targets: Token[];
   sources: Token[];
   scopes: { name: string; label: string; formula: string }[];
+  headMeasures: Measure[];
+  sumMeasures: Measure[];
   rowEdges: number[];
   columnEdges: number[];
   amount: (number | null)[];
@@ -89,6 +93,12 @@ export function emptiest(heads: Head[]): Head | null {
   return heads.reduce<Head | null>((best, head) => (!best || gap(head) > gap(best) ? head : best), null);
 }
 
+/** The height below the diagonal, as a share of norm, near which fewest heads with much weight lie. */
+export function emptiestHeight(heads: Head[]): number {
+  const crowd = (height: number) => heads.filter((head) => (head.weight ?? 0) > 0.45 && Math.abs((head.norm ?? 0) - height) < 0.05).length;
+  return [0.4, 0.3, 0.2, 0.1, 0.02].reduce((best, height) => (crowd(height) < crowd(best) ? height : best));
+}
+
 /** Sources in which sinks are: the first token and the special ones. */
 export const leftOut = (sources: Token[]): boolean[] =>
   sources.map((token, place) => place === 0 || token.category === "special");
@@ -109,4 +119,29 @@ export function points(difference: number): string {
   const size = 100 * Math.abs(difference);
   const sign = size < 0.05 ? "" : difference < 0 ? "−" : "+";
   return `${sign}${size < 9.95 ? size.toFixed(1) : size.toFixed(0)}`;
+}
+
+/** What a set of sources is called in this text. */
+export function sourcesLabel(name: string, group: Group): string {
+  if (name !== "first or special") return LABELS[name] ?? name;
+  if (!group.sources.some((token) => token.category === "special")) return "the first token";
+  return group.sources[0]?.category === "special" ? "special tokens" : "the first and the special tokens";
+}
+
+const LABELS: Record<string, string> = {
+  "first token": "the first token",
+  special: "special tokens",
+  punctuation: "punctuation",
+  other: "other tokens",
+  itself: "the target itself",
+  "the one before": "the token before",
+};
+
+/** The sets of sources to choose from: those of one content are listed once. */
+export function statisticsOf(group: Group): string[] {
+  const hasSpecial = group.sources.some((token) => token.category === "special");
+  const label = sourcesLabel("first or special", group);
+  return Object.keys(group.shares).filter(
+    (name) => name === "first or special" || ((hasSpecial || name !== "special") && sourcesLabel(name, group) !== label),
+  );
 }

@@ -4,10 +4,11 @@ import { interpolateRgb, piecewise } from "d3-interpolate";
 import { scaleDiverging, scaleSequential } from "d3-scale";
 import { interpolateCividis } from "d3-scale-chromatic";
 
-export type Measure = "weight" | "norm" | "difference";
+/** Blue and orange from zero up, or both ways from zero. */
+export type Palette = "weight" | "norm" | "difference";
 export type Theme = "light" | "dark";
 
-const ramps: Record<Theme, Record<Measure, string[]>> = {
+const ramps: Record<Theme, Record<Palette, string[]>> = {
   light: {
     weight: ["#ffffff", "#c6ddee", "#5fa4d0", "#0072b2", "#003a5c"],
     norm: ["#ffffff", "#f9d9c2", "#eb9a62", "#d55e00", "#6e3000"],
@@ -21,10 +22,10 @@ const ramps: Record<Theme, Record<Measure, string[]>> = {
 };
 
 /** The color of a share, up to the largest one; differences from −largest to largest. */
-export function colorScale(measure: Measure, largest: number, theme: Theme): (share: number) => string {
-  const ramp = piecewise(interpolateRgb, ramps[theme][measure]);
+export function colorScale(palette: Palette, largest: number, theme: Theme): (share: number) => string {
+  const ramp = piecewise(interpolateRgb, ramps[theme][palette]);
   const most = largest > 0 ? largest : 1;
-  return measure === "difference"
+  return palette === "difference"
     ? scaleDiverging<string>([-most, 0, most], ramp).clamp(true)
     : scaleSequential<string>([0, most], ramp).clamp(true);
 }
@@ -38,18 +39,18 @@ export function rgbOf(color: string): Rgb {
 }
 
 /** 256 colors from the lowest to the highest number of a scale, for drawing pixels. */
-export function colorTable(measure: Measure, theme: Theme): Uint8ClampedArray {
-  const scale = colorScale(measure, 1, theme);
-  const lowest = measure === "difference" ? -1 : 0;
+export function colorTable(palette: Palette, theme: Theme): Uint8ClampedArray {
+  const scale = colorScale(palette, 1, theme);
+  const lowest = palette === "difference" ? -1 : 0;
   const table = new Uint8ClampedArray(256 * 3);
   for (let step = 0; step < 256; step += 1) table.set(rgbOf(scale(lowest + ((1 - lowest) * step) / 255)), 3 * step);
   return table;
 }
 
 /** Which of the 256 colors a number has. */
-export function stepOf(value: number, measure: Measure, largest: number): number {
+export function stepOf(value: number, palette: Palette, largest: number): number {
   const most = largest > 0 ? largest : 1;
-  const share = measure === "difference" ? (value / most + 1) / 2 : value / most;
+  const share = palette === "difference" ? (value / most + 1) / 2 : value / most;
   return Math.round(255 * Math.min(Math.max(share, 0), 1));
 }
 
@@ -69,11 +70,18 @@ export const layerColor = (place: number, layers: number, theme: Theme): string 
   return interpolateCividis(theme === "dark" ? 0.3 + 0.7 * share : 0.9 * share);
 };
 
+const painted = new Map<string, { color: string; ink: string }[]>();
+
 /** The 256 colors of a scale with the ink for each, for coloring many tokens at once. */
-export function paints(measure: Measure, theme: Theme): { color: string; ink: string }[] {
-  const table = colorTable(measure, theme);
-  return Array.from({ length: 256 }, (_, step) => {
+export function paints(palette: Palette, theme: Theme): { color: string; ink: string }[] {
+  const key = `${palette}/${theme}`;
+  const kept = painted.get(key);
+  if (kept) return kept;
+  const table = colorTable(palette, theme);
+  const made = Array.from({ length: 256 }, (_, step) => {
     const color = `rgb(${table[3 * step]} ${table[3 * step + 1]} ${table[3 * step + 2]})`;
     return { color, ink: inkOn(color) };
   });
+  painted.set(key, made);
+  return made;
 }

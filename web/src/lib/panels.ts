@@ -1,0 +1,45 @@
+// The three maps beside each other: what they are called, and how they are colored.
+
+import { largest } from "./maps";
+import type { Measure, ShownMaps } from "./measures";
+import type { Palette } from "./scales";
+
+export interface Panel {
+  name: keyof ShownMaps;
+  title: string;
+  formula: string;
+  palette: Palette;
+  isDifference: boolean;
+}
+
+const TITLES: Record<string, string> = {
+  weighted_norm: "What attention moves",
+  norm: "What attention moves",
+  vector_norm: "How long the vectors are",
+  displacement: "What taking a source out changes",
+  contribution_weight: "What the output is made of",
+};
+
+/** Weights, the measure, and their difference. */
+export function panelsOf(measure: Measure, formula: string, isHead: boolean): Panel[] {
+  const weight = isHead ? "α" : "mean of α over heads";
+  return [
+    { name: "weight", title: "What the weights say", formula: weight, palette: "weight", isDifference: false },
+    {
+      name: "moved",
+      title: TITLES[measure.name] ?? measure.label,
+      formula,
+      palette: measure.signed ? "difference" : "norm",
+      isDifference: false,
+    },
+    { name: "difference", title: "Difference", formula: `${measure.label} − weight`, palette: "difference", isDifference: true },
+  ];
+}
+
+/** The number at the end of each map's scale: one for all, or each map's own. */
+export function boundsOf(maps: ShownMaps, leftOut: readonly boolean[] | null, isShared: boolean): Record<keyof ShownMaps, number> {
+  const own = { weight: largest(maps.weight, leftOut), moved: largest(maps.moved, leftOut) };
+  const shared = Math.max(own.weight, own.moved);
+  if (isShared) return { weight: shared, moved: shared, difference: shared };
+  return { ...own, difference: largest(maps.difference, leftOut) };
+}
