@@ -90,12 +90,13 @@ def carried(block: Attention) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 def by_head(each: Tensor, vectors: Tensor) -> dict[str, Tensor]:
-    """Displacement and contribution weights of every head, from αf ``(head, target, source, d)`` and f."""
+    """Displacement, contribution weights and output norm of every head, from αf ``(head, target, source, d)`` and f."""
     output = each.sum(2)
     alpha = each.norm(dim=-1) / vectors.norm(dim=-1)[:, None]
     return {
         "displacement": alpha * (vectors[:, None] - output[:, :, None]).norm(dim=-1),
         "contribution_weight": shares(each, output),
+        "output_norm": output.norm(dim=-1),
     }
 
 

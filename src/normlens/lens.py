@@ -180,8 +180,9 @@ class Lens:
             ("half"), by integrated gradients ("integrated"), or all to the "first" or "second".
         measures
             Some of "weight", "vector_norm", "weighted_norm", "norm", "mixing_ratio" (the default: these five),
-            "displacement" (α‖f(x) − o‖ of every head, o being its output) and "contribution_weight" (⟨α f(x), o⟩ / ‖o‖² of
-            every head, and of the sum over heads at every scope; rows add up to one). Fewer measures take less time.
+            "displacement" (α‖f(x) − o‖ of every head, o being its output), "contribution_weight" (⟨α f(x), o⟩ / ‖o‖² of
+            every head, and of the sum over heads at every scope; rows add up to one), "output_norm" (‖o‖ of every head).
+            Fewer measures take less time.
         reduce
             Keep a summary instead of the maps (head × target × source): "categories" (weight and norm per category of
             source), "sinks" (weight and norm of the first token), "edges" (the ten strongest sources of each target), "mean"

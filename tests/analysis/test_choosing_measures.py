@@ -24,6 +24,7 @@ VARIABLES = {
     "mixing_ratio": {"mixing_ratio", "mixing_ratio_weight"},
     "displacement": {"displacement"},
     "contribution_weight": {"contribution_weight", *map(share_variable, ATTENTION_SCOPES)},
+    "output_norm": {"output_norm"},
 }
 
 
@@ -45,7 +46,10 @@ def test_one_measure_alone_is_what_it_is_among_all(
 def test_the_default_is_unchanged_by_what_can_be_added(reader: normlens.Lens, everything: Analysis) -> None:
     default = reader.analyze(TEXT)
     assert "measures" not in default.attrs
-    assert everything.attrs["measures"] == "weight, vector_norm, norm, mixing_ratio, displacement, contribution_weight"
+    assert (
+        everything.attrs["measures"]
+        == "weight, vector_norm, norm, mixing_ratio, displacement, contribution_weight, output_norm"
+    )
     for variable in default["encoder"].data.data_vars:
         np.testing.assert_array_equal(default["encoder"].data[variable], everything["encoder"].data[variable])
 

@@ -21,6 +21,8 @@ ALWAYS = {
     "compare": "model text file image audio methods target_text output as_json task device dtype revision trust_remote_code",
     "report": "model file output overwrite limit truncate skip_bad frequency batch_size group as_json device dtype revision "
     "trust_remote_code",
+    "heads": "model file sources output limit truncate skip_bad group batch_size as_json device dtype revision "
+    "trust_remote_code",
     "align": "source_file target_file fit measure setting layer head symmetrize threshold balance output "
     "form base view tokenize source_language target_language batch_size device",
     "aer": "gold hypothesis other gold_base hyp_base as_json",

@@ -52,6 +52,18 @@ def test_both_measures_of_a_head_equal_the_direct_formula(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_output_norms_of_heads_equal_the_direct_formula(kind: str) -> None:
+    block = KINDS[kind]()
+    assert block.call.weights is not None
+    exact = (block.call.weights[..., None] * head_vectors(block)).sum(3).norm(dim=-1)
+    whole, last = taken(block).output_norm, taken(block, chunk_size=2).output_norm
+    assert whole is not None
+    assert last is not None
+    assert torch.allclose(whole, exact, rtol=1e-10, atol=1e-12)
+    assert torch.allclose(last, exact[:, :, 4:], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scope", SCOPES)
 def test_contribution_weights_of_the_sum_equal_the_direct_formula(kind: str, scope: str) -> None:
     block, measures = KINDS[kind](), taken(KINDS[kind]())

@@ -14,16 +14,13 @@ from torch import Tensor
 
 from normlens.analysis.position_labels import columns_of
 from normlens.analysis.reductions import Reduction
+from normlens.analysis.schema import DIMENSIONS, PER_SCOPE
 from normlens.engine.contributions.choice import DEFAULT_MEASURES, MeasureName
 from normlens.engine.contributions.measure import Measures
 from normlens.engine.tracing.anatomy import BlockAnatomy
 from normlens.engine.tracing.scopes import (
     ATTENTION_SCOPES,
-    NORM_VARIABLES,
-    OWN_SHARE_VARIABLES,
-    OWN_VARIABLES,
     SCOPES,
-    SHARE_VARIABLES,
     Scope,
     norm_variable,
     own_share_variable,
@@ -36,23 +33,7 @@ from normlens.inputs.tokens import Tokens
 Pieces = Mapping[str, tuple[tuple[str, ...], Tensor]]
 """Dimensions and values of one layer's measures, for a slice of targets; per-scope measures are named ``name/scope``."""
 
-
-DIMENSIONS: dict[str, tuple[str, ...]] = {
-    "weight": ("head", "target", "source"),
-    "vector_norm": ("head", "source"),
-    **dict.fromkeys(NORM_VARIABLES, ("target", "source")),
-    **dict.fromkeys(OWN_VARIABLES, ("target",)),
-    "sink_weight": ("head", "target"),
-    "displacement": ("head", "target", "source"),
-    "contribution_weight": ("head", "target", "source"),
-    **dict.fromkeys(SHARE_VARIABLES, ("target", "source")),
-    **dict.fromkeys(OWN_SHARE_VARIABLES, ("target",)),
-    "mixing_ratio": ("target",),
-    "mixing_ratio_weight": ("target",),
-    "conservation_error": ("target",),
-}
 _DEFAULT = frozenset(DEFAULT_MEASURES)
-_PER_SCOPE = ("mixing_ratio", "mixing_ratio_weight", "conservation_error")
 
 
 @dataclass(frozen=True)
@@ -84,7 +65,7 @@ class GroupLabels:
     ) -> xr.Dataset:
         """A dataset with per-scope variables stacked along ``scope``, and labels of every position."""
         plain = {name: value for name, value in variables.items() if "/" not in name}
-        for name in _PER_SCOPE:
+        for name in PER_SCOPE:
             by_scope = [variables.get(f"{name}/{scope}") for scope in self.scopes]
             measured = next((variable for variable in by_scope if variable is not None), None)
             if measured is not None:
@@ -198,6 +179,8 @@ def pieces_of(
     if measures.heads is not None:
         by_name["displacement"] = measures.heads.displacement[text, :, targets, sources]
         by_name["contribution_weight"] = measures.heads.contribution_weight[text, :, targets, sources]
+    if measures.output_norm is not None:
+        by_name["output_norm"] = measures.output_norm[text, :, targets]
     numbers: dict[str, Tensor] = {name: x for name, x in by_name.items() if name in chosen}
     maps = ((norm_variable, measures.norm if "norm" in chosen else {}), (share_variable, measures.contribution_weight))
     own = (
@@ -207,7 +190,7 @@ def pieces_of(
     for scope in SCOPES:
         numbers |= {name(scope): x[scope][text, targets, sources] for name, x in maps if scope in x}
         numbers |= {name(scope): x[scope][text, targets] for name, x in own if scope in x}
-        for name in _PER_SCOPE:
+        for name in PER_SCOPE:
             values = getattr(measures, name)
             if scope in values and (name == "conservation_error" or "mixing_ratio" in chosen):
                 numbers[f"{name}/{scope}"] = values[scope][text, targets]

@@ -13,22 +13,27 @@ from normlens.engine.tracing.scopes import NORM_VARIABLES, OWN_SHARE_VARIABLES, 
 from normlens.errors import InvalidInput
 from normlens.words import CATEGORIES, SOURCE_CATEGORIES
 
-_MAP = ("layer", "head", "target", "source")
-_SUM = ("layer", "target", "source")
+DIMENSIONS: Mapping[str, tuple[str, ...]] = {
+    "weight": ("head", "target", "source"),
+    "weighted_norm": ("head", "target", "source"),
+    "vector_norm": ("head", "source"),
+    **dict.fromkeys(NORM_VARIABLES, ("target", "source")),
+    **dict.fromkeys(OWN_VARIABLES, ("target",)),
+    "sink_weight": ("head", "target"),
+    "output_norm": ("head", "target"),
+    "displacement": ("head", "target", "source"),
+    "contribution_weight": ("head", "target", "source"),
+    **dict.fromkeys(SHARE_VARIABLES, ("target", "source")),
+    **dict.fromkeys(OWN_SHARE_VARIABLES, ("target",)),
+    "mixing_ratio": ("target",),
+    "mixing_ratio_weight": ("target",),
+    "conservation_error": ("target",),
+}
+"""The dimensions of one layer's measures; those of `PER_SCOPE` have one array for each scope."""
+
+PER_SCOPE = ("mixing_ratio", "mixing_ratio_weight", "conservation_error")
 _MEASURES: Mapping[str, tuple[str, ...]] = {
-    "weight": _MAP,
-    "weighted_norm": _MAP,
-    "vector_norm": ("layer", "head", "source"),
-    **dict.fromkeys(NORM_VARIABLES, _SUM),
-    **dict.fromkeys(OWN_VARIABLES, ("layer", "target")),
-    "sink_weight": ("layer", "head", "target"),
-    "displacement": _MAP,
-    "contribution_weight": _MAP,
-    **dict.fromkeys(SHARE_VARIABLES, _SUM),
-    **dict.fromkeys(OWN_SHARE_VARIABLES, ("layer", "target")),
-    "mixing_ratio": ("scope", "layer", "target"),
-    "mixing_ratio_weight": ("scope", "layer", "target"),
-    "conservation_error": ("scope", "layer", "target"),
+    name: ("scope", "layer", *dims) if name in PER_SCOPE else ("layer", *dims) for name, dims in DIMENSIONS.items()
 }
 _WITH_MAPS = ("weight", "vector_norm", "norm")
 HEAD_MAPS = ("weight", "weighted_norm", "displacement", "contribution_weight")

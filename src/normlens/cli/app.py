@@ -22,6 +22,7 @@ from normlens.cli.commands.cluster import cluster
 from normlens.cli.commands.compare import compare
 from normlens.cli.commands.demo import demo
 from normlens.cli.commands.four_tests import four_tests
+from normlens.cli.commands.heads import heads
 from normlens.cli.commands.models import models
 from normlens.cli.commands.negation import negation
 from normlens.cli.commands.report import report
@@ -112,6 +113,7 @@ app.command(cls=CheckedCommand)(view)
 app.command(cls=CheckedCommand)(attribute)
 app.command(cls=CheckedCommand)(compare)
 app.command(cls=CheckedCommand)(report)
+app.command(cls=CheckedCommand)(heads)
 app.command(cls=CheckedCommand)(align)
 app.command(cls=CheckedCommand)(aer)
 app.add_typer(translation)

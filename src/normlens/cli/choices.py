@@ -12,6 +12,13 @@ class Measure(StrEnum):
     weight = "weight"
 
 
+class SinkSources(StrEnum):
+    """Sources that often receive much weight, and from which little is moved."""
+
+    first_token = "first_token"
+    special = "special"
+
+
 class Scope(StrEnum):
     """How far a norm follows the vectors. Each command says which of these it takes."""
 

@@ -1,16 +1,19 @@
-"""How a corpus is read: its texts, for encoder–decoders with their target texts."""
+"""How a corpus is read and analyzed: its texts, for encoder–decoders with their target texts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normlens.cli.skipped_lines import SkippedLines
+from normlens.cli.terminal import counting
 from normlens.cli.text_files import Lines
+from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from normlens import Lens
+    from normlens import Analysis, Lens
     from normlens.loading.outline import Outline
 
 
@@ -67,3 +70,35 @@ class CorpusReading:
         """The options of :meth:`normlens.Lens.stream` for these texts."""
         skip = None if self.skips is None else self.skips.at(lambda: texts.number)
         return {"truncate": self.truncate, "skip": skip}
+
+    def analyses(self, lens: Lens, file: Path, batch_size: int, **options: Any) -> Iterator[Analysis]:
+        """The analyses of a file's texts, with a progress bar; errors about a text name its line.
+
+        Parameters
+        ----------
+        lens, file
+            The model and the corpus.
+        batch_size
+            Texts per forward pass.
+        **options
+            Further options of :meth:`normlens.Lens.stream`.
+
+        Yields
+        ------
+        Analysis
+            One for each text.
+
+        Raises
+        ------
+        NormLensError
+            As :meth:`normlens.Lens.stream`.
+        """
+        texts, targets = self.texts_of(lens, file)
+        options = self.options(texts) | options
+        with counting("Analyzing", None) as progress:
+            try:
+                for analysis in lens.stream(texts, targets, batch_size=batch_size, progress=False, **options):
+                    yield analysis
+                    progress.advance(progress.task_ids[0])
+            except InvalidInput as error:
+                raise texts.located(error) from error

@@ -195,6 +195,7 @@ AnalysisFile = Annotated[
 ]
 AttributionFile = Annotated[Path | None, _output("FILE", "Format by suffix: .html, .png, .svg, .pdf, .json or .csv.")]
 ScopeMapFile = Annotated[Path | None, _output("FILE", "Format by suffix: .png, .svg, .pdf or .json.")]
+HeadsFile = Annotated[Path | None, _output("FILE", "Format by suffix: .png, .svg, .pdf, .csv, .parquet or .json.")]
 LinksFile = Annotated[Path | None, _output("FILE", "A killed run resumes when the command is repeated.")]
 TranslationsFile = Annotated[Path | None, _output("FILE", "One translation per line.")]
 LabelsFile = Annotated[Path | None, _output("FILE", "Format of the labels by suffix: .csv or .json.")]

@@ -4,7 +4,8 @@
 """
 
 from normlens.statistics.change import block_change, map_change
-from normlens.statistics.corpus import COLUMNS, TYPES, CorpusStatistics
+from normlens.statistics.collection import COLUMNS
+from normlens.statistics.corpus import TYPES, CorpusStatistics
 from normlens.statistics.frequency import TokenFrequency
 from normlens.statistics.intervals import bootstrap_interval, mean_of_present
 from normlens.statistics.measures import (

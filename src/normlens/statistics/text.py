@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from normlens.engine.tracing.scopes import NORM_VARIABLES
 from normlens.errors import InvalidInput
+from normlens.statistics.collection import Key, Numbers
 from normlens.statistics.frequency import TokenFrequency
 from normlens.statistics.measures import (
     coefficient_of_variation,
@@ -24,9 +25,6 @@ from normlens.words import sources_by_category
 
 ALL = "all"
 """The category of a number over all tokens."""
-
-Key = tuple[str, str]
-Numbers = dict[Key, NDArray[np.float64]]
 
 _PER_SCOPE = ("mixing_ratio", "mixing_ratio_weight", "conservation_error")
 

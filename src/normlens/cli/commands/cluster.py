@@ -11,7 +11,7 @@ import typer
 from normlens.cli import options
 from normlens.cli.checked_command import CheckedCommand
 from normlens.cli.choices import Measure
-from normlens.cli.commands.cluster_inputs import counted_analyses, read_points
+from normlens.cli.commands.cluster_inputs import read_points
 from normlens.cli.corpus_reading import CorpusReading, check_corpus
 from normlens.cli.help_pages import DescribedGroup
 from normlens.cli.opening import open_lens, quiet
@@ -155,7 +155,7 @@ def heads(
     from normlens.clustering.model_heads import cluster_habits, compare_heads
 
     with quiet():
-        compared = compare_heads(counted_analyses(lens, file, reading, batch_size), measure=measure.value, group=group)
+        compared = compare_heads(reading.analyses(lens, file, batch_size), measure=measure.value, group=group)
     skips = reading.skips or SkippedLines()
     skips.report()
     skipped = f", {len(skips.reasons)} skipped" if skips.reasons else ""

@@ -1,21 +1,16 @@
-"""Inputs of ``normlens cluster``: tables of points, and analyses of a corpus."""
+"""Inputs of ``normlens cluster points``: tables of numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normlens.cli.corpus_reading import CorpusReading
-from normlens.cli.terminal import counting
 from normlens.errors import InvalidInput
 from normlens.files.atomic import reason
 from normlens.files.reading import refuse_unreadable
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from normlens import Analysis, Lens
 
 _MOST_NUMBERS = 1 << 27  # 1 GB
 
@@ -84,16 +79,3 @@ def _columns(path: Path) -> np.ndarray:
 def _require_room(path: Path, numbers: int) -> None:
     if numbers > _MOST_NUMBERS:
         raise InvalidInput(f"{path} holds {numbers:,} numbers; expected at most {_MOST_NUMBERS:,}. Use fewer rows.")
-
-
-def counted_analyses(lens: Lens, file: Path, reading: CorpusReading, batch_size: int) -> Iterator[Analysis]:
-    """The analyses of a file's texts, with a progress bar; errors about a text name its line."""
-    texts, targets = reading.texts_of(lens, file)
-    options = reading.options(texts)
-    with counting("Analyzing", None) as progress:
-        try:
-            for analysis in lens.stream(texts, targets, batch_size=batch_size, progress=False, **options):
-                yield analysis
-                progress.advance(progress.task_ids[0])
-        except InvalidInput as error:
-            raise texts.located(error) from error

@@ -8,10 +8,17 @@ from typing import Literal, get_args
 from normlens.errors import InvalidInput, did_you_mean
 
 MeasureName = Literal[
-    "weight", "vector_norm", "weighted_norm", "norm", "mixing_ratio", "displacement", "contribution_weight"
+    "weight",
+    "vector_norm",
+    "weighted_norm",
+    "norm",
+    "mixing_ratio",
+    "displacement",
+    "contribution_weight",
+    "output_norm",
 ]
 """α; ‖f(x)‖; ‖α f(x)‖; norms of the sum over heads at every scope; mixing ratios at every scope; α‖f(x) − o‖ of every head;
-contribution weights of every head, and of the sum over heads at every scope."""
+contribution weights of every head, and of the sum over heads at every scope; ‖o‖ of every head."""
 
 MEASURES: tuple[MeasureName, ...] = get_args(MeasureName)
 DEFAULT_MEASURES: tuple[MeasureName, ...] = ("weight", "vector_norm", "weighted_norm", "norm", "mixing_ratio")

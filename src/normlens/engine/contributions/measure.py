@@ -19,7 +19,7 @@ from normlens.engine.contributions.choice import DEFAULT_MEASURES, MeasureName
 from normlens.engine.contributions.contribution_weights import Shares, contribution_weights
 from normlens.engine.contributions.displacement import HeadMeasures, head_measures
 from normlens.engine.contributions.rows import measure_rows
-from normlens.engine.contributions.vector_norms import split_projection
+from normlens.engine.contributions.vector_norms import head_norms, split_projection
 from normlens.engine.precision import working_precision
 from normlens.engine.tolerance import tolerance
 from normlens.engine.tracing.block import Block
@@ -83,6 +83,8 @@ class Measures:
         Contribution weights of the sum over heads per scope, ``(batch, target, source)``.
     own_contribution_weight
         That of the extra source ``own`` per scope, ``(batch, target)``.
+    output_norm
+        ‖o‖ with o = Σ_j α f(x_j), ``(batch, head, target)``; None if not chosen.
     """
 
     start: int
@@ -97,6 +99,7 @@ class Measures:
     heads: HeadMeasures | None = None
     contribution_weight: dict[Scope, Float[Tensor, "batch target source"]] = field(default_factory=dict)
     own_contribution_weight: dict[Scope, Float[Tensor, "batch target"]] = field(default_factory=dict)
+    output_norm: Float[Tensor, "batch head target"] | None = None
 
 
 def measure(
@@ -238,11 +241,20 @@ class _TargetSlice:
         measures = Measures(
             target_slice.start, weights, lengths, norm, own if block.cross else {},
             _joined(rows.mixing_ratio), away, _joined(rows.conservation_error), missing if sinks else None,
-            self._heads(weights),
+            self._heads(weights), output_norm=self._output_norm(mixed, weights.shape[1]),
         )  # fmt: skip
         if "contribution_weight" not in self.chosen:
             return measures
         return _with_shares(measures, contribution_weights(block, self.maps, weights, mixed, target_slice))
+
+    def _output_norm(self, mixed: Tensor, heads: int) -> Float[Tensor, "batch head target"] | None:
+        """Lengths of the heads' outputs, if they were chosen."""
+        if "output_norm" not in self.chosen:
+            return None
+        at = self.maps["attention"]
+        by_head = mixed.unflatten(-1, (heads, -1)).transpose(1, 2)
+        norms = head_norms(by_head, split_projection(at.projection, heads))
+        return norms if at.unscaled else norms * at.scale[:, self.target_slice].abs().transpose(1, 2)
 
     def _heads(self, weights: Tensor) -> HeadMeasures | None:
         """Displacement and contribution weights of every head, if they were chosen."""

@@ -19,7 +19,7 @@ from normlens.engine.tracing.block import AppliedNorm, Block
 from normlens.engine.tracing.scopes import AttentionScope
 from normlens.errors import ConservationError
 
-_HEADS = 2  # heads of one target each whose displacements and contribution weights are verified
+_HEADS = 2  # heads of one target each whose measures are verified
 
 
 def verify_pairs(block: Block, scopes: tuple[AttentionScope, ...], dtype: torch.dtype, pairs: int = 8) -> float:
@@ -71,11 +71,12 @@ def verify_pairs(block: Block, scopes: tuple[AttentionScope, ...], dtype: torch.
 
 
 def _head_error(block: Block, measures: Measures, batch: int, target: int, head: int) -> float:
-    """How far displacements and contribution weights of one head and target are from those of explicit vectors.
+    """How far the measures of one head and target are from those of explicit vectors.
 
     Relative to Σ_j ‖α f(x_j)‖, since rounding is amplified where a head's vectors cancel.
     """
     assert measures.heads is not None
+    assert measures.output_norm is not None
     weights = measures.weight[batch, head, target]
     value = working_precision(block.call.value)[batch]
     mixed = value.new_zeros(value.shape[1], measures.weight.shape[1], value.shape[2])
@@ -87,7 +88,8 @@ def _head_error(block: Block, measures: Measures, batch: int, target: int, head:
     products = measures.heads.contribution_weight[batch, head, target].nan_to_num() * output.square().sum()
     error = (measures.heads.displacement[batch, head, target] - displacement).abs().amax() / size
     off = (products - weighted @ output).abs().amax() / (size * output.norm()).clamp_min(torch.finfo(size.dtype).tiny)
-    return max(float(error), float(off) if products.any() else 0.0)
+    length = (measures.output_norm[batch, head, target] - output.norm()).abs() / size
+    return max(float(error), float(length), float(off) if products.any() else 0.0)
 
 
 def _projected(block: Block, mixed: Float[Tensor, "... inner"], batch: int, target: int) -> Float[Tensor, "... d"]:
