@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
+from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -213,7 +213,7 @@ def checked_color_map(cmap: ColorMap) -> Colormap:
     return mpl.colormaps.get_cmap(cmap).with_extremes(bad=MISSING)
 
 
-def color_bar(mesh: QuadMesh, axes: Axes) -> Colorbar:
+def color_bar(mesh: ScalarMappable, axes: Axes) -> Colorbar:
     """Put a color bar beside a panel, without a frame, and in vectors as the panel is."""
     assert axes.figure is not None  # a panel is in a figure
     bar = axes.figure.colorbar(mesh, ax=axes, shrink=0.9, aspect=28, pad=0.02)

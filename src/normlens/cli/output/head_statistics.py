@@ -101,7 +101,7 @@ def _write(
         if suffix == ".csv":
             write_atomically(path, whole.to_csv(index=False))
         else:
-            write_atomically(path, whole.to_parquet)
+            write_atomically(path, whole.to_parquet(index=False))
 
 
 def _drawn(shown: Mapping[str, pd.DataFrame], sources: str) -> Figure:

@@ -5,13 +5,14 @@
 
 from normlens.statistics.heads.measured_heads import HeadStatistics, head_statistics, measure_heads
 from normlens.statistics.heads.numbers import EPSILON, MEASURES, QUANTITIES, head_numbers, head_sums
-from normlens.statistics.heads.scatter_of_heads import head_scatter
+from normlens.statistics.heads.scatter_of_heads import Sources, head_scatter
 
 __all__ = [
     "EPSILON",
     "MEASURES",
     "QUANTITIES",
     "HeadStatistics",
+    "Sources",
     "head_numbers",
     "head_scatter",
     "head_statistics",
