@@ -20,6 +20,7 @@ STUDIES = {
     "evidence": "reproduce.evidence.table",
     "topk": "reproduce.topk.table",
     "clustering": "reproduce.clustering.table",
+    "idle-heads": "reproduce.heads.idle",
     "negation-scope": "reproduce.negation.scope",
     "negation-displacement": "reproduce.negation.displacement",
     "negation-scone": "reproduce.negation.scone",
