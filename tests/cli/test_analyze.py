@@ -207,3 +207,18 @@ def test_a_missing_model_and_pickled_weights_are_refused(run: Run, tmp_path: Pat
         result = run("analyze", model, TEXT)
         assert (result.exit_code, result.stdout) == (2, "")
         assert message in result.stderr
+
+
+def test_chosen_measures_are_written(bert: Path, run: Run, tmp_path: Path) -> None:
+    result = run("analyze", bert, "the cat sat", "--measures", "displacement, output_norm", "--json")
+    variables = set(json.loads(result.stdout)["groups"]["encoder"]["data_vars"])
+    assert {"displacement", "output_norm"} <= variables and not {"weight", "norm"} & variables
+    assert run("analyze", bert, "the cat sat", "--measures", "displacement", "-o", "a.nc").exit_code == 0
+    for arguments, message in (
+        (["--measures", "displacement"], "the printed tables show weights and norms"),
+        (["--measures", "displacement", "-o", "a.svg"], "--measures leaves out norm, vector_norm, weight"),
+        (["--measures", "displacment", "--json"], "Did you mean 'displacement'?"),
+    ):
+        refused = run("analyze", bert, "the cat sat", *arguments)
+        assert (refused.exit_code, message in refused.stderr) == (2, True), refused.stderr
+    assert not (tmp_path / "a.svg").exists()

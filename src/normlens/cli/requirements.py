@@ -164,6 +164,11 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
             _no_media,
             "it continues a text, and --image or --audio is read. Leave it out, or pass the whole text.",
         ),
+        Requirement(
+            "measures",
+            lambda v: v["output"] is not None or v["as_json"],
+            "the printed tables show weights and norms. Leave it out, or add --output or --json.",
+        ),
         Requirement("group", _shows, _SHOWN),
         Requirement("scope", lambda v: _shows(v) or _pushes(v), _SHOWN),
         Requirement(
@@ -236,6 +241,7 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         _overwrites("output", "view"),
     ),
     "translation evaluate": (_overwrites("output"),),
+    "heads": (_overwrites("output"),),
     "cluster points": (_overwrites("output", "figure"),),
     "cluster heads": (_overwrites("output", "figure"),),
     "aer": (

@@ -10,16 +10,19 @@ import typer
 
 from normlens.cli import options
 from normlens.cli.choices import ATTENTION_SCOPES, Reduction, Scope, Split
-from normlens.cli.destinations import SUFFIXES, check_ending, check_files
+from normlens.cli.destinations import PICTURES, SUFFIXES, check_ending, check_files
 from normlens.cli.media_inputs import media_named, read_inputs
 from normlens.cli.opening import open_lens, quiet
 from normlens.cli.output.analysis_file import write
-from normlens.cli.terminal import messages, waiting
+from normlens.cli.terminal import messages, starting, waiting
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
     from normlens import Analysis
     from normlens.loading.outline import Outline
+
+_WITH_BOTH = (*PICTURES, ".html")
+"""Formats that show weights beside norms."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,14 @@ def analyze(
         int | None,
         typer.Option(min=1, help="Process this many target positions at a time, to save memory on long texts."),
     ] = None,
+    measures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,…",
+            help="Measures to write with -o or --json: weight, vector_norm, weighted_norm, norm, mixing_ratio (the default: "
+            "these five), displacement, contribution_weight, output_norm.",
+        ),
+    ] = None,
     output: options.AnalysisFile = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -93,6 +104,7 @@ def analyze(
     """
     check_ending(output, SUFFIXES, reduced=reduce is not None)
     check_files(output, reads=[model, file, audio, *(image or ())], overwrite=overwrite)
+    names = None if measures is None else _checked_measures(measures, output)
     read = read_inputs(text, file, image, audio)
 
     def check(outline: Outline) -> None:
@@ -106,9 +118,23 @@ def analyze(
     with waiting("Analyzing"), quiet():
         analysis = lens.analyze(
             read, target_text, generate=generate, reduce=reduce, chunk_size=chunk_size, product=product.value,
-            through="attention" if scope in ATTENTION_SCOPES else "block",
+            through="attention" if scope in ATTENTION_SCOPES else "block", measures=names,
         )  # fmt: skip
     _give(analysis.words() if words else analysis, View(group, layer, head, scope), output, as_json)
+
+
+def _checked_measures(measures: str, output: Path | None) -> list[str]:
+    """The names of measures; refuses a format that shows others."""
+    with starting():
+        from normlens.engine.contributions.choice import chosen_measures
+    names = [name.strip() for name in measures.split(",")]
+    missing = {"weight", "vector_norm", "norm"} - chosen_measures(names)
+    if missing and output is not None and output.suffix.lower() in _WITH_BOTH:
+        raise InvalidInput(
+            f"{output.name} shows weights and norms, and --measures leaves out {', '.join(sorted(missing))}. Add them, or "
+            "choose .nc or .json."
+        )
+    return names
 
 
 def _give(analysis: Analysis, view: View, output: Path | None, as_json: bool) -> None:
@@ -136,6 +162,9 @@ def _layers(analysis: Analysis, view: View) -> dict[str, int]:
         )
     layers = {}
     for name in analysis.groups if view.group is None else [view.group]:
+        if not {"weight", "norm"} <= set(analysis[name].data.variables) and not analysis.attrs.get("reduce"):
+            layers[name] = int(analysis[name].data["layer"].values[0])  # of measures that only files hold
+            continue
         check_choice(analysis[name], view.layer, view.head, view.scope)
         gap = shares(analysis[name], view.scope, view.head) if view.layer is None else None
         layers[name] = widest_gap(gap) if view.layer is None else view.layer
