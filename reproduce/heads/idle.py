@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor, nn
+from torch import nn
 
 import normlens
 from normlens import Lens
@@ -71,12 +70,11 @@ def loss_of_smollm2(data: Path) -> dict[str, Any]:
     texts = paragraphs[CHOSEN_ON : CHOSEN_ON + MEASURED_ON]
     assert lens.tokenizer is not None
     ids = [torch.tensor([lens.tokenizer(text)["input_ids"][:TOKENS]]) for text in texts]
-    projections = [layer.self_attn.o_proj for layer in lens.model.model.layers]
 
     def losses() -> dict[str, list[float]]:
         return {"loss": [float(lens.model(input_ids=row, labels=row, use_cache=False).loss) for row in ids]}
 
-    return _compared(lens, table, projections, losses, texts=len(texts))
+    return _compared(lens, table, losses, texts=len(texts))
 
 
 def embeddings_of_minilm(data: Path) -> dict[str, Any]:
@@ -85,7 +83,6 @@ def embeddings_of_minilm(data: Path) -> dict[str, Any]:
     sst = read_classified("sst", data)
     table = measure_heads(lens, sst.dev.limited(CHOSEN_ON).texts, progress=False)["encoder"].table()
     test = sst.test.limited(SENTENCES)
-    projections = [layer.attention.output.dense for layer in lens.model.encoder.layer]
     classifier = LogisticRegression(max_iter=2000).fit(*_features(lens, sst.training.limited(TRAINING)))
     whole, labels = _features(lens, test)
 
@@ -96,7 +93,7 @@ def embeddings_of_minilm(data: Path) -> dict[str, Any]:
             "error": (classifier.predict(now) != labels).astype(float).tolist(),
         }
 
-    return _compared(lens, table, projections, similarities, texts=len(test))
+    return _compared(lens, table, similarities, texts=len(test))
 
 
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
@@ -108,12 +105,10 @@ PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
 def _compared(
     lens: Lens,
     table: pd.DataFrame,
-    projections: Sequence[nn.Module],
     measure: Callable[[], dict[str, list[float]]],
     texts: int,
 ) -> dict[str, Any]:
     """What is measured with all heads, and with each choice of heads zeroed."""
-    heads = lens.model.config.num_attention_heads
     orders = _orders(table)
     total = len(next(iter(orders.values())))
     with torch.no_grad():
@@ -127,7 +122,7 @@ def _compared(
         for share in SHARES:
             count = round(share * total)
             for name, order in orders.items():
-                with zeroed(projections, order[:count], heads):
+                with normlens.ablate(lens, order[:count]):
                     result["zeroed"][f"{name} {share:g}"] = measure()
                 print(f"{lens.name}: {count} heads by {name}", flush=True)
     return result
@@ -163,40 +158,6 @@ def _of_heads(table: pd.DataFrame) -> dict[str, Any]:
         "rows": shown[["quantity", "layer", "head", "value"]].astype({"layer": int, "head": int}).values.tolist(),
         "overall": {name: overall.loc[name, ["value", "low", "high"]].tolist() for name in overall.index},
     }
-
-
-@contextmanager
-def zeroed(projections: Sequence[nn.Module], chosen: Sequence[Head], heads: int) -> Iterator[None]:
-    """Zero the outputs of heads while the block lasts.
-
-    Parameters
-    ----------
-    projections
-        The output projection of each layer, whose input is the heads' outputs side by side.
-    chosen
-        Layer and head of each.
-    heads
-        Heads of a layer.
-    """
-
-    def hook(numbers: list[int]) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
-        def zero(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            by_head = args[0].unflatten(-1, (heads, -1)).clone()
-            by_head[..., numbers, :] = 0
-            return (by_head.flatten(-2), *args[1:])
-
-        return zero
-
-    hooks = []
-    for layer, projection in enumerate(projections):
-        numbers = [head for of, head in chosen if of == layer]
-        if numbers:
-            hooks.append(projection.register_forward_pre_hook(hook(numbers)))
-    try:
-        yield
-    finally:
-        for one in hooks:
-            one.remove()
 
 
 def _features(lens: Lens, split: DataSplit) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ from normlens.errors import NormLensError
 from normlens.lazily import attribute_of
 
 if TYPE_CHECKING:
+    from normlens.ablation import ablate
     from normlens.alignment import align
     from normlens.analysis.result import Analysis
     from normlens.attribution.registry import methods
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     from normlens.lens import Lens
     from normlens.version import __version__
 
-__all__ = ["Analysis", "Lens", "NormLensError", "__version__", "align", "load", "methods"]
+__all__ = ["Analysis", "Lens", "NormLensError", "__version__", "ablate", "align", "load", "methods"]
 _HOMES = {
+    "ablate": "normlens.ablation",
     "align": "normlens.alignment",
     "Analysis": "normlens.analysis.result",
     "Lens": "normlens.lens",

@@ -216,7 +216,7 @@ def test_chosen_measures_are_written(bert: Path, run: Run, tmp_path: Path) -> No
     assert run("analyze", bert, "the cat sat", "--measures", "displacement", "-o", "a.nc").exit_code == 0
     for arguments, message in (
         (["--measures", "displacement"], "the printed tables show weights and norms"),
-        (["--measures", "displacement", "-o", "a.svg"], "--measures leaves out norm, vector_norm, weight"),
+        (["--measures", "displacement", "-o", "a.svg"], "--measures leaves out weight, vector_norm, norm"),
         (["--measures", "displacment", "--json"], "Did you mean 'displacement'?"),
     ):
         refused = run("analyze", bert, "the cat sat", *arguments)

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from normlens.analysis.reductions import Reduction, named_reduction
-from normlens.engine.contributions.choice import DEFAULT_MEASURES, MEASURES, MeasureName
+from normlens.engine.contributions.choice import DEFAULT_MEASURES, MEASURES, MeasureName, chosen_measures
 from normlens.engine.frozen.call import Product
 from normlens.inputs.batch import check_sizes
+
+
+def left_out(measures: Iterable[str]) -> list[str]:
+    """The measures that pictures and pages show, and a choice leaves out.
+
+    Parameters
+    ----------
+    measures
+        Names of measures.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no measure of such a name.
+    """
+    return [name for name in ("weight", "vector_norm", "norm") if name not in chosen_measures(measures)]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from normlens.attribution.request import checked_request
     from normlens.attribution.targets.classes import class_names
     from normlens.attribution.targets.early import check_targets, head_of_outline
-    from normlens.attribution.targets.heads import head_of
+    from normlens.attribution.targets.prediction_heads import head_of
     from normlens.attribution.targets.scalars import LogProbability, Predicted, VectorNorm
 
 __all__ = [
@@ -39,7 +39,7 @@ _HOMES = {
     **dict.fromkeys(("LogProbability", "Predicted", "VectorNorm"), "normlens.attribution.targets.scalars"),
     **dict.fromkeys(("check_targets", "head_of_outline"), "normlens.attribution.targets.early"),
     "class_names": "normlens.attribution.targets.classes",
-    "head_of": "normlens.attribution.targets.heads",
+    "head_of": "normlens.attribution.targets.prediction_heads",
     "checked_request": "normlens.attribution.request",
     "Attribution": "normlens.attribution.arrays",
 }

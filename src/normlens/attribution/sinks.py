@@ -9,7 +9,7 @@ import xarray as xr
 from transformers import PreTrainedModel
 from transformers.models.auto import modeling_auto
 
-from normlens.attribution.targets.heads import head_of
+from normlens.attribution.targets.prediction_heads import head_of
 from normlens.attribution.targets.scalars import LogProbability, VectorNorm
 
 

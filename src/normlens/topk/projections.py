@@ -16,6 +16,7 @@ from normlens.engine.capture.interface import capturing
 from normlens.engine.precision import full_precision, working_precision
 from normlens.engine.tracing import Tracer
 from normlens.engine.tracing.block import Block
+from normlens.engine.tracing.parameter_locations import ParameterLocation, locations_of
 from normlens.engine.tracing.trace import BlockTrace
 from normlens.errors import UnsupportedArchitecture
 from normlens.topk.selection import log_vector_norms, projection_factors
@@ -41,8 +42,8 @@ class FactoredProjection:
 
     def __init__(self, model: nn.Module, block: Block, weight: Float[Tensor, "heads_x_head_dim d"]) -> None:
         self._model, self._heads = ref(model), block.call.output.shape[2]
-        self._path, self._name, self._transposed = _location_of(weight, model, block.path)
-        self._chain = _chain(block.path, self._path)
+        self._location = _location_of(weight, model, block.path)
+        self._chain = self._location.outside(block.path)
         self._around = [structure_of(model.get_submodule(path)) for path in self._chain]
         self._cached: tuple[Tensor, Tensor] | None = None
 
@@ -64,16 +65,16 @@ class FactoredProjection:
         assert model is not None
         try:
             around = [structure_of(model.get_submodule(path)) for path in self._chain]
-            parameter = model.get_submodule(self._path)._parameters[self._name]
+            parameter = model.get_submodule(self._location.path)._parameters[self._location.name]
         except (AttributeError, KeyError):
             around, parameter = [], None
         if parameter is None or parameter.is_meta or around != self._around:
             raise UnsupportedArchitecture(
-                f"{self._path} is no longer the output projection that measure='norm' observed in the first run, or it has "
-                "no data: the model has changed. Call undo(), merge adapters, then use() again."
+                f"{self._location.path} is no longer the output projection that measure='norm' observed in the first run, "
+                "or it has no data: the model has changed. Call undo(), merge adapters, then use() again."
             )
         weight = parameter.detach()
-        return weight.T if self._transposed else weight
+        return weight.T if self._location.transposed else weight
 
 
 @full_precision()
@@ -125,32 +126,15 @@ def _require_projection(block: BlockTrace) -> None:
         )
 
 
-def _location_of(weight: Tensor, model: nn.Module, attention: str) -> tuple[str, str, bool]:
-    """Path of the module that holds a weight, the parameter's name, and whether it is transposed there.
-
-    If several modules share it (an encoder's and a decoder's), the nearest to attention.
-    """
-    locations: list[tuple[str, str, bool]] = []
-    for path, module in model.named_modules():
-        for name, parameter in module._parameters.items():
-            if parameter is None or parameter.data_ptr() != weight.data_ptr() or parameter.ndim != 2:
-                continue
-            for transposed, seen in ((False, parameter), (True, parameter.T)):
-                if seen.shape == weight.shape and seen.stride() == weight.stride() and torch.equal(seen, weight):
-                    locations.append((path, name, transposed))
+def _location_of(weight: Tensor, model: nn.Module, attention: str) -> ParameterLocation:
+    """Where a projection is kept: if several modules share it (an encoder's and a decoder's), nearest to attention."""
+    locations = locations_of(weight, model)
     if not locations:
         raise UnsupportedArchitecture(
             f"{attention}: its output projection isn't a parameter of the model but is computed at each run; ‖f(x)‖ can't "
             "follow its changes. Choose sources with measure='weight' instead."
         )
-    return min(locations, key=lambda location: len(_chain(attention, location[0])))
-
-
-def _chain(attention: str, projection: str) -> list[str]:
-    """Paths of the modules that contain a projection (itself included) but not the attention module."""
-    names = projection.split(".")
-    paths = [".".join(names[: n + 1]) for n in range(len(names))]
-    return [path for path in paths if path != attention and not attention.startswith(f"{path}.")]
+    return min(locations, key=lambda location: len(location.outside(attention)))
 
 
 def fingerprint(weight: Float[Tensor, "heads_x_head_dim d"]) -> Float[Tensor, " heads_x_head_dim"]:

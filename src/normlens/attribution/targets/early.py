@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from normlens.attribution.targets.classes import class_number
-from normlens.attribution.targets.heads import Head, check_whole, head_of_class, token_id
+from normlens.attribution.targets.prediction_heads import Head, check_whole, head_of_class, token_id
 from normlens.attribution.targets.resolve import LOG_PROBABILITY
 from normlens.loading.outline import Outline
 

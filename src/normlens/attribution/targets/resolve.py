@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from normlens.attribution.registry import Method, Request
 from normlens.attribution.subject import Subject
-from normlens.attribution.targets.heads import Head, head_of, index_of, name_of, place_of, predicted
+from normlens.attribution.targets.prediction_heads import Head, head_of, index_of, name_of, place_of, predicted
 from normlens.attribution.targets.scalars import BatchTarget, LogProbability, Predicted, RowFunction, VectorNorm
 from normlens.engine.trained import require_trained
 from normlens.errors import InvalidInput

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from normlens.attribution.subject import Subject
-from normlens.attribution.targets.heads import Place
+from normlens.attribution.targets.prediction_heads import Place
 from normlens.engine.precision import double
 from normlens.errors import InvalidInput
 

@@ -126,12 +126,12 @@ def analyze(
 def _checked_measures(measures: str, output: Path | None) -> list[str]:
     """The names of measures; refuses a format that shows others."""
     with starting():
-        from normlens.engine.contributions.choice import chosen_measures
+        from normlens.analysis.measurement import left_out
     names = [name.strip() for name in measures.split(",")]
-    missing = {"weight", "vector_norm", "norm"} - chosen_measures(names)
+    missing = left_out(names)
     if missing and output is not None and output.suffix.lower() in _WITH_BOTH:
         raise InvalidInput(
-            f"{output.name} shows weights and norms, and --measures leaves out {', '.join(sorted(missing))}. Add them, or "
+            f"{output.name} shows weights and norms, and --measures leaves out {', '.join(missing)}. Add them, or "
             "choose .nc or .json."
         )
     return names

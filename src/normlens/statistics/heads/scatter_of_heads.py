@@ -14,6 +14,7 @@ from normlens.figures.panels import FigureSize, drawing
 from normlens.figures.style import FAINT, INK, ColorMap, checked_color_map, color_bar
 
 Sources = Literal["first_token", "special"]
+"""Sources that often receive much weight, and from which little is moved."""
 
 _TITLES = {"first_token": "the first token", "special": "special tokens"}
 _COLORS = "viridis"

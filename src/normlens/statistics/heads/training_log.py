@@ -13,8 +13,7 @@ from normlens.statistics.heads.measured_heads import HeadStatistics
 from normlens.statistics.heads.numbers import MEASURES, head_sums
 
 if TYPE_CHECKING:
-    from normlens.lens import Lens
-    from normlens.statistics.report.measured_corpus import Text
+    from normlens.statistics.report.measured_corpus import Stream, Text
 
 LOGGED = ("first_token_weight", "first_token_norm", "sink_by_weight", "sink_by_norm", "output_norm")
 """The quantities of heads that are logged, means over all heads; beside them the mixing ratio of each scope."""
@@ -44,7 +43,7 @@ class AttentionLog(TrainerCallback):  # type: ignore[misc]
 
     def __init__(
         self,
-        lens: Lens,
+        lens: Stream,
         texts: Sequence[Text],
         log: Callable[[dict[str, float]], Any],
         targets: Sequence[Text] | None = None,

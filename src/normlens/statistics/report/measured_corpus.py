@@ -31,6 +31,7 @@ class Stream(Protocol):
     """The model that a corpus is measured with: a :class:`normlens.Lens`."""
 
     name: str
+    model: Any
     tokenizer: Any
 
     @property
