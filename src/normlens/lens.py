@@ -6,9 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Never, Unpack, overload
 
+import xarray as xr
+
 from normlens.analysis.analyze_options import AnalyzeOptions, Through, rule_for
 from normlens.analysis.generate import continued
 from normlens.analysis.inspector import Inspector
+from normlens.analysis.logit_lens import logit_lens
 from normlens.analysis.measurement import Measurement
 from normlens.analysis.provenance import provenance
 from normlens.analysis.reductions import Reduction
@@ -218,6 +221,35 @@ class Lens:
         examples = examples_of(self._maker, inputs, target_text, ReadingOptions(generate, answers, truncate), skip)
         total = len(inputs) if isinstance(inputs, Sequence) else None
         return stream_analyses(self._runner, examples, measurement, self._attributes, total, progress=progress)
+
+    def logit_lens(self, inputs: Input, target_text: Any = None, *, top: int = 5) -> xr.Dataset:
+        """What the model's own head would predict from the vectors behind each layer: an approximation.
+
+        Parameters
+        ----------
+        inputs, target_text
+            As in :meth:`analyze`.
+        top
+            Number of tokens at each layer and position.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``token``, ``id``, ``probability`` and ``logit``, ``(layer, target, rank)``, in encoder–decoders of the decoder.
+            The last layer's are the model's own predictions: the next token in a decoder.
+
+        Raises
+        ------
+        InvalidInput
+            If the model has no head that predicts tokens, or ``top`` isn't a positive integer.
+        UnsupportedArchitecture
+            If its layers aren't a sequence, each of which reads what the one before it returns.
+
+        References
+        ----------
+        nostalgebraist (2020), interpreting GPT: the logit lens.
+        """
+        return logit_lens(self._inspector, self.tokenizer, self._maker.make(inputs, target_text), top)
 
     @overload
     def attribute(self, inputs: str, **options: Unpack[AttributeOptions]) -> Attribution: ...
