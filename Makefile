@@ -37,7 +37,7 @@ docs: $(STAMP) ## Build the documentation into site/ (its code blocks are run by
 page: ## Check and test the explorer's front end in web/, if Node is here; CI installs Chromium for its tests in tests/view
 	@if command -v npm > /dev/null; then \
 		cd web && npm ci --silent --no-fund --no-audit && npm run --silent check && npm run --silent test && npm run --silent build -- --logLevel error && \
-		{ ! git rev-parse --git-dir > /dev/null 2>&1 || git diff --stat --exit-code -- ../src/normlens/view/static \
+		{ ! git rev-parse --git-dir > /dev/null 2>&1 || git diff --stat --exit-code -- ../src/normlens/figures/explorer_page/static \
 			|| { echo "make: the page that is committed isn't the one of web/; commit what was built now" >&2; exit 1; }; }; \
 	else echo "make: NO NODE HERE, so the explorer's front end in web/ is NOT tested; install Node 20" >&2; fi
 	@if [ -n "$$CI" ] && ! command -v chromium > /dev/null && command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ]; then \

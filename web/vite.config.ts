@@ -26,7 +26,7 @@ export default defineConfig({
   plugins: [svelte(), licenses()],
   resolve: process.env.VITEST ? { conditions: ["browser"] } : {},
   build: {
-    outDir: "../src/normlens/view/static",
+    outDir: "../src/normlens/figures/explorer_page/static",
     emptyOutDir: true,
     target: "es2022",
     modulePreload: { polyfill: false },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import base64
 import re
 from collections.abc import Callable
 
@@ -16,6 +16,7 @@ from normlens.attribution.methods.norm_rollout import METHOD
 from normlens.cli import choices
 from normlens.engine.tracing.scopes import ATTENTION_SCOPES, NORM_VARIABLES, OWN_VARIABLES, SCOPES, TEXTS, norm_variable
 from normlens.figures import heat_maps, html_view
+from normlens.figures.explorer_page.binary_message import decoded
 from normlens.statistics import text_numbers
 from normlens.statistics.report.definitions import DEFINITIONS
 
@@ -74,8 +75,8 @@ def test_heat_maps_draw_them(analysis: normlens.Analysis, scope: str) -> None:
 
 def test_the_page_holds_them(analysis: normlens.Analysis) -> None:
     page = html_view(xr.DataTree(children={"encoder": xr.DataTree(analysis["encoder"].data)}), "title")
-    payload = re.search(r'id="payload">(.*?)</script>', page, re.S)
-    assert payload is not None
-    content = json.loads(payload[1])
-    assert [scope["name"] for scope in content["scopes"]] == list(SCOPES)
-    assert set(NORM_VARIABLES) <= set(content["groups"][0]["arrays"])
+    encoded = dict(re.findall(r'data-message="([^"]*)">([^<]*)</script>', page))
+    facts, _ = decoded(base64.b64decode(encoded["overview"]))
+    assert [scope["name"] for scope in facts["groups"][0]["scopes"]] == list(SCOPES)
+    _, arrays = decoded(base64.b64decode(encoded["map/encoder/0/all/norm"]))
+    assert {f"norm/{scope}" for scope in SCOPES} <= set(arrays)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 import normlens
+from normlens.figures.explorer_page.binary_message import Message, decoded
 from normlens.view import OfferedModel, ViewService
-from normlens.view.binary_message import Message, decoded
 
 TEXT = "the cat sat here, the dog ran. Paris is unhappiness"
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 TEXT = "The capital of France is Paris."
 TOKEN = "token-of-the-tests"
 _LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+expect.set_options(timeout=120_000)  # a busy machine loads the model slowly
 
 
 def violations(page: Page) -> list[str]:
@@ -17,3 +20,10 @@ def violations(page: Page) -> list[str]:
     page.evaluate(AXE.read_text(encoding="utf-8"))
     objections = page.evaluate("tags => axe.run({ runOnly: tags })", _LEVELS)["violations"]
     return [f"{one['id']}: {[node['html'][:120] for node in one['nodes'][:3]]}" for one in objections]
+
+
+def opened(page: Page, address: str, **fields: str) -> None:
+    """Open the explorer, and wait for its heads."""
+    fragment = "&".join(f"{name}={quote(value)}" for name, value in {"token": TOKEN, **fields}.items())
+    page.goto(f"{address}#{fragment}")
+    expect(page.locator(".scatter circle, .thumbnail").first).to_be_visible()

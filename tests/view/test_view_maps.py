@@ -13,9 +13,9 @@ from transformers import PreTrainedTokenizerFast
 
 import normlens
 from normlens.engine.contributions.choice import MEASURES
+from normlens.figures.explorer_page.head_shares import source_sets
 from normlens.statistics.measures import mean_over_targets, share
 from normlens.view import ViewService
-from normlens.view.head_shares import source_sets
 from normlens.view.measured_run import MeasuredRun
 
 HALF = 2.0**-11

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import re
 import warnings
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
-from served_page import AXE, TEXT, TOKEN, violations
+from served_page import AXE, TEXT, opened, violations
 
 import normlens
 
 pytestmark = pytest.mark.real_model
-expect.set_options(timeout=120_000)  # a busy machine loads the model slowly
 
 HOSTILE = "<script>alert(1)</script> {{7*7}} ${8*8} \u202e \x01 \u0645\u0631\u062d\u0628\u0627 你 👩 end"
-
-
-def opened(page: Page, address: str, **fields: str) -> None:
-    """Open the explorer, and wait for its heads."""
-    fragment = "&".join(f"{name}={quote(value)}" for name, value in {"token": TOKEN, **fields}.items())
-    page.goto(f"{address}#{fragment}")
-    expect(page.locator(".scatter circle, .thumbnail").first).to_be_visible()
 
 
 def check_accessibility(page: Page) -> None:

@@ -12,9 +12,10 @@ import pytest
 from exploring import TEXT, finished, service_of
 
 import normlens
+from normlens.figures.explorer_page.binary_message import decoded
+from normlens.figures.explorer_page.embedded_page import static_folder
 from normlens.view import ViewService
-from normlens.view.binary_message import decoded
-from normlens.view.server import MOST_BYTES, TOKEN_HEADER, application, static_folder
+from normlens.view.server import MOST_BYTES, TOKEN_HEADER, application
 
 TOKEN = "t0ken"
 Answer = tuple[int, dict[str, str], bytes]

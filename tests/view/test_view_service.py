@@ -12,12 +12,12 @@ from exploring import TEXT, explored, finished, opened, service_of
 
 import normlens
 from normlens.errors import InvalidInput, ModelNotFound, TooBusy, UnknownRun
+from normlens.figures.explorer_page.binary_message import Message, PackedArray, exact, half
+from normlens.figures.explorer_page.thumbnails import MOST_CELLS, Thumbnails, edges, shaded
 from normlens.view import OfferedModel, ViewService
-from normlens.view.binary_message import Message, PackedArray, exact, half
 from normlens.view.byte_cache import ByteCache
 from normlens.view.computation_queue import MOST_WAITING, ComputationQueue
 from normlens.view.service import run_name
-from normlens.view.thumbnails import MOST_CELLS, Thumbnails, edges, shaded
 
 
 def test_a_message_is_a_header_and_little_endian_numbers() -> None:

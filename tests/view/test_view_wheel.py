@@ -7,7 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from normlens.view.server import static_folder
+from normlens.figures.explorer_page.embedded_page import static_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,8 +18,11 @@ def test_the_wheel_holds_the_built_page(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        page = archive.read("normlens/view/static/index.html")
-    built = {f"normlens/view/static/{path.relative_to(static_folder())}" for path in static_folder().rglob("*.*")}
+        page = archive.read("normlens/figures/explorer_page/static/index.html")
+    built = {
+        f"normlens/figures/explorer_page/static/{path.relative_to(static_folder())}"
+        for path in static_folder().rglob("*.*")
+    }
     assert built <= set(names)
     assert len(built) >= 4
     assert page == (static_folder() / "index.html").read_bytes()

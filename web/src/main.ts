@@ -3,10 +3,12 @@ import "./app.css";
 import App from "./App.svelte";
 import { tokenOf } from "./lib/address";
 import { Explorer } from "./lib/explorer.svelte";
+import { FileTransport } from "./lib/fileTransport";
 import { HttpTransport } from "./lib/protocol";
 
-const token = tokenOf(location.hash);
-const explorer = new Explorer(new HttpTransport(token), token);
+const file = FileTransport.of(document);
+const token = file ? "" : tokenOf(location.hash);
+const explorer = new Explorer(file ?? new HttpTransport(token), token);
 mount(App, { target: document.getElementById("app")!, props: { explorer } });
-if (token) void explorer.start(location.hash);
+if (file || token) void explorer.start(location.hash);
 else explorer.problem = "This address lacks its token. Open the whole address that `normlens view` printed, with what follows the #.";

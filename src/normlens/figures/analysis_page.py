@@ -1,61 +1,52 @@
-"""One analysis as a self-contained HTML page, which opens from disk in any browser."""
+"""One analysis as the explorer's page, with its data inside: a file that opens from disk in any browser."""
 
-import base64
-from collections.abc import Mapping
-from importlib import resources
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
-from normlens.engine.tracing.scopes import NORM_VARIABLES, OWN_VARIABLES, SCOPES, TEXTS, norm_variable
+from normlens.engine.tracing.scopes import SCOPES, norm_variable, share_variable
 from normlens.errors import InvalidInput
+from normlens.figures.explorer_page.binary_message import Message, PackedArray, exact, half
+from normlens.figures.explorer_page.embedded_page import bounded, embedded_page, map_name
+from normlens.figures.explorer_page.group_overview import GroupLayout, GroupOverview, TokenFacts, token_facts
+from normlens.figures.explorer_page.map_measures import measure_facts
 from normlens.figures.groups import require
-from normlens.figures.style import readable
 from normlens.words import joined_tokens, text_of
 
-MOST_NUMBERS = 24_000_000
-_ARRAYS = (
-    ("weight", ("layer", "head", "target", "source")),
-    ("vector_norm", ("layer", "head", "source")),
-    ("weighted_norm", ("layer", "head", "target", "source")),
-    *((name, ("layer", "target", "source")) for name in NORM_VARIABLES),
-    *((name, ("layer", "target")) for name in OWN_VARIABLES),
-    ("sink_weight", ("layer", "head", "target")),
-)
-_FACTS = ("model", "revision", "dtype", "normlens")
-_SCRIPTS = ("arrays.js", "colors.js", "matrix.js", "view.js", "page.js")
-_HALF_RANGE = 32_768.0  # the largest number is stored as this: float16 then reaches 9 decades below it
+_FACTS = ("model", "revision", "dtype", "normlens", "torch", "text")
+_OF_HEADS = ("displacement", "contribution_weight")
 
 
 def html_view(tree: xr.DataTree, title: str) -> str:
-    """Return an interactive HTML page of one analysis that needs nothing but a browser.
+    """Return the explorer's page with one analysis inside, which needs nothing but a browser.
 
-    The page contains the numbers (about three significant digits), its style and its script; it loads nothing, and its
-    content security policy forbids loading. The reader chooses a token, a layer, a head, a scope, and weight or norm.
-    The address can preselect them, as in ``page.html#layer=3&head=all&measure=norm&token=5``.
+    The page contains the numbers in half precision, its style and its script; it loads nothing, and its content security
+    policy forbids loading. The address can preselect what is shown, as in ``page.html#layer=3&head=2&pin=5``.
 
     Parameters
     ----------
     tree
         An analysis: one group per kind of attention, each with `weight` ``(layer, head, target, source)``, `vector_norm`
-        ``(layer, head, source)``, `norm` ``(layer, target, source)``, and any of `weighted_norm`, the norms of further
-        scopes (:mod:`normlens.engine.tracing.scopes`), `own_…` beside these, `sink_weight`; tokens and categories as
-        coordinates.
+        ``(layer, head, source)``, `norm` ``(layer, target, source)``, and any of `weighted_norm`, `displacement`,
+        `contribution_weight`, the norms and contribution weights of further scopes
+        (:mod:`normlens.engine.tracing.scopes`), `own_…` beside these, `sink_weight`; tokens and categories as coordinates.
     title
-        Heading of the page.
+        Title of the page.
 
     Returns
     -------
     str
-        The page, about 1.7 MB for a text of 64 tokens, 12 layers and 12 heads.
+        The page, about 3.3 MB for a text of 64 tokens, 12 layers and 12 heads. At most 24 million numbers by target and
+        source are inside; the page says which maps of a larger analysis are left out.
 
     Raises
     ------
     InvalidInput
-        If there is no group, a variable is missing, or the analysis is too large for a page.
+        If there is no group, or a variable is missing.
     """
     groups = {str(name): node.to_dataset() for name, node in tree.children.items()}
     if not groups:
@@ -65,86 +56,109 @@ def html_view(tree: xr.DataTree, title: str) -> str:
         )
     for data in groups.values():
         require(data, "weight", "vector_norm", "norm", "target_token", "source_token")
-    numbers = sum(data[name].size for data in groups.values() for name in ("weight", "weighted_norm") if name in data)
-    if numbers > MOST_NUMBERS:
-        raise InvalidInput(
-            f"The analysis has {numbers:,} numbers by head, target and source, more than the {MOST_NUMBERS:,} that a "
-            "browser handles well. Select some layers first, as in data.sel(layer=[0, 5]), or analyze a shorter text."
-        )
-    facts = [(name, readable(str(tree.attrs[name]))) for name in _FACTS if str(tree.attrs.get(name) or "")]
-    page = Environment(
-        loader=PackageLoader("normlens.figures"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    ).get_template("view.html")
-    return page.render(
-        title=readable(title),
-        facts=facts,
-        style=_asset("view.css"),
-        script=Markup("\n").join(_asset(name) for name in _SCRIPTS),
-        payload={"scopes": _scopes(), "groups": [_group(name, data, tree.attrs) for name, data in groups.items()]},
-    )
+    overviews = [_overview(name, data, tree.attrs) for name, data in groups.items()]
+    messages, is_whole = bounded(_maps(groups))
+    facts = {key: str(tree.attrs.get(key) or "") for key in _FACTS}
+    overview = {
+        **facts, "run": "file", "targetText": str(tree.attrs.get("target_text") or ""), "seconds": None,
+        "isWhole": is_whole, "groups": [one.facts() for one in overviews],
+    }  # fmt: skip
+    thumbnails = {key: packed for one in overviews for key, packed in one.arrays().items()}
+    return embedded_page({"overview": Message(overview, thumbnails), **messages}, title)
 
 
-def pack(values: np.ndarray) -> dict[str, Any]:
-    """Pack an array as base64 of little-endian float16, divided by a scale that depends on its largest number.
-
-    Parameters
-    ----------
-    values
-        Numbers of any shape; NaN stays NaN.
-
-    Returns
-    -------
-    dict
-        ``shape`` (list of int), ``scale`` (float), ``data`` (str): value = scale · float16, within 0.05 % down to a
-        billionth of the largest.
-    """
-    numbers = np.asarray(values, dtype=np.float64)
-    largest = float(np.max(np.abs(numbers), where=np.isfinite(numbers), initial=0.0))
-    scale = largest / _HALF_RANGE or 1.0
-    half = (numbers / scale).astype("<f2")
-    return {"shape": list(numbers.shape), "scale": scale, "data": base64.b64encode(half.tobytes()).decode("ascii")}
-
-
-def _scopes() -> list[dict[str, str]]:
-    """Name, variable, label and formula of each scope, for the page."""
-    return [
-        {
-            "name": name,
-            "variable": norm_variable(name),
-            "label": TEXTS[name].label,
-            "formula": TEXTS[name].formula.format(own=" + x"),
-        }
-        for name in SCOPES
-    ]
-
-
-def _group(name: str, data: xr.Dataset, attrs: Mapping[Any, Any]) -> dict[str, Any]:
+def _overview(name: str, data: xr.Dataset, attrs: Mapping[Any, Any]) -> GroupOverview:
+    """Every head of a group as a point and as thumbnails."""
     sources, targets = (_tokens(data, side, text_of(attrs, name, side)) for side in ("source", "target"))
-    return {
-        "name": readable(name),
-        "crossed": name == "cross" or "own_residual" in data or sources != targets,
-        "layers": data["layer"].values.tolist(),
-        "heads": data["head"].values.tolist(),
-        "sources": sources,
-        "targets": targets,
-        "arrays": {key: pack(data[key].transpose(*dims).values) for key, dims in _ARRAYS if key in data},
-    }
+    heads = measure_facts()["headMeasures"]
+    sums = measure_facts()["sumMeasures"]
+    scopes = [scope for scope in SCOPES if norm_variable(scope) in data]
+    has_shares = any(share_variable(scope) in data for scope in SCOPES)
+    layout = GroupLayout(
+        name,
+        crossed=name == "cross" or "own_residual" in data or sources != targets,
+        causal=data.attrs.get("kind") == "decoder",
+        layers=data["layer"].values.tolist(),
+        targets=targets,
+        sources=sources,
+        scopes=scopes,
+        measures={
+            "headMeasures": [one for one in heads if one["name"] not in _OF_HEADS or one["name"] in data],
+            "sumMeasures": [one for one in sums if one["name"] == "norm" or has_shares],
+        },
+    )
+    overview = GroupOverview(layout)
+    for row, layer in enumerate(layout.layers):
+        one = data.isel(layer=row)
+        weight, vector_norm = (_heads(one, key) for key in ("weight", "vector_norm"))
+        moved = _heads(one, "weighted_norm") if "weighted_norm" in data else np.abs(weight) * vector_norm[:, None]
+        sink = _heads(one, "sink_weight") if "sink_weight" in data else None
+        overview.add(layer, 0, weight, moved, vector_norm, _pairs(one, "norm"), sink)
+    return overview
 
 
-def _tokens(data: xr.Dataset, side: str, text: str) -> list[dict[str, Any]]:
-    tokens = [str(token) for token in data[f"{side}_token"].values]
+def _maps(groups: Mapping[str, xr.Dataset]) -> Iterator[tuple[str, Message]]:
+    """The messages of all maps, layer by layer: all heads together, then each head; further measures come last."""
+    layers = [(name, data.isel(layer=row)) for name, data in groups.items() for row in range(data.sizes["layer"])]
+    for name, one in layers:
+        yield _sums(name, one, "norm", norm_variable)
+        yield from _head_maps(name, one, "vector_norm")
+    for name, one in layers:
+        if any(share_variable(scope) in one for scope in SCOPES):
+            yield _sums(name, one, "contribution_weight", share_variable)
+        for measure in _OF_HEADS:
+            if measure in one:
+                yield from _head_maps(name, one, measure)
+
+
+def _sums(group: str, one: xr.Dataset, measure: str, variable: Callable[[str], str]) -> tuple[str, Message]:
+    """The message of all heads of a layer together: the mean weight, and a measure at every scope."""
+    packed = {"weight": half(_heads(one, "weight").mean(axis=0))}
+    for scope in SCOPES:
+        if variable(scope) in one:
+            packed[f"{measure}/{scope}"] = half(_pairs(one, variable(scope)))
+    return _message(group, one, None, measure, packed)
+
+
+def _head_maps(group: str, one: xr.Dataset, measure: str) -> Iterator[tuple[str, Message]]:
+    """The messages of a measure of each head of a layer; norms are a product of vector norms unless they are stored."""
+    weights, values = _heads(one, "weight"), _heads(one, measure)
+    stored = _heads(one, "weighted_norm") if measure == "vector_norm" and "weighted_norm" in one else None
+    for head, weight in enumerate(weights):
+        packed = {"weight": half(weight), measure: exact(values[head]) if values.ndim == 2 else half(values[head])}
+        if stored is not None:
+            packed["weighted_norm"] = half(stored[head])
+        yield _message(group, one, head, measure, packed)
+
+
+def _message(
+    group: str, one: xr.Dataset, head: int | None, measure: str, arrays: Mapping[str, PackedArray]
+) -> tuple[str, Message]:
+    layer = int(one["layer"])
+    return map_name(group, layer, head, measure), Message({"group": group, "layer": layer, "head": head}, arrays)
+
+
+def _heads(one: xr.Dataset, key: str) -> np.ndarray:
+    """An array by head; without the heads that other layers have and this one doesn't, which are NaN."""
+    dims = [dim for dim in ("head", "target", "source") if dim in one[key].dims]
+    values: np.ndarray = one[key].transpose(*dims).values
+    weight = one["weight"].transpose("head", "target", "source").values
+    there: np.ndarray = ~np.isnan(weight).all(axis=(1, 2))
+    kept: np.ndarray = values[there]
+    return kept
+
+
+def _pairs(one: xr.Dataset, key: str) -> np.ndarray:
+    values: np.ndarray = one[key].transpose("target", "source").values
+    return values
+
+
+def _tokens(data: xr.Dataset, side: str, text: str) -> TokenFacts:
+    tokens = data[f"{side}_token"].values
     blank = np.full(len(tokens), "other")
     categories = data[f"{side}_category"].values.astype(str) if f"{side}_category" in data else blank
     joined = np.zeros(len(tokens), dtype=bool)
     if f"{side}_start" in data and f"{side}_end" in data:
         offsets = np.stack([data[f"{side}_start"].values, data[f"{side}_end"].values], axis=1)
         joined = joined_tokens(offsets, categories, text)
-    return [
-        {"text": readable(token), "category": category, "joined": glued}
-        for token, category, glued in zip(tokens, categories.tolist(), joined.tolist(), strict=True)
-    ]
-
-
-def _asset(name: str) -> Markup:
-    """Return a style sheet or script of the package, which is trusted and must not be escaped."""
-    return Markup(resources.files("normlens.figures").joinpath("templates", name).read_text(encoding="utf-8"))
+    return token_facts(tokens, categories, joined)

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from normlens.engine.contributions.choice import DEFAULT_MEASURES
 from normlens.engine.contributions.measure import Measures
 from normlens.errors import InvalidInput
+from normlens.figures.explorer_page.binary_message import Message, exact, half
+from normlens.figures.explorer_page.map_measures import CHOSEN, checked_measure
 from normlens.inputs.example import Example
 from normlens.version import __version__
-from normlens.view.binary_message import Message, exact, half
 from normlens.view.byte_cache import ByteCache
-from normlens.view.map_measures import CHOSEN, checked_measure
 from normlens.view.measured_run import MeasuredRun
 from normlens.view.run_overview import Overview
 from normlens.view.viewed_maps import HeadMaps, SummedMaps
@@ -52,7 +52,7 @@ class Exploration:
         capacity: int,
         maps: ByteCache[HeadMaps | SummedMaps],
     ) -> None:
-        self.name, self._model, self._example = name, model, example
+        self.name, self.model, self.example = name, model, example
         self._run = MeasuredRun(model.inspector, example, capacity)
         self._maps = maps
         self._overview = Overview(self._run.inspection.layout, example)
@@ -74,7 +74,7 @@ class Exploration:
         start = time.perf_counter()
 
         def begin() -> None:
-            self._overview = Overview(self._run.inspection.layout, self._example)
+            self._overview = Overview(self._run.inspection.layout, self.example)
             advance(0, self._overview.total)
 
         def visit(group: str, layer: int, measures: Measures) -> None:
@@ -86,8 +86,8 @@ class Exploration:
 
     def overview(self) -> Message:
         """Facts of the run and of every head, and thumbnails."""
-        model = self._model
-        target = self._example.target
+        model = self.model
+        target = self.example.target
         facts = {
             "run": self.name,
             "model": model.name,
@@ -95,7 +95,7 @@ class Exploration:
             "dtype": str(model.inspector.model.dtype).removeprefix("torch."),
             "normlens": __version__,
             "torch": str(torch.__version__),
-            "text": self._example.text,
+            "text": self.example.text,
             "targetText": "" if target is None else target.text,
             "seconds": round(self._seconds, 3),
             "groups": self._overview.facts(),
@@ -106,38 +106,38 @@ class Exploration:
         """One head's weights and a measure, or the mean weight and a measure of the sum over heads at every scope."""
         measure = checked_measure(measure, head)
         facts = {"run": self.name, "group": group, "layer": layer, "head": head, "measure": measure}
-        if head is None:
-            arrays = self._summed(group, layer, measure)
-            packed = {name: exact(x) if x.ndim == 1 else half(x) for name, x in arrays.items()}
-            return Message(facts, packed)
-        packed = {"weight": half(self._head_map(group, layer, head, "weight"))}
-        if measure in CHOSEN:
-            return Message(facts, {**packed, measure: half(self._head_map(group, layer, head, measure))})
-        return Message(facts, {**packed, "vector_norm": exact(self._vector_norm(group, layer, head))})
+        arrays = self.measured(group, layer, head, measure)
+        return Message(facts, {name: exact(x) if x.ndim == 1 else half(x) for name, x in arrays.items()})
 
     def row(self, group: str, layer: int, head: int | None, target: int, measure: str | None) -> Message:
         """One target's numbers, exactly as measured."""
         measure = checked_measure(measure, head)
-        targets, _ = self._sizes(group)
+        targets, _ = self._overview.sizes(group)
         if not 0 <= target < targets:
             raise InvalidInput(
                 f"There is no target {target}; this text has {targets}, counted from 0. Choose one of these."
             )
         facts = {"run": self.name, "group": group, "layer": layer, "head": head, "target": target, "measure": measure}
-        if head is None:
-            maps = self._summed(group, layer, measure)
-            return Message(facts, {name: exact(x[target]) for name, x in maps.items() if x.ndim == 2})
-        weight = self._head_map(group, layer, head, "weight")[target]
-        vector_norm = self._vector_norm(group, layer, head)
-        arrays = {"weight": weight, "vector_norm": vector_norm, "weighted_norm": weight * vector_norm}
-        if measure in CHOSEN:
-            arrays[measure] = self._head_map(group, layer, head, measure)[target]
+        maps = self.measured(group, layer, head, measure)
+        arrays = {name: x[target] for name, x in maps.items() if x.ndim == 2}
+        if head is not None:
+            arrays["vector_norm"] = maps["vector_norm"]
+            arrays["weighted_norm"] = arrays["weight"] * maps["vector_norm"]
         return Message(facts, {name: exact(array) for name, array in arrays.items()})
+
+    def measured(self, group: str, layer: int, head: int | None, measure: str) -> dict[str, NDArray[Any]]:
+        """The numbers of a map as measured: of pairs ``(target, source)``, and ‖f(x)‖ of a head ``(source,)``."""
+        if head is None:
+            return self._summed(group, layer, measure)
+        arrays = {"weight": self._head_map(group, layer, head, "weight")}
+        if measure in CHOSEN:
+            arrays[measure] = self._head_map(group, layer, head, measure)
+        return {**arrays, "vector_norm": self._vector_norm(group, layer, head)}
 
     def _head_map(self, group: str, layer: int, head: int, measure: str) -> Float[np.ndarray, "target source"]:
         """A head's map: those of all heads of its layer are kept if they are small enough, otherwise its own."""
-        targets, sources = self._sizes(group)
-        heads = self._overview.heads(group, layer)
+        targets, sources = self._overview.sizes(group)
+        heads = len(self._overview.vector_norm(group, layer))
         if not 0 <= head < heads:
             raise InvalidInput(
                 f"Layer {layer} has no head {head}; it has {heads}, counted from 0. Choose one of these."
@@ -156,8 +156,8 @@ class Exploration:
 
     def _summed(self, group: str, layer: int, measure: str) -> dict[str, NDArray[Any]]:
         """The maps of all heads of a layer together."""
-        self._sizes(group)
-        self._overview.heads(group, layer)
+        self._overview.sizes(group)
+        self._overview.vector_norm(group, layer)
         key = self.name, group, layer, measure, "summed"
         maps = self._maps.get(key)
         if not isinstance(maps, SummedMaps):
@@ -169,16 +169,6 @@ class Exploration:
     def _vector_norm(self, group: str, layer: int, head: int) -> Float[np.ndarray, " source"]:
         lengths: Float[np.ndarray, " source"] = self._overview.vector_norm(group, layer)[head]
         return lengths
-
-    def _sizes(self, group: str) -> tuple[int, int]:
-        """The numbers of targets and sources of a group."""
-        groups = self._run.inspection.layout.groups
-        if group not in groups:
-            raise InvalidInput(
-                f"There is no kind of attention called {group!r}; this model has {', '.join(groups)}. Choose one of these."
-            )
-        targets, sources = self._overview.tokens(group)
-        return len(targets), len(sources)
 
 
 def _adding(maps: HeadMaps, measure: str) -> Callable[[Measures], None]:

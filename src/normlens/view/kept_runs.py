@@ -37,7 +37,7 @@ class ExploredModel:
 
     def __init__(self, lens: Lens) -> None:
         loaded = LoadedModel(lens.model, lens.tokenizer, lens.processor, lens.name, lens.revision)
-        self.name, self.revision = lens.name, lens.revision
+        self.lens, self.name, self.revision = lens, lens.name, lens.revision
         self.inspector, self._maker = Inspector(lens.model), ExampleMaker(loaded)
 
     def example(self, text: str, target_text: str) -> Example:

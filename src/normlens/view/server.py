@@ -5,8 +5,6 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Callable, Mapping
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -21,7 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as AsgiMessage
 
 from normlens.errors import InvalidInput, NormLensError, TooBusy, UnknownRun
-from normlens.view.binary_message import Message
+from normlens.figures.explorer_page.binary_message import Message
+from normlens.figures.explorer_page.embedded_page import static_folder
 from normlens.view.service import ViewService
 
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -63,6 +62,7 @@ def application(service: ViewService, token: str) -> Starlette:
         "overview": service.overview,
         "map": service.map,
         "row": service.row,
+        "save": service.save,
     }
     api = [Route(f"/api/{name}", _Endpoint(work, token), methods=["POST"]) for name, work in operations.items()]
     pages = Mount("/", StaticFiles(directory=static_folder(), html=True))
@@ -73,11 +73,6 @@ def application(service: ViewService, token: str) -> Starlette:
             Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False),
         ],
     )
-
-
-def static_folder() -> Path:
-    """The folder of the page that was built from ``web/``."""
-    return Path(str(resources.files("normlens.view").joinpath("static")))
 
 
 class _Headers:
@@ -161,7 +156,7 @@ def _arguments(body: bytes) -> Mapping[str, Any]:
 
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(("model", "text", "targetText", "run", "group", "measure"), (str,)),
+    **dict.fromkeys(("model", "text", "targetText", "run", "group", "measure", "kind"), (str,)),
     **dict.fromkeys(("layer", "target"), (int,)),
     "head": (int, type(None)),
 }

@@ -15,8 +15,8 @@ from normlens.errors import InvalidInput, NormLensError, UnknownRun
 from normlens.view.computation_queue import ComputationQueue
 
 if TYPE_CHECKING:
+    from normlens.figures.explorer_page.binary_message import Message
     from normlens.lens import Lens
-    from normlens.view.binary_message import Message
     from normlens.view.exploration import Exploration
 
 MEMORY = 2**30
@@ -208,6 +208,26 @@ class ViewService:
             If the model has no such group, layer, head or measure, or the text no such target.
         """
         return self._computed(lambda: self._exploration(run).row(group, layer, head, target, measure))
+
+    def save(
+        self, run: str, kind: str, group: str, layer: int, head: int | None, measure: str | None = None
+    ) -> Message:
+        """A file: a map as "csv", the whole analysis as "nc" (netCDF), or the page with its data inside as "html".
+
+        Raises
+        ------
+        UnknownRun
+            If the run isn't in memory.
+        InvalidInput
+            If there is no such format or map, or the analysis is too large for one netCDF file.
+        """
+
+        def made() -> Message:
+            from normlens.view.saved_files import saved_file
+
+            return saved_file(self._exploration(run), kind, group, layer, head, measure)
+
+        return self._computed(made)
 
     def close(self) -> None:
         """Cancel everything; the thread ends after what it computes."""

@@ -13,9 +13,9 @@ function fieldOf(field: Field): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** Hand a text to the browser as a file. */
-export function download(name: string, text: string, type: string): void {
-  const address = URL.createObjectURL(new Blob([text], { type }));
+/** Hand a file to the reader. */
+export function download(name: string, content: string | Uint8Array | Blob, type: string): void {
+  const address = URL.createObjectURL(new Blob([content as BlobPart], { type }));
   Object.assign(document.createElement("a"), { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }

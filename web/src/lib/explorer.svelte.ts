@@ -52,7 +52,8 @@ export class Explorer {
       return;
     }
     this.choice.model ||= this.offer.models[0] ?? "";
-    if (!this.choice.text) {
+    if (this.offer.isFile) Object.assign(this.choice, { model: "", text: "", targetText: "" });
+    else if (!this.choice.text) {
       this.choice.text = this.offer.text || SAMPLE;
       this.choice.targetText ||= this.offer.targetText;
     }
@@ -67,6 +68,7 @@ export class Explorer {
     }
     const before = this.choice;
     this.choice = choiceOf(fragment);
+    if (this.offer?.isFile) Object.assign(this.choice, { model: "", text: "", targetText: "" });
     const same = (["model", "text", "targetText"] as const).every((name) => before[name] === this.choice[name]);
     if (same) await this.show();
     else await this.run(false);
@@ -129,6 +131,21 @@ export class Explorer {
     const now = this.choice.head === "all" ? (heads > 0 ? -1 : 0) : this.choice.head;
     const head = heads ? (now + heads + count) % count : this.choice.head === "all" ? "all" : Math.min(now, count - 1);
     await this.change({ layer: group.layers[row]!, head });
+  }
+
+  /** A file that the service makes: every number of the map, the whole analysis, or this page with its data. */
+  async saved(kind: "csv" | "nc" | "html"): Promise<{ name: string; bytes: Uint8Array } | null> {
+    const wanted = this.wanted();
+    if (!wanted) return null;
+    this.problem = "";
+    try {
+      const args = { ...wanted.place, measure: wanted.measure.name, kind };
+      const { facts, arrays } = await this.transport.fetchArrays<{ name: string }>("save", args);
+      return { name: facts.name, bytes: arrays.file!.values as Uint8Array };
+    } catch (error) {
+      this.fail(error);
+      return null;
+    }
   }
 
   async pin(target: number | null): Promise<void> {

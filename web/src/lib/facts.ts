@@ -6,6 +6,8 @@ export interface Offer {
   models: string[];
   text: string;
   targetText: string;
+  /** Whether the page is a file with its data inside. */
+  isFile?: boolean;
 }
 
 export interface RunState {
@@ -54,7 +56,9 @@ export interface OverviewFacts {
   normlens: string;
   text: string;
   targetText: string;
-  seconds: number;
+  seconds: number | null;
+  /** Whether a file holds all maps. */
+  isWhole?: boolean;
   groups: Group[];
 }
 

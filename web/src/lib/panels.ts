@@ -1,6 +1,8 @@
 // The three maps beside each other: what they are called, and how they are colored.
 
-import { largest } from "./maps";
+import type { ZoomTransform } from "d3-zoom";
+import { percent, points } from "./facts";
+import { largest, type Grid, type Window } from "./maps";
 import type { Measure, ShownMaps } from "./measures";
 import type { Palette } from "./scales";
 
@@ -43,3 +45,17 @@ export function boundsOf(maps: ShownMaps, leftOut: readonly boolean[] | null, is
   if (isShared) return { weight: shared, moved: shared, difference: shared };
   return { ...own, difference: largest(maps.difference, leftOut) };
 }
+
+/** What stands at both ends of a scale. */
+export function labelsOfScale(panel: Panel, bound: number): { low: string; high: string } {
+  if (panel.isDifference) return { low: points(-bound), high: `${points(bound)} points` };
+  return { low: panel.palette === "difference" ? percent(-bound) : "0", high: `${percent(bound)} of the row` };
+}
+
+/** The part of a map that a zoom shows. The transform counts in sides of the map, so that maps of several sizes share it. */
+export const viewOf = ({ x, y, k }: ZoomTransform, { targets, sources }: Grid): Window => ({
+  left: (-x / k) * sources,
+  top: (-y / k) * targets,
+  width: sources / k,
+  height: targets / k,
+});

@@ -50,25 +50,24 @@ class HeadShares:
         self,
         start: int,
         weight: Float[np.ndarray, "head target source"],
-        vector_norm: Float[np.ndarray, "head source"],
+        moved: Float[np.ndarray, "head target source"],
         norm: Float[np.ndarray, "target source"],
         sink_weight: Float[np.ndarray, "head target"] | None,
     ) -> None:
-        """Add a slice of targets that begins at ``start``; ``norm`` is that of the sum over heads, ‖Σ_h α f(x)‖."""
-        alpha = np.abs(weight).sum(axis=1, dtype=np.float64)
-        moved = alpha * vector_norm
+        """Add a slice of targets that begins at ``start``: α, ‖α f(x)‖, and the norm of the sum over heads, ‖Σ_h α f(x)‖."""
+        alpha, length = (np.abs(x).sum(axis=1, dtype=np.float64) for x in (weight, moved))
         elsewhere = 0.0 if sink_weight is None else np.asarray(sink_weight.sum(axis=1, dtype=np.float64))
-        self._increase("", alpha.sum(-1) + elsewhere, moved.sum(-1))
+        self._increase("", alpha.sum(-1) + elsewhere, length.sum(-1))
         self._norm[""] = self._norm.get("", 0.0) + float(norm.sum(dtype=np.float64))
         for name, chosen in self._members.items():
-            self._increase(name, alpha[:, chosen].sum(-1), moved[:, chosen].sum(-1))
+            self._increase(name, alpha[:, chosen].sum(-1), length[:, chosen].sum(-1))
             self._norm[name] = self._norm.get(name, 0.0) + float(norm[:, chosen].sum(dtype=np.float64))
         for name, offset in self._offsets.items():
             rows = np.arange(weight.shape[1])
             sources = rows + start + offset
             rows, sources = rows[sources >= 0], sources[sources >= 0]
-            along = np.abs(weight[:, rows, sources]).astype(np.float64)
-            self._increase(name, along.sum(-1), (along * vector_norm[:, sources]).sum(-1))
+            along, beside = (np.abs(x[:, rows, sources]).sum(-1, dtype=np.float64) for x in (weight, moved))
+            self._increase(name, along, beside)
         self._targets += weight.shape[1]
 
     def shares(self) -> dict[str, tuple[Float[np.ndarray, " head"], Float[np.ndarray, " head"]]]:
