@@ -32,6 +32,7 @@ QUANTITIES = {
     "distance": ("1 − cosine with the whole model's embedding", 1.0, 3),
     "error": ("rise of the error of classification, in points", 100.0, 1),
 }
+_AXES = {"loss": "rise of the loss, in nats", "distance": "1 − cosine", "error": "rise of the error, in points"}
 _NAMES = {"smollm2-135m": "SmolLM2-135M", "minilm-l6": "MiniLM"}
 
 
@@ -123,7 +124,7 @@ def _rises(kept: Mapping[str, Result]) -> Figure:
     figure = new_figure(3.4 * len(panels) + 0.4, 3.4)
     row = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (name, quantity, result) in zip(row, panels, strict=True):
-        title, factor, _ = QUANTITIES[quantity]
+        _, factor, _ = QUANTITIES[quantity]
         shares = shares_of(result)
         for offset, (criterion, text) in enumerate(CRITERIA.items()):
             estimates = np.array([_estimate(rises(result, quantity, criterion, share)) for share in shares]) * factor
@@ -132,7 +133,7 @@ def _rises(kept: Mapping[str, Result]) -> Figure:
                 at, estimates[:, 0], yerr=np.abs(estimates[:, 1:].T - estimates[:, 0]), color=_COLORS[criterion],
                 marker="o", markersize=4, linewidth=1.4, elinewidth=1, label=text,
             )  # fmt: skip
-        axes.set(xlabel="heads zeroed, in %", ylabel=title, title=_NAMES[name])
+        axes.set(xlabel="heads zeroed, in %", ylabel=_AXES[quantity], title=_NAMES[name])
         axes.set_xticks([100 * share for share in shares])
         axes.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
     figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, title="heads chosen by")

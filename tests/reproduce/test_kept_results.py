@@ -19,6 +19,7 @@ from reproduce.evidence import page as evidence_page
 from reproduce.evidence import table as evidence_table
 from reproduce.four_tests import page as four_tests_page
 from reproduce.four_tests import table as four_tests_table
+from reproduce.heads import idle, idle_page
 from reproduce.negation import displacement as negation_displacement
 from reproduce.negation import displacement_page as negation_displacement_page
 from reproduce.negation import scone as negation_scone
@@ -39,6 +40,7 @@ PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     attribution_table.NAME: attribution_page.page,
     clustering_tables.NAME: clustering_page.page,
     evidence_table.NAME: evidence_page.page,
+    idle.NAME: idle_page.page,
     four_tests_table.NAME: four_tests_page.page,
     negation_displacement.NAME: negation_displacement_page.page,
     negation_scone.NAME: negation_scone_page.page,
