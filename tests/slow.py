@@ -50,6 +50,7 @@ SLOW = (
     "loading/test_loading.py::test_smollm_predicts_sensibly_so_its_weights_are_in_order",
     "reproduce/",
     "statistics/test_report_placing.py",
+    "topk/eviction/test_meter.py::test_errors_on_every_decoder_of_the_matrix",
     "topk/test_projections.py::test_compiled_code_is_refused",
     "translation/test_translation_training.py",
     "usages/",

@@ -34,7 +34,8 @@ ALWAYS = {
     "batch_size device dtype revision trust_remote_code",
     "four-tests": "config output overwrite as_json device",
     "negation": "model file text cue output as_json device dtype revision trust_remote_code",
-    "topk": "model file k keep full_denominator tokens passages within as_json device dtype revision trust_remote_code",
+    "topk": "model file k by full_denominator tokens passages within as_json device dtype revision trust_remote_code",
+    "evict": "model file queries mask tokens as_json device dtype revision trust_remote_code",
     "models": "as_json architectures",
     "view": "models text file target_text port no_browser device dtype revision trust_remote_code",
     "demo": "output overwrite limit",
@@ -121,8 +122,11 @@ IGNORED = [
     ("negation m --text not --skip-bad", "--skip-bad"),
     ("negation m --text not --overwrite", "--overwrite"),
     ("topk m page.txt --seed 1", "--seed"),
-    ("topk m page.txt --seed 1 --keep recent", "--seed"),
-    ("topk m page.txt --measure norm --keep recent", "--measure"),
+    ("topk m page.txt --seed 1 --by recent", "--seed"),
+    ("evict m page.txt --mask m.npy --keep 50%", "--keep"),
+    ("evict m page.txt --mask m.npy --score norm", "--score"),
+    ("evict m page.txt --mask m.npy --budget layer", "--budget"),
+    ("evict m page.txt --score norm --seed 3", "--seed"),
 ]
 
 
@@ -155,7 +159,8 @@ EFFECTIVE = [
     "align pairs.tsv --model m --rule norm",
     "align pairs.tsv --model m --measure weight --setting awo --scope residual",
     "negation m page.txt --cue page --limit 2 --skip-bad",
-    "topk m page.txt --keep random --seed 3",
+    "topk m page.txt --by random --seed 3",
+    "evict m page.txt --keep 25% --score norm,random --budget layer --seed 3",
 ]
 
 

@@ -36,7 +36,7 @@ def page(tmp_path: Path) -> Path:
 
 
 def test_a_decoder_is_judged_by_its_perplexity(decoder: Path, page: Path, run: Run) -> None:
-    chosen = ["-k", "2,16", "--measure", "norm", "--full-denominator", "--tokens", 16, "--passages", 1, "--json"]
+    chosen = ["-k", "2,16", "--by", "norm", "--full-denominator", "--tokens", 16, "--passages", 1, "--json"]
     result = run("topk", decoder, page, *chosen)
     assert result.exit_code == 0
     assert "Reading 1 text\n" in result.stderr
@@ -90,7 +90,7 @@ def test_a_person_sees_two_tables(decoder: Path, page: Path, run: Run) -> None:
         (["-k", "0"], "expected positive integers"),
         (["-k", "4,x"], "k is '4,x'"),
         (["-k", "2.5"], "k is '2.5'"),
-        (["--keep", "chance"], "chance"),
+        (["--by", "chance"], "chance"),
         (["--tokens", "1"], "at least 2 tokens"),
         (["--within", "0"], "--within is 0.0"),
         (["--within", "nan"], "--within is nan"),

@@ -295,7 +295,7 @@ def test_tables_that_are_none_are_refused_before_they_fill_the_memory(run: Run, 
     "arguments",
     [
         ("cluster", "points", "four.npy", "--seed", "9" * 24),
-        ("topk", LOST, "c.de", "--keep", "random", "--seed", "9" * 24),
+        ("topk", LOST, "c.de", "--by", "random", "--seed", "9" * 24),
         ("attribute", LOST, "the cat", "-m", "integrated_gradients", "--option", "steps=1000000000"),
         ("attribute", LOST, "the cat", "-m", "decompx", "--option", "steps=1000000000"),
         ("attribute", LOST, "the cat", "-m", "integrated_gradients", "--option", "steps=1e400"),

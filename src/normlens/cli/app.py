@@ -21,6 +21,7 @@ from normlens.cli.commands.attribute import attribute
 from normlens.cli.commands.cluster import cluster
 from normlens.cli.commands.compare import compare
 from normlens.cli.commands.demo import demo
+from normlens.cli.commands.evict import evict
 from normlens.cli.commands.four_tests import four_tests
 from normlens.cli.commands.heads import heads
 from normlens.cli.commands.models import models
@@ -120,6 +121,7 @@ app.add_typer(translation)
 app.command("four-tests", cls=CheckedCommand)(four_tests)
 app.add_typer(cluster)
 app.command(cls=CheckedCommand)(topk)
+app.command(cls=CheckedCommand)(evict)
 app.command(cls=CheckedCommand)(negation)
 app.command(cls=CheckedCommand)(models)
 app.command(cls=CheckedCommand)(demo)

@@ -130,9 +130,11 @@ AlignedLayer = Annotated[int | None, _layer("Default: chosen by --rule.", ADVANC
 Head = Annotated[int | None, _head()]
 AdvancedHead = Annotated[int | None, _head(ADVANCED)]
 SingleText = Annotated[str | None, typer.Option("--text", help="A text, instead of a file.")]
+PassageTokens = Annotated[
+    int | None, typer.Option(help="Tokens per passage. Default: 256, or fewer if the model has fewer positions.")
+]
 MeasuredBy = Annotated[Measure, _measure()]
 AlignedBy = Annotated[Measure, _measure(EXTRACTION)]
-KeptBy = Annotated[Measure, _measure(SELECTION)]
 LayerScope = Annotated[Scope, _scope(LAYER_SCOPES, " The last three take much longer.")]
 AttentionScope = Annotated[Scope, _scope(ATTENTION_SCOPES, panel=ADVANCED)]
 MethodScope = Annotated[Scope | None, _scope(tuple(Scope), " Only for norm_rollout. Default: encoder.")]

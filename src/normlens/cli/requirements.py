@@ -264,16 +264,22 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         ),
         _overwrites("output"),
     ),
+    "evict": (
+        *(
+            Requirement(name, lambda v: v["mask"] is None, "--mask says what stays. Leave one of them out.")
+            for name in ("keep", "score", "budget")
+        ),
+        Requirement(
+            "seed",
+            lambda v: v["mask"] is None and "random" in [name.strip() for name in v["score"].split(",")],
+            "nothing is random. Leave it out, or add the score random.",
+        ),
+    ),
     "topk": (
         Requirement(
             "seed",
-            lambda v: v["keep"] == "random",
-            "nothing is random. Leave it out, or use --keep random.",
-        ),
-        Requirement(
-            "measure",
-            lambda v: v["keep"] == "largest",
-            "sources aren't ranked. Leave it out, or use --keep largest.",
+            lambda v: v["by"] == "random",
+            "nothing is random. Leave it out, or use --by random.",
         ),
     ),
 }

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from normlens.cli import options
-from normlens.cli.choices import Measure
 from normlens.cli.commands.topk_runs import TopKSettings, measured, numbers_in
 from normlens.cli.opening import open_lens
 from normlens.cli.output.sparsity import give
@@ -18,10 +17,11 @@ from normlens.cli.text_files import read_text
 _CHOICE = options.SELECTION
 
 
-class Keep(StrEnum):
-    """The sources that each target keeps."""
+class By(StrEnum):
+    """What chooses the sources that each target keeps."""
 
-    largest = "largest"
+    weight = "weight"
+    norm = "norm"
     random = "random"
     recent = "recent"
 
@@ -39,15 +39,14 @@ def topk(
             rich_help_panel=_CHOICE,
         ),
     ] = "1,2,4,8,16,32,64",
-    keep: Annotated[
-        Keep,
+    by: Annotated[
+        By,
         typer.Option(
-            metavar="KEEP",
-            help="Sources to keep: the largest by --measure, random ones, or the most recent ones.",
+            metavar="BY",
+            help="Sources to keep: the largest by weight or by norm, random ones, or the most recent ones.",
             rich_help_panel=_CHOICE,
         ),
-    ] = Keep.largest,
-    measure: options.KeptBy = Measure.weight,
+    ] = By.weight,
     full_denominator: Annotated[
         bool,
         typer.Option(
@@ -56,9 +55,7 @@ def topk(
             rich_help_panel=_CHOICE,
         ),
     ] = False,
-    tokens: Annotated[
-        int | None, typer.Option(help="Tokens per passage. Default: 256, or fewer if the model has fewer positions.")
-    ] = None,
+    tokens: options.PassageTokens = None,
     passages: Annotated[
         int, typer.Option(min=1, help="Use at most this many passages, spread evenly over the text.")
     ] = 4,
@@ -81,12 +78,12 @@ def topk(
 
     - [cyan]normlens topk smollm2-135m page.txt -k 4,16,64[/cyan]
 
-    - [cyan]normlens topk minilm-l6 page.txt --measure norm --full-denominator --json[/cyan]
+    - [cyan]normlens topk minilm-l6 page.txt --by norm --full-denominator --json[/cyan]
     """
     settings = TopKSettings(
         numbers_in(k),
-        measure.value,
-        keep.value,
+        by.value if by in (By.weight, By.norm) else By.weight.value,
+        "largest" if by in (By.weight, By.norm) else by.value,
         not full_denominator,
         tokens,
         passages,

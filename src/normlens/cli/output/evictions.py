@@ -1,0 +1,75 @@
+"""Output of ``normlens evict``: what each eviction loses, and the heads that pay for the best one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from normlens.cli.commands.evict_runs import best
+from normlens.cli.terminal import percent, results
+
+
+def give(measured: Mapping[str, Any], name: str, file: Path, as_json: bool) -> None:
+    """Print the result.
+
+    Parameters
+    ----------
+    measured
+        From :func:`normlens.cli.commands.evict_runs.measured`.
+    name, file
+        Name of the model, and the file of its text.
+    as_json
+        Whether to print JSON and nothing else.
+    """
+    if as_json:
+        answer = {"model": name, "file": str(file), **measured}
+        typer.echo(json.dumps(_without_nan(answer), ensure_ascii=False, allow_nan=False))
+        return
+    console, evictions = results(), measured["evictions"]
+    console.print(f"{name}, {file.name}: {measured['tokens']} tokens read.\n", markup=False, soft_wrap=True)
+    console.print(_scores(measured))
+    if measured["loss"] is None:
+        console.print(f"\nThe model was not run without the pairs. {measured['not_run']}", markup=False, soft_wrap=True)
+    else:
+        console.print(
+            f"\nLoss rise: in the prediction of the first {measured['copied']} tokens when they are read again, in nats; it "
+            f"is {measured['loss']:.3f} with all pairs. Errors are relative, and mean over layers, heads and queries.",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
+    leading = best(evictions)
+    console.print(f"\nThe heads whose output changes most by {leading['score']}", markup=False, soft_wrap=True)
+    heads = _table("layer", "head", "error")
+    for head in leading["worst_heads"]:
+        heads.add_row(str(head["layer"]), str(head["head"]), f"{head['error']:.3f}")
+    console.print(heads)
+
+
+def _scores(measured: Mapping[str, Any]) -> Table:
+    ran = measured["loss"] is not None
+    table = _table("score", "kept", "layer error", "head error", *(["loss rise", "same next token"] if ran else []))
+    for row in measured["evictions"]:
+        numbers = [percent(row["kept"]), f"{row['layer_error']:.3f}", f"{row['head_error']:.3f}"]
+        numbers += [f"{row['rise']:+.3f}", percent(row["agreement"])] if ran else []
+        table.add_row(row["score"], *numbers)
+    return table
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(x) for key, x in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(x) for x in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(first, header_style="bold")
+    for heading in others:
+        table.add_column(heading, header_style="bold", justify="right")
+    return table
