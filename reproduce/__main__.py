@@ -19,6 +19,7 @@ STUDIES = {
     "four-tests": "reproduce.four_tests.table",
     "evidence": "reproduce.evidence.table",
     "topk": "reproduce.topk.table",
+    "eviction": "reproduce.eviction.table",
     "clustering": "reproduce.clustering.table",
     "idle-heads": "reproduce.heads.idle",
     "negation-scope": "reproduce.negation.scope",

@@ -1,0 +1,111 @@
+"""Page and figures of the study of eviction, from kept results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from normlens.figures.style import drawing_style, new_figure
+from normlens.statistics import bootstrap_interval, rank_correlation
+from reproduce.eviction.copying import SHARES, settings
+
+Results = Mapping[str, Any]
+_RESAMPLES = 10_000
+
+
+def page(results: Results) -> str:
+    """The tables, by model and test."""
+    sections = []
+    for model, kind in _tests(results):
+        passages = _passages(results, model, kind)
+        sections.append(
+            f"<!-- --8<-- [start:{_label(model, kind)}] -->\n{_table(passages)}\n<!-- --8<-- [end:{_label(model, kind)}] -->"
+        )
+    return "\n\n".join(sections)
+
+
+def draw(results: Results) -> dict[str, Figure]:
+    """Loss rise against the meter's layer error, one point per way to choose, by model and test."""
+    return {
+        f"meter_{_label(model, kind)}": _scatter(_passages(results, model, kind)) for model, kind in _tests(results)
+    }
+
+
+def _tests(results: Results) -> list[tuple[str, str]]:
+    return sorted({tuple(part.split(", ")[:2]) for part in results})  # type: ignore[misc]
+
+
+def _label(model: str, kind: str) -> str:
+    return f"{kind}_{model}"
+
+
+def _passages(results: Results, model: str, kind: str) -> list[Mapping[str, Any]]:
+    return [row for part, row in results.items() if part.startswith(f"{model}, {kind}, ")]
+
+
+def _values(passages: list[Mapping[str, Any]], cell: str, number: str) -> Float[np.ndarray, " passage"]:
+    return np.array([row["cells"][cell][number] for row in passages], dtype=np.float64)
+
+
+def _table(passages: list[Mapping[str, Any]]) -> str:
+    """Loss rise of every way to choose, and its difference from Σα with an interval, paired by passage."""
+    heads = [f"{100 * share:.0f} %" for share in SHARES]
+    lines = [
+        f"Loss rise in nats, mean over {len(passages)} texts (loss with all pairs "
+        f"{np.mean([row['loss'] for row in passages]):.3f}); below it the difference from `weight` with the same queries, "
+        "with a 95 % interval paired by text.",
+        "",
+        f"| queries | score | {' | '.join(f'{head} kept' for head in heads)} |",
+        f"| --- | --- | {' | '.join('--:' for _ in heads)} |",
+    ]
+    for queries, score in settings():
+        lines.append(
+            f"| {queries} | `{score}` | {' | '.join(_entry(passages, queries, score, share) for share in SHARES)} |"
+        )
+    return "\n".join([*lines, "", _predictive(passages)])
+
+
+def _entry(passages: list[Mapping[str, Any]], queries: str, score: str, share: float) -> str:
+    rise = _values(passages, f"{queries} {score} {share:g}", "rise")
+    base = _values(passages, f"{'all' if queries == 'own' else queries} weight {share:g}", "rise")
+    if score == "weight":
+        return f"{rise.mean():.3f}"
+    low, high = (float(x[0]) for x in bootstrap_interval((rise - base)[:, None], seed=0, resamples=_RESAMPLES))
+    return f"{rise.mean():.3f}<br>{(rise - base).mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def _predictive(passages: list[Mapping[str, Any]]) -> str:
+    """How the meter's layer error ranks the ways to choose."""
+    parts = []
+    for share in SHARES:
+        cells = [f"{queries} {score} {share:g}" for queries, score in settings()]
+        error, rise = (np.array([_values(passages, cell, x) for cell in cells]).T for x in ("layer_error", "rise"))
+        by_text = np.array([rank_correlation(e[None], r)[0] for e, r in zip(error, rise, strict=True)])
+        low, high = (float(x[0]) for x in bootstrap_interval(by_text[:, None], seed=0, resamples=_RESAMPLES))
+        parts.append(f"{by_text.mean():.2f} [{low:.2f}, {high:.2f}] at {100 * share:.0f} %")
+    return (
+        "Rank correlation of the meter's layer error with the loss rise, within a text over all ways to choose: "
+        + "; ".join(parts)
+        + "."
+    )
+
+
+def _scatter(passages: list[Mapping[str, Any]]) -> Figure:
+    with drawing_style():
+        figure = new_figure(6.4, 2.6)
+        for axes, share in zip(figure.subplots(1, len(SHARES)), SHARES, strict=True):
+            for queries, score in settings():
+                cell = f"{queries} {score} {share:g}"
+                error, rise = (_values(passages, cell, number).mean() for number in ("layer_error", "rise"))
+                color = {"all": "#AA3377", "last": "#009E73", "own": "#8C8C8C"}[queries]
+                axes.plot(error, rise, "o", color=color, markersize=4)
+                if score in ("joint", "displacement", "random", "streaming"):
+                    axes.annotate(score, (error, rise), fontsize=6, xytext=(3, 2), textcoords="offset points")
+            axes.set_title(f"{100 * share:.0f} % kept", fontsize=9)
+            axes.set_xlabel("layer error")
+        figure.axes[0].set_ylabel("loss rise (nats)")
+    return figure
