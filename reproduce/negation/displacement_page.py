@@ -41,7 +41,9 @@ def page(kept: Mapping[str, Result]) -> str:
         ],
         table=[row for name, of in models.items() for row in _table(name, of)],
         gradable=[row for name, of in models.items() for row in _gradable(name, of)],
-        sentences=[row for name, of in models.items() for row in _sentences(name, of)],
+        natural=[row for name, of in models.items() for row in _sentences(name, of, "with a cue")],
+        taking=[row for name, of in models.items() for row in _sentences(name, of, "taking a cue")],
+        sources=_sources(next(iter(models.values()))),
         versions=next(iter(models.values()))["versions"],
     )
 
@@ -81,17 +83,31 @@ def _gradable(name: str, of: Result) -> list[list[str]]:
     ]
 
 
-def _sentences(name: str, of: Result) -> list[list[str]]:
+def _sentences(name: str, of: Result, kind: str) -> list[list[str]]:
+    """Displacements in real sentences; of cues in too few domains only the counts."""
     layer = layer_of_value(of)
+    names = ("to_antonym", "value", "domain_kept", "in_antonym", "in_other_antonym")
     return [
         [
             TITLES[name],
             cue,
-            str(cell["sentences"]),
-            *(_cell(cell[q], layer) for q in ("to_antonym", "in_antonym", "in_other_antonym")),
+            *(str(count) for count in (sum(cell["sentences"].values()), cell["words"], cell["domains"])),
+            *(_cell(cell[quantity], layer) if quantity in cell else "–" for quantity in names),
         ]
-        for cue, cell in of["sentences"].items()
+        for cue, cell in of["sentences"][kind].items()
     ]
+
+
+def _sources(of: Result) -> list[list[str]]:
+    """How many sentences each source gives."""
+    cells = [
+        (f"{cue}, {how}", cell)
+        for kind, how in (("with a cue", "in the sentence"), ("taking a cue", "put there"))
+        for cue, cell in of["sentences"][kind].items()
+        if how == "in the sentence" or cue == "not"
+    ]
+    names = list(cells[0][1]["sentences"])
+    return [["source", *names], *([title, *(str(cell["sentences"][name]) for name in names)] for title, cell in cells)]
 
 
 def _cell(estimates: Sequence[Sequence[float]], layer: int) -> str:

@@ -6,18 +6,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from normlens.figures.style import FAINT, NORM_COLOR, WEIGHT_COLOR, drawing_style, new_figure
-from normlens.statistics import bootstrap_interval, mean_of_present
+from normlens.statistics import mean_of_present
 from reproduce.data.contrast_sets import CELLS, REVERSED
 from reproduce.negation.contrast_cues import KINDS
+from reproduce.negation.resampling import interval, mean_draws
 from reproduce.study.page import fill
 
 Result = Mapping[str, Any]
 Row = Mapping[str, Any]
 Cell = tuple[float, float, float]
+Values = Float[np.ndarray, "seed set"]
 
 ASKED = [
     ("one_scoped", "scoped"),
@@ -135,21 +138,24 @@ def _each(value: Callable[[Row], float]) -> Callable[[Sequence[Row]], float]:
     return mean
 
 
-def _by_set(seeds: Mapping[str, Sequence[Row]], of_set: Callable[[Sequence[Row]], float]) -> np.ndarray:
-    """A number for each two contrast sets that mirror each other, ``(pair of sets,)``: the mean over them and over seeds."""
-    numbers: dict[int, list[float]] = {}
+def _by_set(seeds: Mapping[str, Sequence[Row]], of_set: Callable[[Sequence[Row]], float]) -> Values:
+    """A number for each seed and each two contrast sets that mirror each other: the mean over the two."""
+    every = []
     for rows in seeds.values():
+        numbers: dict[int, list[float]] = {}
         sets: dict[int, list[Row]] = {}
         for row in rows:
             sets.setdefault(row["set"], []).append(row)
         for number, of in sets.items():
             numbers.setdefault(number // 2, []).append(of_set(of))
-    return np.array([float(mean_of_present(values, axis=0)) for _, values in sorted(numbers.items())])
+        every.append([float(mean_of_present(values, axis=0)) for _, values in sorted(numbers.items())])
+    return np.array(every)
 
 
-def _estimate(values: np.ndarray) -> Cell:
-    low, high = bootstrap_interval(values[:, None], seed=0)
-    return float(np.nanmean(values)), float(low[0]), float(high[0])
+def _estimate(values: Values) -> Cell:
+    """The mean, and its 95 % interval over pairs of sets and over seeds."""
+    made = interval(mean_draws(values))
+    return made["value"], made["low"], made["high"]
 
 
 def _shown(cell: Iterable[float], form: str = ".3f") -> str:

@@ -2,12 +2,13 @@
 
 ``python -m reproduce negation-scope --data DATA``. Thresholds come from the train split, the head from dev; test is scored
 once. Each part, one model, is kept until it is measured again; ``--parts`` names those to measure, and ``--cache`` a folder
-that keeps what a model says of each sentence.
+that keeps what a model says of each sentence. ``--systems NAME=FILE`` scores what other systems predict for test.
 """
 
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +38,8 @@ from reproduce.negation.detection import (
     token_f1,
     window,
 )
+from reproduce.negation.largest_source import scored_heads
+from reproduce.negation.other_systems import scored_system
 from reproduce.negation.probes import INPUTS, probed
 from reproduce.negation.scope_page import drawn, page
 from reproduce.study.kept import tabulate
@@ -183,6 +186,9 @@ MODELS: Mapping[str, Callable[[], Lens]] = {
 }
 """The models: an encoder, a decoder, and the encoder's architecture with random weights."""
 
+LARGEST = {f"largest source {name}": name for name in ("minilm-l6", "random")}
+"""Parts that score heads as published, and the model of each: encoders, as in the paper."""
+
 
 def measure_model(
     model: str,
@@ -219,7 +225,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure as set on the command line, or redraw kept results; print the page and keep it."""
     parser = study_parser(__doc__)
     add_data(parser, "cdsco")
-    parser.add_argument("--parts", nargs="+", choices=["rules", *MODELS], default=["rules", *MODELS])
+    parser.add_argument(
+        "--parts", nargs="*", choices=["rules", *MODELS, *LARGEST], default=["rules", *MODELS, *LARGEST]
+    )
+    parser.add_argument(
+        "--systems", nargs="+", type=_named_file, default=[], metavar="NAME=FILE", help="predicted scopes of test"
+    )
     parser.add_argument("--train-limit", type=int, help="at most this many sentences of the train split")
     parser.add_argument("--cache", type=Path, help="folder that keeps what a model says of each sentence")
     parser.add_argument("--maps", nargs="*", choices=list(MAPS), default=list(MAPS), help="methods with maps")
@@ -234,6 +245,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             split: read_cues(options.data / "cdsco", split, options.train_limit if split == "train" else None)
             for split in FILES
         }
+        for title, file in options.systems:
+            yield f"system {title}", scored_system(file, tables["test"])
         for part in options.parts:
             print(f"measuring {part}", file=sys.stderr, flush=True)
             yield f"scope {part}", _part(part, tables, options.maps, options.cache, options.batch_size)
@@ -241,7 +254,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return tabulate(NAME, options.output, parts(), page, drawn)
 
 
+def _named_file(value: str) -> tuple[str, Path]:
+    title, _, file = value.partition("=")
+    if not title or not file:
+        raise ArgumentTypeError(f"{value!r} is no pair; expected NAME=FILE")
+    return title, Path(file)
+
+
 def _part(part: str, tables: Tables, maps: Sequence[str], cache: Path | None, batch_size: int) -> Result:
     if part == "rules":
         return rules(tables)
+    if part in LARGEST:
+        return scored_heads(MODELS[LARGEST[part]](), tables, batch_size)
     return measure_model(part, MODELS[part](), tables, maps=maps, cache=cache, batch_size=batch_size)

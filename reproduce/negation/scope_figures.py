@@ -23,8 +23,7 @@ _RULES: Mapping[str, tuple[float, tuple[float, ...]]] = {
 
 def drawn(kept: Mapping[str, Result]) -> dict[str, Figure]:
     """All figures that the kept parts allow."""
-    models = {part.removeprefix("scope "): numbers for part, numbers in kept.items() if part != "scope rules"}
-    models = {name: models[name] for name in TITLES if name in models}
+    models = {name: kept[f"scope {name}"] for name in TITLES if f"scope {name}" in kept}
     if not models or "scope rules" not in kept:
         return {}
     return {"heads": _heads(models, kept["scope rules"]), "inside": _inside(models)}

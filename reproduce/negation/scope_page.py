@@ -9,7 +9,7 @@ import numpy as np
 
 from reproduce.negation.scope_figures import TITLES, drawn
 from reproduce.study.page import fill
-from reproduce.study.published import NEGBERT, NEGBERT_SCOPE
+from reproduce.study.published import LARGEST_SOURCE, NEGBERT, NEGBERT_SCOPE, ZHAO_BETHARD
 
 __all__ = ["drawn", "page"]
 
@@ -37,8 +37,9 @@ CONTROLS = ("distance", "distance and clause")
 
 def page(kept: Mapping[str, Result]) -> str:
     """All kept results, in sections that docs include by name."""
-    models = {part.removeprefix("scope "): numbers for part, numbers in kept.items() if part != "scope rules"}
-    models = {name: models[name] for name in TITLES if name in models}
+    models = {name: kept[f"scope {name}"] for name in TITLES if f"scope {name}" in kept}
+    largest = {name: kept[f"scope largest source {name}"] for name in TITLES if f"scope largest source {name}" in kept}
+    systems = {part.removeprefix("system "): of for part, of in kept.items() if part.startswith("system ")}
     rules = kept.get("scope rules")
     return fill(
         "negation/scope.md.jinja",
@@ -47,6 +48,13 @@ def page(kept: Mapping[str, Result]) -> str:
         window=None if rules is None else rules["window"],
         negbert=f"{NEGBERT_SCOPE['token_f1'] / 100:.3f}",
         negbert_source=NEGBERT,
+        systems=[[title, *_pair(scores)] for title, scores in systems.items()],
+        largest=[row for name, numbers in largest.items() for row in _largest(name, numbers)],
+        largest_published=[
+            [name, "weight α", _number(of["mean"]), _number(of["best"])] for name, of in LARGEST_SOURCE.items()
+        ],
+        largest_source=ZHAO_BETHARD,
+        counts=next(iter(largest.values()), None),
         answer=[_answer(name, numbers) for name, numbers in models.items()],
         chosen=[(TITLES[name], _chosen(numbers)) for name, numbers in models.items()],
         spread=[row for name, numbers in models.items() for row in _spread(name, numbers)],
@@ -134,6 +142,12 @@ def _contrast(name: str, numbers: Result) -> list[list[str]]:
                 best = _cell(of[measure]["test_auc"])
                 rows.append([TITLES[name], direction, control, MEASURES[measure], shares, mean, best])
     return rows
+
+
+def _largest(name: str, numbers: Result) -> list[list[str]]:
+    """Mean over heads and best head, by weight and by norm, and the difference of the means."""
+    rows = [[TITLES[name], MEASURES[of], _cell(numbers[of]["mean"]), _cell(numbers[of]["best"])] for of in HEADS[:2]]
+    return [*rows, [TITLES[name], "norm − weight", _cell(numbers["difference"], "+.3f"), ""]]
 
 
 def _pair(scores: Result) -> list[str]:

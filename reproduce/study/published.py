@@ -29,6 +29,7 @@ MODARRESSI_2022 = _SOURCES["modarressi_2022"]
 GLOBENC_RUN = _SOURCES["globenc_run"]
 ALTI_RUN = _SOURCES["alti_run"]
 NEGBERT = _SOURCES["negbert"]
+ZHAO_BETHARD = _SOURCES["zhao_bethard_run"]
 
 SEP_SHARE: dict[str, str] = _values("sep_share")
 MIXING_RATIO: dict[str, dict[str, float]] = _values("mixing_ratio")
@@ -48,6 +49,8 @@ DECOMPX_SST2: dict[str, tuple[float | None, float]] = {
 }
 """Method to accuracy and AOPC."""
 NEGBERT_SCOPE: dict[str, float] = _values("negbert_scope")
+LARGEST_SOURCE: dict[str, dict[str, float]] = _values("largest_source")
+"""Model to the F1 of its heads by weight: their mean, and the best."""
 GLOBENC_SST2: dict[str, float] = _values("globenc_sst2")
 ALTI_SST2: dict[str, tuple[float, float]] = {
     method: (numbers["comprehensiveness"], numbers["sufficiency"]) for method, numbers in _values("alti_sst2").items()

@@ -154,8 +154,17 @@ def test_joins_are_the_published_equations() -> None:
     assert isinstance(tensor, TensorNetwork)
     left, right = tensor.leaves(torch.tensor([1, 2])).split(1)
     pair = torch.cat([left, right], dim=1)[0]
-    forms = torch.einsum("i,ikj,j->k", pair, tensor.tensor.view(6, 3, 6), pair)
+    forms = torch.einsum("i,ikj,j->k", pair, tensor.tensor.view(6, 3, 6) / 3, pair)
     torch.testing.assert_close(tensor.join(left, right)[0], torch.tanh(forms + tensor.weight @ pair + tensor.bias))
+
+
+def test_a_tensor_network_without_spread_starts_as_the_plain_network() -> None:
+    torch.manual_seed(0)
+    plain = RecursiveNetwork(WORDS, 3)
+    torch.manual_seed(0)
+    tensor = TensorNetwork(WORDS, 3, spread=0.0)
+    for mine, other in zip(node_states(tensor, TREES[0]), node_states(plain, TREES[0]), strict=True):
+        assert torch.equal(mine, other)
 
 
 def test_a_bag_is_the_mean_of_its_words() -> None:

@@ -15,7 +15,7 @@ from transformers import BertForSequenceClassification, PreTrainedTokenizerFast
 import normlens
 from normlens.errors import InvalidInput
 from reproduce.data.contrast_sets import CELLS, CLASSES, REVERSED, read_scone
-from reproduce.negation import scone
+from reproduce.negation import scone, scone_page
 from reproduce.negation.contrast_cues import cues_by_kind, marked
 
 TEMPLATES = {
@@ -151,3 +151,15 @@ def test_the_whole_study(data: Path, model: Path, tmp_path: Path, capsys: pytest
     assert all(cell in page for cell in CELLS) and page.strip() in capsys.readouterr().out
     assert scone.main(["--data", str(data), "--output", str(tmp_path)]) == 2
     assert "No model is named" in capsys.readouterr().err
+
+
+def test_intervals_draw_seeds_as_well_as_sets() -> None:
+    """Seeds that differ and sets that don't: the interval reaches from one seed to the other; and the other way round."""
+    rows = lambda right: [{"cell": "one_scoped", "set": k, "right": right(k)} for k in range(40)]  # noqa: E731
+    seeds = {"seed 1": rows(lambda k: True), "seed 2": rows(lambda k: False)}
+    assert scone_page._accuracy(seeds, "one_scoped")[2:] == ["0.500 (0.000 to 1.000)", "1.000", "0.000"]
+    same = {name: rows(lambda k: k % 4 < 2) for name in ("seed 1", "seed 2")}
+    value, low, high = scone_page._estimate(scone_page._by_set(same, lambda of: float(of[0]["right"])))
+    assert value == 0.5 and high - low == pytest.approx(2 * 1.96 * 0.5 / 20**0.5, rel=0.15)
+    missing = np.array([[1.0, np.nan, 0.0], [np.nan, np.nan, np.nan]])
+    assert scone_page._estimate(missing)[0] == 0.5

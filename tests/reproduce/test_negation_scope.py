@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 import normlens
+from normlens.errors import InvalidInput
 from normlens.negation import AnnotatedNegation, AnnotatedSentence, MarkedWord, scope_counts
 from reproduce.negation import scope
-from reproduce.negation.annotated_cues import FILES, cue_spans, table_of
+from reproduce.negation.annotated_cues import FILES, cue_spans, read_cues, table_of
 from reproduce.negation.contrast import relative_difference, strata, within_strata_auc
 from reproduce.negation.cue_readings import read_model
 from reproduce.negation.detection import best_thresholds, difference, in_window, numbers, ruled, token_f1, window
+from reproduce.negation.largest_source import cue_counts, f1, largest_is, scored_heads
+from reproduce.negation.other_systems import scored_system
 
 PARSE = ("(S(NP*", "*)", "(VP*", "*", "*))", "*", "(S(NP*)", "(VP*))", "*")
 SENTENCE = AnnotatedSentence(
@@ -139,10 +142,12 @@ def test_the_whole_study(
 ) -> None:
     corpus(tmp_path / "data" / "cdsco")
     monkeypatch.setattr(scope, "MODELS", {"minilm-l6": lambda: reader})
-    command = ["--data", str(tmp_path / "data"), "--output", str(tmp_path), "--maps", "rollout"]
+    monkeypatch.setattr(scope, "LARGEST", {"largest source minilm-l6": "minilm-l6"})
+    system = f"gold={tmp_path / 'data' / 'cdsco' / FILES['test']}"
+    command = ["--data", str(tmp_path / "data"), "--output", str(tmp_path), "--maps", "rollout", "--systems", system]
     assert scope.main(command) == 0
     numbers_kept = json.loads((tmp_path / scope.NAME / "result.json").read_text(encoding="utf-8"))
-    assert set(numbers_kept) == {"scope rules", "scope minilm-l6"}
+    assert set(numbers_kept) == {"scope rules", "scope minilm-l6", "scope largest source minilm-l6", "system gold"}
     measured = numbers_kept["scope minilm-l6"]
     # Train, dev and test are the same: the head that is chosen on dev scores the same on test.
     assert measured["chosen"]["weight"]["token"][0] == pytest.approx(measured["chosen"]["weight"]["dev_f1"], abs=1e-3)
@@ -156,3 +161,60 @@ def test_the_whole_study(
 def test_missing_data_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert scope.main(["--data", str(tmp_path), "--output", str(tmp_path), "--parts", "rules"]) == 2
     assert "There is no" in capsys.readouterr().err
+
+
+def test_other_systems_are_scored_if_they_were_told_the_same_cues(tmp_path: Path) -> None:
+    corpus(tmp_path / "gold")
+    file = tmp_path / "gold" / FILES["test"]
+    table = read_cues(tmp_path / "gold", "test")
+    assert scored_system(file, table) == {"token": [1.0] * 3, "scope": [1.0] * 3}
+    text = file.read_text(encoding="utf-8")
+    # "here" is left out of the scope of "not" in four of eight cues: 16 of 20 words are right, and the other four scopes.
+    (tmp_path / "system.txt").write_text(text.replace("here\there\tNN\t*))\t_\there", "here\there\tNN\t*))\t_\t_"))
+    scores = scored_system(tmp_path / "system.txt", table)
+    assert (scores["token"][0], scores["scope"][0]) == pytest.approx((2 * 16 / 36, 2 * 4 / 12), abs=1e-4)
+    for old, new, message in (
+        ("\tcat\tcat\t", "\tcar\tcar\t", "not the 8 of the annotation"),
+        ("here\there\tNN\t*))\t_\there", "here\there\tNN\t*))\there\t_", "other cues"),
+    ):
+        (tmp_path / "system.txt").write_text(text.replace(old, new))
+        with pytest.raises(InvalidInput, match=message):
+            scored_system(tmp_path / "system.txt", table)
+
+
+def test_a_word_whose_largest_source_is_the_cue(reader: normlens.Lens) -> None:
+    """By hand: three words, of which the second has two tokens, and a special token that counts as no source."""
+    members = np.array([[0, 1, 0, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1]], dtype=bool)
+    values = np.array(
+        [
+            [0.9, 0.1, 0.0, 0.0, 0.0],
+            [0.5, 0.3, 0.05, 0.1, 0.05],
+            [0.2, 0.3, 0.0, 0.3, 0.1],
+            [0.2, 0.1, 0.3, 0.2, 0.2],
+            [0.6, 0.1, 0.1, 0.1, 0.1],
+        ]
+    )
+    # Word 0 takes 0.15 and 0.05 of the others, word 1 0.2 and 0.15, word 2 0.1 and 0.2.
+    assert largest_is(values, members, np.array([0])).tolist() == [False, True, False]
+    assert largest_is(values, members, np.array([1])).tolist() == [True, False, True]
+    assert largest_is(values, members, np.array([2])).tolist() == [False, False, False]
+    assert not largest_is(np.eye(5), members, np.array([0])).any()  # nothing arrives
+    data = reader.analyze({"words": list(SENTENCE.words)})["encoder"].data
+    counts = cue_counts(data, SENTENCE.negations[0])
+    members = data["source_word"].values == np.arange(9)[:, None]
+    by_weight = largest_is(data["weight"].values, members, np.array([3])).reshape(-1, 9)
+    np.testing.assert_array_equal(counts[0, :, 0], by_weight[:, [1, 2, 4]].sum(axis=1))
+    np.testing.assert_array_equal(counts[0, :, 1], by_weight[:, [0, 1, 2, 4, 5, 6, 7, 8]].sum(axis=1))
+    assert (counts[..., 2] == 3).all()
+    norm = data["weight"].values * data["vector_norm"].values[:, :, None, :]
+    by_norm = largest_is(norm, members, np.array([3])).reshape(-1, 9)
+    np.testing.assert_array_equal(counts[1, :, 1], by_norm.sum(axis=1))
+    two = AnnotatedNegation((MarkedWord(3, "not"), MarkedWord(4, "here")), (MarkedWord(1, "cat"),))
+    reached = largest_is(data["weight"].values, members, np.array([3, 4])).reshape(-1, 9)
+    assert reached[:, [3, 4]].any()  # the words of a cue are sources of each other, but in no scope
+    np.testing.assert_array_equal(cue_counts(data, two)[0, :, 1], np.delete(reached, [3, 4], axis=1).sum(axis=1))
+    scores = scored_heads(reader, {"test": TABLE})
+    assert (scores["sentences"], scores["cues"]) == (1, 1)  # "un" is no word
+    assert scores["weight"]["mean"][0] == pytest.approx(f1(counts[0]).mean(), abs=1e-4)
+    assert scores["norm"]["best"][0] == pytest.approx(f1(counts[1]).max(), abs=1e-4)
+    assert scores["difference"][0] == pytest.approx(f1(counts[1]).mean() - f1(counts[0]).mean(), abs=1e-4)

@@ -20,13 +20,14 @@ from normlens.negation.sentiment_trees import (
     negated_phrases,
     parse_tree,
 )
+from reproduce.negation.resampling import Draws, groups_of_lines, interval, line_draws, mean_draws
 from reproduce.negation.trees import cells, contestants, table
 from reproduce.negation.trees.accuracies import accuracy_tables
 from reproduce.negation.trees.contestants import CONTESTANTS, Contestant, parameter_counts
 from reproduce.negation.trees.label_fits import label_fits, label_groups, twice_negated
 from reproduce.negation.trees.learned_cues import cue_table, phrase_of, positions, repeated
 from reproduce.negation.trees.phrases import Pairs, scores
-from reproduce.negation.trees.resampling import Draws, groups_of_lines, interval, line_draws, mean_draws
+from reproduce.negation.trees.table import beside
 from reproduce.negation.trees.treebank import read_treebank
 from reproduce.negation.trees.word_lists import gradable_words, polar_words
 
@@ -233,3 +234,14 @@ def test_words_have_degrees_if_an_adverb_says_so() -> None:
     trees = [parse_tree("(3 (2 very) (4 good))"), parse_tree("(2 (2 the) (1 dead))"), *[parse_tree("(1 dead)")] * 4]
     assert gradable_words(trees) == {"good"}
     assert polar_words(trees) == {"dead": -1.0}  # "good" occurs once
+
+
+def test_a_model_that_is_measured_again_stands_beside_the_others() -> None:
+    before = {"words": 9, "models": {"a": {"dev": [1, 2]}, "b": {"dev": [3]}}}
+    assert beside(before, {"words": 9, "models": {"b": {"dev": [4]}}}) == {
+        "words": 9,
+        "models": {"a": {"dev": [1, 2]}, "b": {"dev": [4]}},
+    }
+    assert before["models"]["b"] == {"dev": [3]}
+    with pytest.raises(NormLensError, match="kept numbers are of words = 9, these of 8"):
+        beside(before, {"words": 8})

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from normlens.negation.sentiment_trees import LabeledTree
-from reproduce.negation.trees.contestants import REFERENCE
+from reproduce.negation.resampling import Estimate, interval, line_draws, mean_draws
+from reproduce.negation.trees.contestants import CONTESTANTS, REFERENCE
 from reproduce.negation.trees.phrases import NEUTRAL, Pairs, scores, sentiment
-from reproduce.negation.trees.resampling import Estimate, interval, line_draws, mean_draws
 
 Probabilities = list[Float[np.ndarray, "node label"]]
 """Of one model and seed: probabilities of all nodes, tree by tree."""
@@ -113,7 +113,9 @@ def _compared(right: Mapping[str, Float[np.ndarray, "seed pair measure"]], measu
         applies = np.isfinite(next(iter(values.values()))).all(axis=0)
         if not applies.any():
             continue
-        draws = {model: mean_draws(x[:, applies], stream) for stream, (model, x) in enumerate(values.items())}
+        # A model's seeds are drawn the same whichever others are measured.
+        streams = {model: list(CONTESTANTS).index(model) for model in values}
+        draws = {model: mean_draws(x[:, applies], streams[model]) for model, x in values.items()}
         table[measure] = {
             "pairs": int(applies.sum()),
             "models": {model: interval(x) for model, x in draws.items()},

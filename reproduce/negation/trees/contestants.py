@@ -54,7 +54,15 @@ CONTESTANTS: Mapping[str, Contestant] = {
         },
     ),
     "matrix-vector": Contestant("matrix–vector", lambda words: MatrixVectorNetwork(words, 19, 1), "19, rank 1"),
-    "tensor": Contestant("tensor network", lambda words: TensorNetwork(words, 41), "41"),
+    "tensor": Contestant(
+        "tensor network",
+        lambda words: TensorNetwork(words, 41),
+        "41, tensor / 41",
+        {
+            "no tensor at the start": lambda words: TensorNetwork(words, 41, spread=0.0),
+            "ten times the tensor": lambda words: TensorNetwork(words, 41, spread=1.0),
+        },
+    ),
     "recursive": Contestant("plain recursive", lambda words: RecursiveNetwork(words, 75), "75"),
     "bag": Contestant("bag of vectors", lambda words: BagOfVectors(words, 76), "76"),
 }

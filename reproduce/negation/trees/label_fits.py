@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from normlens.negation.sentiment_trees import ALL_CUES, CUES, LabeledTree, negated_phrases
+from reproduce.negation.resampling import groups_of_lines, line_draws
 from reproduce.negation.trees.phrases import NEUTRAL
-from reproduce.negation.trees.resampling import groups_of_lines, line_draws
 
 SHORT = 4
 _SEVEN = (*CUES, "nothing", "without")

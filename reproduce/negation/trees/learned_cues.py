@@ -12,8 +12,8 @@ from jaxtyping import Float
 
 from normlens.negation.sentiment_trees import CUES, Forest, StructuredModel, TreeModel, WordNumbers, parse_tree
 from normlens.negation.sentiment_trees.tree_batches import UNKNOWN
+from reproduce.negation.resampling import groups_of_lines, interval, line_draws, mean_draws
 from reproduce.negation.trees.phrases import sentiment
-from reproduce.negation.trees.resampling import groups_of_lines, interval, line_draws, mean_draws
 
 FUNCTORS = (*CUES, "very", "the")
 """The cues, and two words that negate nothing, as controls."""

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from normlens.errors import NormLensError
 from normlens.negation.sentiment_trees import LABELS, StructuredModel, TreeModel, TreeTraining, negated_phrases
 from reproduce.negation.trees.accuracies import accuracy_tables
 from reproduce.negation.trees.cells import Trained, seeds_of, tuned
@@ -27,7 +28,7 @@ from reproduce.negation.trees.learned_cues import cue_table, functor_choice, pla
 from reproduce.negation.trees.page import page
 from reproduce.negation.trees.treebank import Treebank, read_treebank
 from reproduce.negation.trees.word_lists import gradable_words, polar_words
-from reproduce.study.kept import measure_of, rounded, tabulate
+from reproduce.study.kept import kept, measure_of, numbers_of, rounded, tabulate
 from reproduce.study.options import add_data, require_data, study_parser
 
 NAME = "negation/trees"
@@ -75,7 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_data(parser, "sst/train.txt, dev.txt and test.txt")
     parser.add_argument("--parts", nargs="+", default=list(PARTS), help=f"some of {', '.join(PARTS)} (default: all)")
     parser.add_argument(
-        "--models", nargs="+", default=list(CONTESTANTS), choices=list(CONTESTANTS), help="some of them (default: all)"
+        "--models",
+        nargs="+",
+        default=list(CONTESTANTS),
+        choices=list(CONTESTANTS),
+        help="some of them; the numbers of the others stay (default: all)",
     )
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the trained models (default: runs)")
     parser.add_argument("--words", type=int, default=8000, help="size of the vocabulary (default: %(default)s)")
@@ -94,8 +99,30 @@ def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]
     study = Study(
         treebank, options.runs, TreeTraining(epochs=options.epochs, batch_size=64), options.seeds, options.models
     )
+    before = kept(numbers_of(NAME, options.output)) if set(options.models) != set(CONTESTANTS) else {}
     for name in options.parts:
-        yield name, rounded(measure_of(name, PARTS)(study))
+        yield name, beside(before.get(name, {}), rounded(measure_of(name, PARTS)(study)))
+
+
+def beside(before: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers of some models beside those that are kept of the others.
+
+    Raises
+    ------
+    NormLensError
+        If the kept numbers are of another training set, or another number of epochs.
+    """
+    for name in ("words", "train", "removed", "epochs"):
+        if name in before and name in measured and before[name] != measured[name]:
+            raise NormLensError(
+                f"The kept numbers are of {name} = {before[name]}, these of {measured[name]}. Measure all models, or choose "
+                "another folder by --output."
+            )
+    both = dict(before)
+    for name, value in measured.items():
+        nested = isinstance(value, dict) and isinstance(both.get(name), dict)
+        both[name] = beside(both[name], value) if nested else value
+    return both
 
 
 def _labels(study: Study) -> dict[str, Any]:
@@ -163,16 +190,17 @@ def _cues(study: Study) -> dict[str, Any]:
     gradable = np.array([word in with_degrees for word in words])
     held_out = np.array([word in study.treebank.held_out.words for word in words])
     groups = {"gradable": gradable, "not gradable": ~gradable, "held out": held_out}
-    structured = [model for model in study.models["structured"] if isinstance(model, StructuredModel)]
-    shown = _often(trees, polarities)
-    return {
+    structured = [model for model in study.models.get("structured", ()) if isinstance(model, StructuredModel)]
+    made = {
         "words": len(words),
         "groups": {name: int(own.sum()) for name, own in groups.items()},
         "models": {name: cue_table(models, numbers, words, groups) for name, models in study.models.items()},
         "repeated": {name: repeated(models, numbers, words, signs) for name, models in study.models.items()},
-        "functor": functor_choice(structured, numbers, words),
-        "plane": plane(structured[0], numbers, shown),
     }
+    if structured:
+        shown = _often(trees, polarities)
+        made |= {"functor": functor_choice(structured, numbers, words), "plane": plane(structured[0], numbers, shown)}
+    return made
 
 
 def _often(trees: Sequence[Any], polarities: Mapping[str, float], count: int = 6) -> list[str]:

@@ -147,21 +147,32 @@ class RecursiveNetwork(TreeModel):
 class TensorNetwork(RecursiveNetwork):
     """The recursive neural tensor network: p = tanh([a; b]ᵀ T [a; b] + W [a; b] + c).
 
+    T is kept times the size, as the form adds up 4 size² products: an optimizer whose steps are equal for all parameters
+    would otherwise move the form far more than the linear layer.
+
+    Parameters
+    ----------
+    words, size
+        As in :class:`RecursiveNetwork`.
+    spread
+        Standard deviation of what is kept at the start. With 0, the start is the plain network.
+
     References
     ----------
     Socher et al. (2013), Recursive Deep Models for Semantic Compositionality Over a Sentiment Treebank, section 4.3.
     """
 
-    def __init__(self, words: int, size: int) -> None:
+    def __init__(self, words: int, size: int, spread: float = VECTOR_SCALE) -> None:
         super().__init__(words, size)
-        self.tensor = nn.Parameter(torch.randn(2 * size, 2 * size * size) * (0.1 / size))
+        self.size = size
+        self.tensor = nn.Parameter(spread * torch.randn(2 * size, 2 * size * size))
 
     def join(
         self, left: Float[Tensor, "node state"], right: Float[Tensor, "node state"]
     ) -> Float[Tensor, "node state"]:
         """One layer and a bilinear form on both children."""
         pair = torch.cat([left, right], dim=1)
-        forms = (pair @ self.tensor).view(len(pair), -1, pair.shape[1])
+        forms = (pair @ self.tensor).view(len(pair), -1, pair.shape[1]) / self.size
         return torch.tanh((forms @ pair.unsqueeze(-1)).squeeze(-1) + pair @ self.weight.T + self.bias)
 
 

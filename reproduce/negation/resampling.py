@@ -54,9 +54,11 @@ def interval(draws: Float[np.ndarray, " draw"]) -> Estimate:
 
 
 def mean_draws(values: Float[np.ndarray, "seed phrase"], stream: int = 0) -> Float[np.ndarray, " draw"]:
-    """The mean of each draw."""
-    draws = Draws.of(len(values), values.shape[1], stream=stream)
-    return np.asarray(draws.sums(values) / draws.sums(np.ones_like(values)))
+    """The mean of each draw; values that are missing (NaN) are left out."""
+    draws, present = Draws.of(len(values), values.shape[1], stream=stream), np.isfinite(values)
+    count = draws.sums(present.astype(np.float64))
+    total = draws.sums(np.where(present, values, 0.0))
+    return np.asarray(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
 
 
 @dataclass(frozen=True)
