@@ -36,14 +36,15 @@ _NOTES = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="+", default=["bert"], choices=list(SHAPES))
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     described = machine()
-    seconds = {name: _times(name, options) for name in SHAPES}
-    rows = [["measures", *SHAPES]]
+    seconds = {name: _times(name, options) for name in options.shapes}
+    rows = [["measures", *options.shapes]]
     for choice in CHOICES:
         ratios = [
             [one / other for one, other in zip(times[choice], times["sdpa"], strict=True)] for times in seconds.values()
