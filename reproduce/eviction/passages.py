@@ -47,7 +47,7 @@ class Passage:
 
 
 def copied_passages(lens: Lens, data: Path, count: int, tokens: int, copied: int) -> Iterator[Passage]:
-    """Passages of a corpus each in turn; after each, its own beginning follows.
+    """Passages of a corpus each in turn; after each, its own middle follows, which no score keeps by its position.
 
     Parameters
     ----------
@@ -64,7 +64,9 @@ def copied_passages(lens: Lens, data: Path, count: int, tokens: int, copied: int
     for k in range(count):
         corpus = CORPORA[k % len(CORPORA)]
         ids = pieces[corpus][k // len(CORPORA)]
-        yield Passage(f"{corpus} {k // len(CORPORA)}", ids, ids[:copied], [False] + [True] * (copied - 1))
+        start = (tokens - copied) // 2
+        following = ids[start : start + copied]
+        yield Passage(f"{corpus} {k // len(CORPORA)}", ids, following, [False] + [True] * (copied - 1))
 
 
 def needle_texts(lens: Lens, count: int) -> Iterator[Passage]:

@@ -69,7 +69,7 @@ def evict(
     """Choose the (key, value) pairs that each head of a decoder keeps once a text is read, and measure what is lost.
 
     The errors of heads and layers are exact, and are computed without running the model again. Then the model is run: it
-    copies the beginning of the text, with all pairs and without the evicted ones.
+    copies the middle of the text, with all pairs and without the evicted ones.
 
     [bold]Examples[/bold]
 

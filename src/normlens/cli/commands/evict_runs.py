@@ -141,7 +141,9 @@ def measured(lens: Lens, text: str, settings: EvictSettings, masks: Any = None) 
         reading = TextReading(lens, {"input_ids": ids[None]}, last=settings.queries)
         rows = list(_rows(lens, reading, ids, settings, masks))
         special = set() if lens.tokenizer is None else set(lens.tokenizer.all_special_ids)
-        inside = [token for token in ids.tolist() if token not in special][:_COPIED]
+        inside = [token for token in ids.tolist() if token not in special]
+        start = max(0, len(inside) - _COPIED) // 2
+        inside = inside[start : start + _COPIED]
         loss, reason = None, ""
         try:
             continuation = Continuation(reading, ids.new_tensor(inside))

@@ -37,7 +37,7 @@ def give(measured: Mapping[str, Any], name: str, file: Path, as_json: bool) -> N
         console.print(f"\nThe model was not run without the pairs. {measured['not_run']}", markup=False, soft_wrap=True)
     else:
         console.print(
-            f"\nLoss rise: in the prediction of the first {measured['copied']} tokens when they are read again, in nats; it "
+            f"\nLoss rise: when the model reads the middle {measured['copied']} tokens of the text again, in nats; the loss "
             f"is {measured['loss']:.3f} with all pairs. Errors are relative, and mean over layers, heads and queries.",
             markup=False, soft_wrap=True,
         )  # fmt: skip
