@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,11 +116,31 @@ def test_whoever_removes_leftovers_never_takes_a_new_file(tmp_path: Path) -> Non
         cleaner.stdout.readline()
         end = time.monotonic() + 1.0
         count = 0
-        while time.monotonic() < end:
-            write_atomically(tmp_path / "file", str(count))
-            with temporary_folder(tmp_path) as partial:
-                (partial / "inside").touch()
-                (partial / "inside").rename(tmp_path / "moved")
-            count += 1
-        cleaner.kill()
+        try:
+            while time.monotonic() < end:
+                write_atomically(tmp_path / "file", str(count))
+                with temporary_folder(tmp_path) as partial:
+                    (partial / "inside").touch()
+                    (partial / "inside").rename(tmp_path / "moved")
+                count += 1
+        finally:
+            cleaner.kill()  # else a failure would wait for it for ever
     assert count > 20
+
+
+@posix
+def test_a_new_folder_that_is_taken_for_a_leftover_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = os.open
+    removed: list[Any] = []
+
+    def removed_first(path: Any, flags: int, *arguments: Any) -> int:
+        if not removed:
+            removed.append(path)
+            Path(path).rmdir()
+        return original(path, flags, *arguments)
+
+    monkeypatch.setattr("normlens.files.atomic.os.open", removed_first)
+    with temporary_folder(tmp_path) as partial:
+        assert partial.is_dir() and partial != removed[0]

@@ -110,7 +110,10 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     while True:
         temporary = _new_name(parent)
         temporary.mkdir()
-        descriptor = None if sys.platform == "win32" else os.open(temporary, os.O_RDONLY)
+        try:
+            descriptor = None if sys.platform == "win32" else os.open(temporary, os.O_RDONLY)
+        except FileNotFoundError:  # another process took it for a leftover before it was locked
+            continue
         if descriptor is None or _locked(descriptor):
             break
         os.close(descriptor)
