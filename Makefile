@@ -32,7 +32,7 @@ types: $(STAMP) ## mypy --strict
 	@$(BIN)/mypy --strict
 
 docs: $(STAMP) ## Build the documentation into site/ (its code blocks are run by `make tests`)
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@said=$$(NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict 2>&1) || { echo "$$said" >&2; exit 1; }  # --quiet would hide warnings from --strict
 
 page: ## Check and test the explorer's front end in web/, if Node is here; CI installs Chromium for its tests in tests/view
 	@if command -v npm > /dev/null; then \

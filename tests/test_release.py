@@ -77,3 +77,9 @@ def _imports() -> set[str]:
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
                 modules.add(node.module.split(".")[0])
     return modules
+
+
+def test_warnings_of_the_documentation_are_errors() -> None:
+    """With ``--quiet``, mkdocs counts no warnings, and ``--strict`` lets them pass."""
+    recipe = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "mkdocs build" in line)
+    assert "--strict" in recipe and "--quiet" not in recipe.partition("#")[0]

@@ -223,7 +223,7 @@ class Lens:
         return stream_analyses(self._runner, examples, measurement, self._attributes, total, progress=progress)
 
     def logit_lens(self, inputs: Input, target_text: Any = None, *, top: int = 5) -> xr.Dataset:
-        """What the model's own head would predict from the vectors behind each layer: an approximation.
+        """What the model's own head would predict from the vectors behind each layer; an approximation, but for the last.
 
         Parameters
         ----------
@@ -235,19 +235,12 @@ class Lens:
         Returns
         -------
         xarray.Dataset
-            ``token``, ``id``, ``probability`` and ``logit``, ``(layer, target, rank)``, in encoder–decoders of the decoder.
-            The last layer's are the model's own predictions: the next token in a decoder.
+            ``token``, ``id``, ``probability``, ``logit``, ``(layer, target, rank)``; in encoder–decoders, of the decoder.
 
         Raises
         ------
-        InvalidInput
-            If the model has no head that predicts tokens, or ``top`` isn't a positive integer.
-        UnsupportedArchitecture
-            If its layers aren't a sequence, each of which reads what the one before it returns.
-
-        References
-        ----------
-        nostalgebraist (2020), interpreting GPT: the logit lens.
+        NormLensError
+            If the model has no head that predicts tokens, or its layers don't each read what the one before returns.
         """
         return logit_lens(self._inspector, self.tokenizer, self._maker.make(inputs, target_text), top)
 

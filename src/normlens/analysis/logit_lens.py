@@ -53,7 +53,7 @@ def logit_lens(
     Returns
     -------
     xarray.Dataset
-        As :meth:`normlens.Lens.logit_lens`.
+        As :meth:`normlens.Lens.logit_lens`. The last layer's are the model's own predictions: the next token in a decoder.
 
     Raises
     ------
@@ -61,6 +61,10 @@ def logit_lens(
         If the model has no such head.
     UnsupportedArchitecture
         If its layers aren't a sequence, each of which reads what the one before it returns.
+
+    References
+    ----------
+    nostalgebraist (2020), interpreting GPT: the logit lens.
     """
     if not isinstance(top, int) or isinstance(top, bool) or top < 1:
         raise InvalidInput(f"top is {top!r}; expected a positive integer.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from normlens.cli.opening import open_lens
 from normlens.cli.skipped_lines import SkippedLines
 from normlens.cli.terminal import counting
 from normlens.cli.text_files import Lines
@@ -58,6 +59,44 @@ class CorpusReading:
     limit: int | None = None
     truncate: bool = False
     skips: SkippedLines | None = None
+
+    @classmethod
+    def opened(
+        cls,
+        model: str,
+        file: Path,
+        *,
+        group: str | None,
+        limit: int | None,
+        truncate: bool,
+        skip_bad: bool,
+        **loading: Any,
+    ) -> tuple[Lens, CorpusReading]:
+        """Open a model for a corpus, once the corpus has a text that it can read.
+
+        Parameters
+        ----------
+        model, file, group, limit, truncate
+            As on the command line.
+        skip_bad
+            Whether lines that can't be read are skipped.
+        **loading
+            Options of :func:`normlens.cli.opening.open_lens`.
+
+        Raises
+        ------
+        NormLensError
+            If the corpus can't be read, or doesn't fit the model, or the model can't be opened.
+        """
+        reading = cls(limit, truncate, SkippedLines() if skip_bad else None)
+        if not skip_bad:
+            next(iter(Lines(file)), None)
+        return open_lens(model, check=lambda outline: check_corpus(outline, file, group, reading), **loading), reading
+
+    @property
+    def skipped(self) -> SkippedLines:
+        """The lines that were skipped; none where bad lines are errors."""
+        return self.skips or SkippedLines()
 
     def texts_of(self, lens: Lens, file: Path) -> tuple[Lines, Lines | None]:
         """The texts of a file, and the target texts if the model is an encoder–decoder."""

@@ -12,13 +12,11 @@ from normlens.cli import options
 from normlens.cli.checked_command import CheckedCommand
 from normlens.cli.choices import Measure
 from normlens.cli.commands.cluster_inputs import read_points
-from normlens.cli.corpus_reading import CorpusReading, check_corpus
+from normlens.cli.corpus_reading import CorpusReading
 from normlens.cli.help_pages import DescribedGroup
-from normlens.cli.opening import open_lens, quiet
+from normlens.cli.opening import quiet
 from normlens.cli.output.clusterings import ClusteredSet, ClusterFiles, Search, give
-from normlens.cli.skipped_lines import SkippedLines
 from normlens.cli.terminal import starting
-from normlens.cli.text_files import Lines
 
 _SEARCH = "Criteria of a good clustering"
 
@@ -145,18 +143,15 @@ def heads(
     outputs.check(model, file, overwrite=overwrite)
     with starting():
         search = Search(alpha, gamma, delta, seed)
-    reading = CorpusReading(limit, truncate, SkippedLines() if skip_bad else None)
-    if not skip_bad:
-        next(iter(Lines(file)), None)
-    lens = open_lens(
-        model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
-        check=lambda outline: check_corpus(outline, file, group, reading),
+    lens, reading = CorpusReading.opened(
+        model, file, group=group, limit=limit, truncate=truncate, skip_bad=skip_bad, device=device, dtype=dtype,
+        revision=revision, trust_remote_code=trust_remote_code,
     )  # fmt: skip
     from normlens.clustering.model_heads import cluster_habits, compare_heads
 
     with quiet():
         compared = compare_heads(reading.analyses(lens, file, batch_size), measure=measure.value, group=group)
-    skips = reading.skips or SkippedLines()
+    skips = reading.skipped
     skips.report()
     skipped = f", {len(skips.reasons)} skipped" if skips.reasons else ""
     title = f"{lens.name}: heads by {measure.value}, {compared.texts} texts{skipped}"

@@ -44,7 +44,7 @@ def evict(
         Budget,
         typer.Option(
             metavar="BUDGET",
-            help="Every head keeps as many pairs, or the heads of a layer or of the model compete.",
+            help="Every head keeps equally many pairs, or the heads of a layer or of the model compete.",
             rich_help_panel=_CHOICE,
         ),
     ] = Budget.head,

@@ -8,11 +8,9 @@ import typer
 
 from normlens.cli import options
 from normlens.cli.choices import SinkSources
-from normlens.cli.corpus_reading import CorpusReading, check_corpus
+from normlens.cli.corpus_reading import CorpusReading
 from normlens.cli.destinations import PICTURES, check_ending, check_files
-from normlens.cli.opening import open_lens, quiet
-from normlens.cli.skipped_lines import SkippedLines
-from normlens.cli.text_files import Lines
+from normlens.cli.opening import quiet
 
 HEAD_SUFFIXES = (*PICTURES, ".csv", ".parquet", ".json")
 
@@ -51,12 +49,9 @@ def heads(
     """
     check_ending(output, HEAD_SUFFIXES)
     check_files(output, reads=[model, file], overwrite=overwrite)
-    reading = CorpusReading(limit, truncate, SkippedLines() if skip_bad else None)
-    if not skip_bad:
-        next(iter(Lines(file)), None)
-    lens = open_lens(
-        model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
-        check=lambda outline: check_corpus(outline, file, group, reading),
+    lens, reading = CorpusReading.opened(
+        model, file, group=group, limit=limit, truncate=truncate, skip_bad=skip_bad, device=device, dtype=dtype,
+        revision=revision, trust_remote_code=trust_remote_code,
     )  # fmt: skip
     from normlens.cli.output.head_statistics import give
     from normlens.statistics.heads import MEASURES, head_statistics, head_sums
@@ -64,7 +59,7 @@ def heads(
     with quiet():
         analyses = reading.analyses(lens, file, batch_size, measures=MEASURES, reduce=head_sums)
         statistics = head_statistics(analyses, group)
-    skips = reading.skips or SkippedLines()
+    skips = reading.skipped
     skips.report()
     tables = {kind: (of_kind.table(), len(of_kind)) for kind, of_kind in statistics.items()}
     give(lens.name, tables, sources.value, output, as_json, skipped=skips.as_data())

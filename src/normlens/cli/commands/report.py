@@ -8,12 +8,9 @@ from typing import Annotated
 import typer
 
 from normlens.cli import options
-from normlens.cli.corpus_reading import CorpusReading, check_corpus
+from normlens.cli.corpus_reading import CorpusReading
 from normlens.cli.destinations import check_folder
-from normlens.cli.opening import open_lens
-from normlens.cli.skipped_lines import SkippedLines
 from normlens.cli.terminal import starting
-from normlens.cli.text_files import Lines
 
 
 def report(
@@ -55,12 +52,9 @@ def report(
     """
     with starting():
         check_folder(output, reads=[model, file, frequency], overwrite=overwrite)
-    reading = CorpusReading(limit, truncate, SkippedLines() if skip_bad else None)
-    if not skip_bad:
-        next(iter(Lines(file)), None)
-    lens = open_lens(
-        model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code,
-        check=lambda outline: check_corpus(outline, file, group, reading),
+    lens, reading = CorpusReading.opened(
+        model, file, group=group, limit=limit, truncate=truncate, skip_bad=skip_bad, device=device, dtype=dtype,
+        revision=revision, trust_remote_code=trust_remote_code,
     )  # fmt: skip
     from normlens.cli.output.corpus_report import give, measured, written
 
@@ -68,7 +62,7 @@ def report(
     corpus = measured(
         lens, texts, targets, frequency=frequency, group=group, batch_size=batch_size, reading=reading.options(texts)
     )
-    skips = reading.skips or SkippedLines()
+    skips = reading.skipped
     if skips.reasons:
         corpus.attributes["skipped lines"] = str(skips)
     if corpus.truncated:

@@ -137,7 +137,8 @@ def _show(console: Console, title: str, table: pd.DataFrame, sources: str) -> No
     noun = _NOUNS[sources]
     console.print(Text(printable(title), style="bold"), soft_wrap=True)
     lines = [
-        f"Of all weight, {percent(overall[weight])} is on {noun}; of what is moved, {percent(overall[norm])} comes from it."
+        f"Of all weight, {percent(overall[weight])} is on {noun}; of what is moved, {percent(overall[norm])} comes from "
+        "there."
     ]
     if sources == "first_token":
         lines.append(

@@ -13,7 +13,7 @@ from torch import Tensor
 from normlens.errors import InvalidInput
 
 Budget = Literal["head", "layer", "model"]
-"""How keys are shared out: every head keeps as many; the heads of a layer compete; all heads of the model compete."""
+"""How keys are shared out: every head keeps equally many; the heads of a layer compete; all heads of the model compete."""
 
 BUDGETS: tuple[Budget, ...] = get_args(Budget)
 """The names of budgets."""

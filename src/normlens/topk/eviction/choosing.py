@@ -42,8 +42,8 @@ def evict(
     score
         One of `SCORES`.
     budget
-        "head": every head keeps as many pairs; "layer" or "model": the heads of a layer, or of the model, compete, and each
-        keeps at least a fifth of an even share (AdaKV). Heads that share keys and values count as one.
+        "head": every head keeps equally many pairs; "layer" or "model": the heads of a layer, or of the model, compete, and
+        each keeps at least a fifth of an even share (AdaKV). Heads that share keys and values count as one.
     queries
         Number of queries at the end of the text that score pairs and whose outputs are measured. None: all. With a number,
         memory grows with the text's length, not with its square.
