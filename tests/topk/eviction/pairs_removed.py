@@ -127,7 +127,12 @@ def _errors(block: ReadBlock, before: Block, after: Block, kept: Tensor) -> ByHa
     one, other = heads_of(before), heads_of(after)
     y, moved = before.projection.output[0], after.projection.output[0]
     return ByHand(
-        (other - one).norm(dim=-1) / one.norm(dim=-1),
-        (moved - y).norm(dim=-1) / y.norm(dim=-1),
+        _relative((other - one).norm(dim=-1), one.norm(dim=-1)),
+        _relative((moved - y).norm(dim=-1), y.norm(dim=-1)),
         (weights * kept[:, None]).sum(-1) > 0,
     )
+
+
+def _relative(gap: Tensor, size: Tensor) -> Tensor:
+    """A ratio; zero for a head whose output is zero and stays so."""
+    return torch.where(gap == 0, 0.0, gap / size)
