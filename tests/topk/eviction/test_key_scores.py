@@ -177,3 +177,11 @@ def test_budgets_keep_the_same_number_in_all(budget: str, total: int) -> None:
 def test_of_equal_scores_the_later_position_stays() -> None:
     [kept] = kept_pairs([torch.zeros(1, 5)], 0.4)
     assert kept.tolist() == [[False, False, False, True, True]]
+
+
+def test_a_head_whose_scores_are_small_keeps_a_fifth_of_an_even_share() -> None:
+    scores = torch.stack([torch.arange(20.0) + 100, torch.arange(20.0)])
+    for budget, others in (("layer", []), ("model", [torch.arange(20.0).expand(2, -1) + 50])):
+        first, *_ = kept_pairs([scores, *others], 0.5, budget)  # type: ignore[arg-type]
+        assert int(first[1].sum()) == 2 and first[1].nonzero().flatten().tolist() == [18, 19]
+    assert int(kept_pairs([scores], 0.5, "layer")[0].sum()) == 20
