@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from architectures import tiny
 from invocation import Run
-from transformers import PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from typer.testing import CliRunner, Result
 
 from normlens.cli import app
@@ -44,6 +45,24 @@ def bert(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFa
 def marian(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny encoder–decoder."""
     return _saved("marian", tokenizer, tmp_path_factory.mktemp("marian"))
+
+
+@pytest.fixture(scope="session")
+def decoder(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny decoder that predicts tokens."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("decoder")
+    LlamaForCausalLM(tiny.configuration("llama")).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """A file with a short text that repeats itself."""
+    path = tmp_path / "page.txt"
+    path.write_text("the cat sat here. a dog ran here, the dog is here. the cat is a cat, a dog is a dog. the cat ran.")
+    return path
 
 
 @pytest.fixture

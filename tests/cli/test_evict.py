@@ -10,28 +10,10 @@ import pytest
 import torch
 from architectures import tiny
 from invocation import Run
-from transformers import BloomForCausalLM, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import BloomForCausalLM, PreTrainedTokenizerFast
 
 import normlens
 from normlens.topk.eviction import evict
-
-TEXT = "the cat sat here. a dog ran here, the dog is here. the cat is a cat, a dog is a dog. the cat ran."
-
-
-@pytest.fixture(scope="module")
-def decoder(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny decoder that predicts tokens."""
-    folder = tmp_path_factory.mktemp("decoder")
-    torch.manual_seed(0)
-    LlamaForCausalLM(tiny.configuration("llama")).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Path:
-    (tmp_path / "page.txt").write_text(TEXT)
-    return tmp_path / "page.txt"
 
 
 def test_scores_are_compared_by_the_meter_and_by_a_run(decoder: Path, page: Path, run: Run) -> None:
@@ -39,7 +21,7 @@ def test_scores_are_compared_by_the_meter_and_by_a_run(decoder: Path, page: Path
     assert result.exit_code == 0, result.stderr
     answer = json.loads(result.stdout)
     lens = normlens.load(decoder)
-    inside = lens.tokenizer(TEXT, add_special_tokens=False)["input_ids"][:18]
+    inside = lens.tokenizer(page.read_text(), add_special_tokens=False)["input_ids"][:18]
     ids = [lens.tokenizer.cls_token_id, *inside, lens.tokenizer.sep_token_id]
     for row, name in zip(answer["evictions"], ("norm", "joint"), strict=True):
         expected = evict(lens, torch.tensor(ids), keep=0.4, score=name)

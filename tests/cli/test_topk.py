@@ -9,30 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from architectures import tiny
 from invocation import Run
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 import normlens
 from normlens.topk.needs import count_sources
-
-TEXT = "the cat sat here. a dog ran here, the dog is here. the cat is a cat, a dog is a dog. the cat ran."
-
-
-@pytest.fixture(scope="module")
-def decoder(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny decoder that predicts tokens."""
-    folder = tmp_path_factory.mktemp("decoder")
-    torch.manual_seed(0)
-    LlamaForCausalLM(tiny.configuration("llama")).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Path:
-    (tmp_path / "page.txt").write_text(TEXT)
-    return tmp_path / "page.txt"
 
 
 def test_a_decoder_is_judged_by_its_perplexity(decoder: Path, page: Path, run: Run) -> None:
@@ -43,7 +23,7 @@ def test_a_decoder_is_judged_by_its_perplexity(decoder: Path, page: Path, run: R
     answer = json.loads(result.stdout)
     assert (answer["passages"], answer["passages_in_text"], answer["tokens"]) == (1, 2, 16)
     lens = normlens.load(decoder)
-    inside = lens.tokenizer(TEXT, add_special_tokens=False)["input_ids"]
+    inside = lens.tokenizer(page.read_text(), add_special_tokens=False)["input_ids"]
     ids = torch.tensor([[lens.tokenizer.cls_token_id, *inside[:14], lens.tokenizer.sep_token_id]])
     with torch.no_grad():
         dense = float(lens.model(input_ids=ids, labels=ids).loss)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from normlens.cli.output.borderless import borderless
 from normlens.cli.output.summary import mixing, shares, strongest
 from normlens.cli.terminal import NORM, WEIGHT, percent, printable, results
 
@@ -108,7 +109,7 @@ def _mixing(ratios_by_measure: dict[str, xr.DataArray]) -> Table:
 def _by_layer(columns: list[tuple[str, str, Any]]) -> Table:
     """Percentages by layer, with the mean in the last row."""
     gap = 2 if len(columns) < _MANY else 1
-    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), show_footer=True)
+    table = borderless(gap, show_footer=True)
     table.add_column("\nlayer", justify="right", footer="mean", no_wrap=True, min_width=5)
     for heading, measure, values in columns:
         style = WEIGHT if measure == "weight" else NORM
@@ -121,7 +122,7 @@ def _by_layer(columns: list[tuple[str, str, Any]]) -> Table:
 
 def _strongest(rows: list[Any]) -> Table:
     """One row per target; bold if weight and norm rank different sources first."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = borderless()
     table.add_column("target", no_wrap=True, overflow="ellipsis", min_width=8, max_width=16)
     for heading, style in (("by weight", WEIGHT), ("by norm", NORM)):
         table.add_column(heading, header_style=style, style=style, no_wrap=True, overflow="ellipsis")

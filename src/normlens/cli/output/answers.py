@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from normlens.cli.destinations import PICTURES
+from normlens.cli.output.json_text import json_text
 from normlens.cli.terminal import messages
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _as_json(results: Answers, texts: Sequence[ScoredText]) -> str:
     shared = {key: str(several[0].attrs.get(key, "")) for key in ("model", "text", "target_text", "normlens")}
     plain = [_plain(result, text) for result, text in zip(several, texts, strict=True)]
     data = {**shared, "methods": plain} if isinstance(results, Sequence) else {**shared, **plain[0]}
-    return json.dumps(data, ensure_ascii=False, allow_nan=False)
+    return json_text(data)
 
 
 def _plain(result: xr.DataArray, text: ScoredText) -> dict[str, Any]:

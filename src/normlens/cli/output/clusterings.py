@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from normlens.cli.destinations import PICTURES, check_ending, check_files
 from normlens.cli.opening import quiet
+from normlens.cli.output.json_text import json_text
 from normlens.cli.terminal import messages, percent, printable, results, waiting
 from normlens.errors import InvalidInput
 
@@ -153,7 +153,7 @@ def give(result: SearchResult, search: Search, clustered: ClusteredSet, outputs:
         _write(outputs.labels, answer, clustered)
         messages().print(f"Wrote {outputs.labels}", markup=False, soft_wrap=True)
     if outputs.as_json:
-        typer.echo(json.dumps(answer, ensure_ascii=False, allow_nan=False))
+        typer.echo(json_text(answer))
     else:
         _print(result, search, clustered)
 
@@ -202,7 +202,7 @@ def _write(path: Path, answer: dict[str, Any], clustered: ClusteredSet) -> None:
     from normlens.files.atomic import write_atomically
 
     if path.suffix.lower() == ".json":
-        write_atomically(path, json.dumps(answer, ensure_ascii=False, allow_nan=False))
+        write_atomically(path, json_text(answer))
         return
     blank = [""] * len(clustered.names)
     best, nearest = ((answer[key] or {"labels": blank, "ratios": blank}) for key in ("clustering", "nearest"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from normlens.cli.opening import quiet
+from normlens.cli.output.json_text import json_text
 from normlens.cli.terminal import counting, results, waiting
 from normlens.cli.text_files import Lines
 from normlens.errors import InvalidInput
@@ -126,7 +126,7 @@ def give(
     page, count = folder / "report.html", len(corpus)
     if as_json:
         answer = {"folder": str(folder), "report": str(page), "texts": count, "findings": sentences}
-        typer.echo(json.dumps({**answer, "skipped": skipped, "truncated": corpus.truncated}, ensure_ascii=False))
+        typer.echo(json_text({**answer, "skipped": skipped, "truncated": corpus.truncated}))
         return
     console = results()
     for kind, of_kind in sentences.items():

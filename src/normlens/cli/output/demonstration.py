@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
+from normlens.cli.output.borderless import borderless
 from normlens.cli.terminal import NORM, WEIGHT, bar, percent, results
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def show(demo_model: DemoModel, numbers: Estimates) -> None:
             ", norms say ", (percent(norm), f"bold {NORM}"), ".",
         )
     )  # fmt: skip
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = borderless()
     table.add_column("layer", justify="right")
     table.add_column("attention weights", header_style=WEIGHT, min_width=_BAR_WIDTH + 7)
     table.add_column("norms of what attention moves", header_style=NORM, min_width=_BAR_WIDTH + 7)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING
 import typer
 from rich.table import Table
 
+from normlens.cli.output.borderless import borderless
+from normlens.cli.output.json_text import json_text
 from normlens.cli.terminal import results
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def give(
         Whether to print JSON and nothing else.
     """
     if as_json:
-        typer.echo(json.dumps(_as_data(evaluations, difference, files)))
+        typer.echo(json_text(_as_data(evaluations, difference, files)))
         return
     names = [file.path for file in files[1:]]
     for name, evaluation in zip(names, evaluations, strict=True):
@@ -73,7 +74,7 @@ def _in_words(difference: Difference, one: Path, other: Path) -> str:
 
 
 def _table(evaluation: Evaluation) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = borderless()
     for heading in ("", "%", "95 % interval"):
         table.add_column(heading, justify="right" if heading else "left")
     for name in ("aer", "precision", "recall"):

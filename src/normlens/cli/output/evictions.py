@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import typer
 from rich.table import Table
 
 from normlens.cli.commands.evict_runs import best
+from normlens.cli.output.borderless import numbers_table
+from normlens.cli.output.json_text import json_text
 from normlens.cli.terminal import percent, results
 
 
@@ -27,8 +28,7 @@ def give(measured: Mapping[str, Any], name: str, file: Path, as_json: bool) -> N
         Whether to print JSON and nothing else.
     """
     if as_json:
-        answer = {"model": name, "file": str(file), **measured}
-        typer.echo(json.dumps(_without_nan(answer), ensure_ascii=False, allow_nan=False))
+        typer.echo(json_text({"model": name, "file": str(file), **measured}))
         return
     console, evictions = results(), measured["evictions"]
     console.print(f"{name}, {file.name}: {measured['tokens']} tokens read.\n", markup=False, soft_wrap=True)
@@ -43,7 +43,7 @@ def give(measured: Mapping[str, Any], name: str, file: Path, as_json: bool) -> N
         )  # fmt: skip
     leading = best(evictions)
     console.print(f"\nThe heads whose output changes most by {leading['score']}", markup=False, soft_wrap=True)
-    heads = _table("layer", "head", "error")
+    heads = numbers_table("layer", "head", "error")
     for head in leading["worst_heads"]:
         heads.add_row(str(head["layer"]), str(head["head"]), f"{head['error']:.3f}")
     console.print(heads)
@@ -51,25 +51,11 @@ def give(measured: Mapping[str, Any], name: str, file: Path, as_json: bool) -> N
 
 def _scores(measured: Mapping[str, Any]) -> Table:
     ran = measured["loss"] is not None
-    table = _table("score", "kept", "layer error", "head error", *(["loss rise", "same next token"] if ran else []))
+    table = numbers_table(
+        "score", "kept", "layer error", "head error", *(["loss rise", "same next token"] if ran else [])
+    )
     for row in measured["evictions"]:
         numbers = [percent(row["kept"]), f"{row['layer_error']:.3f}", f"{row['head_error']:.3f}"]
         numbers += [f"{row['rise']:+.3f}", percent(row["agreement"])] if ran else []
         table.add_row(row["score"], *numbers)
-    return table
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nan(x) for key, x in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(x) for x in value]
-    return None if isinstance(value, float) and value != value else value
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(first, header_style="bold")
-    for heading in others:
-        table.add_column(heading, header_style="bold", justify="right")
     return table

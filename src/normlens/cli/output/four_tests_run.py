@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from normlens.cli.destinations import check_creatable, check_files
 from normlens.cli.opening import quiet
+from normlens.cli.output.borderless import borderless
+from normlens.cli.output.json_text import json_text
 from normlens.cli.terminal import messages, results, waiting
 from normlens.errors import InvalidInput
 
@@ -117,10 +118,10 @@ def give(numbers: Mapping[str, Any], folder: Path, as_json: bool) -> None:
     """
     if as_json:
         text = (folder / "results.json").read_text(encoding="utf-8")
-        typer.echo(json.dumps(json.loads(text), ensure_ascii=False, allow_nan=False))
+        typer.echo(json_text(json.loads(text)))
         return
     console = results()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = borderless()
     for heading, side in (("model", "left"), ("F1", "right"), ("JSD of α", "right"), ("TVD of predictions", "right")):
         table.add_column(heading, header_style="bold", justify=side)  # type: ignore[arg-type]
     learned, uniform = (numbers["classifiers"][name]["f1"] for name in ("learned", "uniform"))

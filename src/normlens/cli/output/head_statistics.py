@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from normlens.cli.destinations import PICTURES
+from normlens.cli.output.borderless import borderless
+from normlens.cli.output.json_text import json_text
 from normlens.cli.terminal import bar, messages, percent, printable, results, waiting
 from normlens.errors import InvalidInput
 
@@ -125,7 +127,7 @@ def _as_json(name: str, tables: Mapping[str, tuple[pd.DataFrame, int]], skipped:
         kind: {"texts": count, "rows": json.loads(table.to_json(orient="records", double_precision=15))}
         for kind, (table, count) in tables.items()
     }
-    return json.dumps({"model": name, "groups": groups, "skipped": skipped}, ensure_ascii=False, allow_nan=False)
+    return json_text({"model": name, "groups": groups, "skipped": skipped})
 
 
 def _show(console: Console, title: str, table: pd.DataFrame, sources: str) -> None:
@@ -158,7 +160,7 @@ def _show(console: Console, title: str, table: pd.DataFrame, sources: str) -> No
 
 def _rows(heads: Any, weight: str, norm: str) -> Table:
     """One row for each head: layer.head, both shares, and its output."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = borderless()
     for column in ("head", "by weight", "by norm"):
         table.add_column(column, header_style="bold", no_wrap=True)
     table.add_column("output", header_style="bold", justify="right", no_wrap=True)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from normlens.cli.output.borderless import borderless
 from normlens.cli.terminal import printable, results
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _show_one(console: Console, text: ScoredText) -> None:
 
 def _strongest(text: ScoredText) -> Table:
     """One row per word, with a bar."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table = borderless(show_header=False)
     table.add_column(overflow="fold")
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True)
@@ -106,7 +107,7 @@ def _strongest(text: ScoredText) -> Table:
 
 
 def _show_several(console: Console, texts: Sequence[ScoredText]) -> None:
-    rows = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
+    rows = borderless(3, show_header=False)
     rows.add_column(no_wrap=True, style="bold")
     rows.add_column(overflow="fold")
     for text in texts:
@@ -123,7 +124,7 @@ def _show_several(console: Console, texts: Sequence[ScoredText]) -> None:
 
 def _side_by_side(texts: Sequence[ScoredText]) -> Table:
     """The strongest words of any method, in the order of the text; the strongest of each method is bold."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table = borderless(3)
     table.add_column("word", overflow="fold")
     for text in texts:
         table.add_column(text.name.replace(" ", "\n", 1), justify="right", no_wrap=True)
@@ -137,7 +138,7 @@ def _side_by_side(texts: Sequence[ScoredText]) -> Table:
 
 def _sums(texts: Sequence[ScoredText]) -> Table:
     """One row per method: the sum of the shares, and the conservation error."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table = borderless(3)
     for heading in ("method", "sum", "unit", "conservation error"):
         table.add_column(heading, overflow="fold")
     for text in texts:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
-from rich.table import Table
 
+from normlens.cli.output.borderless import borderless
+from normlens.cli.output.json_text import json_text
 from normlens.cli.terminal import results
 
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ To try one: normlens analyze MODEL "A short text."
 
 def show_architectures(as_json: bool) -> None:
     """Print which kinds of model can be analyzed."""
-    typer.echo(json.dumps({"architectures": _ARCHITECTURES}) if as_json else _ARCHITECTURES, nl=as_json)
+    typer.echo(json_text({"architectures": _ARCHITECTURES}) if as_json else _ARCHITECTURES, nl=as_json)
 
 
 def show(models: Sequence[AvailableModel], as_json: bool) -> None:
     """Print the models, whether each is installed, and how to get it if not."""
     if as_json:
-        typer.echo(json.dumps([asdict(model) for model in models], default=str, ensure_ascii=False))
+        typer.echo(json_text([asdict(model) | {"path": model.path and str(model.path)} for model in models]))
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = borderless()
     for heading in ("model", "description", "installed"):
         table.add_column(heading, header_style="bold", no_wrap=heading == "model", overflow="fold")
     for model in models:

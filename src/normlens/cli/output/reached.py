@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from normlens.cli.destinations import PICTURES
+from normlens.cli.output.borderless import borderless
+from normlens.cli.output.json_text import json_text
 from normlens.cli.terminal import bar, messages, percent, printable, results
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _write(reaches: Sequence[xr.Dataset], path: Path, skipped: Sequence[dict[str
 
 
 def _as_json(reaches: Sequence[xr.Dataset], skipped: Sequence[dict[str, Any]]) -> str:
-    """Every cue with its words: the largest share and its layer, and the shares of all layers; NaN as null."""
+    """Every cue with its words: the largest share and its layer, and the shares of all layers."""
     from normlens.negation import reached_words
 
     cues = []
@@ -77,17 +77,13 @@ def _as_json(reaches: Sequence[xr.Dataset], skipped: Sequence[dict[str, Any]]) -
             "norm": reach["summed_norm_share"].sel(direction="from_cue").values,
         }
         words = [
-            {**row, "shares": {name: _finite(values[:, row["number"]].tolist()) for name, values in by_layer.items()}}
+            {**row, "shares": {name: values[:, row["number"]].tolist() for name, values in by_layer.items()}}
             for row in reached_words(reach)
         ]
         about = {name: reach.attrs[name] for name in ("text", "cue", "start", "end", "group")}
         cues.append({**about, "layers": reach["layer"].values.tolist(), "words": words})
     data = {"model": reaches[0].attrs["model"] if reaches else None, "cues": cues, "skipped": list(skipped)}
-    return json.dumps(data, ensure_ascii=False, allow_nan=False)
-
-
-def _finite(values: Sequence[float]) -> list[float | None]:
-    return [None if math.isnan(value) else value for value in values]
+    return json_text(data)
 
 
 def _show(console: Console, reach: xr.Dataset) -> None:
@@ -111,7 +107,7 @@ def _show(console: Console, reach: xr.Dataset) -> None:
 
 
 def _words(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = borderless()
     table.add_column("word", header_style="bold", overflow="fold")
     for name in _MEASURES:
         table.add_column(f"by {name}", header_style="bold", no_wrap=True)

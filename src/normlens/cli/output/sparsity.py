@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from normlens.cli.output.borderless import numbers_table
+from normlens.cli.output.json_text import json_text
 from normlens.cli.terminal import percent, results
 
 
@@ -27,7 +28,7 @@ def give(measured: Mapping[str, Any], name: str, file: Path, as_json: bool) -> N
         Whether to print JSON and nothing else.
     """
     if as_json:
-        typer.echo(json.dumps({"model": name, "file": str(file), **measured}, ensure_ascii=False, allow_nan=False))
+        typer.echo(json_text({"model": name, "file": str(file), **measured}))
         return
     settings, console = measured["settings"], results()
     criterion = settings["measure" if settings["keep"] == "largest" else "keep"]
@@ -49,7 +50,7 @@ def give(measured: Mapping[str, Any], name: str, file: Path, as_json: bool) -> N
 def _quality_table(measured: Mapping[str, Any]) -> Table:
     decoder = "perplexity" in measured["dense"]
     headings = ["perplexity", "change", "same next token"] if decoder else ["cosine with dense", "lowest"]
-    table = _table("k", *headings)
+    table = numbers_table("k", *headings)
     if decoder:
         table.add_row("dense", f"{measured['dense']['perplexity']:.2f}", "", "")
     for row in measured["kept"]:
@@ -73,17 +74,9 @@ def _change(ratio: float) -> str:
 
 
 def _print_needed(console: Console, needed: Sequence[dict[str, Any]]) -> None:
-    table = _table("attention", "by weight", "by norm", "neediest head, by weight", "by norm")
+    table = numbers_table("attention", "by weight", "by norm", "neediest head, by weight", "by norm")
     for row in needed:
         medians = [f"{row[name]['median']:g}" for name in ("weight", "norm")]
         neediest = [f"{row[name]['neediest']:g} (head {row[name]['head']})" for name in ("weight", "norm")]
         table.add_row(row["module"], *medians, *neediest)
     console.print(table)
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(first, header_style="bold")
-    for heading in others:
-        table.add_column(heading, header_style="bold", justify="right")
-    return table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import typer
 
 from normlens.cli.destinations import check_files
 from normlens.cli.opening import quiet
+from normlens.cli.output.json_text import json_text
 from normlens.cli.terminal import counted, counting, messages, results, waiting
 from normlens.errors import InvalidInput
 from normlens.files.atomic import write_atomically
@@ -63,7 +63,7 @@ def give(result: TranslatedText, output: Path | None, as_json: bool) -> None:
         messages().print(f"{cut} too long for the model; the end was cut off.", markup=False, soft_wrap=True)
     scores = result.scores
     if as_json:
-        typer.echo(json.dumps({**scores.as_data(), "truncated": result.truncated}, ensure_ascii=False))
+        typer.echo(json_text({**scores.as_data(), "truncated": result.truncated}))
         return
     for name, value, signature in (
         ("BLEU", scores.bleu, scores.bleu_signature),
