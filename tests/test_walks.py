@@ -18,7 +18,7 @@ def test_a_first_analyze_walks_through_ten_rooms_at_most() -> None:
     first = lens()
     walked = walk(lambda: first.analyze(IDS))
     assert len(walked.rooms) <= 10, walked.rooms
-    assert walked.rooms[0] == "normlens" and "engine/contributions" in walked.rooms
+    assert walked.rooms[0] == "analysis" and "engine/contributions" in walked.rooms
     assert walked.changes <= 1500
 
 
