@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
 from normlens.figures.style import FAINT, INK, NORM_COLOR, WEIGHT_COLOR, drawing_style, new_figure
+from reproduce.topk.choices import choices_figure
 from reproduce.topk.compared import right
 from reproduce.topk.listops import Course, Trainings, grouped
 from reproduce.topk.quality import CHOICES, DENOMINATORS, values
@@ -43,6 +44,8 @@ def draw(kept: Result) -> dict[str, Figure]:
             drawn[f"layers_{result['model']}"] = _layers(result)
         if name.startswith("needed "):
             drawn[f"needed_{result['model']}"] = _needed(result)
+    if choices := {result["model"]: result for name, result in kept.items() if name.startswith("choices of ")}:
+        drawn["choices"] = choices_figure(choices)
     if "listops" in kept and grouped(kept["listops"]):
         drawn["listops"] = _listops(kept["listops"])
     return drawn

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from reproduce.study.page import fill
+from reproduce.topk import choices
 from reproduce.topk.compared import PAIRS, Difference, of_passages, of_texts, right, sentence
 from reproduce.topk.listops import listops
 from reproduce.topk.needed import SHARE, WITHIN
@@ -31,6 +32,7 @@ def page(kept: Result) -> str:
         classifier=_classifier(kept["classifier"]) if "classifier" in kept else {},
         listops=listops(kept["listops"]) if "listops" in kept else None,
         layers=[_layers(result) for result in _of_models(kept, "layers of ").values()],
+        choices=[choices.shown(result) for result in _of_models(kept, "choices of ").values()],
         needed=_needed(_of_models(kept, "needed ")),
     )
 

@@ -18,6 +18,8 @@ from reproduce.data.classified_texts import read_classified
 from reproduce.data.listops import by_first_word, read_listops
 from reproduce.study.kept import keep, kept, measure_of, numbers_of, tabulate
 from reproduce.study.options import add_data, study_parser
+from reproduce.topk.choices import KS
+from reproduce.topk.controls import choices_grid
 from reproduce.topk.figures import draw
 from reproduce.topk.needed import needed
 from reproduce.topk.page import page
@@ -69,6 +71,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--layer-k", type=int, default=4, help="k when a single layer is switched (default: 4)")
     parser.add_argument(
+        "--choice-passages", type=int, default=10, help=f"most passages for {DECODER}'s other choices (default: 10)"
+    )
+    parser.add_argument(
         "--encoder-tokens", type=int, default=128, help=f"tokens per passage for {ENCODER} (default: 128)"
     )
     parser.add_argument("--encoder-passages", type=int, default=64, help=f"most passages for {ENCODER} (default: 64)")
@@ -103,6 +108,10 @@ class Parts:
             f"needed {DECODER}": partial(self._needed, DECODER, *decoder),
             "predictions": partial(self._quality, DECODER, *decoder),
             "long predictions": partial(self._quality, DECODER, *long, ks=LONG_KS, others=LONG_OTHERS),
+            f"choices of {ENCODER}": partial(self._choices, ENCODER, *encoder, sinks=(0, -1)),
+            f"choices of {DECODER}": partial(
+                self._choices, DECODER, options.tokens, options.choice_passages, sinks=(0,)
+            ),
             f"layers of {DECODER}": partial(
                 self._quality, DECODER, options.tokens, options.layer_passages, k=options.layer_k
             ),
@@ -133,6 +142,15 @@ class Parts:
         about = {"model": model, "ks": ks} if k is None else {"model": model, "k": k, "layers": layers}
         batch = 1 if model == DECODER else 16
         over_passages(lens, read, settings, self._earlier(part), self._keeping(part, **about), batch)
+
+    def _choices(self, model: str, tokens: int, passages: int, part: str, sinks: Sequence[int]) -> None:
+        """Every measure with both denominators, and the controls, on all layers."""
+        lens = normlens.load(model)
+        read = passages_of(lens, self._options.text, tokens, passages)
+        ks = [number for number in KS if number < read.tokens]
+        batch = 1 if model == DECODER else 16
+        keeping = self._keeping(part, model=model, ks=ks)
+        over_passages(lens, read, choices_grid(ks, sinks), self._earlier(part), keeping, batch)
 
     def _needed(self, model: str, tokens: int, passages: int, part: str) -> None:
         lens = normlens.load(model)

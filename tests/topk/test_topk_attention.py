@@ -80,8 +80,9 @@ def test_with_every_source_it_is_dense_attention(selection: dict[str, str], opti
     expected = scores.softmax(-1) @ value.repeat_interleave(2, dim=1)
     for k in (None, 7, 100):
         ours = topk_attention(
-            query, key, value, k=k, log_norms=torch.zeros(2, 4, 7), chunk_size=3, **options, **selection
-        )
+            query, key, value, k=k, log_norms=torch.zeros(2, 4, 7), factors=torch.ones(4, 2, 2), chunk_size=3, **options,
+            **selection,
+        )  # fmt: skip
         assert torch.allclose(ours, expected, atol=1e-12)
 
 
@@ -160,7 +161,8 @@ def test_a_row_that_sees_nothing_is_zero_and_has_no_gradient() -> None:
 def test_a_row_that_sees_one_source_takes_that_one() -> None:
     query, key, value = qkv()
     for selection in SELECTIONS:
-        output = topk_attention(query, key, value, a_mask(), k=4, log_norms=torch.zeros(2, 4, 7), **selection)
+        measured = {"log_norms": torch.zeros(2, 4, 7), "factors": torch.ones(4, 2, 2, dtype=torch.float64)}
+        output = topk_attention(query, key, value, a_mask(), k=4, **measured, **selection)
         assert torch.allclose(output[1, :, 5], value[1].repeat_interleave(2, 0)[:, 3], atol=1e-12)
 
 
@@ -248,7 +250,7 @@ def test_k_is_a_whole_number_from_1(k: Any) -> None:
         ({"mask": torch.ones(7, 7, dtype=torch.long)}, "dtype torch.int64"),
         ({"bias": torch.ones(7, 7, dtype=torch.bool)}, "goes into mask="),
         ({"measure": "norm"}, r"needs log_norms of shape \(2, 4, 7\)"),
-        ({"measure": "size"}, "measure must be one of weight, norm, got 'size'"),
+        ({"measure": "size"}, "measure must be one of weight, norm, displacement, joint, got 'size'"),
         ({"keep": "first"}, "keep must be one of largest, random, recent, got 'first'"),
         ({"keep": "recent", "measure": "norm"}, "measure='norm' has no effect"),
         ({"chunk_size": 0}, "chunk_size must be"),

@@ -10,6 +10,7 @@ from normlens.errors import InvalidInput
 from normlens.topk.autograd import Plan, TopKAttention
 from normlens.topk.scores import ScoreRule
 from normlens.topk.selection import checked_numbers, criterion_of
+from normlens.topk.vector_choice import source_vectors
 
 CHUNK_SIZE = 128
 """The default number of targets processed at a time."""
@@ -25,6 +26,7 @@ def topk_attention(
     measure: str = "weight",
     keep: str = "largest",
     log_norms: Float[Tensor, "batch head source"] | None = None,
+    factors: Float[Tensor, "head rank head_dim"] | None = None,
     renormalize: bool = True,
     chunk_size: int = CHUNK_SIZE,
     causal: bool = False,
@@ -54,11 +56,17 @@ def topk_attention(
     k
         Number of sources that each target keeps; None: all.
     measure
-        ``"weight"`` ranks sources by α, ``"norm"`` by α‖f(x)‖. The choice itself has no gradient.
+        ``"weight"`` ranks sources by α, ``"norm"`` by α‖f(x)‖, ``"displacement"`` by α‖f(x) − o‖, with the head's
+        output o = Σα·f(x). ``"joint"`` chooses k sources together: first the largest weight, then, one by one, the
+        source that brings their mixture nearest to o; its memory holds source × source numbers per head. The choice
+        itself has no gradient.
     keep
         ``"largest"``: those of the largest measure; ``"random"`` and ``"recent"`` (nearest to the target) are baselines.
     log_norms
         log‖f(x)‖, needed for ``measure="norm"``; see `log_vector_norms`.
+    factors
+        Factors of the output projection, needed for ``measure="displacement"`` and ``"joint"``; see
+        `projection_factors`.
     renormalize
         True: the kept weights sum to one. False: they keep the denominator of all sources, and sum to less.
     chunk_size
@@ -99,6 +107,9 @@ def topk_attention(
     shape = (*query.shape[:3], key.shape[2])
     if criterion == "norm" and k is not None:
         _check_norms(log_norms, (*shape[:2], shape[3]))
+    vectors = None
+    if criterion in ("displacement", "joint") and k is not None:
+        vectors = source_vectors(value, _checked_factors(criterion, factors, query.shape[1], value.shape[-1]))
     _check_options(shape, window, dropout, softcap, sinks)
     _check_numbers(scale=scale, offset=offset, window=window)
     rule = ScoreRule(
@@ -112,7 +123,9 @@ def topk_attention(
     bias = _four_axes("bias", bias, shape)
     if bias is not None and not bias.is_floating_point():
         raise InvalidInput(f"bias has dtype {bias.dtype}; expected floating point. A Boolean mask goes into mask=.")
-    plan = Plan(rule, k, criterion, renormalize, chunk_size, dropout, log_norms if criterion == "norm" else None)
+    plan = Plan(
+        rule, k, criterion, renormalize, chunk_size, dropout, log_norms if criterion == "norm" else None, vectors
+    )
     output: Tensor = TopKAttention.apply(query, key, value, bias, sinks, plan)  # type: ignore[no-untyped-call]
     return output
 
@@ -135,6 +148,15 @@ def _check_norms(log_norms: Tensor | None, shape: tuple[int, ...]) -> None:
     if log_norms is None or log_norms.shape != shape:
         seen = "None" if log_norms is None else str(tuple(log_norms.shape))
         raise InvalidInput(f"measure='norm' needs log_norms of shape {shape}, (batch, head, source); got {seen}.")
+
+
+def _checked_factors(measure: str, factors: Tensor | None, heads: int, head_dim: int) -> Tensor:
+    if factors is None or factors.ndim != 3 or (factors.shape[0], factors.shape[2]) != (heads, head_dim):
+        seen = "None" if factors is None else str(tuple(factors.shape))
+        raise InvalidInput(
+            f"measure={measure!r} needs factors of shape ({heads}, rank, {head_dim}), (head, rank, head_dim); got {seen}."
+        )
+    return factors
 
 
 def _check_options(

@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from normlens.engine.precision import at_least_float32, without_autocast
 from normlens.topk.scores import ScoreRule, grouped_product, grouped_transposed_product
 from normlens.topk.selection import chosen_sources
+from normlens.topk.vector_choice import joint_sources, log_displacements
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,8 @@ class Plan:
         Probability with which a weight becomes zero.
     log_norms
         log‖f(x)‖, ``(batch, head, source)``, for the norm.
+    vectors
+        From `normlens.topk.vector_choice.source_vectors`, for the displacement and the joint choice.
     """
 
     rule: ScoreRule
@@ -46,6 +49,7 @@ class Plan:
     chunk_size: int
     dropout: float
     log_norms: Tensor | None
+    vectors: Tensor | None = None
 
     def chunks(self, targets: int, sources: int) -> Iterator[tuple[slice, slice]]:
         """Targets of each chunk (the last may be smaller), and the sources that they may see."""
@@ -53,11 +57,21 @@ class Plan:
             chunk = slice(start, min(start + self.chunk_size, targets))
             yield chunk, self.rule.span(chunk, sources)
 
-    def choose(self, scores: Tensor, targets: slice, span: slice, generator: torch.Generator | None) -> Tensor | None:
+    def choose(
+        self, scores: Tensor, targets: slice, span: slice, sinks: Tensor | None, generator: torch.Generator | None
+    ) -> Tensor | None:
         """Indices within the span of what is kept, ``(batch, head, rows, k)``; None if that is everything."""
         if self.k is None or self.k >= scores.shape[-1]:
             return None
         log_norms = None if self.log_norms is None else self.log_norms[..., span]
+        if self.vectors is not None:
+            vectors, log_sums = self.vectors[:, :, span], _log_sums(scores, sinks).unsqueeze(-1)
+            weights = (scores - log_sums).exp_().to(vectors.dtype)
+            if self.criterion == "joint":
+                none = log_sums.new_zeros(()).expand_as(log_sums)
+                sink_weights = none if sinks is None else (sinks.to(log_sums.dtype)[:, None, None] - log_sums).exp_()
+                return joint_sources(weights, vectors, self.k, sink_weights, self.renormalize)
+            log_norms = log_displacements(weights, vectors).to(scores.dtype)
         positions = torch.arange(targets.start, targets.stop, device=scores.device) + self.rule.offset - span.start
         return chosen_sources(scores, self.k, self.criterion, log_norms, positions, generator)
 
@@ -94,7 +108,7 @@ class TopKAttention(torch.autograd.Function):
         chunks = []
         for rows, span in plan.chunks(targets, sources):
             scores = plan.rule.scores(q[:, :, rows], k[:, :, span], bias, rows, span)
-            indices = plan.choose(scores, rows, span, generator)
+            indices = plan.choose(scores, rows, span, sinks, generator)
             kept = scores if indices is None else scores.gather(-1, indices)
             log_sums[:, :, rows] = _log_sums(kept if plan.renormalize else scores, sinks)
             state = None if generator is None else generator.get_state()

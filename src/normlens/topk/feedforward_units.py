@@ -24,7 +24,7 @@ from normlens.errors import InvalidInput
 from normlens.lens import Lens
 from normlens.topk.feedforward_layers import output_projections
 from normlens.topk.layer_selection import chosen_paths
-from normlens.topk.selection import checked_numbers, criterion_of
+from normlens.topk.selection import UNIT_MEASURES, checked_numbers, criterion_of
 
 _IN_USE: WeakSet[nn.Module] = WeakSet()
 
@@ -173,7 +173,7 @@ def topk_feedforward(
     ----------
     Gupta et al. 2021, section 3.
     """
-    criterion_of(measure)
+    criterion_of(measure, measures=UNIT_MEASURES)
     kept = checked_numbers(k, chunk_size)
 
     def chunk(rows: Tensor) -> Tensor:
@@ -188,7 +188,7 @@ def topk_feedforward(
 
 
 def _checked(k: Any, measure: str) -> int:
-    criterion_of(measure)
+    criterion_of(measure, measures=UNIT_MEASURES)
     checked = checked_numbers(k, 1)
     if checked is None:
         raise InvalidInput(

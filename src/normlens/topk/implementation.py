@@ -117,9 +117,9 @@ def _by_name(
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # raised while code is compiled, an error is swallowed
-def _refuse_compiled(name: str) -> None:
+def _refuse_compiled(name: str, measure: str) -> None:
     raise UnsupportedArchitecture(
-        f"This {name} is compiled; measure='norm' looks at the output projection whenever the model runs, which "
+        f"This {name} is compiled; measure={measure!r} looks at the output projection whenever the model runs, which "
         "compiled code can't do. Run the model as it is, or choose sources with measure='weight'."
     )
 
@@ -169,11 +169,14 @@ def _computed(
         require_same_attention(module, query, key, value, mask, options, others)
         settings.compared = True
     k = None if _COMPARING.all_sources else settings.k
-    options["log_norms"] = None
-    if settings.measure == "norm" and k is not None:
+    if settings.measure != "weight" and k is not None:
         if torch.compiler.is_compiling():
-            _refuse_compiled(type(module).__name__)
-        options["log_norms"] = settings.cached_norms.log_norms(value, _projection(settings, module).factors())
+            _refuse_compiled(type(module).__name__, settings.measure)
+        factors = _projection(settings, module).factors()
+        if settings.measure == "norm":
+            options["log_norms"] = settings.cached_norms.log_norms(value, factors)
+        else:
+            options["factors"] = factors
     options |= {"measure": settings.measure, "keep": settings.keep, "renormalize": settings.renormalize}
     options["dropout"] = float(dropout) if module.training else 0.0
     output = topk_attention(query, key, value, mask, k=k, **options)
@@ -183,8 +186,9 @@ def _computed(
 def _projection(settings: Settings, module: nn.Module) -> FactoredProjection:
     if settings.projection is None:
         raise InvalidInput(
-            f"The output projection of this {type(module).__name__} has not been observed: measure='norm' looks for it when "
-            "the model runs, or a whole submodel such as its encoder, but a module was run by itself. Run the model first."
+            f"The output projection of this {type(module).__name__} has not been observed: measure={settings.measure!r} "
+            "looks for it when the model runs, or a whole submodel such as its encoder, but a module was run by itself. Run "
+            "the model first."
         )
     return settings.projection
 

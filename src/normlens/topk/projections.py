@@ -70,8 +70,8 @@ class FactoredProjection:
             around, parameter = [], None
         if parameter is None or parameter.is_meta or around != self._around:
             raise UnsupportedArchitecture(
-                f"{self._location.path} is no longer the output projection that measure='norm' observed in the first run, "
-                "or it has no data: the model has changed. Call undo(), merge adapters, then use() again."
+                f"{self._location.path} is no longer the output projection that was observed in the first run, or it "
+                "has no data: the model has changed. Call undo(), merge adapters, then use() again."
             )
         weight = parameter.detach()
         return weight.T if self._location.transposed else weight

@@ -1,4 +1,4 @@
-"""Which k sources a target keeps: by weight, by norm, and two baselines that use neither."""
+"""Which k sources a target keeps: by a measure, or by one of two baselines that measure nothing."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from normlens.engine.contributions.vector_norms import split_projection
 from normlens.engine.precision import without_autocast
 from normlens.errors import InvalidInput
 
-MEASURES = ("weight", "norm")
-"""What sources are ranked by: α; α‖f(x)‖."""
+MEASURES = ("weight", "norm", "displacement", "joint")
+"""What sources are chosen by: α; α‖f(x)‖; α‖f(x) − o‖, o being the head's output; all k of them together, by ‖o − o_S‖."""
+
+UNIT_MEASURES = ("weight", "norm")
+"""What the units of a feed-forward layer are ranked by: |a|; |a|‖w‖."""
 
 KEPT = ("largest", "random", "recent")
 """Which sources are kept: the largest by a measure; random ones; those nearest to the target."""
@@ -38,7 +41,7 @@ def checked_numbers(k: Any, chunk_size: Any) -> int | None:
     return None if k is None else operator.index(k)
 
 
-def criterion_of(measure: Any, keep: Any = "largest") -> str:
+def criterion_of(measure: Any, keep: Any = "largest", measures: tuple[str, ...] = MEASURES) -> str:
     """What ranks the sources: the measure for the largest ones, otherwise the name of the baseline, which measures nothing.
 
     Raises
@@ -46,8 +49,8 @@ def criterion_of(measure: Any, keep: Any = "largest") -> str:
     InvalidInput
         If there is no such measure or baseline, or a baseline is combined with a measure, which would have no effect.
     """
-    if measure not in MEASURES:
-        raise InvalidInput(f"measure must be one of {', '.join(MEASURES)}, got {measure!r}.")
+    if measure not in measures:
+        raise InvalidInput(f"measure must be one of {', '.join(measures)}, got {measure!r}.")
     if keep not in KEPT:
         raise InvalidInput(f"keep must be one of {', '.join(KEPT)}, got {keep!r}.")
     if keep != "largest" and measure != MEASURES[0]:
@@ -62,7 +65,7 @@ def chosen_sources(
     scores: Float[Tensor, "batch head rows span"],
     k: int,
     criterion: str,
-    log_norms: Float[Tensor, "batch head span"] | None,
+    log_norms: Float[Tensor, "batch head span"] | Float[Tensor, "batch head rows span"] | None,
     positions: Int[Tensor, " rows"],
     generator: torch.Generator | None,
 ) -> Int[Tensor, "batch head rows k"]:
@@ -80,7 +83,8 @@ def chosen_sources(
     criterion
         From `criterion_of`.
     log_norms
-        log‖f(x)‖, for the norm: score + log‖f(x)‖ ranks like α‖f(x)‖, since a row has one denominator.
+        log‖f(x)‖, for the norm: score + log‖f(x)‖ ranks like α‖f(x)‖, since a row has one denominator. Likewise
+        log‖f(x) − o‖ of every target, for the displacement.
     positions
         The position of each target among the sources, for the most recent ones.
     generator
@@ -88,9 +92,9 @@ def chosen_sources(
     """
     if criterion == "weight":
         ranking = scores
-    elif criterion == "norm":
+    elif criterion in ("norm", "displacement"):
         assert log_norms is not None
-        ranking = scores + log_norms.unsqueeze(-2)
+        ranking = scores + (log_norms.unsqueeze(-2) if log_norms.ndim == 3 else log_norms)
     else:
         ranking = _random(scores, generator) if criterion == "random" else _nearness(scores, positions)
         ranking = ranking.masked_fill(scores == -torch.inf, -torch.inf)

@@ -41,8 +41,8 @@ def use(
     """Let every target of a model's attention keep k sources, from now on or while a ``with`` block lasts.
 
     At its first call, every attention module is compared with the model's own eager attention, on a few targets and with
-    all sources. With ``measure="norm"``, a short run before the first one finds the output projections. Generation with a
-    key-value cache works as usual.
+    all sources. With any measure but the weight, a short run before the first one finds the output projections.
+    Generation with a key-value cache works as usual.
 
     Parameters
     ----------
@@ -51,7 +51,9 @@ def use(
     k
         Number of sources per target and head; None: all, in chunks.
     measure
-        What ranks the sources: ``"weight"``: α; ``"norm"``: α‖f(x)‖.
+        What the sources are chosen by: ``"weight"``: α; ``"norm"``: α‖f(x)‖; ``"displacement"``: α‖f(x) − o‖, with the
+        head's output o; ``"joint"``: k sources together, so that their mixture is near o (see
+        :func:`normlens.topk.topk_attention`; for short texts).
     keep
         ``"largest"``: the sources of the largest measure; ``"random"`` and ``"recent"`` (nearest to the target) are
         baselines.
@@ -131,12 +133,13 @@ class TopKUse:
             kept = chosen.k if path in self.paths else None
             SETTINGS[module] = replace(chosen, k=kept, cached_norms=CachedNorms())
         self._modules = modules
-        by_norm = chosen.measure == "norm" and chosen.k is not None
-        self._norms_wanted = {modules[path] for path in self.paths} if by_norm else set()
+        by_vectors = chosen.measure != "weight" and chosen.k is not None
+        self._projections_wanted = {modules[path] for path in self.paths} if by_vectors else set()
         self._first_runs = FirstRuns(model, _uses_ours, self._compare)
         self._hooks = [model.register_forward_hook(self._require_calls)]
         self._hooks += [model.register_forward_pre_hook(_require_masks_that_fit, with_kwargs=True)]
-        self._hooks += [module.register_forward_pre_hook(note_cache, with_kwargs=True) for module in self._norms_wanted]
+        measured = self._projections_wanted
+        self._hooks += [module.register_forward_pre_hook(note_cache, with_kwargs=True) for module in measured]
         self._configs = OwnConfigs(model)
         self._configs.switch(IN_USE)
         _USES[model] = ref(self)
@@ -182,7 +185,7 @@ class TopKUse:
                     f"{own_one}; top-k attention replaces eager attention, whatever its name. It can't be switched."
                 )
             self._spare_masks(own, is_text(inputs), agrees)
-        if self._norms_wanted & inside:
+        if self._projections_wanted & inside:
             for module, projection in find_projections(submodel, inputs).items():
                 SETTINGS[module].projection = projection
 
