@@ -52,6 +52,19 @@ def test_an_encoder_is_judged_by_its_embeddings(bert: Path, page: Path, run: Run
     assert all(1 <= row[name]["median"] <= 9 for row in answer["needed"] for name in ("weight", "norm"))
 
 
+def test_sources_are_chosen_jointly(decoder: Path, page: Path, run: Run) -> None:
+    options = ["-k", "3", "--tokens", 16, "--passages", 1]
+    result = run("topk", decoder, page, *options, "--by", "joint")
+    assert "sources chosen jointly, weights renormalized." in result.stdout
+    lens = normlens.load(str(decoder))
+    inside = lens.tokenizer(page.read_text(), add_special_tokens=False)["input_ids"]
+    ids = torch.tensor([[lens.tokenizer.cls_token_id, *inside[:14], lens.tokenizer.sep_token_id]])
+    with torch.no_grad(), normlens.topk.use(lens, k=3, measure="joint"):
+        loss = float(lens.model(input_ids=ids, labels=ids).loss)
+    answer = json.loads(run("topk", decoder, page, *options, "--by", "joint", "--json").stdout)
+    assert answer["kept"][0]["perplexity"] == pytest.approx(math.exp(loss), rel=1e-5)
+
+
 def test_a_person_sees_two_tables(decoder: Path, page: Path, run: Run) -> None:
     result = run("topk", decoder, page, "-k", "16", "--tokens", 16)
     assert result.exit_code == 0

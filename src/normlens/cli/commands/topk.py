@@ -22,8 +22,13 @@ class By(StrEnum):
 
     weight = "weight"
     norm = "norm"
+    displacement = "displacement"
+    joint = "joint"
     random = "random"
     recent = "recent"
+
+
+_BASELINES = (By.random, By.recent)
 
 
 def topk(
@@ -43,7 +48,8 @@ def topk(
         By,
         typer.Option(
             metavar="BY",
-            help="Sources to keep: the largest by weight or by norm, random ones, or the most recent ones.",
+            help="Sources to keep: the largest by weight, norm or displacement, the best k jointly (for short passages), "
+            "random ones, or the most recent ones.",
             rich_help_panel=_CHOICE,
         ),
     ] = By.weight,
@@ -82,8 +88,8 @@ def topk(
     """
     settings = TopKSettings(
         numbers_in(k),
-        by.value if by in (By.weight, By.norm) else By.weight.value,
-        "largest" if by in (By.weight, By.norm) else by.value,
+        By.weight.value if by in _BASELINES else by.value,
+        by.value if by in _BASELINES else "largest",
         not full_denominator,
         tokens,
         passages,

@@ -32,10 +32,11 @@ def give(measured: Mapping[str, Any], name: str, file: Path, as_json: bool) -> N
         return
     settings, console = measured["settings"], results()
     criterion = settings["measure" if settings["keep"] == "largest" else "keep"]
+    chosen = "chosen jointly" if criterion == "joint" else f"kept by {criterion}"
     weights = "weights renormalized" if settings["renormalize"] else "weights unchanged"
     console.print(
         f"{name}, {file.name}: {measured['passages']} of {measured['passages_in_text']} passages of {measured['tokens']} "
-        f"tokens; sources kept by {criterion}, {weights}.\n",
+        f"tokens; sources {chosen}, {weights}.\n",
         markup=False, soft_wrap=True,
     )  # fmt: skip
     console.print(_quality_table(measured))
