@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { emptiest, headsOf, leftOut, mean, percent, points, type Group } from "../src/lib/facts";
-import { largest, rasterized, rowOf } from "../src/lib/maps";
+import { largest, rowOf } from "../src/lib/maps";
 import { mapsOf, measured, type Measure } from "../src/lib/measures";
+import { rasterized } from "../src/lib/pixels";
 import { decoded } from "../src/lib/protocol";
 
 const weight = { shape: [2, 2], values: Float32Array.of(0.9, 0.1, 0.5, 0.5) };
@@ -57,6 +58,30 @@ describe("maps", () => {
     expect([...rasterized(grid, whole, 8, 2, null)].slice(0, 4)).toEqual([0, 0, 1, 1]);
     expect([...rasterized(grid, { left: 2, top: 0, width: 2, height: 1 }, 2, 1, null)]).toEqual([-5, 2]);
     expect([...rasterized(grid, whole, 4, 1, [false, false, true, false])]).toEqual([3, 1, NaN, 2]);
+    expect([...rasterized(grid, whole, 4, 1, [true, false, false, false])]).toEqual([NaN, 1, -5, 2]);
+    expect([...rasterized(grid, whole, 4, 1, null)]).toEqual([3, 1, -5, 2]);
+  });
+
+  it("are drawn as the largest number of all cells that a pixel covers, whatever the zoom", () => {
+    const [targets, sources] = [37, 53];
+    const values = Float32Array.from({ length: targets * sources }, (_, place) => Math.sin(7 * place) * (place % 11 ? 1 : NaN));
+    for (const view of [
+      { left: 0, top: 0, width: sources, height: targets },
+      { left: 3.4, top: 9.7, width: 31.2, height: 20.1 },
+    ]) {
+      const pixels = rasterized({ targets, sources, values }, view, 8, 5, null);
+      for (let pixel = 0; pixel < pixels.length; pixel += 1) {
+        const [x, y] = [pixel % 8, Math.floor(pixel / 8)];
+        let best = 0;
+        for (let target = Math.floor(view.top + (view.height * y) / 5); target < view.top + (view.height * (y + 1)) / 5; target += 1) {
+          for (let source = Math.floor(view.left + (view.width * x) / 8); source < view.left + (view.width * (x + 1)) / 8; source += 1) {
+            const value = values[target * sources + source]!;
+            if (Math.abs(value) > Math.abs(best)) best = value;
+          }
+        }
+        expect(pixels[pixel]).toBe(best);
+      }
+    }
   });
 });
 

@@ -6,7 +6,11 @@ import { MapStore, keyOf, type ExactRow, type Place, type ShownMap } from "./map
 import type { Measure } from "./measures";
 import { Refused, type ArrayMessage, type Transport } from "./protocol";
 
-const POLL = 200;
+const POLL = 100;
+/** Milliseconds of rest before the maps are fetched that the reader may want next. */
+const REST = 120;
+/** Maps of more numbers aren't fetched before they are wanted. */
+const MOST_AHEAD = 1_500_000;
 const SAMPLE = "The capital of France is Paris, and everyone who has been there remembers the river.";
 const pause = (milliseconds: number) => new Promise((done) => setTimeout(done, milliseconds));
 
@@ -29,11 +33,12 @@ export class Explorer {
   readonly isRunning = $derived(["waiting", "loading", "running"].includes(this.progress?.state ?? ""));
 
   /** The measures that the chosen head has, or all heads together. */
-  readonly measures = $derived<Measure[]>((this.choice.head === "all" ? this.group?.sumMeasures : this.group?.headMeasures) ?? []);
-  readonly measure = $derived<Measure | null>(this.measures.find((one) => one.name === this.choice.measure) ?? this.measures[0] ?? null);
+  readonly measures = $derived(this.measuresOf(this.choice.head));
+  readonly measure = $derived(this.chosenOf(this.measures));
 
   private readonly maps: MapStore;
   private latest = 0;
+  private looks = 0;
 
   constructor(
     private readonly transport: Transport,
@@ -123,14 +128,38 @@ export class Explorer {
 
   /** The next head or layer in a direction, around the ends. */
   async step(heads: number, layers: number): Promise<void> {
-    const group = this.group;
-    if (!group) return;
-    const at = Math.max(0, group.layers.indexOf(this.choice.layer ?? group.layers[0]!));
-    const row = this.choice.layer === null ? at : (at + layers + group.layers.length) % group.layers.length;
+    const next = this.neighbor(heads, layers);
+    if (next) await this.change(next);
+  }
+
+  /** The next head or layer in a direction, around the ends; null while there is no group. */
+  private neighbor(heads: number, layers: number): { layer: number; head: number | "all" } | null {
+    const { group, choice } = this;
+    if (!group) return null;
+    const at = Math.max(0, group.layers.indexOf(choice.layer ?? group.layers[0]!));
+    const row = choice.layer === null ? at : (at + layers + group.layers.length) % group.layers.length;
     const count = group.heads[row]!;
-    const now = this.choice.head === "all" ? (heads > 0 ? -1 : 0) : this.choice.head;
-    const head = heads ? (now + heads + count) % count : this.choice.head === "all" ? "all" : Math.min(now, count - 1);
-    await this.change({ layer: group.layers[row]!, head });
+    const now = choice.head === "all" ? (heads > 0 ? -1 : 0) : choice.head;
+    const head = heads ? (now + heads + count) % count : choice.head === "all" ? "all" : Math.min(now, count - 1);
+    return { layer: group.layers[row]!, head };
+  }
+
+  /** The reader points at a head: fetch its map, if the pointer rests there. */
+  async pointAt(layer: number, head: number): Promise<void> {
+    await this.fetchAhead([{ layer, head }], (this.looks += 1));
+  }
+
+  /** Fetch maps, one after the other, as long as the reader does nothing else. */
+  private async fetchAhead(places: ({ layer: number; head: number | "all" } | null)[], look: number): Promise<void> {
+    const { group, offer } = this;
+    if (!group || offer?.isFile || group.targets.length * group.sources.length > MOST_AHEAD) return;
+    for (const place of places) {
+      await pause(REST);
+      if (look !== this.looks || this.isRunning) return;
+      const wanted = place && this.wanted(place);
+      if (!wanted || this.maps.has(wanted.place, wanted.measure, wanted.scope)) continue;
+      await this.maps.map(wanted.place, wanted.measure, wanted.scope).catch(() => null); // it is fetched again when it is wanted
+    }
   }
 
   /** A file that the service makes: every number of the map, the whole analysis, or this page with its data. */
@@ -153,16 +182,26 @@ export class Explorer {
     await this.change({ pin: target === this.choice.pin ? null : target });
   }
 
+  private measuresOf(head: number | "all"): Measure[] {
+    return (head === "all" ? this.group?.sumMeasures : this.group?.headMeasures) ?? [];
+  }
+
+  private chosenOf(measures: Measure[]): Measure | null {
+    return measures.find((one) => one.name === this.choice.measure) ?? measures[0] ?? null;
+  }
+
   /** The place, measure and scope of the choice; null while no layer is chosen. */
-  private wanted(): { place: Place; measure: Measure; scope: string } | null {
-    const [group, run, measure] = [this.group, this.overview?.facts.run, this.measure];
-    const { layer, head, scope } = this.choice;
+  private wanted(chosen: Pick<Choice, "layer" | "head"> = this.choice): { place: Place; measure: Measure; scope: string } | null {
+    const { layer, head } = chosen;
+    const [group, run, measure] = [this.group, this.overview?.facts.run, this.chosenOf(this.measuresOf(head))];
+    const { scope } = this.choice;
     if (!group || !run || !measure || layer === null) return null;
     return { place: { run, group: group.name, layer, head: head === "all" ? null : head }, measure, scope };
   }
 
   /** Fetch the map and the row of the choice, unless they are shown. */
   private async show(): Promise<void> {
+    const look = (this.looks += 1);
     const wanted = this.wanted();
     if (!wanted) {
       this.map = this.row = null;
@@ -177,15 +216,21 @@ export class Explorer {
       const shown = await this.maps.map(wanted.place, wanted.measure, wanted.scope);
       if (!isCurrent()) return;
       this.map = shown;
-      const { pin } = this.choice;
-      if (pin === null) this.row = null;
-      if (pin === null || this.row?.key === `${key}/${pin}`) return;
-      const row = await this.maps.row(shown, pin);
-      if (isCurrent() && this.choice.pin === pin) this.row = row;
+      await this.showRow(shown, isCurrent);
+      void this.fetchAhead([this.neighbor(1, 0), this.neighbor(-1, 0), this.neighbor(0, 1), this.neighbor(0, -1)], look);
     } catch (error) {
       if (error instanceof Refused && error.status === 404) await this.run(false);
       else this.fail(error);
     }
+  }
+
+  /** Fetch the exact row of the pinned token, unless it is shown. */
+  private async showRow(shown: ShownMap, isCurrent: () => boolean): Promise<void> {
+    const { pin } = this.choice;
+    if (pin === null) this.row = null;
+    if (pin === null || this.row?.key === `${shown.key}/${pin}`) return;
+    const row = await this.maps.row(shown, pin);
+    if (isCurrent() && this.choice.pin === pin) this.row = row;
   }
 
   /** Replace what a link names and this text or model doesn't have. */

@@ -1,7 +1,7 @@
 // Where a map's cells and labels are, in pixels: for the screen, and for figures that are saved.
 
 import type { Token } from "./facts";
-import type { Window } from "./maps";
+import type { Window } from "./pixels";
 import { colorTable, stepOf, type Palette, type Theme } from "./scales";
 
 /** Room for the labels, left of a map and above it. */

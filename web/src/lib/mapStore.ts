@@ -29,29 +29,61 @@ export interface ExactRow {
   moved: NumberArray["values"];
 }
 
-const MOST_KEPT = 24;
+/** Numbers that the kept maps may have together: 400 MB in single precision. */
+const MOST_NUMBERS = 100_000_000;
 
 export const keyOf = ({ run, group, layer, head }: Place, measure: Measure, scope: string): string =>
   [run, group, layer, head ?? "all", measure.name, head === null ? scope : ""].join("/");
 
 export class MapStore {
   private readonly kept = new Map<string, ShownMap>();
+  private readonly coming = new Map<string, Promise<ShownMap>>();
 
   constructor(private readonly transport: Transport) {}
 
   clear(): void {
     this.kept.clear();
+    this.coming.clear();
+  }
+
+  has(place: Place, measure: Measure, scope: string): boolean {
+    return this.kept.has(keyOf(place, measure, scope));
   }
 
   async map(place: Place, measure: Measure, scope: string): Promise<ShownMap> {
     const key = keyOf(place, measure, scope);
     const kept = this.kept.get(key);
-    if (kept) return kept;
+    if (kept) {
+      this.keep(kept);
+      return kept;
+    }
+    const coming = this.coming.get(key) ?? this.fetched(key, place, measure, scope);
+    this.coming.set(key, coming);
+    try {
+      return await coming;
+    } finally {
+      if (this.coming.get(key) === coming) this.coming.delete(key);
+    }
+  }
+
+  private async fetched(key: string, place: Place, measure: Measure, scope: string): Promise<ShownMap> {
     const message = await this.transport.fetchArrays("map", { ...place, measure: measure.name });
     const shown = { key, place, measure, scope, maps: mapsOf(message, measure, scope), message };
-    this.kept.set(key, shown);
-    if (this.kept.size > MOST_KEPT) this.kept.delete(this.kept.keys().next().value!);
+    this.keep(shown);
     return shown;
+  }
+
+  /** Keep a map as the one used last, and drop those used longest ago until the rest fits. */
+  private keep(shown: ShownMap): void {
+    this.kept.delete(shown.key);
+    this.kept.set(shown.key, shown);
+    let numbers = 0;
+    for (const one of this.kept.values()) numbers += numbersOf(one);
+    for (const [key, one] of this.kept) {
+      if (numbers <= MOST_NUMBERS || key === shown.key) break;
+      this.kept.delete(key);
+      numbers -= numbersOf(one);
+    }
   }
 
   async row({ key, place, measure, scope }: ShownMap, target: number): Promise<ExactRow> {
@@ -66,3 +98,6 @@ export class MapStore {
     };
   }
 }
+
+const numbersOf = ({ maps, message }: ShownMap): number =>
+  3 * maps.weight.values.length + Object.values(message.arrays).reduce((sum, one) => sum + one.values.length, 0);

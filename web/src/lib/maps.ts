@@ -1,4 +1,4 @@
-// Maps as shares of their rows, and what of one is drawn in which pixel.
+// Maps as shares of their rows.
 
 import type { NumberArray } from "./protocol";
 
@@ -49,11 +49,29 @@ export function differenceOf(first: Float32Array, second: Float32Array): Float32
   return difference;
 }
 
+const sizes = new WeakMap<Grid, { leftOut: readonly boolean[] | null; most: number }[]>();
+
 /** The largest absolute number among the sources that are kept. */
-export function largest({ values, targets, sources }: Grid, leftOut: readonly boolean[] | null): number {
-  const kept = Uint32Array.from(Array.from({ length: sources }, (_, source) => source).filter((source) => !leftOut?.[source]));
+export function largest(map: Grid, leftOut: readonly boolean[] | null): number {
+  const kept = sizes.get(map) ?? [];
+  const former = kept.find((one) => one.leftOut === leftOut);
+  if (former) return former.most;
+  const most = largestOf(map, leftOut);
+  sizes.set(map, [...kept.slice(-1), { leftOut, most }]);
+  return most;
+}
+
+function largestOf({ values, sources }: Grid, leftOut: readonly boolean[] | null): number {
   let most = 0;
-  for (let start = 0; start < targets * sources; start += sources) {
+  if (!leftOut) {
+    for (let place = 0; place < values.length; place += 1) {
+      const size = Math.abs(values[place]!);
+      if (size > most) most = size;
+    }
+    return most;
+  }
+  const kept = Uint32Array.from([...leftOut.keys()].filter((source) => !leftOut[source]));
+  for (let start = 0; start < values.length; start += sources) {
     for (let place = 0; place < kept.length; place += 1) {
       const size = Math.abs(values[start + kept[place]!]!);
       if (size > most) most = size;
@@ -78,50 +96,4 @@ function meanOf({ values, targets, sources }: Grid): Float32Array {
     for (let source = 0; source < sources; source += 1) sums[source]! += values[start + source]! || 0;
   }
   return Float32Array.from(sums, (sum) => sum / targets);
-}
-
-/** What of a map is visible, in tokens. */
-export interface Window {
-  left: number;
-  top: number;
-  width: number;
-  height: number;
-}
-
-/** The number for each pixel: of its cell, or, where a pixel covers several, the one of largest size. NaN is left out. */
-export function rasterized(map: Grid, view: Window, width: number, height: number, leftOut: readonly boolean[] | null): Float32Array {
-  const { values, sources } = map;
-  const pixels = new Float32Array(width * height).fill(NaN);
-  const columns = spans(view.left, view.width, width, sources);
-  const rows = spans(view.top, view.height, height, map.targets);
-  const isOut = Uint8Array.from({ length: sources }, (_, source) => (leftOut?.[source] ? 1 : 0));
-  for (let y = 0; y < height; y += 1) {
-    for (let x = 0; x < width; x += 1) {
-      let [best, size] = [NaN, -1];
-      for (let target = rows[2 * y]!; target <= rows[2 * y + 1]!; target += 1) {
-        const start = target * sources;
-        for (let source = columns[2 * x]!; source <= columns[2 * x + 1]!; source += 1) {
-          const value = values[start + source]!;
-          if (isOut[source] || !(Math.abs(value) > size)) continue;
-          best = value;
-          size = Math.abs(value);
-        }
-      }
-      pixels[y * width + x] = best;
-    }
-  }
-  return pixels;
-}
-
-/** The first and the last cell that each pixel of a side covers, in pairs. */
-function spans(start: number, size: number, pixels: number, cells: number): Int32Array {
-  const pairs = new Int32Array(2 * pixels);
-  const inside = (cell: number) => Math.max(0, Math.min(cell, cells - 1));
-  for (let pixel = 0; pixel < pixels; pixel += 1) {
-    const first = Math.floor(start + (size * pixel) / pixels);
-    const last = Math.max(first, Math.ceil(start + (size * (pixel + 1)) / pixels) - 1);
-    pairs[2 * pixel] = inside(first);
-    pairs[2 * pixel + 1] = inside(size > pixels ? last : first);
-  }
-  return pairs;
 }

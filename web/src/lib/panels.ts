@@ -2,8 +2,9 @@
 
 import type { ZoomTransform } from "d3-zoom";
 import { percent, points } from "./facts";
-import { largest, type Grid, type Window } from "./maps";
+import { largest, type Grid } from "./maps";
 import type { Measure, ShownMaps } from "./measures";
+import type { Window } from "./pixels";
 import type { Palette } from "./scales";
 
 export interface Panel {

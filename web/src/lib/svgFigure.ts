@@ -1,7 +1,8 @@
 // The maps beside each other as one SVG figure: text and axes as vectors, cells as vectors too unless they are too many.
 
 import { LABELS, cellOf, heightOf, labelsOf, type Frame } from "./mapFrame";
-import { rasterized, type Grid, type Window } from "./maps";
+import type { Grid } from "./maps";
+import { rasterized, type Window } from "./pixels";
 import type { Panel } from "./panels";
 import type { Token } from "./facts";
 import { paints, stepOf } from "./scales";
