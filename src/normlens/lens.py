@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import Any, Unpack, overload
 
 from normlens.analysis.analyzer import Analyzer
+from normlens.attribution.answers.answering import AnswerQuestion
 from normlens.attribution.arrays import Attribution
+from normlens.attribution.asked import Asked
 from normlens.attribution.attributor import Attributor
 from normlens.attribution.method_options import AttributeOptions, MethodOptions
 from normlens.attribution.registry import method_named
-from normlens.attribution.request import checked_request
-from normlens.attribution.targets.resolve import default_target
+from normlens.attribution.targets.answer_tokens import Score
 from normlens.engine.frozen.call import Product
 from normlens.engine.frozen.pushforward import DEFAULT_CHUNK
 from normlens.inputs.batch import check_sizes
@@ -19,6 +20,7 @@ from normlens.inputs.example_maker import ReadingOptions
 from normlens.inputs.example_stream import Skip
 from normlens.inputs.kinds import Input
 from normlens.loading.load import LoadedModel
+from normlens.words.text_spans import Spans
 from normlens.words.three_lines import paragraph
 
 
@@ -74,6 +76,11 @@ class Lens(Analyzer):
         skip: Skip | None = None,
         chunk_size: int = DEFAULT_CHUNK,
         product: Product = "half",
+        generate: int | None = None,
+        answer: Any = None,
+        score: Score = "logprob",
+        whole: bool = False,
+        spans: Spans | None = None,
         **method_options: Unpack[MethodOptions],
     ) -> Any:
         """Attribute a prediction, or a position's vector, to the sources that it comes from.
@@ -81,7 +88,8 @@ class Lens(Analyzer):
         Parameters
         ----------
         inputs
-            As in :meth:`analyze`: one input gives one attribution, an iterable an iterator, in order.
+            As in :meth:`analyze`: one input gives one attribution, an iterable an iterator, in order. Also a question about
+            documents, ``{"context": [documents], "question": …}``, whose sources are the documents (or spans in them).
         method, scope
             One of :func:`normlens.methods`, and its scope in each block (default: the method's first scope).
         target
@@ -103,6 +111,16 @@ class Lens(Analyzer):
             Number of sources in memory at a time.
         product
             How the derivative of a product is split: "half", "first", "second" or "integrated".
+        generate, answer
+            Explain every token of an answer to one prompt instead of a target: one that a decoder or encoder–decoder
+            generates (at most this many tokens), or a text or token ids that it is read with, teacher-forced.
+        score
+            What is explained of each token of an answer: its "logprob" or its "logit".
+        whole
+            Explain the sum over the answer's tokens, its log-probability, as one target.
+        spans
+            Add shares up over spans of the prompt: "sentences", "lines", "paragraphs", a regular expression, or pairs of
+            character offsets; see :meth:`normlens.attribution.Attribution.spans`.
         **method_options
             Options of the method, described on its page; see :class:`normlens.attribution.MethodOptions`.
 
@@ -110,9 +128,11 @@ class Lens(Analyzer):
         -------
         Attribution or iterator of Attribution
             An ``xarray.DataArray``: signed shares ``(source,)`` of a target, in its unit (logits, say), or a map
-            ``(target, source)``. Coordinates are those of an analysis; for encoder–decoders, ``side`` is the text that a
-            source belongs to. ``attrs`` hold method, scope, target, value, bias_share, conservation_error, rule and seconds;
-            ``note`` warns if a decoder's first token, an attention sink, takes the largest share of a logit.
+            ``(target, source)``. For an answer, signed shares ``(target, source)`` of each of its tokens, with
+            ``target_probability``, ``target_entropy`` (nats) and ``source_role``. Coordinates are those of an analysis;
+            for encoder–decoders, ``side`` is the text that a source belongs to. ``attrs`` hold method, scope, target,
+            value, bias_share, conservation_error, rule and seconds; ``note`` warns if a decoder's first token, an
+            attention sink, takes the largest share of a logit.
 
         Raises
         ------
@@ -123,9 +143,9 @@ class Lens(Analyzer):
         ConservationError
             If shares don't add up to the target; then nothing is returned.
         """
-        how, options = method_named(method), {"chunk_size": chunk_size, "product": product, **method_options}
-        target = default_target(self.model, how, method_options) if target is None else target
-        request = checked_request(how, scope, target, position, options)
         check_sizes(None, batch_size, "right")
+        how, options = method_named(method), {"chunk_size": chunk_size, "product": product, **method_options}
+        question = AnswerQuestion(answer, generate, score, whole)
+        asked = Asked(inputs, how, scope, target, position, target_text, options, question, spans)
         reading = ReadingOptions(None, generation_prompt, truncate)
-        return self._attributor.attribute(inputs, target_text, request, reading, batch_size, skip, progress)
+        return asked.explained(self._attributor, reading, batch_size, skip, progress)

@@ -35,7 +35,7 @@ def test_shares_say_the_target_the_largest_and_what_is_left(lens: normlens.Lens)
     assert second == (
         f"Target: {result.attrs['target']}, {value:.4g}. Shares of 7 sources: {largest}, …; bias share {bias:.4g}"
     )
-    assert third == "Next: .to_series(), figures.highlights([…]), words.merge_shares(…), .attrs, .values"
+    assert third == "Next: .to_series(), figures.highlights([…]), .words(), .spans(…), .attrs, .values"
 
 
 def test_shares_known_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""Greedy generation: a prompt and its continuation."""
+"""Greedy generation: a prompt and its continuation, a source text and its translation."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from normlens.engine.capture.hooks import evaluation_mode
 from normlens.engine.computation import computing
 from normlens.engine.trained import require_trained
 from normlens.errors import InvalidInput
+from normlens.inputs.example import Example
 from normlens.inputs.lengths import check_length, check_room
 from normlens.inputs.tokens import Tokens
 from normlens.loading.load import LoadedModel
@@ -43,11 +44,44 @@ def continued(prompt: Tokens, count: int, loaded: LoadedModel) -> list[int]:
     return generated
 
 
+@computing()
+def translated(example: Example, count: int, loaded: LoadedModel) -> list[int]:
+    """Token ids that an encoder–decoder generates greedily after its start token, at most ``count``.
+
+    Parameters
+    ----------
+    example
+        What the encoder reads; inputs of the decoder are ignored.
+    count
+        Largest number of tokens, the mark at the end included.
+    loaded
+        The model.
+
+    Raises
+    ------
+    InvalidInput
+        If the model can't generate, or ``count`` isn't a positive integer.
+    """
+    model = loaded.model
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1 or not model.can_generate():
+        raise InvalidInput(
+            f"generate={count!r} was requested from {type(model).__name__}; expected a positive integer, and a model with a "
+            "language-model head."
+        )
+    inputs = {name: x.to(model.device)[None] for name, x in example.tensors.items() if not name.startswith("decoder_")}
+    with torch.no_grad(), evaluation_mode(model), _greedy(model), quantization_explained(model):
+        sequences = model.generate(**inputs, max_new_tokens=count)
+    generated: list[int] = sequences[0].tolist()
+    return generated[1:]
+
+
 @contextmanager
 def _greedy(model: PreTrainedModel) -> Iterator[None]:
     """Generate greedily, without beams, penalties or sampling: keep only the special ids of the generation config."""
     before = model.generation_config
-    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    names = (
+        "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id", "bad_words_ids",
+    )  # fmt: skip
     model.generation_config = GenerationConfig(**{name: getattr(before, name, None) for name in names})
     try:
         yield

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from normlens.inputs.tokens import Tokens
+from normlens.words.text_spans import Spans
 from normlens.words.three_lines import paragraph
 
 _SHOWN = 3  # sources with the largest shares in a summary
@@ -32,6 +33,43 @@ class Attribution(xr.DataArray):  # type: ignore[no-untyped-call]  # its __init_
         lines = paragraph(self._summary()) if self._is_whole() else ""
         return lines + str(array._repr_html_())
 
+    def words(self) -> Attribution:
+        """Add up the pieces of each word: of sources, and of an answer's tokens, whose shares add up like log-probabilities.
+
+        Returns
+        -------
+        Attribution
+            Of the same dimensions, with one entry for each word and each special token. Totals don't change.
+        """
+        from normlens.attribution.grouped_sources import by_words
+
+        return cast(Attribution, by_words(self))
+
+    def spans(self, spans: Spans) -> Attribution:
+        """Add up shares over spans of the prompt: its sentences, the documents in it, the examples of a few-shot prompt.
+
+        Parameters
+        ----------
+        spans
+            "sentences", "lines", "paragraphs", a regular expression whose matches are the spans, or pairs of first
+            character and character after the last, in ``attrs["text"]``.
+
+        Returns
+        -------
+        Attribution
+            One source for each span, ``[rest]`` for what lies in none, and ``[answer]`` for the answer's own tokens. Totals
+            don't change.
+
+        Raises
+        ------
+        InvalidInput
+            If spans overlap, lie outside the prompt or divide a token, or the numbers are norms, which don't add up.
+        """
+        from normlens.attribution.answers.context_prompt import Grouping
+        from normlens.attribution.grouped_sources import by_spans
+
+        return cast(Attribution, by_spans(self, Grouping(spans)))
+
     def _is_whole(self) -> bool:
         return "method" in self.attrs and "source" in self.dims and "source_token" in self.coords and self.size > 0
 
@@ -42,10 +80,11 @@ class Attribution(xr.DataArray):  # type: ignore[no-untyped-call]  # its __init_
         chosen = ", ".join(f"{name}=…" for name in self.dims if name not in ("source", "feature"))
         series = ".to_series()" if "feature" not in self.dims else ".sel(source=…)"
         draw = "figures.highlights([…]), " if set(self.dims) <= {"target", "source"} else ""
+        draw = "figures.answer_map(…), " if "target_value" in self.coords else draw
         return (
             f"<Attribution of {of}: {self.attrs['method']}{scope}>",
             self._shares() if np.isfinite(self.attrs.get("value", np.nan)) else self._sizes(),
-            f"Next: {f'.sel({chosen})' if chosen else ''}{series}, {draw}words.merge_shares(…), .attrs, .values",
+            f"Next: {f'.sel({chosen})' if chosen else ''}{series}, {draw}.words(), .spans(…), .attrs, .values",
         )
 
     def _sizes(self) -> str:
@@ -58,10 +97,11 @@ class Attribution(xr.DataArray):  # type: ignore[no-untyped-call]  # its __init_
         order = np.argsort(-np.abs(totals), kind="stable")
         largest = ", ".join(f"{str(self['source_token'].values[k])!r} {totals[k]:.4g}" for k in order[:_SHOWN])
         summed = "".join(f", summed over {self.sizes[name]} {name}s" for name in others)
-        value, bias = (self.attrs.get(name, np.nan) for name in ("value", "bias_share"))
+        value, bias, rest = (self.attrs.get(name, np.nan) for name in ("value", "bias_share", "remainder"))
         return (
             f"Target: {self.attrs.get('target', '?')}, {value:.4g}. Shares of {len(order)} sources{summed}: {largest}"
             f"{', …' if len(order) > _SHOWN else ''}; bias share {bias:.4g}"
+            f"{f'; remainder {rest:.4g}' if abs(rest) > 1e-6 * max(1.0, abs(value)) else ''}"
         )
 
 

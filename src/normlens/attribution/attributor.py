@@ -7,7 +7,7 @@ import itertools
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,10 +17,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from normlens.analysis.padding import Batcher
 from normlens.analysis.runner import Runner
+from normlens.attribution.answers.step_scores import StepScores, step_scores
 from normlens.attribution.arrays import Attribution
 from normlens.attribution.registry import Request
 from normlens.attribution.sinks import sink_note
 from normlens.attribution.subject import Subject
+from normlens.attribution.targets.answer_tokens import AnswerTokens
 from normlens.engine.capture.eager_check import compare_with_eager, kept_functions_explained
 from normlens.engine.capture.fingerprint import unchanged
 from normlens.engine.frozen.run import unfrozen
@@ -70,7 +72,7 @@ class Attributor:
         attributes: Callable[[Example], dict[str, Any]],
     ) -> None:
         self.model, self.tokenizer, self._runner = model, tokenizer, runner
-        self._maker, self._attributes = maker, attributes
+        self.maker, self._attributes = maker, attributes
         self._batcher = Batcher(model, frozenset(inspect.signature(model.forward).parameters))
 
     def attribute(
@@ -101,12 +103,12 @@ class Attributor:
         NormLensError
             If the method can't explain this model.
         """
-        require_target_text(self._maker, inputs, target_text)
-        rows = self._maker.reader.opened(inputs)
+        require_target_text(self.maker, inputs, target_text)
+        rows = self.maker.reader.opened(inputs)
         if rows is None or len(rows) > 1:
             log = None if skip is None else SkipLog(skip)
             inputs = inputs if rows is None else rows
-            examples = examples_of(self._maker, inputs, target_text, reading, log)
+            examples = examples_of(self.maker, inputs, target_text, reading, log)
             shown = Progress(console=Console(stderr=True), disable=not progress, transient=True)
             shown.add_task("attributing", total=len(inputs) if isinstance(inputs, Sequence) else None)
             return self._stream(examples, request, batch_size, log or (), shown)
@@ -115,8 +117,34 @@ class Attributor:
             raise InvalidInput(
                 "One text came with a list of targets or positions; expected one of each, without a list."
             )
-        examples = examples_of(self._maker, rows, None if target_text is None else [target_text], reading)
+        examples = examples_of(self.maker, rows, None if target_text is None else [target_text], reading)
         return next(self._stream(examples, request, 1))
+
+    def of_targets(
+        self, example: Example, targets: Sequence[Any], request: Request, batch_size: int
+    ) -> list[Attribution]:
+        """Attributions of several targets in one text, in order.
+
+        Parameters
+        ----------
+        example
+            The text.
+        targets
+            What is explained in it.
+        request
+            The method with its options.
+        batch_size
+            Number of targets that run together, unless the method explains any number in one run.
+        """
+        size = len(targets) if request.method.run_each is not None else batch_size
+        return list(self._stream([example] * len(targets), replace(request, target=list(targets)), size))
+
+    @full_precision()
+    def step_scores(self, example: Example, target: AnswerTokens) -> StepScores:
+        """Probability and entropy of each token of an answer."""
+        with exclusive(self.model):
+            subject = Subject(self.model, self.tokenizer, (example,), self._runner, self._batcher)
+            return step_scores(subject, target)
 
     def _stream(
         self,
@@ -152,15 +180,19 @@ class Attributor:
 
     @full_precision()
     def _run(self, texts: Sequence[_Text], request: Request) -> list[Attribution]:
-        batch = tuple(text.example for text in texts)
+        together = (
+            request.method.run_each is not None and len(texts) > 1 and len({id(text.example) for text in texts}) == 1
+        )
+        run = request.method.run_each if together and request.method.run_each is not None else request.method.run
+        batch = tuple(text.example for text in texts[: 1 if together else None])
         subject = Subject(self.model, self.tokenizer, batch, self._runner, self._batcher)
         batch_request = request.for_batch([(text.target, text.position) for text in texts])
         start = time.perf_counter()
         with exclusive(self.model), kept_functions_explained(self.model):
-            results = request.method.run(subject, batch_request)
+            results = run(subject, batch_request)
         for result in results:
             require_sources(self.model, torch.as_tensor(result.values)[None])
-        seconds = (time.perf_counter() - start) / len(batch)
+        seconds = (time.perf_counter() - start) / len(texts)
         common = {"method": request.method.name, "scope": request.scope or "", "target": ""}
         notes = [
             {"note": note} if (note := sink_note(self.model, text.target, result)) else {}

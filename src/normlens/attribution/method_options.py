@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
+    from normlens.attribution.targets.answer_tokens import Score
     from normlens.engine.frozen.call import Product
     from normlens.inputs.example_stream import Skip
+    from normlens.words.text_spans import Spans
 
 
 class MethodOptions(TypedDict, total=False):
@@ -63,3 +65,8 @@ class AttributeOptions(MethodOptions, total=False):
     skip: Skip | None
     chunk_size: int
     product: Product
+    generate: int | None
+    answer: Any
+    score: Score
+    whole: bool
+    spans: Spans | None

@@ -71,6 +71,11 @@ class Request:
         positions = iter(self.position) if isinstance(self.position, list) else repeat(self.position)
         return zip(targets, positions, strict=False)
 
+    def singly(self) -> list[Request]:
+        """One request for each of the batch's targets."""
+        rows = zip(self.targets or (), self.positions or (), strict=True)
+        return [replace(self, targets=(target,), positions=(position,)) for target, position in rows]
+
     def for_batch(self, pairs: Sequence[tuple[Any, int | None]]) -> Request:
         """The request for a batch of texts with these targets and positions."""
         if self.target is None:
@@ -109,6 +114,9 @@ class Method:
         The method's own options and their defaults.
     check
         Refuses invalid values of options before a model runs; the request has no targets yet.
+    run_each
+        Explains several targets in one text: takes a subject with one text and a request with any number of targets, and
+        returns one array per target; None if the model runs once for each.
     """
 
     name: str
@@ -121,6 +129,7 @@ class Method:
     run: Run
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     check: Callable[[Request], None] = lambda request: None
+    run_each: Run | None = None
 
 
 @cache

@@ -6,6 +6,7 @@ This room takes only numpy and xarray arrays; no model and no tensor enters it. 
 
 from normlens.figures.alignment_panels import aer_curves, alignment_matrices
 from normlens.figures.analysis_page import html_view
+from normlens.figures.answer_panels import answer_map, source_bars
 from normlens.figures.clusters import cluster_map
 from normlens.figures.corpus_figures import report_figures
 from normlens.figures.cue_panels import scope_map, scope_maps
@@ -26,6 +27,7 @@ __all__ = [
     "ScoredWord",
     "aer_curves",
     "alignment_matrices",
+    "answer_map",
     "cluster_map",
     "head_overview",
     "heat_maps",
@@ -43,4 +45,5 @@ __all__ = [
     "scored_text",
     "scored_texts",
     "share_curves",
+    "source_bars",
 ]

@@ -149,9 +149,10 @@ def scored_text(result: xr.DataArray, row: Row = None) -> ScoredText:
     ----------
     result
         A result of ``lens.attribute``: signed shares ``(source,)`` or ``(component, source)``, which are summed over
-        components, or a map ``(target, source)``.
+        components, a map ``(target, source)``, or the shares of an answer's tokens or words, ``(target, source)``.
     row
-        For maps: the target whose sources are shown, by its position (negative: from the end), or "mean". Default: the
+        For an answer: the token or word whose sources are shown; by default they are summed over all of them. For maps: the
+        target whose sources are shown, by its position (negative: from the end), or "mean". Default: the
         first if targets attend to later sources (an encoder's [CLS]), otherwise the last.
 
     Raises
@@ -166,10 +167,12 @@ def scored_text(result: xr.DataArray, row: Row = None) -> ScoredText:
             f"The attribution has dimensions ({', '.join(map(str, result.dims))}); expected (source) or (target, source). "
             "Choose one layer first, as in result.sel(layer=5)."
         )
+    if "target_value" in result.coords and "target" in result.dims:
+        result = _of_answer(result, row)
     attrs = result.attrs
     is_map = "target" in result.dims
     one, explained = _row_of(result, row) if is_map else (result, str(attrs.get("target", "")))
-    merged = merge_shares(one)
+    merged = one if "units" in attrs else merge_shares(one)
     numbers = merged.values.astype(np.float64)
     return ScoredText(
         name=str(attrs.get("method", "attribution")) + (f" (scope {attrs['scope']})" if attrs.get("scope") else ""),
@@ -198,6 +201,28 @@ def scored_texts(results: xr.DataArray | Sequence[xr.DataArray], row: Row = None
     return [scored_text(result, row) for result in several]
 
 
+def _of_answer(result: xr.DataArray, row: Row) -> xr.DataArray:
+    """The shares of one token of an answer, or of all of them together, ``(source,)``."""
+    names = {"value": "target_value", "bias_share": "target_bias_share", "remainder": "target_remainder"}
+    score = "logit" if result.attrs.get("score") == "logit" else "log-probability"
+    if row is None or row == "mean":
+        total = result.sum("target", keep_attrs=True)
+        sums = {name: float(result[column].sum()) for name, column in names.items()}
+        return total.assign_attrs(sums, target=f"{score} of {result.attrs.get('answer', 'the answer')!r}")
+    one = result.isel(target=_position(row, result.sizes["target"]))
+    values = {name: float(one[column]) for name, column in names.items()}
+    return one.assign_attrs(values, target=f"{score} of {readable(str(one['target_token'].values))!r}")
+
+
+def _position(row: Row, targets: int) -> int:
+    if isinstance(row, bool) or not isinstance(row, (int, np.integer)) or not -targets <= row < targets:
+        raise InvalidInput(
+            f"There is no row {row!r} in this map; expected a position from 0 to {targets - 1} (negative numbers count "
+            "from the end), or 'mean'."
+        )
+    return int(row) % targets
+
+
 def _row_of(result: xr.DataArray, row: Row) -> tuple[xr.DataArray, str]:
     """The sources of one target of a map, and a description of that target."""
     targets, sources = result.shape
@@ -206,12 +231,7 @@ def _row_of(result: xr.DataArray, row: Row) -> tuple[xr.DataArray, str]:
     if row is None:
         looks_ahead = targets == sources and bool((np.triu(result.values, 1) != 0).any())
         row = 0 if looks_ahead else targets - 1
-    if isinstance(row, bool) or not isinstance(row, (int, np.integer)) or not -targets <= row < targets:
-        raise InvalidInput(
-            f"There is no row {row!r} in this map; expected a position from 0 to {targets - 1} (negative numbers count "
-            "from the end), or 'mean'."
-        )
-    position = int(row) % targets
+    position = _position(row, targets)
     token = str(result["target_token"].values[position]) if "target_token" in result.coords else ""
     return result.isel(target=position), f"position {position} ('{readable(token)}')"
 

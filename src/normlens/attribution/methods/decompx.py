@@ -22,8 +22,10 @@ from normlens.attribution.methods.decompx_averaged import averaged_shares
 from normlens.attribution.methods.integrated_gradients import check_baseline, check_steps
 from normlens.attribution.registry import Method, Request
 from normlens.attribution.subject import Subject
+from normlens.attribution.targets.answer_tokens import AnswerTokens
 from normlens.attribution.targets.resolve import resolve
-from normlens.engine.frozen import Push, Site, pull_back
+from normlens.engine.frozen import PullBack, Push, Site, pull_back
+from normlens.engine.frozen.pullback import pull_back_each
 from normlens.engine.precision import working_precision
 from normlens.errors import InvalidInput
 from normlens.inputs.tokens import Tokens
@@ -74,19 +76,47 @@ def _shares(subject: Subject, request: Request) -> list[Attribution]:
     remainder = target.remainder
     results = []
     for text in range(len(subject)):
-        placed = subject.sources(text, split.groups)
-        kept = torch.cat([split.shares[text, where] for _, _, where in placed])
         attrs = {
             "target": target.names[text],
-            "value": float(split.value[text] + remainder[text]),
-            "bias_share": float(split.value[text] - kept.sum()),
-            "conservation_error": float(split.conservation_error[text]),
-            "rule": f"product: {request.product}; {BIAS_RULE}",
             "linear_form": "exact" if target.is_linear_for(text) else "local, at the output",
             "remainder": float(remainder[text]),
         }
-        results.append(shares(kept.cpu(), [(side, tokens) for side, tokens, _ in placed], attrs))
+        results.append(_one_split(subject, split, text, request, attrs))
     return results
+
+
+def run_each(subject: Subject, request: Request) -> list[Attribution]:
+    """Signed shares of several targets in one text, ``(source,)`` each, by one frozen run and one backward pass for each."""
+    if request.options != OPTIONS or not all(isinstance(target, AnswerTokens) for target in request.targets or ()):
+        return [run(subject, one)[0] for one in request.singly()]
+    targets: list[AnswerTokens] = list(request.targets or ())
+    left: list[list[Tensor]] = []
+
+    def forms(output: Any) -> Tensor:
+        each, remainders = zip(*(target.function.form(output, 0) for target in targets), strict=True)
+        left[:] = [list(remainders)]
+        return torch.stack(each)
+
+    splits = pull_back_each(subject.model, subject.inputs, forms, product=request.product)
+    results = []
+    for target, split, remainder in zip(targets, splits, left[0], strict=True):
+        form = "exact" if target.score == "logit" else "local, at the output"
+        attrs = {"target": target.named(), "linear_form": form, "remainder": float(remainder)}
+        results.append(_one_split(subject, split, 0, request, attrs))
+    return results
+
+
+def _one_split(subject: Subject, split: PullBack, row: int, request: Request, attrs: Mapping[str, Any]) -> Attribution:
+    """The shares of one row, without padding."""
+    placed = subject.sources(row, split.groups)
+    kept = torch.cat([split.shares[row, where] for _, _, where in placed])
+    numbers = {
+        "value": float(split.value[row]) + attrs["remainder"],
+        "bias_share": float(split.value[row] - kept.sum()),
+        "conservation_error": float(split.conservation_error[row]),
+        "rule": f"product: {request.product}; {BIAS_RULE}",
+    }
+    return shares(kept.cpu(), [(side, tokens) for side, tokens, _ in placed], {**numbers, **attrs})
 
 
 def _vectors(subject: Subject, request: Request) -> list[Attribution]:
@@ -205,4 +235,5 @@ METHOD = Method(
     run=run,
     options=OPTIONS,
     check=check,
+    run_each=run_each,
 )

@@ -9,8 +9,16 @@ from transformers import PreTrainedModel
 
 from normlens.attribution.registry import Method, Request
 from normlens.attribution.subject import Subject
+from normlens.attribution.targets.answer_tokens import AnswerTokens
 from normlens.attribution.targets.prediction_heads import Head, head_of, index_of, name_of, place_of, predicted
-from normlens.attribution.targets.scalars import BatchTarget, LogProbability, Predicted, RowFunction, VectorNorm
+from normlens.attribution.targets.scalars import (
+    BatchTarget,
+    LogProbability,
+    Predicted,
+    RowFunction,
+    TextFunction,
+    VectorNorm,
+)
 from normlens.engine.trained import require_trained
 from normlens.errors import InvalidInput
 
@@ -100,8 +108,10 @@ def _of_hidden_states(subject: Subject, targets: tuple[Any, ...], positions: tup
     return BatchTarget(plain, functions, tuple(f"norm of the hidden state{p.described}" for p in places), False)
 
 
-def _of_head(subject: Subject, text: int, target: Any, position: int | None) -> tuple[RowFunction, str]:
+def _of_head(subject: Subject, text: int, target: Any, position: int | None) -> tuple[TextFunction, str]:
     """One text's target and its name."""
+    if isinstance(target, AnswerTokens):
+        return target.function, target.named()
     head = head_of(subject.model)
     if head == "none":
         raise InvalidInput(

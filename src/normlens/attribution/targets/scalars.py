@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
@@ -47,6 +47,20 @@ class VectorNorm:
     """The length of a position's last hidden state, ‖y‖ = ⟨y/‖y‖, y⟩: its local linear form leaves no remainder."""
 
 
+class TextFunction(Protocol):
+    """One number of a text, read in its row of the output."""
+
+    @property
+    def kind(self) -> str:
+        """Its kind: "logit" if it is linear in the output."""
+
+    def __call__(self, output: Any, row: int) -> Tensor:
+        """The number."""
+
+    def form(self, output: Any, row: int) -> tuple[Tensor, Tensor]:
+        """Its local linear form, and the remainder."""
+
+
 @dataclass(frozen=True)
 class BatchTarget:
     """One number per text of a batch.
@@ -66,7 +80,7 @@ class BatchTarget:
     """
 
     subject: Subject
-    functions: tuple[RowFunction, ...]
+    functions: tuple[TextFunction, ...]
     names: tuple[str, ...]
     is_linear: bool
     whole: Scalar | None = None

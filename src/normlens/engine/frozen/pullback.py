@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,8 @@ from normlens.engine.frozen.sources import batch_size
 from normlens.engine.precision import double, full_precision
 from normlens.engine.tolerance import tolerance
 from normlens.errors import InvalidInput
+
+Scalars = Callable[[Any], Float[Tensor, " scalar"]]
 
 SMALL = 2**16
 """Constants with at most this many numbers are processed together, larger ones one by one, to bound memory."""
@@ -125,6 +127,66 @@ def pull_back(
     return result
 
 
+def pull_back_each(
+    model: PreTrainedModel, inputs: Mapping[str, Any], scalars: Scalars, *, product: Product = "half"
+) -> list[PullBack]:
+    """Split several scalars of one output: one frozen run, and one backward pass through it for each scalar.
+
+    Parameters
+    ----------
+    model, product
+        As in :func:`pull_back`.
+    inputs
+        The arguments of its forward, tensors of one row.
+    scalars
+        Linear functions from the model's output to one number each, ``(scalar,)``.
+
+    Returns
+    -------
+    list of PullBack
+        One for each scalar, with a batch of one row; ``gradients`` are dropped.
+
+    Raises
+    ------
+    NormLensError
+        As :func:`pull_back`.
+    """
+    results = split_each(model, inputs, scalars, product=product)
+    for result in results:
+        require(model, "the shares with the biases' and the value", result.largest_conservation_error)
+        require_sources(model, result.shares)
+    value = double(torch.stack([result.value for result in results]).sum(0))
+    scale = torch.stack([result.scale for result in results]).sum(0)
+    check_value_once(model, inputs, lambda output: scalars(output).sum()[None], value, scale)
+    return results
+
+
+@full_precision()
+def split_each(
+    model: PreTrainedModel, inputs: Mapping[str, Any], scalars: Scalars, *, product: Product
+) -> list[PullBack]:
+    """:func:`pull_back_each` without its checks."""
+    direction, seen = Backward(1), list[Tensor]()
+
+    def total(output: Any) -> Tensor:
+        seen[:] = [scalars(output)]
+        return seen[0].sum()[None]
+
+    with (
+        torch.enable_grad(),
+        frozen_run(model, direction, batch=1, product=product, unfrozen=unfrozen(model, inputs)) as run,
+    ):
+        run.read(inputs, total)
+    values = seen[0]
+    _require_live(values, direction)
+    require_trained_read(model, inputs, total)
+    results = []
+    for k in range(len(values)):
+        shares, measured, _ = _pulled(values[k : k + 1], direction, 1, retain=k + 1 < len(values))
+        results.append(_accounted(double(values[k : k + 1].detach()), shares, measured, direction.sizes(), ()))
+    return results
+
+
 @full_precision()
 def split(
     model: PreTrainedModel, inputs: Mapping[str, Any], scalar: Scalar, *, product: Product, sources: str | Site | None
@@ -140,24 +202,35 @@ def split(
     options: dict[str, Any] = {"product": product, "sources": sources, "unfrozen": unfrozen(model, inputs)}
     with torch.enable_grad(), frozen_run(model, direction, batch=batch, **options) as run:
         value = run.read(inputs, scalar)
-    if not value.requires_grad:
-        raise InvalidInput(
-            f"The scalar depends on none of the sources; those that entered are {direction.sizes()}. "
-            "Pass sources= with the module whose output is the source, and a scalar that is linear in the output."
-        )
+    _require_live(value, direction)
     require_trained_read(model, inputs, scalar)
-    leaves = [*direction.leaves, *(leaf for leaf, _ in direction.constants)]
-    by_leaf = torch.autograd.grad(value, leaves, torch.ones_like(value), allow_unused=True)
-    groups, vectors = len(direction.groups), [group.value for group in direction.groups]
-    gradients = tuple(torch.zeros_like(x) if g is None else g for g, x in zip(by_leaf[:groups], vectors, strict=True))
-    shares = torch.cat([_inner(g, x).sum(-1) for g, x in zip(gradients, vectors, strict=True)], dim=1)
-    contributions = [x for _, x in direction.constants]
-    measured = _bias_share(by_leaf[groups:], contributions, batch).to(shares.device)
+    shares, measured, gradients = _pulled(value, direction, batch)
     result = _accounted(double(value.detach()), shares, measured, direction.sizes(), gradients)
     if batch == 1 or result.largest_conservation_error <= tolerance(model.dtype):
         return result
     pushed = double(Push(model, inputs, scalar, product=product, sources=sources).bias)
     return _accounted(result.value, shares, pushed, direction.sizes(), gradients)
+
+
+def _require_live(value: Tensor, direction: Backward) -> None:
+    if not value.requires_grad:
+        raise InvalidInput(
+            f"The scalar depends on none of the sources; those that entered are {direction.sizes()}. "
+            "Pass sources= with the module whose output is the source, and a scalar that is linear in the output."
+        )
+
+
+def _pulled(
+    value: Float[Tensor, " batch"], direction: Backward, batch: int, *, retain: bool = False
+) -> tuple[Float[Tensor, "batch source"], Float[Tensor, " batch"], tuple[Tensor, ...]]:
+    """One backward pass: the shares, the biases' share as a derivative, and the gradients; the graph may be kept."""
+    leaves = [*direction.leaves, *(leaf for leaf, _ in direction.constants)]
+    by_leaf = torch.autograd.grad(value, leaves, torch.ones_like(value), retain_graph=retain, allow_unused=True)
+    groups, vectors = len(direction.groups), [group.value for group in direction.groups]
+    gradients = tuple(torch.zeros_like(x) if g is None else g for g, x in zip(by_leaf[:groups], vectors, strict=True))
+    shares = torch.cat([_inner(g, x).sum(-1) for g, x in zip(gradients, vectors, strict=True)], dim=1)
+    contributions = [x for _, x in direction.constants]
+    return shares, _bias_share(by_leaf[groups:], contributions, batch).to(shares.device), gradients
 
 
 def _bias_share(gradients: Sequence[Tensor | None], constants: Sequence[Tensor], batch: int) -> Float[Tensor, " batch"]:
