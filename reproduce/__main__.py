@@ -31,6 +31,7 @@ STUDIES = {
     "train-listops": "reproduce.training.listops",
     "picture-first": "reproduce.pictures.first",
     "picture-attribution": "reproduce.pictures.attribution",
+    "picture-answers": "reproduce.pictures.answers",
     "picture-alignment": "reproduce.pictures.alignment",
     "picture-negation": "reproduce.pictures.negation",
     "picture-side-by-side": "reproduce.pictures.side_by_side",

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import Any, Unpack, overload
 
 from normlens.analysis.analyzer import Analyzer
-from normlens.attribution.answers.answering import AnswerQuestion
 from normlens.attribution.arrays import Attribution
 from normlens.attribution.asked import Asked
 from normlens.attribution.attributor import Attributor
 from normlens.attribution.method_options import AttributeOptions, MethodOptions
 from normlens.attribution.registry import method_named
 from normlens.attribution.targets.answer_tokens import Score
+from normlens.attribution.whole_answers.answering import AnswerQuestion
 from normlens.engine.frozen.call import Product
 from normlens.engine.frozen.pushforward import DEFAULT_CHUNK
 from normlens.inputs.batch import check_sizes

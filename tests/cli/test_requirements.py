@@ -16,8 +16,7 @@ from normlens.errors import InvalidInput
 ALWAYS = {
     "analyze": "model text file image audio target_text words reduce chunk_size output as_json device dtype revision "
     "trust_remote_code",
-    "attribute": "model text file image audio method option target_text output as_json task device dtype revision "
-    "trust_remote_code",
+    "attribute": "model text method option answer output as_json task device dtype revision trust_remote_code",
     "compare": "model text file image audio methods target_text output as_json task device dtype revision trust_remote_code",
     "report": "model file output overwrite limit truncate skip_bad frequency batch_size group as_json device dtype revision "
     "trust_remote_code",
@@ -109,6 +108,23 @@ IGNORED = [
     ("align pairs.tsv --scope residual --measure weight", "--scope"),
     ("analyze m text --overwrite", "--overwrite"),
     ("attribute m text --overwrite", "--overwrite"),
+    ("attribute m text --step-score logit", "--step-score"),
+    ("attribute m text --whole", "--whole"),
+    ("attribute m --context a.txt --question who --whole", "--whole"),
+    ("attribute m --context a.txt", "--context"),
+    ("attribute m text --question who", "--question"),
+    ("attribute m --file a.txt --context a.txt --question who", "--file"),
+    ("attribute m --image a.png --context a.txt --question who", "--image"),
+    ("attribute m --audio a.wav --context a.txt --question who", "--audio"),
+    ("attribute m --text-pair b --context a.txt --question who", "--text-pair"),
+    ("attribute m text --answer yes --generate 3", "--generate"),
+    ("attribute m text --generate 3 -t good", "--target"),
+    ("attribute m text --generate 3 --against good", "--against"),
+    ("attribute m text --answer yes --position 1", "--position"),
+    ("attribute m text --answer yes --row 1", "--row"),
+    ("attribute m text --answer yes --layer 1 -m alti_logit", "--layer"),
+    ("attribute m text --answer yes --target-text good", "--target-text"),
+    ("attribute m text -m rollout --spans sentences", "--spans"),
     ("compare m text --overwrite", "--overwrite"),
     ("analyze m text --measures weight", "--measures"),
     ("align pairs.tsv --overwrite", "--overwrite"),

@@ -65,8 +65,8 @@ class Attribution(xr.DataArray):  # type: ignore[no-untyped-call]  # its __init_
         InvalidInput
             If spans overlap, lie outside the prompt or divide a token, or the numbers are norms, which don't add up.
         """
-        from normlens.attribution.answers.context_prompt import Grouping
         from normlens.attribution.grouped_sources import by_spans
+        from normlens.attribution.whole_answers.context_prompt import Grouping
 
         return cast(Attribution, by_spans(self, Grouping(spans)))
 

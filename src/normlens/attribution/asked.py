@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from normlens.attribution.answers.answering import AnswerQuestion, answer_request, attribute_answer, check_answer
-from normlens.attribution.answers.context_prompt import Grouping, context_prompt
 from normlens.attribution.attributor import Attributor
 from normlens.attribution.grouped_sources import grouped
 from normlens.attribution.registry import Method
 from normlens.attribution.request import checked_request
 from normlens.attribution.targets.resolve import default_target
+from normlens.attribution.whole_answers.answering import AnswerQuestion, answer_request, attribute_answer, check_answer
+from normlens.attribution.whole_answers.context_prompt import Grouping, context_prompt
 from normlens.inputs.example_maker import ReadingOptions
 from normlens.inputs.example_stream import Skip, refuse_skip
-from normlens.words.text_spans import Spans
+from normlens.words.text_spans import Spans, check_spans
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Asked:
         self, attributor: Attributor, reading: ReadingOptions, batch_size: int, skip: Skip | None, progress: bool
     ) -> Any:
         """One attribution of one input; of an iterable of inputs an iterator, in order."""
+        check_spans(self.spans)
         context = context_prompt(self.inputs, attributor.tokenizer)
         inputs = self.inputs if context is None else context.prompt
         documents = () if context is None else context.documents

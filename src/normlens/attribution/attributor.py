@@ -17,12 +17,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from normlens.analysis.padding import Batcher
 from normlens.analysis.runner import Runner
-from normlens.attribution.answers.step_scores import StepScores, step_scores
 from normlens.attribution.arrays import Attribution
 from normlens.attribution.registry import Request
 from normlens.attribution.sinks import sink_note
 from normlens.attribution.subject import Subject
 from normlens.attribution.targets.answer_tokens import AnswerTokens
+from normlens.attribution.whole_answers.step_scores import StepScores, step_scores
 from normlens.engine.capture.eager_check import compare_with_eager, kept_functions_explained
 from normlens.engine.capture.fingerprint import unchanged
 from normlens.engine.frozen.run import unfrozen

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from normlens.attribution.answers.context_prompt import Grouping
+from normlens.attribution.whole_answers.context_prompt import Grouping
 from normlens.errors import InvalidInput
 from normlens.words import merge_shares
 from normlens.words.labels import merged_labels

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from normlens.cli.commands.answer_options import spread
 from normlens.cli.help_pages import DescribedCommand
 from normlens.cli.requirements import refuse_ignored, spelled
 from normlens.errors import InvalidInput
@@ -36,6 +37,7 @@ class CheckedCommand(DescribedCommand):
         InvalidInput
             If an option that takes one value is repeated, or an integer is too large.
         """
+        args = spread(args)
         typed = list(args)
         rest = super().parse_args(ctx, args)
         refuse_repeated(self, ctx, typed)

@@ -37,6 +37,13 @@ LAYER_SCOPES = (*ATTENTION_SCOPES, Scope.feedforward, Scope.feedforward_residual
 """The scopes within the layer."""
 
 
+class AnswerScore(StrEnum):
+    """What is explained of each token of an answer."""
+
+    logprob = "logprob"
+    logit = "logit"
+
+
 class Split(StrEnum):
     """How to split a product of two factors that both depend on the contributions."""
 

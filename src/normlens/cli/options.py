@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from normlens.attribution.registry import HOMES
-from normlens.cli.choices import ATTENTION_SCOPES, LAYER_SCOPES, FloatType, LoadedAs, Measure, Scope
+from normlens.cli.choices import ATTENTION_SCOPES, LAYER_SCOPES, AnswerScore, FloatType, LoadedAs, Measure, Scope
 from normlens.errors import InvalidInput
 
 ADVANCED = "Advanced"
@@ -18,6 +18,8 @@ EXTRACTION = "Link extraction"
 """The panel for how word alignment gets links from cross-attention."""
 MEDIA = "Images and sounds"
 """The panel for inputs beside a text."""
+ANSWERS = "Whole answers and passages"
+"""The panel for answers as targets, and for passages as sources."""
 SELECTION = "Selection of sources"
 """The panel for the choice of sources that each target keeps."""
 
@@ -174,6 +176,43 @@ Task = Annotated[
     typer.Option(
         help="Head to load the model with. Default: the one that the checkpoint names.", rich_help_panel=ADVANCED
     ),
+]
+
+Generate = Annotated[
+    int | None, typer.Option(min=1, help="Let the model continue the text by up to this many tokens first.")
+]
+Answer = Annotated[
+    str | None,
+    typer.Option(
+        help='Explain every token of this answer, such as " Berlin.", with its space.', rich_help_panel=ANSWERS
+    ),
+]
+StepScore = Annotated[
+    AnswerScore, typer.Option(help="What is explained of each token of an answer.", rich_help_panel=ANSWERS)
+]
+Whole = Annotated[
+    bool,
+    typer.Option("--whole", help="Explain the answer as one target, the sum over its tokens.", rich_help_panel=ANSWERS),
+]
+Spans = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND|REGEX",
+        help="Add shares up over spans of the prompt: sentences, lines, paragraphs, or matches of a regular expression.",
+        rich_help_panel=ANSWERS,
+    ),
+]
+Context = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE…",
+        help="Documents that the answer may come from, one per file. Shares are added up over documents, or over the "
+        "sentences of a single one.",
+        rich_help_panel=ANSWERS,
+    ),
+]
+Question = Annotated[
+    str | None, typer.Option(help="The question about the documents of --context.", rich_help_panel=ANSWERS)
 ]
 
 Limit = Annotated[int | None, _limit()]

@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from normlens.cli.answer_requirements import ANSWERS, takes_no_answer
 from normlens.cli.choices import ATTENTION_SCOPES
 from normlens.cli.commands.named_methods import methods_asked
+from normlens.cli.conditional_options import Requirement, Values
 from normlens.cli.destinations import PICTURES
 from normlens.cli.options import listed
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
     from normlens.attribution import Method
-
-Values = Mapping[str, Any]
-"""The values of a command's parameters by name, including defaults, and facts about the loaded model."""
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """When an option has an effect.
-
-    Attributes
-    ----------
-    option
-        Name of the parameter.
-    holds
-        Whether it has an effect, by the values of all parameters.
-    reason
-        Why it has none, and what to do; completes the message.
-    needs
-        The fact about the model that `holds` reads; the requirement is checked once it is available.
-    """
-
-    option: str
-    holds: Callable[[Values], bool]
-    reason: str
-    needs: str | None = None
 
 
 def refuse_ignored(ctx: Any, **facts: Any) -> None:
@@ -180,6 +156,8 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         _overwrites("output"),
     ),
     "attribute": (
+        *takes_no_answer("target", "against", "position", "row", "layer", "target_text"),
+        *ANSWERS,
         _PAIR,
         Requirement("target", _any_target, _NO_TARGET.format("the method")),
         Requirement("against", _any_target, _NO_TARGET.format("the method")),

@@ -122,7 +122,10 @@ def source_bars(
     with drawing(ax, ["shares"], (left + 4.2, 0.9 + 0.24 * len(shown)), figsize) as panels:
         [axes] = panels.axes
         places = np.arange(len(shown))
-        axes.barh(places, numbers, color=np.where(numbers >= 0, WEIGHT_COLOR, NORM_COLOR), height=0.72)
+        colors = np.where(numbers >= 0, WEIGHT_COLOR, NORM_COLOR)
+        if "units" in shares.attrs:  # what lies in no passage isn't one
+            colors[shares["source_category"].values[shown].astype(str) == "special"] = FAINT
+        axes.barh(places, numbers, color=colors, height=0.72)
         axes.axvline(0, color=INK, linewidth=0.8)
         label_ticks(axes.yaxis, list(places), names)
         axes.tick_params(axis="y", length=0)

@@ -168,7 +168,7 @@ def scored_text(result: xr.DataArray, row: Row = None) -> ScoredText:
             "Choose one layer first, as in result.sel(layer=5)."
         )
     if "target_value" in result.coords and "target" in result.dims:
-        result = _of_answer(result, row)
+        result = of_answer(result, row)
     attrs = result.attrs
     is_map = "target" in result.dims
     one, explained = _row_of(result, row) if is_map else (result, str(attrs.get("target", "")))
@@ -201,7 +201,7 @@ def scored_texts(results: xr.DataArray | Sequence[xr.DataArray], row: Row = None
     return [scored_text(result, row) for result in several]
 
 
-def _of_answer(result: xr.DataArray, row: Row) -> xr.DataArray:
+def of_answer(result: xr.DataArray, row: Row) -> xr.DataArray:
     """The shares of one token of an answer, or of all of them together, ``(source,)``."""
     names = {"value": "target_value", "bias_share": "target_bias_share", "remainder": "target_remainder"}
     score = "logit" if result.attrs.get("score") == "logit" else "log-probability"

@@ -107,13 +107,29 @@ def spans_of_tokens(
     return numbers
 
 
-def _matches(text: str, pattern: str | re.Pattern[str]) -> list[tuple[int, int]]:
+def check_spans(spans: object) -> None:
+    """Refuse a pattern that is no regular expression, before a text is read.
+
+    Raises
+    ------
+    InvalidInput
+        With what is wrong in it.
+    """
+    if isinstance(spans, str):
+        _compiled(spans)
+
+
+def _compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
     try:
-        compiled = re.compile(_NAMED.get(pattern, pattern) if isinstance(pattern, str) else pattern)
+        return re.compile(_NAMED.get(pattern, pattern) if isinstance(pattern, str) else pattern)
     except re.error as error:
         raise InvalidInput(
             f"{pattern!r} is no regular expression ({error}); expected one, or sentences, lines or paragraphs."
         ) from None
+
+
+def _matches(text: str, pattern: str | re.Pattern[str]) -> list[tuple[int, int]]:
+    compiled = _compiled(pattern)
     found = [match.span() for match in compiled.finditer(text)]
     trimmed = [(start, start + len(text[start:stop].rstrip())) for start, stop in found]
     return [(start, stop) for start, stop in trimmed if text[start:stop].strip()]

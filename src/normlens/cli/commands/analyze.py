@@ -60,9 +60,7 @@ def analyze(
     product: Annotated[Split, typer.Option(help="How to split products in gated feed-forwards.")] = Split.half,
     group: options.Group = None,
     words: Annotated[bool, typer.Option("--words", help="Merge subwords into words.")] = False,
-    generate: Annotated[
-        int | None, typer.Option(min=1, help="Generate this many tokens first (decoders only).")
-    ] = None,
+    generate: options.Generate = None,
     reduce: Annotated[
         Reduction | None, typer.Option(help="Keep this summary instead of whole maps, to save memory on long texts.")
     ] = None,

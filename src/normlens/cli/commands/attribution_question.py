@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from normlens.cli.commands.answer_options import AnswerOptions
 from normlens.cli.media_inputs import Read, holds_media, media_named
 from normlens.errors import InvalidInput
 
@@ -37,6 +38,8 @@ class AttributionQuestion:
         Text for the decoder to read (encoder–decoders only).
     text_pair
         Second text of a pair.
+    answer
+        The answer that is explained, and the passages.
     """
 
     target: str | None = None
@@ -45,6 +48,12 @@ class AttributionQuestion:
     row: str | None = None
     target_text: str | None = None
     text_pair: str | None = None
+    answer: AnswerOptions | None = None
+
+    @property
+    def explains_answer(self) -> bool:
+        """Whether an answer is explained."""
+        return self.answer is not None and self.answer.is_asked
 
     def reads(self, text: Read) -> Any:
         """The model's input: a text, its words, a pair of texts, or images and a sound."""
@@ -79,6 +88,10 @@ class AttributionQuestion:
         """
         from normlens.attribution import check_targets, head_of_outline
 
+        if self.explains_answer:
+            assert self.answer is not None
+            self.answer.check_outline(outline)
+            return
         outline.check_media(**media_named(text))
         outline.check_second_text(self.target_text is not None, "--target-text")
         if self.text_pair is not None and not isinstance(text, str):
@@ -118,6 +131,9 @@ class AttributionQuestion:
             If the method needs a target, none is named, and the model has no head.
         """
         options: dict[str, Any] = {} if self.target_text is None else {"target_text": self.target_text}
+        options |= {} if self.answer is None else self.answer.options()
+        if self.explains_answer:
+            return options
         if method.targets == "none":
             return options
         if has_head(lens) or self.target is not None or self.against is not None:

@@ -62,7 +62,10 @@ def _write(results: Answers, texts: Sequence[ScoredText], row: Row, path: Path) 
 
     suffix = path.suffix.lower()
     if suffix in PICTURES:
-        figures.save(figures.highlights(results, row=row), path)
+        if not isinstance(results, Sequence) and "units" in results.attrs:
+            figures.save(figures.source_bars(results), path)
+        else:
+            figures.save(figures.highlights(results, row=row), path)
         return
     if suffix == ".html":
         content = figures.highlights_page(results, row=row)

@@ -78,20 +78,25 @@ def highlighted(text: ScoredText) -> Text:
 def _show_one(console: Console, text: ScoredText) -> None:
     console.print(highlighted(text))
     console.print(Text.assemble(("\nStrongest words", "bold"), f", {text.note}" if text.note else ""))
-    console.print(_strongest(text))
+    console.print(strongest(text))
     special = [f"{printable(word.text)} {text.written(word.share)}" for word in text.words if word.is_special]
     if special:
         console.print(Text(f"special tokens: {', '.join(special)}", style="dim"))
+    show_sums(console, text)
+    if text.advice:
+        console.print(Text(f"\n{printable(text.advice)}"))
+
+
+def show_sums(console: Console, text: ScoredText) -> None:
+    """Print what the shares add up to, and how exactly."""
     if text.balance:
         console.print(Text(f"\n{text.balance}" + (f" ({text.unit})" if text.unit != "share" else "")))
     if text.conservation_error == text.conservation_error:
         terms = "The vectors" if text.note else "The shares"
         console.print(f"{terms} add up (relative error {text.conservation_error:.0e}).", style="dim")
-    if text.advice:
-        console.print(Text(f"\n{printable(text.advice)}"))
 
 
-def _strongest(text: ScoredText) -> Table:
+def strongest(text: ScoredText) -> Table:
     """One row per word, with a bar."""
     table = borderless(show_header=False)
     table.add_column(overflow="fold")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from normlens.attribution.answers.answered_prompt import AnsweredPrompt
-from normlens.attribution.answers.step_scores import StepScores
 from normlens.attribution.arrays import Attribution, labels
+from normlens.attribution.whole_answers.answered_prompt import AnsweredPrompt
+from normlens.attribution.whole_answers.step_scores import StepScores
 
 _SUMS = ("value", "bias_share", "remainder")
 

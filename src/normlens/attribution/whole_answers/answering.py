@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from normlens.attribution.answers.answer_arrays import stacked, with_roles
-from normlens.attribution.answers.answered_prompt import answered
-from normlens.attribution.answers.context_prompt import ContextPrompt
 from normlens.attribution.arrays import Attribution
 from normlens.attribution.attributor import Attributor
 from normlens.attribution.registry import Method, Request
 from normlens.attribution.request import checked_request
 from normlens.attribution.targets.answer_tokens import Score
 from normlens.attribution.targets.prediction_heads import head_of
+from normlens.attribution.whole_answers.answer_arrays import stacked, with_roles
+from normlens.attribution.whole_answers.answered_prompt import answered
+from normlens.attribution.whole_answers.context_prompt import ContextPrompt
 from normlens.errors import InvalidInput
 from normlens.inputs.example_maker import ReadingOptions
 
