@@ -53,7 +53,7 @@ def test_shares_known_by_hand() -> None:
         (
             {"layers": "each"},
             "Map: 3 layers × 7 targets × 7 sources",
-            "Next: .sel(layer=…, target=…).to_series(), words.",
+            "Next: .sel(layer=…, target=…).to_series(), .words(), .attrs",
         ),
     ],
 )

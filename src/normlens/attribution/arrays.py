@@ -80,11 +80,12 @@ class Attribution(xr.DataArray):  # type: ignore[no-untyped-call]  # its __init_
         chosen = ", ".join(f"{name}=…" for name in self.dims if name not in ("source", "feature"))
         series = ".to_series()" if "feature" not in self.dims else ".sel(source=…)"
         draw = "figures.highlights([…]), " if set(self.dims) <= {"target", "source"} else ""
+        spans = ".spans(…), " if np.isfinite(self.attrs.get("value", np.nan)) and "units" not in self.attrs else ""
         draw = "figures.answer_map(…), " if "target_value" in self.coords else draw
         return (
             f"<Attribution of {of}: {self.attrs['method']}{scope}>",
             self._shares() if np.isfinite(self.attrs.get("value", np.nan)) else self._sizes(),
-            f"Next: {f'.sel({chosen})' if chosen else ''}{series}, {draw}.words(), .spans(…), .attrs, .values",
+            f"Next: {f'.sel({chosen})' if chosen else ''}{series}, {draw}.words(), {spans}.attrs, .values",
         )
 
     def _sizes(self) -> str:
