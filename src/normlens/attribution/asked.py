@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from normlens.attribution.attributor import Attributor
@@ -58,10 +58,11 @@ class Asked:
             check_answer(attributor.model, question)
             refuse_skip(skip)
             excluded = {"target": self.target, "position": self.position, "target_text": self.target_text}
-            request = answer_request(self.method, self.scope, excluded, self.options)
+            request = replace(answer_request(self.method, self.scope, excluded, self.options), grouping=grouping)
             return grouped(attribute_answer(attributor, inputs, question, request, reading, batch_size), grouping)
         self.answer.require_default()
         named = default_target(attributor.model, self.method, self.options) if self.target is None else self.target
         request = checked_request(self.method, self.scope, named, self.position, self.options)
+        request = replace(request, grouping=grouping)
         result = attributor.attribute(inputs, self.target_text, request, reading, batch_size, skip, progress)
         return grouped(result, grouping)

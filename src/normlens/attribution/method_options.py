@@ -35,6 +35,13 @@ class MethodOptions(TypedDict, total=False):
         Whether rows are divided by their sums (flow, norm_rollout).
     rolled
         Whether each layer's updates are tracked back to the input tokens (alti_logit).
+    replacement
+        None to delete the tokens of a word or span, or the special token that replaces them (occlusion, shapley,
+        contextcite).
+    samples, ablations, seed
+        Number of random orders (shapley), of random ablations (contextcite), and the seed of both.
+    alpha
+        Weight of the L1 penalty (contextcite).
     """
 
     at: str | None
@@ -48,6 +55,11 @@ class MethodOptions(TypedDict, total=False):
     residual: float
     normalized: bool
     rolled: bool
+    replacement: str | None
+    samples: int
+    ablations: int
+    seed: int
+    alpha: float
 
 
 class AttributeOptions(MethodOptions, total=False):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Needs = Literal["none", "optional", "required"]
 HOMES: tuple[str, ...] = (
     "rollout", "flow", "norm_rollout", "alti", "alti_plus", "decompx", "logit", "alti_logit", "value_zeroing",
-    "gradient_input", "integrated_gradients",
+    "gradient_input", "integrated_gradients", "occlusion", "shapley", "contextcite",
 )  # fmt: skip
 """The methods, in the order in which they are listed; each is the ``METHOD`` of the module of its name."""
 
@@ -53,6 +53,11 @@ class Request:
         See :func:`normlens.attribution.targets.resolve.resolve`.
     positions
         Where each target is read; None stands for the default position.
+    grouping
+        The spans of the prompt that are the sources, a :class:`~normlens.attribution.whole_answers.context_prompt.Grouping`;
+        None for the method's own: tokens, or words.
+    start
+        Position of the first token of an answer in the text; None if there is none, or a decoder reads it apart.
     """
 
     method: Method
@@ -64,6 +69,8 @@ class Request:
     options: Mapping[str, Any]
     targets: tuple[Any, ...] | None = None
     positions: tuple[int | None, ...] | None = None
+    grouping: Any = None
+    start: int | None = None
 
     def pairs(self) -> Iterator[tuple[Any, int | None]]:
         """Target and position of each text, in order."""

@@ -153,7 +153,7 @@ def row_labels(result: xr.DataArray) -> list[str]:
 
 def column_labels(result: xr.DataArray) -> list[str]:
     """The sources, shortened, ``(source,)``."""
-    longest = _LONGEST_SPAN if "units" in result.attrs else _LONGEST
+    longest = _LONGEST_SPAN if result.attrs.get("units") == "spans" else _LONGEST
     return [_cut(readable(str(token)), longest) for token in result["source_token"].values]
 
 

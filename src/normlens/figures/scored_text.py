@@ -17,8 +17,8 @@ from normlens.words import joined_tokens, merge_shares
 Row = int | Literal["mean"] | None
 """The target whose sources are shown: a position, the mean of all, or None for the default."""
 
-_UNITS = {"logit": "logits", "log-probability": "log-probability", "norm": "norm"}
-_REST_NAMES = {"integrated_gradients": "baseline"}
+_UNITS = {"logit": "logits", "log-odds": "log-odds", "log-probability": "log-probability", "norm": "norm"}
+_REST_NAMES = {"integrated_gradients": "baseline", "shapley": "without any"}
 _LONGEST_WORD = 40
 _ROUNDING = 1e-6  # relative to the value: a smaller remainder is rounding
 _ROWS_OF_ONE = 1e-3  # rows whose sums are this close to one contain shares

@@ -41,7 +41,7 @@ def stacked(rows: Sequence[Attribution], asked: AnsweredPrompt, scores: StepScor
     attrs = {
         **{name: value for name, value in first.attrs.items() if name not in dropped},
         **{name: float(column.sum()) for name, column in along.items()},
-        "target": f"{'log-probability' if score == 'logprob' else 'logit'} of each token of {asked.text!r}",
+        "target": f"{str(first.attrs['target']).partition(' of ')[0]} of each token of {asked.text!r}",
         "score": score,
         "conservation_error": float(errors.max()),
         "seconds": float(sum(row.attrs["seconds"] for row in rows)),
@@ -52,7 +52,9 @@ def stacked(rows: Sequence[Attribution], asked: AnsweredPrompt, scores: StepScor
 
 def with_roles(result: Attribution, asked: AnsweredPrompt) -> Attribution:
     """The attribution with a coordinate ``source_role``: "prompt" or "answer"; and the answer among its attributes."""
-    if asked.start is None:
+    if "units" in result.attrs:
+        roles = np.full(result.sizes["source"], "prompt")
+    elif asked.start is None:
         roles = np.where(result["side"].values == "target", "answer", "prompt")
     else:
         roles = np.where(np.arange(result.sizes["source"]) < asked.start, "prompt", "answer")

@@ -93,12 +93,15 @@ def attribute_answer(
         ``(target, source)``; ``(source,)`` if the answer is one target.
     """
     asked = answered(attributor.maker, prompt, question.answer, question.generate, reading)
-    target = asked.target(question.score)
+    target, request = asked.target(question.score), replace(request, start=asked.start)
     if question.whole:
-        whole = attributor.of_targets(asked.example, [target], request, 1)[0]
-        return with_roles(
-            whole.assign_attrs(target=target.named(f"the answer {asked.text!r}"), score=question.score), asked
+        [whole] = attributor.of_targets(asked.example, [target], request, 1)
+        odds = str(whole.attrs["target"]).startswith("log-odds")
+        name = target.named(f"the answer {asked.text!r}")
+        named = whole.assign_attrs(
+            target=name.replace("log-probability", "log-odds", 1) if odds else name, score=question.score
         )
+        return with_roles(named, asked)
     rows = attributor.of_targets(asked.example, target.each(), request, batch_size)
     scores = attributor.step_scores(asked.example, target)
     return stacked(rows, asked, scores, question.score)

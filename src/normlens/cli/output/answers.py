@@ -62,7 +62,7 @@ def _write(results: Answers, texts: Sequence[ScoredText], row: Row, path: Path) 
 
     suffix = path.suffix.lower()
     if suffix in PICTURES:
-        if not isinstance(results, Sequence) and "units" in results.attrs:
+        if not isinstance(results, Sequence) and results.attrs.get("units") == "spans":
             figures.save(figures.source_bars(results), path)
         else:
             figures.save(figures.highlights(results, row=row), path)

@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.text import Text
@@ -60,7 +59,13 @@ def _write(words: xr.DataArray, path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix in PICTURES:
         is_map = "target" in words.dims
-        draw = figures.answer_map if is_map else figures.source_bars if "units" in words.attrs else figures.highlights
+        draw = (
+            figures.answer_map
+            if is_map
+            else figures.source_bars
+            if words.attrs.get("units") == "spans"
+            else figures.highlights
+        )
         figures.save(draw(words), path)
         return
     if suffix == ".html":
@@ -194,9 +199,9 @@ def _as_csv(words: xr.DataArray) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.integer):
-        return int(value)
-    return _finite(value) if isinstance(value, (float, np.floating)) else str(value)
+    """A number or a string of Python for one of NumPy."""
+    one = value.item() if hasattr(value, "item") else value
+    return _finite(one) if isinstance(one, float) else one
 
 
 def _finite(number: Any) -> float | None:
