@@ -1,4 +1,4 @@
-"""The pictures of the explorer's page in the docs: the explorer itself in Chromium, on the bundled MiniLM."""
+"""The pictures of the explorer's page in the docs: the explorer itself in Chromium, on the bundled models."""
 
 import re
 import shutil
@@ -10,17 +10,18 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 TEXT = "The capital of France is Paris, and everyone who has been there remembers the river."
+QUESTION = "The capital of France is Paris, and the capital of Germany is"
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 _PATIENCE = 300_000  # milliseconds, for loading a model on a busy machine
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Start the explorer, look at it as a reader of the page would, and write three pictures to docs/images."""
+    """Start the explorer, look at it as a reader of the page would, and write four pictures to docs/images."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         print("error: There is no Chromium here. Install it, as in: apt-get install chromium", file=sys.stderr)
         return 2
-    command = [sys.executable, "-m", "normlens", "view", "--no-browser", "--text", TEXT]
+    command = [sys.executable, "-m", "normlens", "view", "minilm-l6", "smollm2-135m", "--no-browser", "--text", TEXT]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server, sync_playwright() as playwright:
         try:
             assert server.stderr is not None
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _pictures(page: Page) -> None:
-    """The scatter, the emptiest head with a pinned token, and the same without the first and the special tokens."""
+    """The scatter, the emptiest head with a pinned token, the same without its sinks, and what a decoder says."""
     page.locator(".scatter circle").first.wait_for()
     _save(page, "scatter")
     page.get_by_role("button", name="Show the emptiest head").click()
@@ -47,6 +48,15 @@ def _pictures(page: Page) -> None:
     page.keyboard.press("x")
     page.locator(".source.out").first.wait_for()
     _save(page, "without")
+    page.get_by_label("Model").select_option("smollm2-135m")
+    page.get_by_label("Text to look at").fill(QUESTION)
+    page.get_by_role("button", name="Look").click()
+    page.locator(".finding", has_text="The first token").wait_for()
+    page.get_by_role("button", name="What it says").click()
+    page.get_by_label("rather than").fill(" Paris")
+    page.get_by_role("button", name="Split").click()
+    page.locator(".answer strong", has_text="Berlin' − ' Paris'").first.wait_for()
+    _save(page, "answer")
 
 
 def _save(page: Page, name: str) -> None:

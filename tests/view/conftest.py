@@ -7,6 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import uvicorn
@@ -35,8 +36,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """The address of an explorer on minilm-l6, without a fragment."""
-    models = [OfferedModel("minilm-l6", lambda: normlens.load("minilm-l6")), OfferedModel("refused", _refuse)]
+    """The address of an explorer on minilm-l6 and others, without a fragment."""
+    opened = {name: partial(normlens.load, name) for name in ("minilm-l6", "smollm2-135m", "de-en")}  # when chosen
+    models = [*(OfferedModel(name, one) for name, one in opened.items()), OfferedModel("refused", _refuse)]
     service = ViewService(models, text=TEXT)
     with listening(None) as listener:
         config = uvicorn.Config(application(service, TOKEN), log_config=None, lifespan="off", ws="none")

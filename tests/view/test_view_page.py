@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import re
-import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
-from served_page import AXE, TEXT, opened, violations
+from served_page import TEXT, check_accessibility, opened
 
 import normlens
 
 pytestmark = pytest.mark.real_model
 
 HOSTILE = "<script>alert(1)</script> {{7*7}} ${8*8} \u202e \x01 \u0645\u0631\u062d\u0628\u0627 你 👩 end"
-
-
-def check_accessibility(page: Page) -> None:
-    """No violations, if axe is here."""
-    if AXE.is_file():
-        assert violations(page) == []
-    else:
-        warnings.warn("axe-core isn't here, so accessibility is NOT tested. Run `npm ci` in web/.", stacklevel=1)
 
 
 def test_from_a_text_to_a_row_and_back(page: Page, address: str, console: list[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from exploring import TEXT, finished, service_of
 
 import normlens
+from normlens.attribution import VectorNorm
 from normlens.figures.explorer_page.binary_message import decoded
 from normlens.figures.explorer_page.embedded_page import static_folder
 from normlens.view import ViewService
@@ -83,6 +84,19 @@ def test_a_page_gets_maps_and_rows_over_http(send: Send, service: ViewService, r
     assert np.array_equal(decoded(send("/api/row", {**where, "target": 2})[2])[1]["weight"], weight[2])
 
 
+def test_a_split_is_sent_exactly(send: Send, service: ViewService, reader: normlens.Lens) -> None:
+    run = service.run("tiny", TEXT)["run"]
+    assert finished(service, run)["state"] == "done"
+    status, headers, body = send("/api/attribute", {"run": run, "place": 3})
+    assert status == 200 and headers["content-type"] == "application/octet-stream"
+    facts, arrays = decoded(body)
+    assert np.array_equal(arrays["shares"], reader.attribute(TEXT, target=VectorNorm(), position=3).values)
+    assert facts["biasShare"] + arrays["shares"].sum() == pytest.approx(facts["value"], abs=1e-5)
+    status, error = refusal(send("/api/attribute", {"run": run, "token": "cat"}))
+    assert status == 400 and error.endswith("Leave the tokens empty.")
+    assert refusal(send("/api/attribute", {"run": "gone"}))[0] == 404
+
+
 @pytest.mark.parametrize("path", ["/", "/assets/explorer.js", "/api/models", "/no/such/page"])
 def test_every_answer_keeps_the_page_to_what_this_server_sends(send: Send, path: str) -> None:
     _, headers, _ = send(path, {}, "POST" if path.startswith("/api") else "GET")
@@ -144,6 +158,8 @@ def test_a_large_body_is_refused_whatever_length_it_announces(send: Send) -> Non
         (b'{"run": 3}', "The argument 'run' can't be int."),
         (b'{"path": "/etc"}', "The argument 'path' can't be str."),
         (b'{"layer": true}', "The argument 'layer' can't be bool."),
+        (b'{"place": "2"}', "The argument 'place' can't be str."),
+        (b'{"token": 7}', "The argument 'token' can't be int."),
         (b"{}", "The request's arguments don't fit"),
     ],
 )

@@ -13,6 +13,11 @@ describe("the address", () => {
     pin: 0,
     view: "grid",
     scale: "own",
+    page: "answer",
+    place: 5,
+    said: " Paris",
+    against: " #&=",
+    method: "alti_logit",
   };
 
   it("brings back what it holds, and the token", () => {

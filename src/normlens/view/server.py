@@ -63,6 +63,7 @@ def application(service: ViewService, token: str) -> Starlette:
         "map": service.map,
         "row": service.row,
         "save": service.save,
+        "attribute": service.attribute,
     }
     api = [Route(f"/api/{name}", _Endpoint(work, token), methods=["POST"]) for name, work in operations.items()]
     pages = Mount("/", StaticFiles(directory=static_folder(), html=True))
@@ -157,8 +158,9 @@ def _arguments(body: bytes) -> Mapping[str, Any]:
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("model", "text", "targetText", "run", "group", "measure", "kind"), (str,)),
+    **dict.fromkeys(("method", "token", "against"), (str,)),
     **dict.fromkeys(("layer", "target"), (int,)),
-    "head": (int, type(None)),
+    **dict.fromkeys(("head", "place"), (int, type(None))),
 }
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from normlens.errors import InvalidInput, NormLensError, UnknownRun
 from normlens.view.computation_queue import ComputationQueue
+from normlens.view.run_job import RunJob
 
 if TYPE_CHECKING:
     from normlens.figures.explorer_page.binary_message import Message
@@ -45,38 +45,6 @@ class OfferedModel:
     revision: str | None = None
 
 
-@dataclass
-class _Job:
-    """A run and how far it is.
-
-    Attributes
-    ----------
-    state
-        "waiting", "loading", "running", "done", "failed" or "cancelled".
-    message
-        What happened, if it failed.
-    done, total
-        Number of layers.
-    is_cancelled
-        Set by whoever no longer needs it.
-    """
-
-    name: str
-    state: str = "waiting"
-    message: str = ""
-    done: int = 0
-    total: int = 0
-    since: float = field(default_factory=time.monotonic)
-    is_cancelled: threading.Event = field(default_factory=threading.Event)
-
-    def facts(self) -> dict[str, Any]:
-        seconds = round(time.monotonic() - self.since, 1)
-        return {
-            "run": self.name, "state": self.state, "message": self.message, "done": self.done, "total": self.total,
-            "seconds": seconds,
-        }  # fmt: skip
-
-
 class ViewService:
     """Answers an explorer's requests. Threads may share it: one thread computes, and the others wait for it.
 
@@ -105,7 +73,7 @@ class ViewService:
         self._first = {"text": text, "targetText": target_text}
         self._memory, self._log = memory, log
         self._queue = ComputationQueue()
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: dict[str, RunJob] = {}
         self._guard = threading.Lock()
         self._kept: Any = None
 
@@ -140,7 +108,7 @@ class ViewService:
                 return job.facts()
             if job is not None and job.state == "done" and self._kept is not None and self._kept.has(name):
                 return job.facts()
-            job = _Job(name)
+            job = RunJob(name)
             self._queue.submit(lambda: self._explore(job, offered, text, target_text))
             self._jobs.pop(name, None)
             self._jobs[name] = job
@@ -229,13 +197,37 @@ class ViewService:
 
         return self._computed(made)
 
+    def attribute(
+        self, run: str, method: str = "decompx", place: int | None = None, token: str = "", against: str = ""
+    ) -> Message:
+        """The share of each token in what the model says, with its value, the bias share, and what else it expects.
+
+        `place` is the token that is said (None: what comes after the text, or the class), `token` another one in its
+        place, and `against` one whose logit is subtracted; see :meth:`normlens.Lens.attribute`. A model without a head
+        says nothing: then the length of the vector at `place` is split.
+
+        Raises
+        ------
+        UnknownRun
+            If the run isn't in memory.
+        InvalidInput
+            If there is no such method, place or token, or the text is too long.
+        """
+
+        def made() -> Message:
+            from normlens.view.attributed_text import attributed
+
+            return attributed(self._exploration(run), method, place, token, against)
+
+        return self._computed(made)
+
     def close(self) -> None:
         """Cancel everything; the thread ends after what it computes."""
         for job in list(self._jobs.values()):
             job.is_cancelled.set()
         self._queue.close()
 
-    def _job(self, run: str) -> _Job:
+    def _job(self, run: str) -> RunJob:
         job = self._jobs.get(run)
         if job is None:
             raise UnknownRun("This explorer has no such result; it may have been restarted since. Run the text again.")
@@ -253,7 +245,7 @@ class ViewService:
             raise UnknownRun("This result is no longer in memory. Run the text again.")
         return exploration
 
-    def _explore(self, job: _Job, offered: OfferedModel, text: str, target_text: str) -> None:
+    def _explore(self, job: RunJob, offered: OfferedModel, text: str, target_text: str) -> None:
         """Run a model on a text; called by the computing thread."""
         job.state = "loading"  # the libraries too
         from normlens.view.kept_runs import KeptRuns, RunCancelled
@@ -264,7 +256,7 @@ class ViewService:
             self._kept = self._kept or KeptRuns(self._memory)
             reader = self._kept.reader(offered)
             job.state = "running"
-            self._kept.explore(job.name, reader, text, target_text, lambda done, total: _advance(job, done, total))
+            self._kept.explore(job.name, reader, text, target_text, job.advance)
             job.state = "done"
         except RunCancelled:
             job.state = "cancelled"
@@ -283,12 +275,3 @@ def run_name(model: OfferedModel, text: str, target_text: str) -> str:
     """The name of a run: a hash of model, revision and texts."""
     facts = json.dumps([model.name, model.revision, text, target_text])
     return hashlib.sha256(facts.encode("utf-8", "surrogatepass")).hexdigest()[:24]
-
-
-def _advance(job: _Job, done: int, total: int) -> None:
-    """Note how far a run is, and end it if it was cancelled."""
-    from normlens.view.kept_runs import RunCancelled
-
-    job.done, job.total = done, total
-    if job.is_cancelled.is_set():
-        raise RunCancelled

@@ -14,7 +14,17 @@ export interface Choice {
   pin: number | null;
   view: "scatter" | "grid";
   scale: "shared" | "own";
+  /** What is looked at: attention's heads, or what the model says. */
+  page: PageName;
+  /** The token that the model says; null for what comes after the text. */
+  place: number | null;
+  said: string;
+  against: string;
+  method: string;
 }
+
+export const PAGES = ["heads", "answer"] as const;
+export type PageName = (typeof PAGES)[number];
 
 export const nothingChosen: Choice = {
   model: "",
@@ -30,6 +40,11 @@ export const nothingChosen: Choice = {
   pin: null,
   view: "scatter",
   scale: "shared",
+  page: "heads",
+  place: null,
+  said: "",
+  against: "",
+  method: "decompx",
 };
 
 const count = (value: string | null): number | null => (value !== null && /^\d{1,6}$/.test(value) ? Number(value) : null);
@@ -52,6 +67,11 @@ export function choiceOf(fragment: string): Choice {
     pin: count(fields.get("pin")),
     view: fields.get("view") === "grid" ? "grid" : "scatter",
     scale: fields.get("scale") === "own" ? "own" : "shared",
+    page: PAGES.find((name) => name === fields.get("page")) ?? "heads",
+    place: count(fields.get("place")),
+    said: text("said", ""),
+    against: text("against", ""),
+    method: text("method", nothingChosen.method),
   };
 }
 

@@ -1,10 +1,10 @@
 // What the reader chose, what the service answered, and the requests between.
 
-import { choiceOf, fragmentOf, nothingChosen, tokenOf, type Choice } from "./address";
+import { PAGES, choiceOf, fragmentOf, nothingChosen, tokenOf, type Choice, type PageName } from "./address";
 import { leftOut, type Group, type Offer, type OverviewFacts, type RunState } from "./facts";
 import { MapStore, keyOf, type ExactRow, type Place, type ShownMap } from "./mapStore";
 import type { Measure } from "./measures";
-import { Refused, type ArrayMessage, type Transport } from "./protocol";
+import { Refused, type ArrayMessage, type Facts, type Transport } from "./protocol";
 
 const POLL = 100;
 /** Milliseconds of rest before the maps are fetched that the reader may want next. */
@@ -30,6 +30,9 @@ export class Explorer {
   readonly leftOut = $derived(this.group && this.choice.without ? leftOut(this.group.sources) : null);
   /** The target that the text is colored by: under the pointer, or pinned; null stands for the mean over all targets. */
   readonly target = $derived(this.hovered ?? this.choice.pin);
+  /** The views that there are: a file has its maps alone. */
+  readonly pages = $derived<PageName[]>(this.offer?.isFile ? ["heads"] : [...PAGES]);
+  readonly page = $derived(this.pages.includes(this.choice.page) ? this.choice.page : "heads");
   readonly isRunning = $derived(["waiting", "loading", "running"].includes(this.progress?.state ?? ""));
 
   /** The measures that the chosen head has, or all heads together. */
@@ -86,7 +89,7 @@ export class Explorer {
     const former = this.isRunning ? this.progress?.run : null;
     this.problem = "";
     this.hovered = null;
-    if (isNew) Object.assign(this.choice, { pin: null, layer: null, head: "all", group: "" });
+    if (isNew) Object.assign(this.choice, { pin: null, layer: null, head: "all", group: "", place: null, said: "", against: "" });
     try {
       if (former) await this.transport.ask("cancel", { run: former });
       this.progress = await this.transport.ask<RunState>("run", { model, text, targetText });
@@ -166,13 +169,20 @@ export class Explorer {
   async saved(kind: "csv" | "nc" | "html"): Promise<{ name: string; bytes: Uint8Array } | null> {
     const wanted = this.wanted();
     if (!wanted) return null;
+    const file = await this.asked<{ name: string }>("save", { ...wanted.place, measure: wanted.measure.name, kind });
+    return file && { name: file.facts.name, bytes: file.arrays.file!.values as Uint8Array };
+  }
+
+  /** Ask the service about the run that is shown; null if it refuses, and then the page says why. */
+  async asked<F>(operation: string, args: Facts): Promise<ArrayMessage<F> | null> {
+    const run = this.overview?.facts.run;
+    if (!run) return null;
     this.problem = "";
     try {
-      const args = { ...wanted.place, measure: wanted.measure.name, kind };
-      const { facts, arrays } = await this.transport.fetchArrays<{ name: string }>("save", args);
-      return { name: facts.name, bytes: arrays.file!.values as Uint8Array };
+      return await this.transport.fetchArrays<F>(operation, { run, ...args });
     } catch (error) {
-      this.fail(error);
+      if (error instanceof Refused && error.status === 404) await this.run(false);
+      else this.fail(error);
       return null;
     }
   }

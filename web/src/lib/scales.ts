@@ -4,8 +4,8 @@ import { interpolateRgb, piecewise } from "d3-interpolate";
 import { scaleDiverging, scaleSequential } from "d3-scale";
 import { interpolateCividis } from "d3-scale-chromatic";
 
-/** Blue and orange from zero up, or both ways from zero. */
-export type Palette = "weight" | "norm" | "difference";
+/** Blue and orange from zero up, or both ways from zero; shares of what is said are blue for it, orange against it. */
+export type Palette = "weight" | "norm" | "difference" | "share";
 export type Theme = "light" | "dark";
 
 const ramps: Record<Theme, Record<Palette, string[]>> = {
@@ -13,19 +13,24 @@ const ramps: Record<Theme, Record<Palette, string[]>> = {
     weight: ["#ffffff", "#c6ddee", "#5fa4d0", "#0072b2", "#003a5c"],
     norm: ["#ffffff", "#f9d9c2", "#eb9a62", "#d55e00", "#6e3000"],
     difference: ["#003a5c", "#0072b2", "#9cc6e2", "#ffffff", "#f2bb94", "#d55e00", "#6e3000"],
+    share: ["#6e3000", "#d55e00", "#f2bb94", "#ffffff", "#9cc6e2", "#0072b2", "#003a5c"],
   },
   dark: {
     weight: ["#1a1d21", "#12384f", "#0f6ba3", "#4fb0ea", "#d3ecff"],
     norm: ["#1a1d21", "#4d2409", "#a8500f", "#f08a3c", "#ffe3cc"],
     difference: ["#d3ecff", "#4fb0ea", "#0f4f78", "#1a1d21", "#7c3b0b", "#f08a3c", "#ffe3cc"],
+    share: ["#ffe3cc", "#f08a3c", "#7c3b0b", "#1a1d21", "#0f4f78", "#4fb0ea", "#d3ecff"],
   },
 };
+
+/** Whether a palette goes both ways from zero. */
+export const isSigned = (palette: Palette): boolean => palette === "difference" || palette === "share";
 
 /** The color of a share, up to the largest one; differences from −largest to largest. */
 export function colorScale(palette: Palette, largest: number, theme: Theme): (share: number) => string {
   const ramp = piecewise(interpolateRgb, ramps[theme][palette]);
   const most = largest > 0 ? largest : 1;
-  return palette === "difference"
+  return isSigned(palette)
     ? scaleDiverging<string>([-most, 0, most], ramp).clamp(true)
     : scaleSequential<string>([0, most], ramp).clamp(true);
 }
@@ -41,7 +46,7 @@ export function rgbOf(color: string): Rgb {
 /** 256 colors from the lowest to the highest number of a scale, for drawing pixels. */
 export function colorTable(palette: Palette, theme: Theme): Uint8ClampedArray {
   const scale = colorScale(palette, 1, theme);
-  const lowest = palette === "difference" ? -1 : 0;
+  const lowest = isSigned(palette) ? -1 : 0;
   const table = new Uint8ClampedArray(256 * 3);
   for (let step = 0; step < 256; step += 1) table.set(rgbOf(scale(lowest + ((1 - lowest) * step) / 255)), 3 * step);
   return table;
@@ -50,7 +55,7 @@ export function colorTable(palette: Palette, theme: Theme): Uint8ClampedArray {
 /** Which of the 256 colors a number has. */
 export function stepOf(value: number, palette: Palette, largest: number): number {
   const most = largest > 0 ? largest : 1;
-  const share = palette === "difference" ? (value / most + 1) / 2 : value / most;
+  const share = isSigned(palette) ? (value / most + 1) / 2 : value / most;
   return Math.round(255 * Math.min(Math.max(share, 0), 1));
 }
 
