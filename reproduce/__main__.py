@@ -20,6 +20,7 @@ STUDIES = {
     "evidence": "reproduce.evidence.table",
     "topk": "reproduce.topk.table",
     "eviction": "reproduce.eviction.table",
+    "contexts": "reproduce.contexts.table",
     "clustering": "reproduce.clustering.table",
     "idle-heads": "reproduce.heads.idle",
     "negation-scope": "reproduce.negation.scope",
