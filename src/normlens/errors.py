@@ -102,3 +102,14 @@ def refuse_unknown_options(function: Callable[..., Any], unknown: Iterable[str])
             f"{function.__name__} has no option {name!r}; expected one of {', '.join(options)}."
             f"{did_you_mean(name, options)}"
         )
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra of this package, in quotes, which some shells need.
+
+    Examples
+    --------
+    >>> install_command("align")
+    'pip install "normlens[align]"'
+    """
+    return f'pip install "normlens[{extra}]"'

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from normlens.bitext.corpora import Line
-from normlens.errors import InvalidInput
+from normlens.errors import InvalidInput, install_command
 
 _WORD = re.compile(r"[^ \t\r\n\f\v]+")
 _UNSPACED = {"zh"}  # has rules for sentence ends, but none for words
@@ -74,7 +74,7 @@ def moses_rules(languages: str) -> tuple[WordSplitter, WordSplitter]:
         from sacremoses.corpus import NonbreakingPrefixes
     except ImportError as error:
         raise InvalidInput(
-            "Raw text is tokenized by sacremoses, which isn't installed. Run `pip install normlens[align]`, or pass text "
+            f"Raw text is tokenized by sacremoses, which isn't installed. Run `{install_command('align')}`, or pass text "
             "whose words are separated by spaces."
         ) from error
     supported = sorted({code for code in NonbreakingPrefixes().available_langs.values() if len(code) == 2} - _UNSPACED)

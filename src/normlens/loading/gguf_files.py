@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
-from normlens.errors import InvalidInput
+from normlens.errors import InvalidInput, install_command
 
 _ONE_AT_A_TIME = Lock()
 
@@ -73,4 +73,4 @@ def _one_reader(reader: type) -> Callable[..., Any]:
 def _require_gguf() -> None:
     missing = [package for package in ("gguf", "accelerate") if importlib.util.find_spec(package) is None]
     if missing:
-        raise InvalidInput(f"Reading a GGUF file needs {' and '.join(missing)}. Run `pip install normlens[gguf]`.")
+        raise InvalidInput(f"Reading a GGUF file needs {' and '.join(missing)}. Run `{install_command('gguf')}`.")

@@ -14,7 +14,7 @@ from pathlib import Path
 import transformers
 from huggingface_hub import constants
 
-from normlens.errors import InvalidInput, ModelNotFound, NormLensError
+from normlens.errors import InvalidInput, ModelNotFound, NormLensError, install_command
 from normlens.loading import adapters
 from normlens.loading.catalog import HUB_EXAMPLES, NAMED
 
@@ -150,7 +150,7 @@ def explained(location: ModelLocation, trust_remote_code: bool) -> Iterator[None
 def _error(location: ModelLocation, trust_remote_code: bool, error: Exception) -> NormLensError:
     reason = first_line(error)
     if isinstance(error, ImportError):
-        return InvalidInput(f"{location.name} needs a package that is not installed: {reason}")
+        return InvalidInput(_needs_package(location.name, str(error)))
     if "trust_remote_code" in str(error) and not trust_remote_code:
         return ModelNotFound(
             f"{location.name} can only be loaded by running Python code from its own repository. If you have read that "
@@ -167,6 +167,21 @@ def _error(location: ModelLocation, trust_remote_code: bool, error: Exception) -
         f"{location.name} could not be loaded ({reason}). Check that the download is complete and that transformers "
         f"{transformers.__version__} supports the model type."
     )
+
+
+_EXTRAS = {
+    "sentencepiece": "align", "sacremoses": "align", "gguf": "gguf", "accelerate": "gguf", "pillow": "vision",
+    "peft": "adapters",
+}  # fmt: skip
+"""The extra that each package comes with."""
+
+
+def _needs_package(name: str, reason: str) -> str:
+    """What a missing package is called, and how to install it."""
+    package = next((package for package in _EXTRAS if package in reason.lower()), None)
+    if package is not None:
+        return f"{name} needs {package}, which is not installed. Run `{install_command(_EXTRAS[package])}`."
+    return f"{name} needs a package that is not installed: {' '.join(reason.split())[:300]}"
 
 
 def _not_on_hub(location: ModelLocation, reason: str) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import MarianMTModel, MarianTokenizer
 
-from normlens.errors import InvalidInput
+from normlens.errors import InvalidInput, install_command
 from normlens.translation.batches import IGNORED, EncodedPairs, padded
 
 
@@ -124,6 +124,6 @@ def _sacrebleu() -> Any:
         import sacrebleu
     except ImportError as error:
         raise InvalidInput(
-            "Translations are scored by sacrebleu, which isn't installed. Run `pip install normlens[translation]`."
+            f"Translations are scored by sacrebleu, which isn't installed. Run `{install_command('translation')}`."
         ) from error
     return sacrebleu

@@ -16,7 +16,7 @@ from transformers import MarianMTModel, set_seed
 
 from normlens.bitext.eflomal import eflomal_program
 from normlens.bitext.links import Cell
-from normlens.errors import InvalidInput
+from normlens.errors import InvalidInput, install_command
 from normlens.translation.batches import Course, EncodedPairs, encode
 from normlens.translation.durations import duration, seconds_of_training
 from normlens.translation.export import description, export
@@ -236,8 +236,8 @@ def _require_packages() -> None:
     for name in ("sentencepiece", "accelerate", "sacrebleu"):
         if find_spec(name) is None:
             raise InvalidInput(
-                f"Translation models are trained with {name}, which isn't installed. Run `pip install "
-                "normlens[translation]`."
+                f"Translation models are trained with {name}, which isn't installed. Run "
+                f"`{install_command('translation')}`."
             )
 
 

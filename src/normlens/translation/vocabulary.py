@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import MarianTokenizer
 
-from normlens.errors import InvalidInput
+from normlens.errors import InvalidInput, install_command
 from normlens.files.atomic import temporary_folder, write_atomically
 from normlens.translation.preparation import Pair
 
@@ -112,7 +112,7 @@ def _sentencepiece() -> Any:
         import sentencepiece
     except ImportError as error:
         raise InvalidInput(
-            "Translation models are trained with sentencepiece, which isn't installed. Run `pip install "
-            "normlens[translation]`."
+            "Translation models are trained with sentencepiece, which isn't installed. Run "
+            f"`{install_command('translation')}`."
         ) from error
     return sentencepiece

@@ -8,7 +8,7 @@ import webbrowser
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from normlens.errors import InvalidInput
+from normlens.errors import InvalidInput, install_command
 
 if TYPE_CHECKING:
     from normlens.view.service import ViewService
@@ -42,7 +42,7 @@ def serve(service: ViewService, port: int | None, announce: Callable[[str], None
         from normlens.view.server import application
     except ImportError as error:
         raise InvalidInput(
-            f"The explorer needs starlette and uvicorn, which are not installed ({error}). Run `pip install normlens[view]`."
+            f"The explorer needs starlette and uvicorn, which are not installed ({error}). Run `{install_command('view')}`."
         ) from error
 
     with listening(port) as listener:

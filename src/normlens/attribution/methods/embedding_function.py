@@ -22,7 +22,7 @@ from normlens.engine.frozen.run import refuse_inference_mode
 from normlens.engine.frozen.sites import hooked
 from normlens.engine.frozen.sources import hooked_inputs_embeds, names_sources, source_modules
 from normlens.engine.precision import double
-from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
+from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture, install_command
 from normlens.memory import is_out_of_memory
 
 
@@ -154,7 +154,7 @@ def captum_class(name: str) -> Any:
         return getattr(importlib.import_module("captum.attr"), name)
     except ImportError as error:
         raise InvalidInput(
-            f"This method needs captum, which is not installed ({error}). Run `pip install normlens[compare]`, or use "
+            f"This method needs captum, which is not installed ({error}). Run `{install_command('compare')}`, or use "
             "method='decompx', which needs no further package."
         ) from error
 
