@@ -16,7 +16,7 @@ _PATIENCE = 300_000  # milliseconds, for loading a model on a busy machine
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Start the explorer, look at it as a reader of the page would, and write four pictures to docs/images."""
+    """Start the explorer, look at it as a reader of the page would, and write five pictures to docs/images."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         print("error: There is no Chromium here. Install it, as in: apt-get install chromium", file=sys.stderr)
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _pictures(page: Page) -> None:
-    """The scatter, the emptiest head with a pinned token, the same without its sinks, and what a decoder says."""
+    """The scatter, the emptiest head with a pinned token, the same without its sinks, its flow, and what a decoder says."""
     page.locator(".scatter circle").first.wait_for()
     _save(page, "scatter")
     page.get_by_role("button", name="Show the emptiest head").click()
@@ -48,6 +48,10 @@ def _pictures(page: Page) -> None:
     page.keyboard.press("x")
     page.locator(".source.out").first.wait_for()
     _save(page, "without")
+    page.keyboard.press("f")
+    page.locator(".edge").first.wait_for(state="attached")
+    _save(page, "flow")
+    page.get_by_role("button", name="Heads", exact=True).click()
     page.get_by_label("Model").select_option("smollm2-135m")
     page.get_by_label("Text to look at").fill(QUESTION)
     page.get_by_role("button", name="Look").click()

@@ -97,6 +97,18 @@ def test_a_split_is_sent_exactly(send: Send, service: ViewService, reader: norml
     assert refusal(send("/api/attribute", {"run": "gone"}))[0] == 404
 
 
+def test_a_flow_is_sent_and_its_refusals_are_sentences(send: Send, service: ViewService) -> None:
+    run = service.run("tiny", TEXT)["run"]
+    assert finished(service, run)["state"] == "done"
+    asked = {"run": run, "group": "encoder", "target": 3, "by": "norm", "threshold": 0.05}
+    status, _, body = send("/api/flow", asked)
+    facts, arrays = decoded(body)
+    assert status == 200 and facts["threshold"] == 0.05
+    assert arrays["edges"].shape[1] == 4 and arrays["whole"].sum() == pytest.approx(1, abs=1e-5)
+    status, error = refusal(send("/api/flow", {**asked, "threshold": 1e-400}))
+    assert status == 400 and "isn't a share between 0 and 1" in error
+
+
 @pytest.mark.parametrize("path", ["/", "/assets/explorer.js", "/api/models", "/no/such/page"])
 def test_every_answer_keeps_the_page_to_what_this_server_sends(send: Send, path: str) -> None:
     _, headers, _ = send(path, {}, "POST" if path.startswith("/api") else "GET")
@@ -159,6 +171,7 @@ def test_a_large_body_is_refused_whatever_length_it_announces(send: Send) -> Non
         (b'{"path": "/etc"}', "The argument 'path' can't be str."),
         (b'{"layer": true}', "The argument 'layer' can't be bool."),
         (b'{"place": "2"}', "The argument 'place' can't be str."),
+        (b'{"threshold": true}', "The argument 'threshold' can't be bool."),
         (b'{"token": 7}', "The argument 'token' can't be int."),
         (b"{}", "The request's arguments don't fit"),
     ],

@@ -18,6 +18,8 @@ describe("the address", () => {
     said: " Paris",
     against: " #&=",
     method: "alti_logit",
+    by: "weight",
+    least: 5,
   };
 
   it("brings back what it holds, and the token", () => {

@@ -21,7 +21,7 @@ from normlens.version import __version__
 from normlens.view.byte_cache import ByteCache
 from normlens.view.measured_run import MeasuredRun
 from normlens.view.run_overview import Overview
-from normlens.view.viewed_maps import HeadMaps, SummedMaps
+from normlens.view.viewed_maps import HeadMaps, KeptMaps, LayerShares, SummedMaps
 
 if TYPE_CHECKING:
     from normlens.view.kept_runs import ExploredModel
@@ -50,7 +50,7 @@ class Exploration:
         model: ExploredModel,
         example: Example,
         capacity: int,
-        maps: ByteCache[HeadMaps | SummedMaps],
+        maps: ByteCache[KeptMaps],
     ) -> None:
         self.name, self.model, self.example = name, model, example
         self._run = MeasuredRun(model.inspector, example, capacity)
@@ -102,6 +102,17 @@ class Exploration:
         }
         return Message(facts, self._overview.arrays())
 
+    def group_facts(self, group: str) -> dict[str, Any]:
+        """What the overview says of a group.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such group.
+        """
+        self._overview.sizes(group)
+        return next(one for one in self._overview.facts() if one["name"] == group)
+
     def map(self, group: str, layer: int, head: int | None, measure: str | None) -> Message:
         """One head's weights and a measure, or the mean weight and a measure of the sum over heads at every scope."""
         measure = checked_measure(measure, head)
@@ -133,6 +144,39 @@ class Exploration:
         if measure in CHOSEN:
             arrays[measure] = self._head_map(group, layer, head, measure)
         return {**arrays, "vector_norm": self._vector_norm(group, layer, head)}
+
+    def layer_shares(self, group: str, layer: int, scope: str | None) -> Float[np.ndarray, "target source"]:
+        """A layer's shares by the norms at a scope; None: half the mean weight, half the target itself.
+
+        Raises
+        ------
+        InvalidInput
+            If the layer doesn't have this scope.
+        """
+        key = self.name, group, layer, scope, "shares"
+        kept = self._maps.get(key)
+        if not isinstance(kept, LayerShares):
+            kept = LayerShares(self._mean_weight(group, layer) if scope is None else self._norms(group, layer, scope))
+            self._maps.put(key, kept, kept.size)
+        return kept.rows
+
+    def _mean_weight(self, group: str, layer: int) -> Float[np.ndarray, "target source"]:
+        slices: list[NDArray[Any]] = []
+        self._run.layer_weights(group, layer, lambda weights: slices.append(weights[0].mean(0).cpu().numpy()))
+        weight = np.concatenate(slices)
+        return np.asarray((weight + np.eye(len(weight), dtype=weight.dtype)) / 2)
+
+    def _norms(self, group: str, layer: int, scope: str) -> Float[np.ndarray, "target source"]:
+        slices: list[NDArray[Any]] = []
+
+        def add(measures: Measures) -> None:
+            if scope not in measures.norm:
+                raise InvalidInput(f"Layer {layer} has no residual stream to follow. Look at its maps.")
+            slices.append(measures.norm[scope][0].cpu().numpy())
+
+        self._run.measure_layer(group, layer, add, frozenset(DEFAULT_MEASURES))
+        norms = np.concatenate(slices)
+        return np.asarray(norms / np.maximum(norms.sum(axis=1, keepdims=True), np.finfo(norms.dtype).tiny))
 
     def _head_map(self, group: str, layer: int, head: int, measure: str) -> Float[np.ndarray, "target source"]:
         """A head's map: those of all heads of its layer are kept if they are small enough, otherwise its own."""

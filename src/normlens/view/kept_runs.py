@@ -13,7 +13,7 @@ from normlens.inputs.example_maker import ExampleMaker
 from normlens.loading.load import LoadedModel
 from normlens.view.byte_cache import ByteCache
 from normlens.view.exploration import Exploration
-from normlens.view.viewed_maps import HeadMaps, SummedMaps
+from normlens.view.viewed_maps import KeptMaps
 
 if TYPE_CHECKING:
     from normlens.lens import Lens
@@ -76,7 +76,7 @@ class KeptRuns:
         self._models: dict[str, ExploredModel] = {}
         self._of_one_run = memory // 2
         self._runs: ByteCache[Exploration] = ByteCache(memory * 3 // 4)
-        self._maps: ByteCache[HeadMaps | SummedMaps] = ByteCache(memory // 4)
+        self._maps: ByteCache[KeptMaps] = ByteCache(memory // 4)
 
     def reader(self, offered: OfferedModel) -> ExploredModel:
         """A model, opened when it is first needed."""

@@ -64,6 +64,7 @@ def application(service: ViewService, token: str) -> Starlette:
         "row": service.row,
         "save": service.save,
         "attribute": service.attribute,
+        "flow": service.flow,
     }
     api = [Route(f"/api/{name}", _Endpoint(work, token), methods=["POST"]) for name, work in operations.items()]
     pages = Mount("/", StaticFiles(directory=static_folder(), html=True))
@@ -158,7 +159,8 @@ def _arguments(body: bytes) -> Mapping[str, Any]:
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("model", "text", "targetText", "run", "group", "measure", "kind"), (str,)),
-    **dict.fromkeys(("method", "token", "against"), (str,)),
+    **dict.fromkeys(("method", "token", "against", "by"), (str,)),
+    "threshold": (float,),
     **dict.fromkeys(("layer", "target"), (int,)),
     **dict.fromkeys(("head", "place"), (int, type(None))),
 }

@@ -221,6 +221,26 @@ class ViewService:
 
         return self._computed(made)
 
+    def flow(self, run: str, group: str, target: int, by: str = "norm", threshold: float = 0.01) -> Message:
+        """Where a token's vector comes from, layer by layer: the edges that carry at least a share of it.
+
+        By "norm" or by "weight"; what is hidden by the threshold is in the facts.
+
+        Raises
+        ------
+        UnknownRun
+            If the run isn't in memory.
+        InvalidInput
+            If there is no such group, token or measure, or the threshold isn't a share.
+        """
+
+        def made() -> Message:
+            from normlens.view.flow_graph import flow
+
+            return flow(self._exploration(run), group, target, by, threshold)
+
+        return self._computed(made)
+
     def close(self) -> None:
         """Cancel everything; the thread ends after what it computes."""
         for job in list(self._jobs.values()):

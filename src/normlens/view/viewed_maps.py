@@ -46,6 +46,24 @@ class HeadMaps:
         return sum(one.nbytes for one in self._slices)
 
 
+@dataclass(frozen=True)
+class LayerShares:
+    """Shares of one layer, all heads together, whose rows add up to at most one.
+
+    Attributes
+    ----------
+    rows
+        ``(target, source)``.
+    """
+
+    rows: Float[np.ndarray, "target source"]
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.rows.nbytes
+
+
 @dataclass
 class SummedMaps:
     """The maps of all heads of one layer together, joined slice by slice of its targets."""
@@ -77,3 +95,6 @@ class SummedMaps:
 
     def _append(self, name: str, array: NDArray[Any]) -> None:
         self._slices.setdefault(name, []).append(array)
+
+
+KeptMaps = HeadMaps | SummedMaps | LayerShares

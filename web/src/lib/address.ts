@@ -21,9 +21,13 @@ export interface Choice {
   said: string;
   against: string;
   method: string;
+  /** By what the flow is measured, and the least share of an edge, in percent. */
+  by: "norm" | "weight";
+  least: number;
 }
 
-export const PAGES = ["heads", "answer"] as const;
+export const LEAST = [0.5, 1, 2, 5, 10] as const;
+export const PAGES = ["heads", "answer", "flow"] as const;
 export type PageName = (typeof PAGES)[number];
 
 export const nothingChosen: Choice = {
@@ -45,6 +49,8 @@ export const nothingChosen: Choice = {
   said: "",
   against: "",
   method: "decompx",
+  by: "norm",
+  least: 0.5,
 };
 
 const count = (value: string | null): number | null => (value !== null && /^\d{1,6}$/.test(value) ? Number(value) : null);
@@ -72,6 +78,8 @@ export function choiceOf(fragment: string): Choice {
     said: text("said", ""),
     against: text("against", ""),
     method: text("method", nothingChosen.method),
+    by: fields.get("by") === "weight" ? "weight" : "norm",
+    least: LEAST.find((one) => one === Number(fields.get("least"))) ?? nothingChosen.least,
   };
 }
 
