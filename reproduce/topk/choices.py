@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from normlens.figures.style import FAINT, INK, NORM_COLOR, WEIGHT_COLOR, drawing_style, new_figure
 from normlens.statistics import bootstrap_interval
@@ -91,6 +92,8 @@ def choices_figure(results: Mapping[str, Result]) -> Figure:
                 )
             axes.set(xscale="log", yscale="log", title=model, xlabel="k, sources per target")
             axes.set_xticks(result["ks"], [str(k) for k in result["ks"]])
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.minorticks_off()
             axes.set_ylabel("rise of the loss, nats" if is_decoder(result) else "1 − cosine with dense")
             axes.grid(color=FAINT, linewidth=0.5)

@@ -20,6 +20,7 @@ from normlens.cli.commands.analyze import analyze
 from normlens.cli.commands.attribute import attribute
 from normlens.cli.commands.cluster import cluster
 from normlens.cli.commands.compare import compare
+from normlens.cli.commands.corpus_runs import corpus
 from normlens.cli.commands.demo import demo
 from normlens.cli.commands.evict import evict
 from normlens.cli.commands.four_tests import four_tests
@@ -118,6 +119,7 @@ app.command(cls=CheckedCommand)(heads)
 app.command(cls=CheckedCommand)(align)
 app.command(cls=CheckedCommand)(aer)
 app.add_typer(translation)
+app.add_typer(corpus)
 app.command("four-tests", cls=CheckedCommand)(four_tests)
 app.add_typer(cluster)
 app.command(cls=CheckedCommand)(topk)

@@ -62,6 +62,13 @@ class Reduction(StrEnum):
     mean = "mean"
 
 
+class JobKind(StrEnum):
+    """What a run over a corpus computes of each text."""
+
+    analyze = "analyze"
+    attribute = "attribute"
+
+
 class GuidingAligner(StrEnum):
     """The aligner whose links guide the attention of a translation model in training."""
 

@@ -242,6 +242,7 @@ TranslationsFile = Annotated[Path | None, _output("FILE", "One translation per l
 LabelsFile = Annotated[Path | None, _output("FILE", "Format of the labels by suffix: .csv or .json.")]
 ReportFolder = Annotated[Path, _output("FOLDER", "A folder for the report.")]
 RunFolder = Annotated[Path, _output("FOLDER", "A folder that also keeps the trained models' results.")]
+CorpusRunFolder = Annotated[Path, _output("RUN", "A new folder for the run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 

@@ -5,7 +5,7 @@
 
 from normlens.statistics.change import block_change, map_change
 from normlens.statistics.collection import COLUMNS
-from normlens.statistics.corpus import TYPES, CorpusStatistics
+from normlens.statistics.corpus_statistics import CorpusStatistics
 from normlens.statistics.frequency import TokenFrequency
 from normlens.statistics.intervals import bootstrap_interval, mean_of_present
 from normlens.statistics.measures import (
@@ -17,6 +17,7 @@ from normlens.statistics.measures import (
     share,
 )
 from normlens.statistics.text import ALL, text_numbers
+from normlens.statistics.token_types import TYPES
 
 __all__ = [
     "ALL",

@@ -21,7 +21,7 @@ def four_tests(
     overwrite: options.Overwrite = False,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of models trained side by side. Default: one for each processor core."),
+        typer.Option(min=1, help="Number of processes that work side by side. Default: one for each processor core."),
     ] = None,
     as_json: options.Json = False,
     device: options.Device = None,

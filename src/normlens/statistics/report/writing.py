@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 import xarray as xr
@@ -15,7 +16,6 @@ from normlens.figures import heat_maps, report_figures, save
 from normlens.figures.panels import AxesLike
 from normlens.figures.style import kept_from_the_screen
 from normlens.files.atomic import write_atomically
-from normlens.statistics import CorpusStatistics
 from normlens.statistics.report.estimates import Estimates
 from normlens.statistics.report.findings import findings, widest_gap
 from normlens.statistics.report.pages import Picture, Section, render
@@ -26,8 +26,23 @@ from normlens.statistics.report.tables import tables
 _CONFIDENCE = 0.95
 
 
+class Collected(Protocol):
+    """The numbers of a corpus for one kind of attention, such as :class:`normlens.statistics.CorpusStatistics`."""
+
+    largest_conservation_error: float
+
+    def __len__(self) -> int:
+        """Count the texts."""
+
+    def facts(self) -> dict[str, str]:
+        """How the numbers were obtained: "token frequency" and "intervals"."""
+
+    def table(self, *, confidence: float) -> pd.DataFrame:
+        """The tidy table of :class:`normlens.statistics.CorpusStatistics`."""
+
+
 def write_report(
-    statistics: Mapping[str, CorpusStatistics],
+    statistics: Mapping[str, Collected],
     folder: str | Path,
     *,
     title: str,
@@ -72,7 +87,7 @@ def write_report(
 
 def _fill(
     folder: Path,
-    statistics: Mapping[str, CorpusStatistics],
+    statistics: Mapping[str, Collected],
     title: str,
     attributes: Mapping[str, object],
     examples: Mapping[str, Sequence[xr.Dataset]],
@@ -118,17 +133,17 @@ def _example_figures(numbers: Estimates, examples: Sequence[xr.Dataset]) -> dict
     return drawn
 
 
-def _measured(statistics: Mapping[str, CorpusStatistics], attributes: Mapping[str, object]) -> dict[str, str]:
+def _measured(statistics: Mapping[str, Collected], attributes: Mapping[str, object]) -> dict[str, str]:
     """Facts about the measurement, in the order of the page."""
     measured = {name: str(value) for name, value in attributes.items()}
     for kind, collected in statistics.items():
         measured[f"texts, {kind}"] = str(len(collected))
         error = collected.largest_conservation_error
         measured[f"largest conservation error, {kind}"] = "not measured" if isnan(error) else f"{error:.1e}"
-        frequency = collected.frequency
-        measured[f"token frequency, {kind}"] = frequency.source if frequency else "counted in the corpus"
-    measured["intervals"] = f"{round(100 * _CONFIDENCE)} % bootstrap percentile, 1000 draws of texts, seed 0"
-    return measured
+        facts = collected.facts()
+        measured[f"token frequency, {kind}"] = facts["token frequency"]
+        intervals = facts["intervals"]
+    return measured | {"intervals": intervals}
 
 
 def _write_numbers(numbers: Mapping[str, pd.DataFrame], path: Path, measured: dict[str, str]) -> None:

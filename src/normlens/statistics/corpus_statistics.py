@@ -5,17 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from normlens.errors import InvalidInput
-from normlens.statistics.collection import Row, TextCollection, table_of
+from normlens.statistics.collection import TextCollection, table_of
 from normlens.statistics.frequency import TokenFrequency
-from normlens.statistics.intervals import mean_of_present
-from normlens.statistics.measures import rank_correlation
-from normlens.statistics.text import received_weight, text_numbers
-
-TYPES = "types"
-"""The category of a correlation over the distinct tokens of the whole corpus, not over the tokens of each text."""
+from normlens.statistics.text import text_numbers
+from normlens.statistics.token_types import TokenTypes
 
 
 class CorpusStatistics:
@@ -42,7 +37,7 @@ class CorpusStatistics:
         self.frequency = frequency
         self.largest_conservation_error = float("nan")
         self._texts = TextCollection()
-        self._types: dict[int, NDArray[np.float64]] = {}
+        self._types = TokenTypes()
 
     def __len__(self) -> int:
         """Count the texts."""
@@ -80,8 +75,7 @@ class CorpusStatistics:
         if "conservation_error" in data:
             errors = data["conservation_error"].values.ravel()
             self.largest_conservation_error = _largest([self.largest_conservation_error, *errors[np.isfinite(errors)]])
-        if "source_id" in data.coords:
-            self._add_types(data)
+        self._types.add(data)
 
     def merge(self, other: CorpusStatistics) -> CorpusStatistics:
         """Join two collections, as if all texts had been added to one, first these, then the others.
@@ -109,12 +103,18 @@ class CorpusStatistics:
         joined = CorpusStatistics(self.frequency)
         for one in (self, other):
             joined._texts.extend(one._texts)
-            for token, totals in one._types.items():
-                joined._types[token] = joined._types.get(token, np.zeros(3)) + totals
+            joined._types.include(one._types)
         joined.largest_conservation_error = _largest(
             [self.largest_conservation_error, other.largest_conservation_error]
         )
         return joined
+
+    def facts(self) -> dict[str, str]:
+        """How the numbers of the table were obtained, for a reader: ranks of frequency, and intervals."""
+        return {
+            "token frequency": self.frequency.source if self.frequency else "counted in the corpus",
+            "intervals": "95 % bootstrap percentile, 1000 draws of texts, seed 0",
+        }
 
     def table(self, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
         """Return means over texts with bootstrap intervals, by head, by layer and over all.
@@ -137,34 +137,7 @@ class CorpusStatistics:
             If no text was added.
         """
         rows = self._texts.rows(confidence=confidence, resamples=resamples, seed=seed)
-        return table_of([*rows, *self._type_rows()])
-
-    def _add_types(self, data: xr.Dataset) -> None:
-        """Add each ordinary token's α and ‖f(x)‖, averaged over layers and heads, to the totals of its id."""
-        ordinary = data["source_category"].values.astype(str) != "special"
-        ids = data["source_id"].values[ordinary]
-        weight = mean_of_present(received_weight(data), axis=(0, 1))[ordinary]
-        norm = mean_of_present(data["vector_norm"].transpose("layer", "head", "source").values, axis=(0, 1))[ordinary]
-        for token, totals in zip(ids.tolist(), np.stack([np.ones(len(ids)), weight, norm], axis=1), strict=True):
-            self._types[token] = self._types.get(token, np.zeros(3)) + totals
-
-    def _type_rows(self) -> list[Row]:
-        """Spearman over distinct tokens, between the rank of their frequency and their mean α and ‖f(x)‖."""
-        if not self._types:
-            return []
-        ids = np.array(list(self._types))
-        count, weight, norm = np.array(list(self._types.values())).T
-        counted = dict(zip(ids.tolist(), count.astype(int).tolist(), strict=True))
-        ranks = (self.frequency or TokenFrequency.from_counts(counted)).ranks(ids)
-        correlations = {
-            "weight": rank_correlation(weight / count, ranks),
-            "vector_norm": rank_correlation(norm / count, ranks),
-        }
-        return [
-            (f"correlation_{name}_frequency", TYPES, None, None, float(value), np.nan, np.nan, len(self))
-            for name, value in correlations.items()
-            if np.isfinite(value)
-        ]
+        return table_of([*rows, *self._types.rows(self.frequency, len(self))])
 
 
 def _largest(values: list[float]) -> float:

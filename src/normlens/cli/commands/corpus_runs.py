@@ -1,0 +1,250 @@
+"""``normlens corpus``: plan a run over a corpus, run it on one machine or many, and gather its results."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from normlens.cli import options
+from normlens.cli.checked_command import CheckedCommand
+from normlens.cli.choices import ATTENTION_SCOPES, JobKind, Reduction, Scope, Split
+from normlens.cli.destinations import check_creatable
+from normlens.cli.help_pages import DescribedGroup
+from normlens.cli.opening import open_lens, quiet
+from normlens.cli.terminal import messages, starting, waiting
+from normlens.errors import InvalidInput
+
+_INPUT, _WORK = "Input", "Shards and batches"
+
+corpus = typer.Typer(
+    cls=DescribedGroup,
+    name="corpus",
+    help="Analyze or attribute a whole corpus, in shards that survive a kill.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of the run.", show_default=False)]
+
+
+@corpus.command(cls=CheckedCommand)
+def plan(
+    model: options.Model,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE…",
+            help="One text per line; .jsonl, .csv, .parquet, or a folder of datasets; .gz and .zst are decompressed.",
+            show_default=False,
+        ),
+    ],
+    output: options.CorpusRunFolder,
+    kind: Annotated[JobKind, typer.Option(help="What to compute of each text.")] = JobKind.analyze,
+    scope: options.LayerScope = Scope.attention,
+    product: Annotated[Split, typer.Option(help="How to split products in gated feed-forwards.")] = Split.half,
+    reduce: Annotated[
+        Reduction | None, typer.Option(help="Keep this summary. Default: one row of numbers per layer of a text.")
+    ] = None,
+    group: options.Group = None,
+    method: options.SingleMethod = "decompx",
+    target: options.Explained = None,
+    truncate: options.Truncate = False,
+    text_column: Annotated[
+        str, typer.Option(metavar="NAME", help="Column of the text.", rich_help_panel=_INPUT)
+    ] = "text",
+    target_column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Column of the second text (encoder-decoders only).", rich_help_panel=_INPUT),
+    ] = None,
+    document_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Column that says which document a row belongs to, for the bootstrap. Default: a row is a document.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    second_file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Second texts of a file, line by line (encoder-decoders only). Repeat it for each file.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    shard_rows: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Most rows of a shard. Default: minutes of work, by the model's size.", rich_help_panel=_WORK
+        ),
+    ] = None,
+    batch_tokens: Annotated[
+        int, typer.Option(min=1, help="Most tokens of a batch, padding included.", rich_help_panel=_WORK)
+    ] = 2048,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each worker.", rich_help_panel=_WORK)] = 1,
+    as_json: options.Json = False,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
+) -> None:
+    """Plan a run: read the files to their end, try the model on the first text, and write the plan.
+
+    The plan never changes. It fixes everything that the numbers depend on.
+
+    [bold]Examples[/bold]
+
+    - [cyan]normlens corpus plan minilm-l6 sentences.txt -o run[/cyan]
+
+    - [cyan]normlens corpus plan smollm2-135m wiki.jsonl.zst --text-column body --kind attribute -o run[/cyan]
+    """
+    settings = job_settings(kind, scope, product, reduce, group, method, target, truncate)
+    check_creatable(output)
+    lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
+    from normlens import corpus as library
+    from normlens.cli.output.corpus_progress import show_plan
+
+    loading = {"device": device, "dtype": dtype, "revision": revision, "trust_remote_code": trust_remote_code}
+    with waiting("Reading the files"), quiet():
+        made = library.plan(
+            model, files, output, job=settings, target_files=second_file, text_column=text_column,
+            target_column=target_column, document_column=document_column, shard_rows=shard_rows,
+            batch_tokens=batch_tokens, threads=threads, lens=lens, **loading,
+        )  # fmt: skip
+    show_plan(made, output, as_json)
+
+
+@corpus.command(cls=CheckedCommand)
+def run(
+    folder: Run,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes that work side by side.")] = 1,
+    shard_index: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Every Nth shard only, from the Ith, counted from 0, for an array of jobs."),
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Try shards again that were set aside.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Compute the shards that aren't finished. A run that was stopped or killed goes on where it was.
+
+    Several runs may work on one folder, on one machine or on many that share it.
+
+    [bold]Examples[/bold]
+
+    - [cyan]normlens corpus run run --workers 4[/cyan]
+
+    - [cyan]normlens corpus run run --shard-index $SLURM_ARRAY_TASK_ID/100[/cyan]
+    """
+    part = part_of(shard_index)
+    with starting():
+        from normlens import corpus as library
+        from normlens.cli.output.corpus_progress import show_report, showing
+
+        before = library.status(folder)
+    with showing(before) as progress, quiet():
+        try:
+            report = library.run(folder, workers=workers, part=part, retry=retry, progress=progress)
+        except KeyboardInterrupt:
+            messages().print(
+                f"Stopped. What is finished is kept; the same command goes on: normlens corpus run {folder}",
+                markup=False, soft_wrap=True,
+            )  # fmt: skip
+            raise
+    show_report(report, folder, as_json)
+
+
+@corpus.command(cls=CheckedCommand)
+def status(folder: Run, as_json: options.Json = False) -> None:
+    """Show how far a run is, from any shell, also after it was killed.
+
+    [bold]Examples[/bold]
+
+    - [cyan]normlens corpus status run[/cyan]
+    """
+    with starting():
+        from normlens import corpus as library
+        from normlens.cli.output.corpus_progress import show_status
+
+        found = library.status(folder)
+    show_status(found, folder, as_json)
+
+
+@corpus.command(cls=CheckedCommand)
+def finalize(folder: Run) -> None:
+    """Gather the results of a finished run: few large Parquet files, statistics, and a page.
+
+    [bold]Examples[/bold]
+
+    - [cyan]normlens corpus finalize run[/cyan]
+    """
+    with starting():
+        from normlens import corpus as library
+    with waiting("Gathering the results"), quiet():
+        final = library.finalize(folder)
+    typer.echo(str(final))
+
+
+@corpus.command(cls=CheckedCommand)
+def export(
+    folder: Run,
+    destination: Annotated[
+        Path,
+        typer.Argument(metavar="OUTPUT", help="A .csv or .jsonl file, or a folder for datasets.", show_default=False),
+    ],
+) -> None:
+    """Write the results of a finalized run in another format.
+
+    [bold]Examples[/bold]
+
+    - [cyan]normlens corpus export run results.jsonl[/cyan]
+    """
+    with starting():
+        from normlens import corpus as library
+    with waiting(f"Writing {destination}"):
+        library.export(folder, destination)
+    typer.echo(str(destination))
+
+
+def job_settings(
+    kind: JobKind,
+    scope: Scope,
+    product: Split,
+    reduce: Reduction | None,
+    group: str | None,
+    method: str,
+    target: str | None,
+    truncate: bool,
+) -> dict[str, Any]:
+    """What is computed, as the plan keeps it."""
+    shared: dict[str, Any] = {"kind": kind.value, "product": product.value, "truncate": truncate}
+    if kind is JobKind.attribute:
+        return shared | {"method": method, "target": target}
+    through = "attention" if scope in ATTENTION_SCOPES else "block"
+    return shared | {"through": through, "reduce": None if reduce is None else reduce.value, "group": group}
+
+
+def part_of(text: str | None) -> tuple[int, int]:
+    """The part of the shards that ``I/N`` names.
+
+    Raises
+    ------
+    InvalidInput
+        If it is written otherwise, or there is no such part.
+
+    Examples
+    --------
+    >>> part_of(None), part_of("3/10")
+    ((0, 1), (3, 10))
+    """
+    if text is None:
+        return 0, 1
+    numbers = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if numbers is None or not int(numbers[1]) < int(numbers[2]):
+        raise InvalidInput(
+            f"--shard-index is {text!r}; expected I/N with I from 0 to N − 1, such as 0/4 for the first of four."
+        )
+    return int(numbers[1]), int(numbers[2])

@@ -1,0 +1,29 @@
+"""Anything over a corpus, on one machine or on many, so that a killed run goes on and gives the same bytes.
+
+`plan` fixes what is computed, `run` computes it shard by shard, `status` says how far it is, `finalize` gathers results and
+statistics, `export` writes them in other formats.
+"""
+
+from normlens.corpus.commits import ResultsNotWritten
+from normlens.corpus.exporting import export
+from normlens.corpus.finalized import finalize
+from normlens.corpus.job_kinds import AnalyzeJob, AttributeJob
+from normlens.corpus.planning import plan
+from normlens.corpus.run_plan import Plan, Shard
+from normlens.corpus.run_status import RunStatus, status
+from normlens.corpus.runs import RunReport, run
+
+__all__ = [
+    "AnalyzeJob",
+    "AttributeJob",
+    "Plan",
+    "ResultsNotWritten",
+    "RunReport",
+    "RunStatus",
+    "Shard",
+    "export",
+    "finalize",
+    "plan",
+    "run",
+    "status",
+]

@@ -1,0 +1,136 @@
+"""Make the plan of a run: read the files to their end, load the model, try it on the first text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from normlens.corpus.job_kinds import job_of
+from normlens.corpus.model_identity import installed_versions, model_identity
+from normlens.corpus.run_plan import CorpusFile, Plan, planned_file, rows_per_shard, write_plan
+from normlens.corpus.text_rows import Columns, TextRow
+from normlens.errors import InvalidInput
+from normlens.front_door import load
+from normlens.lens import Lens
+
+BATCH_TOKENS = 2048
+"""Default budget of a batch, in tokens."""
+
+_MAPS_IN_BATCH = 16_000_000  # numbers of maps: layers × heads × pairs of tokens
+_TRIED = 100  # first texts, of which one must be readable
+
+
+def plan(
+    model: str | Path,
+    files: Sequence[str | Path],
+    folder: str | Path,
+    *,
+    job: Mapping[str, Any] | None = None,
+    target_files: Sequence[str | Path] | None = None,
+    text_column: str = "text",
+    target_column: str | None = None,
+    document_column: str | None = None,
+    shard_rows: int | None = None,
+    batch_tokens: int = BATCH_TOKENS,
+    threads: int = 1,
+    lens: Lens | None = None,
+    **loading: Any,
+) -> Plan:
+    """Plan a run over a corpus, and write the plan into a new folder; the same plan again changes nothing.
+
+    Parameters
+    ----------
+    model
+        What :func:`normlens.load` accepts as a name or path.
+    files
+        Texts: plain text (a line each; two with a tab for encoder–decoders), ``.jsonl``, ``.csv``, ``.parquet``, a folder
+        of `datasets`; ``.gz`` and ``.zst`` are decompressed.
+    folder
+        The folder of the run.
+    job
+        What is computed: ``{"kind": "analyze"}`` (default) or ``{"kind": "attribute"}`` with options of
+        `normlens.corpus.AnalyzeJob` or `normlens.corpus.AttributeJob`.
+    target_files
+        Second texts, one file for each of ``files``, line by line; for encoder–decoders.
+    text_column, target_column, document_column
+        Names of columns with the text, the second text, and the document that rows belong to.
+    shard_rows
+        Largest number of rows of a shard. Default: minutes of work, by the size of the model.
+    batch_tokens
+        Tokens of a batch, padding included.
+    threads
+        Threads of each worker.
+    lens
+        The model, if it is loaded already.
+    **loading
+        Options of :func:`normlens.load`.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    InvalidInput
+        If a file can't be read, the first texts can't be computed, or the folder holds another run.
+    NormLensError
+        If the model can't be loaded or measured.
+    """
+    settings = {"kind": "analyze", **(job or {})}
+    paths = [Path(file) for file in files]
+    if not paths:
+        raise InvalidInput("There are no files; expected at least one.")
+    if target_files is not None and len(target_files) != len(paths):
+        raise InvalidInput(
+            f"Got {len(paths)} files and {len(target_files)} files of second texts; expected as many of both, in order."
+        )
+    for name, value in (("shard_rows", shard_rows), ("batch_tokens", batch_tokens), ("threads", threads)):
+        if value is not None and value < 1:
+            raise InvalidInput(f"{name} is {value}; expected a positive number.")
+    wanted = job_of(settings)
+    lens = load(str(model), **loading) if lens is None else lens
+    pairs = lens.model.config.is_encoder_decoder and target_files is None
+    columns = Columns(text_column, target_column, document_column, pairs)
+    targets = [None] * len(paths) if target_files is None else [Path(file) for file in target_files]
+    planned = [planned_file(path, columns, target) for path, target in zip(paths, targets, strict=True)]
+    wanted.check(lens)
+    _try(lens, planned, columns, settings)
+    identity = model_identity(lens)
+    made = Plan(
+        tuple(planned), columns, shard_rows or rows_per_shard(identity["parameters"]), _source(model), identity,
+        {name: str(value) if name in ("device", "dtype") else value for name, value in loading.items() if value},
+        settings, batch_tokens, max(_MAPS_IN_BATCH // _maps(lens), 1), threads, installed_versions(),
+    )  # fmt: skip
+    write_plan(Path(folder), made)
+    return made
+
+
+def _try(lens: Lens, files: Sequence[CorpusFile], columns: Columns, settings: Mapping[str, Any]) -> None:
+    """Compute the first text that can be read, so that a run doesn't fail on each."""
+    reasons: list[str] = []
+    rows: list[TextRow] = []
+    for row in files[0].opened(columns).rows(0, _TRIED):
+        if row.error is not None:
+            reasons.append(f"row {row.number}: {row.error}")
+        elif row.text:
+            rows.append(row)
+    wanted = job_of(settings)
+    for row in rows:
+        skipped: list[str] = []
+        if any(True for _ in wanted.results(lens, [row], lambda _, why, to=skipped: to.append(why))):  # type: ignore[misc]
+            return
+        reasons += [f"row {row.number}: {why}" for why in skipped]
+    if reasons:
+        raise InvalidInput(f"None of the first {_TRIED} rows of {files[0].path} can be computed; {reasons[0]}")
+
+
+def _source(model: str | Path) -> str:
+    path = Path(model)
+    return str(path.resolve()) if path.exists() else str(model)
+
+
+def _maps(lens: Lens) -> int:
+    """Maps of one text: layers × heads."""
+    config = lens.model.config.get_text_config()
+    return int(getattr(config, "num_hidden_layers", 12) or 12) * int(getattr(config, "num_attention_heads", 12) or 12)

@@ -1,0 +1,259 @@
+"""The plan of a run over a corpus: what is computed, of which rows, by which model; immutable and fingerprinted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from normlens.corpus.opened_files import fingerprint_of
+from normlens.corpus.text_rows import Columns, RowFile
+from normlens.errors import InvalidInput, NormLensError
+from normlens.files.atomic import write_atomically
+
+_LARGEST_SHARD, _SMALLEST_SHARD = 8192, 64
+_WORK = 2e11  # parameters × texts of a shard: minutes on a CPU
+
+
+@dataclass(frozen=True)
+class CorpusFile:
+    """An input file as it was planned.
+
+    Attributes
+    ----------
+    path, target_path
+        The file, and the file of its second texts ("" if there is none).
+    rows
+        Number of rows, blank ones included.
+    size, sha256
+        Size in bytes and SHA-256 of the contents, of both files together.
+    """
+
+    path: str
+    target_path: str
+    rows: int
+    size: int
+    sha256: str
+
+    def opened(self, columns: Columns) -> RowFile:
+        """The file, to be read by ranges of rows."""
+        return RowFile(Path(self.path), columns, Path(self.target_path) if self.target_path else None)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A range of rows of one file.
+
+    Attributes
+    ----------
+    number
+        Its number in the plan.
+    file
+        The number of its file.
+    start, stop
+        The first row, and the first row behind it.
+    """
+
+    number: int
+    file: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run over a corpus computes; two plans with one fingerprint give the same bytes.
+
+    Attributes
+    ----------
+    files
+        The input files, in order.
+    columns
+        Where the texts stand.
+    rows_per_shard
+        Largest number of rows of a shard. It depends on the model and never on the workers.
+    source
+        The model's name, or the absolute path of its folder.
+    model
+        Revision, dtype and number of parameters of the model, and the SHA-256 of its config, vocabulary and weights.
+    loading
+        Options of :func:`normlens.load`, without the device.
+    job
+        What is computed: "kind", and its options.
+    batch_tokens, batch_pairs
+        Budget of a batch: tokens, padding included, and pairs of tokens.
+    threads
+        Threads of each worker; another number rounds differently.
+    versions
+        Versions of normlens, torch, transformers and tokenizers.
+    """
+
+    files: tuple[CorpusFile, ...]
+    columns: Columns
+    rows_per_shard: int
+    source: str
+    model: Mapping[str, Any]
+    loading: Mapping[str, Any]
+    job: Mapping[str, Any]
+    batch_tokens: int
+    batch_pairs: int
+    threads: int
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything in the plan."""
+        return hashlib.sha256(self.as_json().encode()).hexdigest()
+
+    @property
+    def shards(self) -> list[Shard]:
+        """All shards, in order."""
+        return list(self._shards())
+
+    @property
+    def rows(self) -> int:
+        """Number of rows in all files."""
+        return sum(file.rows for file in self.files)
+
+    def as_json(self) -> str:
+        """The plan as JSON, which `of_json` reads."""
+        return json.dumps(asdict(self), ensure_ascii=False, indent=1, sort_keys=True)
+
+    @classmethod
+    def of_json(cls, text: str) -> Plan:
+        """The plan that `as_json` wrote."""
+        values = json.loads(text)
+        files = tuple(CorpusFile(**file) for file in values.pop("files"))
+        return cls(files=files, columns=Columns(**values.pop("columns")), **values)
+
+    def _shards(self) -> Iterator[Shard]:
+        number = 0
+        for place, file in enumerate(self.files):
+            for start in range(0, file.rows, self.rows_per_shard):
+                yield Shard(number, place, start, min(start + self.rows_per_shard, file.rows))
+                number += 1
+
+
+def planned_file(path: Path, columns: Columns, target_path: Path | None = None) -> CorpusFile:
+    """Read a file to its end, and note its size, its hash and its number of rows.
+
+    Raises
+    ------
+    InvalidInput
+        If it can't be read, lacks a column, or has no rows.
+    """
+    path = path.resolve()
+    size, sha256 = fingerprint_of(path)
+    if target_path is not None:
+        target_path = target_path.resolve()
+        target_size, target_sha256 = fingerprint_of(target_path)
+        size, sha256 = size + target_size, hashlib.sha256((sha256 + target_sha256).encode()).hexdigest()
+    file = RowFile(path, columns, target_path)
+    rows = file.count()
+    if not any(row.text or row.error for row in file.rows()):
+        raise InvalidInput(f"{path} has no text: it is empty or has only blank rows. Expected at least one text.")
+    return CorpusFile(str(path), "" if target_path is None else str(target_path), rows, size, sha256)
+
+
+def require_unchanged(file: CorpusFile) -> None:
+    """Refuse a file that has changed since it was planned.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the file.
+    """
+    size, sha256 = fingerprint_of(Path(file.path))
+    if file.target_path:
+        target_size, target_sha256 = fingerprint_of(Path(file.target_path))
+        size, sha256 = size + target_size, hashlib.sha256((sha256 + target_sha256).encode()).hexdigest()
+    if (size, sha256) != (file.size, file.sha256):
+        raise InvalidInput(
+            f"{file.path} has changed since the run was planned ({file.size} bytes then, {size} now; the contents differ). "
+            "Restore the file, or plan a new run in another folder."
+        )
+
+
+def rows_per_shard(parameters: int) -> int:
+    """A power of two of texts, such that a shard takes minutes; fewer for a larger model.
+
+    Examples
+    --------
+    >>> rows_per_shard(22_000_000), rows_per_shard(135_000_000), rows_per_shard(7_000_000_000)
+    (8192, 1024, 64)
+    """
+    texts = int(_WORK / max(parameters, 1))
+    return min(max(1 << max(texts.bit_length() - 1, 0), _SMALLEST_SHARD), _LARGEST_SHARD)
+
+
+def write_plan(folder: Path, plan: Plan) -> bool:
+    """Write the plan into a new folder; nothing if the same plan is there already.
+
+    Returns
+    -------
+    bool
+        Whether it was written now.
+
+    Raises
+    ------
+    InvalidInput
+        If the folder holds another plan (saying what differs), or other files.
+    """
+    path = folder / "plan.json"
+    if path.exists():
+        before = read_plan(folder)
+        if differing := difference(before, plan):
+            raise InvalidInput(
+                f"{folder} holds another run: {differing}. Choose another folder, or repeat the run with its settings."
+            )
+        return False
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidInput(f"{folder} isn't an empty folder, and holds no run. Choose another folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NormLensError(f"{folder} can't be created: {error.strerror}. Choose another folder.") from error
+    write_atomically(path, plan.as_json())
+    return True
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of a run's folder.
+
+    Raises
+    ------
+    InvalidInput
+        If there is none, or it can't be read.
+    """
+    path = folder / "plan.json"
+    try:
+        return Plan.of_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InvalidInput(
+            f"{folder} holds no run: there is no plan.json. Make a plan first: "
+            "normlens corpus plan MODEL FILE --output FOLDER."
+        ) from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InvalidInput(f"{path} can't be read: {error}. Plan the run again, in another folder.") from error
+
+
+def difference(before: Plan, now: Plan) -> str:
+    """The first thing in which two plans differ, as a clause; empty if there is none."""
+    one, other = (_flat(json.loads(plan.as_json())) for plan in (before, now))
+    for name in sorted({**one, **other}):
+        if one.get(name) != other.get(name):
+            return f"{name} was {one.get(name)!r} and is now {other.get(name)!r}"
+    return ""
+
+
+def _flat(values: Any, name: str = "") -> dict[str, Any]:
+    """Nested values by their dotted names."""
+    entries = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    flat: dict[str, Any] = {}
+    for key, value in entries:
+        inner = f"{name}.{key}" if name else str(key)
+        flat |= _flat(value, inner) if isinstance(value, dict | list) else {inner: value}
+    return flat

@@ -1,0 +1,259 @@
+"""The rows of a corpus: text files, JSON lines, CSV, Parquet and Arrow folders, compressed or not, by ranges of rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from normlens.corpus.opened_files import arrow_files, opened, parquet_file
+from normlens.errors import InvalidInput
+from normlens.files.atomic import reason
+
+_JSON_LINES, _COMPRESSED = (".jsonl", ".ndjson"), (".gz", ".zst")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where the texts stand in rows that have columns.
+
+    Attributes
+    ----------
+    text, target_text, document
+        Names of columns. `target_text` is the second text, for encoder–decoders; rows with the same `document` are drawn
+        together by the bootstrap. None: there is none.
+    pairs
+        Whether lines of plain text hold two texts, separated by a tab.
+    """
+
+    text: str = "text"
+    target_text: str | None = None
+    document: str | None = None
+    pairs: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that are read."""
+        return [name for name in (self.text, self.target_text, self.document) if name is not None]
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """One row of a file.
+
+    Attributes
+    ----------
+    number
+        Its number in the file, from 0; blank lines count.
+    text, target_text
+        The texts; empty for a blank line.
+    document
+        The name of its document; None: the row is a document of its own.
+    error
+        Why it can't be read; None if it can.
+    """
+
+    number: int
+    text: str
+    target_text: str | None = None
+    document: str | None = None
+    error: str | None = None
+
+
+class RowFile:
+    """A file of texts.
+
+    Plain text has one text a line, or two separated by a tab. ``.jsonl`` and ``.csv`` (with a header), ``.parquet`` and
+    folders of `datasets` have columns; all but the last two may be compressed, ``.gz`` or ``.zst``.
+
+    Parameters
+    ----------
+    path
+        The file, or the folder.
+    columns
+        Where the texts stand.
+    target_path
+        A file of second texts with as many lines, for plain text; None: there is none.
+    """
+
+    def __init__(self, path: Path, columns: Columns, target_path: Path | None = None) -> None:
+        self.path, self.columns, self.target_path = path, columns, target_path
+        compressed = path.suffix.lower() in _COMPRESSED
+        self.kind = Path(path.stem).suffix.lower() if compressed else path.suffix.lower()
+        if path.is_dir():
+            self.kind = "folder"
+        if target_path is not None and self.kind in ("folder", ".parquet", ".csv", *_JSON_LINES):
+            raise InvalidInput(
+                f"{path} has columns, so its second texts stand in a column, not in {target_path}. Name the column, or pass "
+                "plain text."
+            )
+
+    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[TextRow]:
+        """The rows of a range.
+
+        Raises
+        ------
+        InvalidInput
+            If the file can't be read at all, or lacks a column.
+        """
+        try:
+            if self.kind in (".parquet", "folder"):
+                yield from self._columnar(start, stop)
+            elif self.kind == ".csv":
+                yield from self._comma_separated(start, stop)
+            else:
+                yield from self._lines(start, stop)
+        except (OSError, EOFError) as error:
+            raise InvalidInput(
+                f"{self.path} can't be read: {_said(error)}. Check that the file is complete."
+            ) from error
+
+    def count(self) -> int:
+        """The number of rows.
+
+        Raises
+        ------
+        InvalidInput
+            If the file can't be read, or its second texts are more or fewer.
+        """
+        try:
+            if self.kind == ".parquet":
+                return int(parquet_file(self.path).metadata.num_rows)
+            if self.kind in ("folder", ".csv"):
+                return sum(1 for _ in self.rows())
+            with opened(self.path) as lines:
+                rows = sum(1 for _ in lines)
+            if self.target_path is not None:
+                with opened(self.target_path) as lines:
+                    targets = sum(1 for _ in lines)
+                if rows != targets:
+                    raise InvalidInput(
+                        f"{self.path} has {rows} lines and {self.target_path} has {targets}; expected as many lines in both."
+                    )
+        except (OSError, EOFError) as error:
+            raise InvalidInput(
+                f"{self.path} can't be read: {_said(error)}. Check that the file is complete."
+            ) from error
+        return rows
+
+    def _lines(self, start: int, stop: int | None) -> Iterator[TextRow]:
+        with opened(self.path) as lines:
+            chosen = enumerate(islice(lines, start, stop), start)
+            if self.target_path is None:
+                for number, line in chosen:
+                    yield self._of_line(number, line)
+                return
+            with opened(self.target_path) as target_lines:
+                for (number, line), target in zip(chosen, islice(target_lines, start, stop), strict=False):
+                    yield _row(number, *_decoded(line), second=_decoded(target))
+
+    def _of_line(self, number: int, line: bytes) -> TextRow:
+        text, error = _decoded(line)
+        if error is not None or not text.strip():
+            return TextRow(number, text.strip(), error=error)
+        if self.kind in _JSON_LINES:
+            try:
+                values = json.loads(text)
+            except (ValueError, RecursionError) as malformed:
+                return TextRow(number, "", error=f"the line isn't JSON: {malformed}")
+            if not isinstance(values, dict):
+                return TextRow(
+                    number, "", error=f"the line is a {type(values).__name__}; expected an object with columns"
+                )
+            return self._of_values(number, values)
+        if not self.columns.pairs:
+            return TextRow(number, text.strip())
+        first, tab, second = text.partition("\t")
+        if not tab:
+            return TextRow(number, "", error="the line has no tab; expected a text, a tab, and its second text")
+        return TextRow(number, first.strip(), second.strip())
+
+    def _of_values(self, number: int, values: dict[str, Any]) -> TextRow:
+        """A row from its columns."""
+        chosen: dict[str, str | None] = {"text": None, "target_text": None, "document": None}
+        for role in chosen:
+            name = getattr(self.columns, role)
+            if name is None:
+                continue
+            value = values.get(name)
+            if role == "document" and isinstance(value, int):
+                value = str(value)
+            if not isinstance(value, str):
+                seen = "missing" if value is None else f"of type {type(value).__name__}"
+                return TextRow(number, "", error=f"column {name!r} is {seen}; expected text")
+            chosen[role] = value
+        return TextRow(number, (chosen["text"] or "").strip(), chosen["target_text"], chosen["document"])
+
+    def _comma_separated(self, start: int, stop: int | None) -> Iterator[TextRow]:
+        with (
+            opened(self.path) as lines,
+            io.TextIOWrapper(lines, "utf-8-sig", errors="surrogateescape", newline="") as text,
+        ):
+            reader = csv.DictReader(text)
+            self._require(reader.fieldnames or [])
+            try:
+                for number, values in enumerate(islice(reader, start, stop), start):
+                    broken = any(isinstance(x, str) and _is_broken(x) for x in values.values())
+                    yield (
+                        TextRow(number, "", error="the row isn't UTF-8") if broken else self._of_values(number, values)
+                    )
+            except csv.Error as error:
+                raise InvalidInput(f"{self.path} isn't CSV: {error}.") from error
+
+    def _columnar(self, start: int, stop: int | None) -> Iterator[TextRow]:
+        number = 0
+        for table in self._tables():
+            self._require(table.schema.names)
+            end = number + table.num_rows
+            if end > start and (stop is None or number < stop):
+                first = max(start - number, 0)
+                length = (end if stop is None else min(stop, end)) - number - first
+                for place, values in enumerate(table.select(self.columns.names).slice(first, length).to_pylist()):
+                    yield self._of_values(number + first + place, values)
+            number = end
+
+    def _tables(self) -> Iterator[Any]:
+        """The record batches of a Parquet file or a folder of Arrow files."""
+        import pyarrow as pa
+
+        if self.kind == ".parquet":
+            yield from parquet_file(self.path).iter_batches()
+            return
+        for file in arrow_files(self.path):
+            try:
+                with pa.memory_map(str(file)) as mapped:
+                    yield from pa.ipc.open_stream(mapped)
+            except pa.ArrowInvalid as error:
+                raise InvalidInput(f"{file} isn't an Arrow file: {error}.") from error
+
+    def _require(self, present: Any) -> None:
+        for name in self.columns.names:
+            if name not in present:
+                has = ", ".join(map(str, present)) or "none"
+                raise InvalidInput(f"{self.path} has no column {name!r}; it has {has}. Name one of these.")
+
+
+def _decoded(line: bytes) -> tuple[str, str | None]:
+    """The text of a line, and why it can't be decoded."""
+    try:
+        return line.decode("utf-8-sig" if line.startswith(b"\xef\xbb\xbf") else "utf-8").rstrip("\r\n"), None
+    except UnicodeDecodeError as error:
+        return "", f"the line isn't UTF-8 (byte {error.start + 1})"
+
+
+def _row(number: int, text: str, error: str | None, second: tuple[str, str | None]) -> TextRow:
+    return TextRow(number, text.strip(), second[0].strip(), error=error or second[1])
+
+
+def _is_broken(text: str) -> bool:
+    """Whether bytes that aren't UTF-8 were carried along as surrogates."""
+    return any("\udc80" <= letter <= "\udcff" for letter in text)
+
+
+def _said(error: BaseException) -> str:
+    return reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
