@@ -80,6 +80,7 @@ OWN = {
     "model": "bert",
     "reverse_model": "bert",
     "file": "text.txt",
+    "files": "text.txt",
     "source": "pairs.tsv",
     "gold": "links",
     "hypothesis": "links",
@@ -128,7 +129,8 @@ def typed(draw: st.DrawFn) -> list[str]:
         if parameter.param_type_name == "argument" and (parameter.required or draw(st.booleans())):
             arguments.append(draw(values(parameter.name, kind_of(command, parameter.name))))
     options = [one for one in command.params if one.param_type_name == "option" and one.name != "help"]
-    for parameter in draw(st.lists(st.sampled_from(options), max_size=3, unique_by=lambda one: one.name)):
+    chosen = st.lists(st.sampled_from(options), max_size=3, unique_by=lambda one: one.name) if options else st.just([])
+    for parameter in draw(chosen):
         arguments.append(max(parameter.opts, key=len))
         if not parameter.is_flag:
             arguments.append(draw(values(parameter.name, kind_of(command, parameter.name))))

@@ -28,6 +28,12 @@ ALWAYS = {
     "translation train": "source_file target_file out both guide more_text tokenize exclude held_out source_language "
     "target_language lowercase recipe device",
     "translation evaluate": "model source_file target_file tokenized beams output as_json batch_size device",
+    "corpus plan": "model files output kind truncate text_column target_column document_column second_file shard_rows "
+    "batch_tokens threads as_json device dtype revision trust_remote_code",
+    "corpus run": "folder workers shard_index retry as_json",
+    "corpus status": "folder as_json",
+    "corpus finalize": "folder",
+    "corpus export": "folder destination",
     "cluster points": "file metric alpha gamma delta seed output figure as_json",
     "cluster heads": "model file measure alpha gamma delta seed limit truncate skip_bad group output figure as_json "
     "batch_size device dtype revision trust_remote_code",
@@ -63,6 +69,12 @@ def test_every_option_is_in_the_table_or_always_has_an_effect() -> None:
 
 
 IGNORED = [
+    ("corpus plan m text.txt -o run --kind attribute --reduce sinks", "--reduce"),
+    ("corpus plan m text.txt -o run --kind attribute --scope block", "--scope"),
+    ("corpus plan m text.txt -o run --kind attribute --group encoder", "--group"),
+    ("corpus plan m text.txt -o run --target good", "--target"),
+    ("corpus plan m text.txt -o run --method rollout", "--method"),
+    ("corpus plan m text.txt -o run --product first", "--product"),
     ("four-tests quick.toml --workers 2 --device cuda", "--workers"),
     ("analyze m text --layer 1 --json", "--layer"),
     *((f"analyze m text --layer 1 -o out.{ending}", "--layer") for ending in ("html", "nc", "parquet", "json")),

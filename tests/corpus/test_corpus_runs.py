@@ -18,7 +18,7 @@ import pytest
 import normlens
 from normlens import corpus
 from normlens.corpus import job_kinds
-from normlens.corpus.commits import RunFolder
+from normlens.corpus.commits import CommitFolder
 from normlens.corpus.fault_points import VARIABLE
 from normlens.corpus.run_plan import read_plan
 from normlens.corpus.shard_run import run_shard
@@ -153,17 +153,17 @@ def test_kills_at_any_point_change_nothing(planned: Callable[..., Path]) -> None
 def test_a_kill_at_every_point_is_survived(point: str, planned: Callable[..., Path]) -> None:
     folder = planned()
     assert killed_at(point, folder) == -signal.SIGKILL
-    before = RunFolder(folder).committed()
+    before = CommitFolder(folder).committed()
     assert len(before) == (1 if point in ("linked", "committed") else 0) or point == "event"
     corpus.run(folder)
-    after = RunFolder(folder).committed()
+    after = CommitFolder(folder).committed()
     assert {number: after[number] for number in before} == before  # what was committed never changes
     assert manifest(folder)["texts"] == 9
 
 
 def test_a_second_attempt_commits_nothing(planned: Callable[..., Path], lens: normlens.Lens) -> None:
     folder, plan = planned(), read_plan(planned())
-    run = RunFolder(folder)
+    run = CommitFolder(folder)
     result = run_shard(plan, plan.shards[0], lens)
     assert run.commit(plan.shards[0], result)
     before = sorted(path.name for path in (folder / "shards").iterdir())
@@ -240,7 +240,7 @@ def test_memory_that_runs_out_halves_the_batches(planned: Callable[..., Path], f
     folder = planned(shard_rows=20, batch_tokens=1000)
     failing(lambda texts: OutOfMemory("none left") if len(texts) > 2 or texts[0].number == 4 else None)
     corpus.run(folder)
-    [commit] = RunFolder(folder).committed().values()
+    [commit] = CommitFolder(folder).committed().values()
     assert commit.halved >= 2 and commit.texts == 8
     assert [(row.row, row.reason) for row in commit.skipped if row.row == 4] == [(4, "none left")]
 
@@ -249,7 +249,7 @@ def test_a_text_whose_contributions_do_not_add_up_is_left_out_alone(planned: Cal
     folder = planned(shard_rows=20, batch_tokens=1000)
     failing(lambda texts: ConservationError("too far off") if any(row.number == 6 for row in texts) else None)
     corpus.run(folder)
-    [commit] = RunFolder(folder).committed().values()
+    [commit] = CommitFolder(folder).committed().values()
     assert commit.texts == 8 and (6, "too far off") in [(row.row, row.reason) for row in commit.skipped]
 
 

@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from normlens.attribution.registry import HOMES
-from normlens.cli.choices import ATTENTION_SCOPES, LAYER_SCOPES, AnswerScore, FloatType, LoadedAs, Measure, Scope
+from normlens.cli.choices import (
+    ATTENTION_SCOPES,
+    LAYER_SCOPES,
+    AnswerScore,
+    FloatType,
+    LoadedAs,
+    Measure,
+    Reduction,
+    Scope,
+    Split,
+)
 from normlens.errors import InvalidInput
 
 ADVANCED = "Advanced"
@@ -75,6 +85,14 @@ def _method(metavar: str, further: str) -> Any:
     return typer.Option(
         "-m", "--method", metavar=metavar, help=f"Method of attribution. Methods: {listed(HOMES)}. {further}"
     )
+
+
+def _reduce(further: str) -> Any:
+    return typer.Option(help=f"Keep this summary of the maps. {further}")
+
+
+def _workers(default: str = "") -> Any:
+    return typer.Option(min=1, help=f"Number of processes that work side by side.{default}")
 
 
 def _limit(most: int | None = None, least: int = 1) -> Any:
@@ -243,6 +261,11 @@ LabelsFile = Annotated[Path | None, _output("FILE", "Format of the labels by suf
 ReportFolder = Annotated[Path, _output("FOLDER", "A folder for the report.")]
 RunFolder = Annotated[Path, _output("FOLDER", "A folder that also keeps the trained models' results.")]
 CorpusRunFolder = Annotated[Path, _output("RUN", "A new folder for the run.")]
+Product = Annotated[Split, typer.Option(help="How to split products in gated feed-forwards.")]
+Reduce = Annotated[Reduction | None, _reduce("It saves memory on long texts.")]
+KeptSummary = Annotated[Reduction | None, _reduce("Default: one row of numbers for each layer of a text.")]
+Workers = Annotated[int | None, _workers(" Default: one for each processor core.")]
+ShardWorkers = Annotated[int, _workers()]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 

@@ -219,6 +219,22 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         _overwrites("output", "view"),
     ),
     "translation evaluate": (_overwrites("output"),),
+    "corpus plan": (
+        *(
+            Requirement(name, lambda v: v["kind"] == "analyze", f"an attribution has no --{name}. Leave it out.")
+            for name in ("scope", "reduce", "group")
+        ),
+        *(
+            Requirement(name, lambda v: v["kind"] == "attribute", f"an analysis has no --{name}. Add --kind attribute.")
+            for name in ("method", "target")
+        ),
+        Requirement(
+            "product",
+            lambda v: v["kind"] == "attribute" or v["scope"] not in ATTENTION_SCOPES,
+            "it splits products in feed-forwards, but --scope ends before them. Leave it out, or use --scope feedforward, "
+            "feedforward_residual or block.",
+        ),
+    ),
     "heads": (_overwrites("output"),),
     "cluster points": (_overwrites("output", "figure"),),
     "cluster heads": (_overwrites("output", "figure"),),

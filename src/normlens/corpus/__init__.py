@@ -9,14 +9,14 @@ from normlens.corpus.exporting import export
 from normlens.corpus.finalized import finalize
 from normlens.corpus.job_kinds import AnalyzeJob, AttributeJob
 from normlens.corpus.planning import plan
-from normlens.corpus.run_plan import Plan, Shard
+from normlens.corpus.run_plan import CorpusPlan, Shard
 from normlens.corpus.run_status import RunStatus, status
 from normlens.corpus.runs import RunReport, run
 
 __all__ = [
     "AnalyzeJob",
     "AttributeJob",
-    "Plan",
+    "CorpusPlan",
     "ResultsNotWritten",
     "RunReport",
     "RunStatus",

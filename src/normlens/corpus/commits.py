@@ -35,7 +35,7 @@ class ResultsNotWritten(NormLensError):
     """Results can't be written to the folder of a run; no other shard could be."""
 
 
-class RunFolder:
+class CommitFolder:
     """The folder of a run.
 
     Parameters

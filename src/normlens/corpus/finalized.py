@@ -13,9 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from normlens.corpus.commits import COMPRESSION, RunFolder
+from normlens.corpus.commits import COMPRESSION, CommitFolder
 from normlens.corpus.merged_numbers import MergedNumbers
-from normlens.corpus.run_plan import Plan, read_plan
+from normlens.corpus.run_plan import CorpusPlan, read_plan
 from normlens.corpus.shard_results import Commit
 from normlens.errors import InvalidInput, NormLensError
 from normlens.files.atomic import reason, temporary_folder
@@ -53,7 +53,7 @@ def finalize(folder: str | Path) -> Path:
         If the results can't be written; an older ``final`` stays.
     """
     folder = Path(folder)
-    plan, run = read_plan(folder), RunFolder(folder)
+    plan, run = read_plan(folder), CommitFolder(folder)
     commits, aside = run.committed(), run.set_aside_shards()
     missing = [shard.number for shard in plan.shards if shard.number not in commits and shard.number not in aside]
     if missing:
@@ -79,7 +79,7 @@ def finalize(folder: str | Path) -> Path:
     return final
 
 
-def merged_numbers(run: RunFolder, commits: list[Commit]) -> dict[str, MergedNumbers]:
+def merged_numbers(run: CommitFolder, commits: list[Commit]) -> dict[str, MergedNumbers]:
     """The statistics of all shards, merged in their order, by kind of attention."""
     merged: dict[str, MergedNumbers] = {}
     for commit in commits:
@@ -88,7 +88,7 @@ def merged_numbers(run: RunFolder, commits: list[Commit]) -> dict[str, MergedNum
     return merged
 
 
-def _fill(folder: Path, plan: Plan, run: RunFolder, commits: list[Commit], aside: Mapping[int, str]) -> None:
+def _fill(folder: Path, plan: CorpusPlan, run: CommitFolder, commits: list[Commit], aside: Mapping[int, str]) -> None:
     parts = list(_parts(folder, run, commits))
     numbers = merged_numbers(run, commits)
     tables = []
@@ -128,7 +128,7 @@ def _fill(folder: Path, plan: Plan, run: RunFolder, commits: list[Commit], aside
         _page(folder, plan, numbers, totals)
 
 
-def _parts(folder: Path, run: RunFolder, commits: list[Commit]) -> Iterator[str]:
+def _parts(folder: Path, run: CommitFolder, commits: list[Commit]) -> Iterator[str]:
     """Write the results into files of about `PART_BYTES`; their names."""
     schema = pa.unify_schemas([_schema(run, commit) for commit in commits], promote_options="permissive")
     number, writer, buffered = 0, None, []
@@ -151,7 +151,7 @@ def _parts(folder: Path, run: RunFolder, commits: list[Commit]) -> Iterator[str]
             path = folder / f"part-{number:05d}.parquet"
 
 
-def _schema(run: RunFolder, commit: Commit) -> pa.Schema:
+def _schema(run: CommitFolder, commit: Commit) -> pa.Schema:
     return run.table(commit).schema
 
 
@@ -164,7 +164,7 @@ def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def _page(folder: Path, plan: Plan, numbers: Mapping[str, MergedNumbers], totals: Mapping[str, int]) -> None:
+def _page(folder: Path, plan: CorpusPlan, numbers: Mapping[str, MergedNumbers], totals: Mapping[str, int]) -> None:
     from normlens.statistics.report import write_report
 
     attributes: dict[str, Any] = {name: plan.model[name] for name in ("revision", "dtype") if plan.model[name]}

@@ -8,7 +8,7 @@ from typing import Any
 
 from normlens.corpus.job_kinds import job_of
 from normlens.corpus.model_identity import installed_versions, model_identity
-from normlens.corpus.run_plan import CorpusFile, Plan, planned_file, rows_per_shard, write_plan
+from normlens.corpus.run_plan import CorpusFile, CorpusPlan, planned_file, rows_per_shard, write_plan
 from normlens.corpus.text_rows import Columns, TextRow
 from normlens.errors import InvalidInput
 from normlens.front_door import load
@@ -36,7 +36,7 @@ def plan(
     threads: int = 1,
     lens: Lens | None = None,
     **loading: Any,
-) -> Plan:
+) -> CorpusPlan:
     """Plan a run over a corpus, and write the plan into a new folder; the same plan again changes nothing.
 
     Parameters
@@ -68,7 +68,7 @@ def plan(
 
     Returns
     -------
-    Plan
+    CorpusPlan
 
     Raises
     ------
@@ -97,7 +97,7 @@ def plan(
     wanted.check(lens)
     _try(lens, planned, columns, settings)
     identity = model_identity(lens)
-    made = Plan(
+    made = CorpusPlan(
         tuple(planned), columns, shard_rows or rows_per_shard(identity["parameters"]), _source(model), identity,
         {name: str(value) if name in ("device", "dtype") else value for name, value in loading.items() if value},
         settings, batch_tokens, max(_MAPS_IN_BATCH // _maps(lens), 1), threads, installed_versions(),

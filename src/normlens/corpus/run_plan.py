@@ -64,7 +64,7 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CorpusPlan:
     """What a run over a corpus computes; two plans with one fingerprint give the same bytes.
 
     Attributes
@@ -123,7 +123,7 @@ class Plan:
         return json.dumps(asdict(self), ensure_ascii=False, indent=1, sort_keys=True)
 
     @classmethod
-    def of_json(cls, text: str) -> Plan:
+    def of_json(cls, text: str) -> CorpusPlan:
         """The plan that `as_json` wrote."""
         values = json.loads(text)
         files = tuple(CorpusFile(**file) for file in values.pop("files"))
@@ -189,7 +189,7 @@ def rows_per_shard(parameters: int) -> int:
     return min(max(1 << max(texts.bit_length() - 1, 0), _SMALLEST_SHARD), _LARGEST_SHARD)
 
 
-def write_plan(folder: Path, plan: Plan) -> bool:
+def write_plan(folder: Path, plan: CorpusPlan) -> bool:
     """Write the plan into a new folder; nothing if the same plan is there already.
 
     Returns
@@ -220,7 +220,7 @@ def write_plan(folder: Path, plan: Plan) -> bool:
     return True
 
 
-def read_plan(folder: Path) -> Plan:
+def read_plan(folder: Path) -> CorpusPlan:
     """The plan of a run's folder.
 
     Raises
@@ -230,7 +230,7 @@ def read_plan(folder: Path) -> Plan:
     """
     path = folder / "plan.json"
     try:
-        return Plan.of_json(path.read_text(encoding="utf-8"))
+        return CorpusPlan.of_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InvalidInput(
             f"{folder} holds no run: there is no plan.json. Make a plan first: "
@@ -240,7 +240,7 @@ def read_plan(folder: Path) -> Plan:
         raise InvalidInput(f"{path} can't be read: {error}. Plan the run again, in another folder.") from error
 
 
-def difference(before: Plan, now: Plan) -> str:
+def difference(before: CorpusPlan, now: CorpusPlan) -> str:
     """The first thing in which two plans differ, as a clause; empty if there is none."""
     one, other = (_flat(json.loads(plan.as_json())) for plan in (before, now))
     for name in sorted({**one, **other}):

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from normlens.corpus.commits import RunFolder
+from normlens.corpus.commits import CommitFolder
 from normlens.corpus.finalized import FINAL
 from normlens.corpus.run_plan import read_plan
 
@@ -69,7 +69,7 @@ def status(folder: str | Path) -> RunStatus:
         If it holds no run, or a record can't be read.
     """
     folder = Path(folder)
-    plan, run = read_plan(folder), RunFolder(folder)
+    plan, run = read_plan(folder), CommitFolder(folder)
     commits, aside = run.committed(), run.set_aside_shards()
     shards = {shard.number: shard for shard in plan.shards}
     sizes = {number: shard.stop - shard.start for number, shard in shards.items()}

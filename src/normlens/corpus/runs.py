@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from normlens.corpus.commits import RunFolder
+from normlens.corpus.commits import CommitFolder
 from normlens.corpus.fault_points import fault_point
 from normlens.corpus.run_plan import Shard, read_plan, require_unchanged
 from normlens.corpus.workers import COMMITTED, DIED, FAILED, READY, Backend, Event, InlineBackend, PoolBackend
@@ -80,7 +80,7 @@ def run(
         If results can't be written; what was committed is kept.
     """
     folder = Path(folder)
-    plan, commits = read_plan(folder), RunFolder(folder)
+    plan, commits = read_plan(folder), CommitFolder(folder)
     index, count = part
     if workers < 1 or count < 1 or not 0 <= index < count:
         raise InvalidInput(
@@ -108,7 +108,7 @@ def run(
 
 
 def _drive(
-    backend: Backend, commits: RunFolder, pending: deque[Shard], report: RunReport, progress: Progress | None
+    backend: Backend, commits: CommitFolder, pending: deque[Shard], report: RunReport, progress: Progress | None
 ) -> None:
     """Handle events until no shard is left."""
     running: dict[int, Shard] = {}

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from normlens.corpus.job_kinds import Job, TextResult, job_of
 from normlens.corpus.merged_numbers import MergedNumbers
-from normlens.corpus.run_plan import Plan, Shard
+from normlens.corpus.run_plan import CorpusPlan, Shard
 from normlens.corpus.shard_results import ShardResult, SkippedRow
 from normlens.corpus.text_rows import TextRow
 from normlens.corpus.token_budget import budgeted_batches
@@ -22,7 +22,7 @@ from normlens.lens import Lens
 _FIRST = ("file", "row", "group", "layer", "tokens")
 
 
-def run_shard(plan: Plan, shard: Shard, lens: Lens) -> ShardResult:
+def run_shard(plan: CorpusPlan, shard: Shard, lens: Lens) -> ShardResult:
     """Compute the results of a shard.
 
     Texts are sorted by length and run in batches within the budget of the plan. Rows that can't be read or computed are
@@ -56,7 +56,7 @@ def run_shard(plan: Plan, shard: Shard, lens: Lens) -> ShardResult:
 class _ShardWork:
     """The results of a shard so far."""
 
-    def __init__(self, plan: Plan, job: Job, lens: Lens) -> None:
+    def __init__(self, plan: CorpusPlan, job: Job, lens: Lens) -> None:
         self._plan, self._job, self._lens = plan, job, lens
         self._results: dict[int, TextResult] = {}
         self._numbers: dict[str, MergedNumbers] = {}

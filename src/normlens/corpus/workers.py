@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Protocol
 
-from normlens.corpus.commits import ResultsNotWritten, RunFolder
+from normlens.corpus.commits import CommitFolder, ResultsNotWritten
 from normlens.corpus.fault_points import fault_point
 from normlens.corpus.model_identity import installed_versions, mismatch, model_identity
 from normlens.corpus.run_plan import Shard, read_plan
@@ -84,7 +84,7 @@ class ShardWorker:
 
         from normlens.front_door import load
 
-        self.plan, self._folder = read_plan(folder), RunFolder(folder)
+        self.plan, self._folder = read_plan(folder), CommitFolder(folder)
         torch.set_num_threads(self.plan.threads)
         if different := mismatch(self.plan.versions, installed_versions()):
             raise InvalidInput(

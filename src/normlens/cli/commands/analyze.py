@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from normlens.cli import options
-from normlens.cli.choices import ATTENTION_SCOPES, Reduction, Scope, Split
+from normlens.cli.choices import ATTENTION_SCOPES, Scope, Split
 from normlens.cli.destinations import PICTURES, SUFFIXES, check_ending, check_files
 from normlens.cli.media_inputs import media_named, read_inputs
 from normlens.cli.opening import open_lens, quiet
@@ -57,13 +57,11 @@ def analyze(
     layer: options.ShownLayer = None,
     head: options.Head = None,
     scope: options.LayerScope = Scope.attention,
-    product: Annotated[Split, typer.Option(help="How to split products in gated feed-forwards.")] = Split.half,
+    product: options.Product = Split.half,
     group: options.Group = None,
     words: Annotated[bool, typer.Option("--words", help="Merge subwords into words.")] = False,
     generate: options.Generate = None,
-    reduce: Annotated[
-        Reduction | None, typer.Option(help="Keep this summary instead of whole maps, to save memory on long texts.")
-    ] = None,
+    reduce: options.Reduce = None,
     chunk_size: Annotated[
         int | None,
         typer.Option(min=1, help="Process this many target positions at a time, to save memory on long texts."),

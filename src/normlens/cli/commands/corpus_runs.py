@@ -45,10 +45,8 @@ def plan(
     output: options.CorpusRunFolder,
     kind: Annotated[JobKind, typer.Option(help="What to compute of each text.")] = JobKind.analyze,
     scope: options.LayerScope = Scope.attention,
-    product: Annotated[Split, typer.Option(help="How to split products in gated feed-forwards.")] = Split.half,
-    reduce: Annotated[
-        Reduction | None, typer.Option(help="Keep this summary. Default: one row of numbers per layer of a text.")
-    ] = None,
+    product: options.Product = Split.half,
+    reduce: options.KeptSummary = None,
     group: options.Group = None,
     method: options.SingleMethod = "decompx",
     target: options.Explained = None,
@@ -121,7 +119,7 @@ def plan(
 @corpus.command(cls=CheckedCommand)
 def run(
     folder: Run,
-    workers: Annotated[int, typer.Option(min=1, help="Number of processes that work side by side.")] = 1,
+    workers: options.ShardWorkers = 1,
     shard_index: Annotated[
         str | None,
         typer.Option(metavar="I/N", help="Every Nth shard only, from the Ith, counted from 0, for an array of jobs."),

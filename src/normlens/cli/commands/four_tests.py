@@ -19,10 +19,7 @@ def four_tests(
     ],
     output: options.RunFolder = Path("four-tests"),
     overwrite: options.Overwrite = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Number of processes that work side by side. Default: one for each processor core."),
-    ] = None,
+    workers: options.Workers = None,
     as_json: options.Json = False,
     device: options.Device = None,
 ) -> None:

@@ -48,8 +48,8 @@ def topk(
         By,
         typer.Option(
             metavar="BY",
-            help="Sources to keep: the largest by weight, norm or displacement, the best k jointly (for short passages), "
-            "random ones, or the most recent ones.",
+            help="Sources to keep: the largest by weight, norm or displacement; joint: the best k together (for short "
+            "passages); random ones; or the most recent ones.",
             rich_help_panel=_CHOICE,
         ),
     ] = By.weight,

@@ -15,12 +15,12 @@ from normlens.cli.output.json_text import json_text
 from normlens.cli.terminal import counted, counting, messages, percent, results
 
 if TYPE_CHECKING:
-    from normlens.corpus import Plan, RunReport, RunStatus
+    from normlens.corpus import CorpusPlan, RunReport, RunStatus
 
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
-def show_plan(plan: Plan, folder: Path, as_json: bool) -> None:
+def show_plan(plan: CorpusPlan, folder: Path, as_json: bool) -> None:
     """Print what was planned, and the next command."""
     if as_json:
         answer = {"folder": str(folder), "fingerprint": plan.fingerprint, "shards": len(plan.shards), "rows": plan.rows}

@@ -26,7 +26,7 @@ from normlens.statistics.report.tables import tables
 _CONFIDENCE = 0.95
 
 
-class Collected(Protocol):
+class CollectedNumbers(Protocol):
     """The numbers of a corpus for one kind of attention, such as :class:`normlens.statistics.CorpusStatistics`."""
 
     largest_conservation_error: float
@@ -42,7 +42,7 @@ class Collected(Protocol):
 
 
 def write_report(
-    statistics: Mapping[str, Collected],
+    statistics: Mapping[str, CollectedNumbers],
     folder: str | Path,
     *,
     title: str,
@@ -87,7 +87,7 @@ def write_report(
 
 def _fill(
     folder: Path,
-    statistics: Mapping[str, Collected],
+    statistics: Mapping[str, CollectedNumbers],
     title: str,
     attributes: Mapping[str, object],
     examples: Mapping[str, Sequence[xr.Dataset]],
@@ -133,7 +133,7 @@ def _example_figures(numbers: Estimates, examples: Sequence[xr.Dataset]) -> dict
     return drawn
 
 
-def _measured(statistics: Mapping[str, Collected], attributes: Mapping[str, object]) -> dict[str, str]:
+def _measured(statistics: Mapping[str, CollectedNumbers], attributes: Mapping[str, object]) -> dict[str, str]:
     """Facts about the measurement, in the order of the page."""
     measured = {name: str(value) for name, value in attributes.items()}
     for kind, collected in statistics.items():
