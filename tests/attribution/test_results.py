@@ -72,6 +72,10 @@ def test_a_notebook_shows_the_lines_over_the_array(lens: normlens.Lens) -> None:
     page = lens.attribute("the <b>cat</b>", method="rollout")._repr_html_()
     assert page.startswith("<p>&lt;Attribution of &#x27;the &lt;b&gt;cat&lt;/b&gt;&#x27;")
     assert "<br>Next: " in page and "xr-wrap" in page
+    assert page.count("<iframe srcdoc=") == 1 and page.count("</iframe>") == 1
+    frame = page.partition('srcdoc="')[2].partition('"')[0]
+    assert "<" not in frame and "&lt;!doctype html&gt;" in frame.lower()  # whole, and escaped
+    assert "<iframe" not in lens.attribute(TEXT, vectors=True)._repr_html_()
 
 
 def test_results_stay_arrays(lens: normlens.Lens) -> None:

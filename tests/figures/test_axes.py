@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import matplotlib as mpl
@@ -16,6 +18,7 @@ from matplotlib.figure import Figure
 
 from normlens import figures
 from normlens.errors import InvalidInput
+from normlens.figures.style import kept_from_the_screen
 from normlens.statistics import CorpusStatistics
 from normlens.statistics.report.scatter import alpha_against_norm
 
@@ -250,3 +253,22 @@ def test_interactive_sessions_show_new_figures_but_none_that_are_for_files() -> 
             assert len(pyplot.get_fignums()) == 1
         finally:
             pyplot.close(axes.figure)
+
+
+def test_a_notebook_shows_a_figure_before_pyplot_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Session:
+        kernel = object()
+
+    shell = ModuleType("IPython")
+    shell.get_ipython = lambda: Session  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    before = set(pyplot.get_fignums())
+    figures.highlights(shares())
+    assert len(set(pyplot.get_fignums()) - before) == 1
+    with kept_from_the_screen():
+        figures.highlights(shares())
+    assert len(set(pyplot.get_fignums()) - before) == 1
+    pyplot.close("all")
+    Session.kernel = None  # type: ignore[assignment]  # IPython in a terminal
+    drawn = figures.highlights(shares())
+    assert not pyplot.get_fignums() and drawn.figure._repr_png_()[:4] == b"\x89PNG"

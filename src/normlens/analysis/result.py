@@ -7,7 +7,7 @@ import math
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pandas as pd
@@ -196,13 +196,15 @@ class Analysis:
         """Write :meth:`to_dataframe` as Parquet; the file appears complete or not at all."""
         return write_atomically(path, self.to_dataframe(level).to_parquet(index=False))
 
-    def to_json(self, path: str | Path | None = None) -> str:
-        """The whole analysis as JSON text, NaN as null; also written to ``path``, unless that is None."""
+    @overload
+    def to_json(self, path: None = None) -> str: ...
+    @overload
+    def to_json(self, path: str | Path) -> Path: ...
+    def to_json(self, path: str | Path | None = None) -> str | Path:
+        """The whole analysis as JSON text, NaN as null; with ``path``, it is written there, and the path is returned."""
         groups = {name: _plain(self.data[name].to_dataset().to_dict()) for name in self.groups}
         text = json.dumps({"attrs": _plain(self.attrs), "groups": groups}, ensure_ascii=False, allow_nan=False)
-        if path is not None:
-            write_atomically(path, text)
-        return text
+        return text if path is None else write_atomically(path, text)
 
     def plot(
         self,
@@ -237,14 +239,16 @@ class Analysis:
         data = self[group or self.groups[0]].data
         return heat_maps(data, int(data["layer"][0]) if layer is None else layer, head, scope=scope, ax=ax)
 
-    def to_html(self, path: str | Path | None = None) -> str:
-        """A self-contained HTML page of the analysis; also written to ``path``, unless that is None."""
+    @overload
+    def to_html(self, path: None = None) -> str: ...
+    @overload
+    def to_html(self, path: str | Path) -> Path: ...
+    def to_html(self, path: str | Path | None = None) -> str | Path:
+        """A self-contained HTML page of the analysis; with ``path``, it is written there, and the path is returned."""
         from normlens.figures import html_view
 
         page = html_view(self.data, textwrap.shorten(self.attrs.get("text", ""), 100, placeholder=" …"))
-        if path is not None:
-            write_atomically(path, page)
-        return page
+        return page if path is None else write_atomically(path, page)
 
     def _refuse_reduced(self, instead: str) -> None:
         """Refuse what needs the maps of an analysis that kept a summary instead.

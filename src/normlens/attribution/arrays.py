@@ -30,8 +30,17 @@ class Attribution(xr.DataArray):  # type: ignore[no-untyped-call]  # its __init_
 
     def _repr_html_(self) -> str:
         array: Any = super()  # its HTML has no types
-        lines = paragraph(self._summary()) if self._is_whole() else ""
-        return lines + str(array._repr_html_())
+        if not self._is_whole():
+            return str(array._repr_html_())
+        return paragraph(self._summary()) + self._frame() + str(array._repr_html_())
+
+    def _frame(self) -> str:
+        """The highlighted text in a frame of its own, so that a notebook can hold any number of them; empty for vectors."""
+        from normlens.figures import highlights_page
+        from normlens.figures.framed import framed
+
+        is_text = set(self.dims) <= {"target", "source", "component"} and "source_start" in self.coords
+        return framed(highlights_page(self)) if is_text else ""
 
     def words(self) -> Attribution:
         """Add up the pieces of each word: of sources, and of an answer's tokens, whose shares add up like log-probabilities.

@@ -1,7 +1,10 @@
 """How the pictures look: colors, fonts, and tokens as a person can read them."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -122,15 +125,36 @@ def callers_style() -> Iterator[None]:
         yield
 
 
+_FOR_FILES: ContextVar[bool] = ContextVar("normlens_figures_for_files", default=False)
+
+
 @contextmanager
 def kept_from_the_screen() -> Iterator[None]:
     """Make figures for files only: those made inside the block are not shown in interactive sessions."""
-    with mpl.rc_context({"interactive": False}):
+    token = _FOR_FILES.set(True)
+    try:
         yield
+    finally:
+        _FOR_FILES.reset(token)
+
+
+def _is_shown() -> bool:
+    """Whether new figures are shown: in interactive sessions, and in notebooks, also before pyplot is imported there."""
+    if _FOR_FILES.get():
+        return False
+    shell = sys.modules.get("IPython")
+    session = None if shell is None else shell.get_ipython()
+    return mpl.is_interactive() or getattr(session, "kernel", None) is not None
 
 
 class _Picture(Figure):
-    """A figure that is saved in the house's style by matplotlib's own method too."""
+    """A figure that is saved in the house's style by matplotlib's own method too, and that notebooks show as a PNG."""
+
+    def _repr_png_(self) -> bytes:
+        """The figure as IPython shows it where matplotlib isn't integrated."""
+        buffer = BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
 
     def savefig(self, fname: Any, **options: Any) -> None:
         """Save as matplotlib does; missing letters are reported in one line, and control characters are made visible."""
@@ -153,7 +177,7 @@ def make_readable(drawn: Artist) -> None:
 def new_figure(width: float, height: float, *, square: bool = False) -> Figure:
     """Return an empty figure, `width` by `height` inches, whose layout keeps `square` cells square.
 
-    In interactive sessions (``matplotlib.is_interactive()``), such as notebooks, it is registered with pyplot and hence
+    In notebooks, and in other interactive sessions (``matplotlib.is_interactive()``), it is registered with pyplot and hence
     shown. Elsewhere it is garbage collected as any other object.
     """
     options: dict[str, Any] = {
@@ -161,9 +185,10 @@ def new_figure(width: float, height: float, *, square: bool = False) -> Figure:
         "dpi": 150,
         "layout": "compressed" if square else "constrained",
     }
-    if mpl.is_interactive():
+    if _is_shown():
         from matplotlib import pyplot
 
+        mpl.interactive(True)  # or a notebook doesn't show it; the settings in force outside come back with the style
         return pyplot.figure(FigureClass=_Picture, **options)
     return _Picture(**options)
 
