@@ -108,3 +108,13 @@ def test_several_files_follow_one_option() -> None:
         "x",
         "c",
     ]
+
+
+def test_methods_are_listed_with_their_options(run: Run) -> None:
+    shown = run("methods")
+    assert shown.exit_code == 0
+    for method in normlens.methods()["name"]:
+        assert f"\n{method}  " in f"\n{shown.stdout}"
+    assert "ablations=32" in shown.stdout
+    listed = json.loads(run("methods", "--json").stdout)
+    assert [one["name"] for one in listed] == normlens.methods()["name"].tolist()

@@ -25,6 +25,7 @@ from normlens.cli.commands.demo import demo
 from normlens.cli.commands.evict import evict
 from normlens.cli.commands.four_tests import four_tests
 from normlens.cli.commands.heads import heads
+from normlens.cli.commands.methods import methods
 from normlens.cli.commands.models import models
 from normlens.cli.commands.negation import negation
 from normlens.cli.commands.report import report
@@ -126,6 +127,7 @@ app.command(cls=CheckedCommand)(topk)
 app.command(cls=CheckedCommand)(evict)
 app.command(cls=CheckedCommand)(negation)
 app.command(cls=CheckedCommand)(models)
+app.command(cls=CheckedCommand)(methods)
 app.command(cls=CheckedCommand)(demo)
 
 
