@@ -117,6 +117,19 @@ class Analysis:
             merged[name] = merged_dataset(group.data.assign(_weighted(group)), texts)
         return Analysis.of(merged, self.attrs)
 
+    def compare(self, other: Analysis, *, group: str | None = None, layer: int | None = None) -> xr.Dataset:
+        """Compare with an analysis of the same words: by another model, or of another text with as many words.
+
+        Returns
+        -------
+        xarray.Dataset
+            Shares of what each word takes, ``(target, source)``, without special tokens, averaged over layers (or of one)
+            and heads: ``weight``, ``other_weight`` and ``weight_change``, the second less the first; ``norm`` likewise.
+        """
+        from normlens.analysis.compared_words import compared_words
+
+        return compared_words(self, other, group, layer)
+
     def to_dataframe(self, level: str = "layer") -> pd.DataFrame:
         """A tidy table, one row per group, layer, target and source (and head).
 

@@ -8,6 +8,7 @@ from normlens.figures.alignment_panels import aer_curves, alignment_matrices
 from normlens.figures.analysis_page import html_view
 from normlens.figures.answer_panels import answer_map, source_bars
 from normlens.figures.clusters import cluster_map
+from normlens.figures.comparison_panels import comparison_maps
 from normlens.figures.corpus_figures import report_figures
 from normlens.figures.cue_panels import scope_map, scope_maps
 from normlens.figures.heatmaps import heat_maps
@@ -29,6 +30,7 @@ __all__ = [
     "alignment_matrices",
     "answer_map",
     "cluster_map",
+    "comparison_maps",
     "head_overview",
     "heat_maps",
     "highlight_colors",
