@@ -30,7 +30,7 @@ ALWAYS = {
     "translation evaluate": "model source_file target_file tokenized beams output as_json batch_size device",
     "corpus plan": "model files output kind truncate text_column target_column document_column second_file shard_rows "
     "batch_tokens threads as_json device dtype revision trust_remote_code",
-    "corpus run": "folder workers shard_index retry as_json",
+    "corpus run": "folder workers shard_index ray retry as_json",
     "corpus status": "folder as_json",
     "corpus finalize": "folder",
     "corpus export": "folder destination",

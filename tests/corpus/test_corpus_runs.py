@@ -341,3 +341,17 @@ def test_status_and_exports(planned: Callable[..., Path], tmp_path: Path) -> Non
         corpus.export(folder, tmp_path / "x.csv")
     with pytest.raises(InvalidInput, match=r"expected \.csv, \.jsonl"):
         corpus.export(folder, tmp_path / "x.txt")
+
+
+def test_the_questions_of_the_docs_have_answers(planned: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    folder = planned()
+    corpus.run(folder)
+    monkeypatch.chdir(corpus.finalize(folder))
+    page = (Path(__file__).parents[2] / "docs" / "corpus.md").read_text(encoding="utf-8")
+    questions = page.split("```sql")[1].split("```")[0]
+    with duckdb.connect() as database:
+        database.execute(Path("view.sql").read_text(encoding="utf-8"))
+        answers = [database.sql(question).fetchall() for question in questions.split(";") if question.strip()]
+    assert len(answers) == 5 and all(answers)
+    assert {why for why, _ in answers[4]} >= {"the line isn't UTF-N (byte N)"}

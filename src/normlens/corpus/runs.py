@@ -9,6 +9,7 @@ from pathlib import Path
 
 from normlens.corpus.commits import CommitFolder
 from normlens.corpus.fault_points import fault_point
+from normlens.corpus.ray_workers import RayBackend
 from normlens.corpus.run_plan import Shard, read_plan, require_unchanged
 from normlens.corpus.workers import COMMITTED, DIED, FAILED, READY, Backend, Event, InlineBackend, PoolBackend
 from normlens.errors import InvalidInput, NormLensError
@@ -46,6 +47,7 @@ def run(
     workers: int = 1,
     part: tuple[int, int] = (0, 1),
     retry: bool = False,
+    ray: str | None = None,
     backend: Backend | None = None,
     progress: Progress | None = None,
 ) -> RunReport:
@@ -63,8 +65,10 @@ def run(
         ``(i, n)``: every nth shard, from the ith (counted from 0), for a job array.
     retry
         Whether to try shards again that an earlier run has set aside.
+    ray
+        Address of a Ray cluster on which the workers run; "local" starts Ray on this machine.
     backend
-        Where workers run. Default: in this process, or in processes on this machine.
+        Where else workers run. Default: in this process, or in processes on this machine.
     progress
         Called after each event.
 
@@ -96,7 +100,9 @@ def run(
         return report
     for number in sorted({shard.file for shard in pending}):
         require_unchanged(plan.files[number])
-    if backend is None:
+    if backend is None and ray is not None:
+        backend = RayBackend(folder, ray)
+    elif backend is None:
         backend = InlineBackend(folder) if workers == 1 else PoolBackend(folder)
     try:
         for worker in range(min(workers, len(pending))):

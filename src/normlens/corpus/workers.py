@@ -137,7 +137,7 @@ class InlineBackend:
 
     def _computed(self, worker: int, shard: Shard) -> Event:
         assert self._worker is not None
-        return _attempted(self._worker, worker, shard)
+        return attempted(self._worker, worker, shard)
 
 
 class PoolBackend:
@@ -221,10 +221,11 @@ def _serve(connection: Connection, folder: str, worker: int) -> None:
             shard = connection.recv()
         except (EOFError, OSError):
             return
-        connection.send(_attempted(own, worker, shard))
+        connection.send(attempted(own, worker, shard))
 
 
-def _attempted(own: ShardWorker, worker: int, shard: Shard) -> Event:
+def attempted(own: ShardWorker, worker: int, shard: Shard) -> Event:
+    """Compute and commit a shard; what happened."""
     try:
         own.run(shard)
     except NormLensError as error:

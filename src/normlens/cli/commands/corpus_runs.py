@@ -124,6 +124,10 @@ def run(
         str | None,
         typer.Option(metavar="I/N", help="Every Nth shard only, from the Ith, counted from 0, for an array of jobs."),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Let workers run on this Ray cluster; local starts Ray on this machine."),
+    ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try shards again that were set aside.")] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -136,6 +140,8 @@ def run(
     - [cyan]normlens corpus run run --workers 4[/cyan]
 
     - [cyan]normlens corpus run run --shard-index $SLURM_ARRAY_TASK_ID/100[/cyan]
+
+    - [cyan]normlens corpus run run --ray auto --workers 100[/cyan]
     """
     part = part_of(shard_index)
     with starting():
@@ -145,7 +151,7 @@ def run(
         before = library.status(folder)
     with showing(before) as progress, quiet():
         try:
-            report = library.run(folder, workers=workers, part=part, retry=retry, progress=progress)
+            report = library.run(folder, workers=workers, part=part, ray=ray, retry=retry, progress=progress)
         except KeyboardInterrupt:
             messages().print(
                 f"Stopped. What is finished is kept; the same command goes on: normlens corpus run {folder}",
