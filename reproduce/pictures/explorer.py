@@ -11,17 +11,29 @@ from playwright.sync_api import Page, sync_playwright
 
 TEXT = "The capital of France is Paris, and everyone who has been there remembers the river."
 QUESTION = "The capital of France is Paris, and the capital of Germany is"
+PAIR = ("Ich habe das Buch gestern gekauft .", "Yesterday I bought the book .")
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 _PATIENCE = 300_000  # milliseconds, for loading a model on a busy machine
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Start the explorer, look at it as a reader of the page would, and write five pictures to docs/images."""
+    """Start the explorer, look at it as a reader of the page would, and write six pictures to docs/images."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         print("error: There is no Chromium here. Install it, as in: apt-get install chromium", file=sys.stderr)
         return 2
-    command = [sys.executable, "-m", "normlens", "view", "minilm-l6", "smollm2-135m", "--no-browser", "--text", TEXT]
+    command = [
+        sys.executable,
+        "-m",
+        "normlens",
+        "view",
+        "minilm-l6",
+        "smollm2-135m",
+        "de-en",
+        "--no-browser",
+        "--text",
+        TEXT,
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server, sync_playwright() as playwright:
         try:
             assert server.stderr is not None
@@ -38,9 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _pictures(page: Page) -> None:
-    """The scatter, the emptiest head with a pinned token, the same without its sinks, its flow, and what a decoder says."""
+    """The scatter, the emptiest head with a pinned token and without sinks, a flow, what a decoder says, words aligned."""
     page.locator(".scatter circle").first.wait_for()
     _save(page, "scatter")
+    print(" ".join(page.locator(".finding p").inner_text().split()))
     page.get_by_role("button", name="Show the emptiest head").click()
     page.locator(".targets button", has_text="Paris").click()
     page.locator(".row-table table").wait_for()
@@ -52,7 +65,7 @@ def _pictures(page: Page) -> None:
     page.locator(".edge").first.wait_for(state="attached")
     _save(page, "flow")
     page.get_by_role("button", name="Heads", exact=True).click()
-    page.get_by_label("Model").select_option("smollm2-135m")
+    page.locator(".model select").select_option("smollm2-135m")
     page.get_by_label("Text to look at").fill(QUESTION)
     page.get_by_role("button", name="Look").click()
     page.locator(".finding", has_text="The first token").wait_for()
@@ -61,6 +74,14 @@ def _pictures(page: Page) -> None:
     page.get_by_role("button", name="Split").click()
     page.locator(".answer strong", has_text="Berlin' − ' Paris'").first.wait_for()
     _save(page, "answer")
+    page.locator(".model select").select_option("de-en")
+    page.get_by_role("alert").wait_for()  # it asks for the second text
+    page.get_by_label("Text to look at").fill(PAIR[0])
+    page.get_by_label("Second text").fill(PAIR[1])
+    page.get_by_role("button", name="Look").click()
+    page.get_by_role("button", name="Alignment").click()
+    page.locator(".link").first.wait_for(state="attached")
+    _save(page, "alignment")
 
 
 def _save(page: Page, name: str) -> None:

@@ -20,6 +20,7 @@ describe("the address", () => {
     method: "alti_logit",
     by: "weight",
     least: 5,
+    alignLayer: 2,
   };
 
   it("brings back what it holds, and the token", () => {

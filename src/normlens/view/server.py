@@ -65,6 +65,7 @@ def application(service: ViewService, token: str) -> Starlette:
         "save": service.save,
         "attribute": service.attribute,
         "flow": service.flow,
+        "align": service.align,
     }
     api = [Route(f"/api/{name}", _Endpoint(work, token), methods=["POST"]) for name, work in operations.items()]
     pages = Mount("/", StaticFiles(directory=static_folder(), html=True))

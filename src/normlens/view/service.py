@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from normlens.errors import InvalidInput, NormLensError, UnknownRun
 from normlens.view.computation_queue import ComputationQueue
@@ -189,13 +190,7 @@ class ViewService:
         InvalidInput
             If there is no such format or map, or the analysis is too large for one netCDF file.
         """
-
-        def made() -> Message:
-            from normlens.view.saved_files import saved_file
-
-            return saved_file(self._exploration(run), kind, group, layer, head, measure)
-
-        return self._computed(made)
+        return self._made("saved_files", "saved_file", run, kind, group, layer, head, measure)
 
     def attribute(
         self, run: str, method: str = "decompx", place: int | None = None, token: str = "", against: str = ""
@@ -213,13 +208,7 @@ class ViewService:
         InvalidInput
             If there is no such method, place or token, or the text is too long.
         """
-
-        def made() -> Message:
-            from normlens.view.attributed_text import attributed
-
-            return attributed(self._exploration(run), method, place, token, against)
-
-        return self._computed(made)
+        return self._made("attributed_text", "attributed", run, method, place, token, against)
 
     def flow(self, run: str, group: str, target: int, by: str = "norm", threshold: float = 0.01) -> Message:
         """Where a token's vector comes from, layer by layer: the edges that carry at least a share of it.
@@ -233,13 +222,19 @@ class ViewService:
         InvalidInput
             If there is no such group, token or measure, or the threshold isn't a share.
         """
+        return self._made("flow_graph", "flow", run, group, target, by, threshold)
 
-        def made() -> Message:
-            from normlens.view.flow_graph import flow
+    def align(self, run: str, layer: int | None = None) -> Message:
+        """The words of an encoder–decoder's two texts, linked by weight and by norm; None chooses the layer.
 
-            return flow(self._exploration(run), group, target, by, threshold)
-
-        return self._computed(made)
+        Raises
+        ------
+        UnknownRun
+            If the run isn't in memory.
+        InvalidInput
+            If the model reads one text, has no such layer, or the texts can't be aligned.
+        """
+        return self._made("aligned_words", "aligned", run, layer)
 
     def close(self) -> None:
         """Cancel everything; the thread ends after what it computes."""
@@ -257,6 +252,15 @@ class ViewService:
         """What the computing thread returns."""
         future: Future[Result] = self._queue.submit(work)
         return future.result()
+
+    def _made(self, module: str, name: str, run: str, *arguments: object) -> Message:
+        """What a function of a module, which is imported when it is first needed, makes of a run."""
+
+        def make() -> Message:
+            function = getattr(import_module(f"normlens.view.{module}"), name)
+            return cast("Message", function(self._exploration(run), *arguments))
+
+        return self._computed(make)
 
     def _exploration(self, run: str) -> Exploration:
         """The result of a run that is in memory; called by the computing thread."""
@@ -284,10 +288,8 @@ class ViewService:
             job.state, job.message = "failed", str(error)
             self._log(f"{offered.name}: {error}")
         except Exception as error:
-            job.state, job.message = (
-                "failed",
-                f"{type(error).__name__}: {error}. This is a fault of normlens; report it.",
-            )
+            job.state = "failed"
+            job.message = f"{type(error).__name__}: {error}. This is a fault of normlens; report it."
             self._log(f"{offered.name}: {job.message}")
 
 

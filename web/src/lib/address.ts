@@ -24,10 +24,12 @@ export interface Choice {
   /** By what the flow is measured, and the least share of an edge, in percent. */
   by: "norm" | "weight";
   least: number;
+  /** The layer of cross-attention that words are aligned by; null is the best one. */
+  alignLayer: number | null;
 }
 
 export const LEAST = [0.5, 1, 2, 5, 10] as const;
-export const PAGES = ["heads", "answer", "flow"] as const;
+export const PAGES = ["heads", "answer", "flow", "alignment"] as const;
 export type PageName = (typeof PAGES)[number];
 
 export const nothingChosen: Choice = {
@@ -51,6 +53,7 @@ export const nothingChosen: Choice = {
   method: "decompx",
   by: "norm",
   least: 0.5,
+  alignLayer: null,
 };
 
 const count = (value: string | null): number | null => (value !== null && /^\d{1,6}$/.test(value) ? Number(value) : null);
@@ -78,6 +81,7 @@ export function choiceOf(fragment: string): Choice {
     said: text("said", ""),
     against: text("against", ""),
     method: text("method", nothingChosen.method),
+    alignLayer: count(fields.get("alignLayer")),
     by: fields.get("by") === "weight" ? "weight" : "norm",
     least: LEAST.find((one) => one === Number(fields.get("least"))) ?? nothingChosen.least,
   };

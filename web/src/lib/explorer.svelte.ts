@@ -30,8 +30,9 @@ export class Explorer {
   readonly leftOut = $derived(this.group && this.choice.without ? leftOut(this.group.sources) : null);
   /** The target that the text is colored by: under the pointer, or pinned; null stands for the mean over all targets. */
   readonly target = $derived(this.hovered ?? this.choice.pin);
+  private readonly hasTwoTexts = $derived(this.overview?.facts.groups.some((one) => one.crossed) ?? false);
   /** The views that there are: a file has its maps alone. */
-  readonly pages = $derived<PageName[]>(this.offer?.isFile ? ["heads"] : [...PAGES]);
+  readonly pages = $derived<PageName[]>(this.offer?.isFile ? ["heads"] : PAGES.filter((page) => page !== "alignment" || this.hasTwoTexts));
   readonly page = $derived(this.pages.includes(this.choice.page) ? this.choice.page : "heads");
   readonly isRunning = $derived(["waiting", "loading", "running"].includes(this.progress?.state ?? ""));
 
@@ -89,7 +90,7 @@ export class Explorer {
     const former = this.isRunning ? this.progress?.run : null;
     this.problem = "";
     this.hovered = null;
-    if (isNew) Object.assign(this.choice, { pin: null, layer: null, head: "all", group: "", place: null, said: "", against: "" });
+    if (isNew) Object.assign(this.choice, { pin: null, layer: null, head: "all", group: "", place: null, said: "", against: "", alignLayer: null });
     try {
       if (former) await this.transport.ask("cancel", { run: former });
       this.progress = await this.transport.ask<RunState>("run", { model, text, targetText });
