@@ -47,6 +47,46 @@ def test_an_analysis_comes_back_as_it_was_saved(analysis: Analysis, reader: norm
         assert read.to_dataframe().equals(one.to_dataframe())
 
 
+def test_json_comes_back_with_the_same_numbers(analysis: Analysis, reader: normlens.Lens, tmp_path: Path) -> None:
+    for number, one in enumerate(
+        [analysis, reader.analyze("the unhappiness, here."), reader.analyze("the cat").words()]
+    ):
+        read = Analysis.load(one.to_json(tmp_path / f"{number}.json"))
+        assert read.groups == one.groups
+        assert read.attrs == one.attrs
+        for name in one.groups:
+            xr.testing.assert_equal(read[name].data, one[name].data)  # NaN included
+        assert str(read) == str(one)
+        read.plot()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ("[]", "has no groups"),
+        ('{"attrs": {}, "groups": {"encoder": {}}}', "encoder has no coords"),
+        ('{"attrs": {}, "groups": {}}', "no groups"),
+        (
+            '{"attrs": {}, "groups": {"encoder": {"attrs": {}, "coords": {}, "data_vars": {"weight": {"dims": ["layer"], '
+            '"attrs": {}, "data": [[1]]}}}}}',
+            "2 dimensions",
+        ),
+        (
+            '{"attrs": {}, "groups": {"encoder": {"attrs": {}, "coords": {}, "data_vars": {"weight": {"dims": ["layer"], '
+            '"attrs": {}, "data": [1, "a"]}}}}}',
+            "neither numbers nor texts",
+        ),
+    ],
+)
+def test_json_of_something_else_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(NormLensError, match=message):
+        Analysis.load(path)
+
+
 @pytest.mark.parametrize("reduce", ["categories", "sinks", "edges", "mean"])
 def test_a_reduced_analysis_can_be_saved(reduce: str, reader: normlens.Lens, tmp_path: Path) -> None:
     one = reader.analyze("the cat sat, here.", reduce=reduce)

@@ -174,3 +174,17 @@ def test_a_full_disk_is_left_in_peace(bert: Path, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "out.nc could not be written" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("normlens a", {"analyze", "attribute", "align", "aer"}),
+        ("normlens attribute --step-score l", {"logprob", "logit"}),
+    ],
+)
+def test_the_shell_completes_commands_and_choices(typed: str, expected: set[str]) -> None:
+    asked = {"_NORMLENS_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    code = "import sys; sys.argv = ['normlens']; from normlens.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT | asked, capture_output=True, text=True)
+    assert set(done.stdout.split()) == expected

@@ -189,7 +189,7 @@ class Analysis:
 
     @staticmethod
     def load(path: str | Path) -> Analysis:
-        """Read an analysis that :meth:`save` wrote. Files from any source are safe to read: no other file is opened.
+        """Read what :meth:`save` or :meth:`to_json` wrote. Files from any source are safe to read: no other file is opened.
 
         Raises
         ------

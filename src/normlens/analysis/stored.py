@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from normlens.analysis.stored_json import read_json
 from normlens.errors import InvalidInput, NormLensError
 from normlens.files.atomic import reason
 
@@ -29,7 +30,7 @@ _FILTERS = {
 
 
 def read_tree(path: str | Path) -> xr.DataTree:
-    """Read all groups of a netCDF file, after checking its objects.
+    """Read all groups of a netCDF file, after checking its objects; or of JSON, by the suffix.
 
     Parameters
     ----------
@@ -44,6 +45,8 @@ def read_tree(path: str | Path) -> xr.DataTree:
     path = Path(path)
     _require_file(path)
     try:
+        if path.suffix.lower() == ".json":
+            return read_json(path)
         with h5py.File(path, "r") as file:
             _check(file, path.stat().st_size)
         with warnings.catch_warnings():

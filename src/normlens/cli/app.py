@@ -106,7 +106,6 @@ app = typer.Typer(
     help="See what attention really moves: attention weights beside the vectors that they mix.",
     epilog="Start with: [bold]normlens demo[/bold]",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

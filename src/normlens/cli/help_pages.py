@@ -51,6 +51,14 @@ class DescribedCommand(_Described, TyperCommand):
 class DescribedGroup(_Described, TyperGroup):
     """A group of commands with a readable help page."""
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options, with those that Typer adds: they install and show the shell's completion, and are flags."""
+        params = list(super().get_params(ctx))
+        for parameter in params:
+            if parameter.name in ("install_completion", "show_completion"):
+                _describe(parameter, bool)
+        return params
+
 
 def _type_of(hint: Any) -> Any:
     """The type of a parameter, without None."""
