@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,16 @@ _ONE_AT_A_TIME = Lock()
 def read_once(gguf_file: str | None) -> Iterator[None]:
     """Parse a GGUF file only once: transformers reads its fields three times, and its names for every module.
 
-    gguf's own functions are restored afterwards.
+    Its progress bar is left out. The libraries' own functions are restored afterwards.
     """
     if gguf_file is None:
         yield
         return
     _require_gguf()
     import gguf
+    from transformers import modeling_gguf_pytorch_utils as reading
 
-    with _ONE_AT_A_TIME:
+    with _ONE_AT_A_TIME, _replaced(reading, "tqdm", lambda tensors, **options: tensors):
         own = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map") if hasattr(gguf, name)}
         for name, function in own.items():
             setattr(gguf, name, _one_reader(function) if name == "GGUFReader" else cache(function))
@@ -40,6 +42,20 @@ def read_once(gguf_file: str | None) -> Iterator[None]:
         finally:
             for name, function in own.items():
                 setattr(gguf, name, function)
+
+
+@contextmanager
+def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
+    """Another value for a name of a module, if it has it, inside the block."""
+    if not hasattr(module, name):
+        yield
+        return
+    own = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, own)
 
 
 def as_plain(model: PreTrainedModel) -> None:

@@ -30,6 +30,7 @@ from normlens.loading.gguf_files import as_plain, read_once
 from normlens.loading.locate import ModelLocation, explained, first_line, locate_model, refuse_revision
 from normlens.loading.model_classes import TASKS, model_class, resolved_class
 from normlens.loading.outline import Outline
+from normlens.loading.progress_bars import without_bars
 from normlens.loading.sizes import bounded
 
 ModelSource = str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase | Processor | None]
@@ -110,7 +111,8 @@ def load_model(
         raise InvalidInput(f"Unknown task {task!r}. Choose one of {', '.join(TASKS)}.")
     if isinstance(source, str | Path):
         location = locate_model(source, revision)
-        loaded = _load(location, LoadingOptions(dtype, trust_remote_code, task, check))
+        with without_bars(location.is_hub):
+            loaded = _load(location, LoadingOptions(dtype, trust_remote_code, task, check))
     else:
         refuse_revision("A pair (model, tokenizer)", revision)
         loaded = _from_pair(source, dtype)
