@@ -111,7 +111,12 @@ def test_every_prompt_holds_its_evidence_once_inside_and_every_pair_swaps_its_an
 
 
 def test_every_registered_method_is_asked() -> None:
-    assert {candidate.method for candidate in CANDIDATES} == set(registered())
+    run_again = {
+        "occlusion",
+        "shapley",
+        "contextcite",
+    }  # leave-one-out itself, and two that approximate what it measures
+    assert {candidate.method for candidate in CANDIDATES} == set(registered()) - run_again
 
 
 def test_leave_one_out_is_what_the_shorter_text_says(decoder: normlens.Lens) -> None:
