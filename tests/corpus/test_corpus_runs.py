@@ -22,6 +22,7 @@ from normlens.corpus.commits import CommitFolder
 from normlens.corpus.fault_points import VARIABLE
 from normlens.corpus.run_plan import read_plan
 from normlens.corpus.shard_run import run_shard
+from normlens.corpus.text_rows import Columns, RowFile
 from normlens.corpus.workers import DIED, FAILED, READY, Event, InlineBackend
 from normlens.errors import ConservationError, InvalidInput, NormLensError, OutOfMemory
 from normlens.statistics import text_numbers
@@ -337,6 +338,8 @@ def test_status_and_exports(planned: Callable[..., Path], tmp_path: Path) -> Non
     assert list(csv.columns) == list(lines[0]) == list(table.columns)
     assert csv["norm_share_other"].to_numpy() == pytest.approx(table["norm_share_other"].to_numpy())
     assert [line["row"] for line in lines] == table["row"].tolist()
+    saved = list(RowFile(corpus.export(folder, tmp_path / "saved"), Columns("group")).rows())
+    assert [row.text for row in saved] == table["group"].tolist()
     with pytest.raises(InvalidInput, match="exists already"):
         corpus.export(folder, tmp_path / "x.csv")
     with pytest.raises(InvalidInput, match=r"expected \.csv, \.jsonl"):

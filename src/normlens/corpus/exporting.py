@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 from normlens.corpus.finalized import FINAL
 from normlens.corpus.run_plan import read_plan
 from normlens.errors import InvalidInput, NormLensError
-from normlens.files.atomic import reason
+from normlens.files.atomic import reason, temporary_folder
 
 _ROWS = 8192
 
@@ -41,7 +42,7 @@ def export(folder: str | Path, output: str | Path) -> Path:
     InvalidInput
         If the run isn't finalized, the output exists, or the ending is another one.
     NormLensError
-        If `datasets` isn't installed, or the output can't be written.
+        If the output can't be written.
     """
     folder, output = Path(folder), Path(output)
     read_plan(folder)
@@ -106,12 +107,28 @@ def _plain(value: Any) -> Any:
 
 
 def _as_dataset(parts: list[Path], output: Path) -> None:
+    """The folder that `datasets.load_from_disk` reads: Arrow files, and two notes."""
+    digest = hashlib.sha256()
     try:
-        from datasets import load_dataset
-    except ImportError as error:
-        raise NormLensError(
-            f"{output} has no ending, so it becomes a folder of `datasets`, which isn't installed. Run "
-            "pip install datasets, or choose a name that ends in .csv or .jsonl."
-        ) from error
-    loaded = load_dataset("parquet", data_files=[str(part) for part in parts], split="train")
-    loaded.save_to_disk(str(output))
+        with temporary_folder(output.parent) as partial:
+            names = []
+            for number, part in enumerate(parts):
+                names.append(f"data-{number:05d}-of-{len(parts):05d}.arrow")
+                digest.update(part.read_bytes())
+                file = pq.ParquetFile(part)
+                with (
+                    pa.OSFile(str(partial / names[-1]), "wb") as sink,
+                    pa.ipc.new_stream(sink, file.schema_arrow) as out,
+                ):
+                    for batch in file.iter_batches(_ROWS):
+                        out.write_batch(batch)
+            state: dict[str, Any] = {
+                "_data_files": [{"filename": name} for name in names], "_fingerprint": digest.hexdigest()[:16],
+                "_format_columns": None, "_format_kwargs": {}, "_format_type": None, "_output_all_columns": False,
+                "_split": None,
+            }  # fmt: skip
+            (partial / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
+            (partial / "dataset_info.json").write_text("{}", encoding="utf-8")
+            partial.rename(output)
+    except OSError as error:
+        raise NormLensError(f"{output} can't be written: {reason(error)}. Choose another path.") from error

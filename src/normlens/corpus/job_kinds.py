@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -52,7 +52,7 @@ class TextResult:
     Attributes
     ----------
     rows
-        Rows of the table.
+        Rows of the table, as columns of one length.
     numbers
         By kind of attention; "attribution" for an attribution.
     tokens
@@ -61,7 +61,7 @@ class TextResult:
         Whether it was cut to the model's length.
     """
 
-    rows: pd.DataFrame
+    rows: Mapping[str, Sequence[Any] | np.ndarray]
     numbers: Mapping[str, TextNumbers] = field(default_factory=dict)
     tokens: int = 0
     truncated: bool = False
@@ -116,15 +116,15 @@ class AnalyzeJob:
             place = places.following()
             if self.group is not None and self.group not in analysis.groups:
                 raise InvalidInput(f"{lens.name} has no group {self.group}; it has {', '.join(analysis.groups)}.")
-            numbers, frames, tokens = {}, [], 0
+            numbers, columns, tokens = {}, [], 0
             for kind in analysis.groups if self.group is None else [self.group]:
                 data = analysis[kind].data
                 numbers[kind] = _numbers_of(data)
                 tokens = max(tokens, data.sizes["target"])
-                frame = _layer_rows(numbers[kind]) if self.reduce is None else _reduced_rows(data, self.reduce)
-                frames.append(frame.assign(group=kind, tokens=data.sizes["target"]))
-            rows = pd.concat(frames, ignore_index=True)
-            yield place, TextResult(rows, numbers, tokens, "truncated" in analysis.attrs)
+                own = _layer_rows(numbers[kind]) if self.reduce is None else _reduced_rows(data, self.reduce)
+                columns.append({"group": [kind] * len(own["layer"]), **own})
+                columns[-1]["tokens"] = np.full(len(own["layer"]), data.sizes["target"])
+            yield place, TextResult(joined_columns(columns), numbers, tokens, "truncated" in analysis.attrs)
 
 
 @dataclass(frozen=True)
@@ -181,6 +181,25 @@ def job_of(settings: Mapping[str, Any]) -> Job:
     return KINDS[kind](**options)
 
 
+def joined_columns(pieces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Columns of several pieces, one below the other; a column that a piece lacks is null there."""
+    if len(pieces) == 1:
+        return dict(pieces[0])
+    lengths = [len(next(iter(piece.values()))) for piece in pieces]
+    joined: dict[str, Any] = {}
+    for name in dict.fromkeys(name for piece in pieces for name in piece):
+        own = [piece.get(name) for piece in pieces]
+        if all(isinstance(column, np.ndarray) and column.dtype != object for column in own):
+            joined[name] = np.concatenate(cast("list[np.ndarray]", own))
+            continue
+        values: list[Any] = []
+        for column, length in zip(own, lengths, strict=True):
+            present: Any = [None] * length if column is None else column
+            values += present.tolist() if isinstance(present, np.ndarray) else list(present)
+        joined[name] = values
+    return joined
+
+
 class _Places:
     """Places in a batch of the results that follow one another, without those of skipped texts."""
 
@@ -212,15 +231,15 @@ def _numbers_of(data: xr.Dataset) -> TextNumbers:
     return TextNumbers(layers, heads, text_numbers(data), error, data)
 
 
-def _layer_rows(numbers: TextNumbers) -> pd.DataFrame:
-    columns = {}
+def _layer_rows(numbers: TextNumbers) -> dict[str, Any]:
+    columns: dict[str, Any] = {"layer": np.array(numbers.layers)}
     for (quantity, category), values in numbers.numbers.items():
         by_layer = mean_of_present(values, axis=1) if values.ndim == 2 else values
         columns[f"{quantity}_{category}".replace(" ", "_")] = by_layer
-    return pd.DataFrame({"layer": numbers.layers, **columns})
+    return columns
 
 
-def _reduced_rows(data: xr.Dataset, reduce: str) -> pd.DataFrame:
+def _reduced_rows(data: xr.Dataset, reduce: str) -> dict[str, Any]:
     """Rows by layer and whatever else the summaries depend on; a summary over heads has rows without a head.
 
     What is kept by scope becomes a column for each scope.
@@ -240,7 +259,10 @@ def _reduced_rows(data: xr.Dataset, reduce: str) -> pd.DataFrame:
     frame = pd.concat(layers, ignore_index=True)
     labels = [name for name in ("layer", "head", "target", "source", "category", "rank") if name in frame]
     integers = {name: "Int64" for name in labels if name not in ("layer", "category")}
-    return frame[[*labels, *(name for name in frame if name not in labels)]].astype(integers)
+    frame = frame[[*labels, *(name for name in frame if name not in labels)]].astype(integers)
+    return {
+        str(name): frame[name].to_numpy(dtype=None) if name not in integers else frame[name].tolist() for name in frame
+    }
 
 
 def _without_scopes(reduced: xr.Dataset) -> dict[str, xr.DataArray]:
@@ -265,16 +287,14 @@ def _attributed(shares: xr.DataArray) -> TextResult:
     for category, chosen in members.items():
         numbers["share", category] = np.array(float(values[chosen].sum()))
     error = float(attrs.get("conservation_error", np.nan))
-    rows = pd.DataFrame(
-        {
-            "target": [str(attrs.get("target", ""))],
-            "value": [float(attrs["value"])],
-            "bias_share": [None if bias is None else float(bias)],
-            "conservation_error": [error],
-            "tokens": [len(values)],
-            "token": [shares["source_token"].values.astype(str).tolist()],
-            "category": [shares["source_category"].values.astype(str).tolist()],
-            "share": [values.tolist()],
-        }
-    )
+    rows: dict[str, list[Any]] = {
+        "target": [str(attrs.get("target", ""))],
+        "value": [float(attrs["value"])],
+        "bias_share": [None if bias is None else float(bias)],
+        "conservation_error": [error],
+        "tokens": [len(values)],
+        "token": [shares["source_token"].values.astype(str).tolist()],
+        "category": [shares["source_category"].values.astype(str).tolist()],
+        "share": [values.tolist()],
+    }
     return TextResult(rows, {"attribution": TextNumbers([], [], numbers, error)}, len(values), "truncated" in attrs)

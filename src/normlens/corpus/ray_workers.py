@@ -7,7 +7,7 @@ from typing import Any
 
 from normlens.corpus.run_plan import Shard, read_plan
 from normlens.corpus.workers import DIED, FAILED, READY, Event, ShardWorker, attempted
-from normlens.errors import NormLensError
+from normlens.errors import NormLensError, install_command
 
 LOCAL = "local"
 """The address that means: start Ray on this machine."""
@@ -35,7 +35,7 @@ class RayBackend:
         try:
             import ray
         except ImportError as error:
-            raise NormLensError('Ray isn\'t installed. Run pip install "normlens[ray]".') from error
+            raise NormLensError(f"Ray isn't installed. Run {install_command('ray')}.") from error
         self._ray, self._folder, self._address = ray, folder.resolve(), address
         plan = read_plan(folder)
         on_gpu = str(plan.loading.get("device") or "cpu").startswith("cuda")

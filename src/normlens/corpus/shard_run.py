@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
-from normlens.corpus.job_kinds import Job, TextResult, job_of
+from normlens.corpus.job_kinds import Job, TextResult, job_of, joined_columns
 from normlens.corpus.merged_numbers import MergedNumbers
 from normlens.corpus.run_plan import CorpusPlan, Shard
 from normlens.corpus.shard_results import ShardResult, SkippedRow
@@ -113,12 +112,16 @@ class _ShardWork:
     def result(self, shard: Shard, blank: int, seconds: float) -> ShardResult:
         """Everything, in the order of the rows."""
         results = dict(sorted(self._results.items()))
-        frames = [result.rows.assign(row=np.int64(number)) for number, result in results.items()]
-        frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"row": pd.Series(dtype=np.int64)})
-        frame = frame.assign(file=np.int32(shard.file))
-        frame = frame[[*(name for name in _FIRST if name in frame), *(name for name in frame if name not in _FIRST)]]
+        pieces = [
+            {"row": np.full(len(next(iter(result.rows.values()))), number, dtype=np.int64), **result.rows}
+            for number, result in results.items()
+        ]
+        columns = joined_columns(pieces) if pieces else {"row": np.array([], dtype=np.int64)}
+        columns = {"file": np.full(len(columns["row"]), shard.file, dtype=np.int32), **columns}
+        first = [name for name in _FIRST if name in columns]
+        table = pa.table({name: pa.array(columns[name], from_pandas=True) for name in [*first, *columns]})
         return ShardResult(
-            pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None), self._numbers, len(results),
+            table, self._numbers, len(results),
             sum(result.tokens for result in results.values()), blank,
             sum(result.truncated for result in results.values()),
             tuple(sorted(self.skipped, key=lambda skipped: skipped.row)), self._halved, seconds,

@@ -164,7 +164,9 @@ def _ranks(data: xr.Dataset, side: str, frequency: TokenFrequency) -> Float[np.n
 
 def _values(data: xr.Dataset, name: str, *dimensions: str) -> NDArray[np.floating]:
     """Return the values of a variable with its axes in this order."""
-    return np.asarray(data[name].transpose(*dimensions).values)
+    return np.asarray(
+        data.variables[name].transpose(*dimensions).values
+    )  # a bare variable: no coordinates to transpose
 
 
 def _require(data: xr.Dataset, *names: str) -> None:
