@@ -269,8 +269,37 @@ def test_reductions_and_attributions(planned: Callable[..., Path], lens: normlen
     assert layers["target_token"].tolist()[: len(expected["target"])] == expected["target_token"].values.tolist()
     with pytest.raises(InvalidInput, match="gives a map"):
         planned("map", job={"kind": "attribute", "method": "rollout"})
-    with pytest.raises(InvalidInput, match="expected one of analyze, attribute"):
+    with pytest.raises(InvalidInput, match="expected one of analyze, attribute, align"):
         planned("none", job={"kind": "count"})
+
+
+def test_alignments_are_those_of_one_call(tmp_path: Path) -> None:
+    pairs = [("Das Haus ist gut .", "The house is good ."), ("Er kommt .", "He comes ."), ("Ja .", "Yes .")]
+    (tmp_path / "pairs.tsv").write_text(
+        "".join(f"{one}\t{other}\n" for one, other in pairs) + "allein\n", encoding="utf-8"
+    )
+    job = {"kind": "align", "reverse_model": "en-de"}
+    corpus.plan("de-en", [tmp_path / "pairs.tsv"], tmp_path / "run", job=job, shard_rows=2)
+    corpus.run(tmp_path / "run")
+    made = manifest(tmp_path / "run")
+    assert (made["texts"], made["skipped"]) == (3, 1)
+    expected = normlens.align([one for one, _ in pairs], [other for _, other in pairs])
+    table = results(tmp_path / "run")
+    assert table["links"].tolist() == [
+        " ".join(f"{link.source}-{link.target}" for link in alignment.links) for alignment in expected
+    ]
+    assert list(table["target_word"][1]) == ["He", "comes", "."]
+    statistics = pd.read_parquet(tmp_path / "run" / "final" / "statistics.parquet")
+    links = statistics[statistics["quantity"] == "links"]["value"].item()
+    assert links == pytest.approx(np.mean([len(alignment.links) for alignment in expected]))
+
+
+def test_models_that_do_not_align_are_refused(planned: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="has no cross-attention"):
+        planned(job={"kind": "align"})
+    (tmp_path / "pairs.tsv").write_text("a\tb\n")
+    with pytest.raises(InvalidInput, match="No layer was named for en-de"):
+        corpus.plan("en-de", [tmp_path / "pairs.tsv"], tmp_path / "run", job={"kind": "align"})
 
 
 def test_a_changed_file_another_plan_and_a_changed_result_are_refused(

@@ -67,6 +67,7 @@ class JobKind(StrEnum):
 
     analyze = "analyze"
     attribute = "attribute"
+    align = "align"
 
 
 class GuidingAligner(StrEnum):

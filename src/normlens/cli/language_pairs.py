@@ -30,6 +30,13 @@ def _language(side: str, further: str) -> Any:
 
 _NAMED = "It names a folder. Default: that of --tokenize, or the suffix of the file."
 
+ReverseTranslator = Annotated[
+    str | None,
+    typer.Option(
+        help="Translation model, target to source. With it, both directions are aligned and symmetrized.",
+        rich_help_panel=MODELS,
+    ),
+]
 SourceFile = Annotated[
     Path,
     typer.Argument(

@@ -147,6 +147,7 @@ Corpus = Annotated[
 ShownLayer = Annotated[int | None, _layer("Default: the one where weights and norms differ most.")]
 MapLayer = Annotated[int | None, _layer("Only for methods with one map per layer. Default: all layers.")]
 AlignedLayer = Annotated[int | None, _layer("Default: chosen by --rule.", ADVANCED)]
+CrossLayer = Annotated[int | None, _layer("Only for --kind align. Default: the guided layer of the bundled models.")]
 Head = Annotated[int | None, _head()]
 AdvancedHead = Annotated[int | None, _head(ADVANCED)]
 SingleText = Annotated[str | None, typer.Option("--text", help="A text, instead of a file.")]

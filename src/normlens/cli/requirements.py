@@ -80,6 +80,11 @@ def _targets(values: Values, method: Method) -> bool:
     )
 
 
+def _only_for(kind: str, option: str) -> Requirement:
+    """The requirement of an option that one kind of run over a corpus has."""
+    return Requirement(option, lambda v: v["kind"] == kind, f"only --kind {kind} has it. Leave it out, or add that.")
+
+
 def _overwrites(*files: str) -> Requirement:
     """The requirement of --overwrite: at least one of these files is written."""
     return Requirement(
@@ -220,17 +225,15 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
     ),
     "translation evaluate": (_overwrites("output"),),
     "corpus plan": (
-        *(
-            Requirement(name, lambda v: v["kind"] == "analyze", f"an attribution has no --{name}. Leave it out.")
-            for name in ("scope", "reduce", "group")
-        ),
-        *(
-            Requirement(name, lambda v: v["kind"] == "attribute", f"an analysis has no --{name}. Add --kind attribute.")
-            for name in ("method", "target")
+        *(_only_for("analyze", name) for name in ("scope", "reduce", "group")),
+        *(_only_for("attribute", name) for name in ("method", "target")),
+        *(_only_for("align", name) for name in ("layer", "measure", "reverse_model")),
+        Requirement(
+            "truncate", lambda v: v["kind"] != "align", "a pair that is too long is left out. Leave it out, too."
         ),
         Requirement(
             "product",
-            lambda v: v["kind"] == "attribute" or v["scope"] not in ATTENTION_SCOPES,
+            lambda v: v["kind"] == "attribute" or (v["kind"] == "analyze" and v["scope"] not in ATTENTION_SCOPES),
             "it splits products in feed-forwards, but --scope ends before them. Leave it out, or use --scope feedforward, "
             "feedforward_residual or block.",
         ),

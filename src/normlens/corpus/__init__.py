@@ -4,6 +4,7 @@
 statistics, `export` writes them in other formats.
 """
 
+from normlens.corpus.align_job import AlignJob
 from normlens.corpus.commits import ResultsNotWritten
 from normlens.corpus.exporting import export
 from normlens.corpus.finalized import finalize
@@ -14,6 +15,7 @@ from normlens.corpus.run_status import RunStatus, status
 from normlens.corpus.runs import RunReport, run
 
 __all__ = [
+    "AlignJob",
     "AnalyzeJob",
     "AttributeJob",
     "CorpusPlan",

@@ -2,69 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from normlens.analysis.reductions import named_reduction
+from normlens.corpus.align_job import AlignJob
+from normlens.corpus.text_results import Skips, TextNumbers, TextResult, joined_columns
 from normlens.corpus.text_rows import TextRow
 from normlens.errors import InvalidInput
 from normlens.lens import Lens
 from normlens.statistics import mean_of_present, text_numbers
 from normlens.statistics.collection import Numbers
 from normlens.words import sources_by_category
-
-Skips = Callable[[int, str], object]
-"""Takes the place of a text in its batch, and why it can't be computed."""
-
-
-@dataclass
-class TextNumbers:
-    """The numbers of one text for one kind of attention.
-
-    Attributes
-    ----------
-    layers, heads
-        Layer and head numbers; empty for numbers that have none.
-    numbers
-        By quantity and category.
-    conservation_error
-        The largest; NaN if it wasn't measured.
-    data
-        The analysis, for the totals of token types; None if there is none.
-    """
-
-    layers: list[int]
-    heads: list[int]
-    numbers: Numbers
-    conservation_error: float
-    data: xr.Dataset | None = None
-
-
-@dataclass
-class TextResult:
-    """The result of one text.
-
-    Attributes
-    ----------
-    rows
-        Rows of the table, as columns of one length.
-    numbers
-        By kind of attention; "attribution" for an attribution.
-    tokens
-        Number of its tokens.
-    truncated
-        Whether it was cut to the model's length.
-    """
-
-    rows: Mapping[str, Sequence[Any] | np.ndarray]
-    numbers: Mapping[str, TextNumbers] = field(default_factory=dict)
-    tokens: int = 0
-    truncated: bool = False
 
 
 class Job(Protocol):
@@ -162,7 +116,11 @@ class AttributeJob:
             yield places.following(), _attributed(shares)
 
 
-KINDS: Mapping[str, type[AnalyzeJob] | type[AttributeJob]] = {"analyze": AnalyzeJob, "attribute": AttributeJob}
+KINDS: Mapping[str, type[AnalyzeJob] | type[AttributeJob] | type[AlignJob]] = {
+    "analyze": AnalyzeJob,
+    "attribute": AttributeJob,
+    "align": AlignJob,
+}
 """Jobs by the name of their kind."""
 
 
@@ -179,25 +137,6 @@ def job_of(settings: Mapping[str, Any]) -> Job:
     if kind not in KINDS:
         raise InvalidInput(f"kind is {kind!r}; expected one of {', '.join(KINDS)}.")
     return KINDS[kind](**options)
-
-
-def joined_columns(pieces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Columns of several pieces, one below the other; a column that a piece lacks is null there."""
-    if len(pieces) == 1:
-        return dict(pieces[0])
-    lengths = [len(next(iter(piece.values()))) for piece in pieces]
-    joined: dict[str, Any] = {}
-    for name in dict.fromkeys(name for piece in pieces for name in piece):
-        own = [piece.get(name) for piece in pieces]
-        if all(isinstance(column, np.ndarray) and column.dtype != object for column in own):
-            joined[name] = np.concatenate(cast("list[np.ndarray]", own))
-            continue
-        values: list[Any] = []
-        for column, length in zip(own, lengths, strict=True):
-            present: Any = [None] * length if column is None else column
-            values += present.tolist() if isinstance(present, np.ndarray) else list(present)
-        joined[name] = values
-    return joined
 
 
 class _Places:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from normlens.corpus.job_kinds import Job, TextResult, job_of, joined_columns
+from normlens.corpus.job_kinds import Job, job_of
 from normlens.corpus.merged_numbers import MergedNumbers
 from normlens.corpus.run_plan import CorpusPlan, Shard
 from normlens.corpus.shard_results import ShardResult, SkippedRow
+from normlens.corpus.text_results import TextResult, joined_columns
 from normlens.corpus.text_rows import TextRow
 from normlens.corpus.token_budget import budgeted_batches
 from normlens.errors import ConservationError, OutOfMemory

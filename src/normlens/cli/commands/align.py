@@ -18,7 +18,7 @@ def align(
     source_file: align_options.SourceFile,
     target_file: language_pairs.TargetFile = None,
     model: align_options.Translator = None,
-    reverse_model: align_options.ReverseTranslator = None,
+    reverse_model: language_pairs.ReverseTranslator = None,
     fit: align_options.FitFolder = None,
     source_language: language_pairs.SourceLanguage = None,
     target_language: language_pairs.TargetLanguage = None,

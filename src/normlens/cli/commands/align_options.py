@@ -78,13 +78,6 @@ Translator = Annotated[
         rich_help_panel=MODELS,
     ),
 ]
-ReverseTranslator = Annotated[
-    str | None,
-    typer.Option(
-        help="Translation model, target to source. With it, both directions are aligned and symmetrized.",
-        rich_help_panel=MODELS,
-    ),
-]
 SettingRead = Annotated[
     Setting,
     typer.Option(

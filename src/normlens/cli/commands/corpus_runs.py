@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from normlens.cli import options
+from normlens.cli import language_pairs, options
 from normlens.cli.checked_command import CheckedCommand
-from normlens.cli.choices import ATTENTION_SCOPES, JobKind, Reduction, Scope, Split
+from normlens.cli.choices import ATTENTION_SCOPES, JobKind, Measure, Scope, Split
 from normlens.cli.destinations import check_creatable
 from normlens.cli.help_pages import DescribedGroup
 from normlens.cli.opening import open_lens, quiet
@@ -50,6 +50,9 @@ def plan(
     group: options.Group = None,
     method: options.SingleMethod = "decompx",
     target: options.Explained = None,
+    layer: options.CrossLayer = None,
+    measure: options.AlignedBy = Measure.norm,
+    reverse_model: language_pairs.ReverseTranslator = None,
     truncate: options.Truncate = False,
     text_column: Annotated[
         str, typer.Option(metavar="NAME", help="Column of the text.", rich_help_panel=_INPUT)
@@ -99,8 +102,21 @@ def plan(
     - [cyan]normlens corpus plan minilm-l6 sentences.txt -o run[/cyan]
 
     - [cyan]normlens corpus plan smollm2-135m wiki.jsonl.zst --text-column body --kind attribute -o run[/cyan]
+
+    - [cyan]normlens corpus plan de-en memory.tsv --kind align --reverse-model en-de -o run[/cyan]
     """
-    settings = job_settings(kind, scope, product, reduce, group, method, target, truncate)
+    pushed = {"product": product.value, "truncate": truncate}
+    by_kind: dict[JobKind, dict[str, Any]] = {
+        JobKind.analyze: {
+            "through": "attention" if scope in ATTENTION_SCOPES else "block",
+            "reduce": None if reduce is None else reduce.value,
+            "group": group,
+            **pushed,
+        },
+        JobKind.attribute: {"method": method, "target": target, **pushed},
+        JobKind.align: {"layer": layer, "measure": measure.value, "reverse_model": reverse_model},
+    }
+    settings = {"kind": kind.value, **by_kind[kind]}
     check_creatable(output)
     lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
     from normlens import corpus as library
@@ -211,24 +227,6 @@ def export(
     with waiting(f"Writing {destination}"):
         library.export(folder, destination)
     typer.echo(str(destination))
-
-
-def job_settings(
-    kind: JobKind,
-    scope: Scope,
-    product: Split,
-    reduce: Reduction | None,
-    group: str | None,
-    method: str,
-    target: str | None,
-    truncate: bool,
-) -> dict[str, Any]:
-    """What is computed, as the plan keeps it."""
-    shared: dict[str, Any] = {"kind": kind.value, "product": product.value, "truncate": truncate}
-    if kind is JobKind.attribute:
-        return shared | {"method": method, "target": target}
-    through = "attention" if scope in ATTENTION_SCOPES else "block"
-    return shared | {"through": through, "reduce": None if reduce is None else reduce.value, "group": group}
 
 
 def part_of(text: str | None) -> tuple[int, int]:
