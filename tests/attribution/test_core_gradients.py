@@ -131,7 +131,7 @@ def test_without_captum_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) ->
         raise ModuleNotFoundError(f"No module named {name!r}")
 
     monkeypatch.setattr(embedded.importlib, "import_module", missing)
-    with pytest.raises(InvalidInput, match=r"pip install normlens\[compare\]"):
+    with pytest.raises(InvalidInput, match=r'pip install "normlens\[compare\]"'):
         embedded.captum_class("IntegratedGradients")
 
 

@@ -128,7 +128,8 @@ def test_what_needs_no_model_is_refused_before_torch_is_imported(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_end_removes_what_is_temporary(number: signal.Signals, bert: Path, tmp_path: Path) -> None:
     slow = (
-        "import os, time; from normlens.cli import main\n"
+        "import os, signal, time; from normlens.cli import main\n"
+        f"signal.signal({int(number)}, signal.SIG_DFL)  # whatever the tests themselves ignore, under nohup say\n"
         "os.fsync = lambda _: (print('writing', flush=True), time.sleep(60))\n"
         "main()"
     )

@@ -282,7 +282,7 @@ def test_a_missing_package_is_named_with_its_extra(
     original = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == package else original(name))
     with pytest.raises(
-        InvalidInput, match=rf"{package}, which isn't installed. Run `pip install normlens\[translation\]`"
+        InvalidInput, match=rf"{package}, which isn't installed\. Run `pip install \"normlens\[translation\]\"`"
     ):
         train(counting, tmp_path / "new", **TINY)
     assert not (tmp_path / "new").exists()
