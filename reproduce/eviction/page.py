@@ -15,6 +15,8 @@ from reproduce.eviction.copying import SHARES, settings
 
 Results = Mapping[str, Any]
 _RESAMPLES = 10_000
+_MARKERS = "os^Dv<>p"
+_COLORS = ("#0072B2", "#56B4E9", "#CC79A7", "#000000", "#D55E00", "#009E73", "#7A3E9D", "#8C8C8C")
 
 
 def page(results: Results) -> str:
@@ -79,33 +81,35 @@ def _entry(passages: list[Mapping[str, Any]], queries: str, score: str, share: f
 
 
 def _predictive(passages: list[Mapping[str, Any]]) -> str:
-    """How the meter's layer error ranks the ways to choose."""
+    """How the meter's layer error ranks the scores; only scores whose error is that of the same queries can be ranked."""
     parts = []
-    for share in SHARES:
-        cells = [f"{queries} {score} {share:g}" for queries, score in settings()]
-        error, rise = (np.array([_values(passages, cell, x) for cell in cells]).T for x in ("layer_error", "rise"))
-        by_text = np.array([rank_correlation(e[None], r)[0] for e, r in zip(error, rise, strict=True)])
-        low, high = (float(x[0]) for x in bootstrap_interval(by_text[:, None], seed=0, resamples=_RESAMPLES))
-        parts.append(f"{by_text.mean():.2f} [{low:.2f}, {high:.2f}] at {100 * share:.0f} %")
+    for queries, name in (("all", "all queries"), ("last", "the last 64")):
+        for share in SHARES:
+            cells = [f"{one} {score} {share:g}" for one, score in settings() if one == queries]
+            error, rise = (np.array([_values(passages, cell, x) for cell in cells]).T for x in ("layer_error", "rise"))
+            by_text = np.array([rank_correlation(e[None], r)[0] for e, r in zip(error, rise, strict=True)])
+            low, high = (float(x[0]) for x in bootstrap_interval(by_text[:, None], seed=0, resamples=_RESAMPLES))
+            parts.append(f"{by_text.mean():.2f} [{low:.2f}, {high:.2f}] at {100 * share:.0f} % by {name}")
     return (
-        "Rank correlation of the meter's layer error with the loss rise, within a text over all ways to choose: "
+        "Rank correlation of the meter's layer error with the loss rise, within a text, over the scores: "
         + "; ".join(parts)
         + "."
     )
 
 
 def _scatter(passages: list[Mapping[str, Any]]) -> Figure:
+    """The scores from all queries, and at random: the mean over texts."""
+    chosen = [(queries, score) for queries, score in settings() if queries == "all" or score == "random"]
     with drawing_style():
-        figure = new_figure(6.4, 2.6)
+        figure = new_figure(7.6, 3.1)
         for axes, share in zip(figure.subplots(1, len(SHARES)), SHARES, strict=True):
-            for queries, score in settings():
+            for number, (queries, score) in enumerate(chosen):
                 cell = f"{queries} {score} {share:g}"
-                error, rise = (_values(passages, cell, number).mean() for number in ("layer_error", "rise"))
-                color = {"all": "#AA3377", "last": "#009E73", "own": "#8C8C8C"}[queries]
-                axes.plot(error, rise, "o", color=color, markersize=4)
-                if score in ("joint", "displacement", "random", "streaming"):
-                    axes.annotate(score, (error, rise), fontsize=6, xytext=(3, 2), textcoords="offset points")
+                error, rise = (_values(passages, cell, value).mean() for value in ("layer_error", "rise"))
+                axes.plot(error, rise, _MARKERS[number], color=_COLORS[number], markersize=6, label=score)
             axes.set_title(f"{100 * share:.0f} % kept", fontsize=9)
             axes.set_xlabel("layer error")
         figure.axes[0].set_ylabel("loss rise (nats)")
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure

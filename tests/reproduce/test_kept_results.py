@@ -15,6 +15,8 @@ from reproduce.attribution import page as attribution_page
 from reproduce.attribution import table as attribution_table
 from reproduce.clustering import page as clustering_page
 from reproduce.clustering import table as clustering_tables
+from reproduce.eviction import page as eviction_page
+from reproduce.eviction import table as eviction_table
 from reproduce.evidence import page as evidence_page
 from reproduce.evidence import table as evidence_table
 from reproduce.four_tests import page as four_tests_page
@@ -39,6 +41,7 @@ PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     attribution_alternatives.NAME: attribution_alternatives.page,
     attribution_table.NAME: attribution_page.page,
     clustering_tables.NAME: clustering_page.page,
+    eviction_table.NAME: eviction_page.page,
     evidence_table.NAME: evidence_page.page,
     idle.NAME: idle_page.page,
     four_tests_table.NAME: four_tests_page.page,
