@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from normlens.corpus.mergeable import EDGES, REPLICATES, Moments, Replicates, histogram, poisson_weights
 from normlens.corpus.merged_numbers import MergedNumbers
+from normlens.corpus.token_budget import budgeted_batches
 from normlens.errors import InvalidInput
 from normlens.statistics.collection import Numbers
 
@@ -118,6 +119,21 @@ def test_shards_in_order_give_the_table_of_the_whole_and_survive_a_file() -> Non
         np.std([float(text["value", "all"]) for text in texts], ddof=1)
     )
     assert merged.histograms()["norm", "y"].sum() == 60
+    norm = np.stack([text["norm", "y"] for text in texts])
+    low, high = Replicates.of(norm, poisson_weights(documents)).interval(0.95)
+    by_layer = table[(table.quantity == "norm") & table["layer"].notna()]
+    assert by_layer[["low", "high"]].to_numpy() == pytest.approx(np.stack([low, high], axis=1), rel=1e-12)
+
+
+def test_batches_stay_within_both_budgets() -> None:
+    lengths = [5, 1, 4, 30, 5, 2, 0]
+    assert list(budgeted_batches(lengths, tokens=12, pairs=10**6)) == [[6, 1, 5], [2, 0], [4], [3]]
+    for tokens, pairs in ((12, 10**6), (10**6, 50), (20, 60)):
+        batches = list(budgeted_batches(lengths, tokens, pairs))
+        assert sorted(number for batch in batches for number in batch) == list(range(7))
+        for batch in batches:
+            longest = max(1, *(lengths[number] for number in batch), 0)
+            assert len(batch) == 1 or (len(batch) * longest <= tokens and len(batch) * longest**2 <= pairs)
 
 
 def test_one_text_has_no_interval() -> None:
