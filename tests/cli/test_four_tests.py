@@ -69,6 +69,12 @@ def test_bad_input_ends_with_one_message(run: Run, config: Path, tmp_path: Path,
     assert not (tmp_path / "out").exists()
 
 
+def test_a_device_that_is_not_there_is_refused_before_any_training(run: Run, config: Path, tmp_path: Path) -> None:
+    result = run("four-tests", str(config), "-o", str(tmp_path / "out"), "--device", "the cat")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Device the cat can't be used" in result.stderr and not (tmp_path / "out").exists()
+
+
 def test_folders_of_something_else_are_left_alone(run: Run, config: Path, tmp_path: Path) -> None:
     output = tmp_path / "photos"
     output.mkdir()

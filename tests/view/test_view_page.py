@@ -137,6 +137,7 @@ def test_an_address_shows_the_same_to_whoever_opens_it_and_back_goes_back(
 def test_hostile_tokens_are_text(page: Page, address: str, console: list[str]) -> None:
     page.on("dialog", lambda dialog: console.append(f"dialog: {dialog.message}"))
     opened(page, address, text=HOSTILE, layer="0", head="0", pin="1")
+    expect(page.locator(".targets button").first).to_be_visible()
     shown = page.locator(".targets button").all_inner_texts()
     assert {"script", "alert", "{", "7"} <= {token.strip() for token in shown}
     assert "49" not in shown and "64" not in shown

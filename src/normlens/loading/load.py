@@ -106,7 +106,7 @@ def load_model(
     UnsupportedArchitecture
         If the model has no attention or was compiled.
     """
-    device, dtype = _device(device), _dtype(dtype)
+    device, dtype = checked_device(device), _dtype(dtype)
     if task is not None and task not in TASKS:
         raise InvalidInput(f"Unknown task {task!r}. Choose one of {', '.join(TASKS)}.")
     if isinstance(source, str | Path):
@@ -245,8 +245,14 @@ def _from_pair(source: Any, dtype: torch.dtype | None) -> LoadedModel:
     )
 
 
-def _device(device: str | torch.device | None) -> torch.device | None:
-    """The device, checked by moving a tensor to it and back."""
+def checked_device(device: str | torch.device | None) -> torch.device | None:
+    """The device, checked by moving a tensor to it and back.
+
+    Raises
+    ------
+    InvalidInput
+        If it can't be used.
+    """
     if device is None:
         return None
     try:

@@ -37,8 +37,10 @@ def four_tests(
     """
     with starting():
         from normlens.faithfulness.four_tests.experiment import read_experiment
+        from normlens.loading.load import checked_device
 
         experiment = read_experiment(config)
+        checked_device(device)
         check_run_folder(output, experiment, reads=[config], overwrite=overwrite)
     numbers = run(experiment, output, f"The four tests: {config.stem}", workers, device or "cpu")
     give(numbers, output, as_json)
