@@ -13,6 +13,7 @@ from normlens.figures.style import FAINT, NORM_COLOR, WEIGHT_COLOR, drawing_styl
 from normlens.statistics import bootstrap_interval
 from normlens.statistics.measures import rank_correlation
 from reproduce.contexts.sentence_scores import LEAVE_ONE_OUT
+from reproduce.study.decoders import NAMES
 from reproduce.study.page import fill
 
 Result = Mapping[str, Any]
@@ -30,7 +31,6 @@ METHODS = {
     "words_shared": "words shared with the question (no model)",
 }
 CHANCE = "any sentence (chance)"
-_NAMES = {"smollm2-135m": "SmolLM2-135M"}
 
 
 def by_model(kept: Mapping[str, Result]) -> dict[str, list[Result]]:
@@ -109,7 +109,7 @@ def _table(model: str, several: Sequence[Result]) -> dict[str, Any]:
         "tokens": f"{np.mean([one['tokens'] for one in several]):.0f}",
         "value": f"{np.mean([one['log_probability'] for one in several]):.1f}".replace("-", "−"),
     }
-    return {"title": _NAMES.get(model, model), "rows": rows, **counted}
+    return {"title": NAMES.get(model, model), "rows": rows, **counted}
 
 
 def _cost(method: str, several: Sequence[Result]) -> str:
@@ -140,6 +140,6 @@ def _drawn(models: Mapping[str, Sequence[Result]]) -> Figure:
             axes.errorbar(middle, place, xerr=[[middle - low], [high - middle]], fmt="o", color=color, capsize=2)
         axes.axvline(100 * np.mean([1 / one["sentences"] for one in several]), color=FAINT, linestyle="--", linewidth=1)
         axes.set_yticks(range(len(METHODS)), list(METHODS.values()))
-        axes.set(xlabel="gold sentence has the highest score, in %", title=_NAMES.get(model, model), xlim=(0, 100))
+        axes.set(xlabel="gold sentence has the highest score, in %", title=NAMES.get(model, model), xlim=(0, 100))
     panels[0].invert_yaxis()
     return figure

@@ -7,19 +7,16 @@ more questions, continues with the missing ones. Page and figure are drawn from 
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
-import normlens
-from reproduce.contexts.sentence_scores import measured
+from reproduce.contexts.sentence_scores import measured as measured_question
 from reproduce.contexts.xquad_questions import questions
-from reproduce.study.kept import keep, kept, numbers_of, rounded, tabulate
+from reproduce.study.decoders import add_decoders, missing_items
+from reproduce.study.kept import tabulate
 from reproduce.study.options import add_data, require_data, study_parser
 
 NAME = "contexts"
-MODELS = ("smollm2-135m",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,23 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     parser = study_parser(__doc__)
     add_data(parser, "xquad/")
-    parser.add_argument("--models", nargs="+", default=list(MODELS), help="decoders (default: %(default)s)")
+    add_decoders(parser)
     parser.add_argument("--questions", type=int, default=200, help="number of questions (default: 200)")
     parser.add_argument("--ablations", type=int, default=32, help="ablations of ContextCite (default: 32)")
     options = parser.parse_args(arguments)
     if not options.redraw:
         require_data(parser, options)
-    return tabulate(NAME, options.output, () if options.redraw else _measured(options), page, draw)
-
-
-def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Nothing: each question keeps its measurements, so that the run can resume."""
-    path = numbers_of(NAME, options.output)
-    for model in options.models:
-        lens = normlens.load(model)
-        for one in questions(options.data, options.questions):
-            part = f"{model}, {one.name}"
-            if part not in kept(path):
-                print(part, file=sys.stderr, flush=True)
-                keep(path, part, rounded(measured(lens, one, options.ablations)))
-    yield from ()
+    measured = missing_items(
+        NAME,
+        options,
+        lambda lens: ((one.name, one) for one in questions(options.data, options.questions)),
+        partial(measured_question, ablations=options.ablations),
+    )
+    return tabulate(NAME, options.output, () if options.redraw else measured, page, draw)
