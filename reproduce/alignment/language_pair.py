@@ -24,8 +24,7 @@ from reproduce.alignment.eflomal import lines
 from reproduce.alignment.language_pair_page import draw, page
 from reproduce.alignment.models import Cells
 from reproduce.alignment.references import consensus, directions_of_file, pivot, within
-from reproduce.study.kept import tabulate
-from reproduce.study.options import add_data, require_data, study_parser
+from reproduce.study.options import add_data, run_study, study_parser
 from reproduce.training.translation import Printed
 
 NAME = "language_pair"
@@ -54,15 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_data(parser, "multi30k")
     parser.add_argument("--work", type=Path, help="folder for text, models and links")
     parser.add_argument("--pairs", nargs="+", type=int, default=AMOUNTS, help="amounts of text (default: %(default)s)")
-    options = parser.parse_args(arguments)
-    if not options.redraw:
-        require_data(parser, options)
-        if options.work is None:
-            parser.error("name a folder for text, models and links with --work")
-    return tabulate(NAME, options.output, () if options.redraw else _measured(options), page, draw)
+    return run_study(NAME, parser, arguments, _measured, page, draw)
 
 
 def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    if options.work is None:
+        raise NormLensError("Name a folder for text, models and links with --work.")
     text = MultilingualText(options.data / "multi30k", options.work)
     references = text.references()
     for pairs in options.pairs:

@@ -7,14 +7,16 @@ more questions, continues with the missing ones. Page and figure are drawn from 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
+from normlens import Lens
 from reproduce.contexts.sentence_scores import measured as measured_question
-from reproduce.contexts.xquad_questions import questions
+from reproduce.contexts.xquad_questions import ContextQuestion, questions
 from reproduce.study.decoders import add_decoders, missing_items
-from reproduce.study.kept import tabulate
-from reproduce.study.options import add_data, require_data, study_parser
+from reproduce.study.options import add_data, run_study, study_parser
 
 NAME = "contexts"
 
@@ -34,13 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_decoders(parser)
     parser.add_argument("--questions", type=int, default=200, help="number of questions (default: 200)")
     parser.add_argument("--ablations", type=int, default=32, help="ablations of ContextCite (default: 32)")
-    options = parser.parse_args(arguments)
-    if not options.redraw:
-        require_data(parser, options)
-    measured = missing_items(
-        NAME,
-        options,
-        lambda lens: ((one.name, one) for one in questions(options.data, options.questions)),
-        partial(measured_question, ablations=options.ablations),
-    )
-    return tabulate(NAME, options.output, () if options.redraw else measured, page, draw)
+    return run_study(NAME, parser, arguments, _measured, page, draw)
+
+
+def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    def asked(lens: Lens) -> Iterator[tuple[str, ContextQuestion]]:
+        return ((one.name, one) for one in questions(options.data, options.questions))
+
+    return missing_items(NAME, options, asked, partial(measured_question, ablations=options.ablations))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -16,8 +17,7 @@ from normlens import Lens
 from reproduce.eviction.copying import measured_passage
 from reproduce.eviction.passages import Passage, copied_passages, needle_texts
 from reproduce.study.decoders import add_decoders, missing_items
-from reproduce.study.kept import tabulate
-from reproduce.study.options import add_data, require_data, study_parser
+from reproduce.study.options import add_data, run_study, study_parser
 
 NAME = "eviction"
 
@@ -39,11 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--needles", type=int, default=12, help="texts with key-value lines (default: 12)")
     parser.add_argument("--tokens", type=int, default=256, help="tokens of a passage (default: 256)")
     parser.add_argument("--copied", type=int, default=64, help="tokens of its copy (default: 64)")
-    options = parser.parse_args(arguments)
-    if not options.redraw:
-        require_data(parser, options)
-    measured = missing_items(NAME, options, partial(_passages, options), measured_passage)
-    return tabulate(NAME, options.output, () if options.redraw else measured, page, draw)
+    return run_study(NAME, parser, arguments, _measured, page, draw)
+
+
+def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    return missing_items(NAME, options, partial(_passages, options), measured_passage)
 
 
 def _passages(options: argparse.Namespace, lens: Lens) -> Iterator[tuple[str, Passage]]:

@@ -18,8 +18,8 @@ from normlens.faithfulness.four_tests import results_of, run_cells
 from normlens.faithfulness.four_tests.schedule import available_cores
 from reproduce.four_tests.page import draw, page
 from reproduce.four_tests.parts import PARTS, experiment
-from reproduce.study.kept import measure_of, rounded, tabulate
-from reproduce.study.options import add_data, require_data, study_parser
+from reproduce.study.kept import measure_of, rounded
+from reproduce.study.options import add_data, run_study, study_parser
 
 NAME = "four_tests"
 
@@ -40,10 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--workers", type=int, default=available_cores(), help="cells side by side (default: %(default)s)"
     )
     parser.add_argument("--device", default="cpu", help="where models run (default: cpu)")
-    options = parser.parse_args(arguments)
-    if not options.redraw:
-        require_data(parser, options)
-    return tabulate(NAME, options.output, () if options.redraw else _measured(options), page, draw)
+    return run_study(NAME, parser, arguments, _measured, page, draw)
 
 
 def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -23,8 +23,8 @@ from normlens import Lens
 from normlens.statistics.heads import measure_heads
 from reproduce.data.classified_texts import DataSplit, read_classified
 from reproduce.heads.idle_page import draw, page
-from reproduce.study.kept import rounded, tabulate
-from reproduce.study.options import add_data, require_data, study_parser
+from reproduce.study.kept import rounded
+from reproduce.study.options import add_data, run_study, study_parser
 
 NAME = "idle_heads"
 SHARES = (0.05, 0.10, 0.15)
@@ -51,10 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = study_parser(__doc__)
     add_data(parser, "xquad and sst")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="models (default: both)")
-    options = parser.parse_args(arguments)
-    if not options.redraw:
-        require_data(parser, options)
-    return tabulate(NAME, options.output, () if options.redraw else _measured(options), page, draw)
+    return run_study(NAME, parser, arguments, _measured, page, draw)
 
 
 def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from reproduce.study.kept import RESULTS
+from matplotlib.figure import Figure
+
+from reproduce.study.kept import RESULTS, tabulate
 
 
 def study_parser(description: str | None) -> argparse.ArgumentParser:
@@ -34,3 +38,36 @@ def require_data(parser: argparse.ArgumentParser, options: argparse.Namespace) -
     """Stop with a usage message if no folder was passed."""
     if options.data is None:
         parser.error("name the data folder with --data or NORMLENS_DATA")
+
+
+def run_study(
+    study: str,
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None,
+    measured: Callable[[argparse.Namespace], Iterable[tuple[str, Mapping[str, Any]]]],
+    page: Callable[[dict[str, Any]], str],
+    draw: Callable[[dict[str, Any]], Mapping[str, Figure]],
+) -> int:
+    """Measure what the command line names, keep it, and write page and figures.
+
+    Parameters
+    ----------
+    study
+        Name of the study and of its folder.
+    parser, arguments
+        The options, and the command line (default: that of the process). A study with the option for data needs it unless
+        it redraws.
+    measured
+        From options to parts with their numbers, measured lazily.
+    page, draw
+        As for `reproduce.study.kept.tabulate`.
+
+    Returns
+    -------
+    int
+        Exit status: 2 after an error, which is printed.
+    """
+    options = parser.parse_args(arguments)
+    if "data" in options and not options.redraw:
+        require_data(parser, options)
+    return tabulate(study, options.output, () if options.redraw else measured(options), page, draw)

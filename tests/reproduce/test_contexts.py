@@ -82,7 +82,7 @@ def test_the_study_resumes_and_draws_its_page(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(contexts_table.normlens, "load", lambda name: decoder)
+    monkeypatch.setattr(normlens, "load", lambda name: decoder)
     options = ["--data", str(data), "--output", str(tmp_path / "out"), "--ablations", "4"]
     assert contexts_table.main([*options, "--questions", "1"]) == 0
     path = tmp_path / "out" / "contexts" / "result.json"

@@ -28,8 +28,8 @@ from reproduce.negation.trees.learned_cues import cue_table, functor_choice, pla
 from reproduce.negation.trees.page import page
 from reproduce.negation.trees.treebank import Treebank, read_treebank
 from reproduce.negation.trees.word_lists import gradable_words, polar_words
-from reproduce.study.kept import kept, measure_of, numbers_of, rounded, tabulate
-from reproduce.study.options import add_data, require_data, study_parser
+from reproduce.study.kept import kept, measure_of, numbers_of, rounded
+from reproduce.study.options import add_data, run_study, study_parser
 
 NAME = "negation/trees"
 
@@ -87,10 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--share", type=float, default=0.3, help="of words to hold out negated (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=6, help="of each training (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=5, help="of each model (default: %(default)s)")
-    options = parser.parse_args(arguments)
-    if not options.redraw:
-        require_data(parser, options)
-    return tabulate(NAME, options.output, () if options.redraw else _measured(options), page, draw)
+    return run_study(NAME, parser, arguments, _measured, page, draw)
 
 
 def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:

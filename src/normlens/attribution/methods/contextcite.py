@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from normlens.attribution.arrays import Attribution
-from normlens.attribution.perturbation.removed_runs import RemovedRuns, check_replacement, check_whole_number
-from normlens.attribution.perturbation.without_units import Numbers, explain_targets, explain_texts
-from normlens.attribution.registry import Method, Request
-from normlens.attribution.subject import Subject
+from normlens.attribution.perturbation.removed_runs import RemovedRuns, check_whole_number
+from normlens.attribution.perturbation.without_units import Numbers, perturbation_method
+from normlens.attribution.registry import Request
 from normlens.attribution.targets.answer_tokens import RowSum
 from normlens.errors import InvalidInput
 
-_SENTENCES = "sentences"
 
-
-def run(subject: Subject, request: Request) -> list[Attribution]:
-    """Weights of each unit in the surrogate, ``(source,)``."""
-    return _of_odds(explain_texts(subject, request, _fitted, _SENTENCES))
-
-
-def run_each(subject: Subject, request: Request) -> list[Attribution]:
-    """The same for several targets in one text, by the same ablations."""
-    return _of_odds(explain_targets(subject, request, _fitted, _SENTENCES))
-
-
-def check(request: Request) -> None:
-    """Refuse invalid numbers of ablations, penalties, seeds and replacements."""
-    check_replacement(request.options["replacement"])
+def _check(request: Request) -> None:
     check_whole_number("ablations", request.options["ablations"], 2)
     check_whole_number("seed", request.options["seed"], 0)
     alpha = request.options["alpha"]
@@ -63,11 +45,6 @@ def lasso(kept: NDArray[np.bool_], values: NDArray[np.float64], alpha: float) ->
     return weights, float(fit.intercept_ - weights @ mean)
 
 
-def _of_odds(results: list[Attribution]) -> list[Attribution]:
-    """The results, whose targets are log-odds."""
-    return [one.assign_attrs(target=one.attrs["target"].replace("log-probability", "log-odds", 1)) for one in results]
-
-
 def _fitted(runs: RemovedRuns, request: Request) -> Sequence[tuple[NDArray[np.float64], Numbers]]:
     options, count = request.options, len(runs.units)
     if any(function.kind != "logprob" for function in runs.functions):
@@ -94,18 +71,14 @@ def _fitted(runs: RemovedRuns, request: Request) -> Sequence[tuple[NDArray[np.fl
     return results
 
 
-OPTIONS: Mapping[str, Any] = MappingProxyType({"ablations": 32, "alpha": 0.01, "seed": 0, "replacement": None})
-
-METHOD = Method(
-    name="contextcite",
-    meaning="Weights of a sparse linear model of an answer's log-odds, fitted to random ablations of sentences, or spans.",
-    source="Cohen-Wang et al. 2024, ContextCite",
-    scopes=(),
-    targets="required",
-    signed=True,
+METHOD = perturbation_method(
+    "contextcite",
+    "Weights of a sparse linear model of an answer's log-odds, fitted to random ablations of sentences, or spans.",
+    "Cohen-Wang et al. 2024, ContextCite",
+    _fitted,
     exact=False,
-    run=run,
-    options=OPTIONS,
-    check=check,
-    run_each=run_each,
+    options={"ablations": 32, "alpha": 0.01, "seed": 0},
+    check=_check,
+    default="sentences",
+    target=lambda name: name.replace("log-probability", "log-odds", 1),
 )

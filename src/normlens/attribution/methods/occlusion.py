@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from normlens.attribution.arrays import Attribution
-from normlens.attribution.perturbation.removed_runs import RemovedRuns, check_replacement
-from normlens.attribution.perturbation.without_units import Numbers, explain_targets, explain_texts
-from normlens.attribution.registry import Method, Request
-from normlens.attribution.subject import Subject
-
-
-def run(subject: Subject, request: Request) -> list[Attribution]:
-    """The fall of the target without each unit, ``(source,)``."""
-    return explain_texts(subject, request, _without_each)
-
-
-def run_each(subject: Subject, request: Request) -> list[Attribution]:
-    """The same for several targets in one text, by the same runs."""
-    return explain_targets(subject, request, _without_each)
-
-
-def check(request: Request) -> None:
-    """Refuse unknown replacements."""
-    check_replacement(request.options["replacement"])
+from normlens.attribution.perturbation.removed_runs import RemovedRuns
+from normlens.attribution.perturbation.without_units import Numbers, perturbation_method
+from normlens.attribution.registry import Request
 
 
 def _without_each(runs: RemovedRuns, request: Request) -> Sequence[tuple[NDArray[np.float64], Numbers]]:
@@ -52,18 +33,10 @@ def _without_each(runs: RemovedRuns, request: Request) -> Sequence[tuple[NDArray
     ]  # fmt: skip
 
 
-OPTIONS: Mapping[str, Any] = MappingProxyType({"replacement": None})
-
-METHOD = Method(
-    name="occlusion",
-    meaning="How much the target falls if a word is taken out, or a span (leave-one-out).",
-    source="Zeiler & Fergus 2014; Li et al. 2016",
-    scopes=(),
-    targets="required",
-    signed=True,
+METHOD = perturbation_method(
+    "occlusion",
+    "How much the target falls if a word is taken out, or a span (leave-one-out).",
+    "Zeiler & Fergus 2014; Li et al. 2016",
+    _without_each,
     exact=False,
-    run=run,
-    options=OPTIONS,
-    check=check,
-    run_each=run_each,
 )

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from normlens.attribution.arrays import Attribution
 from normlens.attribution.methods.embedding_function import captum_class
-from normlens.attribution.perturbation.removed_runs import RemovedRuns, check_replacement, check_whole_number
-from normlens.attribution.perturbation.without_units import Numbers, explain_targets, explain_texts
-from normlens.attribution.registry import Method, Request
-from normlens.attribution.subject import Subject
+from normlens.attribution.perturbation.removed_runs import RemovedRuns, check_whole_number
+from normlens.attribution.perturbation.without_units import Numbers, perturbation_method
+from normlens.attribution.registry import Request
 
 
-def run(subject: Subject, request: Request) -> list[Attribution]:
-    """Shapley values of each unit, ``(source,)``."""
-    return explain_texts(subject, request, _sampled)
-
-
-def run_each(subject: Subject, request: Request) -> list[Attribution]:
-    """The same for several targets in one text, by the same runs."""
-    return explain_targets(subject, request, _sampled)
-
-
-def check(request: Request) -> None:
-    """Refuse invalid numbers of samples, seeds and replacements."""
-    check_replacement(request.options["replacement"])
+def _check(request: Request) -> None:
     check_whole_number("samples", request.options["samples"], 1)
     check_whole_number("seed", request.options["seed"], 0)
 
@@ -63,18 +47,12 @@ def _sampled(runs: RemovedRuns, request: Request) -> Sequence[tuple[NDArray[np.f
     return results
 
 
-OPTIONS: Mapping[str, Any] = MappingProxyType({"samples": 25, "seed": 0, "replacement": None})
-
-METHOD = Method(
-    name="shapley",
-    meaning="The mean change of the target when a word, or a span, is added to others, over random orders.",
-    source="Castro et al. 2009; Štrumbelj & Kononenko 2010",
-    scopes=(),
-    targets="required",
-    signed=True,
+METHOD = perturbation_method(
+    "shapley",
+    "The mean change of the target when a word, or a span, is added to others, over random orders.",
+    "Castro et al. 2009; Štrumbelj & Kononenko 2010",
+    _sampled,
     exact=True,
-    run=run,
-    options=OPTIONS,
-    check=check,
-    run_each=run_each,
+    options={"samples": 25, "seed": 0},
+    check=_check,
 )
