@@ -17,6 +17,7 @@ from typing import Any
 from sacremoses import MosesTokenizer
 
 import normlens
+from normlens import NormLensError
 from normlens.alignment import Extractor, LinkSets, Reading, difference, evaluate, joint_links, symmetrize
 from normlens.bitext.eflomal import link_files
 from normlens.translation import TrainingText, train
