@@ -179,23 +179,28 @@ class Exploration:
         return np.asarray(norms / np.maximum(norms.sum(axis=1, keepdims=True), np.finfo(norms.dtype).tiny))
 
     def _head_map(self, group: str, layer: int, head: int, measure: str) -> Float[np.ndarray, "target source"]:
-        """A head's map: those of all heads of its layer are kept if they are small enough, otherwise its own."""
+        """A head's map, measured alone if it can be; otherwise those of its layer are kept, if they are small enough."""
         targets, sources = self._overview.sizes(group)
         heads = len(self._overview.vector_norm(group, layer))
         if not 0 <= head < heads:
             raise InvalidInput(
                 f"Layer {layer} has no head {head}; it has {heads}, counted from 0. Choose one of these."
             )
-        fits = 4 * heads * targets * sources <= self._maps.capacity // 2
-        key = self.name, group, layer, measure, None if fits else head
-        maps = self._maps.get(key)
-        if not isinstance(maps, HeadMaps):
-            maps = HeadMaps(None if fits else head)
+        key = self.name, group, layer, measure
+        kept = self._maps.get((*key, None)) or self._maps.get((*key, head))
+        if isinstance(kept, HeadMaps):
+            return kept.of(head)
+        alone = self._run.head_weights(group, layer, head) if measure == "weight" else None
+        only = head if alone is not None or 4 * heads * targets * sources > self._maps.capacity // 2 else None
+        if alone is not None:
+            maps = HeadMaps.of_one(head, alone)
+        else:
+            maps = HeadMaps(only)
             if measure == "weight":
                 self._run.layer_weights(group, layer, maps.add)
             else:
                 self._run.measure_layer(group, layer, _adding(maps, measure), CHOSEN[measure])
-            self._maps.put(key, maps, maps.size)
+        self._maps.put((*key, only), maps, maps.size)
         return maps.of(head)
 
     def _summed(self, group: str, layer: int, measure: str) -> dict[str, NDArray[Any]]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from normlens.analysis.checked_measures import checked_measures
@@ -25,6 +26,7 @@ from normlens.engine.tracing.tracer import RunStopped
 from normlens.errors import ExecutionPathChanged
 from normlens.inputs.example import Example
 from normlens.view.held_blocks import HeldBlocks
+from normlens.view.weight_checksums import WeightChecksums
 
 WHOLE = 1024
 """Longest text whose targets are measured all at once."""
@@ -56,6 +58,7 @@ class MeasuredRun:
     def __init__(self, inspector: Inspector, example: Example, capacity: int) -> None:
         self._inspector, self._example, self._capacity = inspector, example, capacity
         self._held = HeldBlocks(inspector.model, capacity)
+        self._checksums = WeightChecksums()
 
     @property
     def size(self) -> int:
@@ -88,7 +91,7 @@ class MeasuredRun:
 
         def once() -> None:
             begin()
-            self._held = HeldBlocks(self._inspector.model, self._capacity)
+            self._held, self._checksums = HeldBlocks(self._inspector.model, self._capacity), WeightChecksums()
             self._run(visit)
 
         with exclusive(self._inspector.model):
@@ -139,10 +142,43 @@ class MeasuredRun:
             if block is None:
                 self._run_up_to(group, layer, lambda measures: visit(measures.weight))
                 return
-            targets = block.call.output.shape[1]
-            size = self.chunk_size or targets
-            for start in range(0, targets, size):
-                visit(working_precision(block.call.rows(start, min(start + size, targets))))
+            for start, stop in self._slices(block):
+                visit(working_precision(block.call.rows(start, stop)))
+
+    @computing()
+    @torch.no_grad()
+    def head_weights(self, group: str, layer: int, head: int) -> Float[Tensor, "1 1 target source"] | None:
+        """α of one head without those of its layer, if it is to the bit what the run measured; None if it can't be.
+
+        Parameters
+        ----------
+        group, layer, head
+            One of the layout's.
+        """
+        with exclusive(self._inspector.model):
+            block = self._held.get((group, layer))
+            if block is None or block.call.recompute_sharing is None:
+                return None
+            of_kv, place = divmod(head, block.call.output.shape[2] // block.call.value.shape[1])
+            slices = []
+            for start, stop in self._slices(block):
+                try:
+                    weights = block.call.recompute_sharing(of_kv, start, stop)
+                except (
+                    Exception
+                ):  # a function that isn't made for a part of its heads; the layer's maps raise what else it is
+                    return None
+                if weights is None or weights.ndim != 4 or weights.shape[1] <= place:
+                    return None
+                slices.append(working_precision(weights[:, place : place + 1]))
+            alone = torch.cat(slices, dim=2)
+            return alone if self._checksums.agree((group, layer), head, alone) else None
+
+    def _slices(self, block: Block) -> list[tuple[int, int]]:
+        """The slices of targets, first and end, in which a block was measured."""
+        targets = block.call.output.shape[1]
+        size = self.chunk_size or targets
+        return [(start, min(start + size, targets)) for start in range(0, targets, size)]
 
     def _run_up_to(
         self, group: str, layer: int, visit: Callable[[Measures], None], chosen: frozenset[MeasureName] = _DEFAULT
@@ -170,6 +206,8 @@ class MeasuredRun:
             name, number = layout.layer_of(block.path, block.occurrence)
             for measures in self._checked(block, layout.anatomy(block.path, block.occurrence), chosen):
                 visit(name, number, measures)
+                if hold:
+                    self._checksums.add((name, number), measures.weight)
             seen.add((name, number))
             if hold:
                 self._held.hold((name, number), block)

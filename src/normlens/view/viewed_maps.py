@@ -33,6 +33,11 @@ class HeadMaps:
             heads if self.only is None else heads[self.only][None].copy()
         )  # a view would keep all heads
 
+    @classmethod
+    def of_one(cls, head: int, map_: Float[Tensor, "1 1 target source"]) -> HeadMaps:
+        """The map of one head, which was measured alone."""
+        return cls(head, [map_[0].cpu().numpy()])
+
     def of(self, head: int) -> Float[np.ndarray, "target source"]:
         """The map of a head that is kept."""
         if len(self._slices) > 1:

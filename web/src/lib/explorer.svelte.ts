@@ -2,8 +2,10 @@
 
 import { PAGES, choiceOf, fragmentOf, nothingChosen, tokenOf, type Choice, type PageName } from "./address";
 import { leftOut, type Group, type Offer, type OverviewFacts, type RunState } from "./facts";
+import type { Frame } from "./mapFrame";
 import { MapStore, keyOf, type ExactRow, type Place, type ShownMap } from "./mapStore";
 import type { Measure } from "./measures";
+import { preparationsOf } from "./preparation";
 import { Refused, type ArrayMessage, type Facts, type Transport } from "./protocol";
 
 const POLL = 100;
@@ -23,6 +25,8 @@ export class Explorer {
   row = $state.raw<ExactRow | null>(null);
   hovered = $state<number | null>(null);
   problem = $state("");
+  /** How the maps were drawn last; the next ones are prepared for it. */
+  frame: Frame | null = null;
 
   readonly group = $derived<Group | null>(
     this.overview?.facts.groups.find((one) => one.name === this.choice.group) ?? this.overview?.facts.groups[0] ?? null,
@@ -161,8 +165,13 @@ export class Explorer {
       await pause(REST);
       if (look !== this.looks || this.isRunning) return;
       const wanted = place && this.wanted(place);
-      if (!wanted || this.maps.has(wanted.place, wanted.measure, wanted.scope)) continue;
-      await this.maps.map(wanted.place, wanted.measure, wanted.scope).catch(() => null); // it is fetched again when it is wanted
+      if (!wanted) continue;
+      const shown = await this.maps.map(wanted.place, wanted.measure, wanted.scope).catch(() => null); // it is fetched again when it is wanted
+      for (const prepare of shown ? preparationsOf(shown.maps, this.leftOut, this.frame) : []) {
+        await pause(0);
+        if (look !== this.looks) return;
+        prepare();
+      }
     }
   }
 

@@ -57,6 +57,10 @@ class AttentionCall:
         Brings that layout to ``(batch, target, head * head_dim)``.
     operands
         The tensors from which `recompute` computes α; empty if it slices ``weights``, and keeps them in memory.
+    recompute_sharing
+        Recomputes α of the targets ``start:stop`` for the query heads that share a value head, with the eager function on
+        slices of its inputs; a function that isn't made for that raises an error, or returns something else. None if there
+        is one value head.
     """
 
     module: nn.Module
@@ -67,6 +71,7 @@ class AttentionCall:
     produced: Tensor
     arranged: Callable[[Tensor], Tensor]
     operands: tuple[Tensor, ...] = ()
+    recompute_sharing: Callable[[int, int, int], Tensor | None] | None = None
 
     def rows(self, start: int, stop: int) -> Float[Tensor, "batch head rows source"]:
         """Attention weights of the targets ``start:stop``, ``(batch, head, stop - start, source)``."""
@@ -195,6 +200,17 @@ def _attention(
             raise UnsupportedArchitecture(f"The eager attention of {type(module).__name__} returns no weights.")
         return output, weights
 
+    def weights_sharing(kv_head: int, start: int, stop: int) -> Tensor | None:
+        heads, targets = query.shape[1], query.shape[2]
+        size = heads // key.shape[1]
+        group, one = slice(kv_head * size, (kv_head + 1) * size), slice(kv_head, kv_head + 1)
+        mask, *others = (
+            _target_slice(_head_slice(x, heads, group), targets, start, stop)
+            for x in (attention_mask, *kwargs.values())
+        )
+        sliced = dict(zip(kwargs, others, strict=True))
+        return eager(module, query[:, group, start:stop], key[:, one], value[:, one], mask, **sliced)[1]
+
     targets, chunk = query.shape[2], capture.chunk_size
     weights: Tensor | None = None
     if chunk is None or chunk >= targets:
@@ -211,6 +227,7 @@ def _attention(
         output,
         lambda y: y.flatten(2),
         operands,
+        weights_sharing if key.shape[1] > 1 else None,
     )
     capture.on_call(call)
     return output, weights
@@ -221,6 +238,11 @@ def _target_slice(x: Any, targets: int, start: int, stop: int) -> Any:
     if isinstance(x, Tensor) and x.ndim == 4 and x.shape[-2] == targets > 1:
         return x[:, :, start:stop]
     return x
+
+
+def _head_slice(x: Any, heads: int, group: slice) -> Any:
+    """Masks and position biases ``(batch, head, …, source)`` sliced along the heads; everything else unchanged."""
+    return x[:, group] if isinstance(x, Tensor) and x.ndim == 4 and x.shape[1] == heads else x
 
 
 AttentionInterface.register(IMPLEMENTATION, _attention)
