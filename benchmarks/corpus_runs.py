@@ -17,6 +17,7 @@ import torch
 
 import normlens
 from normlens import corpus
+from normlens.corpus.planned_frequency import read_frequency
 from normlens.corpus.run_plan import read_plan
 from normlens.corpus.shard_run import run_shard
 from normlens.corpus.token_budget import budgeted_batches
@@ -80,7 +81,9 @@ def _planned(model: str, lens: normlens.Lens, texts: list[str], folder: Path, sh
 
 def _shard_over_engine(lens: normlens.Lens, model: str, texts: list[str], place: Path, rounds: int) -> list[float]:
     """Speed of a whole shard over that of the analyses alone, round by round."""
-    plan = read_plan(_planned(model, lens, texts, place / "ratio", len(texts)))
+    folder = _planned(model, lens, texts, place / "ratio", len(texts))
+    plan = read_plan(folder)
+    frequency = read_frequency(folder, plan.frequency)
     assert lens.tokenizer is not None
     lengths = [len(lens.tokenizer(text)["input_ids"]) for text in texts]
     batches = list(budgeted_batches(lengths, plan.batch_tokens, plan.batch_pairs))
@@ -92,7 +95,7 @@ def _shard_over_engine(lens: normlens.Lens, model: str, texts: list[str], place:
                 pass
         bare = time.perf_counter() - start
         start = time.perf_counter()
-        run_shard(plan, plan.shards[0], lens)
+        run_shard(plan, plan.shards[0], lens, frequency)
         if number:  # the first round warms up
             ratios.append(bare / (time.perf_counter() - start))
     return ratios
@@ -117,9 +120,10 @@ def _seconds(model: str, lens: normlens.Lens, texts: list[str], folder: Path, wo
 def _memory(model: str, lens: normlens.Lens, texts: list[str], folder: Path) -> tuple[list[float], int]:
     """Resident memory after each shard of one process, in MB."""
     plan = read_plan(_planned(model, lens, texts, folder, max(len(texts) // 20, 1)))
+    frequency = read_frequency(folder, plan.frequency)
     process, megabytes = psutil.Process(), []
     for shard in plan.shards:
-        run_shard(plan, shard, lens)
+        run_shard(plan, shard, lens, frequency)
         megabytes.append(process.memory_info().rss / 2**20)
     return megabytes, len(plan.shards)
 

@@ -28,7 +28,7 @@ ALWAYS = {
     "translation train": "source_file target_file out both guide more_text tokenize exclude held_out source_language "
     "target_language lowercase recipe device",
     "translation evaluate": "model source_file target_file tokenized beams output as_json batch_size device",
-    "corpus plan": "model files output kind text_column target_column document_column second_file shard_rows "
+    "corpus plan": "model files output kind limit text_column target_column document_column second_file shard_rows "
     "batch_tokens threads as_json device dtype revision trust_remote_code",
     "corpus run": "folder workers shard_index ray retry as_json",
     "corpus status": "folder as_json",
@@ -73,6 +73,9 @@ IGNORED = [
     ("corpus plan m text.txt -o run --kind attribute --reduce sinks", "--reduce"),
     ("corpus plan m text.txt -o run --kind attribute --scope block", "--scope"),
     ("corpus plan m text.txt -o run --kind attribute --group encoder", "--group"),
+    ("corpus plan m text.txt -o run --kind attribute --frequency ranks.txt", "--frequency"),
+    ("corpus plan m text.txt -o run --kind attribute --no-frequency", "--no-frequency"),
+    ("corpus plan m text.txt -o run --frequency ranks.txt --no-frequency", "--no-frequency"),
     ("corpus plan m text.txt -o run --target good", "--target"),
     ("corpus plan m text.txt -o run --layer 1", "--layer"),
     ("corpus plan m text.txt -o run --measure weight", "--measure"),

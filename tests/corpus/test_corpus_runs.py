@@ -19,10 +19,12 @@ import normlens
 from normlens import corpus
 from normlens.corpus import job_kinds
 from normlens.corpus.commits import CommitFolder
+from normlens.corpus.corpus_row import Columns
 from normlens.corpus.fault_points import VARIABLE
+from normlens.corpus.planned_frequency import read_frequency
 from normlens.corpus.run_plan import read_plan
 from normlens.corpus.shard_run import run_shard
-from normlens.corpus.text_rows import Columns, RowFile
+from normlens.corpus.text_rows import RowFile
 from normlens.corpus.workers import DIED, FAILED, READY, Event, InlineBackend
 from normlens.errors import ConservationError, InvalidInput, NormLensError, OutOfMemory
 from normlens.statistics import text_numbers
@@ -165,7 +167,7 @@ def test_a_kill_at_every_point_is_survived(point: str, planned: Callable[..., Pa
 def test_a_second_attempt_commits_nothing(planned: Callable[..., Path], lens: normlens.Lens) -> None:
     folder, plan = planned(), read_plan(planned())
     run = CommitFolder(folder)
-    result = run_shard(plan, plan.shards[0], lens)
+    result = run_shard(plan, plan.shards[0], lens, read_frequency(folder, plan.frequency))
     assert run.commit(plan.shards[0], result)
     before = sorted(path.name for path in (folder / "shards").iterdir())
     assert not run.commit(plan.shards[0], result)

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from normlens.corpus.corpus_row import Columns, TextRow
 from normlens.corpus.opened_files import fingerprint_of
-from normlens.corpus.text_rows import Columns, RowFile, TextRow
+from normlens.corpus.text_rows import RowFile
 from normlens.errors import InvalidInput
 
 ROWS = [{"body": f"text {k} ünd 文", "second": f"target {k}", "doc": k // 3} for k in range(11)]
@@ -84,7 +85,7 @@ def test_plain_text_keeps_blank_lines_and_says_what_is_wrong_with_others(tmp_pat
     assert [row.error for row in rows] == [None, None, None, None, "the line isn't UTF-8 (byte 2)", None]
     pairs = list(RowFile(path, Columns(pairs=True)).rows())
     assert (pairs[3].text, pairs[3].target_text, pairs[1].error) == ("thr", "ee", None)
-    assert "has no tab" in (pairs[0].error or "")
+    assert "has 1 column; expected two texts" in (pairs[0].error or "")
 
 
 def test_two_files_side_by_side(tmp_path: Path) -> None:

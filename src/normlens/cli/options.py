@@ -234,6 +234,12 @@ Question = Annotated[
     str | None, typer.Option(help="The question about the documents of --context.", rich_help_panel=ANSWERS)
 ]
 
+Frequency = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="TABLE", help="Token frequencies, as lines of rank, count and token id. Default: counted in the corpus."
+    ),
+]
 Limit = Annotated[int | None, _limit()]
 SampleLimit = Annotated[int, _limit(100, least=2)]
 Truncate = Annotated[

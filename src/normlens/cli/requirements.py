@@ -225,7 +225,8 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
     ),
     "translation evaluate": (_overwrites("output"),),
     "corpus plan": (
-        *(_only_for("analyze", name) for name in ("scope", "reduce", "group")),
+        *(_only_for("analyze", name) for name in ("scope", "reduce", "group", "frequency", "no_frequency")),
+        Requirement("no_frequency", lambda v: v["frequency"] is None, "--frequency gives them. Leave one of them out."),
         *(_only_for("attribute", name) for name in ("method", "target")),
         *(_only_for("align", name) for name in ("layer", "measure", "reverse_model")),
         Requirement(

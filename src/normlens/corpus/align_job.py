@@ -11,8 +11,8 @@ import numpy as np
 
 from normlens.alignment import Alignment, align
 from normlens.alignment.defaults import DEFAULT_MODEL
+from normlens.corpus.corpus_row import TextRow
 from normlens.corpus.text_results import Skips, TextNumbers, TextResult
-from normlens.corpus.text_rows import TextRow
 from normlens.errors import InvalidInput
 from normlens.front_door import load
 from normlens.lens import Lens

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from normlens.corpus.fault_points import fault_point
 from normlens.corpus.merged_numbers import MergedNumbers
-from normlens.corpus.run_plan import Shard
+from normlens.corpus.run_plan import ASIDE, COMMITS, SHARDS, Shard
 from normlens.corpus.shard_results import Commit, ShardResult, SkippedRow
 from normlens.errors import InvalidInput, NormLensError
 from normlens.files.atomic import reason, write_atomically
@@ -46,7 +46,7 @@ class CommitFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._shards, self._commits, self._poisoned = (path / name for name in ("shards", "commits", "set-aside"))
+        self._shards, self._commits, self._poisoned = (path / name for name in (SHARDS, COMMITS, ASIDE))
 
     def commit(self, shard: Shard, result: ShardResult) -> bool:
         """Write a shard's results, and commit them unless another attempt has.
@@ -98,17 +98,17 @@ class CommitFolder:
         InvalidInput
             If one can't be read.
         """
-        commits = {}
-        for path in sorted(self._commits.glob("[0-9]*.json")):
-            try:
-                values = json.loads(path.read_text(encoding="utf-8"))
-                skipped = tuple(SkippedRow(**row) for row in values.pop("skipped"))
-                commits[int(path.stem)] = Commit(**values, skipped=skipped)
-            except (OSError, ValueError, TypeError, KeyError) as error:
-                raise InvalidInput(
-                    f"{path} can't be read: {error}. Remove it, and run again to compute its shard."
-                ) from error
-        return commits
+        return {int(path.stem): _read_record(path) for path in sorted(self._commits.glob("[0-9]*.json"))}
+
+    def record(self, number: int) -> Commit:
+        """The record of one finished shard.
+
+        Raises
+        ------
+        InvalidInput
+            If it can't be read.
+        """
+        return _read_record(self._record_path(number))
 
     def table(self, commit: Commit) -> pa.Table:
         """The results of a shard.
@@ -163,9 +163,12 @@ class CommitFolder:
             path.unlink(missing_ok=True)
         return len(leftovers)
 
+    def _record_path(self, number: int) -> Path:
+        return self._commits / f"{number:06d}.json"
+
     def _record(self, commit: Commit) -> bool:
         """Create the record under its final name, which works once."""
-        final = self._commits / f"{commit.shard:06d}.json"
+        final = self._record_path(commit.shard)
         temporary = self._commits / f".{commit.results}.json"
         text = json.dumps(asdict(commit), ensure_ascii=False, indent=1)
         _written(temporary, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
@@ -212,6 +215,15 @@ class CommitFolder:
                 f"{self.path} can't be written: {reason(error)}. What was committed is kept; make space or mend the "
                 "permissions, and run again to go on."
             ) from error
+
+
+def _read_record(path: Path) -> Commit:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        skipped = tuple(SkippedRow(**row) for row in values.pop("skipped"))
+        return Commit(**values, skipped=skipped)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InvalidInput(f"{path} can't be read: {error}. Remove it, and run again to compute its shard.") from error
 
 
 def _written(path: Path, write: Callable[[IO[bytes]], object]) -> None:

@@ -14,8 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from normlens.corpus.finalized import FINAL
-from normlens.corpus.run_plan import read_plan
+from normlens.corpus.run_plan import FINAL, read_plan
 from normlens.errors import InvalidInput, NormLensError
 from normlens.files.atomic import reason, temporary_folder
 

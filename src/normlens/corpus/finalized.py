@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 
 from normlens.corpus.commits import COMPRESSION, CommitFolder
 from normlens.corpus.merged_numbers import MergedNumbers
-from normlens.corpus.run_plan import CorpusPlan, read_plan
+from normlens.corpus.planned_frequency import read_frequency
+from normlens.corpus.run_plan import FINAL, CorpusPlan, read_plan
 from normlens.corpus.shard_results import Commit
 from normlens.errors import InvalidInput, NormLensError
 from normlens.files.atomic import reason, temporary_folder
 
-FINAL, MANIFEST, STATISTICS, FILES, SKIPPED, VIEW = (
-    "final", "manifest.json", "statistics.parquet", "files.parquet", "skipped.parquet", "view.sql",
+MANIFEST, STATISTICS, FILES, SKIPPED, VIEW = (
+    "manifest.json", "statistics.parquet", "files.parquet", "skipped.parquet", "view.sql",
 )  # fmt: skip
 ROW_GROUP = 122_880
 """Rows of a row group: those that DuckDB reads at a time."""
@@ -79,18 +80,19 @@ def finalize(folder: str | Path) -> Path:
     return final
 
 
-def merged_numbers(run: CommitFolder, commits: list[Commit]) -> dict[str, MergedNumbers]:
+def merged_numbers(run: CommitFolder, plan: CorpusPlan, commits: Sequence[Commit]) -> dict[str, MergedNumbers]:
     """The statistics of all shards, merged in their order, by kind of attention."""
+    frequency = read_frequency(run.path, plan.frequency)
     merged: dict[str, MergedNumbers] = {}
     for commit in commits:
         for kind, numbers in run.numbers(commit).items():
-            merged.setdefault(kind, MergedNumbers(numbers.layers, numbers.heads)).include(numbers)
+            merged.setdefault(kind, MergedNumbers(numbers.layers, numbers.heads, frequency)).include(numbers)
     return merged
 
 
 def _fill(folder: Path, plan: CorpusPlan, run: CommitFolder, commits: list[Commit], aside: Mapping[int, str]) -> None:
     parts = list(_parts(folder, run, commits))
-    numbers = merged_numbers(run, commits)
+    numbers = merged_numbers(run, plan, commits)
     tables = []
     for kind, collected in numbers.items():
         table = collected.table()

@@ -12,11 +12,11 @@ import xarray as xr
 
 from normlens.analysis.reductions import named_reduction
 from normlens.corpus.align_job import AlignJob
+from normlens.corpus.corpus_row import TextRow
 from normlens.corpus.text_results import Skips, TextNumbers, TextResult, joined_columns
-from normlens.corpus.text_rows import TextRow
 from normlens.errors import InvalidInput
 from normlens.lens import Lens
-from normlens.statistics import mean_of_present, text_numbers
+from normlens.statistics import TokenFrequency, mean_of_present, text_numbers
 from normlens.statistics.collection import Numbers
 from normlens.words import sources_by_category
 
@@ -44,6 +44,8 @@ class AnalyzeJob:
         one row for each of its entries, such as a target.
     group
         The kind of attention; None: all.
+    frequency
+        Ranks of token frequency for the correlations within each text; None: there are none.
     """
 
     through: str = "attention"
@@ -51,6 +53,7 @@ class AnalyzeJob:
     truncate: bool = False
     reduce: str | None = None
     group: str | None = None
+    frequency: TokenFrequency | None = None
 
     def check(self, lens: Lens) -> None:
         """Refuse an unknown reduction, or a kind of attention that the model hasn't."""
@@ -63,7 +66,7 @@ class AnalyzeJob:
         places = _Places(len(texts), skip)
         options: dict[str, Any] = {"through": self.through, "product": self.product, "truncate": self.truncate}
         analyses = lens.stream(
-            [row.text for row in texts], _targets(lens, texts), batch_size=len(texts), progress=False,
+            [row.input for row in texts], _targets(lens, texts), batch_size=len(texts), progress=False,
             skip=places.skip, **options,
         )  # fmt: skip
         for analysis in analyses:
@@ -73,7 +76,7 @@ class AnalyzeJob:
             numbers, columns, tokens = {}, [], 0
             for kind in analysis.groups if self.group is None else [self.group]:
                 data = analysis[kind].data
-                numbers[kind] = _numbers_of(data)
+                numbers[kind] = _numbers_of(data, self.frequency)
                 tokens = max(tokens, data.sizes["target"])
                 own = _layer_rows(numbers[kind]) if self.reduce is None else _reduced_rows(data, self.reduce)
                 columns.append({"group": [kind] * len(own["layer"]), **own})
@@ -105,7 +108,7 @@ class AttributeJob:
         places, targets = _Places(len(texts), skip), _targets(lens, texts)
         options: dict[str, Any] = {"method": self.method, "scope": self.scope, "target": self.target}
         options |= {"truncate": self.truncate, "product": self.product, "target_text": targets, "skip": places.skip}
-        inputs: Any = [row.text for row in texts]
+        inputs: Any = [row.input for row in texts]
         attributions = lens.attribute(inputs, batch_size=len(texts), progress=False, **options)
         for shares in attributions:
             if "target" in shares.dims:
@@ -124,8 +127,8 @@ KINDS: Mapping[str, type[AnalyzeJob] | type[AttributeJob] | type[AlignJob]] = {
 """Jobs by the name of their kind."""
 
 
-def job_of(settings: Mapping[str, Any]) -> Job:
-    """The job that a plan describes.
+def job_of(settings: Mapping[str, Any], frequency: TokenFrequency | None = None) -> Job:
+    """The job that a plan describes, with the token frequencies of an analysis.
 
     Raises
     ------
@@ -136,6 +139,8 @@ def job_of(settings: Mapping[str, Any]) -> Job:
     kind = options.pop("kind", None)
     if kind not in KINDS:
         raise InvalidInput(f"kind is {kind!r}; expected one of {', '.join(KINDS)}.")
+    if kind == "analyze":
+        options["frequency"] = frequency
     return KINDS[kind](**options)
 
 
@@ -161,13 +166,13 @@ def _targets(lens: Lens, texts: Sequence[TextRow]) -> list[str] | None:
     return [row.target_text or "" for row in texts]
 
 
-def _numbers_of(data: xr.Dataset) -> TextNumbers:
+def _numbers_of(data: xr.Dataset, frequency: TokenFrequency | None) -> TextNumbers:
     error = float("nan")
     if "conservation_error" in data:
         errors = data["conservation_error"].values
         error = float(np.nanmax(errors)) if np.isfinite(errors).any() else error
     layers, heads = (data[name].values.tolist() for name in ("layer", "head"))
-    return TextNumbers(layers, heads, text_numbers(data), error, data)
+    return TextNumbers(layers, heads, text_numbers(data, frequency), error, data)
 
 
 def _layer_rows(numbers: TextNumbers) -> dict[str, Any]:

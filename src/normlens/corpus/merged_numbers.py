@@ -30,26 +30,25 @@ class MergedNumbers:
     ----------
     layers, heads
         Layer and head numbers; empty for numbers that have none.
+    frequency
+        Ranks of token frequency for the correlation over distinct tokens. Default: counted in the texts.
 
     Attributes
     ----------
-    layers, heads
+    layers, heads, frequency
         As passed.
     texts
         Number of texts.
     types
         Totals of the distinct tokens.
-    frequency
-        Ranks of token frequency for the correlation over distinct tokens; None: counted in the corpus.
     largest_conservation_error
         Over all texts; NaN if it was never measured.
     """
 
-    def __init__(self, layers: Sequence[int], heads: Sequence[int]) -> None:
-        self.layers, self.heads = list(layers), list(heads)
+    def __init__(self, layers: Sequence[int], heads: Sequence[int], frequency: TokenFrequency | None = None) -> None:
+        self.layers, self.heads, self.frequency = list(layers), list(heads), frequency
         self.texts = 0
         self.types = TokenTypes()
-        self.frequency: TokenFrequency | None = None
         self.largest_conservation_error = nan
         self._moments: dict[Key, Moments] = {}
         self._histograms: dict[Key, NDArray[np.int64]] = {}

@@ -4,43 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from normlens.corpus.opened_files import fingerprint_of
-from normlens.corpus.text_rows import Columns, RowFile
+from normlens.corpus.corpus_row import Columns
+from normlens.corpus.planned_files import CorpusFile
+from normlens.corpus.planned_frequency import FREQUENCY, write_frequency
 from normlens.errors import InvalidInput, NormLensError
-from normlens.files.atomic import write_atomically
+from normlens.files.atomic import is_temporary, write_atomically
+from normlens.statistics import TokenFrequency
 
 _LARGEST_SHARD, _SMALLEST_SHARD = 8192, 64
+PLAN = "plan.json"
+SHARDS, COMMITS, ASIDE, FINAL = FOLDERS = "shards", "commits", "set-aside", "final"
+"""The plan in the folder of a run, and its folders."""
+
 _WORK = 2e11  # parameters × texts of a shard: minutes on a CPU
-
-
-@dataclass(frozen=True)
-class CorpusFile:
-    """An input file as it was planned.
-
-    Attributes
-    ----------
-    path, target_path
-        The file, and the file of its second texts ("" if there is none).
-    rows
-        Number of rows, blank ones included.
-    size, sha256
-        Size in bytes and SHA-256 of the contents, of both files together.
-    """
-
-    path: str
-    target_path: str
-    rows: int
-    size: int
-    sha256: str
-
-    def opened(self, columns: Columns) -> RowFile:
-        """The file, to be read by ranges of rows."""
-        return RowFile(Path(self.path), columns, Path(self.target_path) if self.target_path else None)
 
 
 @dataclass(frozen=True)
@@ -83,12 +66,14 @@ class CorpusPlan:
         Options of :func:`normlens.load`, without the device.
     job
         What is computed: "kind", and its options.
-    batch_tokens, batch_pairs
-        Budget of a batch: tokens, padding included, and pairs of tokens.
+    batch_tokens, batch_pairs, batch_texts
+        Budget of a batch: tokens, padding included, pairs of tokens, and texts (None: as many as fit).
     threads
         Threads of each worker; another number rounds differently.
     versions
         Versions of normlens, torch, transformers and tokenizers.
+    frequency
+        Source and SHA-256 of the token frequencies beside the plan; empty: there are none.
     """
 
     files: tuple[CorpusFile, ...]
@@ -102,11 +87,13 @@ class CorpusPlan:
     batch_pairs: int
     threads: int
     versions: Mapping[str, str] = field(default_factory=dict)
+    batch_texts: int | None = None
+    frequency: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of everything in the plan."""
-        return hashlib.sha256(self.as_json().encode()).hexdigest()
+        return hashlib.sha256(self.as_json().encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
     def shards(self) -> list[Shard]:
@@ -137,46 +124,6 @@ class CorpusPlan:
                 number += 1
 
 
-def planned_file(path: Path, columns: Columns, target_path: Path | None = None) -> CorpusFile:
-    """Read a file to its end, and note its size, its hash and its number of rows.
-
-    Raises
-    ------
-    InvalidInput
-        If it can't be read, lacks a column, or has no rows.
-    """
-    path = path.resolve()
-    size, sha256 = fingerprint_of(path)
-    if target_path is not None:
-        target_path = target_path.resolve()
-        target_size, target_sha256 = fingerprint_of(target_path)
-        size, sha256 = size + target_size, hashlib.sha256((sha256 + target_sha256).encode()).hexdigest()
-    file = RowFile(path, columns, target_path)
-    rows = file.count()
-    if not any(row.text or row.error for row in file.rows()):
-        raise InvalidInput(f"{path} has no text: it is empty or has only blank rows. Expected at least one text.")
-    return CorpusFile(str(path), "" if target_path is None else str(target_path), rows, size, sha256)
-
-
-def require_unchanged(file: CorpusFile) -> None:
-    """Refuse a file that has changed since it was planned.
-
-    Raises
-    ------
-    InvalidInput
-        Naming the file.
-    """
-    size, sha256 = fingerprint_of(Path(file.path))
-    if file.target_path:
-        target_size, target_sha256 = fingerprint_of(Path(file.target_path))
-        size, sha256 = size + target_size, hashlib.sha256((sha256 + target_sha256).encode()).hexdigest()
-    if (size, sha256) != (file.size, file.sha256):
-        raise InvalidInput(
-            f"{file.path} has changed since the run was planned ({file.size} bytes then, {size} now; the contents differ). "
-            "Restore the file, or plan a new run in another folder."
-        )
-
-
 def rows_per_shard(parameters: int) -> int:
     """A power of two of texts, such that a shard takes minutes; fewer for a larger model.
 
@@ -189,8 +136,17 @@ def rows_per_shard(parameters: int) -> int:
     return min(max(1 << max(texts.bit_length() - 1, 0), _SMALLEST_SHARD), _LARGEST_SHARD)
 
 
-def write_plan(folder: Path, plan: CorpusPlan) -> bool:
-    """Write the plan into a new folder; nothing if the same plan is there already.
+def write_plan(
+    folder: Path, plan: CorpusPlan, frequency: TokenFrequency | None = None, *, replace: bool = False
+) -> bool:
+    """Write the plan into a new folder, after its token frequencies; nothing if the same plan is there already.
+
+    Parameters
+    ----------
+    folder, plan, frequency
+        What is written, and where.
+    replace
+        Whether another run in the folder is removed first.
 
     Returns
     -------
@@ -202,22 +158,50 @@ def write_plan(folder: Path, plan: CorpusPlan) -> bool:
     InvalidInput
         If the folder holds another plan (saying what differs), or other files.
     """
-    path = folder / "plan.json"
+    path = folder / PLAN
     if path.exists():
-        before = read_plan(folder)
-        if differing := difference(before, plan):
+        differing = difference(read_plan(folder), plan)
+        if not differing:
+            return False
+        if not replace:
             raise InvalidInput(
                 f"{folder} holds another run: {differing}. Choose another folder, or repeat the run with its settings."
             )
-        return False
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        remove_run(folder)
+    if folder.exists() and (not folder.is_dir() or any(map(_is_foreign, folder.iterdir()))):
         raise InvalidInput(f"{folder} isn't an empty folder, and holds no run. Choose another folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise NormLensError(f"{folder} can't be created: {error.strerror}. Choose another folder.") from error
+    if frequency is not None:
+        write_frequency(folder, frequency)
     write_atomically(path, plan.as_json())
     return True
+
+
+def remove_run(folder: Path) -> None:
+    """Remove a run with its results; other files in its folder stay. A kill in the middle leaves a run that goes on.
+
+    Raises
+    ------
+    NormLensError
+        If something can't be removed.
+    """
+    try:
+        for name in reversed(FOLDERS):  # records before what they name
+            shutil.rmtree(folder / name, ignore_errors=True)
+        for name in (PLAN, FREQUENCY):
+            (folder / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            folder.rmdir()  # if it is empty
+    except OSError as error:
+        raise NormLensError(f"{folder} can't be removed: {error.strerror}. Remove it by hand.") from error
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file is something other than what a kill leaves of an unfinished plan."""
+    return path.name != FREQUENCY and not is_temporary(path.name)
 
 
 def read_plan(folder: Path) -> CorpusPlan:
@@ -228,7 +212,7 @@ def read_plan(folder: Path) -> CorpusPlan:
     InvalidInput
         If there is none, or it can't be read.
     """
-    path = folder / "plan.json"
+    path = folder / PLAN
     try:
         return CorpusPlan.of_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

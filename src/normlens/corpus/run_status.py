@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from normlens.corpus.commits import CommitFolder
-from normlens.corpus.finalized import FINAL
-from normlens.corpus.run_plan import read_plan
+from normlens.corpus.run_plan import FINAL, read_plan
 
 _RECENT = 600.0  # seconds
 """The time within which a commit counts as recent, for the speed."""

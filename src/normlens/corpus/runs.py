@@ -9,8 +9,9 @@ from pathlib import Path
 
 from normlens.corpus.commits import CommitFolder
 from normlens.corpus.fault_points import fault_point
+from normlens.corpus.planned_files import require_unchanged
 from normlens.corpus.ray_workers import RayBackend
-from normlens.corpus.run_plan import Shard, read_plan, require_unchanged
+from normlens.corpus.run_plan import Shard, read_plan
 from normlens.corpus.workers import COMMITTED, DIED, FAILED, READY, Backend, Event, InlineBackend, PoolBackend
 from normlens.errors import InvalidInput, NormLensError
 

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from normlens.corpus.corpus_row import TextRow
 from normlens.corpus.job_kinds import Job, job_of
 from normlens.corpus.merged_numbers import MergedNumbers
+from normlens.corpus.planned_frequency import frequency_identity
 from normlens.corpus.run_plan import CorpusPlan, Shard
 from normlens.corpus.shard_results import ShardResult, SkippedRow
 from normlens.corpus.text_results import TextResult, joined_columns
-from normlens.corpus.text_rows import TextRow
 from normlens.corpus.token_budget import budgeted_batches
-from normlens.errors import ConservationError, OutOfMemory
+from normlens.errors import ConservationError, InvalidInput, OutOfMemory
 from normlens.lens import Lens
+from normlens.statistics import TokenFrequency
 
 _FIRST = ("file", "row", "group", "layer", "tokens")
 
 
-def run_shard(plan: CorpusPlan, shard: Shard, lens: Lens) -> ShardResult:
+def run_shard(
+    plan: CorpusPlan,
+    shard: Shard,
+    lens: Lens,
+    frequency: TokenFrequency | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> ShardResult:
     """Compute the results of a shard.
 
     Texts are sorted by length and run in batches within the budget of the plan. Rows that can't be read or computed are
@@ -35,20 +43,29 @@ def run_shard(plan: CorpusPlan, shard: Shard, lens: Lens) -> ShardResult:
         What to compute.
     lens
         The model of the plan.
+    frequency
+        The token frequencies of the plan, if it has any.
+    progress
+        Called with the number of texts after each batch.
 
     Raises
     ------
     NormLensError
-        If the file can't be read, or the model can't be measured.
+        If the frequencies aren't those of the plan, the file can't be read, or the model can't be measured.
     """
     start = time.perf_counter()
     file = plan.files[shard.file].opened(plan.columns)
     rows = list(file.rows(shard.start, shard.stop))
-    work = _ShardWork(plan, job_of(plan.job), lens)
+    if frequency_identity(frequency) != dict(plan.frequency):
+        raise InvalidInput("These aren't the token frequencies of the plan; expected those in the folder of the run.")
+    work = _ShardWork(plan, job_of(plan.job, frequency), lens)
     readable = [row for row in rows if row.error is None and row.text]
     work.skipped += [SkippedRow(row.number, row.error) for row in rows if row.error is not None]
-    for batch in budgeted_batches([_length(lens, row) for row in readable], plan.batch_tokens, plan.batch_pairs):
+    lengths = [_length(lens, row) for row in readable]
+    for batch in budgeted_batches(lengths, plan.batch_tokens, plan.batch_pairs, plan.batch_texts):
         work.run([readable[number] for number in batch], shard)
+        if progress is not None:
+            progress(len(batch))
     blank = sum(row.error is None and not row.text for row in rows)
     return work.result(shard, blank, time.perf_counter() - start)
 

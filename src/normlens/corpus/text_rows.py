@@ -6,70 +6,26 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from normlens.corpus.corpus_row import Columns, TextRow
 from normlens.corpus.opened_files import arrow_files, opened, parquet_file
 from normlens.errors import InvalidInput
 from normlens.files.atomic import reason
+from normlens.inputs import SUFFIX as TREEBANK
+from normlens.inputs import numbered_sentences
 
 _JSON_LINES, _COMPRESSED = (".jsonl", ".ndjson"), (".gz", ".zst")
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Where the texts stand in rows that have columns.
-
-    Attributes
-    ----------
-    text, target_text, document
-        Names of columns. `target_text` is the second text, for encoder–decoders; rows with the same `document` are drawn
-        together by the bootstrap. None: there is none.
-    pairs
-        Whether lines of plain text hold two texts, separated by a tab.
-    """
-
-    text: str = "text"
-    target_text: str | None = None
-    document: str | None = None
-    pairs: bool = False
-
-    @property
-    def names(self) -> list[str]:
-        """The columns that are read."""
-        return [name for name in (self.text, self.target_text, self.document) if name is not None]
-
-
-@dataclass(frozen=True)
-class TextRow:
-    """One row of a file.
-
-    Attributes
-    ----------
-    number
-        Its number in the file, from 0; blank lines count.
-    text, target_text
-        The texts; empty for a blank line.
-    document
-        The name of its document; None: the row is a document of its own.
-    error
-        Why it can't be read; None if it can.
-    """
-
-    number: int
-    text: str
-    target_text: str | None = None
-    document: str | None = None
-    error: str | None = None
 
 
 class RowFile:
     """A file of texts.
 
-    Plain text has one text a line, or two separated by a tab. ``.jsonl`` and ``.csv`` (with a header), ``.parquet`` and
-    folders of `datasets` have columns; all but the last two may be compressed, ``.gz`` or ``.zst``.
+    Plain text has one text a line, or two separated by a tab, and a treebank (``.conllu``) has sentences. ``.jsonl`` and
+    ``.csv`` (with a header), ``.parquet`` and folders of `datasets` have columns. All but the last two may be compressed,
+    ``.gz`` or ``.zst``.
 
     Parameters
     ----------
@@ -87,6 +43,13 @@ class RowFile:
         self.kind = Path(path.stem).suffix.lower() if compressed else path.suffix.lower()
         if path.is_dir():
             self.kind = "folder"
+        elif columns.lines and self.kind != TREEBANK:
+            self.kind = ""
+        if self.kind == TREEBANK and (columns.pairs or target_path is not None):
+            raise InvalidInput(
+                f"{path} is a treebank; this model is an encoder–decoder and expects two texts on each line, separated by a "
+                "tab: the text and the target text."
+            )
         if target_path is not None and self.kind in ("folder", ".parquet", ".csv", *_JSON_LINES):
             raise InvalidInput(
                 f"{path} has columns, so its second texts stand in a column, not in {target_path}. Name the column, or pass "
@@ -106,6 +69,8 @@ class RowFile:
                 yield from self._columnar(start, stop)
             elif self.kind == ".csv":
                 yield from self._comma_separated(start, stop)
+            elif self.kind == TREEBANK:
+                yield from self._sentences(start, stop)
             else:
                 yield from self._lines(start, stop)
         except (OSError, EOFError) as error:
@@ -124,7 +89,7 @@ class RowFile:
         try:
             if self.kind == ".parquet":
                 return int(parquet_file(self.path).metadata.num_rows)
-            if self.kind in ("folder", ".csv"):
+            if self.kind in ("folder", ".csv", TREEBANK):
                 return sum(1 for _ in self.rows())
             with opened(self.path) as lines:
                 rows = sum(1 for _ in lines)
@@ -140,6 +105,21 @@ class RowFile:
                 f"{self.path} can't be read: {_said(error)}. Check that the file is complete."
             ) from error
         return rows
+
+    def place(self, row: TextRow) -> str:
+        """Where a row stands, for a message: a line, counted from 1, or a row, counted from 0."""
+        if self.kind in ("folder", ".parquet", ".csv"):
+            return f"row {row.number}"
+        return f"line {row.number + 1 if row.line is None else row.line}"
+
+    def _sentences(self, start: int, stop: int | None) -> Iterator[TextRow]:
+        with opened(self.path) as lines, io.TextIOWrapper(lines, "utf-8-sig") as text:
+            try:
+                sentences = islice(numbered_sentences(text, self.path), start, stop)
+                for number, (line, words) in enumerate(sentences, start):
+                    yield TextRow(number, " ".join(words), words=tuple(words), line=line)
+            except UnicodeDecodeError as error:
+                raise InvalidInput(f"{self.path} isn't UTF-8; expected a treebank. Convert it.") from error
 
     def _lines(self, start: int, stop: int | None) -> Iterator[TextRow]:
         with opened(self.path) as lines:
@@ -168,10 +148,11 @@ class RowFile:
             return self._of_values(number, values)
         if not self.columns.pairs:
             return TextRow(number, text.strip())
-        first, tab, second = text.partition("\t")
-        if not tab:
-            return TextRow(number, "", error="the line has no tab; expected a text, a tab, and its second text")
-        return TextRow(number, first.strip(), second.strip())
+        columns = [column.strip() for column in text.split("\t")]
+        if len(columns) != 2 or not all(columns):
+            seen = f"{len(columns)} column{'s' * (len(columns) > 1)}" if all(columns) else "an empty column"
+            return TextRow(number, "", error=f"the line has {seen}; expected two texts with a tab between them")
+        return TextRow(number, columns[0], columns[1])
 
     def _of_values(self, number: int, values: dict[str, Any]) -> TextRow:
         """A row from its columns."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 
-def budgeted_batches(lengths: Sequence[int], tokens: int, pairs: int) -> Iterator[list[int]]:
+def budgeted_batches(lengths: Sequence[int], tokens: int, pairs: int, texts: int | None = None) -> Iterator[list[int]]:
     """Numbers of texts, batch by batch, shorter texts first; they depend on the lengths and the budget alone.
 
     Parameters
@@ -15,6 +15,8 @@ def budgeted_batches(lengths: Sequence[int], tokens: int, pairs: int) -> Iterato
     tokens, pairs
         Largest number of tokens of a batch, padding included, and of pairs of tokens. A text that exceeds them by itself
         is a batch of its own.
+    texts
+        Largest number of texts of a batch; None: as many as fit.
 
     Examples
     --------
@@ -23,8 +25,8 @@ def budgeted_batches(lengths: Sequence[int], tokens: int, pairs: int) -> Iterato
     """
     batch: list[int] = []
     for number in sorted(range(len(lengths)), key=lambda k: (lengths[k], k)):
-        length = max(lengths[number], 1)
-        if batch and ((len(batch) + 1) * length > tokens or (len(batch) + 1) * length * length > pairs):
+        length, size = max(lengths[number], 1), len(batch) + 1
+        if batch and (size * length > tokens or size * length * length > pairs or (texts is not None and size > texts)):
             yield batch
             batch = []
         batch.append(number)

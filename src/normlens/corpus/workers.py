@@ -15,9 +15,11 @@ from typing import Any, Protocol
 from normlens.corpus.commits import CommitFolder, ResultsNotWritten
 from normlens.corpus.fault_points import fault_point
 from normlens.corpus.model_identity import installed_versions, mismatch, model_identity
+from normlens.corpus.planned_frequency import read_frequency
 from normlens.corpus.run_plan import Shard, read_plan
 from normlens.corpus.shard_run import run_shard
 from normlens.errors import InvalidInput, NormLensError
+from normlens.lens import Lens
 
 _PATIENCE = 5  # seconds for an idle worker to leave
 READY, COMMITTED, FAILED, DIED = "ready", "committed", "failed", "died"
@@ -72,6 +74,10 @@ class ShardWorker:
     ----------
     folder
         The folder of the run.
+    lens
+        The model, if it is loaded already.
+    progress
+        Called with the number of texts after each batch.
 
     Raises
     ------
@@ -79,7 +85,7 @@ class ShardWorker:
         If the model can't be loaded, or model or versions are other than planned.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lens: Lens | None = None, progress: Callable[[int], object] | None = None) -> None:
         import torch
 
         from normlens.front_door import load
@@ -90,13 +96,14 @@ class ShardWorker:
             raise InvalidInput(
                 f"This worker doesn't fit the plan: {different}. Install what was planned, or plan anew."
             )
-        self._lens = load(self.plan.source, **self.plan.loading)
+        self._frequency, self._progress = read_frequency(folder, self.plan.frequency), progress
+        self._lens = load(self.plan.source, **self.plan.loading) if lens is None else lens
         if different := mismatch(self.plan.model, model_identity(self._lens)):
             raise InvalidInput(f"This model isn't the planned one: {different}. Restore it, or plan anew.")
 
     def run(self, shard: Shard) -> None:
         """Compute a shard and commit it, unless it is committed already."""
-        result = run_shard(self.plan, shard, self._lens)
+        result = run_shard(self.plan, shard, self._lens, self._frequency, self._progress)
         fault_point("computed")
         self._folder.commit(shard, result)
 
@@ -108,10 +115,14 @@ class InlineBackend:
     ----------
     folder
         The folder of the run.
+    lens
+        The model, if it is loaded already.
+    progress
+        Called with the number of texts after each batch.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, lens: Lens | None = None, progress: Callable[[int], object] | None = None) -> None:
+        self._folder, self._lens, self._progress = folder, lens, progress
         self._worker: ShardWorker | None = None
         self._waiting: deque[Callable[[], Event]] = deque()
 
@@ -132,7 +143,7 @@ class InlineBackend:
         self._worker = None
 
     def _started(self, worker: int) -> Event:
-        self._worker = ShardWorker(self._folder)
+        self._worker = ShardWorker(self._folder, self._lens, self._progress)
         return Event(READY, worker)
 
     def _computed(self, worker: int, shard: Shard) -> Event:

@@ -54,6 +54,15 @@ def plan(
     measure: options.AlignedBy = Measure.norm,
     reverse_model: language_pairs.ReverseTranslator = None,
     truncate: options.Truncate = False,
+    frequency: options.Frequency = None,
+    no_frequency: Annotated[
+        bool,
+        typer.Option(
+            "--no-frequency",
+            help="Don't count tokens, which takes a pass over the corpus; correlations with frequency are left out.",
+        ),
+    ] = False,
+    limit: options.Limit = None,
     text_column: Annotated[
         str, typer.Option(metavar="NAME", help="Column of the text.", rich_help_panel=_INPUT)
     ] = "text",
@@ -121,13 +130,16 @@ def plan(
     lens = open_lens(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
     from normlens import corpus as library
     from normlens.cli.output.corpus_progress import show_plan
+    from normlens.statistics import TokenFrequency
 
-    loading = {"device": device, "dtype": dtype, "revision": revision, "trust_remote_code": trust_remote_code}
+    ranks = None if frequency is None else TokenFrequency.read(frequency)
+    loading: dict[str, Any] = {"device": device, "dtype": dtype, "revision": revision}
     with waiting("Reading the files"), quiet():
         made = library.plan(
             model, files, output, job=settings, target_files=second_file, text_column=text_column,
             target_column=target_column, document_column=document_column, shard_rows=shard_rows,
-            batch_tokens=batch_tokens, threads=threads, lens=lens, **loading,
+            frequency=ranks, count_tokens=not no_frequency, limit=limit, batch_tokens=batch_tokens, threads=threads,
+            lens=lens, trust_remote_code=trust_remote_code, **loading,
         )  # fmt: skip
     show_plan(made, output, as_json)
 

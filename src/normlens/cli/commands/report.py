@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from normlens.cli import options
 from normlens.cli.corpus_reading import CorpusReading
@@ -21,13 +18,7 @@ def report(
     limit: options.Limit = None,
     truncate: options.Truncate = False,
     skip_bad: options.SkipBad = False,
-    frequency: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="TABLE",
-            help="Token frequencies, as lines of rank, count and token id. Default: counted in the corpus.",
-        ),
-    ] = None,
+    frequency: options.Frequency = None,
     batch_size: options.BatchSize = 8,
     group: options.Group = None,
     as_json: options.Json = False,
