@@ -14,7 +14,7 @@ from slow import SLOW
 import normlens
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("gguf", "vision", "adapters", "align", "translation", "view", "compare", "ray")
+EXTRAS = ("gguf", "vision", "adapters", "align", "translation", "view", "notebook", "compare", "ray")
 """Extras whose libraries the package imports."""
 
 

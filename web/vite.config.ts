@@ -21,22 +21,25 @@ const licenses = (): Plugin => ({
   },
 });
 
-export default defineConfig({
+/** The page, or, in the mode "widget", the module for notebooks, which has the same packages inside. */
+export default defineConfig(({ mode }) => ({
   base: "./",
-  plugins: [svelte(), licenses()],
+  plugins: mode === "widget" ? [svelte()] : [svelte(), licenses()],
+  publicDir: mode === "widget" ? false : "public",
   resolve: process.env.VITEST ? { conditions: ["browser"] } : {},
   build: {
     outDir: "../src/normlens/figures/explorer_page/static",
-    emptyOutDir: true,
+    emptyOutDir: mode !== "widget",
     target: "es2022",
     modulePreload: { polyfill: false },
     rollupOptions: {
+      ...(mode === "widget" ? { input: "src/widget.ts", preserveEntrySignatures: "strict" } : {}),
       output: {
-        entryFileNames: "assets/explorer.js",
+        entryFileNames: mode === "widget" ? "assets/widget.js" : "assets/explorer.js",
         chunkFileNames: "assets/[name].js",
         assetFileNames: "assets/[name][extname]",
       },
     },
   },
   test: { include: ["tests/**/*.test.ts"], environment: "node" },
-} as never);
+}) as never);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from typing import Any, Unpack, overload
 
 from normlens.analysis.analyzer import Analyzer
@@ -15,6 +16,7 @@ from normlens.attribution.targets.answer_tokens import Score
 from normlens.attribution.whole_answers.answering import AnswerQuestion
 from normlens.engine.frozen.call import Product
 from normlens.engine.frozen.pushforward import DEFAULT_CHUNK
+from normlens.errors import InvalidInput, install_command
 from normlens.inputs.batch import check_sizes
 from normlens.inputs.example_maker import ReadingOptions
 from normlens.inputs.example_stream import Skip
@@ -149,3 +151,34 @@ class Lens(Analyzer):
         asked = Asked(inputs, how, scope, target, position, target_text, options, question, spans)
         reading = ReadingOptions(None, generation_prompt, truncate)
         return asked.explained(self._attributor, reading, batch_size, skip, progress)
+
+    def view(self, text: str = "", target_text: str = "") -> Any:
+        """The explorer in a notebook's cell: every head of the model on a text, as on the page of ``normlens view``.
+
+        Needs the extra "notebook". No port is opened; everything is sent through the kernel.
+
+        Parameters
+        ----------
+        text
+            What is shown first; another text can be typed in the cell.
+        target_text
+            For encoder–decoder models: the second text.
+
+        Returns
+        -------
+        normlens.view.ExplorerWidget
+            A widget, which the cell shows if it is its last expression.
+
+        Raises
+        ------
+        InvalidInput
+            If the libraries of the extra "notebook" are missing.
+        """
+        try:
+            module = import_module("normlens.view.widget")  # by its name: the explorer stands on lenses
+        except ImportError as error:
+            raise InvalidInput(
+                f"The explorer in a cell needs anywidget, which is not installed ({error}). "
+                f"Run `{install_command('notebook')}`."
+            ) from error
+        return module.ExplorerWidget(self, text, target_text)

@@ -16,18 +16,22 @@ _LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 expect.set_options(timeout=120_000)  # a busy machine loads the model slowly
 
 
-def check_accessibility(page: Page) -> None:
-    """No violations, if axe is here."""
+def check_accessibility(page: Page, part: str | None = None) -> None:
+    """No violations in the page, or in what is inside elements of a part, if axe is here."""
     if AXE.is_file():
-        assert violations(page) == []
+        assert violations(page, part) == []
     else:
         warnings.warn("axe-core isn't here, so accessibility is NOT tested. Run `npm ci` in web/.", stacklevel=1)
 
 
-def violations(page: Page) -> list[str]:
-    """What axe objects to, at levels A and AA."""
+def violations(page: Page, part: str | None = None) -> list[str]:
+    """What axe objects to, at levels A and AA; a part is in the shadow of elements."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    objections = page.evaluate("tags => axe.run({ runOnly: tags })", _LEVELS)["violations"]
+    choice = """([tags, part]) => {
+        const hosts = [...document.querySelectorAll("*")].filter((one) => one.shadowRoot?.querySelector(part));
+        return axe.run(part ? hosts : document, { runOnly: tags });
+    }"""
+    objections = page.evaluate(choice, [_LEVELS, part])["violations"]
     return [f"{one['id']}: {[node['html'][:120] for node in one['nodes'][:3]]}" for one in objections]
 
 

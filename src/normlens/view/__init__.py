@@ -7,9 +7,11 @@ from normlens.lazily import attribute_of
 if TYPE_CHECKING:
     from normlens.view.service import OfferedModel, ViewService
     from normlens.view.serving import serve
+    from normlens.view.widget import ExplorerWidget
 
-__all__ = ["OfferedModel", "ViewService", "serve"]
+__all__ = ["ExplorerWidget", "OfferedModel", "ViewService", "serve"]
 _HOMES = {
+    "ExplorerWidget": "normlens.view.widget",
     "OfferedModel": "normlens.view.service",
     "ViewService": "normlens.view.service",
     "serve": "normlens.view.serving",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -18,9 +16,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as AsgiMessage
 
-from normlens.errors import InvalidInput, NormLensError, TooBusy, UnknownRun
+from normlens.errors import InvalidInput, NormLensError
 from normlens.figures.explorer_page.binary_message import Message
 from normlens.figures.explorer_page.embedded_page import static_folder
+from normlens.view.page_requests import Operations, status_of
 from normlens.view.service import ViewService
 
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -41,7 +40,6 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_STATUS = {UnknownRun: 404, TooBusy: 429}
 
 
 def application(service: ViewService, token: str) -> Starlette:
@@ -54,20 +52,8 @@ def application(service: ViewService, token: str) -> Starlette:
     token
         What a page must send with every request, as the header `TOKEN_HEADER`.
     """
-    operations: dict[str, Callable[..., Any]] = {
-        "models": service.models,
-        "run": lambda model, text, targetText="": service.run(model, text, targetText),
-        "progress": service.progress,
-        "cancel": service.cancel,
-        "overview": service.overview,
-        "map": service.map,
-        "row": service.row,
-        "save": service.save,
-        "attribute": service.attribute,
-        "flow": service.flow,
-        "align": service.align,
-    }
-    api = [Route(f"/api/{name}", _Endpoint(work, token), methods=["POST"]) for name, work in operations.items()]
+    operations = Operations(service)
+    api = [Route(f"/api/{name}", _Endpoint(name, operations, token), methods=["POST"]) for name in operations.names]
     pages = Mount("/", StaticFiles(directory=static_folder(), html=True))
     return Starlette(
         routes=[*api, pages],
@@ -98,8 +84,8 @@ class _Headers:
 class _Endpoint:
     """An endpoint: checks who asks, reads the arguments, and answers with a message of arrays, or JSON."""
 
-    def __init__(self, work: Callable[..., Any], token: str) -> None:
-        self._work, self._token = work, token.encode()
+    def __init__(self, name: str, operations: Operations, token: str) -> None:
+        self._name, self._operations, self._token = name, operations, token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._answer(Request(scope, receive))
@@ -119,20 +105,12 @@ class _Endpoint:
         if body is None:
             return _refusal(413, f"The request is larger than {MOST_BYTES:,} bytes. Shorten the text.")
         try:
-            answer = await run_in_threadpool(self._called, body)
+            answer = await run_in_threadpool(lambda: self._operations.answer(self._name, _arguments(body)))
         except NormLensError as error:
-            return _refusal(_STATUS.get(type(error), 400), str(error))
+            return _refusal(status_of(error), str(error))
         if isinstance(answer, Message):
             return Response(answer.encoded(), media_type="application/octet-stream")
         return JSONResponse(answer)
-
-    def _called(self, body: bytes) -> Any:
-        arguments = _arguments(body)
-        try:
-            bound = _checked(arguments)
-            return self._work(**bound)
-        except TypeError as error:
-            raise InvalidInput(f"The request's arguments don't fit: {error}.") from error
 
 
 async def _limited_body(request: Request) -> bytes | None:
@@ -148,31 +126,11 @@ async def _limited_body(request: Request) -> bytes | None:
     return bytes(body)
 
 
-def _arguments(body: bytes) -> Mapping[str, Any]:
+def _arguments(body: bytes) -> object:
     try:
-        arguments = json.loads(body or b"{}")
+        return json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"The request isn't JSON: {error}.") from error
-    if not isinstance(arguments, dict):
-        raise InvalidInput("The request isn't a JSON object.")
-    return arguments
-
-
-_KINDS: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(("model", "text", "targetText", "run", "group", "measure", "kind"), (str,)),
-    **dict.fromkeys(("method", "token", "against", "by"), (str,)),
-    "threshold": (float,),
-    **dict.fromkeys(("layer", "target"), (int,)),
-    **dict.fromkeys(("head", "place"), (int, type(None))),
-}
-
-
-def _checked(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of the types that operations take."""
-    for name, value in arguments.items():
-        if type(value) not in _KINDS.get(name, ()):
-            raise InvalidInput(f"The argument {name!r} can't be {type(value).__name__}.")
-    return dict(arguments)
 
 
 def _refusal(status: int, message: str) -> JSONResponse:

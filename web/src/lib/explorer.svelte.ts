@@ -1,8 +1,9 @@
 // What the reader chose, what the service answered, and the requests between.
 
-import { PAGES, choiceOf, fragmentOf, nothingChosen, tokenOf, type Choice, type PageName } from "./address";
+import { PAGES, choiceOf, fragmentOf, nothingChosen, type Choice, type PageName } from "./address";
 import { leftOut, type Group, type Offer, type OverviewFacts, type RunState } from "./facts";
 import type { Frame } from "./mapFrame";
+import type { Memory } from "./memory";
 import { MapStore, keyOf, type ExactRow, type Place, type ShownMap } from "./mapStore";
 import type { Measure } from "./measures";
 import { preparationsOf } from "./preparation";
@@ -25,6 +26,8 @@ export class Explorer {
   row = $state.raw<ExactRow | null>(null);
   hovered = $state<number | null>(null);
   problem = $state("");
+  /** Whether a notebook's kernel owes an answer for long. */
+  isSilent = $state(false);
   /** How the maps were drawn last; the next ones are prepared for it. */
   frame: Frame | null = null;
 
@@ -50,7 +53,7 @@ export class Explorer {
 
   constructor(
     private readonly transport: Transport,
-    private readonly token: string,
+    private readonly memory: Memory,
   ) {
     this.maps = new MapStore(transport);
   }
@@ -75,10 +78,6 @@ export class Explorer {
 
   /** Back and Forward: another choice, and another run if the text differs. */
   async goTo(fragment: string): Promise<void> {
-    if (tokenOf(fragment) !== this.token) {
-      location.reload();
-      return;
-    }
     const before = this.choice;
     this.choice = choiceOf(fragment);
     if (this.offer?.isFile) Object.assign(this.choice, { model: "", text: "", targetText: "" });
@@ -118,6 +117,12 @@ export class Explorer {
     } catch (error) {
       if (turn === this.latest) this.fail(error);
     }
+  }
+
+  /** End what is under way: nobody looks any longer. */
+  close(): void {
+    this.latest += 1;
+    this.looks += 1;
   }
 
   async cancel(): Promise<void> {
@@ -268,10 +273,8 @@ export class Explorer {
   }
 
   private remember(isStep: boolean): void {
-    const fragment = fragmentOf(this.choice, this.token);
-    if (fragment === location.hash) return;
-    if (isStep) history.pushState(null, "", fragment);
-    else history.replaceState(null, "", fragment);
+    const fragment = fragmentOf(this.choice, this.memory.token);
+    if (fragment !== this.memory.fragment()) this.memory.remember(fragment, isStep);
   }
 
   private fail(error: unknown): void {
