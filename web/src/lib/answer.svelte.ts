@@ -52,6 +52,23 @@ export function balance(shares: Share[]): { for: number; against: number } {
   return { for: total(1), against: total(-1) };
 }
 
+export interface Sum {
+  name: string;
+  value: number | null;
+}
+
+/** What the target adds up to: what speaks for it, against it, what belongs to no token, and last all of it. */
+export function sumsOf(facts: AnswerFacts, shares: Share[]): Sum[] {
+  const totals = balance(shares);
+  const isExact = METHODS.find((one) => one.name === facts.method)?.isExact ?? false;
+  return [
+    { name: "tokens that speak for it", value: totals.for },
+    { name: "tokens that speak against it", value: totals.against },
+    { name: isExact ? "bias, which belongs to no token" : "rest, which this method gives to no token", value: facts.biasShare },
+    { name: `together: ${facts.target}`, value: facts.value },
+  ];
+}
+
 export class Answer {
   shown = $state.raw<ArrayMessage<AnswerFacts> | null>(null);
   isBusy = $state(false);

@@ -149,3 +149,8 @@ export function statisticsOf(group: Group): string[] {
     (name) => name === "first or special" || ((hasSpecial || name !== "special") && sourcesLabel(name, group) !== label),
   );
 }
+
+/** What stands below a saved picture: model, what is shown, the text, and the version. */
+export function captionOf({ model, text, normlens }: Pick<OverviewFacts, "model" | "text" | "normlens">, what: string): string {
+  return `${model}, ${what}: “${text.length > 90 ? `${text.slice(0, 90)} …` : text}”. normlens ${normlens}`;
+}

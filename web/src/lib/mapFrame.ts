@@ -72,17 +72,22 @@ export function drawLabels(context: CanvasRenderingContext2D, labels: Label[]): 
 let ruler: OffscreenCanvasRenderingContext2D | null = null;
 const fitted = new Map<string, string>();
 
+/** How wide a text is in pixels. */
+export function widthOf(text: string, size: number): number {
+  ruler ??= new OffscreenCanvas(1, 1).getContext("2d");
+  if (!ruler) return 0.6 * size * text.length;
+  ruler.font = `${size}px ${FONT}`;
+  return ruler.measureText(text).width;
+}
+
 /** The beginning of a token that fits beside the map. */
 function fitting(text: string, size: number): string {
   const key = `${size.toFixed(1)}/${text}`;
   const kept = fitted.get(key);
   if (kept !== undefined) return kept;
-  ruler ??= new OffscreenCanvas(1, 1).getContext("2d");
-  if (!ruler) return text.slice(0, 10);
-  ruler.font = `${size}px ${FONT}`;
   const letters = [...text];
   let shown = text;
-  while (letters.length > 1 && ruler.measureText(shown).width > LABELS - 6) {
+  while (letters.length > 1 && widthOf(shown, size) > LABELS - 6) {
     letters.pop();
     shown = `${letters.join("")}…`;
   }

@@ -99,7 +99,7 @@ const span = (start: number, size: number, most: number): number[] => {
   return Array.from({ length: Math.max(0, Math.min(most, Math.ceil(start + size)) - first) }, (_, place) => first + place);
 };
 
-const n = (value: number): string => String(Math.round(value * 100) / 100);
+export const n = (value: number): string => String(Math.round(value * 100) / 100);
 
-const escaped = (text: string): string =>
+export const escaped = (text: string): string =>
   text.replace(/[&<>"]/g, (letter) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[letter]!);
