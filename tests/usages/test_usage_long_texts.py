@@ -111,16 +111,16 @@ def test_a_report_lists_what_was_left_out_and_cut(
     answer = json.loads(left_out.stdout)
     first, second = answer["skipped"]
     assert first["line"] == 2 and "takes at most 12" in first["reason"]
-    assert second == {"line": 4, "reason": "it is not text in UTF-8"}
+    assert second == {"line": 4, "reason": "the line isn't UTF-8 (byte 1)"}
     assert (answer["texts"], answer["truncated"]) == (2, 0)
     assert "line 2 skipped: " in left_out.stderr and "2 lines skipped" in left_out.stderr
-    assert "line 4 (it is not text in UTF-8)" in Path("one/report.html").read_text()
+    assert "line 4 (the line isn&#39;t UTF-8 (byte 1))" in Path("one/report.html").read_text()
     cut = json.loads(command("report", folder, "corpus.txt", "--skip-bad", "--truncate", "-o", "two", "--json").stdout)
     assert ([line["line"] for line in cut["skipped"]], cut["texts"], cut["truncated"]) == ([4], 3, 1)
     assert pd.read_parquet("two/numbers.parquet")["n_texts"].max() == 3
     Path("bad.txt").write_text(f"{LONG}\n")
     none = command("report", folder, "bad.txt", "--skip-bad", "-o", "three")
-    assert none.exit_code == 2 and "None of the 1 texts" in none.stderr and not Path("three").exists()
+    assert none.exit_code == 2 and "None of the first 100 rows" in none.stderr and not Path("three").exists()
 
 
 def test_heads_are_clustered_over_what_can_be_read(

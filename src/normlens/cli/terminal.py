@@ -169,7 +169,7 @@ def _spinner(console: Console, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def counting(what: str, total: int | None) -> Iterator[Progress]:
+def counting(what: str, total: int | None, noun: str = "text") -> Iterator[Progress]:
     """Show a progress bar with one task on standard error; the caller advances it.
 
     Parameters
@@ -178,12 +178,14 @@ def counting(what: str, total: int | None) -> Iterator[Progress]:
         What is running, such as "Analyzing".
     total
         The number of steps; None if unknown.
+    noun
+        What is counted.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = messages()
     if not console.is_terminal:
-        texts = "" if total is None else f" {counted(total, 'text')}"
-        console.print(escape(printable(f"{what}{texts}")), soft_wrap=True)
+        number = "" if total is None else f" {counted(total, noun)}"
+        console.print(escape(printable(f"{what}{number}")), soft_wrap=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         progress.add_task(escape(printable(what)), total=total)
         yield progress

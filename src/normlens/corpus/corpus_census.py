@@ -110,7 +110,7 @@ class CorpusCensus:
     def _check(self, file: RowFile, row: TextRow) -> None:
         place = f"{file.path}, {file.place(row)}"
         if row.error is not None:
-            raise InvalidInput(f"{place}: {row.error}. Mend it, or let bad rows be left out.")
+            raise InvalidInput(f"{place}: {row.error}. Correct it, or skip bad lines.")
         target = row.target_text if self._lens.model.config.is_encoder_decoder else None
         try:
             self._lens._maker.make(row.input, target, self._reading)

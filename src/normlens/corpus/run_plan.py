@@ -26,6 +26,10 @@ SHARDS, COMMITS, ASIDE, FINAL = FOLDERS = "shards", "commits", "set-aside", "fin
 _WORK = 2e11  # parameters × texts of a shard: minutes on a CPU
 
 
+class AnotherRun(InvalidInput):
+    """A folder holds a run with another plan."""
+
+
 @dataclass(frozen=True)
 class Shard:
     """A range of rows of one file.
@@ -164,12 +168,11 @@ def write_plan(
         if not differing:
             return False
         if not replace:
-            raise InvalidInput(
+            raise AnotherRun(
                 f"{folder} holds another run: {differing}. Choose another folder, or repeat the run with its settings."
             )
         remove_run(folder)
-    if folder.exists() and (not folder.is_dir() or any(map(_is_foreign, folder.iterdir()))):
-        raise InvalidInput(f"{folder} isn't an empty folder, and holds no run. Choose another folder.")
+    refuse_foreign(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -197,6 +200,20 @@ def remove_run(folder: Path) -> None:
             folder.rmdir()  # if it is empty
     except OSError as error:
         raise NormLensError(f"{folder} can't be removed: {error.strerror}. Remove it by hand.") from error
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that holds something other than a run, or what a kill leaves of an unfinished plan.
+
+    Raises
+    ------
+    InvalidInput
+        If it is a file, or has other files.
+    """
+    if (folder / PLAN).exists() or not folder.exists():
+        return
+    if not folder.is_dir() or any(map(_is_foreign, folder.iterdir())):
+        raise InvalidInput(f"{folder} isn't an empty folder, and holds no run. Choose another folder.")
 
 
 def _is_foreign(path: Path) -> bool:

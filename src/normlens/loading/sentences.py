@@ -4,6 +4,9 @@ from importlib.resources import files
 
 __all__ = ["sentences"]
 
+SENTENCES = files("normlens.loading").joinpath("samples", "sentences.txt")
+"""The file, one sentence a line."""
+
 
 def sentences() -> list[str]:
     """Read the bundled sentences: news and Wikipedia, 8 to 38 words each.
@@ -18,4 +21,4 @@ def sentences() -> list[str]:
     >>> len(sentences())
     100
     """
-    return files("normlens.loading").joinpath("samples", "sentences.txt").read_text(encoding="utf-8").splitlines()
+    return SENTENCES.read_text(encoding="utf-8").splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import as_file
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from normlens.cli.opening import open_lens, quiet
 from normlens.cli.options import Overwrite, ReportFolder, SampleLimit
 from normlens.cli.output.demonstration import DemoModel, introduce, point_to, show
 from normlens.cli.terminal import messages, waiting
-from normlens.loading.sentences import sentences as bundled_sentences
+from normlens.loading.sentences import SENTENCES
 
 if TYPE_CHECKING:
     from normlens.statistics.report import Estimates
@@ -45,21 +46,22 @@ def demo(
         check_folder(report, overwrite=overwrite)
     if output.is_dir():
         check_files(*pages, overwrite=overwrite)
-    texts = bundled_sentences()[:limit]
-    introduce(len(texts))
+    introduce(limit)
     for demo_model, report, page in zip(DEMO_MODELS, reports, pages, strict=True):
-        show(demo_model, _measured(demo_model, texts, report, page))
+        show(demo_model, _measured(demo_model, limit, report, page, overwrite))
     point_to([report / "report.html" for report in reports], pages)
 
 
-def _measured(demo_model: DemoModel, texts: list[str], report: Path, page: Path) -> Estimates:
+def _measured(demo_model: DemoModel, limit: int, report: Path, page: Path, overwrite: bool) -> Estimates:
     """Measure the sentences with one model, and write its report and the page about one sentence."""
     lens = open_lens(demo_model.model)
-    from normlens.cli.output.corpus_report import measured, written
+    from normlens.cli.report_runs import ReportRun
 
-    title = f"What attention moves in {demo_model.model}"
-    numbers = written(measured(lens, texts), report, title, name=f"{len(texts)} sentences, UD English PUD")
+    with as_file(SENTENCES) as file:
+        run = ReportRun.planned(lens, demo_model.model, file, report, limit=limit, overwrite=overwrite)
+        run.compute()
+        written = run.write(f"What attention moves in {demo_model.model}", f"{limit} sentences, UD English PUD")
     with waiting("Drawing one sentence"), quiet():
         lens.analyze(_SHOWN_TEXT).to_html(page)
-    messages().print(f"Analyzed {len(texts)} sentences with {demo_model.model}", style="dim")
-    return next(iter(numbers.values()))
+    messages().print(f"Analyzed {limit} sentences with {demo_model.model}", style="dim")
+    return next(iter(written.numbers.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from normlens.cli import options
 from normlens.cli.corpus_reading import CorpusReading
@@ -29,7 +30,7 @@ def report(
 ) -> None:
     """Analyze a corpus; write a page with findings, figures and tables, and all numbers as Parquet.
 
-    The corpus is streamed: only a few numbers per text stay in memory.
+    A run that was stopped or killed goes on where it was when the command is repeated.
 
     [bold]Examples[/bold]
 
@@ -42,22 +43,19 @@ def report(
     - [cyan]normlens report Helsinki-NLP/opus-mt-de-en pairs.tsv --group cross --json[/cyan]
     """
     with starting():
-        check_folder(output, reads=[model, file, frequency], overwrite=overwrite)
-    lens, reading = CorpusReading.opened(
-        model, file, group=group, limit=limit, truncate=truncate, skip_bad=skip_bad, device=device, dtype=dtype,
-        revision=revision, trust_remote_code=trust_remote_code,
-    )  # fmt: skip
-    from normlens.cli.output.corpus_report import give, measured, written
+        from normlens.cli.report_runs import ReportRun, check_run_folder
 
-    texts, targets = reading.texts_of(lens, file)
-    corpus = measured(
-        lens, texts, targets, frequency=frequency, group=group, batch_size=batch_size, reading=reading.options(texts)
+        check_folder(output, reads=[model, file, frequency], overwrite=overwrite)
+        check_run_folder(output)
+    loading: dict[str, Any] = {"device": device, "dtype": dtype, "revision": revision}
+    loading["trust_remote_code"] = trust_remote_code
+    reading: dict[str, Any] = {"group": group, "limit": limit, "truncate": truncate, "skip_bad": skip_bad}
+    lens, _ = CorpusReading.opened(model, file, **reading, **loading)
+    from normlens.cli.output.corpus_report import give
+
+    run = ReportRun.planned(
+        lens, model, file, output, frequency=frequency, batch_size=batch_size, overwrite=overwrite, **reading, **loading
     )
-    skips = reading.skipped
-    if skips.reasons:
-        corpus.attributes["skipped lines"] = str(skips)
-    if corpus.truncated:
-        corpus.attributes["truncated texts"] = corpus.truncated
-    skips.report()
-    numbers = written(corpus, output, f"What attention moves in {lens.name}", name=file.name)
-    give(numbers, corpus, lens.name, output, as_json, skipped=skips.as_data())
+    run.compute()
+    run.skipped.report()
+    give(run.write(f"What attention moves in {lens.name}", file.name), lens.name, as_json)

@@ -22,8 +22,12 @@ Text = str | list[str]
 Progress = Callable[[Iterable["Analysis"], int], Iterable["Analysis"]]
 """Passes analyses on and shows the progress; takes the analyses and their number."""
 
-_EXAMPLES = 2
-_EXAMPLE_TOKENS = range(6, 33)
+EXAMPLES = 2
+"""Texts of each kind of attention that a report shows."""
+
+EXAMPLE_TOKENS = range(6, 33)
+"""Numbers of tokens that a picture has room for."""
+
 _NOT_OF_THE_MODEL = ("text", "target_text", "truncated")
 
 
@@ -88,15 +92,21 @@ class Measured:
         for name in analysis.groups if group is None else [group]:
             data = analysis[name].data
             self.statistics.setdefault(name, CorpusStatistics(frequency)).add(data)
-            shown = self.examples.setdefault(name, [])
-            if len(shown) < _EXAMPLES and {data.sizes["target"], data.sizes["source"]} <= set(_EXAMPLE_TOKENS):
-                shown.append(data)
+            show_example(self.examples.setdefault(name, []), data)
         self.truncated += "truncated" in analysis.attrs
         if not self.attributes:
-            of_model = {
-                name: value for name, value in analysis.attrs.items() if value and name not in _NOT_OF_THE_MODEL
-            }
-            self.attributes.update(of_model)
+            self.attributes.update(attributes_of(analysis))
+
+
+def show_example(examples: list[xr.Dataset], data: xr.Dataset) -> None:
+    """Add an analyzed text to the examples of its kind of attention, if it is short enough and there are too few."""
+    if len(examples) < EXAMPLES and {data.sizes["target"], data.sizes["source"]} <= set(EXAMPLE_TOKENS):
+        examples.append(data)
+
+
+def attributes_of(analysis: Analysis) -> dict[str, object]:
+    """Model, revision, dtype and versions of an analysis, without what belongs to its text."""
+    return {name: value for name, value in analysis.attrs.items() if value and name not in _NOT_OF_THE_MODEL}
 
 
 def measure(
