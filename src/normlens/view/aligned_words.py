@@ -69,7 +69,7 @@ def aligned(exploration: Exploration, layer: int | None) -> Message:
         "target": [readable(word) for word in found["norm"].target],
         "links": {name: [[link.source, link.target] for link in one.links] for name, one in found.items()},
     }
-    return Message(facts, arrays)
+    return exploration.keep_look(f"align/{chosen}", Message(facts, arrays))
 
 
 def _best(extractor: Extractor, line: Line) -> int:

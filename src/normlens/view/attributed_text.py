@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,10 @@ def attributed(exploration: Exploration, method: str, place: int | None, token: 
         "sides": [token_facts(one.labels, one.categories, _joined(one)) for one in sides],
         "expected": [{**one, "text": readable(one["text"])} for one in expected],
     }
-    return Message(facts, {"shares": exact(shares.values.astype(np.float64))})
+    name = json.dumps([method, place, token, against], separators=(",", ":"))
+    return exploration.keep_look(
+        f"attribute/{name}", Message(facts, {"shares": exact(shares.values.astype(np.float64))})
+    )
 
 
 def _read_at(head: str, tokens: Tokens, place: int | None) -> tuple[int | None, int | None]:

@@ -26,6 +26,9 @@ from normlens.view.viewed_maps import HeadMaps, KeptMaps, LayerShares, SummedMap
 if TYPE_CHECKING:
     from normlens.view.kept_runs import ExploredModel
 
+MOST_LOOKS = 30
+"""Splits and alignments that are kept for a saved page."""
+
 
 class Exploration:
     """A run of a model on a text, and what can be seen of it.
@@ -42,6 +45,11 @@ class Exploration:
         Bytes that the run may hold to measure its layers again.
     maps
         Keeps the maps that were looked at last.
+
+    Attributes
+    ----------
+    looked_at
+        The splits and alignments that were looked at last, as a saved page names them.
     """
 
     def __init__(
@@ -55,6 +63,7 @@ class Exploration:
         self.name, self.model, self.example = name, model, example
         self._run = MeasuredRun(model.inspector, example, capacity)
         self._maps = maps
+        self.looked_at: dict[str, Message] = {}
         self._overview = Overview(self._run.inspection.layout, example)
         self._seconds = 0.0
 
@@ -119,6 +128,14 @@ class Exploration:
         facts = {"run": self.name, "group": group, "layer": layer, "head": head, "measure": measure}
         arrays = self.measured(group, layer, head, measure)
         return Message(facts, {name: exact(x) if x.ndim == 1 else half(x) for name, x in arrays.items()})
+
+    def keep_look(self, name: str, message: Message) -> Message:
+        """Keep a split or an alignment for a saved page, and drop the one that was looked at longest ago."""
+        self.looked_at.pop(name, None)
+        self.looked_at[name] = message
+        if len(self.looked_at) > MOST_LOOKS:
+            del self.looked_at[next(iter(self.looked_at))]
+        return message
 
     def row(self, group: str, layer: int, head: int | None, target: int, measure: str | None) -> Message:
         """One target's numbers, exactly as measured."""

@@ -87,11 +87,15 @@ def _netcdf(exploration: Exploration) -> bytes:
 
 
 def _page(exploration: Exploration, shown: _Place) -> str:
-    """The page with every map inside, or with the one that is shown, those of its layer, and as many others as fit."""
+    """The page with every map inside, or with the one that is shown, those of its layer, and as many others as fit.
+
+    Splits of what the model says and alignments of words are inside if they were looked at.
+    """
     overview = exploration.overview()
     messages, is_whole = bounded(_maps(exploration, shown))
     facts = {**overview.facts, "run": "file", "seconds": None, "isWhole": is_whole}
-    return embedded_page({"overview": Message(facts, overview.arrays), **messages}, str(facts["text"])[:100])
+    messages = {"overview": Message(facts, overview.arrays), **exploration.looked_at, **messages}
+    return embedded_page(messages, str(facts["text"])[:100])
 
 
 def _maps(exploration: Exploration, shown: _Place) -> Iterator[tuple[str, Message]]:

@@ -38,8 +38,8 @@ export class Explorer {
   /** The target that the text is colored by: under the pointer, or pinned; null stands for the mean over all targets. */
   readonly target = $derived(this.hovered ?? this.choice.pin);
   private readonly hasTwoTexts = $derived(this.overview?.facts.groups.some((one) => one.crossed) ?? false);
-  /** The views that there are: a file has its maps alone. */
-  readonly pages = $derived<PageName[]>(this.offer?.isFile ? ["heads"] : PAGES.filter((page) => page !== "alignment" || this.hasTwoTexts));
+  /** The views that there are. */
+  readonly pages = $derived<PageName[]>(this.offer?.pages ?? PAGES.filter((page) => page !== "alignment" || this.hasTwoTexts));
   readonly page = $derived(this.pages.includes(this.choice.page) ? this.choice.page : "heads");
   readonly isRunning = $derived(["waiting", "loading", "running"].includes(this.progress?.state ?? ""));
 

@@ -1,5 +1,6 @@
 // What the service answers.
 
+import type { PageName } from "./address";
 import type { Measure } from "./measures";
 
 export interface Offer {
@@ -8,7 +9,14 @@ export interface Offer {
   targetText: string;
   /** Whether the page is a file with its data inside. */
   isFile?: boolean;
+  /** What a file has: its views, the splits of what the model says, and the layers by which words are linked. */
+  pages?: PageName[];
+  splits?: StoredSplit[];
+  alignLayers?: number[];
 }
+
+/** Method, place (null: what comes next), the token that is said instead, and the one whose logit is subtracted. */
+export type StoredSplit = [method: string, place: number | null, token: string, against: string];
 
 export interface RunState {
   run: string;
