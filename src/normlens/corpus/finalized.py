@@ -21,8 +21,8 @@ from normlens.corpus.shard_results import Commit
 from normlens.errors import InvalidInput, NormLensError
 from normlens.files.atomic import reason, temporary_folder
 
-MANIFEST, STATISTICS, FILES, SKIPPED, VIEW = (
-    "manifest.json", "statistics.parquet", "files.parquet", "skipped.parquet", "view.sql",
+MANIFEST, STATISTICS, TOKENS, FILES, SKIPPED, VIEW = (
+    "manifest.json", "statistics.parquet", "tokens.parquet", "files.parquet", "skipped.parquet", "view.sql",
 )  # fmt: skip
 ROW_GROUP = 122_880
 """Rows of a row group: those that DuckDB reads at a time."""
@@ -43,8 +43,9 @@ def finalize(folder: str | Path) -> Path:
     -------
     pathlib.Path
         The folder ``final``, with ``part-*.parquet`` (the results, in the order of the corpus), ``statistics.parquet``,
-        ``files.parquet`` and ``skipped.parquet`` (names of files, and rows without results), ``view.sql`` for DuckDB,
-        ``report/`` (a page; of analyses), and ``manifest.json`` with the SHA-256 of each.
+        ``tokens.parquet`` (a random sample of tokens), ``files.parquet`` and ``skipped.parquet`` (names of files, and rows
+        without results), ``view.sql`` for DuckDB, ``report/`` (a page; of analyses), and ``manifest.json`` with the SHA-256
+        of each.
 
     Raises
     ------
@@ -99,6 +100,7 @@ def _fill(folder: Path, plan: CorpusPlan, run: CommitFolder, commits: list[Commi
         table.insert(0, "attention", kind)
         tables.append(table)
     _write(folder / STATISTICS, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame())
+    _write(folder / TOKENS, _token_samples(numbers))
     _write(
         folder / FILES, pd.DataFrame([{"file": number, "path": file.path} for number, file in enumerate(plan.files)])
     )
@@ -113,6 +115,7 @@ def _fill(folder: Path, plan: CorpusPlan, run: CommitFolder, commits: list[Commi
         "-- duckdb -init view.sql, from this folder\n"
         "CREATE OR REPLACE VIEW results AS SELECT * FROM read_parquet('part-*.parquet');\n"
         f"CREATE OR REPLACE VIEW statistics AS SELECT * FROM read_parquet('{STATISTICS}');\n"
+        f"CREATE OR REPLACE VIEW tokens AS SELECT * FROM read_parquet('{TOKENS}');\n"
         f"CREATE OR REPLACE VIEW files AS SELECT * FROM read_parquet('{FILES}');\n"
         f"CREATE OR REPLACE VIEW skipped AS SELECT * FROM read_parquet('{SKIPPED}');\n",
         encoding="utf-8",
@@ -121,13 +124,20 @@ def _fill(folder: Path, plan: CorpusPlan, run: CommitFolder, commits: list[Commi
     totals |= {"truncated": sum(commit.truncated for commit in commits), "skipped": len(skipped)}
     manifest = {
         "plan": plan.fingerprint,
-        "files": {name: _sha256(folder / name) for name in (*parts, STATISTICS, FILES, SKIPPED)},
+        "files": {name: _sha256(folder / name) for name in (*parts, STATISTICS, TOKENS, FILES, SKIPPED)},
         **totals,
         "set_aside": {str(number): why for number, why in aside.items()},
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     if plan.job["kind"] == "analyze" and numbers:
         _page(folder, plan, numbers, totals)
+
+
+def _token_samples(numbers: Mapping[str, MergedNumbers]) -> pd.DataFrame:
+    """The samples of tokens of each kind of attention; no columns without any."""
+    samples = {kind: collected.tokens.sample() for kind, collected in numbers.items()}
+    tables = [pd.DataFrame({"attention": kind, **one.columns()}) for kind, one in samples.items() if one is not None]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"attention": []})
 
 
 def _parts(folder: Path, run: CommitFolder, commits: list[Commit]) -> Iterator[str]:

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normlens.corpus.mergeable import Moments, Replicates, histogram, poisson_weights
+from normlens.corpus.pooled_tokens import PooledTokens
 from normlens.errors import InvalidInput
 from normlens.statistics import TokenFrequency, mean_of_present
 from normlens.statistics.collection import Key, Numbers, Row, table_of
@@ -39,8 +40,8 @@ class MergedNumbers:
         As passed.
     texts
         Number of texts.
-    types
-        Totals of the distinct tokens.
+    types, tokens
+        Totals of the distinct tokens, and correlations and a sample of all tokens.
     largest_conservation_error
         Over all texts; NaN if it was never measured.
     """
@@ -48,7 +49,7 @@ class MergedNumbers:
     def __init__(self, layers: Sequence[int], heads: Sequence[int], frequency: TokenFrequency | None = None) -> None:
         self.layers, self.heads, self.frequency = list(layers), list(heads), frequency
         self.texts = 0
-        self.types = TokenTypes()
+        self.types, self.tokens = TokenTypes(), PooledTokens()
         self.largest_conservation_error = nan
         self._moments: dict[Key, Moments] = {}
         self._histograms: dict[Key, NDArray[np.int64]] = {}
@@ -101,6 +102,7 @@ class MergedNumbers:
         self.texts += other.texts
         self.add_error(other.largest_conservation_error)
         self.types.include(other.types)
+        self.tokens.include(other.tokens)
         for key in other._moments:
             if key not in self._moments:
                 self._moments[key] = other._moments[key]
@@ -137,7 +139,8 @@ class MergedNumbers:
                 if count:
                     ends = (low[place], high[place]) if count > 1 else (nan, nan)
                     rows.append((*key, layer, head, float(moments.mean[place]), *map(float, ends), count))
-        return table_of([*rows, *self.types.rows(self.frequency, self.texts)])
+        rows += [*self.types.rows(self.frequency, self.texts), *self.tokens.rows(self.layers, self.texts)]
+        return table_of(rows)
 
     def histograms(self) -> dict[Key, NDArray[np.int64]]:
         """Texts by bin of `normlens.corpus.mergeable.EDGES`: of each layer, then of the mean over layers."""
@@ -160,6 +163,7 @@ class MergedNumbers:
         ids = np.array(sorted(self.types.totals), dtype=np.int64)
         totals = np.array([self.types.totals[token] for token in ids.tolist()]).reshape(-1, 3)
         arrays = {"about": np.array(json.dumps(about)), "type_ids": ids, "type_totals": totals}
+        arrays |= self.tokens.arrays()
         for number, key in enumerate(self._moments):
             arrays |= {f"{number}.{name}": getattr(self._moments[key], name) for name in _MOMENTS}
             arrays |= {f"{number}.replicate_{name}": getattr(self._replicates[key], name) for name in _REPLICATES}
@@ -176,6 +180,7 @@ class MergedNumbers:
         numbers.largest_conservation_error = nan if error is None else error
         for token, totals in zip(arrays["type_ids"].tolist(), arrays["type_totals"], strict=True):
             numbers.types.totals[token] = totals
+        numbers.tokens = PooledTokens.of_arrays(arrays)
         for number, (quantity, category) in enumerate(about["keys"]):
             key = (quantity, category)
             numbers._moments[key] = Moments(*(arrays[f"{number}.{name}"] for name in _MOMENTS))

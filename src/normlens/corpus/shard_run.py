@@ -58,7 +58,7 @@ def run_shard(
     rows = list(file.rows(shard.start, shard.stop))
     if frequency_identity(frequency) != dict(plan.frequency):
         raise InvalidInput("These aren't the token frequencies of the plan; expected those in the folder of the run.")
-    work = _ShardWork(plan, job_of(plan.job, frequency), lens)
+    work = _ShardWork(plan, job_of(plan.job, frequency), lens, frequency)
     readable = [row for row in rows if row.error is None and row.text]
     work.skipped += [SkippedRow(row.number, row.error) for row in rows if row.error is not None]
     lengths = [_length(lens, row) for row in readable]
@@ -73,8 +73,8 @@ def run_shard(
 class _ShardWork:
     """The results of a shard so far."""
 
-    def __init__(self, plan: CorpusPlan, job: Job, lens: Lens) -> None:
-        self._plan, self._job, self._lens = plan, job, lens
+    def __init__(self, plan: CorpusPlan, job: Job, lens: Lens, frequency: TokenFrequency | None) -> None:
+        self._plan, self._job, self._lens, self._frequency = plan, job, lens, frequency
         self._results: dict[int, TextResult] = {}
         self._numbers: dict[str, MergedNumbers] = {}
         self._largest = plan.rows_per_shard
@@ -120,10 +120,11 @@ class _ShardWork:
             collected = self._numbers.setdefault(kind, MergedNumbers(first.layers, first.heads))
             documents = [row.document or f"{shard.file}:{row.number}" for row, _ in own]
             collected.add([numbers.numbers for _, numbers in own], documents)
-            for _, numbers in own:
+            for row, numbers in own:
                 collected.add_error(numbers.conservation_error)
                 if numbers.data is not None:
                     collected.types.add(numbers.data)
+                    collected.tokens.add(numbers.data, f"{shard.file}:{row.number}", self._frequency)
         for row, result in results:
             self._results[row.number] = TextResult(result.rows, {}, result.tokens, result.truncated)
 
