@@ -12,6 +12,7 @@ from exploring import TEXT, explored, opened, service_of
 from transformers import PreTrainedTokenizerFast
 
 import normlens
+from normlens.engine.contributions.displacement import HeadMeasure
 from normlens.view.measured_run import MeasuredRun
 from normlens.view.weight_checksums import WeightChecksums
 
@@ -81,6 +82,30 @@ def test_a_head_that_differs_from_the_run_is_not_used(reader: normlens.Lens, mon
     _, row = opened(service.row(name, "encoder", 1, 0, 2))
     assert np.array_equal(row["weight"], reader.analyze(TEXT)["encoder"].weight.sel(layer=1, head=0).values[2])
     service.close()
+
+
+@pytest.mark.parametrize("chunk", [1024, 4])
+@pytest.mark.parametrize(
+    ("model_type", "group"), [("bert", "encoder"), ("llama", "decoder"), ("afmoe", "decoder"), ("bitnet", "decoder")]
+)
+def test_a_head_alone_has_the_measures_of_an_analysis(
+    tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch, model_type: str, group: str, chunk: int
+) -> None:
+    """Heads side by side, heads that share values, a gate after them, and a norm after them."""
+    monkeypatch.setattr("normlens.view.measured_run.WHOLE", chunk)
+    monkeypatch.setattr("normlens.view.measured_run.CHUNK", chunk)
+    lens = normlens.load((tiny.build(model_type), tokenizer))
+    run = run_of(lens)
+    assert run.head_measure(group, 0, 0, "displacement") is None  # so small that heads are measured together
+    monkeypatch.setattr("normlens.engine.contributions.displacement._TOGETHER", 1)
+    names: tuple[HeadMeasure, ...] = ("displacement", "contribution_weight")
+    analysis = lens.analyze(TEXT, measures=names, chunk_size=chunk)[group]
+    for name in names:
+        for head in range(analysis.sizes["head"]):
+            alone = run.head_measure(group, 1, head, name)
+            assert alone is not None
+            expected = analysis[name].sel(layer=1, head=head).values
+            assert np.array_equal(alone[0, 0].numpy(), expected, equal_nan=True)
 
 
 def test_looking_at_a_head_keeps_its_map_alone(reader: normlens.Lens) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 
 from normlens.engine.contributions.choice import DEFAULT_MEASURES
 from normlens.engine.contributions.measure import Measures
@@ -24,6 +25,7 @@ from normlens.view.run_overview import Overview
 from normlens.view.viewed_maps import HeadMaps, KeptMaps, LayerShares, SummedMaps
 
 if TYPE_CHECKING:
+    from normlens.engine.contributions.displacement import HeadMeasure
     from normlens.view.kept_runs import ExploredModel
 
 MOST_LOOKS = 30
@@ -207,7 +209,7 @@ class Exploration:
         kept = self._maps.get((*key, None)) or self._maps.get((*key, head))
         if isinstance(kept, HeadMaps):
             return kept.of(head)
-        alone = self._run.head_weights(group, layer, head) if measure == "weight" else None
+        alone = self._alone(group, layer, head, measure)
         only = head if alone is not None or 4 * heads * targets * sources > self._maps.capacity // 2 else None
         if alone is not None:
             maps = HeadMaps.of_one(head, alone)
@@ -219,6 +221,12 @@ class Exploration:
                 self._run.measure_layer(group, layer, _adding(maps, measure), CHOSEN[measure])
         self._maps.put((*key, only), maps, maps.size)
         return maps.of(head)
+
+    def _alone(self, group: str, layer: int, head: int, measure: str) -> Tensor | None:
+        """A head's map without those of its layer, if it can be measured so."""
+        if measure == "weight":
+            return self._run.head_weights(group, layer, head)
+        return self._run.head_measure(group, layer, head, cast("HeadMeasure", measure))
 
     def _summed(self, group: str, layer: int, measure: str) -> dict[str, NDArray[Any]]:
         """The maps of all heads of a layer together."""

@@ -16,7 +16,9 @@ from normlens.analysis.inspector import Inspection, Inspector
 from normlens.engine.capture.capture_method import through_interface
 from normlens.engine.computation import computing
 from normlens.engine.contributions.choice import DEFAULT_MEASURES, MeasureName
+from normlens.engine.contributions.displacement import HeadMeasure
 from normlens.engine.contributions.measure import Measures
+from normlens.engine.contributions.single_head import single_head
 from normlens.engine.locks import exclusive
 from normlens.engine.precision import working_precision
 from normlens.engine.tracing import Tracer, unfinished
@@ -173,6 +175,30 @@ class MeasuredRun:
                 slices.append(working_precision(weights[:, place : place + 1]))
             alone = torch.cat(slices, dim=2)
             return alone if self._checksums.agree((group, layer), head, alone) else None
+
+    @computing()
+    @torch.no_grad()
+    def head_measure(
+        self, group: str, layer: int, head: int, name: HeadMeasure
+    ) -> Float[Tensor, "1 1 target source"] | None:
+        """A measure of one head without those of its layer, to the bit what an analysis measures; None if it can't be.
+
+        Parameters
+        ----------
+        group, layer, head, name
+            One of the layout's, and the measure.
+        """
+        with exclusive(self._inspector.model):
+            block, weights = self._held.get((group, layer)), self.head_weights(group, layer, head)
+            if block is None or weights is None:
+                return None
+            slices = []
+            for start, stop in self._slices(block):
+                measured = single_head(block, weights[:, :, start:stop], head, slice(start, stop), name)
+                if measured is None:
+                    return None
+                slices.append(measured)
+            return torch.cat(slices, dim=2)
 
     def _slices(self, block: Block) -> list[tuple[int, int]]:
         """The slices of targets, first and end, in which a block was measured."""

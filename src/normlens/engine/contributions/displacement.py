@@ -8,6 +8,7 @@ M = P Pᵀ, ``(head_dim, head_dim)``: one product of the size of queries and key
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,6 +19,8 @@ _CANCELED = (
 )
 _ROUNDING = 100  # machine epsilons
 _VECTORS = 4096  # explicit vectors in memory at a time
+_TOGETHER = 2**16  # numbers of a map above which heads are measured one at a time, and their maps stay in the cache
+HeadMeasure = Literal["displacement", "contribution_weight"]
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,39 @@ def head_measures(
     out and the remaining weights are renormalized. Contribution weights: Cunningham & Muça Cirone 2026,
     https://arxiv.org/abs/2606.07604.
     """
-    metric = projection @ projection.transpose(-1, -2)
-    value = value.repeat_interleave(weights.shape[1] // value.shape[1], dim=1)
+    heads = weights.shape[1]
+    value = value.repeat_interleave(heads // value.shape[1], dim=1)
     displacement, contribution = torch.empty_like(weights), torch.empty_like(weights)
-    for text in range(len(weights)):  # whose maps stay in the processor's cache
-        rows = _TextHeads(weights[text], value[text], projection, metric, None if gate is None else gate[text])
-        displacement[text], contribution[text] = rows.displacement(), rows.contribution_weight()
+    for part in [slice(one, one + 1) for one in range(heads)] if is_measured_alone(weights) else [slice(None)]:
+        for text in range(len(weights)):  # whose maps stay in the processor's cache
+            rows = _TextHeads(
+                weights[text, part], value[text, part], projection[part], None if gate is None else gate[text, part]
+            )
+            displacement[text, part], contribution[text, part] = rows.displacement(), rows.contribution_weight()
     if scale is not None:
         displacement *= scale.abs()[:, None]
     return HeadMeasures(displacement, contribution)
+
+
+def is_measured_alone(weights: Float[Tensor, "batch head target source"]) -> bool:
+    """Whether each head's map is so large that it is measured by itself: then it has the same bits without the others."""
+    return weights.shape[2] * weights.shape[3] >= _TOGETHER
+
+
+def measured_alone(
+    name: HeadMeasure,
+    weights: Float[Tensor, "1 1 target source"],
+    value: Float[Tensor, "source head_dim"],
+    projection: Float[Tensor, "head_dim d"],
+    gate: Float[Tensor, "target head_dim"] | None,
+    scale: Float[Tensor, "1 target 1"] | None,
+) -> Float[Tensor, "1 1 target source"]:
+    """One measure of one head of a text, as in :func:`head_measures`."""
+    rows = _TextHeads(weights[0], value[None], projection[None], None if gate is None else gate[None])
+    if name == "contribution_weight":
+        return rows.contribution_weight()[None]
+    displacement = rows.displacement()[None]
+    return displacement if scale is None else displacement * scale.abs()[:, None]
 
 
 class _TextHeads:
@@ -81,13 +108,14 @@ class _TextHeads:
         weights: Float[Tensor, "head target source"],
         value: Float[Tensor, "head source head_dim"],
         projection: Float[Tensor, "head head_dim d"],
-        metric: Float[Tensor, "head head_dim head_dim2"],
         gate: Float[Tensor, "head target head_dim"] | None,
     ) -> None:
+        if len(weights) == 1:  # in memory of their own: where a product's factors begin may change how it is rounded
+            weights, value, projection = weights.clone(), value.clone(), projection.clone()
         self._weights, self._value, self._projection, self._gate = weights, value, projection, gate
         self._mixed = weights @ value
-        self._metric = metric
-        output = self._gated(self._gated(self._mixed) @ metric)
+        self._metric = projection @ projection.transpose(-1, -2)
+        output = self._gated(self._gated(self._mixed) @ self._metric)
         self._products = output @ value.transpose(-1, -2)
         self._squared_output = (output * self._mixed).sum(-1, keepdim=True).clamp_min_(0)
 
