@@ -32,6 +32,28 @@ def test_links_and_shares_are_those_of_the_library(layer: int | None) -> None:
 
 
 @pytest.mark.real_model
+def test_gold_links_stand_beside_both_measures() -> None:
+    service = service_of(normlens.load("de-en"))
+    run = explored(service, SOURCE, TARGET)
+    facts, _ = opened(service.align(run, 0))
+    assert facts["gold"] is None
+    facts, _ = opened(service.align(run, 0, "0-1 1p2 2-3 3-4 4-0 5-2 6-5"))
+    assert facts["gold"]["sure"] == [[0, 1], [2, 3], [3, 4], [4, 0], [5, 2], [6, 5]]
+    assert facts["gold"]["possible"] == [[1, 2]]
+    links = {(source, target) for source, target in facts["links"]["norm"]}
+    sure = {(0, 1), (2, 3), (3, 4), (4, 0), (5, 2), (6, 5)}
+    hits, allowed = len(links & sure), len(links & (sure | {(1, 2)}))
+    rates = facts["gold"]["rates"]["norm"]
+    assert rates["aer"] == pytest.approx(1 - (hits + allowed) / (len(links) + len(sure)))
+    assert rates["precision"] == pytest.approx(allowed / len(links))
+    assert rates["recall"] == pytest.approx(hits / len(sure))
+    for gold, said in (("0-1 two", "'two' is not a link"), ("0-9", "0-9.* is out of range"), ("0p1", "no sure links")):
+        with pytest.raises(InvalidInput, match=said):
+            service.align(run, 0, gold)
+    service.close()
+
+
+@pytest.mark.real_model
 def test_what_cannot_be_aligned_is_refused_in_a_sentence(
     reader: normlens.Lens, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,10 +55,10 @@ def cell(reader: normlens.Lens, monkeypatch: pytest.MonkeyPatch) -> Cell:
     return Cell(reader.view(TEXT), monkeypatch)
 
 
-def threads() -> set[str]:
-    """The names of the explorer's threads that run, when those that end have ended."""
+def new_threads(before: set[threading.Thread]) -> set[str]:
+    """The names of threads that weren't there before, when those that end have ended."""
     for _ in range(300):
-        names = {one.name for one in threading.enumerate() if one.name.startswith("normlens-")}
+        names = {one.name for one in set(threading.enumerate()) - before}
         if not names:
             break
         time.sleep(0.01)
@@ -111,16 +111,17 @@ def test_a_fault_is_told(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_runs_before_a_cell_shows_it_or_after_the_last_is_closed(reader: normlens.Lens, cell: Cell) -> None:
-    assert not reader.view(TEXT).is_running and not threads()
+    before = set(threading.enumerate())
+    assert not reader.view(TEXT).is_running and not new_threads(before)
     cell.explored()
     cell.tell(view="another", isOpen=True)
     cell.tell(view="one", isOpen=False)
     assert cell.widget.is_running
     cell.tell(view="another", isOpen=False)
-    assert not cell.widget.is_running and not threads()
+    assert not cell.widget.is_running and not new_threads(before)
     cell.explored()  # opened again
     cell.widget.close()
-    assert not cell.widget.is_running and not threads()
+    assert not cell.widget.is_running and not new_threads(before)
 
 
 def test_the_page_is_inside_the_widget_and_loads_nothing(reader: normlens.Lens) -> None:

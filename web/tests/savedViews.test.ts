@@ -49,13 +49,15 @@ it("the edges of a flow are a table with numbers of layers", () => {
   );
 });
 
-it("links are a table of both measures", () => {
+it("links are a table of both measures, and of gold links", () => {
   const links = { weight: [[1, 0]], norm: [[0, 0]] } as AlignmentFacts["links"];
-  const shown = { facts: { source: ["das", "Haus"], target: ["house"], links } as AlignmentFacts, arrays: {} };
+  const gold = { sure: [[1, 0]], possible: [], rates: {} } as unknown as AlignmentFacts["gold"];
+  const shown = { facts: { source: ["das", "Haus"], target: ["house"], links, gold } as AlignmentFacts, arrays: {} };
   const values = Float64Array.of(0.2, 0.5, 0.3);
   const arrays = { weight: { shape: [1, 3], values }, norm: { shape: [1, 3], values } };
   expect(alignmentTable({ ...shown, arrays })).toBe(
-    "by,target,source,target_word,source_word,share\r\nweight,0,1,house,Haus,0.5\r\nnorm,0,0,house,das,0.2\r\n",
+    "by,target,source,target_word,source_word,share\r\nweight,0,1,house,Haus,0.5\r\nnorm,0,0,house,das,0.2\r\n" +
+      '"gold, sure",0,1,house,Haus,\r\n',
   );
 });
 

@@ -11,7 +11,7 @@ from normlens.view.service import ViewService
 _STATUS = {UnknownRun: 404, TooBusy: 429}
 _KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("model", "text", "targetText", "run", "group", "measure", "kind"), (str,)),
-    **dict.fromkeys(("method", "token", "against", "by"), (str,)),
+    **dict.fromkeys(("method", "token", "against", "by", "gold"), (str,)),
     "threshold": (float,),
     **dict.fromkeys(("layer", "target"), (int,)),
     **dict.fromkeys(("head", "place"), (int, type(None))),

@@ -224,17 +224,17 @@ class ViewService:
         """
         return self._made("flow_graph", "flow", run, group, target, by, threshold)
 
-    def align(self, run: str, layer: int | None = None) -> Message:
-        """The words of an encoder–decoder's two texts, linked by weight and by norm; None chooses the layer.
+    def align(self, run: str, layer: int | None = None, gold: str = "") -> Message:
+        """The words of an encoder–decoder's two texts, linked by weight and by norm (None: layer chosen), and beside gold.
 
         Raises
         ------
         UnknownRun
             If the run isn't in memory.
         InvalidInput
-            If the model reads one text, has no such layer, or the texts can't be aligned.
+            If the model reads one text, has no such layer, the texts can't be aligned, or gold isn't links.
         """
-        return self._made("aligned_words", "aligned", run, layer)
+        return self._made("aligned_words", "aligned", run, layer, gold)
 
     def close(self) -> None:
         """Cancel everything; the thread ends after what it computes."""

@@ -26,6 +26,8 @@ export interface Choice {
   least: number;
   /** The layer of cross-attention that words are aligned by; null is the best one. */
   alignLayer: number | null;
+  /** Links that an annotator made, such as "0-0 1p2". */
+  gold: string;
 }
 
 export const LEAST = [0.5, 1, 2, 5, 10] as const;
@@ -54,6 +56,7 @@ export const nothingChosen: Choice = {
   by: "norm",
   least: 0.5,
   alignLayer: null,
+  gold: "",
 };
 
 const count = (value: string | null): number | null => (value !== null && /^\d{1,6}$/.test(value) ? Number(value) : null);
@@ -82,6 +85,7 @@ export function choiceOf(fragment: string): Choice {
     against: text("against", ""),
     method: text("method", nothingChosen.method),
     alignLayer: count(fields.get("alignLayer")),
+    gold: text("gold", ""),
     by: fields.get("by") === "weight" ? "weight" : "norm",
     least: LEAST.find((one) => one === Number(fields.get("least"))) ?? nothingChosen.least,
   };

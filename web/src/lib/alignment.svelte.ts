@@ -12,6 +12,14 @@ export interface AlignmentFacts {
   source: string[];
   target: string[];
   links: Record<AlignedBy, [number, number][]>;
+  /** What an annotator linked, for sure or possibly, and how far each measure's links are from it. */
+  gold: GoldLinks | null;
+}
+
+export interface GoldLinks {
+  sure: [number, number][];
+  possible: [number, number][];
+  rates: Record<AlignedBy, Record<"aer" | "precision" | "recall", number | null>>;
 }
 
 /** A link, and the share that the target word takes from the source word. */
@@ -21,17 +29,28 @@ export interface WordLink {
   share: number;
   /** Whether the other measure has it too. */
   isShared: boolean;
+  /** Whether there are gold links, and it isn't one of them. */
+  isWrong: boolean;
 }
 
 export function linksOf({ facts, arrays }: ArrayMessage<AlignmentFacts>, by: AlignedBy): WordLink[] {
   const other = new Set(facts.links[by === "norm" ? "weight" : "norm"].map(([source, target]) => `${source}/${target}`));
+  const { gold } = facts;
+  const right = gold && new Set([...gold.sure, ...gold.possible].map(([source, target]) => `${source}/${target}`));
   const columns = facts.source.length + 1;
   return facts.links[by].map(([source, target]) => ({
     source,
     target,
     share: arrays[by]!.values[target * columns + source]!,
     isShared: other.has(`${source}/${target}`),
+    isWrong: right !== null && !right.has(`${source}/${target}`),
   }));
+}
+
+/** The sure gold links that a measure lacks. */
+export function missedBy(facts: AlignmentFacts, links: WordLink[]): [number, number][] {
+  const found = new Set(links.map(({ source, target }) => `${source}/${target}`));
+  return facts.gold?.sure.filter(([source, target]) => !found.has(`${source}/${target}`)) ?? [];
 }
 
 export class WordAlignment {
@@ -43,13 +62,13 @@ export class WordAlignment {
 
   /** Ask for the alignment of the chosen layer, unless it is shown. */
   async ask(): Promise<void> {
-    const { alignLayer: layer } = this.explorer.choice;
+    const { alignLayer: layer, gold } = this.explorer.choice;
     const run = this.explorer.overview?.facts.run;
-    const key = JSON.stringify([run, layer]);
+    const key = JSON.stringify([run, layer, gold]);
     if (!run || key === this.key) return;
     this.key = key;
     this.isBusy = true;
-    const answer = await this.explorer.asked<AlignmentFacts>("align", layer === null ? {} : { layer });
+    const answer = await this.explorer.asked<AlignmentFacts>("align", { ...(layer === null ? {} : { layer }), ...(gold ? { gold } : {}) });
     if (key !== this.key) return;
     this.isBusy = false;
     this.shown = answer;

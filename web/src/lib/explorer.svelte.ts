@@ -93,7 +93,7 @@ export class Explorer {
     const former = this.isRunning ? this.progress?.run : null;
     this.problem = "";
     this.hovered = null;
-    if (isNew) Object.assign(this.choice, { pin: null, layer: null, head: "all", group: "", place: null, said: "", against: "", alignLayer: null });
+    if (isNew) Object.assign(this.choice, { pin: null, layer: null, head: "all", group: "", place: null, said: "", against: "", alignLayer: null, gold: "" });
     try {
       if (former) await this.transport.ask("cancel", { run: former });
       this.progress = await this.transport.ask<RunState>("run", { model, text, targetText });

@@ -33,11 +33,13 @@ export function flowTable(facts: FlowFacts, edges: Edge[], group: Group): string
   return csvOf(["layer", "target", "source", "target_token", "source_token", "share"], rows);
 }
 
-/** A row for each link of either measure. */
+/** A row for each link of either measure, and of an annotator. */
 export function alignmentTable(shown: ArrayMessage<AlignmentFacts>): string {
-  const { source: sources, target: targets } = shown.facts;
-  const rows = (["weight", "norm"] as const).flatMap((by) =>
-    linksOf(shown, by).map(({ source, target, share }) => [by, target, source, targets[target]!, sources[source]!, share]),
-  );
+  const { source: sources, target: targets, gold } = shown.facts;
+  const row = (by: string, source: number, target: number, share: number | null): Field[] => [by, target, source, targets[target]!, sources[source]!, share];
+  const rows = (["weight", "norm"] as const).flatMap((by) => linksOf(shown, by).map(({ source, target, share }) => row(by, source, target, share)));
+  for (const kind of gold ? (["sure", "possible"] as const) : []) {
+    rows.push(...gold![kind].map(([source, target]) => row(`gold, ${kind}`, source, target, null)));
+  }
   return csvOf(["by", "target", "source", "target_word", "source_word", "share"], rows);
 }
