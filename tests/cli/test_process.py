@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from invocation import Run
 
+from normlens.corpus.corpus_row import Columns
+from normlens.corpus.run_plan import CorpusPlan
+
 COMMAND = [sys.executable, "-c", "from normlens.cli import main; main()"]
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
@@ -108,8 +111,9 @@ def test_what_needs_no_model_is_refused_before_torch_is_imported(
     arguments: list[str], message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "pairs.tsv").write_text("das haus\tthe house\n")
-    (tmp_path / "begun.txt").touch()
-    (tmp_path / ".begun.txt.unfinished").write_text('{"threshold": 0.1}')
+    (tmp_path / "begun.txt.run").mkdir()
+    plan = CorpusPlan((), Columns(), 1, "", {}, {}, {"threshold": 0.1}, 0, 0, 1)
+    (tmp_path / "begun.txt.run" / "plan.json").write_text(plan.as_json())
     script = f"from normlens.cli import app; app({arguments!r}, standalone_mode=False)"
     watch = "import sys, atexit; atexit.register(lambda: print('torch' in sys.modules)); "
     done = subprocess.run(

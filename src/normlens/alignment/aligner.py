@@ -18,7 +18,9 @@ from normlens.bitext.links import Link
 from normlens.errors import InvalidInput
 from normlens.words.three_lines import Summarized, counted, first_few
 
-_WINDOW = 16  # batches that are sorted by length together; their results come in the order of the text
+WINDOW = 16
+"""Batches that are sorted by length together; their results come in the order of the text."""
+
 _SAMPLE = 200  # pairs from which a layer is chosen
 
 COMBINATIONS = (*SYMMETRIZATIONS, "agreement")
@@ -142,7 +144,7 @@ class Aligner:
             One for each line, in order.
         """
         iterator = iter(lines)
-        while window := list(islice(iterator, _WINDOW * self._extractor.batch_size)):
+        while window := list(islice(iterator, WINDOW * self._extractor.batch_size)):
             prepared = [self._prepared(line) for line in window]
             linked = self._linked([pairs for pairs in prepared if not isinstance(pairs, Alignment)])
             for line, pairs in zip(window, prepared, strict=True):

@@ -20,18 +20,6 @@ if TYPE_CHECKING:
 _TOKENS_OF_A_TEXT = 512  # for the budget of a batch of texts
 
 
-def run_folder(output: Path) -> Path:
-    """The folder of a report's run, beside the report.
-
-    Examples
-    --------
-    >>> run_folder(Path("pages/report")).name
-    'report.run'
-    """
-    place = output.resolve()
-    return place.with_name(f"{place.name}.run")
-
-
 def check_run_folder(output: Path) -> None:
     """Refuse a report beside which there is no place for its run, before anything is computed.
 
@@ -40,9 +28,9 @@ def check_run_folder(output: Path) -> None:
     NormLensError
         If the folder of the run can't be written, or holds something else.
     """
-    from normlens.corpus.run_plan import refuse_foreign
+    from normlens.corpus.run_plan import refuse_foreign, run_beside
 
-    folder = run_folder(output)
+    folder = run_beside(output)
     refuse_foreign(folder)
     check_creatable(folder)
 
@@ -131,11 +119,11 @@ class ReportRun:
         import torch
 
         from normlens.corpus.planning import BATCH_TOKENS, plan
-        from normlens.corpus.run_plan import AnotherRun
+        from normlens.corpus.run_plan import AnotherRun, run_beside
         from normlens.statistics import TokenFrequency
 
         ranks = None if frequency is None else TokenFrequency.read(frequency)
-        job, place = {"kind": "analyze", "truncate": truncate, "group": group}, run_folder(output)
+        job, place = {"kind": "analyze", "truncate": truncate, "group": group}, run_beside(output)
         try:
             with waiting("Counting tokens"), quiet():
                 made = plan(
@@ -150,7 +138,9 @@ class ReportRun:
     @property
     def folder(self) -> Path:
         """The folder of the run."""
-        return run_folder(self.output)
+        from normlens.corpus.run_plan import run_beside
+
+        return run_beside(self.output)
 
     def compute(self) -> None:
         """Compute what isn't computed yet, with a progress bar.

@@ -202,6 +202,18 @@ def remove_run(folder: Path) -> None:
         raise NormLensError(f"{folder} can't be removed: {error.strerror}. Remove it by hand.") from error
 
 
+def run_beside(output: Path) -> Path:
+    """The folder of the run that ends as this file or folder, beside it.
+
+    Examples
+    --------
+    >>> run_beside(Path("pages/report")).name
+    'report.run'
+    """
+    place = output.parent.resolve() / output.name if output.name else output.resolve()
+    return place.with_name(f"{place.name}.run")
+
+
 def refuse_foreign(folder: Path) -> None:
     """Refuse a folder that holds something other than a run, or what a kill leaves of an unfinished plan.
 

@@ -67,6 +67,13 @@ class Backend(Protocol):
         """Stop all workers."""
 
 
+class Worker(Protocol):
+    """Computes and commits shards."""
+
+    def run(self, shard: Shard) -> None:
+        """Compute a shard and commit it, unless it is committed already."""
+
+
 class ShardWorker:
     """A worker's own state: the plan, its model, and the folder.
 
@@ -123,7 +130,7 @@ class InlineBackend:
 
     def __init__(self, folder: Path, lens: Lens | None = None, progress: Callable[[int], object] | None = None) -> None:
         self._folder, self._lens, self._progress = folder, lens, progress
-        self._worker: ShardWorker | None = None
+        self._worker: Worker | None = None
         self._waiting: deque[Callable[[], Event]] = deque()
 
     def start(self, worker: int) -> None:
@@ -143,8 +150,11 @@ class InlineBackend:
         self._worker = None
 
     def _started(self, worker: int) -> Event:
-        self._worker = ShardWorker(self._folder, self._lens, self._progress)
+        self._worker = self._opened()
         return Event(READY, worker)
+
+    def _opened(self) -> Worker:
+        return ShardWorker(self._folder, self._lens, self._progress)
 
     def _computed(self, worker: int, shard: Shard) -> Event:
         assert self._worker is not None
@@ -235,7 +245,7 @@ def _serve(connection: Connection, folder: str, worker: int) -> None:
         connection.send(attempted(own, worker, shard))
 
 
-def attempted(own: ShardWorker, worker: int, shard: Shard) -> Event:
+def attempted(own: Worker, worker: int, shard: Shard) -> Event:
     """Compute and commit a shard; what happened."""
     try:
         own.run(shard)

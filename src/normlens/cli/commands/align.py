@@ -84,6 +84,7 @@ def align(
     result.check(settings, reads, resumable=texts.number is not None, overwrite=overwrite)
     with starting():
         from normlens.alignment import Aligner
+        from normlens.alignment.aligner import WINDOW
 
     if fit is not None:
         fitting = Fitting.planned(source_file, target_file, more_text, tokenize, (source_language, target_language))
@@ -115,7 +116,7 @@ def align(
     settings |= {
         "models": models.fingerprints, "readings": [str(one) for one in readings], "symmetrization": symmetrization,
     }  # fmt: skip
-    write(aligner, lines, texts, result, settings, overwrite=overwrite)
+    write(aligner, lines, texts, result, settings, WINDOW * batch_size, overwrite)
 
 
 def _reading(

@@ -31,11 +31,14 @@ class ParallelTexts:
         The number of lines; None if unknown.
     fingerprint
         Names and checksums of its files; empty for standard input.
+    files
+        Its files, one or two; None for standard input.
     """
 
     lines: Iterable[Line]
     number: int | None = None
     fingerprint: Sequence[str] = ()
+    files: tuple[Path, Path | None] | None = None
 
     @classmethod
     def opened(cls, source: Path, target: Path | None, tokenize: str | None = None) -> ParallelTexts:
@@ -58,7 +61,9 @@ class ParallelTexts:
             lines = joined_stream(sys.stdin.buffer)
             return cls(lines if tokenize is None else Tokenized(lines, tokenize))
         files = ParallelFiles(source, target)
-        return cls(files if tokenize is None else Tokenized(files, tokenize), len(files), files.fingerprint())
+        return cls(
+            files if tokenize is None else Tokenized(files, tokenize), len(files), files.fingerprint(), (source, target)
+        )
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -70,15 +72,12 @@ class LinksOutput:
         NormLensError
             If a file can't or mustn't be written; if a finished result exists, or one that was started with other settings.
         """
-        from normlens.alignment.resumable import ResumableFile
-
         check_ending(self.view, (".html",))
-        if self.output is None:
-            check_files(self.view, reads=reads, overwrite=overwrite)
-            return
-        resumable_files = [self.output, ResumableFile.note_of(self.output)]
-        check_files(self.view, reads=reads, overwrite=overwrite, resumable=resumable_files)
-        ResumableFile(self.output, resumable=resumable, overwrite=overwrite).check(settings)
+        check_files(self.output, self.view, reads=reads, overwrite=overwrite)
+        if self.output is not None and resumable and not overwrite:
+            from normlens.corpus.run_settings import check_settings
+
+            check_settings(self.output, settings)
 
     def draw(self) -> None:
         """Write the page with the first pairs, if there is one."""
@@ -119,7 +118,7 @@ class LinksOutput:
 
 
 def write(aligner: Aligner, lines: Iterable[Line], texts: ParallelTexts, result: LinksOutput, settings: Mapping[str, Any],
-          overwrite: bool) -> None:  # fmt: skip
+          window: int, overwrite: bool) -> None:  # fmt: skip
     """Align a text and write the result, resuming where an earlier run stopped.
 
     Parameters
@@ -132,6 +131,8 @@ def write(aligner: Aligner, lines: Iterable[Line], texts: ParallelTexts, result:
         Where to write the alignments.
     settings
         All settings that the result depends on.
+    window
+        Lines that are sorted by length together; so many are lost by a kill.
     overwrite
         Whether to replace a result, and start from the first line.
 
@@ -140,31 +141,70 @@ def write(aligner: Aligner, lines: Iterable[Line], texts: ParallelTexts, result:
     NormLensError
         If the file can't be written, or was started with other settings.
     """
-    from normlens.alignment import skip
-
-    with _opened(result.output, texts, settings, overwrite) as (done, file):
-        if done:
-            messages().print(f"Resuming after line {done}", markup=False)
-        start = time.perf_counter()
-        with _counting(texts.number, done) as progress, quiet():
-            result.write(aligner.align(skip(lines, done)), file, progress)
-        result.report(time.perf_counter() - start)
+    start = time.perf_counter()
+    if result.output is None or texts.files is None:
+        with _streamed(result.output) as file, _counting(texts.number, 0) as progress, quiet():
+            result.write(aligner.align(lines), file, progress)
+    else:
+        _resumed(aligner, texts, result, settings, window, overwrite)
+    result.report(time.perf_counter() - start)
     result.draw()
 
 
+def _resumed(aligner: Aligner, texts: ParallelTexts, result: LinksOutput, settings: Mapping[str, Any], window: int,
+             overwrite: bool) -> None:  # fmt: skip
+    """Align a text that can be read again as a run, which a later command goes on with."""
+    import torch
+
+    from normlens.corpus.line_run import LineRun
+
+    assert result.output is not None and texts.files is not None and texts.number is not None
+    run = LineRun.planned(
+        result.output, texts.files, texts.number, settings, shard_rows=window, threads=torch.get_num_threads(),
+        overwrite=overwrite,
+    )  # fmt: skip
+    if run.done:
+        messages().print(f"Resuming after line {run.done}", markup=False)
+    with _counting(texts.number, run.done) as progress, quiet():
+        reader = _Reader(texts.lines)
+
+        def lines(first: int, last: int) -> list[bytes]:
+            shard = io.BytesIO()
+            result.write(aligner.align(reader.rows(first, last)), shard, progress)
+            return shard.getvalue().split(b"\n")[:-1]
+
+        try:
+            run.compute(lines)
+        except KeyboardInterrupt:
+            messages().print("Stopped. What is finished is kept; the same command goes on.", markup=False)
+            raise
+    run.write()
+
+
+class _Reader:
+    """Ranges of lines of a text, which is read once if they come in order."""
+
+    def __init__(self, lines: Iterable[Line]) -> None:
+        self._lines, self._iterator, self._at = lines, iter(lines), 0
+
+    def rows(self, start: int, stop: int) -> Iterator[Line]:
+        """The lines of a range."""
+        if start < self._at:
+            self._iterator, self._at = iter(self._lines), 0
+        skipped, self._at = start - self._at, stop
+        return islice(self._iterator, skipped, skipped + stop - start)
+
+
 @contextmanager
-def _opened(
-    output: Path | None, texts: ParallelTexts, settings: Mapping[str, Any], overwrite: bool
-) -> Iterator[tuple[int, IO[bytes]]]:
+def _streamed(output: Path | None) -> Iterator[IO[bytes]]:
+    """Standard output, or a new file, to be written line by line."""
     if output is None:
         sys.stdout.flush()
-        yield 0, sys.stdout.buffer
+        yield sys.stdout.buffer
         return
-    from normlens.alignment.resumable import ResumableFile
-
-    file = ResumableFile(output, resumable=texts.number is not None, overwrite=overwrite)
-    with file.opened(settings, texts.number) as opened:
-        yield opened
+    output.unlink(missing_ok=True)
+    with output.open("xb") as file:
+        yield file
 
 
 class _Rate(ProgressColumn):
