@@ -17,6 +17,17 @@ pytestmark = pytest.mark.real_model
 HOSTILE = "<script>alert(1)</script> {{7*7}} ${8*8} \u202e \x01 \u0645\u0631\u062d\u0628\u0627 你 👩 end"
 
 
+def test_in_a_narrow_window_an_opened_head_is_in_sight(page: Page, address: str, console: list[str]) -> None:
+    page.set_viewport_size({"width": 700, "height": 500})
+    opened(page, address)
+    heights = [float(one.get_attribute("cy") or 0) for one in page.locator(".scatter circle").all()]
+    page.locator(".scatter circle").nth(int(np.argmin(heights))).click()  # far from what is below the points
+    expect(page.locator(".head-view h2")).to_be_in_viewport()
+    page.keyboard.press("Escape")
+    expect(page.locator(".head-view")).to_have_count(0)
+    assert console == []
+
+
 def test_from_a_text_to_a_row_and_back(page: Page, address: str, console: list[str]) -> None:
     opened(page, address)
     expect(page.locator(".finding")).to_contain_text(
