@@ -24,8 +24,13 @@ def tensors(layers: int = LAYERS) -> dict[str, np.ndarray]:
     return {name: random.normal(size=shape, scale=0.3).astype(np.float32) for name, shape in shapes.items()}
 
 
-def write(path: Path, weights: Mapping[str, np.ndarray], **header: Any) -> Path:
-    """Write a GGUF file; ``header`` changes what it says of itself, such as ``block_count``."""
+def write(
+    path: Path, weights: Mapping[str, np.ndarray], *, packed: gguf.GGMLQuantizationType | None = None, **header: Any
+) -> Path:
+    """Write a GGUF file; ``header`` changes what it says of itself, such as ``block_count``.
+
+    Bytes among the weights are blocks of the type ``packed``.
+    """
     said = {"block_count": LAYERS, "embedding_length": SIZE, "feed_forward_length": FORWARD, "head_count": HEADS}
     said |= {"context_length": 64, "head_count_kv": HEADS, "vocabulary": VOCABULARY} | header
     writer = gguf.GGUFWriter(str(path), "llama")
@@ -46,7 +51,7 @@ def write(path: Path, weights: Mapping[str, np.ndarray], **header: Any) -> Path:
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(1)
     for name, x in weights.items():
-        writer.add_tensor(name, x)
+        writer.add_tensor(name, x, raw_dtype=packed if x.dtype == np.uint8 else None)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -167,6 +167,23 @@ def test_a_model_from_a_gguf_file_is_saved_and_comes_back_with_the_same_numbers(
     assert again.attribute(ids, target=7).values.tolist() == lens.attribute(ids, target=7).values.tolist()
 
 
+@pytest.mark.parametrize("name", ["Q5_0", "Q5_1"])
+def test_gguf_block_types_that_transformers_lacks(name: str, tmp_path: Path) -> None:
+    """llama.cpp stores rows that aren't a multiple of 256 as Q5_0, also in files that are called Q4_K_M."""
+    import gguf
+    from transformers.integrations.gguf import dequant
+
+    before = dict(dequant.GGML_BLOCK)
+    kind, weights = gguf.GGMLQuantizationType[name], tensors()
+    packed = gguf.quants.quantize(weights["blk.0.ffn_down.weight"], kind)
+    values = gguf.quants.dequantize(packed, kind)
+    lens = normlens.load(write(tmp_path / "tiny.gguf", {**weights, "blk.0.ffn_down.weight": packed}, packed=kind))
+    weight = lens.model.model.layers[0].mlp.down_proj.weight
+    assert torch.equal(weight, torch.from_numpy(values)) and float(weight.detach().abs().max()) > 0.1
+    assert before == dequant.GGML_BLOCK
+    lens.model.save_pretrained(tmp_path / "saved")
+
+
 def test_broken_gguf_file(tmp_path: Path) -> None:
     (tmp_path / "tiny.gguf").write_bytes(b"GGUF is how it starts, and then it goes wrong")
     with pytest.raises(InvalidInput, match=r"tiny\.gguf could not be loaded"):
