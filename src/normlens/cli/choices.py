@@ -6,10 +6,11 @@ from enum import StrEnum
 
 
 class Measure(StrEnum):
-    """How attention is measured: by its weights, or by the norms of the vectors that it moves."""
+    """How attention is measured. Each command says which of these it takes."""
 
     norm = "norm"
     weight = "weight"
+    displacement = "displacement"
 
 
 class SinkSources(StrEnum):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -24,6 +25,7 @@ from normlens.errors import InvalidInput
 
 ADVANCED = "Advanced"
 """The panel of a help page for options that most users never need."""
+Choice = TypeVar("Choice", bound=StrEnum)
 EXTRACTION = "Link extraction"
 """The panel for how word alignment gets links from cross-attention."""
 MEDIA = "Images and sounds"
@@ -53,28 +55,26 @@ def _head(panel: str | None = None) -> Any:
     return typer.Option(min=0, help="Single head, counted from 0. Default: all heads together.", rich_help_panel=panel)
 
 
-def _measure(panel: str | None = None) -> Any:
-    return typer.Option(help="Measure attention by norms or by weights.", rich_help_panel=panel)
+def _measure(allowed: Sequence[Measure], panel: str | None = None) -> Any:
+    return _closed("--measure", "What is measured of attention. Measures", allowed, panel=panel)
 
 
 def _scope(allowed: Sequence[Scope], further: str = "", panel: str | None = None) -> Any:
-    return typer.Option(
-        metavar="SCOPE",
-        help=f"How far norms follow the vectors. Scopes: {listed(allowed)}.{further}",
-        callback=_one_of(allowed),
-        rich_help_panel=panel,
-    )
+    return _closed("--scope", "How far norms follow the vectors. Scopes", allowed, further, panel)
 
 
-def _one_of(allowed: Sequence[Scope]) -> Callable[[Scope | None], Scope | None]:
-    """A check that a command takes this scope."""
+def _closed(option: str, meaning: str, allowed: Sequence[Choice], further: str = "", panel: str | None = None) -> Any:
+    """An option that takes some of an enumeration's values."""
 
-    def check(scope: Scope | None) -> Scope | None:
-        if scope is not None and scope not in allowed:
-            raise InvalidInput(f"--scope is {scope.value}; this command takes {listed(allowed)}. Choose one of these.")
-        return scope
+    def check(chosen: Choice | None) -> Choice | None:
+        if chosen is not None and chosen not in allowed:
+            raise InvalidInput(
+                f"{option} is {chosen.value}; this command takes {listed(allowed)}. Choose one of these."
+            )
+        return chosen
 
-    return check
+    text = f"{meaning}: {listed(allowed)}.{further}"
+    return typer.Option(metavar=option[2:].upper(), help=text, callback=check, rich_help_panel=panel)
 
 
 def _group(default: str) -> Any:
@@ -154,8 +154,8 @@ SingleText = Annotated[str | None, typer.Option("--text", help="A text, instead 
 PassageTokens = Annotated[
     int | None, typer.Option(help="Tokens per passage. Default: 256, or fewer if the model has fewer positions.")
 ]
-MeasuredBy = Annotated[Measure, _measure()]
-AlignedBy = Annotated[Measure, _measure(EXTRACTION)]
+AlignedBy = Annotated[Measure, _measure((Measure.norm, Measure.weight), EXTRACTION)]
+ComparedBy = Annotated[Measure, _measure(tuple(Measure))]
 LayerScope = Annotated[Scope, _scope(LAYER_SCOPES, " The last three take much longer.")]
 AttentionScope = Annotated[Scope, _scope(ATTENTION_SCOPES, panel=ADVANCED)]
 MethodScope = Annotated[Scope | None, _scope(tuple(Scope), " Only for norm_rollout. Default: encoder.")]

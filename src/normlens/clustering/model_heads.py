@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from normlens.analysis import Analysis, Group
     from normlens.lens import Lens
 
-MEASURES = ("norm", "weight")
-"""The measures by which heads can be compared: the norms of what they move, ‖α f(x)‖, or their weights α."""
+MEASURES = ("norm", "weight", "displacement")
+"""The measures by which heads can be compared: the norms of what they move, ‖α f(x)‖, weights α, or α‖f(x) − o‖."""
+
+_ARRAYS = {"norm": "weighted_norm", "weight": "weight", "displacement": "displacement"}
 
 HABITS = ("the first token", "special tokens", "itself", "the one before", "the one after", "elsewhere")
 """Sources to which a head can attend; a source that is more than one of these counts as the first of them."""
@@ -81,7 +83,8 @@ def head_distances(
     texts, target_text
         As `inputs` and `target_text` of :meth:`normlens.Lens.stream`.
     measure
-        ``"norm"``: compare the norms ‖α f(x)‖; ``"weight"``: the weights α. Each target's row is divided by its sum.
+        ``"norm"``: compare the norms ‖α f(x)‖; ``"weight"``: the weights α; ``"displacement"``: how far each source moves a
+        head's output, α‖f(x) − o‖. Each target's row is divided by its sum.
     group
         Kind of attention, such as ``"encoder"``. Default: the model's first.
     batch_size, progress
@@ -102,7 +105,7 @@ def head_distances(
     Endres and Schindelin 2003, "A new metric for probability distributions": √JSD is a metric.
     """
     check_measure(measure)
-    analyses = lens.stream(texts, target_text, batch_size=batch_size, progress=progress)
+    analyses = lens.stream(texts, target_text, batch_size=batch_size, progress=progress, measures=arrays_for(measure))
     return compare_heads(analyses, measure=measure, group=group)
 
 
@@ -112,7 +115,7 @@ def compare_heads(analyses: Iterable[Analysis], *, measure: str = "norm", group:
     Parameters
     ----------
     analyses
-        Analyses of one model, with full maps.
+        Analyses of one model, with full maps of the measure and of weights (`arrays_for`).
     measure, group
         As for `head_distances`.
 
@@ -159,16 +162,25 @@ def head_maps(group: Group, measure: str = "norm") -> tuple[tuple[str, ...], Flo
     -------
     names, maps
         Heads as ``"layer.head"``, and their maps ``(head, target, source)``; heads that a layer doesn't have are left out.
+        Where a target sees a single source, nothing displaces the output, and the row is that source alone.
 
     Raises
     ------
     InvalidInput
-        If the analysis was reduced and has no maps, or there is no such measure.
+        If the analysis has no maps of the measure, or there is no such measure.
     """
     check_measure(measure)
     if "weight" not in group.data:
         raise InvalidInput("This analysis was reduced and has no maps of heads. Analyze without reduce=.")
-    data = (group.weight if measure == "weight" else group.weighted_norm).transpose("layer", "head", "target", "source")
+    if _ARRAYS[measure] not in group:
+        raise InvalidInput(
+            f"This analysis has no {_ARRAYS[measure]}; expected one with measures={list(arrays_for(measure))}. Analyze the "
+            "text with it."
+        )
+    data = group[_ARRAYS[measure]].transpose("layer", "head", "target", "source")
+    if measure == "displacement":
+        several = (group.weight > 0).any(["layer", "head"]).sum("source") > 1
+        data = data.where(several, group.weight).transpose(*data.dims)
     positions = [(layer, head) for layer in range(data.sizes["layer"]) for head in range(data.sizes["head"])]
     present = [position for position in positions if not np.isnan(data.values[position]).all()]
     names = tuple(f"{data['layer'].values[layer]}.{data['head'].values[head]}" for layer, head in present)
@@ -220,6 +232,18 @@ def cluster_habits(habits: Float[np.ndarray, "head habit"], labels: Sequence[int
         habit = habit if mean[habit] >= 1 / 6 else len(HABITS) - 1
         descriptions.append(f"{HABITS[habit]} {mean[habit]:.0%}".replace("%", " %"))
     return descriptions
+
+
+def arrays_for(measure: str) -> tuple[str, ...]:
+    """The measures of an analysis, for :meth:`normlens.Lens.stream`, that a comparison of heads needs.
+
+    Examples
+    --------
+    >>> arrays_for("displacement")
+    ('weight', 'displacement')
+    """
+    check_measure(measure)
+    return tuple(dict.fromkeys(("weight", _ARRAYS[measure])))
 
 
 def check_measure(measure: str) -> None:

@@ -109,7 +109,7 @@ def points(
 def heads(
     model: options.Model,
     file: options.Corpus,
-    measure: options.MeasuredBy = Measure.norm,
+    measure: options.ComparedBy = Measure.norm,
     alpha: Alpha = 1.1,
     gamma: Gamma = 0.02,
     delta: Delta = 0.05,
@@ -147,10 +147,11 @@ def heads(
         model, file, group=group, limit=limit, truncate=truncate, skip_bad=skip_bad, device=device, dtype=dtype,
         revision=revision, trust_remote_code=trust_remote_code,
     )  # fmt: skip
-    from normlens.clustering.model_heads import cluster_habits, compare_heads
+    from normlens.clustering.model_heads import arrays_for, cluster_habits, compare_heads
 
     with quiet():
-        compared = compare_heads(reading.analyses(lens, file, batch_size), measure=measure.value, group=group)
+        analyses = reading.analyses(lens, file, batch_size, measures=arrays_for(measure.value))
+        compared = compare_heads(analyses, measure=measure.value, group=group)
     skips = reading.skipped
     skips.report()
     skipped = f", {len(skips.reasons)} skipped" if skips.reasons else ""
