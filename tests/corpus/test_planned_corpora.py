@@ -12,10 +12,12 @@ import pytest
 
 import normlens
 from normlens import corpus
+from normlens.corpus.corpus_row import Columns
 from normlens.corpus.planned_frequency import FREQUENCY, read_frequency
 from normlens.corpus.pooled_tokens import TOKENS
 from normlens.corpus.run_plan import read_plan
 from normlens.corpus.shard_run import run_shard
+from normlens.corpus.text_rows import RowFile
 from normlens.errors import InvalidInput
 from normlens.statistics import CorpusStatistics, TokenFrequency
 from normlens.statistics.report import token_frequency
@@ -117,6 +119,71 @@ def test_a_strict_plan_names_the_first_bad_line(make: Make, tmp_path: Path) -> N
     cut = make(files=[long], strict=True, job={"kind": "analyze", "truncate": True})
     corpus.run(cut)
     assert corpus.status(cut).truncated == 1
+
+
+def test_a_shard_is_read_from_where_it_begins(make: Make, lines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make()
+    plan = read_plan(folder)
+    [file] = plan.files
+    content = lines.read_bytes()
+    starts = [0, *(n + 1 for n, byte in enumerate(content) if byte == 10)]
+    assert file.offsets == (starts[0], starts[5], starts[10])
+    whole = list(RowFile(lines, plan.columns).rows())
+    for start, stop in ((0, 5), (5, 10), (10, 12), (7, 11), (3, None)):
+        assert list(file.opened(plan.columns).rows(start, stop)) == whole[start:stop]
+    seeks: list[int] = []
+    original = Path.open
+
+    def watched(path: Path, *arguments: Any, **options: Any) -> Any:
+        opened = original(path, *arguments, **options)
+        return Watched(opened, seeks) if path == Path(file.path) else opened
+
+    monkeypatch.setattr(Path, "open", watched)
+    assert len(list(file.opened(plan.columns).rows(10, 12))) == 2
+    assert seeks == [starts[10]]
+
+
+class Watched:
+    """A file whose seeks are noted."""
+
+    def __init__(self, file: Any, seeks: list[int]) -> None:
+        self._file, self._seeks = file, seeks
+
+    def seek(self, offset: int) -> None:
+        self._seeks.append(offset)
+        self._file.seek(offset)
+
+    def __iter__(self) -> Any:
+        return iter(self._file)
+
+    def __enter__(self) -> Watched:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+
+def test_both_sides_of_a_parallel_text_have_offsets(lines: Path, tmp_path: Path) -> None:
+    (tmp_path / "target.txt").write_text("".join(f"target {k} {'x' * k}\n" for k in range(12)))
+    columns = Columns()
+    plain = RowFile(lines, columns, tmp_path / "target.txt")
+    offsets = plain.line_offsets(4, 12)
+    assert [len(side) for side in offsets] == [3, 3]
+    placed = RowFile(lines, columns, tmp_path / "target.txt", offsets, 4)
+    for start, stop in ((4, 8), (9, 12)):
+        assert list(placed.rows(start, stop)) == list(plain.rows())[start:stop]
+
+
+def test_workers_with_other_packages_are_refused(make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Processes that really find another version: its metadata comes first on their path."""
+    folder = make()
+    metadata = tmp_path / "elsewhere" / "numpy-99.0.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 99.0.0\n")
+    monkeypatch.syspath_prepend(metadata.parent)
+    with pytest.raises(InvalidInput, match=r"doesn't fit the plan: numpy is '99\.0\.0' here and '[\d.]+' in the plan"):
+        corpus.run(folder, workers=2)
+    assert corpus.status(folder).committed == 0
 
 
 def test_treebanks_are_read_as_their_words(make: Make, lens: normlens.Lens, tmp_path: Path) -> None:

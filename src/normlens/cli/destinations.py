@@ -53,9 +53,7 @@ def check_ending(path: Path | None, suffixes: Sequence[str], *, reduced: bool = 
         )
 
 
-def check_files(
-    *files: Path | None, reads: Iterable[Path | str | None] = (), overwrite: bool, resumable: Sequence[Path] = ()
-) -> None:
+def check_files(*files: Path | None, reads: Iterable[Path | str | None] = (), overwrite: bool) -> None:
     """Refuse result files that can't be written, or that would replace files that must be kept.
 
     Parameters
@@ -66,21 +64,19 @@ def check_files(
         What the command reads: files, and models by path or by name; None is ignored.
     overwrite
         Whether existing files may be replaced.
-    resumable
-        Further files that are written and may exist, such as the output of a killed run.
 
     Raises
     ------
     NormLensError
         Naming the file and the reason.
     """
-    results = [*(path for path in files if path is not None), *resumable]
+    results = [path for path in files if path is not None]
     for path in results:
         _refuse_dash(path)
     _refuse_same(results, reads)
     for path in results:
         try:
-            _check_place(path, may_exist=overwrite or path in resumable)
+            _check_place(path, may_exist=overwrite)
         except (OSError, ValueError) as error:
             raise InvalidInput(f"The output {path} can't be written: {reason(error)}. Choose another name.") from error
 

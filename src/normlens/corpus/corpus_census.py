@@ -30,6 +30,8 @@ class CorpusCensus:
         The model, whose tokens are counted.
     columns
         Where the texts stand.
+    shard_rows
+        Rows of a shard, at whose beginnings files are opened later.
     limit
         Largest number of texts, of all files together. Default: all.
     counted
@@ -47,13 +49,14 @@ class CorpusCensus:
         self,
         lens: Lens,
         columns: Columns,
+        shard_rows: int,
         *,
         limit: int | None = None,
         counted: bool = False,
         strict: bool = False,
         truncate: bool = False,
     ) -> None:
-        self._lens, self._columns, self._limit = lens, columns, limit
+        self._lens, self._columns, self._every, self._limit = lens, columns, shard_rows, limit
         self._counted, self._strict, self._reading = counted, strict, ReadingOptions(truncate=truncate)
         self._counts: Counter[int] = Counter()
         self.texts = 0
@@ -80,7 +83,10 @@ class CorpusCensus:
             rows, some = file.count(), any(row.text or row.error for row in file.rows())
         if not some:
             raise InvalidInput(f"{path} has no text: it is empty or has only blank rows. Expected at least one text.")
-        return replace(found, rows=rows)
+        offsets, target_offsets = file.line_offsets(self._every, rows)
+        return replace(
+            found, rows=rows, offsets=offsets, target_offsets=target_offsets, offset_rows=self._every if offsets else 0
+        )
 
     def frequency(self) -> TokenFrequency | None:
         """Ranks of the tokens that were counted; None if there are none."""

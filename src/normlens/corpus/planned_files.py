@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from normlens.corpus.corpus_row import Columns
 from normlens.corpus.opened_files import fingerprint_of
@@ -24,6 +26,11 @@ class CorpusFile:
         Number of rows, blank ones included.
     size, sha256
         Size in bytes and SHA-256 of the contents, of both files together.
+    offsets, target_offsets
+        Where every ``offset_rows``-th line begins in either file, in bytes, so that no shard reads what comes before it.
+        Empty for files that are compressed or have no lines.
+    offset_rows
+        Lines between two offsets.
     """
 
     path: str
@@ -31,10 +38,20 @@ class CorpusFile:
     rows: int
     size: int
     sha256: str
+    offsets: tuple[int, ...] = ()
+    target_offsets: tuple[int, ...] = ()
+    offset_rows: int = 0
+
+    @classmethod
+    def of_plain(cls, values: Mapping[str, Any]) -> CorpusFile:
+        """The file that a plan in JSON describes."""
+        lists = {name: tuple(values.get(name, ())) for name in ("offsets", "target_offsets")}
+        return cls(**{**values, **lists})
 
     def opened(self, columns: Columns) -> RowFile:
         """The file, to be read by ranges of rows."""
-        return RowFile(Path(self.path), columns, Path(self.target_path) if self.target_path else None)
+        target = Path(self.target_path) if self.target_path else None
+        return RowFile(Path(self.path), columns, target, (self.offsets, self.target_offsets), self.offset_rows)
 
 
 def planned_file(path: Path, target_path: Path | None, rows: int) -> CorpusFile:

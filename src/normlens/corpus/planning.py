@@ -107,18 +107,18 @@ def plan(
     lens = load(str(model), **loading) if lens is None else lens
     pairs = lens.model.config.is_encoder_decoder and target_files is None
     columns = Columns(text_column, target_column, document_column, pairs, lines)
-    correlated = settings["kind"] == "analyze"
+    correlated, identity = settings["kind"] == "analyze", model_identity(lens)
+    shard_rows = shard_rows or rows_per_shard(identity["parameters"])
     census = CorpusCensus(
-        lens, columns, limit=limit, counted=correlated and count_tokens and frequency is None, strict=strict,
+        lens, columns, shard_rows, limit=limit, counted=correlated and count_tokens and frequency is None, strict=strict,
         truncate=bool(settings.get("truncate")),
     )  # fmt: skip
     planned = [census.file(*one) for one in zip(paths, targets, strict=True) if not census.full]
     wanted.check(lens)
     _try(lens, planned, columns, wanted)
     ranks = (frequency or census.frequency()) if correlated else None
-    identity = model_identity(lens)
     made = CorpusPlan(
-        tuple(planned), columns, shard_rows or rows_per_shard(identity["parameters"]), _source(model), identity,
+        tuple(planned), columns, shard_rows, _source(model), identity,
         {name: str(value) if name in ("device", "dtype") else value for name, value in loading.items() if value},
         settings, batch_tokens, max(_MAPS_IN_BATCH // _maps(lens), 1), threads, installed_versions(), batch_texts,
         frequency_identity(ranks),

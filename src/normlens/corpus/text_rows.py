@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from normlens.corpus.corpus_row import Columns, TextRow
 from normlens.corpus.opened_files import arrow_files, opened, parquet_file
@@ -35,10 +35,20 @@ class RowFile:
         Where the texts stand.
     target_path
         A file of second texts with as many lines, for plain text; None: there is none.
+    offsets, every
+        Where every so many lines begin in both files, in bytes, as `line_offsets` found.
     """
 
-    def __init__(self, path: Path, columns: Columns, target_path: Path | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        columns: Columns,
+        target_path: Path | None = None,
+        offsets: tuple[Sequence[int], Sequence[int]] = ((), ()),
+        every: int = 0,
+    ) -> None:
         self.path, self.columns, self.target_path = path, columns, target_path
+        self._offsets, self._every = offsets, every
         compressed = path.suffix.lower() in _COMPRESSED
         self.kind = Path(path.stem).suffix.lower() if compressed else path.suffix.lower()
         if path.is_dir():
@@ -123,14 +133,32 @@ class RowFile:
 
     def _lines(self, start: int, stop: int | None) -> Iterator[TextRow]:
         with opened(self.path) as lines:
-            chosen = enumerate(islice(lines, start, stop), start)
+            chosen = enumerate(self._between(lines, self._offsets[0], start, stop), start)
             if self.target_path is None:
                 for number, line in chosen:
                     yield self._of_line(number, line)
                 return
             with opened(self.target_path) as target_lines:
-                for (number, line), target in zip(chosen, islice(target_lines, start, stop), strict=False):
+                targets = self._between(target_lines, self._offsets[1], start, stop)
+                for (number, line), target in zip(chosen, targets, strict=False):
                     yield _row(number, *_decoded(line), second=_decoded(target))
+
+    def _between(self, lines: IO[bytes], offsets: Sequence[int], start: int, stop: int | None) -> Iterator[bytes]:
+        """Lines of a range, from the last offset before it on."""
+        place = start // self._every if offsets else 0
+        if place >= len(offsets):
+            return islice(lines, start, stop)
+        lines.seek(offsets[place])
+        before = place * self._every
+        return islice(lines, start - before, None if stop is None else stop - before)
+
+    def line_offsets(self, every: int, rows: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Where every so many of the first lines begin, in this file and in that of the second texts; none without lines."""
+        if self.kind in ("folder", ".parquet", ".csv", TREEBANK):
+            return (), ()
+        paths = [self.path, self.target_path]
+        first, second = (() if path is None else _line_offsets(path, every, rows) for path in paths)
+        return first, second
 
     def _of_line(self, number: int, line: bytes) -> TextRow:
         text, error = _decoded(line)
@@ -217,6 +245,18 @@ class RowFile:
             if name not in present:
                 has = ", ".join(map(str, present)) or "none"
                 raise InvalidInput(f"{self.path} has no column {name!r}; it has {has}. Name one of these.")
+
+
+def _line_offsets(path: Path, every: int, rows: int) -> tuple[int, ...]:
+    if path.suffix.lower() in _COMPRESSED:
+        return ()
+    offsets, position = [], 0
+    with path.open("rb") as lines:
+        for number, line in enumerate(islice(lines, rows)):
+            if number % every == 0:
+                offsets.append(position)
+            position += len(line)
+    return tuple(offsets)
 
 
 def _decoded(line: bytes) -> tuple[str, str | None]:

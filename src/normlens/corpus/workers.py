@@ -235,14 +235,13 @@ def _serve(connection: Connection, folder: str, worker: int) -> None:
     except NormLensError as error:
         connection.send(Event(FAILED, worker, None, str(error), fatal=True))
         return
-    connection.send(Event(READY, worker))
-    fault_point("ready")
-    while True:
-        try:
-            shard = connection.recv()
-        except (EOFError, OSError):
-            return
-        connection.send(attempted(own, worker, shard))
+    try:
+        connection.send(Event(READY, worker))
+        fault_point("ready")
+        while True:
+            connection.send(attempted(own, worker, connection.recv()))
+    except (EOFError, OSError):  # the driver has ended
+        return
 
 
 def attempted(own: Worker, worker: int, shard: Shard) -> Event:
