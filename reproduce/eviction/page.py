@@ -11,17 +11,18 @@ from matplotlib.figure import Figure
 
 from normlens.figures.style import drawing_style, new_figure
 from normlens.statistics import bootstrap_interval, rank_correlation
-from reproduce.eviction.copying import SHARES, settings
+from reproduce.eviction.copying import QUERIES, SHARES, settings
 
 Results = Mapping[str, Any]
 _RESAMPLES = 10_000
+_RIVALS = ("weight", "norm", "criticalkv", "vatp", "joint")
 _MARKERS = "os^Dv<>p"
 _COLORS = ("#0072B2", "#56B4E9", "#CC79A7", "#000000", "#D55E00", "#009E73", "#7A3E9D", "#8C8C8C")
 
 
 def page(results: Results) -> str:
-    """The tables, by model and test."""
-    sections = []
+    """How displacement fares over all, then the tables, by model and test."""
+    sections = [f"<!-- --8<-- [start:summary] -->\n{_summary(results)}\n<!-- --8<-- [end:summary] -->"]
     for model, kind in _tests(results):
         passages = _passages(results, model, kind)
         sections.append(
@@ -68,16 +69,72 @@ def _table(passages: list[Mapping[str, Any]]) -> str:
         lines.append(
             f"| {queries} | `{score}` | {' | '.join(_entry(passages, queries, score, share) for share in SHARES)} |"
         )
-    return "\n".join([*lines, "", _predictive(passages)])
+    return "\n".join([*lines, "", _against_others(passages), "", _predictive(passages)])
 
 
 def _entry(passages: list[Mapping[str, Any]], queries: str, score: str, share: float) -> str:
-    rise = _values(passages, f"{queries} {score} {share:g}", "rise")
-    base = _values(passages, f"{'all' if queries == 'own' else queries} weight {share:g}", "rise")
+    rise = _values(passages, f"{queries} {score} {share:g}", "rise").mean()
     if score == "weight":
-        return f"{rise.mean():.3f}"
-    low, high = (float(x[0]) for x in bootstrap_interval((rise - base)[:, None], seed=0, resamples=_RESAMPLES))
-    return f"{rise.mean():.3f}<br>{(rise - base).mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+        return f"{rise:.3f}"
+    difference, _ = _compared(passages, share, (queries, score), ("all" if queries == "own" else queries, "weight"))
+    return f"{rise:.3f}<br>{difference}"
+
+
+def _summary(results: Results) -> str:
+    """In how many settings displacement loses less, or more, beyond the interval."""
+    lines = [
+        "Settings (model, test, queries, share) in which `displacement` loses less, or more, than another score, beyond the "
+        "95 % interval.",
+        "",
+        "| score | settings | loses less | loses more | neither |",
+        "| --- | --: | --: | --: | --: |",
+    ]
+    tests = [_passages(results, model, kind) for model, kind in _tests(results)]
+    for score in _RIVALS:
+        intervals = [
+            _difference(passages, share, (queries, "displacement"), (queries, score))[1:3]
+            for passages in tests
+            for queries in QUERIES
+            for share in SHARES
+        ]
+        less, more = sum(high < 0 for _, high in intervals), sum(low > 0 for low, _ in intervals)
+        lines.append(f"| `{score}` | {len(intervals)} | {less} | {more} | {len(intervals) - less - more} |")
+    return "\n".join(lines)
+
+
+def _compared(
+    passages: list[Mapping[str, Any]], share: float, one: tuple[str, str], other: tuple[str, str]
+) -> tuple[str, float]:
+    """The mean difference of two loss rises with its interval, and the share of texts in which the first is smaller."""
+    mean, low, high, smaller = _difference(passages, share, one, other)
+    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]", smaller
+
+
+def _difference(
+    passages: list[Mapping[str, Any]], share: float, one: tuple[str, str], other: tuple[str, str]
+) -> tuple[float, float, float, float]:
+    """The mean difference of two loss rises, its interval, and the share of texts in which the first is smaller."""
+    first, second = (_values(passages, f"{queries} {score} {share:g}", "rise") for queries, score in (one, other))
+    gap = first - second
+    low, high = (float(x[0]) for x in bootstrap_interval(gap[:, None], seed=0, resamples=_RESAMPLES))
+    return float(gap.mean()), low, high, float((gap < 0).mean())
+
+
+def _against_others(passages: list[Mapping[str, Any]]) -> str:
+    """Displacement against the scores that are nearest to it, with the same queries."""
+    lines = [
+        "Loss rise by `displacement` minus that by another score, with the same queries; in parentheses the texts in which "
+        "`displacement` loses less.",
+        "",
+        f"| queries | kept | {' | '.join(f'minus `{score}`' for score in _RIVALS)} |",
+        f"| --- | --: | {' | '.join('--:' for _ in _RIVALS)} |",
+    ]
+    for queries in QUERIES:
+        for share in SHARES:
+            pairs = [_compared(passages, share, (queries, "displacement"), (queries, score)) for score in _RIVALS]
+            cells = " | ".join(f"{difference} ({100 * smaller:.0f} %)" for difference, smaller in pairs)
+            lines.append(f"| {queries} | {100 * share:.0f} % | {cells} |")
+    return "\n".join(lines)
 
 
 def _predictive(passages: list[Mapping[str, Any]]) -> str:
