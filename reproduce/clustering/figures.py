@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from normlens import figures
-from normlens.clustering.model_heads import HABITS, MEASURES
+from normlens.clustering.model_heads import HABITS
 from normlens.figures.panels import figure_of
 from normlens.figures.style import drawing_style, new_figure
+from reproduce.clustering.heads import MEASURES
 from reproduce.clustering.planted import ALPHAS, NEED_K, SAMPLED
 
 _METHODS = {

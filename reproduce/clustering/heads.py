@@ -12,7 +12,10 @@ from scipy.spatial.distance import squareform
 
 import normlens
 from normlens.clustering import HeadDistances, find_good_clusterings, goodness
-from normlens.clustering.model_heads import MEASURES, cluster_habits, head_habits, head_maps
+from normlens.clustering.model_heads import cluster_habits, head_habits, head_maps
+
+MEASURES = ("norm", "weight")
+"""What heads are compared by."""
 
 ALPHA, GAMMA = 1.05, 0.02
 SHARES = (1.05, 1.1, 1.2, 1.5)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from normlens.clustering.model_heads import MEASURES
 from normlens.loading.catalog import BUNDLED
-from reproduce.clustering.heads import ALPHA, GAMMA, SHARES
+from reproduce.clustering.heads import ALPHA, GAMMA, MEASURES, SHARES
 from reproduce.clustering.planted import NEED_K, SAMPLED
 from reproduce.study.page import fill
 

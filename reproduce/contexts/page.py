@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from normlens.figures.style import FAINT, NORM_COLOR, WEIGHT_COLOR, drawing_style, new_figure
 from normlens.statistics import bootstrap_interval
 from normlens.statistics.measures import rank_correlation
-from reproduce.contexts.sentence_scores import LEAVE_ONE_OUT
+from reproduce.contexts.sentence_scores import LEAVE_ONE_OUT, SPLIT
 from reproduce.study.decoders import NAMES
 from reproduce.study.page import fill
 
@@ -87,6 +87,7 @@ def _table(model: str, several: Sequence[Result]) -> dict[str, Any]:
         [
             title,
             _shown(estimate([found(one, method) for one in several]), 100, 0, "%"),
+            "–" if method == SPLIT else _shown(estimate([_ahead(one, method) for one in several]), 100, 0, "%"),
             _shown(estimate([fall(one, method) for one in several]), 1, 2),
             "1" if method == LEAVE_ONE_OUT else _shown(estimate([agreement(one, method) for one in several]), 1, 2),
             _cost(method, several),
@@ -98,6 +99,7 @@ def _table(model: str, several: Sequence[Result]) -> dict[str, Any]:
         [
             CHANCE,
             _shown(estimate([1 / one["sentences"] for one in several]), 100, 0, "%"),
+            "–",
             _shown(estimate(chance), 1, 2),
             "0",
             "–",
@@ -110,6 +112,11 @@ def _table(model: str, several: Sequence[Result]) -> dict[str, Any]:
         "value": f"{np.mean([one['log_probability'] for one in several]):.1f}".replace("-", "−"),
     }
     return {"title": NAMES.get(model, model), "rows": rows, **counted}
+
+
+def _ahead(one: Result, method: str) -> float:
+    """By how much a method finds the gold sentence more surely than the exact split does."""
+    return found(one, method) - found(one, SPLIT)
 
 
 def _cost(method: str, several: Sequence[Result]) -> str:
