@@ -15,6 +15,8 @@ from reproduce.attribution import page as attribution_page
 from reproduce.attribution import table as attribution_table
 from reproduce.clustering import page as clustering_page
 from reproduce.clustering import table as clustering_tables
+from reproduce.contexts import page as contexts_page
+from reproduce.contexts import table as contexts_table
 from reproduce.eviction import page as eviction_page
 from reproduce.eviction import table as eviction_table
 from reproduce.evidence import page as evidence_page
@@ -41,6 +43,7 @@ PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     attribution_alternatives.NAME: attribution_alternatives.page,
     attribution_table.NAME: attribution_page.page,
     clustering_tables.NAME: clustering_page.page,
+    contexts_table.NAME: contexts_page.page,
     eviction_table.NAME: eviction_page.page,
     evidence_table.NAME: evidence_page.page,
     idle.NAME: idle_page.page,
