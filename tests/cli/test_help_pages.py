@@ -17,10 +17,10 @@ PAGES = ["", "cluster", *(name for name, _ in commands())]
 
 
 def choices(command: Any) -> Iterator[str]:
-    """The values of all options of a command that take one of a closed set, but of those with names for their values."""
+    """The values of all options of a command that take one of a closed set; scopes and measures have a test of their own."""
     for name, hint in get_type_hints(inspect.unwrap(command.callback)).items():
         kinds = [one for one in (hint, *get_args(hint)) if isinstance(one, type) and issubclass(one, StrEnum)]
-        yield from (value for kind in kinds for value in kind if name != "scope")
+        yield from (value for kind in kinds for value in kind if name not in ("scope", "measure"))
 
 
 @pytest.fixture(params=[80, 100])
@@ -55,11 +55,13 @@ def test_paragraphs_are_wrapped_by_the_terminal_alone(name: str, width: int, run
             assert len(line.rstrip()) + 1 + len(following.split()[0]) >= width - 1
 
 
-def test_every_choice_of_a_scope_is_listed(run: Run) -> None:
+def test_every_choice_of_a_scope_and_a_measure_is_listed(run: Run) -> None:
     page = " ".join(run("analyze", "--help").stdout.replace("│", " ").split())
     assert "Scopes: attention, residual, layernorm, feedforward, feedforward_residual or block." in page
     page = " ".join(run("align", "--help").stdout.replace("│", " ").split())
-    assert "Scopes: attention, residual or layernorm." in page
+    assert "Scopes: attention, residual or layernorm." in page and "Measures: norm or weight." in page
+    page = " ".join(run("cluster", "heads", "--help").stdout.replace("│", " ").split())
+    assert "Measures: norm, weight or displacement." in page
 
 
 def test_align_has_fourteen_options_at_most_before_the_advanced_ones(run: Run) -> None:
@@ -68,3 +70,9 @@ def test_align_has_fourteen_options_at_most_before_the_advanced_ones(run: Run) -
     options = re.compile(r"^│ +(--[a-z-]+)", re.M)
     assert "--measure" in options.findall(first) and "--balance" in options.findall(advanced)
     assert len(set(options.findall(first)) - {"--help"}) <= 14
+
+
+@pytest.mark.parametrize("command", [["align", "a.de", "a.en"], ["corpus", "plan", "minilm-l6", "a.txt", "-o", "run"]])
+def test_a_measure_that_a_command_does_not_take_is_refused(command: list[str], run: Run) -> None:
+    refused = run(*command, "--measure", "displacement")
+    assert refused.exit_code == 2 and "--measure is displacement; this command takes norm or weight." in refused.output
