@@ -15,6 +15,11 @@ from normlens import NormLensError, figures
 RESULTS = Path(__file__).parents[1] / "results"
 
 T = TypeVar("T")
+PageOf = Callable[[dict[str, Any]], str]
+"""From all kept results to the page."""
+
+FiguresOf = Callable[[dict[str, Any]], Mapping[str, Figure]]
+"""From all kept results to figures by their names."""
 
 
 def numbers_of(study: str, output: Path) -> Path:
@@ -57,8 +62,8 @@ def tabulate(
     study: str,
     output: Path,
     measured: Iterable[tuple[str, Mapping[str, Any]]],
-    page: Callable[[dict[str, Any]], str],
-    draw: Callable[[dict[str, Any]], Mapping[str, Figure]],
+    page: PageOf,
+    draw: FiguresOf,
 ) -> int:
     """Keep parts as they are measured, then write page and figures from all kept results.
 

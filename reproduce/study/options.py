@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from reproduce.study.kept import RESULTS, tabulate
+from reproduce.study.kept import RESULTS, FiguresOf, PageOf, tabulate
 
 
 def study_parser(description: str | None) -> argparse.ArgumentParser:
@@ -45,8 +43,8 @@ def run_study(
     parser: argparse.ArgumentParser,
     arguments: Sequence[str] | None,
     measured: Callable[[argparse.Namespace], Iterable[tuple[str, Mapping[str, Any]]]],
-    page: Callable[[dict[str, Any]], str],
-    draw: Callable[[dict[str, Any]], Mapping[str, Figure]],
+    page: PageOf,
+    draw: FiguresOf,
 ) -> int:
     """Measure what the command line names, keep it, and write page and figures.
 

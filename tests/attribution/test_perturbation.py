@@ -130,6 +130,12 @@ def test_contextcite_is_a_lasso_on_log_odds_of_random_ablations(decoder: normlen
     assert not sparse.values.any()  # a measurement, not a failure
 
 
+def test_contextcite_takes_out_sentences_unless_spans_are_named_and_says_log_odds(decoder: normlens.Lens) -> None:
+    result = decoder.attribute(TEXT, method="contextcite", target="logprob: cat")
+    assert str(result.attrs["target"]).startswith("log-odds")
+    assert decoder.attribute(TEXT, method="occlusion", target="logprob: cat").sizes["source"] > result.sizes["source"]
+
+
 def test_log_odds_of_tiny_and_large_probabilities() -> None:
     p = np.array([0.2, 0.5, 0.999])
     assert np.allclose(log_odds(np.log(p)), np.log(p / (1 - p)))
