@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -27,17 +28,18 @@ _POINTS = (
 _NOTES = (
     "{model}, {texts} short texts in shards of {rows}. *Driver*: a run in one process, killed (SIGKILL) when it passes a "
     "random fault point for the nth time. *Worker*: the same in each process of a pool of two, which the driver replaces. "
-    "*Machine*: a node of a Ray cluster, removed after a commit. After its kills, each run is finished without faults, "
-    "and the SHA-256 of the rows and of the statistics of every shard are compared with those of an unbroken run."
+    "*Machine*: a node of a Ray cluster of two, removed after a commit; another joins in its place. After its kills, each "
+    "run is finished without faults, and the SHA-256 of the rows and of the statistics of every shard are compared with "
+    "those of an unbroken run."
 )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="minilm-l6")
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--pools", type=int, default=4, help="runs of a pool whose workers die")
-    parser.add_argument("--clusters", type=int, default=2, help="runs on a Ray cluster that loses a machine")
+    parser.add_argument("--drivers", type=int, default=100, help="kills of a driver")
+    parser.add_argument("--workers", type=int, default=100, help="kills of a worker, at least")
+    parser.add_argument("--machines", type=int, default=20, help="kills of a machine, at least")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     described, chance = machine(), random.Random(options.seed)
@@ -47,18 +49,9 @@ def main() -> None:
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         bench = _Bench(options.model, Path(name))
-        for _ in range(options.clusters):
-            kills["machine"] += bench.on_a_cluster()
-            runs += 1
-        for _ in range(options.pools):
-            point = chance.choice(_POINTS)
-            died = bench.in_a_pool(f"{point}:{chance.randint(2, 3)}")
-            kills["worker"] += died
-            points[point] += died
-            runs += 1
-        while kills.total() < options.kills:
+        while kills["driver"] < options.drivers:
             folder = bench.planned()
-            while kills.total() < options.kills:
+            while kills["driver"] < options.drivers:
                 point = chance.choice([*_POINTS, "event"])
                 if not bench.killed(folder, f"{point}:{chance.randint(1, 3)}"):
                     break
@@ -66,6 +59,17 @@ def main() -> None:
                 points[point] += 1
             bench.finish(folder)
             runs += 1
+        while kills["worker"] < options.workers:
+            point = chance.choice(_POINTS)
+            died = bench.in_a_pool(f"{point}:{chance.randint(1, 2)}")
+            kills["worker"] += died
+            points[point] += died
+            runs += 1
+            print(f"{dict(kills)}, {bench.differing} shards differ", file=sys.stderr)
+        while kills["machine"] < options.machines:
+            kills["machine"] += bench.on_a_cluster()
+            runs += 1
+            print(f"{dict(kills)}, {bench.differing} shards differ", file=sys.stderr)
         rows = [["measured", "value"], *([f"kills of a {kind}", str(count)] for kind, count in sorted(kills.items()))]
         rows += [
             ["runs, each compared with the unbroken one", str(runs)],
@@ -125,7 +129,7 @@ class _Bench:
         return died[DIED]
 
     def on_a_cluster(self) -> int:
-        """Run on a cluster of two machines, one of which is lost; how many were lost."""
+        """Run on a cluster of two machines, of which one is lost after each commit, and replaced; how many were lost."""
         import ray
         from ray.cluster_utils import Cluster
 
@@ -133,10 +137,11 @@ class _Bench:
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
         nodes, lost = [cluster.add_node(num_cpus=1) for _ in range(2)], 0
 
-        def watch(event: Event, _: object) -> None:
+        def watch(event: Event, report: corpus.RunReport) -> None:
             nonlocal lost
-            if event.kind == COMMITTED and not lost:
-                cluster.remove_node(nodes.pop(), allow_graceful=False)
+            if event.kind == COMMITTED and report.committed < report.shards:
+                cluster.remove_node(nodes.pop(0), allow_graceful=False)
+                nodes.append(cluster.add_node(num_cpus=1))
                 lost += 1
 
         try:

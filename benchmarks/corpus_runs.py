@@ -18,10 +18,13 @@ import torch
 import normlens
 from normlens import corpus
 from normlens.corpus.planned_frequency import read_frequency
+from normlens.corpus.pooled_tokens import RankGrid
 from normlens.corpus.run_plan import read_plan
 from normlens.corpus.shard_run import run_shard
 from normlens.corpus.token_budget import budgeted_batches
 from normlens.corpus.workers import COMMITTED, READY, Event
+from normlens.statistics import mean_of_present, rank_correlation
+from normlens.statistics.text import received_weight
 
 from .machine import Page, machine
 
@@ -29,7 +32,9 @@ _NOTES = (
     "{model}, {texts} bundled sentences, one thread for each worker, in one run. *Bare engine*: `lens.stream` on the same "
     "batches, nothing kept. *One shard*: the same with all numbers, statistics and the bootstrap, as a table. *Workers*: "
     "from the first worker's readiness to the last commit, files on the disk included. *Memory*: resident set after each of "
-    "{shards} shards of {short} short texts; the slope is a least-squares line from the second shard on."
+    "{shards} shards of {short} short texts; the slope is a least-squares line from the second shard on. *Rank "
+    "grid*: the correlation of α with ‖f(x)‖ over all tokens of the bundled sentences, against Spearman's over the tokens "
+    "themselves."
 )
 
 
@@ -39,6 +44,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--short-texts", type=int, default=4000)
+    parser.add_argument("--grid-models", nargs="+", default=["minilm-l6", "smollm2-135m"])
     options = parser.parse_args()
     described = machine()
     torch.set_num_threads(1)
@@ -51,6 +57,7 @@ def main() -> None:
         ratios = _shard_over_engine(lens, options.model, texts, place, options.rounds)
         one, two = (_seconds(options.model, lens, texts, place / f"workers-{workers}", workers) for workers in (1, 2))
         megabytes, shards = _memory(options.model, lens, short, place / "memory")
+    errors = {name: _grid_errors(normlens.load(name), bundled[: options.texts]) for name in options.grid_models}
     slope = float(np.polyfit(range(len(megabytes) - 1), megabytes[1:], 1)[0])
     rows = [
         ["measured", "value"],
@@ -62,11 +69,15 @@ def main() -> None:
         ["speed of two workers over one", f"{one / two:.2f}"],
         ["memory: first shard, last shard, MB", f"{megabytes[0]:.0f}, {megabytes[-1]:.0f}"],
         ["memory: slope, MB for each shard", f"{slope:+.2f}"],
+        *(
+            [f"rank grid, {name}: largest error in a layer", f"{max(by_layer):.4f}"]
+            for name, by_layer in errors.items()
+        ),
     ]
     notes = [
         _NOTES.format(model=options.model, texts=options.texts, shards=shards, short=options.short_texts // shards)
     ]
-    cells = [{"ratios": ratios, "seconds": {"1": one, "2": two}, "megabytes": megabytes}]
+    cells = [{"ratios": ratios, "seconds": {"1": one, "2": two}, "megabytes": megabytes, "errors": errors}]
     page = Page("Runs over a corpus", notes, rows, cells, described)
     print(page.markdown())
     page.write("corpus_runs")
@@ -126,6 +137,21 @@ def _memory(model: str, lens: normlens.Lens, texts: list[str], folder: Path) -> 
         run_shard(plan, shard, lens, frequency)
         megabytes.append(process.memory_info().rss / 2**20)
     return megabytes, len(plan.shards)
+
+
+def _grid_errors(lens: normlens.Lens, texts: list[str]) -> list[float]:
+    """How far the grid's correlation of weight and ‖f(x)‖ over all tokens is from the exact one, by layer."""
+    weights, norms = [], []
+    for analysis in lens.stream(texts, progress=False):
+        data = analysis[analysis.groups[0]].data
+        weights.append(mean_of_present(received_weight(data), axis=1))
+        norms.append(mean_of_present(data["vector_norm"].transpose("layer", "head", "source").values, axis=1))
+    weight, norm = np.concatenate(weights, axis=1), np.concatenate(norms, axis=1)
+    grid = RankGrid.of(weight, norm)
+    return [
+        abs(grid.correlation(layer) - float(rank_correlation(weight[layer], norm[layer])))
+        for layer in range(len(weight))
+    ]
 
 
 if __name__ == "__main__":

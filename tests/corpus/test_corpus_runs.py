@@ -25,7 +25,7 @@ from normlens.corpus.planned_frequency import read_frequency
 from normlens.corpus.run_plan import read_plan
 from normlens.corpus.shard_run import run_shard
 from normlens.corpus.text_rows import RowFile
-from normlens.corpus.workers import DIED, FAILED, READY, Event, InlineBackend
+from normlens.corpus.workers import DIED, FAILED, READY, Event, InlineBackend, PoolBackend
 from normlens.errors import ConservationError, InvalidInput, NormLensError, OutOfMemory
 from normlens.statistics import text_numbers
 
@@ -103,7 +103,8 @@ def test_rows_are_the_numbers_of_each_text_by_itself(
     own = statistics[(statistics["quantity"] == "weight_share") & (statistics["category"] == "special")]
     assert own["n_texts"].unique() == [9]
     assert own[own["head"].notna()]["value"].to_numpy() == pytest.approx(np.mean(shares, axis=0).ravel(), rel=1e-5)
-    assert (folder / "final" / "report" / "report.html").exists()
+    page = (folder / "final" / "report" / "report.md").read_text(encoding="utf-8")
+    assert "figures/encoder_tokens.svg" in page
 
 
 def test_parts_resumed_runs_and_a_pool_give_the_same_bytes(planned: Callable[..., Path]) -> None:
@@ -223,6 +224,21 @@ def test_workers_that_die_before_they_are_ready_end_the_run(planned: Callable[..
     assert backend.started == 3
 
 
+def test_a_worker_whose_driver_has_ended_leaves_without_an_error(
+    planned: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = planned()
+    backend = PoolBackend(folder)
+    backend.start(0)
+    assert backend.next_event().kind == READY
+    process, connection = backend._workers[0]
+    connection.send(read_plan(folder).shards[0])
+    connection.close()
+    process.join()
+    assert (process.exitcode, "Traceback" in capfd.readouterr().err) == (0, False)
+    assert len(CommitFolder(folder).committed()) <= 1  # finished, and nobody was there to hear of it
+
+
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[Any], Exception | None]], None]]:
     """Let batches fail: a function of the rows returns the error, or None."""
@@ -335,11 +351,12 @@ def test_a_changed_file_another_plan_and_a_changed_result_are_refused(
 def test_another_model_or_version_is_refused(planned: Callable[..., Path], tmp_path: Path) -> None:
     folder = planned()
     values = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-    for name, said in (("model", "weights_sha256 is"), ("versions", "torch is")):
+    fields = {"model": "weights_sha256", "versions": "torch", "statistics": "rank_grid_bins_per_decade"}
+    for name, key in fields.items():
         changed = json.loads(json.dumps(values))
-        changed[name]["weights_sha256" if name == "model" else "torch"] = "other"
+        changed[name][key] = "other"
         (folder / "plan.json").write_text(json.dumps(changed), encoding="utf-8")
-        with pytest.raises(InvalidInput, match=said):
+        with pytest.raises(InvalidInput, match=f"{key} is .* here and 'other' in the plan"):
             corpus.run(folder)
     (folder / "plan.json").write_text("{}")
     with pytest.raises(InvalidInput, match=r"plan.json can't be read"):

@@ -20,7 +20,7 @@ from normlens import figures
 from normlens.errors import InvalidInput
 from normlens.figures.style import kept_from_the_screen
 from normlens.statistics import CorpusStatistics
-from normlens.statistics.report.scatter import alpha_against_norm
+from normlens.statistics.report.scatter import alpha_against_norm, token_scatter
 
 LINE = np.array([0.0, 1.0, 10.0, 11.0, 30.0])
 DISTANCES = np.abs(LINE[:, None] - LINE)
@@ -83,6 +83,8 @@ def reach() -> xr.Dataset:
     )  # fmt: skip
 
 
+TOKENS = pd.DataFrame({"weight": [0.2, 0.3], "vector_norm": [1.0, 2.0], "special": [True, False]})
+
 Draw = Callable[..., Any]
 DRAW: dict[str, tuple[int, Draw]] = {
     "heat_maps": (2, lambda **options: figures.heat_maps(group(), 0, **options)),
@@ -96,6 +98,7 @@ DRAW: dict[str, tuple[int, Draw]] = {
     "cluster_map": (2, lambda **options: figures.cluster_map(DISTANCES, [0, 0, 1, 1, -1], title="heads", **options)),
     "mixing_ratios": (1, lambda **options: figures.mixing_ratios(table(), **options)),
     "alpha_against_norm": (1, lambda **options: alpha_against_norm(group(), **options)),
+    "token_scatter": (1, lambda **options: token_scatter(TOKENS, **options)),
     "scope_map": (2, lambda **options: figures.scope_map(reach(), marked=[0], **options)),
     "highlights": (1, lambda **options: figures.highlights(shares(), **options)),
 }  # fmt: skip

@@ -9,7 +9,7 @@ from normlens.errors import InvalidInput
 from normlens.figures import head_overview, mixing_ratios, report_figures, share_curves
 from normlens.figures.style import NORM_COLOR, WEIGHT_COLOR
 from normlens.statistics import CorpusStatistics
-from normlens.statistics.report.scatter import alpha_against_norm
+from normlens.statistics.report.scatter import alpha_against_norm, token_scatter
 
 
 def table(*texts: xr.Dataset) -> pd.DataFrame:
@@ -140,3 +140,15 @@ def test_nothing_to_draw_says_what_was_expected() -> None:
         head_overview({}, "share")
     with pytest.raises(InvalidInput, match=r"expected \('layer', 'head'\)"):
         head_overview({"x": xr.DataArray([1.0], dims="layer")}, "x")
+
+
+def test_sampled_tokens_are_points_by_norm_and_weight():
+    norm, weight = np.array([1.0, 2.0, 3.0, 4.0, 0.0]), np.array([0.4, 0.3, 0.1, 0.2, 0.5])
+    special = np.array([True, False, False, False, False])
+    tokens = pd.DataFrame({"weight": weight, "vector_norm": norm, "special": special})
+    axes = token_scatter(tokens)
+    points = {one.get_label(): one.get_offsets().tolist() for one in axes.collections}
+    assert points == {"special tokens": [[1, 0.4]], "other tokens": [[2, 0.3], [3, 0.1], [4, 0.2]]}
+    assert axes.get_title() == "4 tokens: Spearman's ρ = −0.80"
+    with pytest.raises(InvalidInput, match="None of the 5 tokens"):
+        token_scatter(tokens.assign(weight=0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +86,7 @@ class ReportRun:
     skipped: SkippedLines = field(default_factory=SkippedLines)
 
     @classmethod
+    @contextmanager
     def planned(
         cls,
         lens: Lens,
@@ -99,8 +102,10 @@ class ReportRun:
         group: str | None = None,
         overwrite: bool = False,
         **loading: Any,
-    ) -> ReportRun:
+    ) -> Iterator[ReportRun]:
         """Read the corpus to its end, and plan the run, or find the one that was begun.
+
+        Other commands are kept out of its folder meanwhile.
 
         Parameters
         ----------
@@ -114,26 +119,29 @@ class ReportRun:
         Raises
         ------
         NormLensError
-            If a line can't be read, unless bad lines are skipped; or if another run was begun, unless it is overwritten.
+            If a line can't be read, unless bad lines are skipped; if another run was begun, unless it is overwritten; or if
+            another command works on it.
         """
         import torch
 
         from normlens.corpus.planning import BATCH_TOKENS, plan
         from normlens.corpus.run_plan import AnotherRun, run_beside
+        from normlens.files.exclusive_folder import exclusive
         from normlens.statistics import TokenFrequency
 
         ranks = None if frequency is None else TokenFrequency.read(frequency)
         job, place = {"kind": "analyze", "truncate": truncate, "group": group}, run_beside(output)
-        try:
-            with waiting("Counting tokens"), quiet():
-                made = plan(
-                    model, [file], place, job=job, lines=True, limit=limit, strict=not skip_bad, frequency=ranks,
-                    batch_texts=batch_size, batch_tokens=max(BATCH_TOKENS, batch_size * _TOKENS_OF_A_TEXT),
-                    threads=torch.get_num_threads(), replace=overwrite, lens=lens, **loading,
-                )  # fmt: skip
-        except AnotherRun as error:
-            raise InvalidInput(f"{error} With --overwrite, it starts anew.") from error
-        return cls(lens, file, output, made, skip_bad)
+        with exclusive(place):
+            try:
+                with waiting("Counting tokens"), quiet():
+                    made = plan(
+                        model, [file], place, job=job, lines=True, limit=limit, strict=not skip_bad, frequency=ranks,
+                        batch_texts=batch_size, batch_tokens=max(BATCH_TOKENS, batch_size * _TOKENS_OF_A_TEXT),
+                        threads=torch.get_num_threads(), replace=overwrite, lens=lens, **loading,
+                    )  # fmt: skip
+            except AnotherRun as error:
+                raise InvalidInput(f"{error} With --overwrite, it starts anew.") from error
+            yield cls(lens, file, output, made, skip_bad)
 
     @property
     def folder(self) -> Path:
@@ -200,7 +208,7 @@ class ReportRun:
         """
         from normlens.corpus.commits import CommitFolder
         from normlens.corpus.corpus_examples import examples_of_run
-        from normlens.corpus.finalized import merged_numbers
+        from normlens.corpus.finalized import merged_numbers, token_samples
         from normlens.corpus.run_plan import remove_run
         from normlens.statistics.report import read_estimates, write_report
 
@@ -217,7 +225,14 @@ class ReportRun:
             truncated = sum(commit.truncated for commit in commits)
             if truncated:
                 attributes["truncated texts"] = truncated
-            write_report(numbers, self.output, title=title, attributes=attributes, examples=examples)
+            write_report(
+                numbers,
+                self.output,
+                title=title,
+                attributes=attributes,
+                examples=examples,
+                tokens=token_samples(numbers),
+            )
             remove_run(self.folder)
         return WrittenReport(
             self.output, read_estimates(self.output), max(map(len, numbers.values())), truncated, self.skipped.as_data()

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from normlens.corpus.commits import COMPRESSION, CommitFolder
-from normlens.corpus.merged_numbers import MergedNumbers
+from normlens.corpus.merged_numbers import STATISTICS_SETTINGS, MergedNumbers
+from normlens.corpus.model_identity import mismatch
 from normlens.corpus.planned_frequency import read_frequency
 from normlens.corpus.run_plan import FINAL, CorpusPlan, read_plan
 from normlens.corpus.shard_results import Commit
@@ -82,7 +83,18 @@ def finalize(folder: str | Path) -> Path:
 
 
 def merged_numbers(run: CommitFolder, plan: CorpusPlan, commits: Sequence[Commit]) -> dict[str, MergedNumbers]:
-    """The statistics of all shards, merged in their order, by kind of attention."""
+    """The statistics of all shards, merged in their order, by kind of attention.
+
+    Raises
+    ------
+    InvalidInput
+        If they were made with other edges or sizes than those of this version, or one has changed since.
+    """
+    if different := mismatch(plan.statistics, STATISTICS_SETTINGS):
+        raise InvalidInput(
+            f"These statistics can't be merged here: {different}. Finalize the run with the version of normlens that made "
+            "it."
+        )
     frequency = read_frequency(run.path, plan.frequency)
     merged: dict[str, MergedNumbers] = {}
     for commit in commits:
@@ -100,7 +112,9 @@ def _fill(folder: Path, plan: CorpusPlan, run: CommitFolder, commits: list[Commi
         table.insert(0, "attention", kind)
         tables.append(table)
     _write(folder / STATISTICS, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame())
-    _write(folder / TOKENS, _token_samples(numbers))
+    samples = token_samples(numbers)
+    sampled = pd.concat(samples, names=["attention"]).reset_index(0) if samples else pd.DataFrame({"attention": []})
+    _write(folder / TOKENS, sampled)
     _write(
         folder / FILES, pd.DataFrame([{"file": number, "path": file.path} for number, file in enumerate(plan.files)])
     )
@@ -133,11 +147,10 @@ def _fill(folder: Path, plan: CorpusPlan, run: CommitFolder, commits: list[Commi
         _page(folder, plan, numbers, totals)
 
 
-def _token_samples(numbers: Mapping[str, MergedNumbers]) -> pd.DataFrame:
-    """The samples of tokens of each kind of attention; no columns without any."""
+def token_samples(numbers: Mapping[str, MergedNumbers]) -> dict[str, pd.DataFrame]:
+    """The random sample of tokens of each kind of attention that has one."""
     samples = {kind: collected.tokens.sample() for kind, collected in numbers.items()}
-    tables = [pd.DataFrame({"attention": kind, **one.columns()}) for kind, one in samples.items() if one is not None]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"attention": []})
+    return {kind: pd.DataFrame(one.columns()) for kind, one in samples.items() if one is not None}
 
 
 def _parts(folder: Path, run: CommitFolder, commits: list[Commit]) -> Iterator[str]:
@@ -182,7 +195,10 @@ def _page(folder: Path, plan: CorpusPlan, numbers: Mapping[str, MergedNumbers], 
     attributes: dict[str, Any] = {name: plan.model[name] for name in ("revision", "dtype") if plan.model[name]}
     attributes = {"model": plan.source, **attributes, **plan.versions, **totals, "plan": plan.fingerprint[:12]}
     names = ", ".join(Path(file.path).name for file in plan.files[:3]) + (" …" if len(plan.files) > 3 else "")
-    write_report(numbers, folder / "report", title=f"{Path(plan.source).name} on {names}", attributes=attributes)
+    write_report(
+        numbers, folder / "report", title=f"{Path(plan.source).name} on {names}", attributes=attributes,
+        tokens=token_samples(numbers),
+    )  # fmt: skip
 
 
 def _write(path: Path, frame: pd.DataFrame) -> None:

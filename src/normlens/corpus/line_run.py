@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from normlens.corpus.shard_results import ShardResult
 from normlens.corpus.workers import InlineBackend
 from normlens.errors import NormLensError
 from normlens.files.atomic import reason, temporary_folder
+from normlens.files.exclusive_folder import exclusive
 
 Lines = Callable[[int, int], Sequence[bytes]]
 """Computes the lines of a range of rows."""
@@ -43,6 +45,7 @@ class LineRun:
     plan: CorpusPlan
 
     @classmethod
+    @contextmanager
     def planned(
         cls,
         output: Path,
@@ -53,8 +56,8 @@ class LineRun:
         shard_rows: int,
         threads: int,
         overwrite: bool = False,
-    ) -> LineRun:
-        """Plan a run, or find the one that was begun.
+    ) -> Iterator[LineRun]:
+        """Plan a run, or find the one that was begun; other commands are kept out of its folder meanwhile.
 
         Parameters
         ----------
@@ -74,7 +77,7 @@ class LineRun:
         Raises
         ------
         NormLensError
-            If another run was begun, or the run can't be written.
+            If another run was begun, another command works on it, or the run can't be written.
         """
         if not overwrite:
             check_settings(output, settings)
@@ -82,8 +85,10 @@ class LineRun:
             (planned_file(*files, rows),), Columns(lines=True), shard_rows, "", {}, {}, {"kind": "lines", **settings},
             0, 0, threads, installed_versions(),
         )  # fmt: skip
-        write_plan(run_beside(output), plan, replace=overwrite)
-        return cls(output, plan)
+        folder = run_beside(output)
+        with exclusive(folder):
+            write_plan(folder, plan, replace=overwrite)
+            yield cls(output, plan)
 
     @property
     def done(self) -> int:

@@ -16,8 +16,28 @@ from numpy.typing import NDArray
 REPLICATES = 200
 """Replicates of the Poisson bootstrap."""
 
-EDGES: NDArray[np.float64] = np.concatenate([[-np.inf, -1.0, -0.1, 0.0], np.logspace(-6, 4, 61), [np.inf]])
-"""Edges of the histograms, the same for every quantity: six bins for each power of ten from a millionth on."""
+
+def decade_edges(decades: tuple[int, int], bins: int) -> NDArray[np.float64]:
+    """Edges of logarithmic bins.
+
+    Parameters
+    ----------
+    decades
+        The powers of ten at which they begin and end.
+    bins
+        Bins for each power of ten.
+    """
+    first, last = decades
+    return np.logspace(first, last, (last - first) * bins + 1)
+
+
+HISTOGRAM_DECADES, HISTOGRAM_BINS = (-6, 4), 6
+"""Powers of ten that the histograms cover, and bins for each."""
+
+EDGES: NDArray[np.float64] = np.concatenate(
+    [[-np.inf, -1.0, -0.1, 0.0], decade_edges(HISTOGRAM_DECADES, HISTOGRAM_BINS), [np.inf]]
+)
+"""Edges of the histograms, the same for every quantity."""
 
 
 class Moments:

@@ -12,12 +12,30 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from normlens.corpus.mergeable import Moments, Replicates, histogram, poisson_weights
-from normlens.corpus.pooled_tokens import PooledTokens
+from normlens.corpus.mergeable import (
+    HISTOGRAM_BINS,
+    HISTOGRAM_DECADES,
+    REPLICATES,
+    Moments,
+    Replicates,
+    histogram,
+    poisson_weights,
+)
+from normlens.corpus.pooled_tokens import GRID_BINS, GRID_DECADES, SAMPLE, PooledTokens
 from normlens.errors import InvalidInput
 from normlens.statistics import TokenFrequency, mean_of_present
 from normlens.statistics.collection import Key, Numbers, Row, table_of
 from normlens.statistics.token_types import TokenTypes
+
+STATISTICS_SETTINGS: Mapping[str, Any] = {
+    "bootstrap_replicates": REPLICATES,
+    "histogram_decades": list(HISTOGRAM_DECADES),
+    "histogram_bins_per_decade": HISTOGRAM_BINS,
+    "rank_grid_decades": list(GRID_DECADES),
+    "rank_grid_bins_per_decade": GRID_BINS,
+    "sampled_tokens": SAMPLE,
+}
+"""Edges and sizes that numbers of two shards must share before they can be merged; fixed by the plan."""
 
 _MOMENTS, _REPLICATES = ("count", "mean", "deviations"), ("sums", "counts")
 

@@ -9,6 +9,7 @@ from typing import Any
 from normlens.corpus.corpus_census import CorpusCensus
 from normlens.corpus.corpus_row import Columns, TextRow
 from normlens.corpus.job_kinds import Job, job_of
+from normlens.corpus.merged_numbers import STATISTICS_SETTINGS
 from normlens.corpus.model_identity import installed_versions, model_identity
 from normlens.corpus.planned_files import CorpusFile
 from normlens.corpus.planned_frequency import frequency_identity
@@ -121,7 +122,7 @@ def plan(
         tuple(planned), columns, shard_rows, _source(model), identity,
         {name: str(value) if name in ("device", "dtype") else value for name, value in loading.items() if value},
         settings, batch_tokens, max(_MAPS_IN_BATCH // _maps(lens), 1), threads, installed_versions(), batch_texts,
-        frequency_identity(ranks),
+        frequency_identity(ranks), STATISTICS_SETTINGS,
     )  # fmt: skip
     write_plan(Path(folder), made, ranks, replace=replace)
     return made

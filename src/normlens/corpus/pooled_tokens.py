@@ -15,12 +15,15 @@ import xarray as xr
 from jaxtyping import Float, Int, UInt64
 from numpy.typing import NDArray
 
+from normlens.corpus.mergeable import decade_edges
 from normlens.statistics import TokenFrequency, mean_of_present
 from normlens.statistics.collection import Row
 from normlens.statistics.text import received_weight, source_ranks
 
-BINS_PER_DECADE = 100
-GRID_EDGES: NDArray[np.float64] = np.concatenate([[-np.inf], np.logspace(-6, 6, 12 * BINS_PER_DECADE + 1), [np.inf]])
+GRID_DECADES, GRID_BINS = (-6, 6), 100
+"""Powers of ten that the grid covers on both sides, and bins for each."""
+
+GRID_EDGES: NDArray[np.float64] = np.concatenate([[-np.inf], decade_edges(GRID_DECADES, GRID_BINS), [np.inf]])
 """Edges of the grid on both sides; a bin is 2.3 % wide."""
 
 SAMPLE = 1024

@@ -78,6 +78,8 @@ class CorpusPlan:
         Versions of normlens, torch, transformers and tokenizers.
     frequency
         Source and SHA-256 of the token frequencies beside the plan; empty: there are none.
+    statistics
+        Edges of histograms and of the rank grid, and sizes of bootstrap and sample.
     """
 
     files: tuple[CorpusFile, ...]
@@ -93,6 +95,7 @@ class CorpusPlan:
     versions: Mapping[str, str] = field(default_factory=dict)
     batch_texts: int | None = None
     frequency: Mapping[str, str] = field(default_factory=dict)
+    statistics: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -171,7 +174,7 @@ def write_plan(
             raise AnotherRun(
                 f"{folder} holds another run: {differing}. Choose another folder, or repeat the run with its settings."
             )
-        remove_run(folder)
+        remove_run(folder, keep_folder=True)
     refuse_foreign(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -183,8 +186,15 @@ def write_plan(
     return True
 
 
-def remove_run(folder: Path) -> None:
+def remove_run(folder: Path, *, keep_folder: bool = False) -> None:
     """Remove a run with its results; other files in its folder stay. A kill in the middle leaves a run that goes on.
+
+    Parameters
+    ----------
+    folder
+        The folder of the run.
+    keep_folder
+        Whether the folder itself stays. Default: it is removed if it is empty.
 
     Raises
     ------
@@ -196,8 +206,9 @@ def remove_run(folder: Path) -> None:
             shutil.rmtree(folder / name, ignore_errors=True)
         for name in (PLAN, FREQUENCY):
             (folder / name).unlink(missing_ok=True)
-        with suppress(OSError):
-            folder.rmdir()  # if it is empty
+        if not keep_folder:
+            with suppress(OSError):
+                folder.rmdir()  # if it is empty
     except OSError as error:
         raise NormLensError(f"{folder} can't be removed: {error.strerror}. Remove it by hand.") from error
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from normlens.corpus.commits import CommitFolder, ResultsNotWritten
 from normlens.corpus.fault_points import fault_point
+from normlens.corpus.merged_numbers import STATISTICS_SETTINGS
 from normlens.corpus.model_identity import installed_versions, mismatch, model_identity
 from normlens.corpus.planned_frequency import read_frequency
 from normlens.corpus.run_plan import Shard, read_plan
@@ -99,7 +100,8 @@ class ShardWorker:
 
         self.plan, self._folder = read_plan(folder), CommitFolder(folder)
         torch.set_num_threads(self.plan.threads)
-        if different := mismatch(self.plan.versions, installed_versions()):
+        here = {**installed_versions(), **STATISTICS_SETTINGS}
+        if different := mismatch({**self.plan.versions, **self.plan.statistics}, here):
             raise InvalidInput(
                 f"This worker doesn't fit the plan: {different}. Install what was planned, or plan anew."
             )

@@ -57,8 +57,10 @@ def _measured(demo_model: DemoModel, limit: int, report: Path, page: Path, overw
     lens = open_lens(demo_model.model)
     from normlens.cli.report_runs import ReportRun
 
-    with as_file(SENTENCES) as file:
-        run = ReportRun.planned(lens, demo_model.model, file, report, limit=limit, overwrite=overwrite)
+    with (
+        as_file(SENTENCES) as file,
+        ReportRun.planned(lens, demo_model.model, file, report, limit=limit, overwrite=overwrite) as run,
+    ):
         run.compute()
         written = run.write(f"What attention moves in {demo_model.model}", f"{limit} sentences, UD English PUD")
     with waiting("Drawing one sentence"), quiet():

@@ -53,9 +53,10 @@ def report(
     lens, _ = CorpusReading.opened(model, file, **reading, **loading)
     from normlens.cli.output.corpus_report import give
 
-    run = ReportRun.planned(
+    with ReportRun.planned(
         lens, model, file, output, frequency=frequency, batch_size=batch_size, overwrite=overwrite, **reading, **loading
-    )
-    run.compute()
-    run.skipped.report()
-    give(run.write(f"What attention moves in {lens.name}", file.name), lens.name, as_json)
+    ) as run:
+        run.compute()
+        run.skipped.report()
+        written = run.write(f"What attention moves in {lens.name}", file.name)
+    give(written, lens.name, as_json)

@@ -159,26 +159,26 @@ def _resumed(aligner: Aligner, texts: ParallelTexts, result: LinksOutput, settin
     from normlens.corpus.line_run import LineRun
 
     assert result.output is not None and texts.files is not None and texts.number is not None
-    run = LineRun.planned(
+    with LineRun.planned(
         result.output, texts.files, texts.number, settings, shard_rows=window, threads=torch.get_num_threads(),
         overwrite=overwrite,
-    )  # fmt: skip
-    if run.done:
-        messages().print(f"Resuming after line {run.done}", markup=False)
-    with _counting(texts.number, run.done) as progress, quiet():
+    ) as run:  # fmt: skip
+        if run.done:
+            messages().print(f"Resuming after line {run.done}", markup=False)
         reader = _Reader(texts.lines)
+        with _counting(texts.number, run.done) as progress, quiet():
 
-        def lines(first: int, last: int) -> list[bytes]:
-            shard = io.BytesIO()
-            result.write(aligner.align(reader.rows(first, last)), shard, progress)
-            return shard.getvalue().split(b"\n")[:-1]
+            def lines(first: int, last: int) -> list[bytes]:
+                shard = io.BytesIO()
+                result.write(aligner.align(reader.rows(first, last)), shard, progress)
+                return shard.getvalue().split(b"\n")[:-1]
 
-        try:
-            run.compute(lines)
-        except KeyboardInterrupt:
-            messages().print("Stopped. What is finished is kept; the same command goes on.", markup=False)
-            raise
-    run.write()
+            try:
+                run.compute(lines)
+            except KeyboardInterrupt:
+                messages().print("Stopped. What is finished is kept; the same command goes on.", markup=False)
+                raise
+        run.write()
 
 
 class _Reader:

@@ -15,6 +15,7 @@ from normlens.statistics.report.tables import Table
 
 _CAPTIONS = {
     "share": "Share of weight and of norm (of the sum over heads) by layer; bands are intervals of the mean over texts",
+    "tokens": "α against ‖f(x)‖, means over layers and heads, of tokens drawn at random from the corpus",
     "mixing_ratio": "Mixing ratio by layer and scope, by weight and by norm",
     "vector_norm": "Mean of ‖f(x)‖ for each head",
     "vector_norm_variation": "Variation of ‖f(x)‖ inside a text, for each head",

@@ -1,8 +1,9 @@
-"""The attention weight against the norm of the vector that it multiplies, one point per source."""
+"""The attention weight against the norm of the vector that it multiplies, one point per source or token."""
 
 import math
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
@@ -75,16 +76,51 @@ def alpha_against_norm(
         raise InvalidInput("No source has both a positive weight and a positive ‖f(x)‖. Choose another layer or head.")
     with drawing(ax, ["α against ‖f(x)‖"], (5.4, 4.0), figsize) as panels:
         [axes] = panels.axes
-        _scatter(axes, norm[drawable], alpha[drawable], category[drawable])
-        correlation = float(rank_correlation(norm[drawable], alpha[drawable]))
-        rho = f"{correlation:.2f}".replace("-", "−") if np.isfinite(correlation) else "undefined"
         where = ", ".join(f"{name} {number}" for name, (number,) in chosen.items()) or "all layers and heads"
-        axes.set_title(f"{where}: Spearman's ρ = {rho}")
+        _scatter(axes, norm[drawable], alpha[drawable], category[drawable], where)
         panels.legend(loc="outside right upper", markerscale=2)
     return axes
 
 
-def _scatter(axes: Axes, norm: np.ndarray, alpha: np.ndarray, category: np.ndarray) -> None:
+def token_scatter(tokens: pd.DataFrame, *, ax: Axes | None = None, figsize: FigureSize | None = None) -> Axes:
+    """Draw the mean α of tokens against their mean ‖f(x)‖, one point per token of a corpus.
+
+    Both axes are logarithmic; Spearman's rank correlation over all points drawn is in the title.
+
+    Parameters
+    ----------
+    tokens
+        Columns ``weight`` and ``vector_norm`` (means over layers and heads) and ``special`` (whether it is a special token).
+    ax
+        Axes to draw into. Default: those of a new figure.
+    figsize
+        Width and height of a new figure in inches.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    InvalidInput
+        If no token has both a positive weight and a positive norm.
+    """
+    drawn = tokens[(tokens["weight"] > 0) & (tokens["vector_norm"] > 0)]
+    if drawn.empty:
+        raise InvalidInput(f"None of the {len(tokens)} tokens has both a positive weight and a positive ‖f(x)‖.")
+    category = np.where(drawn["special"], "special", "other")
+    with drawing(ax, ["α against ‖f(x)‖"], (5.4, 4.0), figsize) as panels:
+        [axes] = panels.axes
+        _scatter(axes, drawn["vector_norm"].to_numpy(), drawn["weight"].to_numpy(), category, f"{len(drawn):,} tokens")
+        panels.legend(loc="outside right upper", markerscale=2)
+    return axes
+
+
+def _scatter(axes: Axes, norm: np.ndarray, alpha: np.ndarray, category: np.ndarray, what: str) -> None:
+    """Draw points, with their rank correlation in the title."""
+    correlation = float(rank_correlation(norm, alpha))
+    rho = f"{correlation:.2f}".replace("-", "−") if np.isfinite(correlation) else "undefined"
+    axes.set_title(f"{what}: Spearman's ρ = {rho}")
     # the largest category first, so that the few special tokens lie on top
     for name in sorted(SOURCE_CATEGORIES, key=lambda name: -int((category == name).sum())):
         mine = category == name

@@ -20,7 +20,7 @@ from normlens.statistics.report.estimates import Estimates
 from normlens.statistics.report.findings import findings, widest_gap
 from normlens.statistics.report.pages import Picture, Section, render
 from normlens.statistics.report.placing import FIGURES, HTML, MARKDOWN, NUMBERS, refuse_to_overwrite, taking_its_place
-from normlens.statistics.report.scatter import alpha_against_norm
+from normlens.statistics.report.scatter import alpha_against_norm, token_scatter
 from normlens.statistics.report.tables import tables
 
 _CONFIDENCE = 0.95
@@ -48,6 +48,7 @@ def write_report(
     title: str,
     attributes: Mapping[str, object],
     examples: Mapping[str, Sequence[xr.Dataset]] | None = None,
+    tokens: Mapping[str, pd.DataFrame] | None = None,
 ) -> Path:
     """Write a page on the weights and norms of a corpus, in Markdown and HTML, with all the numbers.
 
@@ -62,6 +63,9 @@ def write_report(
         The first line of the page; and facts about the measurement (model, revision, versions), in the order of the page.
     examples
         For each kind of attention, a few analyzed texts to show in pictures.
+    tokens
+        For each kind of attention, a random sample of the corpus's tokens, with the columns ``weight``, ``vector_norm`` and
+        ``special``, for a scatter plot.
 
     Returns
     -------
@@ -81,7 +85,7 @@ def write_report(
             "analyzed texts first."
         )
     with taking_its_place(folder) as partial:
-        _fill(partial, statistics, title, attributes, examples or {})
+        _fill(partial, statistics, title, attributes, examples or {}, tokens or {})
     return folder
 
 
@@ -91,6 +95,7 @@ def _fill(
     title: str,
     attributes: Mapping[str, object],
     examples: Mapping[str, Sequence[xr.Dataset]],
+    tokens: Mapping[str, pd.DataFrame],
 ) -> None:
     """Write the page, its figures and the numbers into an empty folder."""
     numbers = {kind: collected.table(confidence=_CONFIDENCE) for kind, collected in statistics.items()}
@@ -98,7 +103,9 @@ def _fill(
     render(
         {"md": folder / MARKDOWN, "html": folder / HTML},
         title=title,
-        sections=[_section(kind, table, folder, examples.get(kind, ())) for kind, table in numbers.items()],
+        sections=[
+            _section(kind, table, folder, examples.get(kind, ()), tokens.get(kind)) for kind, table in numbers.items()
+        ],
         measured=measured,
         n_texts=max(map(len, statistics.values())),
         confidence=round(100 * _CONFIDENCE),
@@ -106,13 +113,18 @@ def _fill(
     _write_numbers(numbers, folder / NUMBERS, measured)
 
 
-def _section(kind: str, table: pd.DataFrame, folder: Path, examples: Sequence[xr.Dataset]) -> Section:
+def _section(
+    kind: str, table: pd.DataFrame, folder: Path, examples: Sequence[xr.Dataset], tokens: pd.DataFrame | None
+) -> Section:
     """Build the section of the page on one kind of attention, and save its figures."""
     numbers = Estimates(table)
     (folder / FIGURES).mkdir(exist_ok=True)
     pictures = []
     with kept_from_the_screen():
-        drawn: dict[str, Figure | AxesLike] = {**report_figures(table), **_example_figures(numbers, examples)}
+        drawn: dict[str, Figure | AxesLike] = {**report_figures(table)}
+        if tokens is not None and len(tokens):
+            drawn["tokens"] = token_scatter(tokens)
+        drawn |= _example_figures(numbers, examples)
     for name, figure in drawn.items():
         path = save(figure, folder / FIGURES / f"{kind}_{name}.svg")
         pictures.append(Picture.of(path, folder, kind, name))
