@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from normlens.analysis.input_kinds import kind_of
 from normlens.analysis.measurement import Measurement
 from normlens.analysis.result import Analysis
 from normlens.analysis.runner import Runner
@@ -60,7 +61,10 @@ def _measured(
 ) -> Iterator[Analysis]:
     """The analyses of one batch."""
     trees = runner.run(batch, measurement)
+    inspected: dict[tuple[str, ...], dict[str, Any]] = {}  # by kind of input, since every look compares the whole model
     for example, tree in zip(batch, trees, strict=True):
-        inspection = runner.inspector.inspection(example, layers=measurement.product is not None)
-        inspected = {"vector_error": inspection.vector_error, "not_measured": ", ".join(inspection.not_measured)}
-        yield Analysis.of(tree, {**attributes(example), **inspected, **measurement.attributes()})
+        kind = kind_of(example)
+        if kind not in inspected:
+            one = runner.inspector.inspection(example, layers=measurement.product is not None)
+            inspected[kind] = {"vector_error": one.vector_error, "not_measured": ", ".join(one.not_measured)}
+        yield Analysis.of(tree, {**attributes(example), **inspected[kind], **measurement.attributes()})
