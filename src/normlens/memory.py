@@ -47,6 +47,14 @@ def memory_explained() -> Iterator[None]:
         ) from error
 
 
+def keep_freed_memory() -> None:
+    """Have the C library keep freed tensors of up to 31 MiB for the next ones, rather than return them to the system.
+
+    It learns from the largest tensor that was freed, so one is freed here; memory that nobody writes to costs nothing.
+    """
+    torch.empty(31 * 2**20, dtype=torch.uint8)
+
+
 def _requested(message: str) -> str:
     """The amount of memory that could not be allocated, as a phrase; empty if the message has none."""
     request = _REQUEST.search(message)

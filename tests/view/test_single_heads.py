@@ -24,7 +24,7 @@ def run_of(lens: normlens.Lens) -> MeasuredRun:
     return run
 
 
-@pytest.mark.parametrize("chunk", [1024, 4])
+@pytest.mark.parametrize("chunk", [None, 4])
 @pytest.mark.parametrize(
     ("model_type", "group", "is_alone"),
     [
@@ -40,10 +40,9 @@ def test_a_head_alone_has_the_weights_of_the_run(
     model_type: str,
     group: str,
     is_alone: bool,
-    chunk: int,
+    chunk: int | None,
 ) -> None:
-    monkeypatch.setattr("normlens.view.measured_run.WHOLE", chunk)
-    monkeypatch.setattr("normlens.view.measured_run.CHUNK", chunk)
+    monkeypatch.setattr("normlens.view.measured_run.targets_at_once", lambda length, heads: chunk)
     lens = normlens.load((tiny.build(model_type), tokenizer))
     weight = lens.analyze(TEXT, chunk_size=chunk)[group].weight
     run = run_of(lens)
@@ -84,16 +83,15 @@ def test_a_head_that_differs_from_the_run_is_not_used(reader: normlens.Lens, mon
     service.close()
 
 
-@pytest.mark.parametrize("chunk", [1024, 4])
+@pytest.mark.parametrize("chunk", [None, 4])
 @pytest.mark.parametrize(
     ("model_type", "group"), [("bert", "encoder"), ("llama", "decoder"), ("afmoe", "decoder"), ("bitnet", "decoder")]
 )
 def test_a_head_alone_has_the_measures_of_an_analysis(
-    tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch, model_type: str, group: str, chunk: int
+    tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch, model_type: str, group: str, chunk: int | None
 ) -> None:
     """Heads side by side, heads that share values, a gate after them, and a norm after them."""
-    monkeypatch.setattr("normlens.view.measured_run.WHOLE", chunk)
-    monkeypatch.setattr("normlens.view.measured_run.CHUNK", chunk)
+    monkeypatch.setattr("normlens.view.measured_run.targets_at_once", lambda length, heads: chunk)
     lens = normlens.load((tiny.build(model_type), tokenizer))
     run = run_of(lens)
     assert run.head_measure(group, 0, 0, "displacement") is None  # so small that heads are measured together

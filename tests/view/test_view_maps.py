@@ -141,8 +141,7 @@ def test_without_memory_the_model_runs_again_up_to_the_layer(reader: normlens.Le
 
 
 def test_a_long_text_is_measured_in_slices(reader: normlens.Lens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("normlens.view.measured_run.WHOLE", 4)
-    monkeypatch.setattr("normlens.view.measured_run.CHUNK", 3)
+    monkeypatch.setattr("normlens.view.measured_run.targets_at_once", lambda length, heads: 3)
     service = service_of(reader)
     run, analysis = explored(service), reader.analyze(TEXT, chunk_size=3)
     check_heads(service, run, analysis)

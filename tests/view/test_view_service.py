@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from normlens.figures.explorer_page.thumbnails import MOST_CELLS, Thumbnails, ed
 from normlens.view import OfferedModel, ViewService
 from normlens.view.byte_cache import ByteCache
 from normlens.view.computation_queue import MOST_WAITING, ComputationQueue
+from normlens.view.default_memory import LEAST, MOST, default_memory
+from normlens.view.measured_run import targets_at_once
 from normlens.view.service import run_name
 
 
@@ -172,3 +175,24 @@ def test_hostile_tokens_become_visible_text(reader: normlens.Lens) -> None:
     facts, _ = opened(service.overview(run))
     for token in facts["groups"][0]["sources"]:
         assert token["text"].isprintable()
+
+
+def test_slices_of_targets_are_small_enough_for_memory_to_be_used_again() -> None:
+    assert targets_at_once(512, 12) is None
+    assert targets_at_once(1024, 9) == 448
+    assert targets_at_once(4096, 9) == 112
+    assert 4 * 9 * 4096 * 112 <= 2**24
+    assert targets_at_once(4096, 128) == 16
+
+
+def test_memory_is_an_eighth_of_the_machine_s_or_of_the_container_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 24 * 2**18}.__getitem__)
+    assert default_memory(limit) == 3 * 2**30  # no such file
+    for text, expected in (("max\n", 3 * 2**30), (str(2**34), 2**31), (str(2**31), LEAST), (str(2**50), 3 * 2**30)):
+        limit.write_text(text)
+        assert default_memory(limit) == expected
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**30}.__getitem__)
+    assert default_memory(limit) == MOST

@@ -91,9 +91,9 @@ def _overview(name: str, data: xr.Dataset, attrs: Mapping[Any, Any]) -> GroupOve
     for row, layer in enumerate(layout.layers):
         one = data.isel(layer=row)
         weight, vector_norm = (_heads(one, key) for key in ("weight", "vector_norm"))
-        moved = _heads(one, "weighted_norm") if "weighted_norm" in data else np.abs(weight) * vector_norm[:, None]
+        moved = _heads(one, "weighted_norm") if "weighted_norm" in data else None
         sink = _heads(one, "sink_weight") if "sink_weight" in data else None
-        overview.add(layer, 0, weight, moved, vector_norm, _pairs(one, "norm"), sink)
+        overview.add(layer, 0, weight, vector_norm, _pairs(one, "norm"), sink, moved)
     return overview
 
 

@@ -74,7 +74,7 @@ class KeptRuns:
 
     def __init__(self, memory: int) -> None:
         self._models: dict[str, ExploredModel] = {}
-        self._of_one_run = memory // 2
+        self._of_one_run = memory * 5 // 8
         self._runs: ByteCache[Exploration] = ByteCache(memory * 3 // 4)
         self._maps: ByteCache[KeptMaps] = ByteCache(memory // 4)
 

@@ -24,16 +24,19 @@ from normlens.engine.precision import working_precision
 from normlens.engine.tracing import Tracer, unfinished
 from normlens.engine.tracing.anatomy import BlockAnatomy
 from normlens.engine.tracing.block import Block
+from normlens.engine.tracing.layout import Layout
 from normlens.engine.tracing.tracer import RunStopped
 from normlens.errors import ExecutionPathChanged
 from normlens.inputs.example import Example
+from normlens.memory import keep_freed_memory
 from normlens.view.held_blocks import HeldBlocks
 from normlens.view.weight_checksums import WeightChecksums
 
-WHOLE = 1024
-"""Longest text whose targets are measured all at once."""
-CHUNK = 256
-"""Number of targets at a time in a longer text."""
+SLICE = 2**24
+"""Bytes of a layer's weights that are measured at a time. The C library keeps memory of freed tensors only up to 32 MiB, and
+new memory for each would take longer than the arithmetic."""
+FEWEST = 16
+"""Fewest targets that are measured at a time."""
 
 _DEFAULT = frozenset(DEFAULT_MEASURES)
 Visit = Callable[[str, int, Measures], None]
@@ -61,6 +64,8 @@ class MeasuredRun:
         self._inspector, self._example, self._capacity = inspector, example, capacity
         self._held = HeldBlocks(inspector.model, capacity)
         self._checksums = WeightChecksums()
+        self._layout: Layout | None = None
+        self._size: int | None = None  # targets that are measured at a time; None for all
 
     @property
     def size(self) -> int:
@@ -71,13 +76,6 @@ class MeasuredRun:
     def inspection(self) -> Inspection:
         """The inspection of the model for this input."""
         return self._inspector.inspection(self._example)
-
-    @property
-    def chunk_size(self) -> int | None:
-        """Number of targets that are measured at a time; None for all."""
-        sides = [side for side in (self._example.source, self._example.target) if side is not None]
-        long = max((len(side) for side in sides), default=0) > WHOLE
-        return CHUNK if long and self.inspection.capture_method is through_interface else None
 
     @computing()
     def run(self, visit: Visit, begin: Callable[[], None] = lambda: None) -> None:
@@ -90,11 +88,12 @@ class MeasuredRun:
         begin
             Called before the first layer; again if the model is run again, because it changed.
         """
+        keep_freed_memory()
 
         def once() -> None:
             begin()
             self._held, self._checksums = HeldBlocks(self._inspector.model, self._capacity), WeightChecksums()
-            self._run(visit)
+            self._observe(visit)
 
         with exclusive(self._inspector.model):
             self._inspector.again_if_changed(once)
@@ -115,13 +114,12 @@ class MeasuredRun:
         chosen
             Which measures to take.
         """
-        layout = self.inspection.layout
         with exclusive(self._inspector.model):
-            block = self._held.get((group, layer))
-            if block is None:
+            block, layout = self._held.get((group, layer)), self._layout
+            if block is None or layout is None:
                 self._run_up_to(group, layer, visit, chosen)
                 return
-            if self.chunk_size is None:  # the same path through the algebra as in the run, to the last bit
+            if self._size is None:  # the same path through the algebra as in the run, to the last bit
                 weights = block.call.rows(0, block.call.output.shape[1])
                 block = replace(block, call=replace(block.call, weights=weights))
             for measures in self._checked(block, layout.anatomy(block.path, block.occurrence), chosen):
@@ -200,10 +198,18 @@ class MeasuredRun:
                 slices.append(measured)
             return torch.cat(slices, dim=2)
 
+    def _slice_size(self, inspection: Inspection) -> int | None:
+        """Number of targets that are measured at a time; None for all."""
+        if inspection.capture_method is not through_interface:
+            return None
+        sides = [side for side in (self._example.source, self._example.target) if side is not None]
+        heads = max(block.heads for blocks in inspection.layout.groups.values() for block in blocks)
+        return targets_at_once(max((len(side) for side in sides), default=0), heads)
+
     def _slices(self, block: Block) -> list[tuple[int, int]]:
         """The slices of targets, first and end, in which a block was measured."""
         targets = block.call.output.shape[1]
-        size = self.chunk_size or targets
+        size = self._size or targets
         return [(start, min(start + size, targets)) for start in range(0, targets, size)]
 
     def _run_up_to(
@@ -221,11 +227,12 @@ class MeasuredRun:
                 raise _LayerMeasured
 
         with suppress(_LayerMeasured):
-            self._run(select, hold=False, chosen=chosen)
+            self._observe(select, hold=False, chosen=chosen)
 
-    def _run(self, visit: Visit, *, hold: bool = True, chosen: frozenset[MeasureName] = _DEFAULT) -> None:
+    def _observe(self, visit: Visit, *, hold: bool = True, chosen: frozenset[MeasureName] = _DEFAULT) -> None:
         inspection = self.inspection
-        layout = inspection.layout
+        layout, self._size = inspection.layout, self._slice_size(inspection)
+        self._layout = layout
         seen: set[tuple[str, int]] = set()
 
         def record(block: Block) -> None:
@@ -239,7 +246,7 @@ class MeasuredRun:
                 self._held.hold((name, number), block)
 
         tracer = Tracer(self._inspector.body, record, layout.scopes_of)
-        self._inspector.watch(inspection, [self._example], tracer, self.chunk_size)
+        self._inspector.watch(inspection, [self._example], tracer, self._size)
         missing = {(name, number) for name, numbers in layout.numbers.items() for number in numbers} - seen
         if tracer.open_traces or missing:
             reason = unfinished(tracer.open_traces) if tracer.open_traces else f"{min(missing)} didn't run"
@@ -247,4 +254,10 @@ class MeasuredRun:
 
     def _checked(self, block: Block, anatomy: BlockAnatomy, chosen: frozenset[MeasureName]) -> Iterator[Measures]:
         dtype: Any = self._inspector.model.dtype
-        return checked_measures(block, anatomy, dtype, self.chunk_size, chosen=chosen)
+        return checked_measures(block, anatomy, dtype, self._size, chosen=chosen)
+
+
+def targets_at_once(length: int, heads: int) -> int | None:
+    """Number of targets of a text that are measured at a time in layers with these heads; None for all."""
+    of_target = 4 * heads * length
+    return None if length * of_target <= SLICE else max(FEWEST, SLICE // of_target // FEWEST * FEWEST)

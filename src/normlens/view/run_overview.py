@@ -83,8 +83,7 @@ class Overview:
         sink = None if measures.sink_weight is None else measures.sink_weight[0].cpu().numpy()
         if group not in self._groups:
             self._groups[group] = GroupOverview(self._group_layout(group, weight.shape[-1]))
-        moved = np.abs(weight) * vector_norm[:, None]
-        self._groups[group].add(layer, measures.start, weight, moved, vector_norm, norm, sink)
+        self._groups[group].add(layer, measures.start, weight, vector_norm, norm, sink)
 
     def facts(self) -> list[dict[str, Any]]:
         """Each group's name, layers, tokens, scopes, measures, and the shares of its heads."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from normlens.errors import InvalidInput, NormLensError, UnknownRun
 from normlens.view.computation_queue import ComputationQueue
+from normlens.view.default_memory import default_memory
 from normlens.view.run_job import RunJob
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from normlens.lens import Lens
     from normlens.view.exploration import Exploration
 
-MEMORY = 2**30
-"""Bytes that runs and maps may take together, by default."""
 MOST_CHARACTERS = 100_000
 _MOST_JOBS = 1_000
 Result = TypeVar("Result")
@@ -56,7 +55,8 @@ class ViewService:
     text, target_text
         What is shown first; the second text is that of encoder–decoders.
     memory
-        Bytes that runs and maps may take together. What was used longest ago is dropped, and computed again when needed.
+        Bytes that runs and maps may take together; None for :func:`default_memory`. What was used longest ago is dropped,
+        and computed again when needed.
     log
         Takes one line for every request that failed.
     """
@@ -67,12 +67,12 @@ class ViewService:
         *,
         text: str = "",
         target_text: str = "",
-        memory: int = MEMORY,
+        memory: int | None = None,
         log: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._offered = {model.name: model for model in models}
         self._first = {"text": text, "targetText": target_text}
-        self._memory, self._log = memory, log
+        self._memory, self._log = default_memory() if memory is None else memory, log
         self._queue = ComputationQueue()
         self._jobs: dict[str, RunJob] = {}
         self._guard = threading.Lock()

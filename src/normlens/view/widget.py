@@ -15,7 +15,7 @@ from normlens.figures.explorer_page.binary_message import Message
 from normlens.figures.explorer_page.embedded_page import static_folder
 from normlens.lens import Lens
 from normlens.view.page_requests import Operations, status_of
-from normlens.view.service import MEMORY, OfferedModel, ViewService
+from normlens.view.service import OfferedModel, ViewService
 
 _THREADS = 8  # that wait for the thread that computes
 
@@ -41,7 +41,7 @@ class ExplorerWidget(anywidget.AnyWidget):
     text, target_text
         What is shown first; the second text is that of encoder–decoders.
     memory
-        Bytes that runs and maps may take together.
+        Bytes that runs and maps may take together; None for an eighth of the machine's memory, from 1 to 4 GiB.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class ExplorerWidget(anywidget.AnyWidget):
     _esm = static_folder() / "assets" / "widget.js"
     shown = traitlets.Unicode("").tag(sync=True)
 
-    def __init__(self, lens: Lens, text: str = "", target_text: str = "", memory: int = MEMORY) -> None:
+    def __init__(self, lens: Lens, text: str = "", target_text: str = "", memory: int | None = None) -> None:
         super().__init__()
         self._lens, self._texts, self._memory = lens, (text, target_text), memory
         self._views: set[object] = set()

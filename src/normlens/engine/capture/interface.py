@@ -19,20 +19,18 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
+from normlens.engine.capture.target_rows import EagerFunction, TargetRows
 from normlens.engine.locks import exclusive
 from normlens.errors import UnsupportedArchitecture
 from normlens.loading.configs import ATTENTION, configs_of, implementation_of, settings_of_this_thread
 
 IMPLEMENTATION = "normlens"
 _FUNCTIONS, _MASKS = AttentionInterface(), AttentionMaskInterface()
-
-EagerFunction = Callable[..., tuple[Tensor, Tensor | None]]
 
 
 @dataclass(frozen=True)
@@ -192,57 +190,27 @@ def _attention(
     if capture is None:
         return eager(module, query, key, value, attention_mask, **kwargs)
 
-    def rows(start: int, stop: int) -> tuple[Tensor, Tensor]:
-        sliced = {name: _target_slice(x, query.shape[2], start, stop) for name, x in kwargs.items()}
-        mask = _target_slice(attention_mask, query.shape[2], start, stop)
-        output, weights = eager(module, query[:, :, start:stop], key, value, mask, **sliced)
-        if weights is None:
-            raise UnsupportedArchitecture(f"The eager attention of {type(module).__name__} returns no weights.")
-        return output, weights
-
-    def weights_sharing(kv_head: int, start: int, stop: int) -> Tensor | None:
-        heads, targets = query.shape[1], query.shape[2]
-        size = heads // key.shape[1]
-        group, one = slice(kv_head * size, (kv_head + 1) * size), slice(kv_head, kv_head + 1)
-        mask, *others = (
-            _target_slice(_head_slice(x, heads, group), targets, start, stop)
-            for x in (attention_mask, *kwargs.values())
-        )
-        sliced = dict(zip(kwargs, others, strict=True))
-        return eager(module, query[:, group, start:stop], key[:, one], value[:, one], mask, **sliced)[1]
-
+    rows = TargetRows(eager, module, query, key, value, attention_mask, kwargs)
     targets, chunk = query.shape[2], capture.chunk_size
     weights: Tensor | None = None
     if chunk is None or chunk >= targets:
-        output, weights = rows(0, targets)
+        output, weights = rows.of(0, targets)
     else:
-        output = torch.cat([rows(i, min(i + chunk, targets))[0] for i in range(0, targets, chunk)], dim=1)
+        output = rows.in_slices(chunk)
     operands = tuple(x for x in (query, key, value, attention_mask, *kwargs.values()) if isinstance(x, Tensor))
     call = AttentionCall(
         module,
         value,
         output,
         weights,
-        lambda start, stop: rows(start, stop)[1],
+        lambda start, stop: rows.of(start, stop)[1],
         output,
         lambda y: y.flatten(2),
         operands,
-        weights_sharing if key.shape[1] > 1 else None,
+        rows.weights_sharing if key.shape[1] > 1 else None,
     )
     capture.on_call(call)
     return output, weights
-
-
-def _target_slice(x: Any, targets: int, start: int, stop: int) -> Any:
-    """Masks and position biases ``(..., target, source)`` sliced along the targets; everything else unchanged."""
-    if isinstance(x, Tensor) and x.ndim == 4 and x.shape[-2] == targets > 1:
-        return x[:, :, start:stop]
-    return x
-
-
-def _head_slice(x: Any, heads: int, group: slice) -> Any:
-    """Masks and position biases ``(batch, head, …, source)`` sliced along the heads; everything else unchanged."""
-    return x[:, group] if isinstance(x, Tensor) and x.ndim == 4 and x.shape[1] == heads else x
 
 
 AttentionInterface.register(IMPLEMENTATION, _attention)

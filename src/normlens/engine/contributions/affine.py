@@ -104,7 +104,7 @@ class Heads:
         return torch.full_like(norms, torch.nan) if self.normed_heads else norms
 
     def norms(self, weights: Tensor, target_slice: slice) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
-        """‖Σ_h α f(x)‖ for the targets of ``target_slice``, without the scale of row i."""
+        """‖Σ_h α f(x)‖ of the sources of ``weights`` for the targets of ``target_slice``, without the scale of row i."""
 
         def vectors_of(batch: int, source: int, which: int) -> Float[Tensor, "head d"]:
             value = self.value[batch, :, source].repeat_interleave(weights.shape[1] // self.value.shape[1], dim=0)
@@ -122,9 +122,10 @@ class Heads:
 
     def mixed(self, weights: Tensor, target_slice: slice) -> Float[Tensor, "batch target inner"]:
         """Σ_j α v_j of all heads, side by side, as it goes into the projection."""
-        groups = weights.shape[1] // self.value.shape[1]
-        value = self.value if groups == 1 else self.value.repeat_interleave(groups, dim=1)
-        return (weights @ value).transpose(1, 2).flatten(2)
+        value = self.value[:, :, : weights.shape[3]]
+        by_value = weights.unflatten(1, (value.shape[1], -1)).flatten(2, 3)  # heads that share values, below each other
+        mixed: Tensor = (by_value @ value).unflatten(2, (-1, weights.shape[2])).flatten(1, 2)
+        return mixed.transpose(1, 2).flatten(2)
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class GatedHeads(Heads):
 
     def norms(self, weights: Tensor, target_slice: slice) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
         """The norms as in :meth:`Heads.norms`, from explicit vectors."""
-        norms = gated_norms(weights, self.value, self.gate[:, target_slice], self.projections)
+        norms = gated_norms(weights, self.value[:, :, : weights.shape[3]], self.gate[:, target_slice], self.projections)
         return {scope: norms[i].clone() for scope, i in self.which.items()}
 
     def own(self, diagonal: Float[Tensor, "batch target head"], target_slice: slice) -> Float[Tensor, "batch target d"]:

@@ -129,7 +129,7 @@ def quadratic_norms(
     Parameters
     ----------
     weights
-        α (or any signed coefficients), ``(batch, head, target, source)``.
+        α (or any signed coefficients), ``(batch, head, target, source)``; those of the first sources if all others are zero.
     grams
         One or several sets of Gram matrices; the weights are laid out once for all.
     vectors_of
@@ -159,6 +159,16 @@ def quadratic_norms(
                     squared[source, form, which] = torch.linalg.vector_norm(exact, dim=0)
                 norms[:, b, source_slice, target_slice] = squared.transpose(0, 1)
     return list(norms.transpose(2, 3))
+
+
+def reached_sources(weights: Float[Tensor, "*rows source"]) -> int:
+    """The number of sources up to the last one with a weight: in causal attention, few for the first targets."""
+    if not weights.numel():
+        return 0
+    rows = weights.flatten(0, -2)
+    largest = rows.amax(0) if weights.amin() >= 0 else rows.abs().amax(0)
+    above = (largest != 0).nonzero()
+    return int(above[-1]) + 1 if len(above) else 0
 
 
 @dataclass(frozen=True)
@@ -231,7 +241,7 @@ def _laid_out(
     heads, targets, sources = weights.shape
     laid_out = space[: weights.numel()].view(heads, sources, targets)
     for head in range(heads):
-        laid_out[head].copy_(weights[head].T)
+        laid_out[head].copy_(weights[head].contiguous().T)  # torch transposes whole matrices much faster than parts
     return laid_out.transpose(0, 1)
 
 

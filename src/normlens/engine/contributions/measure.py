@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 from normlens.engine.contributions.affine import AffineMap, Heads, affine_maps, heads_of
 from normlens.engine.contributions.choice import DEFAULT_MEASURES, MeasureName
 from normlens.engine.contributions.contribution_weights import Shares, contribution_weights
 from normlens.engine.contributions.displacement import HeadMeasures, head_measures
+from normlens.engine.contributions.gram import reached_sources
 from normlens.engine.contributions.rows import measure_rows
 from normlens.engine.contributions.vector_norms import head_norms, split_projection
 from normlens.engine.precision import working_precision
@@ -219,13 +221,14 @@ class _TargetSlice:
     def measures(self, sinks: bool) -> Measures:
         block, target_slice = self.block, self.target_slice
         weights = working_precision(block.call.rows(target_slice.start, target_slice.stop))
-        norm: dict[Scope, Tensor] = _joined(self._norms(weights)) if "norm" in self.chosen else {}
+        seen = weights[..., : reached_sources(weights)]
+        norm: dict[Scope, Tensor] = _joined(self._norms(seen)) if "norm" in self.chosen else {}
         missing = 1 - weights.sum(-1)
         only_errors = not self.chosen & {"norm", "mixing_ratio"}
         diagonal = None if block.cross else weights.diagonal(offset=target_slice.start, dim1=-2, dim2=-1)
         by_target = None if diagonal is None or only_errors else diagonal.transpose(1, 2)
         kept = None if by_target is None else self.moved.own(by_target, target_slice)
-        mixed = self.moved.mixed(weights, target_slice)
+        mixed = self.moved.mixed(seen, target_slice)
         rows = measure_rows(block, self.maps, mixed, kept, target_slice, only_errors=only_errors)
         own: dict[Scope, Tensor] = {scope: x for scope, x in rows.own.items() if scope != "attention"}
         away: dict[Scope, Tensor] = {}
@@ -266,9 +269,12 @@ class _TargetSlice:
         projection = split_projection(at.projection, heads)
         return head_measures(weights, self.moved.value, projection, gate, at.scale[:, rows] if at.scale.ndim else None)
 
-    def _norms(self, weights: Tensor) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
-        """The norms with the scale of row i; scopes with the same projection get a tensor each."""
-        norms = self.moved.norms(weights, self.target_slice)
+    def _norms(self, seen: Tensor) -> dict[AttentionScope, Float[Tensor, "batch target source"]]:
+        """The norms with the scale of row i; scopes with the same projection get a tensor each.
+
+        ``seen`` are the weights of the sources that have any; the norms of all others are zero.
+        """
+        norms = self.moved.norms(seen, self.target_slice)
         of = {scope: id(x) for scope, x in norms.items()}
         for scope, at in reversed(self.maps.items()):
             scale = at.scale[:, self.target_slice] if at.scale.ndim == 3 else at.scale
@@ -276,4 +282,5 @@ class _TargetSlice:
                 norms[scope] = norms[scope] * scale
             elif not at.unscaled:
                 norms[scope].mul_(scale)
-        return norms
+        unseen = self.moved.value.shape[2] - seen.shape[3]
+        return {scope: pad(x, (0, unseen)) for scope, x in norms.items()} if unseen else norms

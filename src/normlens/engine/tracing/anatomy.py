@@ -41,6 +41,8 @@ class BlockAnatomy:
         Why there are no further scopes.
     targets, sources
         Lengths of the two sequences at inspection.
+    heads
+        Number of query heads.
     sinks
         Whether the rows of α sum to less than one, because a sink without a vector takes the remainder.
     layer
@@ -59,6 +61,7 @@ class BlockAnatomy:
     obstacle: str
     targets: int
     sources: int
+    heads: int
     sinks: bool
     layer: LayerAnatomy | None = None
     beyond: str = ""
@@ -88,6 +91,7 @@ def describe(block: BlockTrace) -> BlockAnatomy:
         obstacle=block.obstacle,
         targets=targets,
         sources=sources,
+        heads=block.call.output.shape[2],
         sinks=sinks,
         medium=block.medium,
     )

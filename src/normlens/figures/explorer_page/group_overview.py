@@ -84,10 +84,10 @@ class GroupOverview:
         layer: int,
         start: int,
         weight: Float[np.ndarray, "head target source"],
-        moved: Float[np.ndarray, "head target source"],
         vector_norm: Float[np.ndarray, "head source"],
         norm: Float[np.ndarray, "target source"],
         sink_weight: Float[np.ndarray, "head target"] | None,
+        moved: Float[np.ndarray, "head target source"] | None = None,
     ) -> None:
         """Take a slice of a layer's targets that begins at ``start``.
 
@@ -95,19 +95,23 @@ class GroupOverview:
         ----------
         layer, start
             Number of the layer, and the first target.
-        weight, moved
-            α and ‖α f(x)‖.
-        vector_norm
-            ‖f(x)‖.
+        weight, vector_norm
+            α and ‖f(x)‖.
         norm
             ‖Σ_h α f(x)‖ at the scope "attention".
         sink_weight
             Weight that goes to no source; None if there is none.
+        moved
+            ‖α f(x)‖; None if it is α ‖f(x)‖. The largest of a source's then follows from its largest weight.
         """
         one = self.layers.get(layer) or self._begun(layer, vector_norm)
-        one.shares.add(start, weight, moved, norm, sink_weight)
-        one.weight.add(start, weight)
-        one.norm.add(start, moved)
+        one.shares.add(start, weight, vector_norm, norm, sink_weight, moved)
+        cells, largest = one.weight.rows(start, weight)
+        one.weight.add_rows(cells, largest)
+        if moved is None:
+            one.norm.add_rows(cells, largest * vector_norm[:, None])
+        else:
+            one.norm.add(start, moved)
 
     def facts(self) -> dict[str, Any]:
         """The group's name, layers, tokens, scopes, measures, and the shares of its heads."""

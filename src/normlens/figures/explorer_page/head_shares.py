@@ -13,6 +13,7 @@ from normlens.words import sources_by_category
 EMPTY_SOURCES = "first or special"
 """Sources in which sinks are: the first token and the special tokens."""
 ITSELF, BEFORE = "itself", "the one before"
+_FEW = 8  # targets whose numbers are added in the precision of the maps
 
 
 def source_sets(categories: ArrayLike) -> dict[str, Bool[np.ndarray, " source"]]:
@@ -50,12 +51,28 @@ class HeadShares:
         self,
         start: int,
         weight: Float[np.ndarray, "head target source"],
-        moved: Float[np.ndarray, "head target source"],
+        vector_norm: Float[np.ndarray, "head source"],
         norm: Float[np.ndarray, "target source"],
         sink_weight: Float[np.ndarray, "head target"] | None,
+        moved: Float[np.ndarray, "head target source"] | None = None,
     ) -> None:
-        """Add a slice of targets that begins at ``start``: α, ‖α f(x)‖, and the norm of the sum over heads, ‖Σ_h α f(x)‖."""
-        alpha, length = (np.abs(x).sum(axis=1, dtype=np.float64) for x in (weight, moved))
+        """Add a slice of targets that begins at ``start``.
+
+        Parameters
+        ----------
+        start
+            The first target.
+        weight, vector_norm
+            α and ‖f(x)‖.
+        norm
+            The norm of the sum over heads, ‖Σ_h α f(x)‖.
+        sink_weight
+            Weight that goes to no source; None if there is none.
+        moved
+            ‖α f(x)‖; None if it is α ‖f(x)‖.
+        """
+        alpha = _summed_sizes(weight)
+        length = alpha * vector_norm if moved is None else _summed_sizes(moved)
         elsewhere = 0.0 if sink_weight is None else np.asarray(sink_weight.sum(axis=1, dtype=np.float64))
         self._increase("", alpha.sum(-1) + elsewhere, length.sum(-1))
         self._norm[""] = self._norm.get("", 0.0) + float(norm.sum(dtype=np.float64))
@@ -66,8 +83,9 @@ class HeadShares:
             rows = np.arange(weight.shape[1])
             sources = rows + start + offset
             rows, sources = rows[sources >= 0], sources[sources >= 0]
-            along, beside = (np.abs(x[:, rows, sources]).sum(-1, dtype=np.float64) for x in (weight, moved))
-            self._increase(name, along, beside)
+            along = np.abs(weight[:, rows, sources])
+            beside = along * vector_norm[:, sources] if moved is None else np.abs(moved[:, rows, sources])
+            self._increase(name, along.sum(-1, dtype=np.float64), beside.sum(-1, dtype=np.float64))
         self._targets += weight.shape[1]
 
     def shares(self) -> dict[str, tuple[Float[np.ndarray, " head"], Float[np.ndarray, " head"]]]:
@@ -93,3 +111,12 @@ class HeadShares:
     def _increase(self, name: str, weight: NDArray[np.float64], moved: NDArray[np.float64]) -> None:
         self._weight[name] = self._weight.get(name, 0) + weight
         self._moved[name] = self._moved.get(name, 0) + moved
+
+
+def _summed_sizes(maps: Float[np.ndarray, "head target source"]) -> Float[np.ndarray, "head source"]:
+    """Σ_i |x_ij| in double precision; of a few targets in the precision of the maps, which is fast and costs no digit."""
+    sizes = maps if maps.min(initial=0) >= 0 else np.abs(maps)
+    whole = sizes.shape[1] // _FEW * _FEW
+    by_few = sizes[:, :whole].reshape(len(sizes), -1, _FEW, sizes.shape[2]).sum(axis=2)
+    rest = sizes[:, whole:].sum(axis=1, dtype=np.float64)
+    return np.asarray(by_few.sum(axis=1, dtype=np.float64) + rest)
