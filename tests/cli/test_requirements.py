@@ -43,7 +43,7 @@ ALWAYS = {
     "evict": "model file queries mask tokens as_json device dtype revision trust_remote_code",
     "models": "as_json architectures",
     "methods": "as_json",
-    "view": "models text file target_text port no_browser device dtype revision trust_remote_code",
+    "view": "models text file target_text gold gold_base clusters port no_browser device dtype revision trust_remote_code",
     "demo": "output overwrite limit",
 }  # options that do something whatever else is set, or are refused by what they are about: the model, the file
 

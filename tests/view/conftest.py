@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import threading
-import time
 import warnings
 from collections.abc import Iterator
 from functools import partial
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
-from served_page import TEXT, TOKEN
+from served_page import TEXT, served
 
 import normlens
 from normlens.view import OfferedModel, ViewService
-from normlens.view.server import application
-from normlens.view.serving import listening
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +34,8 @@ def address() -> Iterator[str]:
     """The address of an explorer on minilm-l6 and others, without a fragment."""
     opened = {name: partial(normlens.load, name) for name in ("minilm-l6", "smollm2-135m", "de-en")}  # when chosen
     models = [*(OfferedModel(name, one) for name, one in opened.items()), OfferedModel("refused", _refuse)]
-    service = ViewService(models, text=TEXT)
-    with listening(None) as listener:
-        config = uvicorn.Config(application(service, TOKEN), log_config=None, lifespan="off", ws="none")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        server.should_exit = True
-        thread.join(10)
-    service.close()
+    with served(ViewService(models, text=TEXT)) as here:
+        yield here
 
 
 def _refuse() -> normlens.Lens:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+import uvicorn
 from playwright.sync_api import Page, expect
+
+from normlens.view import ViewService
+from normlens.view.server import application
+from normlens.view.serving import listening
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 TEXT = "The capital of France is Paris."
@@ -14,6 +23,22 @@ TOKEN = "token-of-the-tests"
 _LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 expect.set_options(timeout=120_000)  # a busy machine loads the model slowly
+
+
+@contextmanager
+def served(service: ViewService) -> Iterator[str]:
+    """The address of a service's explorer, without a fragment."""
+    with listening(None) as listener:
+        config = uvicorn.Config(application(service, TOKEN), log_config=None, lifespan="off", ws="none")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join(10)
+    service.close()
 
 
 def check_accessibility(page: Page, part: str | None = None) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -25,6 +26,9 @@ from normlens.cli import app
         (["--file", "gone.txt"], "gone.txt can't be read"),
         (["a", "b", "--revision", "main"], "--revision main is of one model, and 2 are named. Name one of them."),
         (["--port", "0"], "--port"),
+        (["--gold", "gold.talp", "--text", "t"], "gold.talp links the words of two texts. Give these too"),
+        (["--gold", "gone.talp", "--text", "t", "--target-text", "u"], "gone.talp"),
+        (["--clusters", "gone.json"], "gone.json can't be read: No such file or directory. Expected what"),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(arguments: list[str], message: str) -> None:
@@ -62,3 +66,33 @@ def test_it_serves_this_machine_alone_and_ends_with_ctrl_c(tmp_path: Path) -> No
         _, rest = process.communicate(timeout=60)
     assert process.returncode in (0, 130, -signal.SIGINT)
     assert "Traceback" not in rest
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the services offer that the command would serve."""
+    offers: list[dict[str, Any]] = []
+    monkeypatch.setattr("normlens.view.serving.serve", lambda service, *_, **__: offers.append(service.models()))
+    return offers
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "base"),
+    [
+        ("gold.talp", "2-1 1p2\n1-1\n", []),
+        ("gold.txt", "1-0 0p1\n", ["--gold-base", "0"]),
+        ("gold.wa", "1 2 1 S\n1 1 2 P\n2 1 1 S\n", []),
+    ],
+)
+def test_gold_links_are_those_of_the_first_pair_of_a_file(
+    tmp_path: Path, started: list[dict[str, Any]], name: str, content: str, base: list[str]
+) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    texts = ["--text", "Das ist", "--target-text", "That is"]
+    result = CliRunner().invoke(app, ["view", "de-en", *texts, "--gold", str(path), *base])
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert started[0]["gold"] == "0p1 1-0"
+    path.write_text("\n1-1\n")
+    result = CliRunner().invoke(app, ["view", "de-en", *texts, "--gold", str(path)])
+    assert result.exit_code == 2 and "has no links of a first sentence pair" in result.stderr

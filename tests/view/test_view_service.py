@@ -20,7 +20,7 @@ from normlens.view.byte_cache import ByteCache
 from normlens.view.computation_queue import MOST_WAITING, ComputationQueue
 from normlens.view.default_memory import LEAST, MOST, default_memory
 from normlens.view.measured_run import targets_at_once
-from normlens.view.service import run_name
+from normlens.view.offered_model import run_name
 
 
 def test_a_message_is_a_header_and_little_endian_numbers() -> None:

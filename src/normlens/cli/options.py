@@ -264,6 +264,7 @@ ScopeMapFile = Annotated[Path | None, _output("FILE", "Format by suffix: .png, .
 HeadsFile = Annotated[Path | None, _output("FILE", "Format by suffix: .png, .svg, .pdf, .csv, .parquet or .json.")]
 LinksFile = Annotated[Path | None, _output("FILE", "A killed run resumes when the command is repeated.")]
 TranslationsFile = Annotated[Path | None, _output("FILE", "One translation per line.")]
+GoldBase = Annotated[int, typer.Option(min=0, max=1, help="Number of the first word in the gold file.")]
 LabelsFile = Annotated[Path | None, _output("FILE", "Format of the labels by suffix: .csv or .json.")]
 ReportFolder = Annotated[Path, _output("FOLDER", "A folder for the report.")]
 RunFolder = Annotated[Path, _output("FOLDER", "A folder that also keeps the trained models' results.")]

@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING
 from normlens.lazily import attribute_of
 
 if TYPE_CHECKING:
-    from normlens.view.service import OfferedModel, ViewService
+    from normlens.view.offered_model import OfferedModel
+    from normlens.view.service import ViewService
     from normlens.view.serving import serve
     from normlens.view.widget import ExplorerWidget
 
 __all__ = ["ExplorerWidget", "OfferedModel", "ViewService", "serve"]
 _HOMES = {
     "ExplorerWidget": "normlens.view.widget",
-    "OfferedModel": "normlens.view.service",
+    "OfferedModel": "normlens.view.offered_model",
     "ViewService": "normlens.view.service",
     "serve": "normlens.view.serving",
 }

@@ -17,7 +17,7 @@ from normlens.view.viewed_maps import KeptMaps
 
 if TYPE_CHECKING:
     from normlens.lens import Lens
-    from normlens.view.service import OfferedModel
+    from normlens.view.offered_model import OfferedModel
 
 MOST_TOKENS = 4096
 

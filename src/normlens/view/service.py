@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from normlens.errors import InvalidInput, NormLensError, UnknownRun
 from normlens.view.computation_queue import ComputationQueue
 from normlens.view.default_memory import default_memory
+from normlens.view.offered_model import OfferedModel, run_name
 from normlens.view.run_job import RunJob
 
 if TYPE_CHECKING:
     from normlens.figures.explorer_page.binary_message import Message
-    from normlens.lens import Lens
     from normlens.view.exploration import Exploration
 
 MOST_CHARACTERS = 100_000
 _MOST_JOBS = 1_000
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class OfferedModel:
-    """A model that can be chosen in the explorer.
-
-    Attributes
-    ----------
-    name
-        Its name, as on the command line.
-    open
-        Opens it; called when it is first chosen.
-    revision
-        The revision that was asked for.
-    """
-
-    name: str
-    open: Callable[[], Lens]
-    revision: str | None = None
 
 
 class ViewService:
@@ -54,6 +32,10 @@ class ViewService:
         The models that can be chosen; the first one is the default.
     text, target_text
         What is shown first; the second text is that of encoder–decoders.
+    gold
+        Links between the words of these two texts that an annotator made, as :meth:`align` takes them.
+    clusters
+        Clusters of heads, as `normlens view --clusters` reads them; None if there are none.
     memory
         Bytes that runs and maps may take together; None for :func:`default_memory`. What was used longest ago is dropped,
         and computed again when needed.
@@ -67,11 +49,13 @@ class ViewService:
         *,
         text: str = "",
         target_text: str = "",
+        gold: str = "",
+        clusters: Mapping[str, Any] | None = None,
         memory: int | None = None,
         log: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._offered = {model.name: model for model in models}
-        self._first = {"text": text, "targetText": target_text}
+        self._first = {"text": text, "targetText": target_text, "gold": gold, "clusters": clusters}
         self._memory, self._log = default_memory() if memory is None else memory, log
         self._queue = ComputationQueue()
         self._jobs: dict[str, RunJob] = {}
@@ -79,7 +63,7 @@ class ViewService:
         self._kept: Any = None
 
     def models(self) -> dict[str, Any]:
-        """The names of the models, and the text to show first."""
+        """The names of the models, and what was given at the start: texts, links of their words, clusters of heads."""
         return {"models": list(self._offered), **self._first}
 
     def run(self, model: str, text: str, target_text: str = "") -> dict[str, Any]:
@@ -291,9 +275,3 @@ class ViewService:
             job.state = "failed"
             job.message = f"{type(error).__name__}: {error}. This is a fault of normlens; report it."
             self._log(f"{offered.name}: {job.message}")
-
-
-def run_name(model: OfferedModel, text: str, target_text: str) -> str:
-    """The name of a run: a hash of model, revision and texts."""
-    facts = json.dumps([model.name, model.revision, text, target_text])
-    return hashlib.sha256(facts.encode("utf-8", "surrogatepass")).hexdigest()[:24]

@@ -14,8 +14,9 @@ from normlens.errors import NormLensError
 from normlens.figures.explorer_page.binary_message import Message
 from normlens.figures.explorer_page.embedded_page import static_folder
 from normlens.lens import Lens
+from normlens.view.offered_model import OfferedModel
 from normlens.view.page_requests import Operations, status_of
-from normlens.view.service import OfferedModel, ViewService
+from normlens.view.service import ViewService
 
 _THREADS = 8  # that wait for the thread that computes
 

@@ -14,6 +14,8 @@ export interface Choice {
   pin: number | null;
   view: "scatter" | "grid";
   scale: "shared" | "own";
+  /** What colors the points: their clusters, if some were given, or their layers. */
+  color: "cluster" | "layer";
   /** What is looked at: attention's heads, or what the model says. */
   page: PageName;
   /** The token that the model says; null for what comes after the text. */
@@ -48,6 +50,7 @@ export const nothingChosen: Choice = {
   pin: null,
   view: "scatter",
   scale: "shared",
+  color: "cluster",
   page: "heads",
   place: null,
   said: "",
@@ -79,6 +82,7 @@ export function choiceOf(fragment: string): Choice {
     pin: count(fields.get("pin")),
     view: fields.get("view") === "grid" ? "grid" : "scatter",
     scale: fields.get("scale") === "own" ? "own" : "shared",
+    color: fields.get("color") === "layer" ? "layer" : "cluster",
     page: PAGES.find((name) => name === fields.get("page")) ?? "heads",
     place: count(fields.get("place")),
     said: text("said", ""),

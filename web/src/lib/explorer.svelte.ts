@@ -1,6 +1,7 @@
 // What the reader chose, what the service answered, and the requests between.
 
 import { PAGES, choiceOf, fragmentOf, nothingChosen, type Choice, type PageName } from "./address";
+import { clustersOf, givenClusters } from "./clusters";
 import { leftOut, type Group, type Offer, type OverviewFacts, type RunState } from "./facts";
 import type { Frame } from "./mapFrame";
 import type { Memory } from "./memory";
@@ -43,6 +44,9 @@ export class Explorer {
   readonly page = $derived(this.pages.includes(this.choice.page) ? this.choice.page : "heads");
   readonly isRunning = $derived(["waiting", "loading", "running"].includes(this.progress?.state ?? ""));
 
+  /** The cluster of each head, if clusters of these heads were given. */
+  readonly clusters = $derived(this.group && clustersOf(givenClusters(this.offer, this.choice.model), this.group));
+
   /** The measures that the chosen head has, or all heads together. */
   readonly measures = $derived(this.measuresOf(this.choice.head));
   readonly measure = $derived(this.chosenOf(this.measures));
@@ -72,6 +76,7 @@ export class Explorer {
     else if (!this.choice.text) {
       this.choice.text = this.offer.text || SAMPLE;
       this.choice.targetText ||= this.offer.targetText;
+      this.choice.gold ||= this.offer.gold ?? "";
     }
     await this.run(false);
   }

@@ -1,12 +1,16 @@
 // What the service answers.
 
 import type { PageName } from "./address";
+import type { HeadClusters } from "./clusters";
 import type { Measure } from "./measures";
 
 export interface Offer {
   models: string[];
   text: string;
   targetText: string;
+  /** Links of the words of the two texts, and clusters of the first model's heads, that were given at the start. */
+  gold?: string;
+  clusters?: HeadClusters | null;
   /** Whether the page is a file with its data inside. */
   isFile?: boolean;
   /** What a file has: its views, the splits of what the model says, and the layers by which words are linked. */

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from normlens.cli.options import Json
+from normlens.cli.options import GoldBase, Json
 from normlens.cli.output.error_rates import give
 from normlens.cli.terminal import messages, starting
 from normlens.cli.text_files import unreadable
@@ -43,7 +43,7 @@ def aer(
             metavar="FILE", help="Other links of the same sentences, to test the difference for significance."
         ),
     ] = None,
-    gold_base: Annotated[int, typer.Option(min=0, max=1, help="Number of the first word in the gold file.")] = 1,
+    gold_base: GoldBase = 1,
     hyp_base: Annotated[
         int | None,
         typer.Option(min=0, max=1, help="Number of the first word in the other files. Default: 0, but 1 in .wa files."),
