@@ -31,7 +31,7 @@ style: $(STAMP) ## ruff: lint and formatting
 types: $(STAMP) ## mypy --strict
 	@$(BIN)/mypy --strict
 
-docs: $(STAMP) ## Build the documentation into site/ (its code blocks are run by `make tests`)
+docs: $(STAMP) ## Run the tutorials and build the documentation into site/ (its other code blocks are run by `make tests`)
 	@said=$$(NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict 2>&1) || { echo "$$said" >&2; exit 1; }  # --quiet would hide warnings from --strict
 
 page: ## Check and test the explorer's front end in web/, if Node is here; CI installs Chromium for its tests in tests/view

@@ -1,4 +1,4 @@
-"""The code blocks of the README and the documentation run, page by page, from top to bottom.
+"""The code blocks of the README and the documentation run, page by page, from top to bottom; tutorials are code throughout.
 
 A block that opens with ```{.python .no-run} is compiled only.
 """
@@ -14,7 +14,8 @@ from matplotlib import pyplot
 from normlens.loading.load import LoadedModel, load_model
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(path.relative_to(ROOT) for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+TUTORIALS = sorted(path.relative_to(ROOT) for path in (ROOT / "docs" / "tutorials").glob("*.py"))
+PAGES = sorted(path.relative_to(ROOT) for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]) + TUTORIALS
 FENCE = re.compile(
     r"^(?P<indent> *)```(?:python|\{\.python(?P<options>[^}]*)\}) *\n(?P<code>.*?)^(?P=indent)``` *$", re.M | re.S
 )
@@ -30,6 +31,8 @@ class Block:
 
 
 def code_blocks(text: str) -> list[Block]:
+    if text.startswith("# ---\n# jupyter:"):
+        return [Block(text, 1, True)]
     return [
         Block(
             code=re.sub(f"^{match['indent']}", "", match["code"], flags=re.M),
