@@ -55,7 +55,7 @@ bench: $(STAMP) ## Re-measure what is claimed about speed and memory, into bench
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.speed && $(BIN)/python -m benchmarks.measures && $(BIN)/python -m benchmarks.memory && $(BIN)/python -m benchmarks.attribution && $(BIN)/python -m benchmarks.topk && $(BIN)/python -m benchmarks.loading && $(BIN)/python -m benchmarks.view && $(BIN)/python -m benchmarks.corpus_runs && $(BIN)/python -m benchmarks.first_sign
 
 clean: ## Remove the environment, caches and everything that was built
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site demo-report
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site demo-report
 	find src tests benchmarks reproduce -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The two packages at the end carry a model file each and need none of their own dependencies.

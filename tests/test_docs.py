@@ -14,7 +14,9 @@ from matplotlib import pyplot
 from normlens.loading.load import LoadedModel, load_model
 
 ROOT = Path(__file__).parents[1]
-TUTORIALS = sorted(path.relative_to(ROOT) for path in (ROOT / "docs" / "tutorials").glob("*.py"))
+TUTORIALS = [
+    path.relative_to(ROOT) for path in [ROOT / "docs/gallery.py", *sorted((ROOT / "docs/tutorials").glob("*.py"))]
+]
 PAGES = sorted(path.relative_to(ROOT) for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]) + TUTORIALS
 FENCE = re.compile(
     r"^(?P<indent> *)```(?:python|\{\.python(?P<options>[^}]*)\}) *\n(?P<code>.*?)^(?P=indent)``` *$", re.M | re.S

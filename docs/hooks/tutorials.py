@@ -1,21 +1,24 @@
-"""Runs the tutorials and shows them with what they print and draw; each is a notebook to download too.
+"""Runs the tutorials and the gallery and shows them with what they print and draw; each is a notebook to download too.
 
-A tutorial is a file in docs/tutorials in jupytext's percent format: a notebook without outputs. An error in a cell ends the
+A tutorial is a Python file in docs in jupytext's percent format: a notebook without outputs. An error in a cell ends the
 build, and so do warnings, a picture without a description, and a number in the text that no cell prints.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import jupytext
 import nbformat
+from markdown.extensions.toc import slugify
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -25,38 +28,52 @@ from nbconvert import MarkdownExporter
 from nbformat import NotebookNode
 
 HERE = Path(__file__).parent
-FOLDER = "tutorials"
+KEPT = HERE.parents[1] / ".cache" / "tutorials"
 PATIENCE = 300  # seconds for one cell
 TOGETHER = 2  # notebooks that run at a time
 KERNEL = ["--InlineBackend.figure_formats={'svg'}", "--log-level=40"]
 NUMBER = re.compile(r"\d+\.\d+|\d+(?= ?%)|(?<=% of )\d+")
+PICTURES = "<!-- pictures -->"  # becomes small pictures that lead to the large ones
 DOWNLOAD = "\n\n*[Download this page as a notebook]({name}.ipynb), with its outputs.*\n"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Replace each tutorial's source by its page, its pictures and its notebook."""
-    sources = [
-        file for file in files if Path(file.src_uri).parent.as_posix() == FOLDER and file.src_uri.endswith(".py")
-    ]
+    sources = [file for file in files if file.src_uri.endswith(".py") and file.inclusion.is_included()]
     paths = [Path(str(file.abs_src_path)) for file in sources]
     with ThreadPoolExecutor(TOGETHER) as pool:
         made = list(pool.map(_made, paths))
     for file, contents in zip(sources, made, strict=True):
         files.remove(file)
         for name, content in contents.items():
-            files.append(File.generated(config, f"{FOLDER}/{name}", content=content))
+            files.append(
+                File.generated(config, (PurePosixPath(file.src_uri).parent / name).as_posix(), content=content)
+            )
     return files
 
 
 def _made(source: Path) -> dict[str, str | bytes]:
-    """The files of a tutorial by their names."""
-    try:
-        with TemporaryDirectory() as folder:
-            notebook = run(jupytext.read(source), Path(folder))
-            pages = {path.name: path.read_bytes() for path in Path(folder).glob("*.html")}
-        return {**files_of(notebook, source.stem), **pages}
-    except (CellExecutionError, ValueError) as error:
-        raise PluginError(f"{source.name}: {error}") from error
+    """The files of a tutorial by their names. It runs again only if it, or the package, isn't what it was."""
+    kept = KEPT / source.stem / _fingerprint(source)
+    if not kept.is_dir():
+        try:
+            with TemporaryDirectory() as folder:
+                notebook = run(jupytext.read(source), Path(folder))
+                pages = {path.name: path.read_bytes() for path in Path(folder).glob("*.html")}
+            made = {**files_of(notebook, source.stem), **pages}
+        except (CellExecutionError, ValueError) as error:
+            raise PluginError(f"{source.name}: {error}") from error
+        shutil.rmtree(kept.parent, ignore_errors=True)
+        for name, content in made.items():
+            (kept / name).parent.mkdir(parents=True, exist_ok=True)
+            (kept / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return {path.relative_to(kept).as_posix(): path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+
+
+def _fingerprint(source: Path) -> str:
+    """Of all that a tutorial's page depends on: its text, the package, and these hooks."""
+    files = [source, *sorted(HERE.iterdir()), *sorted((HERE.parents[1] / "src").rglob("*.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files if path.is_file())).hexdigest()[:16]
 
 
 def run(notebook: NotebookNode, folder: Path) -> NotebookNode:
@@ -89,10 +106,20 @@ def files_of(notebook: NotebookNode, name: str) -> dict[str, str | bytes]:
     exporter.register_preprocessor("nbconvert.preprocessors.CoalesceStreamsPreprocessor", enabled=True)
     page, resources = exporter.from_notebook_node(notebook, {"unique_key": name, "output_files_dir": f"{name}_files"})
     return {
-        f"{name}.md": page + DOWNLOAD.format(name=name),
+        f"{name}.md": page.replace(PICTURES, _small_pictures(page)) + DOWNLOAD.format(name=name),
         f"{name}.ipynb": nbformat.writes(notebook),
         **resources["outputs"],
     }
+
+
+def _small_pictures(page: str) -> str:
+    """A list of all pictures of a page, each a link to the heading above it."""
+    linked, heading = [], ""
+    for line in page.splitlines():
+        heading = line.lstrip("# ") if line.startswith("#") else heading
+        if line.startswith("!["):
+            linked.append(f"-   [{line}](#{slugify(heading, '-')})\n\n    {heading}\n")
+    return '<div class="grid cards pictures" markdown>\n\n' + "\n".join(linked) + "\n</div>"
 
 
 def _environment() -> dict[str, str]:

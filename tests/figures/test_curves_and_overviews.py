@@ -87,6 +87,13 @@ def test_scatter_leaves_out_what_has_no_logarithm(by_hand: xr.Dataset) -> None:
         alpha_against_norm(by_hand.assign(weight=0 * by_hand["weight"]))
 
 
+def test_head_overview_takes_what_pandas_makes_of_a_table(by_hand: xr.Dataset) -> None:
+    rows = table(by_hand)
+    heads = rows[(rows["quantity"] == "weight_share") & (rows["category"] == "special") & rows["head"].notna()]
+    grid = heads.set_index(["layer", "head"])["value"].to_xarray()  # its coordinates are of type object
+    assert [float(text.get_text()) for text in head_overview({"weight": grid}, "share")[0].texts] == [0.5, 0.9]
+
+
 def test_head_overview_draws_each_grid_on_one_scale() -> None:
     grids = {
         "share of weight": xr.DataArray([[0.1, 0.8], [0.2, np.nan]], dims=("layer", "head")),

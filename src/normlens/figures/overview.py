@@ -102,8 +102,10 @@ def _checked_grid(title: str, panel: xr.DataArray) -> xr.DataArray:
             "Average over the others."
         )
     panel = panel.transpose("layer", "head")
-    absent = {name: np.arange(panel.sizes[name]) for name in panel.dims if name not in panel.coords}
-    return panel.assign_coords(absent)
+    numbers = {x: panel[x].values if x in panel.coords else np.arange(panel.sizes[x]) for x in panel.dims}
+    return panel.assign_coords(
+        {x: np.asarray(values, dtype=np.float64) for x, values in numbers.items()}
+    )  # pandas' too
 
 
 def _write_numbers(axes: Axes, grid: xr.DataArray, mesh: QuadMesh, percent: bool) -> None:
