@@ -89,3 +89,4 @@ print(f"alignment error rate {result.aer:.2f}, precision {result.precision:.2f},
 # ## Next
 #
 # - [Word alignment](../alignment.md): layers, directions, other tokenizations, what was measured.
+# - [Coming from SimAlign](../coming_from.md#simalign), and when to stay with it.

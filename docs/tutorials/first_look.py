@@ -86,5 +86,5 @@ print(analysis.to_html("bank.html"))
 #
 # - [Why did my model say this?](why.md) explains a prediction.
 # - [A paper's figure in ten minutes](paper_figure.md) does this over many texts, with intervals.
-# - [Figures](../figures.md) has all figures.
+# - [The gallery](../gallery.md) has all figures.
 # - [Concepts](../concepts.md) has the equations, [inputs](../inputs.md) what can go in.

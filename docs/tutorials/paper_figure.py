@@ -100,5 +100,5 @@ print(stored[["layer", "value", "low", "high"]].round(3).to_string(index=False))
 # ## Next
 #
 # - [A corpus](../corpus.md): back ends, machines, what survives which failure.
-# - [Figures](../figures.md): every other figure, with the code under it.
+# - [Figures](../gallery.md): every other figure, with the code under it.
 # - [Reproduced findings](../reproduce.md): published figures beside ours.
