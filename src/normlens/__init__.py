@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from normlens.errors import NormLensError
-from normlens.lazily import attribute_of
+from normlens.lazily import attribute_of, quiet_notebook
 
 if TYPE_CHECKING:
     from normlens.ablation import ablate
@@ -25,3 +25,4 @@ _HOMES = {
     "methods": "normlens.attribution.registry",
 }
 __getattr__ = attribute_of(__name__, _HOMES)
+quiet_notebook()

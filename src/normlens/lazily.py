@@ -1,10 +1,20 @@
-"""Lazy imports: packages whose modules are imported on first use of a name."""
+"""Lazy imports: packages whose modules are imported on first use of a name; and one that is imported early, in notebooks."""
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
+
+
+def quiet_notebook() -> None:
+    """In a notebook, import tqdm before transformers does, without its warning that ipywidgets are missing."""
+    if "ipykernel" in sys.modules:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            import tqdm.auto  # noqa: F401
 
 
 def attribute_of(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:

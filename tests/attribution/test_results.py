@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 import normlens
 from normlens.attribution import Attribution, VectorNorm
 from normlens.attribution.arrays import shares
+from normlens.errors import InvalidInput
 from normlens.inputs.grid_labels import number_positions
 from normlens.words import merge_shares
 
@@ -76,6 +78,39 @@ def test_a_notebook_shows_the_lines_over_the_array(lens: normlens.Lens) -> None:
     frame = page.partition('srcdoc="')[2].partition('"')[0]
     assert "<" not in frame and "&lt;!doctype html&gt;" in frame.lower()  # whole, and escaped
     assert "<iframe" not in lens.attribute(TEXT, vectors=True)._repr_html_()
+
+
+def test_json_is_read_back_as_it_was(lens: normlens.Lens, tmp_path: Path) -> None:
+    for number, options in enumerate([{"target": VectorNorm(), "position": 0}, {"method": "rollout"}]):
+        result = lens.attribute(TEXT, **options)
+        again = Attribution.from_json(result.to_json(tmp_path / f"{number}.json"))
+        assert again.identical(result) and again.dtype == np.float64
+        assert repr(again) == repr(result) and merge_shares(again).identical(merge_shares(result))
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("{", "it is no JSON"),
+        ("[]", "has no dims"),
+        ('{"dims": ["source"], "data": [1.0], "attrs": {}, "coords": {}}', "it has no sources or no method"),
+        (
+            '{"dims": ["source"], "data": [[1.0]], "attrs": {}, "coords": {}}',
+            "has 2 dimensions of numbers, but names 1",
+        ),
+        (
+            '{"dims": ["source"], "data": [1.0, 2.0], "attrs": {}, '
+            '"coords": {"x": {"dims": ["source"], "data": [1], "attrs": {}}}}',
+            "the coordinate x doesn't fit the array along source",
+        ),
+    ],
+)
+def test_other_json_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(InvalidInput, match=f"x.json can't be read as an attribution: .*{said}"):
+        Attribution.from_json(tmp_path / "x.json")
+    with pytest.raises(InvalidInput, match="No such file"):
+        Attribution.from_json(tmp_path / "absent.json")
 
 
 def test_results_stay_arrays(lens: normlens.Lens) -> None:

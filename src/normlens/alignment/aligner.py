@@ -73,6 +73,15 @@ class Alignment(Summarized):
             "Next: .word_pairs, .links, .soft.data, alignment.pharaoh_line(….links), alignment.write_links_page([…], path)",
         )
 
+    def _picture(self) -> str:
+        from normlens.figures import LinkedPair, links_page
+        from normlens.figures.framed import framed
+
+        if self.skipped is not None:
+            return ""
+        links = [(link.source, link.target, link.score, link.sure) for link in self.links]
+        return framed(links_page([LinkedPair(self.source, self.target, links)], f"line {self.line}"), height=260)
+
 
 class Aligner:
     """Aligns the words of sentence pairs.

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
 from normlens.analysis.group import Group
 from normlens.analysis.schema import HEAD_MAPS, LAYER_MAPS, check_analysis, maps_of
 from normlens.analysis.stored import read_tree
+from normlens.analysis.stored_json import plain
 from normlens.engine.tracing.scopes import Scope
 from normlens.errors import InvalidInput, NormLensError
 from normlens.files.atomic import write_atomically
@@ -82,8 +82,11 @@ class Analysis:
         return "\n".join(self._summary())
 
     def _repr_html_(self) -> str:
+        from normlens.figures.framed import small_heat_maps
+
         tree: Any = self.data  # its HTML has no types
-        return f"{paragraph(self._summary())}{tree._repr_html_()}"
+        shown = "cross" if "cross" in self.groups else self.groups[0]
+        return f"{paragraph(self._summary())}{small_heat_maps(self[shown].data)}{tree._repr_html_()}"
 
     def _summary(self) -> tuple[str, str, str]:
         """Three lines: the text and the model, the groups, and methods to call next."""
@@ -215,8 +218,8 @@ class Analysis:
     def to_json(self, path: str | Path) -> Path: ...
     def to_json(self, path: str | Path | None = None) -> str | Path:
         """The whole analysis as JSON text, NaN as null; with ``path``, it is written there, and the path is returned."""
-        groups = {name: _plain(self.data[name].to_dataset().to_dict()) for name in self.groups}
-        text = json.dumps({"attrs": _plain(self.attrs), "groups": groups}, ensure_ascii=False, allow_nan=False)
+        groups = {name: plain(self.data[name].to_dataset().to_dict()) for name in self.groups}
+        text = json.dumps({"attrs": plain(self.attrs), "groups": groups}, ensure_ascii=False, allow_nan=False)
         return text if path is None else write_atomically(path, text)
 
     def plot(
@@ -287,14 +290,3 @@ def _sizes(data: xr.Dataset) -> str:
     """The sizes of a group's dimensions, as in "6 layers, 12 heads, 9 targets, 9 sources"."""
     named = ((name, data.sizes.get(name)) for name in ("layer", "head", "target", "source"))
     return ", ".join(f"{size} {name}{'' if size == 1 else 's'}" for name, size in named if size is not None)
-
-
-def _plain(value: Any) -> Any:
-    """Nested lists and dictionaries with NaN as None, ready for JSON."""
-    if isinstance(value, dict):
-        return {key: _plain(x) for key, x in value.items()}
-    if isinstance(value, list):
-        return [_plain(x) for x in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,8 +1,9 @@
-"""Reading the JSON of an analysis back as labeled arrays."""
+"""Labeled arrays as JSON, and back."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,17 +25,64 @@ def read_json(path: Path) -> xr.DataTree:
     InvalidInput
         If it isn't JSON, or lacks groups, arrays or dimensions; it may still be no analysis.
     """
-    if path.stat().st_size > _MOST_BYTES:
-        raise InvalidInput(f"it has more than {_MOST_BYTES:,} bytes. Save large analyses as netCDF, with save().")
-    try:
-        whole = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"it is no JSON ({error}).") from error
+    whole = _parsed(path)
     groups = _part(whole, "groups", "the file")
     data = {f"/{name}": _dataset(str(name), group) for name, group in groups.items()}
     tree = xr.DataTree.from_dict(data)
-    tree.attrs.update({name: np.nan if x is None else x for name, x in _part(whole, "attrs", "the file").items()})
+    tree.attrs.update(_attrs(whole, "the file"))
     return tree
+
+
+def read_array(path: Path) -> xr.DataArray:
+    """One array with its coordinates and attributes, from a file that `array_text` wrote.
+
+    Raises
+    ------
+    InvalidInput
+        If it isn't JSON, or lacks numbers, dimensions, coordinates or attributes.
+    """
+    whole = _parsed(path)
+    dims, values, attrs = _array("the array", whole)
+    coords = {str(name): _array(str(name), one) for name, one in _part(whole, "coords", "the array").items()}
+    for name, (over, numbers, _) in coords.items():
+        wrong = [
+            x
+            for x, size in zip(over, numbers.shape, strict=True)
+            if x not in dims or values.shape[dims.index(x)] != size
+        ]
+        if wrong:
+            raise InvalidInput(f"the coordinate {name} doesn't fit the array along {', '.join(wrong)}.")
+    named = whole.get("name")
+    return xr.DataArray(values, coords, dims, str(named) if named else None, attrs)
+
+
+def array_text(array: xr.DataArray) -> str:
+    """An array with its coordinates and attributes as JSON, NaN as null."""
+    return json.dumps(plain(array.to_dict()), ensure_ascii=False, allow_nan=False)
+
+
+def plain(value: Any) -> Any:
+    """Nested lists and dictionaries with NaN as None, ready for JSON."""
+    if isinstance(value, dict):
+        return {key: plain(x) for key, x in value.items()}
+    if isinstance(value, list):
+        return [plain(x) for x in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _parsed(path: Path) -> Any:
+    if path.stat().st_size > _MOST_BYTES:
+        raise InvalidInput(f"it has more than {_MOST_BYTES:,} bytes. Save large analyses as netCDF, with save().")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"it is no JSON ({error}).") from error
+
+
+def _attrs(holder: Any, name: str) -> dict[str, Any]:
+    return {str(key): np.nan if x is None else x for key, x in _part(holder, "attrs", name).items()}
 
 
 def _dataset(name: str, group: Any) -> xr.Dataset:
@@ -63,7 +111,7 @@ def _array(name: str, one: Any) -> tuple[tuple[str, ...], NDArray[Any], dict[str
         converted = array.astype(np.float64)  # null is NaN
     else:
         raise InvalidInput(f"{name} holds neither numbers nor texts alone.")
-    return tuple(map(str, dims)), converted, dict(_part(one, "attrs", name))
+    return tuple(map(str, dims)), converted, _attrs(one, name)
 
 
 def _part(holder: Any, key: str, name: str) -> Mapping[str, Any]:
@@ -73,5 +121,5 @@ def _part(holder: Any, key: str, name: str) -> Mapping[str, Any]:
 
 def _entry(holder: Any, key: str, kind: type, name: str) -> Any:
     if not isinstance(holder, Mapping) or not isinstance(holder.get(key), kind):
-        raise InvalidInput(f"{name} has no {key}; expected what Analysis.to_json() writes.")
+        raise InvalidInput(f"{name} has no {key}; expected what to_json() writes.")
     return holder[key]

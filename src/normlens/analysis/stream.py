@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from rich.console import Console
 from rich.progress import Progress
 
 from normlens.analysis.input_kinds import kind_of
@@ -14,6 +13,7 @@ from normlens.analysis.result import Analysis
 from normlens.analysis.runner import Runner
 from normlens.inputs.batch import batched, length
 from normlens.inputs.example import Example
+from normlens.loading.progress_bars import bars_console
 
 _WINDOW = 8  # batches whose examples are sorted by length together
 
@@ -44,7 +44,7 @@ def stream_analyses(
     progress
         Whether to show a progress bar on standard error.
     """
-    with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
+    with Progress(console=bars_console(), disable=not progress, transient=True) as bar:
         task = bar.add_task("analyzing", total=total)
         for window in batched(examples, _WINDOW * measurement.batch_size):
             done: dict[int, Analysis] = {}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, cast, overload
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from normlens.analysis.stored_json import array_text, read_array
+from normlens.errors import InvalidInput
+from normlens.files.atomic import reason, write_atomically
 from normlens.inputs.tokens import Tokens
 from normlens.words.text_spans import Spans
 from normlens.words.three_lines import paragraph
@@ -78,6 +82,37 @@ class Attribution(xr.DataArray):  # type: ignore[no-untyped-call]  # its __init_
         from normlens.attribution.whole_answers.context_prompt import Grouping
 
         return cast(Attribution, by_spans(self, Grouping(spans)))
+
+    @overload
+    def to_json(self, path: None = None) -> str: ...
+    @overload
+    def to_json(self, path: str | Path) -> Path: ...
+    def to_json(self, path: str | Path | None = None) -> str | Path:
+        """Shares, tokens and attributes as JSON text, NaN as null; with ``path``, a file with it, whose path is returned."""
+        text = array_text(self)
+        return text if path is None else write_atomically(path, text)
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> Attribution:
+        """Read what :meth:`to_json` wrote; it can be drawn and added up as before.
+
+        Raises
+        ------
+        InvalidInput
+            If the file isn't an attribution in JSON, or doesn't exist.
+        """
+        try:
+            array = read_array(Path(path))
+        except OSError as error:
+            raise InvalidInput(
+                f"{path} can't be read: {reason(error)}. Expected a file of Attribution.to_json()."
+            ) from error
+        except InvalidInput as error:
+            raise InvalidInput(f"{path} can't be read as an attribution: {error}") from error
+        result = cls(array)
+        if not result._is_whole():
+            raise InvalidInput(f"{path} can't be read as an attribution: it has no sources or no method.")
+        return result
 
     def _is_whole(self) -> bool:
         return "method" in self.attrs and "source" in self.dims and "source_token" in self.coords and self.size > 0

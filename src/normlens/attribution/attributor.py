@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.progress import Progress, TaskID
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -34,6 +33,7 @@ from normlens.inputs.example import Example
 from normlens.inputs.example_maker import ExampleMaker, ReadingOptions
 from normlens.inputs.example_stream import Skip, SkipLog, examples_of, refuse_skip, require_target_text
 from normlens.loading.checkpoint_checks import require_plain_model
+from normlens.loading.progress_bars import bars_console
 from normlens.memory import memory_explained
 
 _WINDOW = 8  # batches whose texts are sorted by length together
@@ -109,7 +109,7 @@ class Attributor:
             log = None if skip is None else SkipLog(skip)
             inputs = inputs if rows is None else rows
             examples = examples_of(self.maker, inputs, target_text, reading, log)
-            shown = Progress(console=Console(stderr=True), disable=not progress, transient=True)
+            shown = Progress(console=bars_console(), disable=not progress, transient=True)
             shown.add_task("attributing", total=len(inputs) if isinstance(inputs, Sequence) else None)
             return self._stream(examples, request, batch_size, log or (), shown)
         refuse_skip(skip)

@@ -15,6 +15,8 @@ COMPLETE: Status = "complete"
 PROBABLY_COMPLETE: Status = "complete with probability 1 − δ"
 HEURISTIC: Status = "heuristic"
 
+_MOST_SHOWN = 20  # clusterings in a table
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Clustering(Summarized):
@@ -124,6 +126,21 @@ class SearchResult(Summarized):
             else f"{what}: {bounds(best.goodness)}. {members(best.goodness)}",
             f"Next: {path}{'' if best is None else '.labels'}, .certificate, figures.cluster_map(distances, labels)",
         )
+
+    def _picture(self) -> str:
+        rows = [
+            f"<tr><td>{one.alpha:.4g}</td><td>{len(one.goodness.sizes)}</td><td>{_joined(one)}</td></tr>"
+            for one in self.clusterings[:_MOST_SHOWN]
+        ]
+        if not rows:
+            return ""
+        more = len(self.clusterings) - len(rows)
+        head = "<tr><th>α*</th><th>clusters</th><th>points in each</th></tr>"
+        return f"<table>{head}{''.join(rows)}</table>" + (f"<p>… and {more} more</p>" if more else "")
+
+
+def _joined(clustering: Clustering) -> str:
+    return ", ".join(map(str, clustering.goodness.sizes))
 
 
 def check_parameters(alpha: float, gamma: float, delta: float, budget: int = 1) -> None:

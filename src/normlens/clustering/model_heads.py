@@ -26,6 +26,8 @@ _ARRAYS = {"norm": "weighted_norm", "weight": "weight", "displacement": "displac
 HABITS = ("the first token", "special tokens", "itself", "the one before", "the one after", "elsewhere")
 """Sources to which a head can attend; a source that is more than one of these counts as the first of them."""
 
+_MOST_DRAWN = 200  # heads in the picture of a notebook: more take seconds
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ComparedHeads(Summarized):
@@ -62,6 +64,17 @@ class ComparedHeads(Summarized):
             'Next: .habits, clustering.find_good_clusterings(….matrix, metric="precomputed"), '
             "figures.cluster_map(….matrix, names=….names)",
         )
+
+    def _picture(self) -> str:
+        from normlens.figures import cluster_map
+        from normlens.figures.framed import pictured
+        from normlens.figures.style import kept_from_the_screen
+
+        if not 3 <= len(self.names) <= _MOST_DRAWN or not np.any(self.matrix):
+            return ""
+        with kept_from_the_screen():
+            axes = cluster_map(self.matrix, names=self.names, unit="√JSD")
+        return pictured(axes, "A map of the heads beside the tree in which they merge")
 
 
 def head_distances(

@@ -1,6 +1,16 @@
-"""A page inside a notebook: in a frame of its own, where its names and styles meet no others."""
+"""Pages and pictures inside a notebook: complete in themselves, so that their names and styles meet no others."""
 
 import html
+from base64 import b64encode
+from io import BytesIO
+
+import xarray as xr
+
+from normlens.figures.heatmaps import heat_maps
+from normlens.figures.panels import AxesLike, figure_of
+from normlens.figures.style import kept_from_the_screen
+
+_MOST_TOKENS = 64  # along a side of small heat maps
 
 
 def framed(page: str, height: int = 280) -> str:
@@ -17,3 +27,39 @@ def framed(page: str, height: int = 280) -> str:
         f'<iframe srcdoc="{html.escape(page)}" sandbox="allow-scripts" title="normlens" '
         f'style="width: 100%; height: {height}px; border: 0"></iframe>'
     )
+
+
+def pictured(axes: AxesLike, alt: str) -> str:
+    """A figure as an image of HTML that holds all of it.
+
+    Parameters
+    ----------
+    axes
+        What a function of this room returned inside `normlens.figures.style.kept_from_the_screen`.
+    alt
+        What the figure shows, for those who don't see it.
+    """
+    buffer = BytesIO()
+    figure_of(axes).savefig(buffer, format="png", dpi=100)
+    source = b64encode(buffer.getvalue()).decode()
+    return f'<img src="data:image/png;base64,{source}" alt="{html.escape(alt)}" style="max-width: 100%">'
+
+
+def small_heat_maps(data: xr.Dataset) -> str:
+    """The heat maps of the first layer as an image of HTML.
+
+    Parameters
+    ----------
+    data
+        One group of an analysis.
+
+    Returns
+    -------
+    str
+        Empty where there are no maps, or more than 64 tokens along a side.
+    """
+    sides = [data.sizes.get(name, 0) for name in ("target", "source")]
+    if not {"weight", "norm"} <= set(data.data_vars) or not all(0 < size <= _MOST_TOKENS for size in sides):
+        return ""
+    with kept_from_the_screen():
+        return pictured(heat_maps(data, int(data["layer"][0])), "Heat maps of one layer, by weight and by norm")

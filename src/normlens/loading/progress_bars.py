@@ -1,16 +1,29 @@
-"""Progress bars of transformers, left out where a model is read from this machine."""
+"""Progress bars: where ours are drawn, and those of transformers, left out where a model is read from this machine."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
+from rich.console import Console
 from transformers.utils import logging
 
 _LOCK = threading.Lock()
 _SILENT = [0]
 """Number of models that are being read without bars, in any thread."""
+
+
+def bars_console() -> Console:
+    """Where progress bars are drawn: on stderr; in a notebook as a widget, or not at all without ipywidgets.
+
+    Rich would print a warning into the notebook instead.
+    """
+    if "ipykernel" in sys.modules and not find_spec("ipywidgets"):
+        return Console(stderr=True, force_jupyter=False, quiet=True)
+    return Console(stderr=True)
 
 
 @contextmanager

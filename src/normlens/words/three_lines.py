@@ -16,11 +16,15 @@ class Summarized:
         return "\n".join(self._summary())
 
     def _repr_html_(self) -> str:
-        return paragraph(self._summary())
+        return paragraph(self._summary()) + self._picture()
 
     @abstractmethod
     def _summary(self) -> tuple[str, str, str]:
         """Three lines: what it is, what is in it, what to call next."""
+
+    def _picture(self) -> str:
+        """What a notebook shows below the summary: HTML that is complete in itself; none by default."""
+        return ""
 
 
 def paragraph(lines: Iterable[str]) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
-from rich.console import Console
 from rich.progress import Progress
 
 from normlens.attribution.targets.ids import plain_id
@@ -22,6 +21,7 @@ from normlens.faithfulness.erasure.results import dataset_of
 from normlens.faithfulness.erasure.trials import Trial, Verdict, judge, mean_verdict
 from normlens.faithfulness.erasure.units import units_named
 from normlens.lens import Lens
+from normlens.loading.progress_bars import bars_console
 from normlens.statistics import rank_correlation
 
 _TEXTS_AT_ONCE = 16  # texts whose variants are sorted by length into common batches
@@ -101,7 +101,7 @@ def evaluate(
     replacement = classifier.replacement(design.replacement)
     rows: list[Rows] = []
     wholes: list[Float[np.ndarray, " class"]] = []
-    with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bar:
+    with Progress(console=bars_console(), disable=not progress, transient=True) as bar:
         task = bar.add_task("erasing", total=len(texts))
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             numbers = range(len(texts))[start : start + _TEXTS_AT_ONCE]

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from normlens.errors import InvalidInput, NormLensError
@@ -29,6 +28,7 @@ from normlens.faithfulness.four_tests.divergences import jensen_shannon
 from normlens.faithfulness.four_tests.experiment import Experiment
 from normlens.faithfulness.four_tests.outcomes import Outcome
 from normlens.faithfulness.four_tests.training import accuracy
+from normlens.loading.progress_bars import bars_console
 
 Outcomes = dict[Cell, Outcome]
 
@@ -253,7 +253,7 @@ def _shown(total: int, progress: bool) -> Iterator[Callable[[str], None]]:
         TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left:"),
         TimeRemainingColumn(elapsed_when_finished=True), TextColumn("[dim]{task.description}"),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
+    with Progress(*columns, console=bars_console(), disable=not progress) as bar:
         task = bar.add_task("", total=total)
         yield lambda name: bar.update(task, advance=1, description=name)
 
