@@ -93,13 +93,17 @@ def run(experiment: Experiment, folder: Path, title: str, workers: int | None, d
         from normlens.faithfulness.four_tests.schedule import available_cores, run_cells
         from normlens.faithfulness.four_tests.written_run import write_run
     with quiet():
-        place, outcomes = run_cells(
-            experiment,
-            folder / "cells",
-            workers=workers or available_cores(),
-            device=device,
-            progress=not messages().quiet,
-        )
+        try:
+            place, outcomes = run_cells(
+                experiment,
+                folder / "cells",
+                workers=workers or available_cores(),
+                device=device,
+                progress=not messages().quiet,
+            )
+        except KeyboardInterrupt:
+            messages().print("Stopped. Trained models are kept; the same command goes on.", markup=False)
+            raise
         with waiting("Writing the results"):
             return write_run(place, outcomes, folder, title)
 

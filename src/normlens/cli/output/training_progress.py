@@ -48,4 +48,8 @@ def training_progress() -> Iterator[TrainingProgress]:
     console = messages()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        yield TrainingProgress(bars)
+        try:
+            yield TrainingProgress(bars)
+        except KeyboardInterrupt:
+            console.print("Stopped. The last checkpoint is kept; the same command goes on from there.", markup=False)
+            raise
