@@ -64,4 +64,4 @@ def opened(page: Page, address: str, /, **fields: str) -> None:
     """Open the explorer, and wait for its heads."""
     fragment = "&".join(f"{name}={quote(value)}" for name, value in {"token": TOKEN, **fields}.items())
     page.goto(f"{address}#{fragment}")
-    expect(page.locator(".scatter circle, .thumbnail, .answer, .flow, .alignment").first).to_be_visible()
+    expect(page.locator(".scatter circle, .thumbnail, .answer, .flow, .alignment, .comparison").first).to_be_visible()

@@ -91,6 +91,8 @@ def test_points_have_the_colors_of_their_clusters(page: Page, clustered: str, co
         point = page.get_by_role("button", name=re.compile(rf"^Layer {layer}, head {head}, cluster {label}: "))
         colors.setdefault(label, set()).add(point.get_attribute("fill"))
     assert all(len(of_cluster) == 1 for of_cluster in colors.values()) and len(set.union(*colors.values())) == 3
+    page.get_by_role("button", name="3 (2)").click()
+    expect(page.locator(".scatter circle.faded")).to_have_count(70)
     check_accessibility(page)
     page.get_by_label("color").select_option("layer")
     expect(page.locator(".clusters")).to_have_count(0)

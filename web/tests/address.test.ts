@@ -21,6 +21,9 @@ describe("the address", () => {
     by: "weight",
     least: 5,
     alignLayer: 2,
+    color: "layer",
+    otherModel: "smollm2-135m",
+    otherText: "another = text",
   };
 
   it("brings back what it holds, and the token", () => {

@@ -30,10 +30,14 @@ export interface Choice {
   alignLayer: number | null;
   /** Links that an annotator made, such as "0-0 1p2". */
   gold: string;
+  /** The second run, which stands beside the first: model and texts. */
+  otherModel: string;
+  otherText: string;
+  otherTargetText: string;
 }
 
 export const LEAST = [0.5, 1, 2, 5, 10] as const;
-export const PAGES = ["heads", "answer", "flow", "alignment"] as const;
+export const PAGES = ["heads", "answer", "flow", "alignment", "comparison"] as const;
 export type PageName = (typeof PAGES)[number];
 
 export const nothingChosen: Choice = {
@@ -60,6 +64,9 @@ export const nothingChosen: Choice = {
   least: 0.5,
   alignLayer: null,
   gold: "",
+  otherModel: "",
+  otherText: "",
+  otherTargetText: "",
 };
 
 const count = (value: string | null): number | null => (value !== null && /^\d{1,6}$/.test(value) ? Number(value) : null);
@@ -90,6 +97,9 @@ export function choiceOf(fragment: string): Choice {
     method: text("method", nothingChosen.method),
     alignLayer: count(fields.get("alignLayer")),
     gold: text("gold", ""),
+    otherModel: text("otherModel", ""),
+    otherText: text("otherText", ""),
+    otherTargetText: text("otherTargetText", ""),
     by: fields.get("by") === "weight" ? "weight" : "norm",
     least: LEAST.find((one) => one === Number(fields.get("least"))) ?? nothingChosen.least,
   };

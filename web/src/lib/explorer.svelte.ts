@@ -124,6 +124,18 @@ export class Explorer {
     }
   }
 
+  /** Another run of the same service's models, which no address remembers. */
+  second(): Explorer {
+    return new Explorer(this.transport, { token: "", fragment: () => "", remember: () => {} });
+  }
+
+  /** Look at what another run's reader looks at. */
+  async follow(choice: Partial<Choice>): Promise<void> {
+    Object.assign(this.choice, choice);
+    this.settle();
+    await this.show();
+  }
+
   /** End what is under way: nobody looks any longer. */
   close(): void {
     this.latest += 1;

@@ -20,7 +20,7 @@ export class FileTransport implements Transport {
       const splits = this.stored("attribute/").map((name) => JSON.parse(name) as StoredSplit);
       const alignLayers = this.stored("align/").map(Number);
       const hasFlow = this.groups().some((group) => this.scopeOf(group) && group.layers.every((layer) => this.encoded.has(sumName(group.name, layer))));
-      const has: Record<PageName, boolean> = { heads: true, answer: splits.length > 0, flow: hasFlow, alignment: alignLayers.length > 0 };
+      const has: Record<PageName, boolean> = { heads: true, answer: splits.length > 0, flow: hasFlow, alignment: alignLayers.length > 0, comparison: false };
       const pages = PAGES.filter((page) => has[page]);
       return { models: [model], text, targetText, isFile: true, pages, splits, alignLayers } satisfies Offer as T;
     }
