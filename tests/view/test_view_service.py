@@ -196,3 +196,14 @@ def test_memory_is_an_eighth_of_the_machine_s_or_of_the_container_s(
         assert default_memory(limit) == expected
     monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**30}.__getitem__)
     assert default_memory(limit) == MOST
+
+
+def test_half_precision_is_rounded_as_numpy_does() -> None:
+    values = np.random.default_rng(0).normal(size=10_000).astype(np.float32) * np.float32(10.0) ** -(
+        np.arange(10_000) % 12
+    ).astype(np.float32)
+    values[::7] = -values[::7]
+    packed = half(values)
+    assert np.array_equal(packed.numbers, (values * np.float32(1 / packed.scale)).astype(np.float16))
+    assert packed.numbers.dtype == np.float16 and np.isnan(half(np.float32([np.nan, 1])).numbers[0])
+    assert np.isfinite(half(np.float32([np.inf, 1])).scale)

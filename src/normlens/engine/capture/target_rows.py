@@ -8,7 +8,7 @@ with the first targets of every call.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -44,6 +44,7 @@ class TargetRows:
     mask: Tensor | None
     others: Mapping[str, Any]
     leaves_out: bool = False
+    _visible_to: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def of(self, start: int, stop: int) -> tuple[Tensor, Float[Tensor, "batch head rows source"]]:
         """The eager function's output for the targets ``start:stop``, and α.
@@ -53,17 +54,17 @@ class TargetRows:
         UnsupportedArchitecture
             If the function returns no weights.
         """
-        sources = self.key.shape[2]
-        visible = self._visible(start, stop) if self.leaves_out else sources
-        output, weights = self._computed(start, stop, visible)
-        return output, pad(weights, (0, sources - visible)) if visible < sources else weights
+        output, weights = self._computed(start, stop, self._taken(start, stop))
+        hidden = self.key.shape[2] - self._taken(start, stop)
+        return output, pad(weights, (0, hidden)) if hidden else weights
 
     def in_slices(self, size: int) -> Tensor:
         """The output for all targets, ``size`` at a time; hidden sources are left out from then on if they can be."""
         targets = self.query.shape[2]
         output, weights = self.of(0, size)
         self.leaves_out = self._can_leave_out(size, output, weights)
-        return torch.cat([output, *(self.of(i, min(i + size, targets))[0] for i in range(size, targets, size))], dim=1)
+        slices = [(start, min(start + size, targets)) for start in range(size, targets, size)]
+        return torch.cat([output, *(self._computed(*one, self._taken(*one))[0] for one in slices)], dim=1)
 
     def weights_sharing(self, kv_head: int, start: int, stop: int) -> Tensor | None:
         """α of the query heads that share a value head, from slices of all inputs."""
@@ -76,6 +77,14 @@ class TargetRows:
             self, query=self.query[:, group], key=self.key[:, one], value=self.value[:, one], mask=mask, others=others
         )
         return part.of(start, stop)[1]
+
+    def _taken(self, start: int, stop: int) -> int:
+        """The number of sources that a slice is computed with."""
+        if not self.leaves_out:
+            return self.key.shape[2]
+        if (start, stop) not in self._visible_to:
+            self._visible_to[start, stop] = self._visible(start, stop)
+        return self._visible_to[start, stop]
 
     def _computed(self, start: int, stop: int, visible: int) -> tuple[Tensor, Tensor]:
         targets, sources = self.query.shape[2], self.key.shape[2]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
@@ -100,9 +101,14 @@ def half(values: Float[np.ndarray, "*shape"]) -> PackedArray:
     values
         Numbers of any sign; NaN stays NaN.
     """
-    largest = float(np.max(np.abs(values), where=np.isfinite(values), initial=0.0))
+    largest = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
+    if not np.isfinite(largest):
+        largest = float(np.max(np.abs(values), where=np.isfinite(values), initial=0.0))
     scale = largest / _HALF_RANGE or 1.0
-    return PackedArray((values * np.float32(1 / scale)).astype(np.float16), scale)
+    scaled = np.asarray(values * np.float32(1 / scale))
+    if scaled.dtype == np.float32:  # torch rounds to the same bits, with the processor's own instruction
+        return PackedArray(torch.from_numpy(scaled).half().numpy(), scale)
+    return PackedArray(scaled.astype(np.float16), scale)
 
 
 def exact(values: NDArray[Any]) -> PackedArray:
