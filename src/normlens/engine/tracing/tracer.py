@@ -18,6 +18,7 @@ from normlens.engine.capture.interface import AttentionCall
 from normlens.engine.capture.running import running_calls
 from normlens.engine.tracing.block import Block, LayerCall
 from normlens.engine.tracing.follower import Followed, Follower
+from normlens.engine.tracing.norms import is_norm
 from normlens.engine.tracing.scopes import AttentionScope
 from normlens.engine.tracing.steps import MULTIPLY, Constants, FunctionCall, overwrites
 from normlens.engine.tracing.trace import BlockTrace
@@ -87,7 +88,7 @@ class Tracer(TorchFunctionMode):
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Observe the model while this lasts: hooks and function mode are active."""
-        norms = [module for module in self._paths if _is_norm(module)]
+        norms = [module for module in self._paths if is_norm(module)]
         try:
             with (
                 enter_and_leave_hooks(norms, self._enter_norm, self._leave_norm),
@@ -237,10 +238,6 @@ def _reads_another(call: AttentionCall, running: Sequence[_Running]) -> bool:
 def _hidden(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The hidden states among the tensors that a module takes."""
     return {name: x for name, x in named.items() if x.is_floating_point() and x.ndim >= 2}
-
-
-def _is_norm(module: nn.Module) -> bool:
-    return "norm" in type(module).__name__.lower() and next(module.children(), None) is None
 
 
 _NAMES: dict[type, list[str]] = {}
