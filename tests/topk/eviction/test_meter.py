@@ -140,3 +140,23 @@ def test_masks_of_the_caller_are_measured_like_our_own() -> None:
     by_query_head[1, 3] = ~by_query_head[1, 3]
     with pytest.raises(InvalidInput, match="heads 2 to 3, which share keys"):
         measure_eviction(lens, {"input_ids": ids}, by_query_head)
+
+
+def test_masks_that_do_not_fit_the_model_are_refused() -> None:
+    model = tiny.build("llama", dtype=torch.float64)
+    lens = normlens.load((model, None))
+    inputs = {"input_ids": tiny.inputs("llama", model, batch=1)["input_ids"]}
+    kept = evict(lens, inputs, keep=0.5, score="norm")["decoder"].kept.values
+    for masks, said in (
+        ({"encoder": kept}, "kept has masks of encoder; expected masks of decoder"),
+        ({"decoder": kept, "cross": kept}, "kept has masks of decoder, cross; expected masks of decoder"),
+        ({}, "kept has masks of no group; expected masks of decoder"),
+        (kept[:1], f"kept has 1 layers in group decoder; expected {len(kept)}"),
+        (3, f"kept has 3 layers in group decoder; expected {len(kept)}"),
+        (kept.astype(float), "The mask of layer 0 has dtype torch.float64; expected Boolean"),
+        (kept[:, :1], r"The mask of layer 0 has shape \(1, "),
+        (kept[:, :, 1:], r"The mask of layer 0 has shape "),
+    ):
+        with pytest.raises(InvalidInput, match=said):
+            measure_eviction(lens, inputs, masks)
+    assert measure_eviction(lens, inputs, {"decoder": kept})["decoder"].layer_error.notnull().any()
