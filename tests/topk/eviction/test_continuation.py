@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from architectures import tiny
 from torch import Tensor
-from transformers import AutoModelForCausalLM, BloomForCausalLM, MarianMTModel
+from transformers import AutoModel, AutoModelForCausalLM, BloomForCausalLM, MarianMTModel
 
 import normlens
 from normlens.errors import InvalidInput, UnsupportedArchitecture
@@ -93,5 +95,30 @@ def test_what_is_refused() -> None:
     marian = normlens.load((MarianMTModel(tiny.configuration("marian")).eval(), None))
     with pytest.raises(UnsupportedArchitecture, match="doesn't continue a text"):
         Continuation(TextReading(marian, TEXT.tolist(), TEXT.tolist()), FOLLOWING)
+    lens.model.model.layers[1] = lens.model.model.layers[0]
+    shared = TextReading(normlens.load((lens.model, None)), TEXT)
+    continuation = Continuation(shared, FOLLOWING)
+    with pytest.raises(UnsupportedArchitecture, match="share an attention module"):
+        continuation.now({("model.layers.0.self_attn", n): torch.ones(2, 12, dtype=torch.bool) for n in range(2)})
     with pytest.raises(InvalidInput, match="queries is 0"):
         TextReading(lens, TEXT, last=0)
+
+
+def test_a_model_in_training_mode_drops_nothing() -> None:
+    lens = decoder("gpt2")
+    dropping = [module for module in lens.model.modules() if isinstance(module, torch.nn.Dropout) and module.p]
+    assert dropping
+    expected = Continuation(TextReading(lens, TEXT), FOLLOWING).now(evict(lens, TEXT))
+    lens.model.train()
+    assert Continuation(TextReading(lens, TEXT), FOLLOWING).now(evict(lens, TEXT)) == expected
+    assert lens.model.training
+
+
+def test_a_head_that_is_missing_from_the_checkpoint_is_refused(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = tiny.configuration("llama")
+    config.tie_word_embeddings = False
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    lens = normlens.load(tmp_path, task="causal-lm")
+    with pytest.raises(InvalidInput, match=r"lm_head\.weight"):
+        Continuation(TextReading(lens, TEXT), FOLLOWING)
