@@ -37,6 +37,7 @@ STUDIES = {
     "picture-negation": "reproduce.pictures.negation",
     "picture-side-by-side": "reproduce.pictures.side_by_side",
     "picture-explorer": "reproduce.pictures.explorer",
+    "picture-notebook": "reproduce.pictures.notebook",
 }
 """The module of each study."""
 
