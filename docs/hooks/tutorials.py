@@ -31,7 +31,12 @@ HERE = Path(__file__).parent
 KEPT = HERE.parents[1] / ".cache" / "tutorials"
 PATIENCE = 300  # seconds for one cell
 TOGETHER = 2  # notebooks that run at a time
-KERNEL = ["--InlineBackend.figure_formats={'svg'}", "--log-level=40"]
+SHOWN = ("text/plain", "text/html", "image/svg+xml")  # and no PNG beside each SVG
+KERNEL = [
+    "--InlineBackend.figure_formats={'svg'}",
+    "--log-level=40",
+    *(f"--DisplayFormatter.active_types={kind}" for kind in SHOWN),
+]
 NUMBER = re.compile(r"\d+\.\d+|\d+(?= ?%)|(?<=% of )\d+")
 PICTURES = "<!-- pictures -->"  # becomes small pictures that lead to the large ones
 DOWNLOAD = "\n\n*[Download this page as a notebook]({name}.ipynb), with its outputs.*\n"
