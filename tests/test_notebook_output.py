@@ -69,6 +69,24 @@ def test_an_analysis_is_a_picture_twice_in_a_notebook_and_as_html(
     assert "base64" not in reader.analyze("the cat sat")._repr_html_()  # too many words for a small picture
 
 
+def test_completion_offers_public_names_groups_and_arrays(reader: normlens.Lens) -> None:
+    assert {"load", "methods", "Lens", "Analysis"} <= set(dir(normlens)) and "Aligner" in dir(normlens.alignment)
+    analysis = reader.analyze("the cat sat")
+    assert analysis._ipython_key_completions_() == ["encoder"]
+    assert {"weight", "norm", "weighted_norm"} <= set(analysis["encoder"]._ipython_key_completions_())
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        normlens.nothing  # noqa: B018
+
+
+def test_plots_of_xarray_are_labeled(reader: normlens.Lens) -> None:
+    encoder = reader.analyze("the cat sat", through="block")["encoder"]
+    assert encoder.norm.attrs["long_name"] == "norm of the sum over heads ‖Σ α f(x)‖"
+    assert encoder["norm_block"].attrs["long_name"] == "norm of the sum over heads ‖Σ α f(x)‖, scope block"
+    assert encoder.weighted_norm.attrs == {"long_name": "weighted vector norm ‖α f(x)‖", "units": "model units"}
+    drawn = encoder.norm.isel(layer=0).plot()
+    assert "‖Σ α f(x)‖" in drawn.colorbar.ax.get_ylabel() and "[model units]" in drawn.colorbar.ax.get_ylabel()
+
+
 @pytest.mark.real_model
 def test_a_notebook_without_ipywidgets_is_quiet(tmp_path: Path) -> None:
     notebook = nbformat.from_dict(new_notebook(cells=[new_code_cell(QUIET)]))

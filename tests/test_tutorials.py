@@ -1,4 +1,4 @@
-"""The docs run their tutorials and refuse what a reader would stumble over."""
+"""The docs run their tutorials and refuse what a reader would stumble over; docstrings show no markup of Sphinx."""
 
 import sys
 from pathlib import Path
@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs" / "hooks"))
 
 tutorials: Any = __import__("tutorials")
+roles: Any = __import__("roles")
 
 PICTURE = "from IPython.display import SVG\nSVG('<svg xmlns=\"http://www.w3.org/2000/svg\"></svg>')"
 
@@ -43,3 +44,11 @@ def test_a_tutorial_becomes_a_page_with_outputs_pictures_and_a_notebook(tmp_path
 def test_a_tutorial_is_refused(cells: list[Any], said: str, tmp_path: Path) -> None:
     with pytest.raises((ValueError, CellExecutionError), match=said):
         tutorials.run(new_notebook(cells=cells), tmp_path)
+
+
+def test_roles_of_sphinx_become_links() -> None:
+    shown = roles.on_page_content(
+        "As in :meth:<code>save</code> and :class:<code>~normlens.Lens</code>.", None, None, None
+    )
+    linked = '<autoref optional identifier="{}"><code>{}</code></autoref>'.format
+    assert shown == f"As in {linked('save', 'save')} and {linked('normlens.Lens', 'Lens')}."

@@ -76,9 +76,10 @@ def _made(source: Path) -> dict[str, str | bytes]:
 
 
 def _fingerprint(source: Path) -> str:
-    """Of all that a tutorial's page depends on: its text, the package, and these hooks."""
-    files = [source, *sorted(HERE.iterdir()), *sorted((HERE.parents[1] / "src").rglob("*.py"))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files if path.is_file())).hexdigest()[:16]
+    """Of all that a tutorial's page depends on: its text, the package, this hook and its template."""
+    package = sorted((HERE.parents[1] / "src").rglob("*.py"))
+    files = [source, *package, Path(__file__), HERE / "tutorial.md.j2"]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
 def run(notebook: NotebookNode, folder: Path) -> NotebookNode:

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 
@@ -20,6 +21,8 @@ def quiet_notebook() -> None:
 def attribute_of(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     """Return a ``__getattr__`` for a package, so that torch and transformers are imported only when they are needed.
 
+    Completion shows the names all the same.
+
     Parameters
     ----------
     package
@@ -32,6 +35,10 @@ def attribute_of(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]
         """The attribute of that name."""
         if name in homes:
             return getattr(import_module(homes[name]), name)
+        if not name.startswith("_") and find_spec(f"{package}.{name}"):
+            return import_module(f"{package}.{name}")  # a room, such as normlens.figures
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
+    module = vars(import_module(package))
+    module["__dir__"] = lambda: sorted({*module, *homes})  # for completion
     return attribute

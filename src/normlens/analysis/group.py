@@ -9,6 +9,18 @@ import xarray as xr
 
 from normlens.words.three_lines import paragraph
 
+_LONG_NAMES = {
+    "weight": ("attention weight α", "1"),
+    "vector_norm": ("vector norm ‖f(x)‖", "model units"),
+    "weighted_norm": ("weighted vector norm ‖α f(x)‖", "model units"),
+    "norm": ("norm of the sum over heads ‖Σ α f(x)‖", "model units"),
+    "displacement": ("displacement α‖f(x) − o‖", "model units"),
+    "contribution_weight": ("contribution weight", "1"),
+    "mixing_ratio": ("mixing ratio", "1"),
+    "conservation_error": ("conservation error", "1"),
+}
+"""What arrays are called on the axes of xarray's own plots, and their unit."""
+
 
 class Group:
     """One kind of attention in an analysis.
@@ -37,7 +49,7 @@ class Group:
         if data is None or name.startswith("_"):
             raise AttributeError(name)
         if name in data.variables:
-            return data[name]
+            return _labeled(data[name])
         if hasattr(data, name):
             return getattr(data, name)
         raise AttributeError(self._missing(name))
@@ -47,7 +59,7 @@ class Group:
             if key not in self:
                 raise KeyError(self._missing(key))
             return self.weighted_norm
-        return self.data[key]
+        return _labeled(self.data[key]) if isinstance(key, str) else self.data[key]
 
     def __contains__(self, key: object) -> bool:
         return key in self.data or (key == "weighted_norm" and "weight" in self.data and "vector_norm" in self.data)
@@ -57,6 +69,9 @@ class Group:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [*map(str, self.data.variables), *(["weighted_norm"] if "weighted_norm" in self else [])]
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *(name for name in dir(self.data) if not name.startswith("_"))]
@@ -71,8 +86,8 @@ class Group:
     def weighted_norm(self) -> xr.DataArray:
         """‖α f(x)‖ = α ‖f(x)‖, ``(layer, head, target, source)`` (Kobayashi et al. 2020)."""
         if "weighted_norm" in self.data:
-            return self.data["weighted_norm"]
-        return (self.data["weight"] * self.data["vector_norm"]).rename("weighted_norm")
+            return _labeled(self.data["weighted_norm"])
+        return _labeled((self.data["weight"] * self.data["vector_norm"]).rename("weighted_norm"))
 
     def _missing(self, name: str) -> str:
         return (
@@ -83,3 +98,13 @@ class Group:
     def _next(self) -> str:
         first = next(iter(self.data.data_vars), "norm")
         return f'Next: .{"norm" if "norm" in self.data else first}, ["…"], .sel(layer=…), .to_dataframe(), .data'
+
+
+def _labeled(array: xr.DataArray) -> xr.DataArray:
+    """The array with ``long_name`` and ``units`` in its attributes, if it is a measure."""
+    measure, _, scope = str(array.name).partition("norm_")
+    name, unit = _LONG_NAMES.get("norm" if scope and not measure else str(array.name), ("", ""))
+    if not name:
+        return array
+    label = f"{name}, scope {scope}" if scope else name
+    return array.assign_attrs({"long_name": label, "units": unit, **array.attrs})

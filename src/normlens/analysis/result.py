@@ -78,6 +78,9 @@ class Analysis:
     def __len__(self) -> int:
         return len(self.data.children)
 
+    def _ipython_key_completions_(self) -> list[str]:
+        return self.groups
+
     def __repr__(self) -> str:
         return "\n".join(self._summary())
 
