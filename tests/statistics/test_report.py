@@ -103,9 +103,17 @@ def test_the_html_page_needs_no_other_file(report):
     sources = re.findall(r'<img src="([^"]{30})', page)
     assert len(sources) == len(list((report / "figures").iterdir()))
     assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
-    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    assert not re.search(r'(?:src|href)="(?!data:|#)', page)
     assert "<h1>A &amp; B</h1>" in page
     assert "a|b &lt;tiny&gt;" in page
+
+
+def test_the_html_page_has_contents_whose_places_exist_and_a_dark_scheme(report):
+    page = (report / "report.html").read_text(encoding="utf-8")
+    places = re.findall(r'<a href="#([^"]+)"', page)
+    assert places[-3:] == ["figures", "measured", "definitions"] and len(places) > 4
+    assert all(page.count(f'id="{place}"') == 1 for place in places)
+    assert "prefers-color-scheme: dark" in page
 
 
 def test_an_interval_is_below_its_value_so_that_tables_fit_the_page(report):
