@@ -132,7 +132,14 @@ def _environment() -> dict[str, str]:
     """The environment of a notebook, which runs in another folder and draws as notebooks do."""
     kept = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     parts = filter(None, kept.get("PYTHONPATH", "").split(os.pathsep))
-    return {**kept, "PYTHONPATH": os.pathsep.join(str(Path(part).resolve()) for part in parts)}
+    path = os.pathsep.join(str(Path(part).resolve()) for part in parts)
+    return {
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        **kept,
+        "PYTHONPATH": path,
+    }
 
 
 def _check_outputs(cell: Any) -> None:
