@@ -14,6 +14,7 @@ STUDIES = {
     "mixing-ratio": "reproduce.norms.mixing_ratio",
     "alignment": "reproduce.alignment.table",
     "language-pair": "reproduce.alignment.language_pair",
+    "language-pair-reading": "reproduce.alignment.blind_reading",
     "attribution": "reproduce.attribution.table",
     "alternatives": "reproduce.attribution.alternatives",
     "four-tests": "reproduce.four_tests.table",

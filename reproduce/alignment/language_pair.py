@@ -133,9 +133,9 @@ def _compared(text: MultilingualText, pairs: int, references: dict[str, list[Lin
         reporter=Printed(),
         guide="eflomal",
     )
-    statistical = _by_eflomal(files, text.work / f"eflomal-{pairs}")
+    statistical = by_eflomal(files, text.work / f"eflomal-{pairs}")
     rows = [_row("eflomal", "", statistical, references, None)]
-    for measure, balance, links in _by_models(models.forward, models.reverse or models.forward, files):
+    for measure, balance, links in by_models(models.forward, models.reverse or models.forward, files):
         rows.append(_row(measure, f"{balance:g}", links, references, statistical))
     training = [
         json.loads((folder / "training.json").read_text()) for folder in (models.forward, models.reverse) if folder
@@ -143,7 +143,7 @@ def _compared(text: MultilingualText, pairs: int, references: dict[str, list[Lin
     return {"pairs": pairs, "rows": rows, "cpu_seconds": sum(one["cpu_seconds"] for one in training)}
 
 
-def _by_eflomal(files: tuple[Path, Path], folder: Path) -> list[Cells]:
+def by_eflomal(files: tuple[Path, Path], folder: Path) -> list[Cells]:
     """The links of eflomal on the text alone."""
     folder.mkdir(exist_ok=True)
     ahead, back = folder / "links.forward", folder / "links.reverse"
@@ -155,7 +155,7 @@ def _by_eflomal(files: tuple[Path, Path], folder: Path) -> list[Cells]:
     return [symmetrize(one, other, HOW) for one, other in directions_of_file(ahead, back, COMPARED)]
 
 
-def _by_models(forward: Path, reverse: Path, files: tuple[Path, Path]) -> Iterator[tuple[str, float, list[Cells]]]:
+def by_models(forward: Path, reverse: Path, files: tuple[Path, Path]) -> Iterator[tuple[str, float, list[Cells]]]:
     """The links of the fitted models, by each measure and balance."""
     ahead, back = (Extractor(normlens.load(str(folder))) for folder in (forward, reverse))
     words = [lines(path)[:COMPARED] for path in files]

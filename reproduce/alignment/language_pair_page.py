@@ -27,7 +27,20 @@ def page(kept: Mapping[str, Any]) -> str:
                 low, high = measured["interval"]
                 cells += [f"{measured['aer']:.1f} ({low:.1f} to {high:.1f})", _apart(measured)]
             rows.append([*cells, f"{result['cpu_seconds'] / 60:.0f} min" if name != "eflomal" else ""])
-    return fill("alignment/language_pair.md.jinja", rows=rows)
+    readings = [_reading(result) for result in kept.values() if "read" in result]
+    return fill("alignment/language_pair.md.jinja", rows=rows, readings=readings)
+
+
+def _reading(result: Mapping[str, Any]) -> list[str]:
+    """A row of the table of sentences that were read."""
+    counts = result["counts"]
+    surplus = {side: [right - wrong for right, wrong in pairs] for side, pairs in counts.items()}
+    ahead = [fitted - statistical for statistical, fitted in zip(surplus["eflomal"], surplus["models"], strict=True)]
+    links = [f"{sum(right for right, _ in counts[side]):g} of {sum(map(sum, counts[side])):g}" for side in counts]
+    return [
+        f"{result['read']:,}", str(len(ahead)), *links, str(sum(x > 0 for x in ahead)), str(sum(x < 0 for x in ahead)),
+        str(sum(x == 0 for x in ahead)),
+    ]  # fmt: skip
 
 
 def draw(kept: Mapping[str, Any]) -> dict[str, Figure]:
@@ -58,7 +71,7 @@ _SHOWN = {("eflomal", ""), ("norm", "0")}
 
 
 def _by_amount(kept: Mapping[str, Any]) -> list[Any]:
-    return sorted(kept.values(), key=lambda result: int(result["pairs"]))
+    return sorted((result for result in kept.values() if "rows" in result), key=lambda result: int(result["pairs"]))
 
 
 def _apart(measured: Mapping[str, Any]) -> str:

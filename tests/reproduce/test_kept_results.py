@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from reproduce.alignment import language_pair, language_pair_page
 from reproduce.alignment import page as alignment_page
 from reproduce.alignment import table as alignment_table
 from reproduce.attribution import alternatives as attribution_alternatives
@@ -47,6 +48,7 @@ PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     eviction_table.NAME: eviction_page.page,
     evidence_table.NAME: evidence_page.page,
     idle.NAME: idle_page.page,
+    language_pair.NAME: language_pair_page.page,
     four_tests_table.NAME: four_tests_page.page,
     negation_displacement.NAME: negation_displacement_page.page,
     negation_scone.NAME: negation_scone_page.page,

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from normlens.errors import NormLensError
 from normlens.translation import guidance, training_run
-from reproduce.alignment import language_pair
+from reproduce.alignment import blind_reading, language_pair, language_pair_page
 
 WORDS = {"un": ("eins", "one"), "deux": ("zwei", "two"), "trois": ("drei", "three"), "cinq": ("fünf", "five")}
 
@@ -67,3 +68,22 @@ def test_both_aligners_are_compared_with_both_references(
     assert (tmp_path / "work" / "all.en").read_text().count("\n") == 256 + 3 + 2 + 2
     assert "| 200 | eflomal |" in (tmp_path / "out/language_pair/page.md").read_text()
     assert (tmp_path / "out/language_pair/curve.svg").exists()
+
+
+def test_what_a_reader_judges_is_counted_for_the_aligner_that_gave_it() -> None:
+    words = [["a", "b"]] * 40
+    statistical, fitted = [{(0, 0), (1, 1)}] * 40, [{(0, 0), (0, 1)}] * 39 + [{(0, 0), (1, 1)}]
+    chosen = blind_reading.drawn(statistical, fitted)
+    assert list(chosen) == list(range(39)) and 10 < sum(chosen.values()) < 29
+    shown = blind_reading.sheet(chosen, [words, words], statistical, fitted)
+    lines = []
+    for number, a, b in zip(*[iter(shown.splitlines())] * 3, strict=True):
+        k = int(number.split("|")[0])
+        assert {a.strip(), b.strip()} == {"A: a~b" if chosen[k] else "A: b~b", "B: b~b" if chosen[k] else "B: a~b"}
+        lines.append(f"{k} 1 0 0 1" if "a~b" in a else f"{k} 0 1 1 0")  # the models are always right
+    counts = blind_reading.judged("\n".join(reversed(lines)), chosen)
+    assert counts == {"eflomal": [[0, 1]] * 39, "models": [[1, 0]] * 39}
+    row = language_pair_page._reading({"read": 5000, "counts": counts})
+    assert row == ["5,000", "39", "0 of 39", "39 of 39", "39", "0", "0"]
+    with pytest.raises(NormLensError, match="1 sentences were judged; expected the 39"):
+        blind_reading.judged(lines[0], chosen)
