@@ -29,6 +29,7 @@ Role = Literal[
     "cross-attention",
     "decoder self-attention",
     "rest of the body",
+    "unused",
 ]
 """What a parameter is for."""
 
@@ -48,7 +49,8 @@ class ParameterGroups:
     names
         By role, in the order of the model. *Embeddings* are tokens, positions and their norm; those of the target
         include the output projection. A tensor on both sides is in "shared embeddings". *Cross-attention* and
-        *decoder self-attention* include their norms.
+        *decoder self-attention* include their norms. *Unused* is a table that a class always has, and
+        that a model without tied embeddings never reads.
     norms
         Names of the parameters of all norms, whatever their role.
     counts
@@ -138,6 +140,8 @@ class _Roles:
             own = set(side.modules())
             modules = [*_embeddings(side), *_norms_of_embeddings([m for m in order if m in own], attentions)]
             self._ids[name] = _parameters(modules)
+        outside = [module for module in _embeddings(model) if not any(module in set(side.modules()) for side in sides)]
+        self._ids["unused"] = _parameters(outside)
         output = model.get_output_embeddings()
         self._ids["target"] |= _parameters([] if output is None else [output])
         kinds = {"cross": "cross-attention", "decoder": "decoder self-attention"}
@@ -154,6 +158,8 @@ class _Roles:
         source, target = (id(parameter) in self._ids[side] for side in ("source", "target"))
         if source or target:
             return "shared embeddings" if source and target else "source embeddings" if source else "target embeddings"
+        if id(parameter) in self._ids["unused"]:
+            return "unused"
         if id(parameter) in self._ids["cross-attention"]:
             return "cross-attention"
         if id(parameter) in self._ids["decoder self-attention"]:

@@ -68,10 +68,8 @@ def _with_two_vocabularies(model: PreTrainedModel, of_source: int, of_target: in
     with torch.no_grad():
         for name, x in new.state_dict().items():
             old = before[name]
-            if old.shape[1:] == x.shape[1:]:
+            if old.shape[1:] == x.shape[1:]:  # else a constant of the logits, for another number of tokens: zeros
                 x.copy_(_repeated(old, len(x)))
-            elif old.numel() and x.shape[0] == 1:  # a constant that is added to the logits
-                x.zero_()
     return new
 
 

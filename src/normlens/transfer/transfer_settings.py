@@ -11,6 +11,7 @@ from normlens.transfer.parameter_roles import ROLES, ParameterGroups, Role
 _XATTN: tuple[Role, ...] = ("cross-attention",)
 _SELF: tuple[Role, ...] = ("decoder self-attention",)
 _BODY: tuple[Role, ...] = ("cross-attention", "decoder self-attention", "rest of the body")
+_ALL: tuple[Role, ...] = tuple(role for role in ROLES if role != "unused")
 _EMBEDDINGS: tuple[Role, ...] = ("source embeddings", "target embeddings", "shared embeddings")
 
 
@@ -64,13 +65,13 @@ def _of_a_side(name: str, embeddings: Role) -> list[TransferSetting]:
 SETTINGS: Mapping[str, TransferSetting] = {
     setting.name: setting
     for setting in (
-        TransferSetting("scratch", ROLES, ROLES),
+        TransferSetting("scratch", _ALL, _ALL),
         *_of_a_side("src", "source embeddings"),
         *_of_a_side("tgt", "target embeddings"),
         TransferSetting("embed", _EMBEDDINGS),
         TransferSetting("embed+xattn", (*_EMBEDDINGS, *_XATTN)),
         TransferSetting("embed+randxattn", (*_EMBEDDINGS, *_XATTN), _XATTN),
-        TransferSetting("whole", ROLES),
+        TransferSetting("whole", _ALL),
     )
 }
 """All settings by name.
