@@ -67,7 +67,7 @@ def new_threads(before: set[threading.Thread]) -> set[str]:
 
 def test_a_cell_is_answered_by_the_service(cell: Cell, reader: normlens.Lens) -> None:
     offer = cell.asked("models", {})[0]["answer"]
-    assert offer == {"models": [reader.name], "text": TEXT, "targetText": ""}
+    assert offer == {"models": [reader.name], "text": TEXT, "targetText": "", "gold": "", "clusters": None}
     run = cell.explored()
     place = {"run": run, "group": "encoder", "layer": 1, "head": 1}
     content, buffers = cell.asked("row", {**place, "target": 2})
