@@ -16,10 +16,10 @@ from typing import Any
 
 from normlens import NormLensError
 from reproduce.alignment.eflomal import lines
-from reproduce.alignment.language_pair import COMPARED, NAME, MultilingualText, by_eflomal, by_models
+from reproduce.alignment.language_pair import COMPARED, NAME, MultilingualText, by_eflomal, by_models, pair_parser
 from reproduce.alignment.language_pair_page import draw, page
 from reproduce.alignment.models import Cells
-from reproduce.study.options import add_data, run_study, study_parser
+from reproduce.study.options import run_study
 
 SENTENCES = 50
 SEED = 7
@@ -34,9 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 2 after an error, which is printed.
     """
-    parser = study_parser(__doc__)
-    add_data(parser, "multi30k")
-    parser.add_argument("--work", type=Path, help="folder of the study language-pair, with its models and links")
+    parser = pair_parser(__doc__)
     parser.add_argument("--pairs", type=int, default=5000, help="amount of text (default: %(default)s)")
     parser.add_argument("--sheet", type=Path, help="file for the sentences and links to judge")
     parser.add_argument(

@@ -50,11 +50,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 2 after an error, which is printed.
     """
-    parser = study_parser(__doc__)
-    add_data(parser, "multi30k")
-    parser.add_argument("--work", type=Path, help="folder for text, models and links")
+    parser = pair_parser(__doc__)
     parser.add_argument("--pairs", nargs="+", type=int, default=AMOUNTS, help="amounts of text (default: %(default)s)")
     return run_study(NAME, parser, arguments, _measured, page, draw)
+
+
+def pair_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the folders of the data and of the work."""
+    parser = study_parser(description)
+    add_data(parser, "multi30k")
+    parser.add_argument("--work", type=Path, help="folder for text, models and links")
+    return parser
 
 
 def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
