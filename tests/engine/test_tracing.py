@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -204,3 +206,21 @@ def test_a_call_knows_its_module() -> None:
     with torch.no_grad(), capturing(model, calls.append):
         model(**tiny.inputs("bert", model))
     assert [call.module for call in calls] == [layer.attention.self for layer in model.encoder.layer]
+
+
+def test_a_tracer_lets_go_of_the_run() -> None:
+    """The stream before and after every norm is freed when the run ends, not when garbage is collected."""
+    model = tiny.build("llama")
+    tracer = Tracer(model)
+    seen: list[weakref.ref[Tensor]] = []
+    for layer in model.layers:
+        layer.register_forward_hook(lambda module, args, output: seen.append(weakref.ref(output)))
+    gc.disable()
+    try:
+        with torch.no_grad(), capturing(model, tracer.capture), tracer.watching():
+            model(**tiny.inputs("llama", model))
+        tracer.open_traces.clear()
+        assert seen
+        assert [ref() for ref in seen] == [None] * len(seen)
+    finally:
+        gc.enable()

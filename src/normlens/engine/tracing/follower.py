@@ -82,8 +82,12 @@ class Follower:
         self._followed[id(tensor)] = Followed(tensor, block, role, restore)
 
     def forget(self, block: BlockTrace | None = None) -> None:
-        """Stop following the tensors of a block, or of all blocks."""
-        self._followed = {} if block is None else {k: f for k, f in self._followed.items() if f.block is not block}
+        """Stop following the tensors of a block, or of all blocks; then no tensor of the run is held."""
+        if block is None:
+            self._followed.clear()
+            self.streams.clear()
+        else:
+            self._followed = {k: f for k, f in self._followed.items() if f.block is not block}
 
     def step(self, at: Followed, call: FunctionCall) -> None:
         """Interpret the effect of a function on a followed tensor."""

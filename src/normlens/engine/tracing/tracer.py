@@ -98,6 +98,7 @@ class Tracer(TorchFunctionMode):
                 yield
         finally:
             self._follower.forget()
+            self._norms.clear()
 
     def capture(self, call: AttentionCall) -> None:
         """Start following the output of an attention call; called by every capture method."""
