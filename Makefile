@@ -52,7 +52,7 @@ tables: $(STAMP) ## Run the architecture matrix and write its table, and that of
 	@NORMLENS_WRITE_TABLES=1 OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/pytest tests/architectures/test_frozen_matrix.py tests/architectures/test_matrix.py tests/cli/test_option_names.py
 
 bench: $(STAMP) ## Re-measure what is claimed about speed and memory, into benchmarks/results/
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.speed && $(BIN)/python -m benchmarks.measures && $(BIN)/python -m benchmarks.memory && $(BIN)/python -m benchmarks.attribution && $(BIN)/python -m benchmarks.topk && $(BIN)/python -m benchmarks.loading && $(BIN)/python -m benchmarks.view && $(BIN)/python -m benchmarks.corpus_runs && $(BIN)/python -m benchmarks.first_sign
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.speed && $(BIN)/python -m benchmarks.measures && $(BIN)/python -m benchmarks.memory && $(BIN)/python -m benchmarks.eviction_memory && $(BIN)/python -m benchmarks.attribution && $(BIN)/python -m benchmarks.topk && $(BIN)/python -m benchmarks.loading && $(BIN)/python -m benchmarks.view && $(BIN)/python -m benchmarks.corpus_runs && $(BIN)/python -m benchmarks.first_sign
 
 clean: ## Remove the environment, caches and everything that was built
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site demo-report

@@ -77,7 +77,7 @@ def _llama(layers: int) -> PreTrainedModel:
             num_attention_heads=32,
             num_key_value_heads=8,
             vocab_size=_VOCABULARY,
-            max_position_embeddings=2048,
+            max_position_embeddings=8192,
         )
     )
 
