@@ -14,9 +14,10 @@ from tokenizers.pre_tokenizers import ByteLevel, Metaspace
 from tokenizers.processors import TemplateProcessing
 from transformers import ByT5Tokenizer, M2M100Tokenizer, MarianTokenizer, PreTrainedTokenizerFast
 
-from normlens.alignment.subwords import NO_WORD, SubwordTokenizer, set_languages
+from normlens.alignment.subwords import NO_WORD, SubwordTokenizer
 from normlens.bitext.raw_text import split_words
 from normlens.errors import InvalidInput
+from normlens.loading.languages import set_languages
 
 SENTENCE = "wir glauben nicht , daß"
 

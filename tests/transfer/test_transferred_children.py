@@ -255,9 +255,7 @@ def test_bad_input_is_refused(marian: normlens.Lens, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"no setting 'src\+xatn'.*Did you mean"):
         transfer.start_child(marian, "src+xatn")
     for setting, vocabulary in (("whole", 20), ("src", 0)):
-        with pytest.raises(
-            InvalidInput, match="expected a positive number, with a setting that begins with src or tgt"
-        ):
+        with pytest.raises(InvalidInput, match="expected a positive number, with a setting that has a new language"):
             transfer.start_child(marian, setting, vocabulary=vocabulary)
     with pytest.raises(UnsupportedArchitecture, match="is no encoder–decoder for text"):
         transfer.start_child(normlens.load((tiny.build("bert").eval(), None)), "src")

@@ -27,5 +27,6 @@ def counting(tmp_path_factory: pytest.TempPathFactory) -> TrainingText:
 def from_english(counting: TrainingText, tmp_path_factory: pytest.TempPathFactory) -> MarianTokenizer:
     """A tokenizer from English to German."""
     folder = tmp_path_factory.mktemp("tokenizer")
-    learn_pieces(prepare(counting).training, folder / "pieces.spm", 60, fold_case=True)
+    sentences = [sentence for pair in prepare(counting).training for sentence in pair]
+    learn_pieces(sentences, folder / "pieces.spm", 60, fold_case=True)
     return tokenizer_for(folder / "pieces.spm", folder / "tokenizer", "en", "de")

@@ -18,7 +18,7 @@ from transformers import MarianMTModel, TrainerCallback
 import normlens
 from normlens.alignment import Extractor, Reading
 from normlens.errors import InvalidInput, NormLensError
-from normlens.translation import TrainingText, guidance, train, trainer, training_run
+from normlens.translation import TrainingText, guidance, resuming, train, trainer, training_run
 from normlens.translation.batches import IGNORED, EncodedPairs
 from normlens.translation.run_folder import last_checkpoint
 from normlens.translation.scoring import held_out_loss
@@ -74,7 +74,7 @@ class _Stop(TrainerCallback):
 @pytest.fixture
 def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Lets trainings checkpoint at every step, and stop after nine; what it returns undoes both."""
-    original = training_run.trainer_of
+    original = resuming.trainer_of
 
     def stopping(*arguments: Any) -> Any:
         stopped = original(*arguments)
@@ -82,7 +82,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         return stopped
 
     monkeypatch.setattr(trainer, "SECONDS_BETWEEN_CHECKPOINTS", 0)
-    monkeypatch.setattr(training_run, "trainer_of", stopping)
+    monkeypatch.setattr(resuming, "trainer_of", stopping)
     return monkeypatch.undo
 
 
@@ -295,9 +295,9 @@ def test_a_device_that_is_not_there_is_named() -> None:
 
 
 def test_a_vocabulary_shrinks_with_the_text_and_needs_some(tmp_path: Path) -> None:
-    learn_pieces([("eins zwei drei", "one two three")] * 3, tmp_path / "small.spm", 2000, fold_case=True)
+    learn_pieces(["eins zwei drei", "one two three"] * 3, tmp_path / "small.spm", 2000, fold_case=True)
     with pytest.raises(InvalidInput, match="No vocabulary of 5000 pieces or fewer"):
-        learn_pieces([("a", "b")], tmp_path / "none.spm", 5000, fold_case=True)
+        learn_pieces(["a", "b"], tmp_path / "none.spm", 5000, fold_case=True)
     assert not (tmp_path / "none.spm").exists()
 
 

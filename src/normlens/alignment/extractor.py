@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from normlens.alignment.cross_attention import CrossReader
 from normlens.alignment.readings import Reading
 from normlens.alignment.soft import SoftAlignment, averaged
-from normlens.alignment.subwords import Subwords, SubwordTokenizer, set_languages
+from normlens.alignment.subwords import Subwords, SubwordTokenizer
 from normlens.alignment.word_maps import SETTINGS, word_map
 from normlens.bitext.raw_text import split_words
 from normlens.engine.precision import double
@@ -26,6 +26,7 @@ from normlens.inputs.example_maker import ExampleMaker
 from normlens.inputs.lengths import check_length
 from normlens.inputs.tokens import Tokens
 from normlens.lens import Lens
+from normlens.loading.languages import set_languages
 from normlens.loading.load import LoadedModel
 
 _BATCHES_AT_ONCE = 16  # sorted by length together

@@ -97,7 +97,8 @@ def start_child(lens: Lens, setting: str, *, vocabulary: int | None = None, seed
     setting
         A name of :data:`normlens.transfer.SETTINGS`, such as "src+xattn".
     vocabulary
-        Number of tokens of the new language, for settings that begin with "src" or "tgt". Default: as many as the parent's.
+        Number of tokens of the new language, for settings that have one ("scratch", "src" and "tgt"). Default: as many as
+        the parent's.
     seed
         Random seed of parameters that start anew.
 
@@ -116,7 +117,7 @@ def start_child(lens: Lens, setting: str, *, vocabulary: int | None = None, seed
     if vocabulary is not None and (chosen.side is None or vocabulary < 1):
         raise InvalidInput(
             f"vocabulary is {vocabulary} with the setting {chosen.name!r}; expected a positive number, with a setting that "
-            "begins with src or tgt."
+            "has a new language: scratch, or one that begins with src or tgt."
         )
     model, groups = child_model(lens, chosen, vocabulary)
     fresh = _fresh(model, seed)

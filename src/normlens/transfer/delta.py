@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from normlens.files.atomic import temporary_folder
 from normlens.lens import Lens
 from normlens.transfer.child_model import Child, child_model, model_hash
 from normlens.transfer.transfer_settings import setting_named
+from normlens.translation.translated_text import training_facts
 from normlens.version import __version__
 
-TENSORS, MANIFEST = "delta.safetensors", "manifest.json"
+TENSORS, MANIFEST, VOCABULARY, TRAINING = "delta.safetensors", "manifest.json", "vocabulary.spm", "training.json"
 _FORMAT = 1
 
 
@@ -37,6 +38,8 @@ class Delta:
         As in :class:`normlens.transfer.Child`.
     bytes
         Size of the folder's files on the disk.
+    training
+        How it was trained, by :func:`normlens.transfer.train`; empty for a child of another trainer.
     """
 
     folder: Path
@@ -44,9 +47,18 @@ class Delta:
     vocabulary: int | None
     parent: str
     bytes: int
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def pieces(self) -> Path | None:
+        """File of the new language's vocabulary; None if there is none."""
+        path = self.folder / VOCABULARY
+        return path if path.exists() else None
 
 
-def save_delta(child: Child, folder: str | Path) -> Delta:
+def save_delta(
+    child: Child, folder: str | Path, training: Mapping[str, Any] | None = None, pieces: bytes | None = None
+) -> Delta:
     """Save what training has moved.
 
     Parameters
@@ -54,7 +66,11 @@ def save_delta(child: Child, folder: str | Path) -> Delta:
     child
         The child, after training.
     folder
-        A new or empty folder. It gets ``delta.safetensors`` and ``manifest.json``, both or none.
+        A new or empty folder. It gets ``delta.safetensors`` and ``manifest.json``, all files or none.
+    training
+        How it was trained, as plain data.
+    pieces
+        The new language's vocabulary, a sentencepiece model.
 
     Returns
     -------
@@ -85,6 +101,10 @@ def save_delta(child: Child, folder: str | Path) -> Delta:
         with temporary_folder(folder.parent) as partial:
             (partial / TENSORS).write_bytes(save_tensors(tensors))
             (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+            if training is not None:
+                (partial / TRAINING).write_text(json.dumps(training, indent=1) + "\n", encoding="utf-8")
+            if pieces is not None:
+                (partial / VOCABULARY).write_bytes(pieces)
             partial.replace(folder)
     except OSError as error:
         raise NormLensError(
@@ -102,8 +122,9 @@ def read_delta(folder: str | Path) -> Delta:
         If it holds no delta.
     """
     folder, manifest = Path(folder), _manifest(Path(folder))
-    size = sum((folder / name).stat().st_size for name in (TENSORS, MANIFEST))
-    return Delta(folder, manifest["setting"], manifest["vocabulary"], manifest["parent_sha256"], size)
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    facts = manifest["setting"], manifest["vocabulary"], manifest["parent_sha256"]
+    return Delta(folder, *facts, size, training_facts(folder))
 
 
 def load_child(parent: Lens, folder: str | Path) -> PreTrainedModel:

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from normlens.errors import UnsupportedArchitecture
 from normlens.transfer.parameter_roles import Role, encoder_and_decoder
+from normlens.transfer.token_ids import fit_ids
 
 
 def separate_embeddings(model: PreTrainedModel, side: Role, vocabulary: int | None) -> PreTrainedModel:
@@ -43,10 +44,12 @@ def separate_embeddings(model: PreTrainedModel, side: Role, vocabulary: int | No
             f"{type(own).__name__} has no table of tokens that can be replaced. Choose a setting that begins with embed."
         )
     rows = tokens.num_embeddings if vocabulary is None else vocabulary
+    if vocabulary is not None:
+        fit_ids(model, rows, of_target=not of_source)
     if hasattr(model.config, "decoder_vocab_size"):
         other = (decoder if of_source else encoder).get_input_embeddings().num_embeddings
         return _with_two_vocabularies(model, *((rows, other) if of_source else (other, rows)))
-    before, new = tokens.num_embeddings, _table(tokens, rows)
+    before, new = tokens.num_embeddings, _table(tokens, rows, model.config.pad_token_id)
     own.set_input_embeddings(new)
     if not of_source:
         _replace_output(model, tokens, new)
@@ -64,20 +67,27 @@ def _with_two_vocabularies(model: PreTrainedModel, of_source: int, of_target: in
     config.share_encoder_decoder_embeddings = False
     with torch.random.fork_rng():
         new = type(model)(config).to(model.device, model.dtype).train(model.training)
+    new.generation_config = model.generation_config
     before = model.state_dict()
     with torch.no_grad():
         for name, x in new.state_dict().items():
             old = before[name]
             if old.shape[1:] == x.shape[1:]:  # else a constant of the logits, for another number of tokens: zeros
                 x.copy_(_repeated(old, len(x)))
+    for side, own in zip(encoder_and_decoder(model), encoder_and_decoder(new), strict=True):
+        padding = side.get_input_embeddings().padding_idx
+        if padding is not None and padding < own.get_input_embeddings().num_embeddings:
+            own.get_input_embeddings().padding_idx = padding
     return new
 
 
-def _table(tokens: nn.Embedding, rows: int) -> nn.Embedding:
-    """A table of the same kind."""
+def _table(tokens: nn.Embedding, rows: int, padding: int | None) -> nn.Embedding:
+    """A table of the same kind; its padding is the given id if it hasn't the old one."""
     new = copy.deepcopy(tokens)
     if rows != tokens.num_embeddings:
         new.weight, new.num_embeddings = nn.Parameter(_repeated(tokens.weight, rows)), rows
+        if new.padding_idx is not None and new.padding_idx >= rows:
+            new.padding_idx = padding
     return new
 
 

@@ -27,6 +27,8 @@ class TransferSetting:
         Roles that are trained; all others stay those of the parent, bit for bit.
     initialized
         Roles that start from random numbers, not from the parent's.
+    side
+        The embeddings of a new language; None if the child's languages are the parent's.
     norms
         Whether the norms of every role are trained, too.
     source
@@ -36,13 +38,9 @@ class TransferSetting:
     name: str
     trained: tuple[Role, ...]
     initialized: tuple[Role, ...] = ()
+    side: Role | None = None
     norms: bool = False
     source: str = "Gheini et al. 2021"
-
-    @property
-    def side(self) -> Role | None:
-        """The embeddings of a new language; None if the child's languages are the parent's."""
-        return next((role for role in _EMBEDDINGS[:2] if role in self.initialized and self.name != "scratch"), None)
 
     def trained_names(self, groups: ParameterGroups) -> tuple[str, ...]:
         """Names of the parameters that are trained."""
@@ -52,20 +50,22 @@ class TransferSetting:
 
 def _of_a_side(name: str, embeddings: Role) -> list[TransferSetting]:
     """The settings with a new language on one side."""
+    own = (embeddings,)
     return [
-        TransferSetting(name, (embeddings,), (embeddings,)),
-        TransferSetting(f"{name}+xattn", (embeddings, *_XATTN), (embeddings,)),
-        TransferSetting(f"{name}+body", (embeddings, *_BODY), (embeddings,)),
-        TransferSetting(f"{name}+randxattn", (embeddings, *_XATTN), (embeddings, *_XATTN)),
-        TransferSetting(f"{name}+selfattn", (embeddings, *_SELF), (embeddings,), source="ours"),
-        TransferSetting(f"{name}+norms", (embeddings,), (embeddings,), norms=True, source="ours"),
+        TransferSetting(name, own, own, embeddings),
+        TransferSetting(f"{name}+xattn", (*own, *_XATTN), own, embeddings),
+        TransferSetting(f"{name}+body", (*own, *_BODY), own, embeddings),
+        TransferSetting(f"{name}+randxattn", (*own, *_XATTN), (*own, *_XATTN), embeddings),
+        TransferSetting(f"{name}+selfattn", (*own, *_SELF), own, embeddings, source="ours"),
+        TransferSetting(f"{name}+norms", own, own, embeddings, norms=True, source="ours"),
     ]
 
 
 SETTINGS: Mapping[str, TransferSetting] = {
     setting.name: setting
     for setting in (
-        TransferSetting("scratch", _ALL, _ALL),
+        TransferSetting("scratch", _ALL, _ALL, "source embeddings"),
+        TransferSetting("tgt+scratch", _ALL, _ALL, "target embeddings"),
         *_of_a_side("src", "source embeddings"),
         *_of_a_side("tgt", "target embeddings"),
         TransferSetting("embed", _EMBEDDINGS),
@@ -76,8 +76,9 @@ SETTINGS: Mapping[str, TransferSetting] = {
 }
 """All settings by name.
 
-"src" and "tgt" put a new language on one side, whose embeddings start anew; "embed" and "whole" train a multilingual parent
-on a pair that its vocabulary covers. "+selfattn" trains as many parameters as "+xattn": the control for *which* attention.
+"src" and "tgt" put a new language on one side, whose embeddings start anew, and "scratch" a new source language; "embed" and
+"whole" train a multilingual parent on a pair that its vocabulary covers. "+selfattn" trains as many parameters as "+xattn",
+the control for *which* attention.
 """
 
 

@@ -12,7 +12,8 @@ from normlens.translation.recipe import Recipe, recipe_for
 if TYPE_CHECKING:
     from normlens.translation.scoring import TranslationScores, score
     from normlens.translation.training_run import TrainedPair, train
-    from normlens.translation.translated_text import TranslatedText, evaluate
+    from normlens.translation.translated_text import evaluate
+    from normlens.translation.translator import TranslatedText
 
 __all__ = [
     "Preparation",
@@ -30,7 +31,7 @@ _HOMES = {
     "train": "normlens.translation.training_run",
     "TrainedPair": "normlens.translation.training_run",
     "TranslationScores": "normlens.translation.scoring",
-    "TranslatedText": "normlens.translation.translated_text",
+    "TranslatedText": "normlens.translation.translator",
     "evaluate": "normlens.translation.translated_text",
     "score": "normlens.translation.scoring",
 }

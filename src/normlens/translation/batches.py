@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,12 +19,30 @@ IGNORED = -100
 """Label of a position without a label."""
 
 
+def shifted(labels: Tensor) -> Tensor:
+    """The input of a decoder that begins with padding: labels moved by one piece."""
+    moved = torch.nn.functional.pad(labels[:, :-1], (1, 0), value=PADDING)
+    return moved.masked_fill(moved == IGNORED, PADDING)
+
+
 @dataclass(frozen=True)
 class EncodedPairs:
-    """Ids of source and target sentences, each with its end-of-sentence."""
+    """Ids of source and target sentences, each with its end-of-sentence, and how a model reads them.
+
+    Attributes
+    ----------
+    source, target
+        Ids, sentence by sentence.
+    padding
+        Id that fills a batch of sources.
+    decoder_inputs
+        The decoder's input ids for labels ``(pair, piece)``, in which :data:`IGNORED` fills the batch.
+    """
 
     source: list[list[int]]
     target: list[list[int]]
+    padding: int = PADDING
+    decoder_inputs: Callable[[Tensor], Tensor] = shifted
 
     def __len__(self) -> int:
         return len(self.source)
@@ -39,11 +57,11 @@ class EncodedPairs:
 
     def turned(self) -> EncodedPairs:
         """The opposite direction."""
-        return EncodedPairs(self.target, self.source)
+        return replace(self, source=self.target, target=self.source)
 
     def select(self, numbers: Sequence[int]) -> EncodedPairs:
         """Some of the pairs."""
-        return EncodedPairs([self.source[k] for k in numbers], [self.target[k] for k in numbers])
+        return replace(self, source=[self.source[k] for k in numbers], target=[self.target[k] for k in numbers])
 
 
 def encode(pairs: Sequence[Pair], tokenizer: MarianTokenizer) -> EncodedPairs:
@@ -146,15 +164,14 @@ class Course(Dataset[dict[str, Tensor]]):
 
 
 def padded(pairs: EncodedPairs, chosen: np.ndarray) -> dict[str, Tensor]:
-    """Some pairs as the arguments of a Marian model, with labels; nothing is masked."""
+    """Some pairs as the arguments of a translation model, with labels; nothing is masked."""
     source, target = ([torch.tensor(side[k]) for k in chosen] for side in (pairs.source, pairs.target))
-    input_ids = torch.nn.utils.rnn.pad_sequence(source, batch_first=True, padding_value=PADDING)
-    labels = torch.nn.utils.rnn.pad_sequence(target, batch_first=True, padding_value=IGNORED)
-    decoder_input_ids = torch.nn.functional.pad(labels[:, :-1], (1, 0), value=PADDING)
+    pad_sequence = torch.nn.utils.rnn.pad_sequence
+    labels = pad_sequence(target, batch_first=True, padding_value=IGNORED)
     return {
-        "input_ids": input_ids,
-        "attention_mask": (input_ids != PADDING).long(),
-        "decoder_input_ids": decoder_input_ids.masked_fill(decoder_input_ids == IGNORED, PADDING),
+        "input_ids": pad_sequence(source, batch_first=True, padding_value=pairs.padding),
+        "attention_mask": pad_sequence([torch.ones_like(ids) for ids in source], batch_first=True),
+        "decoder_input_ids": pairs.decoder_inputs(labels),
         "labels": labels,
     }
 

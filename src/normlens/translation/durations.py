@@ -7,16 +7,15 @@ import time
 
 import numpy as np
 import torch
-from transformers import MarianMTModel
+from transformers import PreTrainedModel
 
 from normlens.translation.batches import Course
-from normlens.translation.recipe import Recipe
-from normlens.translation.trainer import training_loss
+from normlens.translation.trainer import Schedule, training_loss
 
 TIMED_STEPS = 4
 
 
-def seconds_of_training(model: MarianMTModel, course: Course, recipe: Recipe, device: str) -> float:
+def seconds_of_training(model: PreTrainedModel, course: Course, recipe: Schedule, device: str) -> float:
     """Estimate the time of a whole course: seconds per padded position of a few batches, times all positions.
 
     Parameters
@@ -55,7 +54,7 @@ def duration(seconds: float) -> str:
 
 
 def _step(
-    model: MarianMTModel, course: Course, number: int, recipe: Recipe, optimizer: torch.optim.Optimizer, device: str
+    model: PreTrainedModel, course: Course, number: int, recipe: Schedule, optimizer: torch.optim.Optimizer, device: str
 ) -> None:
     batch = {name: tensor.to(device) for name, tensor in course[number].items()}
     with torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bfloat16"):

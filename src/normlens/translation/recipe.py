@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from normlens.errors import InvalidInput, did_you_mean
 
 GuideName = Literal["none", "eflomal"]
 Precision = Literal["float32", "bfloat16"]
+Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,24 @@ def recipe_for(pairs: int, **chosen: Any) -> Recipe:
     >>> recipe_for(200_000).width, recipe_for(200_000, epochs=2.5).epochs
     (192, 2.5)
     """
-    names = [field.name for field in fields(Recipe)]
+    sizes = next((sizes for below, sizes in SIZES if pairs < below), LARGEST)
+    return with_settings(Recipe(**sizes), chosen)
+
+
+def with_settings(recipe: Settings, chosen: Mapping[str, Any]) -> Settings:
+    """A recipe with some of its attributes set; None leaves what is there.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such attribute, or its value is out of range.
+    """
+    names = [field.name for field in fields(recipe)]  # type: ignore[arg-type]
     for name in chosen:
         if name not in names:
             raise InvalidInput(
                 f"A recipe has no {name!r}; expected one of {', '.join(names)}.{did_you_mean(name, names)}"
             )
-    sizes = next((sizes for below, sizes in SIZES if pairs < below), LARGEST)
-    set_ones = {name: value for name, value in chosen.items() if value is not None}
-    return replace(Recipe(**sizes), **set_ones)
+    values = {name: value for name, value in chosen.items() if value is not None}
+    changed: Settings = replace(recipe, **values)  # type: ignore[type-var]
+    return changed

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from transformers import MarianMTModel, MarianTokenizer
+from transformers import MarianMTModel, MarianTokenizer, PreTrainedModel
 
 from normlens.errors import InvalidInput, install_command
 from normlens.translation.batches import IGNORED, EncodedPairs, padded
@@ -78,7 +78,7 @@ def score(
 
 
 @torch.no_grad()
-def held_out_loss(model: MarianMTModel, held_out: EncodedPairs, batch_size: int = 50) -> float:
+def held_out_loss(model: PreTrainedModel, held_out: EncodedPairs, batch_size: int = 50) -> float:
     """Cross-entropy per target piece in nats, on unmasked input, without smoothing."""
     training, device = model.training, model.device
     model.eval()

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from transformers import (
-    MarianMTModel,
     MarianTokenizer,
+    PreTrainedModel,
     PrinterCallback,
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
@@ -27,7 +27,7 @@ from normlens.errors import InvalidInput
 from normlens.files.atomic import write_atomically
 from normlens.translation.batches import IGNORED, Course, EncodedPairs
 from normlens.translation.guidance import guided_loss
-from normlens.translation.recipe import Recipe
+from normlens.translation.recipe import Precision
 from normlens.translation.scoring import held_out_loss
 
 SECONDS_BETWEEN_CHECKPOINTS = 300
@@ -100,22 +100,20 @@ class TrainingDirection:
         Such as "de→fr".
     course
         Its batches.
-    tokenizer
-        Saved beside each snapshot, so that it loads as a model.
     held_out
         Pairs for the held-out loss; may be empty.
     folder
         Of checkpoints, ``log.json`` and ``snapshots``.
-    snapshots
-        Whether to keep the weights at the end of every half epoch.
+    snapshot_tokenizer
+        Saved beside a snapshot of the weights at the end of every half epoch, so that each loads as a model; None for no
+        snapshots.
     """
 
     name: str
     course: Course
-    tokenizer: MarianTokenizer
     held_out: EncodedPairs
     folder: Path
-    snapshots: bool = False
+    snapshot_tokenizer: MarianTokenizer | None = None
 
 
 class Record(TrainerCallback):  # type: ignore[misc]
@@ -161,10 +159,10 @@ class Record(TrainerCallback):  # type: ignore[misc]
         if len(self.direction.held_out):
             entry["dev_loss"] = held_out_loss(model, self.direction.held_out)
         state.log_history.append(entry)
-        if self.direction.snapshots:
+        if self.direction.snapshot_tokenizer is not None:
             folder = self.direction.folder / "snapshots" / f"step-{state.global_step:06d}"
             copy.deepcopy(model).half().save_pretrained(folder)
-            self.direction.tokenizer.save_pretrained(folder)
+            self.direction.snapshot_tokenizer.save_pretrained(folder)
 
     def _progress(self, step: int) -> dict[str, float]:
         return {
@@ -174,8 +172,32 @@ class Record(TrainerCallback):  # type: ignore[misc]
         }
 
 
+class Schedule(Protocol):
+    """What a recipe says about the steps of a training: see :class:`~normlens.translation.Recipe`."""
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the pairs."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Its peak."""
+
+    @property
+    def warmup(self) -> int:
+        """Most steps until the peak."""
+
+    @property
+    def precision(self) -> Precision:
+        """Of the products."""
+
+    @property
+    def seed(self) -> int:
+        """Of every random number."""
+
+
 def trainer_of(
-    recipe: Recipe, model: MarianMTModel, direction: TrainingDirection, device: str, reporter: Reporter
+    recipe: Schedule, model: PreTrainedModel, direction: TrainingDirection, device: str, reporter: Reporter
 ) -> GuidedTrainer:
     """Set up transformers' trainer: one item of the course is one batch, taken in order."""
     steps = len(direction.course)

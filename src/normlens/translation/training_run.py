@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import random
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from transformers import MarianMTModel, set_seed
 
 from normlens.bitext.eflomal import eflomal_program
 from normlens.bitext.links import Cell
-from normlens.errors import InvalidInput, install_command
+from normlens.errors import InvalidInput
 from normlens.translation.batches import Course, EncodedPairs, encode
-from normlens.translation.durations import duration, seconds_of_training
+from normlens.translation.durations import duration
 from normlens.translation.export import description, export
 from normlens.translation.guidance import Guide, eflomal_links
 from normlens.translation.marian import new_model
 from normlens.translation.preparation import Pair, PreparedText, TrainingText, described, prepare, write_text
 from normlens.translation.recipe import Recipe, recipe_for
-from normlens.translation.run_folder import RunFolder, keep, last_checkpoint, writing
-from normlens.translation.trainer import Reporter, Silent, TrainingDirection, device_for_training, trainer_of
+from normlens.translation.resuming import (
+    own_random_state,
+    remove_checkpoints,
+    require_packages,
+    run_or_resume,
+    seconds_left,
+)
+from normlens.translation.run_folder import RunFolder, keep, writing
+from normlens.translation.trainer import Reporter, Silent, TrainingDirection, device_for_training
 from normlens.translation.vocabulary import learn_pieces, tokenizer_for
 
 
@@ -86,7 +87,7 @@ def train(
         If the folder can't be written.
     """
     place, told = RunFolder(folder), reporter or Silent()
-    _require_packages()
+    require_packages()
     device = device_for_training(device)
     facts = {**text.facts(), "recipe": dict(sorted((name, x) for name, x in recipe.items() if x is not None))}
     place.check(facts)
@@ -94,7 +95,7 @@ def train(
     if not all(place.model(*languages).exists() for languages in wanted):
         if recipe.get("guide") == "eflomal":
             eflomal_program()
-        with _own_random_state(), writing(place.path):
+        with own_random_state(), writing(place.path):
             _train(_Preparing(text, place, facts, recipe, told), wanted, device, snapshots)
     folders = [place.model(*languages) for languages in wanted]
     return TrainedPair(folders[0], folders[1] if both else None)
@@ -123,7 +124,8 @@ def _train(begun: _Preparing, wanted: list[tuple[str, str]], device: str, snapsh
     pieces = place.state / "vocabulary.spm"
     if not pieces.exists():
         told.message("Learning the vocabulary")
-        learn_pieces(prepared.training, pieces, recipe.pieces, fold_case=begun.text.lowercase)
+        sentences = [sentence for pair in prepared.training for sentence in pair]
+        learn_pieces(sentences, pieces, recipe.pieces, fold_case=begun.text.lowercase)
     unfinished = [languages for languages in wanted if not place.model(*languages).exists()]
     both = [_Prepared(begun, recipe, languages, device, snapshots) for languages in unfinished]
     encoded = encode(prepared.training, both[0].tokenizer), encode(prepared.held_out, both[0].tokenizer)
@@ -165,44 +167,34 @@ class _Prepared:
             encoded.select(self.kept), recipe.epochs, recipe.positions, recipe.masking, recipe.plain, recipe.seed
         )
         self.direction = TrainingDirection(
-            "→".join(self.languages), course, self.tokenizer, held_out, self.folder, self.snapshots
+            "→".join(self.languages), course, held_out, self.folder, self.tokenizer if self.snapshots else None
         )
 
     def first_model(self) -> MarianMTModel:
         """The model with its first weights, the same in every run."""
         set_seed(self.recipe.seed)
-        return new_model(self.recipe, len(self.direction.tokenizer))
+        return new_model(self.recipe, len(self.tokenizer))
 
     def seconds(self) -> float:
         """Estimated time of the rest of the training."""
-        course = self.direction.course
-        done = last_checkpoint(self.direction.folder)
-        left = 1 - (int(done.name.split("-")[1]) / len(course) if done else 0)
-        return left * seconds_of_training(self.first_model(), course, self.recipe, self.device)
+        return seconds_left(self.first_model(), self.direction, self.recipe, self.device)
 
     def train(self, links: list[frozenset[Cell]] | None) -> None:
         """Train it, or resume, and export the model."""
         direction, begun = self.direction, self.begun
         if links is not None:
             direction.course.guide = self._guide(links).wanted
-        done = last_checkpoint(direction.folder)
-        for path in direction.folder.glob("checkpoint-*"):
-            if done is None or int(path.name.split("-")[1]) > int(done.name.split("-")[1]):
-                shutil.rmtree(path)  # incomplete
-        begun.told.message(f"{direction.name}: {'resuming' if done else 'training'}")
-        trainer = trainer_of(self.recipe, self.first_model(), direction, self.device, begun.told)
-        trainer.train(resume_from_checkpoint=None if done is None else str(done))
+        trainer = run_or_resume(self.recipe, self.first_model(), direction, self.device, begun.told)
         begun.told.message(f"{direction.name}: measuring")
         export(
             trainer.model,
-            direction.tokenizer,
+            self.tokenizer,
             direction.held_out,
             description(begun.text, self.counts, self.recipe, self.languages),
             trainer.state.log_history,
             begun.place.model(*self.languages),
         )
-        for path in direction.folder.glob("checkpoint-*"):
-            shutil.rmtree(path)
+        remove_checkpoints(direction.folder)
 
     def _turned(self, pairs: list[Pair]) -> list[Pair]:
         return [(target, source) for source, target in pairs] if self.turned else pairs
@@ -211,7 +203,7 @@ class _Prepared:
         numbers = [(source.count(" ") + 1, target.count(" ") + 1) for source, target in self.pairs]
         turned = [frozenset((j, i) for i, j in of_pair) for of_pair in links] if self.turned else links
         pairs = self.direction.course.pairs
-        return Guide(pairs, [numbers[k] for k in self.kept], [turned[k] for k in self.kept], self.direction.tokenizer)
+        return Guide(pairs, [numbers[k] for k in self.kept], [turned[k] for k in self.kept], self.tokenizer)
 
 
 def _estimate(directions: list[_Prepared], device: str) -> str:
@@ -227,27 +219,3 @@ def _estimate(directions: list[_Prepared], device: str) -> str:
 
 def _directions(text: TrainingText, both: bool) -> list[tuple[str, str]]:
     return [(text.source, text.target), *([(text.target, text.source)] if both else [])]
-
-
-def _require_packages() -> None:
-    """Refuse to begin without the packages of the extra."""
-    from importlib.util import find_spec
-
-    for name in ("sentencepiece", "accelerate", "sacrebleu"):
-        if find_spec(name) is None:
-            raise InvalidInput(
-                f"Translation models are trained with {name}, which isn't installed. Run "
-                f"`{install_command('translation')}`."
-            )
-
-
-@contextmanager
-def _own_random_state() -> Iterator[None]:
-    """Leave the caller's random generators as they were."""
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from transformers import MarianTokenizer
 
 from normlens.errors import InvalidInput, install_command
 from normlens.files.atomic import temporary_folder, write_atomically
-from normlens.translation.preparation import Pair
 
 END, UNKNOWN, PADDING = 0, 1, 2
 """The first ids of every vocabulary; the unknown piece also replaces masked ones."""
@@ -23,19 +23,41 @@ LONGEST_INPUT = 512
 _FEWEST = 30
 
 
-def learn_pieces(pairs: Sequence[Pair], path: Path, pieces: int, *, fold_case: bool) -> None:
+@dataclass(frozen=True)
+class SpecialIds:
+    """Ids of the pieces that aren't text.
+
+    Attributes
+    ----------
+    end, unknown, padding
+        End of a sentence, unknown piece, padding.
+    begin
+        A first piece that a model forces; None for a vocabulary without one.
+    """
+
+    end: int = END
+    unknown: int = UNKNOWN
+    padding: int = PADDING
+    begin: int | None = None
+
+
+def learn_pieces(
+    sentences: Sequence[str], path: Path, pieces: int, *, fold_case: bool, special: SpecialIds = SpecialIds()
+) -> None:
     """Learn a vocabulary and save it as a sentencepiece model.
 
     Parameters
     ----------
-    pairs
-        Sentences of both languages.
+    sentences
+        Of every language that the vocabulary is for.
     path
         The file.
     pieces
         Size of the vocabulary; halved as long as the text doesn't have that many pieces.
     fold_case
         Whether the vocabulary's own normalization folds case, so that the model accepts cased text, too.
+    special
+        Ids of the special pieces.
 
     Raises
     ------
@@ -49,16 +71,16 @@ def learn_pieces(pairs: Sequence[Pair], path: Path, pieces: int, *, fold_case: b
             break
         try:
             trainer.train(
-                sentence_iterator=(sentence for pair in pairs for sentence in pair),
+                sentence_iterator=iter(sentences),
                 model_writer=model,
                 model_type="bpe",
                 vocab_size=size,
                 character_coverage=0.9999,
                 normalization_rule_name="nmt_nfkc_cf" if fold_case else "nmt_nfkc",
-                eos_id=END,
-                unk_id=UNKNOWN,
-                pad_id=PADDING,
-                bos_id=-1,
+                eos_id=special.end,
+                unk_id=special.unknown,
+                pad_id=special.padding,
+                bos_id=-1 if special.begin is None else special.begin,
                 num_threads=1,
                 minloglevel=2,
             )
@@ -94,8 +116,7 @@ def tokenizer_for(pieces: Path, folder: Path, source: str, target: str) -> Maria
 
 
 def _make_tokenizer(pieces: Path, folder: Path, source: str, target: str) -> None:
-    content = pieces.read_bytes()
-    model = _sentencepiece().SentencePieceProcessor(model_proto=content)
+    content, model = pieces.read_bytes(), sentence_pieces(pieces)
     vocabulary = {model.id_to_piece(k): k for k in range(len(model))}
     paths = [folder / name for name in ("source.spm", "target.spm", "vocab.json")]
     for path in paths[:2]:
@@ -105,6 +126,24 @@ def _make_tokenizer(pieces: Path, folder: Path, source: str, target: str) -> Non
         *map(str, paths), source_lang=source, target_lang=target, model_max_length=LONGEST_INPUT
     )
     tokenizer.save_pretrained(folder)
+
+
+def sentence_pieces(path: Path) -> Any:
+    """Read a vocabulary that :func:`learn_pieces` saved.
+
+    Returns
+    -------
+    sentencepiece.SentencePieceProcessor
+
+    Raises
+    ------
+    InvalidInput
+        If it can't be read, or sentencepiece isn't installed.
+    """
+    try:
+        return _sentencepiece().SentencePieceProcessor(model_proto=path.read_bytes())
+    except (OSError, RuntimeError) as error:
+        raise InvalidInput(f"The vocabulary {path} can't be read: {error}.") from error
 
 
 def _sentencepiece() -> Any:

@@ -109,7 +109,7 @@ class Translators:
         from normlens.alignment import Extractor
         from normlens.alignment.cross_attention import check_translator
         from normlens.alignment.defaults import DEFAULT_MODEL, DEFAULT_REVERSE_MODEL
-        from normlens.alignment.subwords import set_languages
+        from normlens.loading.languages import set_languages
 
         if model is None and DEFAULT_MODEL is not None:
             model, reverse_model = DEFAULT_MODEL, reverse_model or DEFAULT_REVERSE_MODEL
