@@ -27,6 +27,11 @@ ALWAYS = {
     "aer": "gold hypothesis other gold_base hyp_base as_json",
     "translation train": "source_file target_file out both guide more_text tokenize exclude held_out source_language "
     "target_language lowercase recipe device",
+    "transfer train": "parent source_file target_file out trained more_text tokenize exclude held_out source_language "
+    "target_language lowercase recipe device",
+    "transfer merge": "parent delta folder",
+    "transfer translate": "parent delta file source_child beams output batch_size device",
+    "transfer evaluate": "parent delta source_file target_file parent_pair tokenized beams output as_json batch_size device",
     "translation evaluate": "model source_file target_file tokenized beams output as_json batch_size device",
     "corpus plan": "model files output kind limit text_column target_column document_column second_file shard_rows "
     "batch_tokens threads as_json device dtype revision trust_remote_code",
@@ -150,6 +155,9 @@ IGNORED = [
     ("align pairs.tsv --overwrite", "--overwrite"),
     ("heads m page.txt --overwrite", "--overwrite"),
     ("translation evaluate m pairs.tsv --overwrite", "--overwrite"),
+    ("transfer translate m delta page.txt --overwrite", "--overwrite"),
+    ("transfer evaluate m delta pairs.tsv --overwrite", "--overwrite"),
+    ("transfer evaluate m delta pairs.tsv --parent-pair --source-child other", "--source-child"),
     ("cluster points four.npy --overwrite", "--overwrite"),
     ("cluster heads m page.txt --overwrite", "--overwrite"),
     ("aer gold.talp links.txt --source-file text.de", "--source-file"),

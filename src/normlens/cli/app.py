@@ -30,6 +30,7 @@ from normlens.cli.commands.models import models
 from normlens.cli.commands.negation import negation
 from normlens.cli.commands.report import report
 from normlens.cli.commands.topk import topk
+from normlens.cli.commands.transfer import transfer
 from normlens.cli.commands.translation import translation
 from normlens.cli.commands.view import view
 from normlens.cli.help_pages import DescribedGroup
@@ -119,6 +120,7 @@ app.command(cls=CheckedCommand)(heads)
 app.command(cls=CheckedCommand)(align)
 app.command(cls=CheckedCommand)(aer)
 app.add_typer(translation)
+app.add_typer(transfer)
 app.add_typer(corpus)
 app.command("four-tests", cls=CheckedCommand)(four_tests)
 app.add_typer(cluster)

@@ -78,6 +78,40 @@ RecipeSettings = Annotated[
         rich_help_panel=ADVANCED,
     ),
 ]
+TrainingFolder = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Folder for what is trained. A killed run resumes when the command is repeated.",
+    ),
+]
+SourceChild = Annotated[
+    Path | None,
+    typer.Option(
+        "--source-child",
+        metavar="DELTA",
+        help="Another child, whose source language is read instead: a pair that neither child was trained on.",
+    ),
+]
+ExcludedText = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Leave out pairs with one of these sentences, such as those of a test set. Can be repeated.",
+    ),
+]
+HeldOut = Annotated[
+    int | None,
+    typer.Option(min=0, help="Number of pairs held out to measure quality. Default: every fiftieth, at most 1,000."),
+]
+TokenizedTest = Annotated[
+    bool,
+    typer.Option("--tokenized", help="The texts are split into words already, and BLEU doesn't split them again."),
+]
+Beams = Annotated[
+    int | None, typer.Option(min=1, help="Width of the beam search. Default: the model's, 4 for trained ones.")
+]
 Lowercase = Annotated[
     bool, typer.Option("--lowercase", help="Lowercase the text that the model reads.", rich_help_panel=ADVANCED)
 ]
@@ -123,8 +157,15 @@ def languages_of(
     return source or named[0], target or named[1]
 
 
-def recipe_settings(named: list[str] | None) -> dict[str, Any]:
+def recipe_settings(named: list[str] | None, recipe: type | None = None) -> dict[str, Any]:
     """The settings of ``--recipe``, with values of their types.
+
+    Parameters
+    ----------
+    named
+        As typed, such as "epochs=10".
+    recipe
+        The class that has them; None for that of a new translation model.
 
     Raises
     ------
@@ -135,7 +176,7 @@ def recipe_settings(named: list[str] | None) -> dict[str, Any]:
 
     from normlens.translation import Recipe
 
-    hints, settings = get_type_hints(Recipe), {}
+    hints, settings = get_type_hints(recipe or Recipe), {}
     for setting in named or ():
         name, sign, value = setting.partition("=")
         if not sign or name not in hints:

@@ -224,6 +224,15 @@ REQUIREMENTS: Mapping[str, tuple[Requirement, ...]] = {
         _overwrites("output", "view"),
     ),
     "translation evaluate": (_overwrites("output"),),
+    "transfer translate": (_overwrites("output"),),
+    "transfer evaluate": (
+        Requirement(
+            "source_child",
+            lambda v: not v["parent_pair"],
+            "the parent's own languages are scored. Leave it out, or leave out --parent-pair.",
+        ),
+        _overwrites("output"),
+    ),
     "corpus plan": (
         *(_only_for("analyze", name) for name in ("scope", "reduce", "group", "frequency", "no_frequency")),
         Requirement("no_frequency", lambda v: v["frequency"] is None, "--frequency gives them. Leave one of them out."),

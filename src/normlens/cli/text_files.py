@@ -179,6 +179,28 @@ def _read(text: str | None, file: Path | None) -> str:
     return sys.stdin.read().strip()
 
 
+def all_lines(path: Path) -> list[str]:
+    """Every line of a file, or of standard input for "-", blank ones too, so that an answer has as many.
+
+    Raises
+    ------
+    InvalidInput
+        If it can't be read, isn't text, or holds nothing.
+    """
+    where: Path | str = "Standard input" if str(path) == "-" else path
+    try:
+        if str(path) == "-":
+            content = "" if sys.stdin is None else sys.stdin.read()
+        else:
+            refuse_unreadable(path)
+            content = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise unreadable(where, error) from error
+    if not content.strip():
+        raise InvalidInput(f"{where} holds no text; expected one sentence per line.")
+    return [line.strip() for line in content.removesuffix("\n").split("\n")]
+
+
 def is_treebank(path: Path) -> bool:
     """Whether the suffix of a file is that of CoNLL-U."""
     return path.suffix.lower() == TREEBANK

@@ -15,12 +15,12 @@ from normlens.lazily import attribute_of
 from normlens.transfer.child_model import Child, FrozenChanged, start_child
 from normlens.transfer.delta import Delta, load_child, read_delta, save_delta
 from normlens.transfer.parameter_roles import ROLES, ParameterGroups, Role, parameter_groups
-from normlens.transfer.transfer_recipe import TransferRecipe, transfer_recipe
+from normlens.transfer.transfer_recipe import TransferRecipe
 from normlens.transfer.transfer_settings import SETTINGS, TransferSetting
 
 if TYPE_CHECKING:
     from normlens.transfer.child_training import train
-    from normlens.transfer.merging import merge
+    from normlens.transfer.complete_child import merge
     from normlens.transfer.translators import child_translator, parent_translator
 
 __all__ = [
@@ -42,11 +42,10 @@ __all__ = [
     "save_delta",
     "start_child",
     "train",
-    "transfer_recipe",
 ]
 _HOMES = {
     "train": "normlens.transfer.child_training",
-    "merge": "normlens.transfer.merging",
+    "merge": "normlens.transfer.complete_child",
     "child_translator": "normlens.transfer.translators",
     "parent_translator": "normlens.transfer.translators",
 }

@@ -15,7 +15,7 @@ from safetensors.torch import save as save_tensors
 from transformers import PreTrainedModel
 
 from normlens.errors import InvalidInput, NormLensError
-from normlens.files.atomic import temporary_folder
+from normlens.files.atomic import reason, temporary_folder
 from normlens.lens import Lens
 from normlens.transfer.child_model import Child, child_model, model_hash
 from normlens.transfer.transfer_settings import setting_named
@@ -176,5 +176,9 @@ def _manifest(folder: Path) -> Mapping[str, Any]:
         if manifest["format"] != _FORMAT:
             raise ValueError(f"format {manifest['format']}, expected {_FORMAT}")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(f"{folder} holds no delta: {MANIFEST} can't be read ({error}).") from error
+        cause = reason(error) if isinstance(error, OSError) else error
+        raise InvalidInput(
+            f"{folder} holds no delta: {MANIFEST} can't be read ({cause}). Expected the folder of a child, such as "
+            f"{folder / 'de-en'}."
+        ) from error
     return dict(manifest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,27 +29,13 @@ translation = typer.Typer(
 def train(
     source_file: language_pairs.SourceFile,
     target_file: language_pairs.TargetFile = None,
-    out: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="Folder for the models. A killed run resumes when the command is repeated."),
-    ] = ...,  # type: ignore[assignment]  # Typer's sign of a required option
+    out: language_pairs.TrainingFolder = ...,  # type: ignore[assignment]  # Typer's sign of a required option
     both: Annotated[bool, typer.Option("--both", help="Train the opposite direction, too.")] = False,
     guide: language_pairs.TrainedWith = GuidingAligner.none,
     more_text: language_pairs.MoreText = None,
     tokenize: language_pairs.Tokenize = None,
-    exclude: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Leave out pairs with one of these sentences, such as those of a test set. Can be repeated.",
-        ),
-    ] = None,
-    held_out: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Number of pairs held out to measure quality. Default: every fiftieth, at most 1,000."
-        ),
-    ] = None,
+    exclude: language_pairs.ExcludedText = None,
+    held_out: language_pairs.HeldOut = None,
     source_language: language_pairs.TrainedSource = None,
     target_language: language_pairs.TrainedTarget = None,
     lowercase: language_pairs.Lowercase = False,
@@ -91,13 +76,8 @@ def evaluate(
     model: options.Model,
     source_file: language_pairs.SourceFile,
     target_file: language_pairs.TargetFile = None,
-    tokenized: Annotated[
-        bool,
-        typer.Option("--tokenized", help="The texts are split into words already, and BLEU doesn't split them again."),
-    ] = False,
-    beams: Annotated[
-        int | None, typer.Option(min=1, help="Width of the beam search. Default: the model's, 4 for trained ones.")
-    ] = None,
+    tokenized: language_pairs.TokenizedTest = False,
+    beams: language_pairs.Beams = None,
     output: options.TranslationsFile = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,

@@ -28,8 +28,9 @@ class TrainingProgress:
         self._tenth = 0
 
     def message(self, text: str) -> None:
-        """Print what has begun, or is known now."""
-        self._bars.console.print(escape(printable(text)), soft_wrap=True)
+        """Print what has begun, or what is clear now, line by line."""
+        for line in text.splitlines():
+            self._bars.console.print(escape(printable(line)), soft_wrap=True)
 
     def steps(self, direction: str, done: int, total: int) -> None:
         """Show the number of steps done."""
