@@ -152,6 +152,8 @@ def test_languages_that_a_tokenizer_does_not_know_are_refused(
 ) -> None:
     with pytest.raises(InvalidInput, match="doesn't have the language 'klingon'"):
         set_languages(many_languages, "klingon", None)
+    with pytest.raises(InvalidInput, match="doesn't have the language 'klingon'"):
+        set_languages(many_languages, "de", "klingon")
     with pytest.raises(InvalidInput, match="has no languages"):
         set_languages(tokenizer, None, "de")
 

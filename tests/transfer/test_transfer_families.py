@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from transformers import (
     BartForConditionalGeneration,
     M2M100Config,
     M2M100ForConditionalGeneration,
+    M2M100Tokenizer,
     MarianConfig,
     MarianMTModel,
     MarianTokenizer,
@@ -222,3 +224,30 @@ def test_a_child_that_no_class_of_transformers_holds_is_not_merged(counting_betw
     with torch.no_grad():
         logits = [one(input_ids=ids, decoder_input_ids=ids).logits for one in (merged.model, child)]
     assert torch.equal(*logits)
+
+
+@pytest.fixture
+def many_tongues(parent_folder: Path, tmp_path: Path) -> normlens.Lens:
+    """A random M2M-100 with its tokenizer, on the pieces of the parent."""
+    pieces = json.loads((parent_folder / "vocab.json").read_text())
+    names = ["<s>", "<pad>", "</s>", "<unk>", *(name for name in pieces if name not in ("<pad>", "</s>", "<unk>"))]
+    (tmp_path / "m2m.json").write_text(json.dumps({name: k for k, name in enumerate(names)}))
+    tokenizer = M2M100Tokenizer(str(tmp_path / "m2m.json"), str(parent_folder / "source.spm"))
+    torch.manual_seed(0)
+    sizes = {**SIZES, "vocab_size": max(tokenizer.lang_token_to_id.values()) + 8}
+    return normlens.load((M2M100ForConditionalGeneration(M2M100Config(**sizes)).eval(), tokenizer))
+
+
+@pytest.mark.parametrize(("setting", "pair"), [("embed+xattn", ("fr", "en")), ("src+xattn", ("de", "en"))])
+def test_a_multilingual_parent_gets_the_languages_of_the_text(
+    many_tongues: normlens.Lens, counting_between: Counting, tmp_path: Path, setting: str, pair: tuple[str, str]
+) -> None:
+    delta = transfer.train(many_tongues, counting_between(*pair), tmp_path / "run", setting, **SHORT)
+    many_tongues.tokenizer.src_lang, many_tongues.tokenizer.tgt_lang = "nl", "sv"  # type: ignore[union-attr]
+    translator = transfer.child_translator(many_tongues, delta.folder)
+    code = many_tongues.tokenizer.get_lang_id  # type: ignore[union-attr]
+    assert translator.generation == {"decoder_start_token_id": 2, "forced_bos_token_id": code("en")}
+    first = translator.vocabulary.source_ids(["un ."])[0][0]
+    assert (first == code("fr")) == (setting == "embed+xattn")
+    with pytest.raises(InvalidInput, match="doesn't have the language 'klingon'"):
+        transfer.train(many_tongues, replace(counting_between(*pair), target="klingon"), tmp_path / "other", setting)

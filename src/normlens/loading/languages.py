@@ -31,6 +31,7 @@ def set_languages(tokenizer: Any, source: str | None, target: str | None) -> Non
             )
         try:
             setattr(tokenizer, name, language)
+            tokenizer(**{"text" if name == "src_lang" else "text_target": ""}, verbose=False)  # some refuse it only now
         except (KeyError, ValueError) as error:
             raise InvalidInput(
                 f"{type(tokenizer).__name__} doesn't have the language {language!r}; its codes look like "

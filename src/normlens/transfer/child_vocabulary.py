@@ -52,11 +52,6 @@ class ChildVocabulary:
         own = self._source or self._target
         return None if own is None else len(own)
 
-    @property
-    def has_own_target(self) -> bool:
-        """Whether the target is a new language."""
-        return self._target is not None
-
     def source_ids(self, sentences: Sequence[str], *, cut: bool = False) -> list[list[int]]:
         """Ids of sentences of the source language, each with its end."""
         if self._source is None:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from normlens.errors import InvalidInput
 from normlens.lens import Lens
 from normlens.loading.load import LoadedModel
-from normlens.transfer.child_vocabulary import ChildVocabulary, set_parent_languages, tokenizer_of
+from normlens.transfer.child_vocabulary import ChildVocabulary, set_parent_languages
 from normlens.transfer.delta import Delta, load_child, read_delta
 from normlens.transfer.parameter_roles import ParameterGroups, Role, parameter_groups
 from normlens.transfer.separate_embeddings import separate_embeddings
@@ -63,7 +63,7 @@ def child_translator(parent: Lens, delta: str | Path, *, source: str | Path | No
         model = with_source_of(model, load_child(parent, source))
         training["source"] = other.training.get("source")
         vocabulary = _vocabulary(parent, other, own)
-    return Translator(model.eval(), vocabulary, training, generation_options(model, vocabulary, parent))
+    return Translator(model.eval(), vocabulary, training, generation_options(model, vocabulary))
 
 
 def parent_translator(parent: Lens, delta: str | Path | None = None) -> Translator:
@@ -79,7 +79,7 @@ def parent_translator(parent: Lens, delta: str | Path | None = None) -> Translat
     """
     model = parent.model if delta is None else with_embeddings_of_parent(parent, load_child(parent, delta))
     vocabulary = ChildVocabulary(parent)
-    return Translator(model, vocabulary, training_facts(parent.name), generation_options(model, vocabulary, parent))
+    return Translator(model, vocabulary, training_facts(parent.name), generation_options(model, vocabulary))
 
 
 def with_source_of(model: PreTrainedModel, other: PreTrainedModel) -> PreTrainedModel:
@@ -111,14 +111,12 @@ def with_embeddings_of_parent(parent: Lens, child: PreTrainedModel) -> PreTraine
     return model.requires_grad_(False).eval()
 
 
-def generation_options(model: PreTrainedModel, vocabulary: ChildVocabulary, parent: Lens) -> Mapping[str, Any]:
+def generation_options(model: PreTrainedModel, vocabulary: ChildVocabulary) -> Mapping[str, Any]:
     """How a translation begins: as the targets of the training did."""
-    labels = vocabulary.target_ids(["a"])
-    start = int(decoder_inputs(model)(torch.tensor(labels))[0, 0])
-    tokenizer = tokenizer_of(parent)
-    first = labels[0][0]
-    forced = hasattr(tokenizer, "tgt_lang") and not vocabulary.has_own_target and first in tokenizer.all_special_ids
-    return {"decoder_start_token_id": start, **({"forced_bos_token_id": first} if forced else {})}
+    (labels,), (empty,) = vocabulary.target_ids(["a"]), vocabulary.target_ids([""])
+    start = int(decoder_inputs(model)(torch.tensor([labels]))[0, 0])
+    forced = len(empty) > 1 and labels[0] == empty[0] != empty[-1]  # such as the code of the target language
+    return {"decoder_start_token_id": start, **({"forced_bos_token_id": labels[0]} if forced else {})}
 
 
 def _vocabulary(parent: Lens, of_source: Delta, of_target: Delta) -> ChildVocabulary:
