@@ -17,6 +17,7 @@ STUDIES = {
     "language-pair-reading": "reproduce.alignment.blind_reading",
     "attribution": "reproduce.attribution.table",
     "alternatives": "reproduce.attribution.alternatives",
+    "transfer": "reproduce.transfer.table",
     "four-tests": "reproduce.four_tests.table",
     "evidence": "reproduce.evidence.table",
     "topk": "reproduce.topk.table",

@@ -202,11 +202,12 @@ class ExampleMaker:
         self._check_target(target, decoder_ids is not None or labels is not None)
         truncated, tensors = example.truncated, dict[str, Tensor]()
         if decoder_ids is not None and row is not None:
-            tokens = self.reader.ids(integers(decoder_ids), special_only=True)
+            tokens = self.reader.ids(integers(decoder_ids), as_target=True, special_only=True)
             tensors = {name: x for name, x in row.tensors.items() if name.startswith("decoder_")}
         elif labels is not None:
             values = integers(labels)
-            tokens = shifted(self.reader.ids(values[unpadded(values, self.loaded)]), self.loaded.model)
+            read = self.reader.ids(values[unpadded(values, self.loaded)], as_target=True)
+            tokens = shifted(read, self.loaded.model)
         else:
             whole = self.reader.tokens(target, as_target=True)
             kept = fitting(whole, self.loaded, "target") if options.truncate else None

@@ -23,6 +23,7 @@ from normlens.inputs.kinds import Kind, input_kind
 from normlens.inputs.pretokenized import encode_words, is_list_of_strings
 from normlens.inputs.tokenization import encode_ids, encode_pair, encode_text
 from normlens.inputs.tokens import Tokens
+from normlens.inputs.two_vocabularies import of_source
 from normlens.loading.load import LoadedModel
 from normlens.loading.positions import UNLIMITED
 
@@ -84,15 +85,21 @@ class TokenReader:
         kind = self.kind(value, as_target=as_target)
         if kind in ("encoding", "rows"):
             row = self.only_row(value, as_target=as_target)
-            return self.tokens(row, as_target=as_target) if kind == "rows" else self.ids(integers(self._plain_ids(row)))
+            return (
+                self.tokens(row, as_target=as_target)
+                if kind == "rows"
+                else self.ids(integers(self._plain_ids(row)), as_target=as_target)
+            )
         if isinstance(value, str):
-            return self._within_vocabulary(encode_text(self._tokenizer(), value, as_target=as_target))
+            read = encode_text(self._tokenizer(as_target), value, as_target=as_target)
+            return self._within_vocabulary(read, as_target)
         if kind == "words" or is_list_of_strings(value):
             words = value["words"] if kind == "words" else value
-            return self._within_vocabulary(encode_words(self._tokenizer(), words, as_target=as_target))
+            read = encode_words(self._tokenizer(as_target), words, as_target=as_target)
+            return self._within_vocabulary(read, as_target)
         if kind == "ids" or (isinstance(value, (list, tuple)) and not value):
             ids = integers(value)
-            return self.ids(ids[unpadded(ids, self.loaded)])
+            return self.ids(ids[unpadded(ids, self.loaded)], as_target=as_target)
         raise InvalidInput(f"The input is a {type(value).__name__}; expected a text, token ids or chat messages.")
 
     def chat(self, messages: Sequence[Mapping[str, Any]], generation_prompt: bool) -> Tokens:
@@ -106,9 +113,10 @@ class TokenReader:
         tokens, types = encode_pair(self._tokenizer(), pair)
         return self._within_vocabulary(tokens), types
 
-    def ids(self, ids: Sequence[int], *, special_only: bool = False) -> Tokens:
+    def ids(self, ids: Sequence[int], *, as_target: bool = False, special_only: bool = False) -> Tokens:
         """The tokens of ids; all of them may be special if ``special_only``."""
-        return encode_ids(self.loaded.tokenizer, ids, self._vocabulary(), special_only=special_only)
+        tokenizer = None if self.loaded.tokenizer is None else self._tokenizer(as_target)
+        return encode_ids(tokenizer, ids, self._vocabulary(as_target), special_only=special_only)
 
     @cached_property
     def accepted(self) -> frozenset[str]:
@@ -127,16 +135,23 @@ class TokenReader:
             )
         return ids if "attention_mask" in row.tensors else ids[unpadded(integers(ids), self.loaded)]
 
-    def _tokenizer(self) -> PreTrainedTokenizerBase:
-        if self.loaded.tokenizer is None:
+    @cached_property
+    def _sides(self) -> tuple[PreTrainedTokenizerBase | None, PreTrainedTokenizerBase | None]:
+        """The tokenizers of the source and of the target: one, unless it has two vocabularies."""
+        tokenizer = self.loaded.tokenizer
+        return None if tokenizer is None else of_source(tokenizer), tokenizer
+
+    def _tokenizer(self, as_target: bool = False) -> PreTrainedTokenizerBase:
+        tokenizer = self._sides[as_target]
+        if tokenizer is None:
             raise InvalidInput(
                 f"The input is a text, but {self.loaded.name} was loaded without a tokenizer. Pass token ids, or load it as "
                 "(model, tokenizer)."
             )
-        return self.loaded.tokenizer
+        return tokenizer
 
-    def _within_vocabulary(self, tokens: Tokens) -> Tokens:
-        vocabulary = self._vocabulary()
+    def _within_vocabulary(self, tokens: Tokens, as_target: bool = False) -> Tokens:
+        vocabulary = self._vocabulary(as_target)
         if tokens.ids.max() >= vocabulary:
             raise InvalidInput(
                 f"The tokenizer returned the id {tokens.ids.max()}; the model has embeddings for {vocabulary} ids. The "
@@ -144,9 +159,13 @@ class TokenReader:
             )
         return tokens
 
-    def _vocabulary(self) -> int:
+    def _vocabulary(self, as_target: bool = False) -> int:
+        """Rows of the table that reads the ids: an encoder–decoder may have one for each side."""
+        model = self.loaded.model
+        sided = bool(model.config.is_encoder_decoder)
         try:
-            embeddings = self.loaded.model.get_input_embeddings()
+            side = model if not sided else model.get_decoder() if as_target else model.get_encoder()
+            embeddings = side.get_input_embeddings()
         except NotImplementedError:
             return UNLIMITED
         size = getattr(embeddings, "weight", None)

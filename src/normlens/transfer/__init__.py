@@ -12,6 +12,7 @@ Gheini, Ren & May 2021, "Cross-Attention is All You Need: Adapting Pretrained Tr
 from typing import TYPE_CHECKING
 
 from normlens.lazily import attribute_of
+from normlens.transfer.aligned_embeddings import DictionaryPrecision, dictionary_precision
 from normlens.transfer.child_model import Child, FrozenChanged, start_child
 from normlens.transfer.delta import Delta, load_child, read_delta, save_delta
 from normlens.transfer.parameter_roles import ROLES, ParameterGroups, Role, parameter_groups
@@ -28,12 +29,14 @@ __all__ = [
     "SETTINGS",
     "Child",
     "Delta",
+    "DictionaryPrecision",
     "FrozenChanged",
     "ParameterGroups",
     "Role",
     "TransferRecipe",
     "TransferSetting",
     "child_translator",
+    "dictionary_precision",
     "load_child",
     "merge",
     "parameter_groups",

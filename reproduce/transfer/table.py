@@ -1,0 +1,105 @@
+"""Cross-attention transfer (Gheini et al. 2021): what a child must train, what it forgets, and which pairs come for free.
+
+``python -m reproduce transfer --data DATA --work FOLDER``. A parent translates from French to English; its children
+translate from German, each in one setting. FOLDER keeps texts and models; a killed run resumes, and parts that are kept
+aren't measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from normlens import NormLensError, transfer
+from normlens.bitext.raw_text import moses_joiner
+from normlens.translation import score
+from normlens.translation.vocabulary import sentence_pieces
+from reproduce.study.kept import kept, numbers_of, rounded
+from reproduce.study.options import add_data, run_study, study_parser
+from reproduce.transfer.family import Family
+from reproduce.transfer.measurements import alignment, dictionary, forgotten, looked_up
+from reproduce.transfer.page import draw, page
+
+NAME = "transfer"
+SETTINGS = ("src+xattn", "src+body", "src", "scratch", "src+randxattn", "src+selfattn", "src+norms")
+SEEDS = (1, 2, 3)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure the settings and seeds named on the command line, keep the numbers, and write page and figure.
+
+    Returns
+    -------
+    int
+        Exit status: 2 after an error, which is printed.
+    """
+    parser = study_parser(__doc__)
+    add_data(parser, "multi30k")
+    parser.add_argument("--work", type=Path, help="folder for texts and models")
+    parser.add_argument(
+        "--settings", nargs="+", default=SETTINGS, help="settings of transfer (default: all of the study)"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, help="random seeds (default: %(default)s)")
+    return run_study(NAME, parser, arguments, _measured, page, draw)
+
+
+def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    if options.work is None:
+        raise NormLensError("Name a folder for texts and models with --work.")
+    family, done = Family(options.data / "multi30k", options.work), kept(numbers_of(NAME, options.output))
+    if "parent" not in done:
+        yield "parent", rounded(of_parent(family))
+    for seed in options.seeds:
+        for setting in options.settings:
+            if f"{setting}, seed {seed}" not in done:
+                yield f"{setting}, seed {seed}", rounded(of_child(family, setting, seed))
+        if f"zero-shot, seed {seed}" not in done:
+            yield f"zero-shot, seed {seed}", rounded(zero_shot(family, seed, options.settings))
+
+
+def of_parent(family: Family) -> dict[str, Any]:
+    """The parent: quality, size, and alignment."""
+    folder = family.work / "parent" / "fr-en"
+    scores = family.scores(transfer.parent_translator(family.parent), "fr", "en")
+    return {
+        **scores.as_data(), "alignment": alignment(family, folder, "fr"),
+        "parameters": family.parent.model.num_parameters(),
+        "bytes": 4 * family.parent.model.num_parameters(),
+    }  # fmt: skip
+
+
+def of_child(family: Family, setting: str, seed: int) -> dict[str, Any]:
+    """A child: quality, size, what it has forgotten, the dictionary in its embeddings, and its alignment."""
+    delta = family.child(setting, seed)
+    translator = transfer.child_translator(family.parent, delta.folder)
+    pieces = sentence_pieces(delta.folder / "vocabulary.spm")
+    names = {pieces.id_to_piece(k): k for k in range(len(pieces))}
+    embeddings = translator.model.get_encoder().get_input_embeddings().weight.detach().numpy()
+    complete = family.work / f"complete-{setting.replace('+', '-')}-{seed}"
+    if not complete.exists():
+        transfer.merge(family.parent, delta.folder, complete)
+    aligned = alignment(family, complete, "de")
+    shutil.rmtree(complete)
+    return {
+        "setting": setting, "seed": seed, **family.scores(translator, "de", "en").as_data(), "bytes": delta.bytes,
+        **{name: delta.training[name] for name in ("trained", "parameters", "dev_loss", "cpu_seconds", "steps")},
+        "forgotten": forgotten(family, delta),
+        "dictionary": looked_up(family, names, embeddings, dictionary(family, "de", "fr")), "alignment": aligned,
+    }  # fmt: skip
+
+
+def zero_shot(family: Family, seed: int, settings: Sequence[str]) -> dict[str, Any]:
+    """German to French by the embeddings of each child in the body that restores French: nobody saw this pair."""
+    french = family.french_child(seed)
+    join, references = moses_joiner("fr"), family.test("fr")[1]
+    rows = {}
+    for setting in settings:
+        source = family.child(setting, seed).folder
+        translator = transfer.child_translator(family.parent, french.folder, source=source)
+        translations, _ = translator.translate(family.test("de")[0])
+        rows[setting] = score([join(text) for text in translations], references).as_data()
+    own, _ = transfer.child_translator(family.parent, french.folder).translate(family.test("fr")[0])
+    return {"seed": seed, "rows": rows, "restored": score([join(text) for text in own], references).as_data()}
