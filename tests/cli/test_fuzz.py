@@ -78,6 +78,7 @@ WORDS = [
 ]  # fmt: skip
 OWN = {
     "model": "bert",
+    "parent": "marian",
     "reverse_model": "bert",
     "file": "text.txt",
     "files": "text.txt",

@@ -50,7 +50,7 @@ def test_each_side_is_spelled_by_its_own_vocabulary(tmp_path: Path) -> None:
     result = lens.analyze("zwölf drei", target_text="three two")["cross"]
     for side, text in (("source", "zwölf drei"), ("target", "three two")):
         tokens = [str(one) for one in result.norm.coords[f"{side}_token"].values]
-        assert "".join(tokens).replace("</s>", "").replace("<pad>", "").replace("▁", "") == text.replace(" ", "")
+        assert "".join(tokens).replace("</s>", "").replace("[START]", "").replace("▁", "") == text.replace(" ", "")
     ids = result.norm.coords["source_id"].values
     assert max(ids) >= sizes[1]  # such an id is none of the target's
 
