@@ -206,8 +206,8 @@ class ExampleMaker:
             tensors = {name: x for name, x in row.tensors.items() if name.startswith("decoder_")}
         elif labels is not None:
             values = integers(labels)
-            read = self.reader.ids(values[unpadded(values, self.loaded)], as_target=True)
-            tokens = shifted(read, self.loaded.model)
+            whole = self.reader.ids(values[unpadded(values, self.loaded)], as_target=True)
+            tokens = shifted(whole, self.loaded.model)
         else:
             whole = self.reader.tokens(target, as_target=True)
             kept = fitting(whole, self.loaded, "target") if options.truncate else None
