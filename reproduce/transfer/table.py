@@ -24,7 +24,7 @@ from reproduce.transfer.measurements import alignment, dictionary, forgotten, lo
 from reproduce.transfer.page import draw, page
 
 NAME = "transfer"
-SETTINGS = ("src+xattn", "src+body", "src", "scratch", "src+randxattn", "src+selfattn", "src+norms")
+SETTINGS = ("src+xattn", "src+body", "src", "scratch", "src+randxattn", "src+selfattn", "src+norms", "src+lora")
 SEEDS = (1, 2, 3)
 
 

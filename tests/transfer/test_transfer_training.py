@@ -75,7 +75,9 @@ class _Stop(TrainerCallback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("setting", "languages"), [("src+xattn", "de en"), ("tgt+randxattn", "fr de")])
+@pytest.mark.parametrize(
+    ("setting", "languages"), [("src+lora", "de en"), ("src+xattn", "de en"), ("tgt+randxattn", "fr de")]
+)
 def test_a_killed_training_ends_with_the_same_child(
     parent: normlens.Lens,
     counting_between: Counting,
@@ -221,3 +223,19 @@ def test_a_child_of_another_trainer_has_no_vocabulary(parent: normlens.Lens, tmp
     transfer.save_delta(transfer.start_child(parent, "src"), tmp_path / "child")
     with pytest.raises(InvalidInput, match="has no vocabulary of its new language"):
         transfer.child_translator(parent, tmp_path / "child")
+
+
+def test_a_child_of_low_rank_is_merged_and_stitched(
+    parent: normlens.Lens, counting_between: Counting, grown: Path, tmp_path: Path
+) -> None:
+    delta = transfer.train(parent, counting_between("fr", "de"), tmp_path / "run", "tgt+lora", **RECIPE)
+    own = transfer.child_translator(parent, delta.folder).translate(["un trois cinq ."])
+    folder = transfer.merge(parent, delta.folder, tmp_path / "merged")
+    merged = normlens.translation.evaluate(str(folder), ["un trois cinq ."], ["eins drei fünf ."], tokenized=True)
+    assert merged.translations == own[0]
+    stitched = transfer.child_translator(parent, delta.folder, source=grown)
+    assert not any("lora" in name for name, _ in stitched.model.named_parameters())
+    assert len(stitched.translate(SOURCE)[0]) == 2
+    before = transfer.parent_translator(parent).model.model.decoder.layers[0].encoder_attn.v_proj.weight
+    after = transfer.parent_translator(parent, delta.folder).model.model.decoder.layers[0].encoder_attn.v_proj.weight
+    assert not torch.equal(before, after)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ import normlens
 from normlens import transfer
 from normlens.errors import InvalidInput, NormLensError, UnsupportedArchitecture
 from normlens.transfer.child_model import model_hash
+from normlens.transfer.low_rank import folded
 
 VOCABULARY = 40
 SIZES: dict[str, Any] = {
@@ -141,10 +143,14 @@ def test_only_what_a_setting_names_moves(lens: normlens.Lens, setting: str) -> N
     initialized = set(child.groups.of(chosen.initialized))
     for name, x in started.items():
         constant = "embed_positions" in name and name in child.frozen
-        assert torch.equal(x, parents[name]) == (name not in initialized or constant), name
+        if ".lora_" not in name:
+            assert torch.equal(x, parents[name.replace(".base_layer", "")]) == (name not in initialized or constant), (
+                name
+            )
     trained(child)
     moved = {name for name, x in child.model.named_parameters() if not torch.equal(x, started[name])}
     assert moved == set(child.trained)
+    assert any(".lora_" in name for name in moved) == ("lora" in setting)
     child.require_frozen()
     assert model_hash(lens.model) == before
     assert {name for name, x in child.model.named_parameters() if x.requires_grad} == moved
@@ -164,7 +170,8 @@ def test_a_child_says_what_is_trained(lens: normlens.Lens) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "vocabulary"), [("src+xattn", 25), ("src", None), ("tgt+xattn", 35), ("embed+xattn", None)]
+    ("setting", "vocabulary"),
+    [("src+xattn", 25), ("src", None), ("tgt+xattn", 35), ("embed+xattn", None), ("src+lora", 25)],
 )
 def test_a_delta_gives_the_child_back_bit_for_bit(
     lens: normlens.Lens, setting: str, vocabulary: int | None, tmp_path: Path
@@ -263,3 +270,24 @@ def test_bad_input_is_refused(marian: normlens.Lens, tmp_path: Path) -> None:
     (tmp_path).write_text("a file")
     with pytest.raises(NormLensError):
         transfer.save_delta(transfer.start_child(marian, "src"), tmp_path / "child")
+
+
+def test_low_rank_updates_are_folded_into_the_weights(lens: normlens.Lens) -> None:
+    child = transfer.start_child(lens, "src+lora", vocabulary=35)
+    trained(child)
+    plain = folded(child.model)
+    assert not any("lora" in name or "base_layer" in name for name, _ in plain.named_parameters())
+    assert any("lora" in name for name, _ in child.model.named_parameters())
+    inputs = batch(child.model)
+    with torch.no_grad():
+        one, other = (model(**inputs).logits for model in (plain, child.model))
+        began = folded(transfer.start_child(lens, "src+lora", vocabulary=35).model)(**inputs).logits
+    assert torch.allclose(one, other, atol=1e-5) and not torch.allclose(one, began, atol=1e-3)
+
+
+def test_updates_of_low_rank_need_peft(marian: normlens.Lens, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(
+        InvalidInput, match=r"made by peft, which isn't installed\. Run `pip install \"normlens\[adapters\]\""
+    ):
+        transfer.start_child(marian, "src+lora")

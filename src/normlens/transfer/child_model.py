@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 from normlens.errors import InvalidInput, NormLensError
 from normlens.lens import Lens
 from normlens.loading.load import LoadedModel
-from normlens.transfer.parameter_roles import ParameterGroups, parameter_groups
+from normlens.transfer.low_rank import with_low_rank
+from normlens.transfer.parameter_roles import ParameterGroups, parameter_groups, with_updates
 from normlens.transfer.separate_embeddings import separate_embeddings
 from normlens.transfer.transfer_settings import TransferSetting, setting_named
 
@@ -119,7 +120,7 @@ def start_child(lens: Lens, setting: str, *, vocabulary: int | None = None, seed
             f"vocabulary is {vocabulary} with the setting {chosen.name!r}; expected a positive number, with a setting that "
             "has a new language: scratch, or one that begins with src or tgt."
         )
-    model, groups = child_model(lens, chosen, vocabulary)
+    model, groups = child_model(lens, chosen, vocabulary, seed)
     fresh = _fresh(model, seed)
     constant = {name for name, parameter in fresh.items() if not parameter.requires_grad}
     _initialize(model, [name for name in groups.of(chosen.initialized) if name not in constant], fresh, seed)
@@ -132,7 +133,7 @@ def start_child(lens: Lens, setting: str, *, vocabulary: int | None = None, seed
 
 
 def child_model(
-    lens: Lens, setting: TransferSetting, vocabulary: int | None
+    lens: Lens, setting: TransferSetting, vocabulary: int | None, seed: int = 0
 ) -> tuple[PreTrainedModel, ParameterGroups]:
     """A copy of the parent with embeddings of its own on the side of the new language, and its parameters by role.
 
@@ -145,7 +146,16 @@ def child_model(
     model = copy.deepcopy(lens.model)
     if setting.side is not None:
         model = separate_embeddings(model, setting.side, vocabulary)
-    return model, parameter_groups(Lens(LoadedModel(model, None, None, lens.name, None)))
+    groups = groups_of(model, lens.name)
+    if setting.rank is None:
+        return model, groups
+    with_low_rank(model, groups.names["cross-attention"], setting.rank, seed)
+    return model, with_updates(groups, model)
+
+
+def groups_of(model: PreTrainedModel, name: str = "child") -> ParameterGroups:
+    """The parameters of a model by role."""
+    return parameter_groups(Lens(LoadedModel(model, None, None, name, None)))
 
 
 def _fresh(model: PreTrainedModel, seed: int) -> dict[str, nn.Parameter]:

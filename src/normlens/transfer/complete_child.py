@@ -14,6 +14,7 @@ from normlens.files.atomic import reason, temporary_folder
 from normlens.lens import Lens
 from normlens.transfer.child_vocabulary import tokenizer_of
 from normlens.transfer.delta import TRAINING, Delta
+from normlens.transfer.low_rank import folded
 from normlens.transfer.parameter_roles import Role
 from normlens.transfer.token_ids import special_ids
 from normlens.transfer.transfer_settings import setting_named
@@ -55,7 +56,7 @@ def merge(parent: Lens, delta: str | Path, folder: str | Path) -> Path:
         raise InvalidInput(f"{folder} exists already. Choose another name.")
     _require_own_class(parent, own)
     translator = child_translator(parent, delta)
-    model = translator.model
+    model = folded(translator.model)
     if model.generation_config is not None:
         model.generation_config.update(**translator.generation)
     try:

@@ -21,6 +21,7 @@ from normlens.engine.tracing.norms import is_norm
 from normlens.errors import UnsupportedArchitecture
 from normlens.inputs.example import Example
 from normlens.lens import Lens
+from normlens.transfer.low_rank import is_low_rank
 
 Role = Literal[
     "source embeddings",
@@ -29,6 +30,7 @@ Role = Literal[
     "cross-attention",
     "decoder self-attention",
     "rest of the body",
+    "low-rank updates",
     "unused",
 ]
 """What a parameter is for."""
@@ -49,7 +51,8 @@ class ParameterGroups:
     names
         By role, in the order of the model. *Embeddings* are tokens, positions and their norm; those of the target
         include the output projection. A tensor on both sides is in "shared embeddings". *Cross-attention* and
-        *decoder self-attention* include their norms. *Unused* is a table that a class always has, and
+        *decoder self-attention* include their norms. *Low-rank updates* are those of a child by
+        "src+lora". *Unused* is a table that a class always has, and
         that a model without tied embeddings never reads.
     norms
         Names of the parameters of all norms, whatever their role.
@@ -110,6 +113,21 @@ def parameter_groups(lens: Lens) -> ParameterGroups:
         tuple(name for name, x in model.named_parameters() if id(x) in norms),
         counts,
     )
+
+
+def with_updates(groups: ParameterGroups, model: PreTrainedModel) -> ParameterGroups:
+    """The groups of a model once low-rank updates were put into it, beside weights that have other names then."""
+    sizes = {name: x.numel() for name, x in model.named_parameters()}
+
+    def now(name: str) -> str:
+        module, _, own = name.rpartition(".")
+        beside = f"{module}.base_layer.{own}"
+        return beside if beside in sizes else name
+
+    names: dict[Role, tuple[str, ...]] = {role: tuple(map(now, before)) for role, before in groups.names.items()}
+    names["low-rank updates"] = tuple(filter(is_low_rank, sizes))
+    counts: dict[Role, int] = {role: sum(sizes[name] for name in own) for role, own in names.items()}
+    return ParameterGroups(names, tuple(map(now, groups.norms)), counts)
 
 
 def _inputs(lens: Lens) -> tuple[Any, Any]:

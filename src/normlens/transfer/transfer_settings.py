@@ -11,7 +11,8 @@ from normlens.transfer.parameter_roles import ROLES, ParameterGroups, Role
 _XATTN: tuple[Role, ...] = ("cross-attention",)
 _SELF: tuple[Role, ...] = ("decoder self-attention",)
 _BODY: tuple[Role, ...] = ("cross-attention", "decoder self-attention", "rest of the body")
-_ALL: tuple[Role, ...] = tuple(role for role in ROLES if role != "unused")
+_ALL: tuple[Role, ...] = tuple(role for role in ROLES if role not in ("unused", "low-rank updates"))
+_RANK = 8
 _EMBEDDINGS: tuple[Role, ...] = ("source embeddings", "target embeddings", "shared embeddings")
 
 
@@ -31,6 +32,8 @@ class TransferSetting:
         The embeddings of a new language; None if the child's languages are the parent's.
     norms
         Whether the norms of every role are trained, too.
+    rank
+        Rank of updates of the cross-attention's matrices, which are trained in their place; None without them.
     source
         Where the setting comes from: "Gheini et al. 2021", or "ours".
     """
@@ -40,6 +43,7 @@ class TransferSetting:
     initialized: tuple[Role, ...] = ()
     side: Role | None = None
     norms: bool = False
+    rank: int | None = None
     source: str = "Gheini et al. 2021"
 
     def trained_names(self, groups: ParameterGroups) -> tuple[str, ...]:
@@ -57,6 +61,7 @@ def _of_a_side(name: str, embeddings: Role) -> list[TransferSetting]:
         TransferSetting(f"{name}+body", (*own, *_BODY), own, embeddings),
         TransferSetting(f"{name}+randxattn", (*own, *_XATTN), (*own, *_XATTN), embeddings),
         TransferSetting(f"{name}+selfattn", (*own, *_SELF), own, embeddings, source="ours"),
+        TransferSetting(f"{name}+lora", (*own, "low-rank updates"), own, embeddings, rank=_RANK, source="ours"),
         TransferSetting(f"{name}+norms", own, own, embeddings, norms=True, source="ours"),
     ]
 

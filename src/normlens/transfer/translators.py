@@ -12,10 +12,11 @@ from transformers import PreTrainedModel
 
 from normlens.errors import InvalidInput
 from normlens.lens import Lens
-from normlens.loading.load import LoadedModel
+from normlens.transfer.child_model import groups_of
 from normlens.transfer.child_vocabulary import ChildVocabulary, set_parent_languages
 from normlens.transfer.delta import Delta, load_child, read_delta
-from normlens.transfer.parameter_roles import ParameterGroups, Role, parameter_groups
+from normlens.transfer.low_rank import folded
+from normlens.transfer.parameter_roles import Role, parameter_groups
 from normlens.transfer.separate_embeddings import separate_embeddings
 from normlens.transfer.token_ids import decoder_inputs
 from normlens.transfer.transfer_settings import setting_named
@@ -60,7 +61,7 @@ def child_translator(parent: Lens, delta: str | Path, *, source: str | Path | No
                 f"{own.folder} is a child by {own.setting}, and {other.folder} one by {other.setting}; expected a child "
                 "with a new target language, or the parent's, and one with a new source language (src, src+xattn, ...)."
             )
-        model = with_source_of(model, load_child(parent, source))
+        model = with_source_of(folded(model), folded(load_child(parent, source)))
         training["source"] = other.training.get("source")
         vocabulary = _vocabulary(parent, other, own)
     return Translator(model.eval(), vocabulary, training, generation_options(model, vocabulary))
@@ -92,7 +93,7 @@ def with_source_of(model: PreTrainedModel, other: PreTrainedModel) -> PreTrained
     """
     rows = other.get_encoder().get_input_embeddings().num_embeddings
     stitched = separate_embeddings(copy.deepcopy(model), _SOURCE, rows)
-    names = _groups(other).names[_SOURCE]
+    names = groups_of(other).names[_SOURCE]
     tensors, parameters = dict(other.named_parameters()), dict(stitched.named_parameters())
     with torch.no_grad():
         for name in names:
@@ -103,7 +104,7 @@ def with_source_of(model: PreTrainedModel, other: PreTrainedModel) -> PreTrained
 def with_embeddings_of_parent(parent: Lens, child: PreTrainedModel) -> PreTrainedModel:
     """The parent with a child's cross-attention and body; neither is changed."""
     model = copy.deepcopy(parent.model)
-    tensors = dict(child.named_parameters())
+    tensors = dict(folded(child).named_parameters())
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name in parameter_groups(parent).of(_BODY):
@@ -142,7 +143,3 @@ def trained_delta(folder: str | Path) -> Delta:
             f"{delta.folder} has no vocabulary of its new language. Load its model by load_child, and use your own."
         )
     return delta
-
-
-def _groups(model: PreTrainedModel) -> ParameterGroups:
-    return parameter_groups(Lens(LoadedModel(model, None, None, type(model).__name__, None)))
