@@ -160,6 +160,35 @@ def test_special_ids_are_those_of_the_model_where_a_small_vocabulary_has_them(le
     assert special_ids(lens.model) == expected
 
 
+def test_special_ids_that_a_small_table_lacks_are_replaced() -> None:
+    model = BUILD["bart"]().eval()
+    model.config.pad_token_id = 50
+    model.get_encoder().get_input_embeddings().padding_idx = 50
+    child = transfer.start_child(normlens.load((model, None)), "src", vocabulary=50)
+    assert special_ids(model) == SpecialIds()
+    assert child.model.config.pad_token_id == child.model.get_encoder().get_input_embeddings().padding_idx == 2
+    model.config.pad_token_id = model.config.eos_token_id  # one id for both: padding would be taken for an end
+    assert special_ids(model) == SpecialIds()
+
+
+def test_a_child_of_marian_keeps_how_its_parent_generates(parent_folder: Path) -> None:
+    parent = normlens.load(str(parent_folder))
+    before, after = (
+        model.generation_config for model in (parent.model, transfer.start_child(parent, "src", vocabulary=50).model)
+    )
+    assert before is not None and after is not None
+    assert (after.num_beams, after.suppress_tokens) == (before.num_beams, before.suppress_tokens) == (4, [1, 2])
+
+
+def test_a_long_source_is_cut_before_its_end(parent_folder: Path, counting_between: Counting, tmp_path: Path) -> None:
+    parent = normlens.load(str(parent_folder))
+    delta = transfer.train(parent, counting_between("de", "en"), tmp_path, "src", **SHORT)
+    vocabulary = transfer.child_translator(parent, delta.folder).vocabulary
+    (whole,), (cut,) = (vocabulary.source_ids(["eins " * 600], cut=cut) for cut in (False, True))
+    assert len(whole) > 600 and len(cut) == vocabulary.longest == 512
+    assert cut == [*whole[:511], whole[-1]]
+
+
 @pytest.fixture
 def padding_last(parent_folder: Path, tmp_path: Path) -> normlens.Lens:
     """The parent with its padding at the end of the vocabulary, where OPUS-MT's models have it."""
@@ -249,5 +278,8 @@ def test_a_multilingual_parent_gets_the_languages_of_the_text(
     assert translator.generation == {"decoder_start_token_id": 2, "forced_bos_token_id": code("en")}
     first = translator.vocabulary.source_ids(["un ."])[0][0]
     assert (first == code("fr")) == (setting == "embed+xattn")
+    if setting == "embed+xattn":
+        merged = transfer.merge(many_tongues, delta.folder, tmp_path / "merged")
+        assert json.loads((merged / "generation_config.json").read_text())["forced_bos_token_id"] == code("en")
     with pytest.raises(InvalidInput, match="doesn't have the language 'klingon'"):
         transfer.train(many_tongues, replace(counting_between(*pair), target="klingon"), tmp_path / "other", setting)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import set_seed
 
 from normlens.errors import InvalidInput
 from normlens.lens import Lens
@@ -132,7 +131,6 @@ def _train(begun: _Beginning, facts: dict[str, Any], chosen: dict[str, Any]) -> 
         f"{direction.name}: {recipe.epochs:g} epochs, {len(direction.course):,} steps on {begun.device}: about "
         f"{duration(seconds)}, measured on a few steps"
     )
-    set_seed(recipe.seed)
     trainer = run_or_resume(recipe, child.model, direction, begun.device, told)
     child.model.cpu().eval()
     training = {
