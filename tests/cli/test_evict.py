@@ -45,6 +45,39 @@ def test_keeping_everything_changes_nothing_and_masks_are_measured(
     assert (row["layer_error"], row["rise"], row["agreement"]) == (0, 0, 1)
 
 
+def test_a_share_of_everything_loses_nothing(decoder: Path, page: Path, tmp_path: Path, run: Run) -> None:
+    result = run("evict", decoder, page, "--keep", "100%", "--tokens", 20)
+    assert result.exit_code == 0, result.stderr
+    assert "Nothing is lost: the output of every head stays the same." in result.stdout
+    assert "changes most" not in result.stdout
+    masks = np.ones((3, 2, 20), dtype=bool)
+    masks[1, 0, 5] = False
+    np.save(tmp_path / "one.npy", masks)
+    result = run("evict", decoder, page, "--mask", tmp_path / "one.npy", "--tokens", 20)
+    listed = result.stdout.split("changes most by mask")[1].split("\n")
+    assert {row.split()[0] for row in listed[2:] if row.strip()} == {"1"}, "only heads of the layer with a gap"
+
+
+def test_a_hyphen_is_standard_input(decoder: Path, page: Path, run: Run) -> None:
+    options = ("--score", "norm", "--tokens", 20)
+    piped = run("evict", decoder, "-", *options, stdin=page.read_text())
+    assert piped.exit_code == 0, piped.stderr
+    shown = run("evict", decoder, page, *options).stdout
+    assert piped.stdout == shown.replace("page.txt", "standard input")
+    nothing = run("evict", decoder, "-", stdin=" \n")
+    assert (nothing.exit_code, nothing.stdout) == (2, "")
+    assert "Standard input holds no text" in nothing.stderr
+
+
+def test_a_text_of_one_token_is_refused(decoder: Path, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "word.txt").write_text("the")
+    result = run("evict", decoder, tmp_path / "word.txt")
+    assert (result.exit_code, result.stdout) == (2, "")
+    said = " ".join(result.stderr.replace("\n", " ").split())
+    assert "The text has a single token, 'the'; expected at least two" in said
+    assert "Use a longer text." in said
+
+
 def test_a_model_that_cannot_be_run_without_pairs_is_measured(
     tokenizer: PreTrainedTokenizerFast, page: Path, tmp_path: Path, run: Run
 ) -> None:

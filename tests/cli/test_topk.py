@@ -77,6 +77,12 @@ def test_a_person_sees_two_tables(decoder: Path, page: Path, run: Run) -> None:
     assert "layers.0.self_attn" in result.stdout
 
 
+def test_a_hyphen_is_standard_input(decoder: Path, page: Path, run: Run) -> None:
+    options = ("-k", "2", "--tokens", 16)
+    piped = run("topk", decoder, "-", *options, stdin=page.read_text())
+    assert piped.stdout == run("topk", decoder, page, *options).stdout.replace("page.txt", "standard input")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -143,7 +143,7 @@ def read_text(text: str | None, file: Path | None) -> str:
     text
         The text itself; "-" or None for standard input.
     file
-        File to read instead.
+        File to read instead; "-" for standard input.
 
     Raises
     ------
@@ -152,6 +152,7 @@ def read_text(text: str | None, file: Path | None) -> str:
     """
     if file is not None and text is not None:
         raise InvalidInput(f"Got both a text and --file {file}; expected one of them. Leave one out.")
+    file = None if is_standard_input(file) else file
     where = "The argument TEXT" if text not in (None, "-") else str(file or "Standard input")
     try:
         read = _read(text, file)
@@ -187,9 +188,9 @@ def all_lines(path: Path) -> list[str]:
     InvalidInput
         If it can't be read, isn't text, or holds nothing.
     """
-    where: Path | str = "Standard input" if str(path) == "-" else path
+    where: Path | str = "Standard input" if is_standard_input(path) else path
     try:
-        if str(path) == "-":
+        if is_standard_input(path):
             content = "" if sys.stdin is None else sys.stdin.read()
         else:
             refuse_unreadable(path)
@@ -199,6 +200,16 @@ def all_lines(path: Path) -> list[str]:
     if not content.strip():
         raise InvalidInput(f"{where} holds no text; expected one sentence per line.")
     return [line.strip() for line in content.removesuffix("\n").split("\n")]
+
+
+def is_standard_input(file: Path | None) -> bool:
+    """Whether a file is named by a hyphen, which stands for standard input."""
+    return file is not None and str(file) == "-"
+
+
+def shown_name(file: Path) -> str:
+    """The name of a file for a person."""
+    return "standard input" if is_standard_input(file) else file.name
 
 
 def is_treebank(path: Path) -> bool:

@@ -90,7 +90,8 @@ def test_passages_keep_their_special_tokens_and_their_order(tokenizer: PreTraine
 
 
 @pytest.mark.parametrize(("text", "tokens", "message"), [
-    (TEXT, 3, "two tokens beside 2 special ones"), (TEXT, 1000, "at most 64, the number"), (" ", 8, "empty"),
+    (TEXT, 3, "tokens is 3; expected at least 4: two tokens beside 2 special ones"), ("the", 8, "single token, 'the'"),
+    (TEXT, 1000, "at most 64, the number"), (" ", 8, "empty"),
 ])  # fmt: skip
 def test_texts_that_make_no_passage(text: str, tokens: int, message: str, reader: normlens.Lens) -> None:
     with pytest.raises(InvalidInput, match=message):

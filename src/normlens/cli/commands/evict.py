@@ -27,7 +27,9 @@ class Budget(StrEnum):
 
 def evict(
     model: options.Model,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Text to read.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Text to read. - reads standard input.", show_default=False)
+    ],
     keep: Annotated[
         str, typer.Option(metavar="SHARE", help="Share of pairs that stay.", rich_help_panel=_CHOICE)
     ] = "50%",

@@ -33,7 +33,10 @@ _BASELINES = (By.random, By.recent)
 
 def topk(
     model: options.Model,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Text to cut into passages.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Text to cut into passages. - reads standard input.", show_default=False),
+    ],
     k: Annotated[
         str,
         typer.Option(

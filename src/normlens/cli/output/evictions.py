@@ -13,6 +13,7 @@ from normlens.cli.commands.evict_runs import best
 from normlens.cli.output.borderless import numbers_table
 from normlens.cli.output.json_text import json_text
 from normlens.cli.terminal import percent, results
+from normlens.cli.text_files import shown_name
 
 
 def give(measured: Mapping[str, Any], name: str, file: Path, as_json: bool) -> None:
@@ -31,7 +32,7 @@ def give(measured: Mapping[str, Any], name: str, file: Path, as_json: bool) -> N
         typer.echo(json_text({"model": name, "file": str(file), **measured}))
         return
     console, evictions = results(), measured["evictions"]
-    console.print(f"{name}, {file.name}: {measured['tokens']} tokens read.\n", markup=False, soft_wrap=True)
+    console.print(f"{name}, {shown_name(file)}: {measured['tokens']} tokens read.\n", markup=False, soft_wrap=True)
     console.print(_scores(measured))
     if measured["loss"] is None:
         console.print(f"\nThe model was not run without the pairs. {measured['not_run']}", markup=False, soft_wrap=True)
@@ -42,9 +43,14 @@ def give(measured: Mapping[str, Any], name: str, file: Path, as_json: bool) -> N
             markup=False, soft_wrap=True,
         )  # fmt: skip
     leading = best(evictions)
+    worst = [head for head in leading["worst_heads"] if head["error"] != 0]
+    if not worst:
+        by = "" if all(row["head_error"] == 0 for row in evictions) else f" by {leading['score']}"
+        console.print(f"\nNothing is lost{by}: the output of every head stays the same.", markup=False, soft_wrap=True)
+        return
     console.print(f"\nThe heads whose output changes most by {leading['score']}", markup=False, soft_wrap=True)
     heads = numbers_table("layer", "head", "error")
-    for head in leading["worst_heads"]:
+    for head in worst:
         heads.add_row(str(head["layer"]), str(head["head"]), f"{head['error']:.3f}")
     console.print(heads)
 

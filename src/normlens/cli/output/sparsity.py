@@ -13,6 +13,7 @@ from rich.table import Table
 from normlens.cli.output.borderless import numbers_table
 from normlens.cli.output.json_text import json_text
 from normlens.cli.terminal import percent, results
+from normlens.cli.text_files import shown_name
 
 
 def give(measured: Mapping[str, Any], name: str, file: Path, as_json: bool) -> None:
@@ -35,8 +36,8 @@ def give(measured: Mapping[str, Any], name: str, file: Path, as_json: bool) -> N
     chosen = "chosen jointly" if criterion == "joint" else f"kept by {criterion}"
     weights = "weights renormalized" if settings["renormalize"] else "weights unchanged"
     console.print(
-        f"{name}, {file.name}: {measured['passages']} of {measured['passages_in_text']} passages of {measured['tokens']} "
-        f"tokens; sources {chosen}, {weights}.\n",
+        f"{name}, {shown_name(file)}: {measured['passages']} of {measured['passages_in_text']} passages of "
+        f"{measured['tokens']} tokens; sources {chosen}, {weights}.\n",
         markup=False, soft_wrap=True,
     )  # fmt: skip
     console.print(_quality_table(measured))

@@ -59,7 +59,7 @@ def cut_into_passages(lens: Lens, text: str, tokens: int | None = None, limit: i
     ------
     InvalidInput
         If there is no tokenizer, the text is empty, the model has fewer positions, or there is no room for two tokens
-        beside the special ones.
+        beside the special ones, or the text has a single one.
     """
     if lens.tokenizer is None:
         raise InvalidInput(
@@ -76,10 +76,18 @@ def cut_into_passages(lens: Lens, text: str, tokens: int | None = None, limit: i
     before, after = encoded.ids[: inside[0]], encoded.ids[inside[-1] + 1 :]
     room = tokens - len(before) - len(after)
     body = encoded.ids[inside[0] : inside[-1] + 1]
-    if min(room, len(body)) < 2 or (limit is not None and limit < 1):
+    if limit is not None and limit < 1:
+        raise InvalidInput(f"limit is {limit}; expected at least one passage.")
+    if room < 2:
+        special = len(before) + len(after)
         raise InvalidInput(
-            f"Got passages of {tokens} tokens, at most {limit}, for a text of {len(body)} tokens; expected at least one "
-            f"passage, with two tokens beside {len(before) + len(after)} special ones."
+            f"tokens is {tokens}; expected at least {special + 2}: two tokens beside {special} special ones. Pass "
+            "more tokens."
+        )
+    if len(body) < 2:
+        raise InvalidInput(
+            f"The text has a single token, {text.strip()[:80]!r}; expected at least two, to predict one from the other. "
+            "Use a longer text."
         )
     room = min(room, len(body))
     whole = len(body) // room
