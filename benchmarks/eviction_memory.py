@@ -146,7 +146,7 @@ _NOTES = (
     "*Growth*: of the peak of *evict*, from half the length (2: linear, 4: quadratic). *n² part*: the part of that peak "
     "that grows with n², in units of n² floats, from the lengths n, n/2 and n/4, for texts of at least {long} tokens, or "
     "{longer} with a window: below that, the peak is reached at another moment of the run. *Claim*: no n² part with the "
-    "last {window} queries, at most 1 with all; {rounding} more is allowed for rounding."
+    "last {window} queries, at most 1 with all; {rounding} more is allowed, for the spread of a process's memory."
 )
 
 
