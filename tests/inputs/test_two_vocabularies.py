@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import MarianConfig, MarianMTModel, MarianTokenizer
+from transformers import (
+    FSMTConfig,
+    FSMTForConditionalGeneration,
+    FSMTTokenizer,
+    MarianConfig,
+    MarianMTModel,
+    MarianTokenizer,
+)
 
 import normlens
 from normlens.errors import InvalidInput
@@ -68,3 +76,42 @@ def test_special_tokens_with_other_ids_on_the_other_side_are_refused(tmp_path: P
         InvalidInput, match="<pad> is 2 in the tokenizer's vocabulary of the source and 5 in that of the"
     ):
         lens_of(tmp_path, target_padding=5).analyze("zwölf", target_text="two")
+
+
+def fsmt(folder: Path, padding: int = 1) -> normlens.Lens:
+    """A model of FSMT's kind, from English to Russian; ``padding`` is the target's id of the padding token."""
+    special = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3}
+    source = [*special, *(f"{one}</w>" for one in "abcdefghij")]
+    target = [*special, *(f"{one}</w>" for one in "жзик")]
+    target[1], target[padding] = target[padding], target[1]
+    for name, entries in (("src", source), ("tgt", target)):
+        (folder / f"{name}.json").write_text(json.dumps({one: number for number, one in enumerate(entries)}))
+    (folder / "merges.txt").write_text("x y 1\n")
+    tokenizer = FSMTTokenizer(
+        ["en", "ru"], str(folder / "src.json"), str(folder / "tgt.json"), str(folder / "merges.txt")
+    )
+    config = FSMTConfig(
+        langs=["en", "ru"], src_vocab_size=len(source), tgt_vocab_size=len(target), d_model=16, encoder_layers=1,
+        decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=24, decoder_ffn_dim=24,
+        max_position_embeddings=64,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return normlens.load((FSMTForConditionalGeneration(config).eval(), tokenizer))
+
+
+def test_fsmt_reads_and_spells_each_side_by_its_own_vocabulary(tmp_path: Path) -> None:
+    lens = fsmt(tmp_path)
+    result = lens.analyze("j a", target_text="к ж")["cross"]
+    assert result.norm.coords["source_id"].values.tolist() == [13, 4, 2]  # the target has only 8 entries
+    assert [str(one) for one in result.norm.coords["source_token"].values[:2]] == ["j", "a"]
+    assert 7 in result.norm.coords["target_id"].values.tolist()
+    assert "к" in [str(one) for one in result.norm.coords["target_token"].values]
+    with pytest.raises(InvalidInput, match="vocabulary has 8 entries"):
+        lens.analyze([4, 2], target_text=[13, 2])
+    with pytest.raises(InvalidInput, match="vocabulary has 14 entries"):
+        lens.analyze([14, 2], target_text=[5, 2])
+
+
+def test_special_tokens_of_fsmt_with_other_ids_on_the_other_side_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="<pad> is 1 in the tokenizer's vocabulary of the source and 5 in that of"):
+        fsmt(tmp_path, padding=5).analyze("a", target_text="ж")

@@ -23,9 +23,8 @@ from normlens.inputs.kinds import Kind, input_kind
 from normlens.inputs.pretokenized import encode_words, is_list_of_strings
 from normlens.inputs.tokenization import encode_ids, encode_pair, encode_text
 from normlens.inputs.tokens import Tokens
-from normlens.inputs.two_vocabularies import of_source
+from normlens.inputs.two_vocabularies import sides_of, table_size
 from normlens.loading.load import LoadedModel
-from normlens.loading.positions import UNLIMITED
 
 _IDS = frozenset({"input_ids", "attention_mask"})
 
@@ -139,7 +138,7 @@ class TokenReader:
     def _sides(self) -> tuple[PreTrainedTokenizerBase | None, PreTrainedTokenizerBase | None]:
         """The tokenizers of the source and of the target: one, unless it has two vocabularies."""
         tokenizer = self.loaded.tokenizer
-        return None if tokenizer is None else of_source(tokenizer), tokenizer
+        return (None, None) if tokenizer is None else sides_of(tokenizer)
 
     def _tokenizer(self, as_target: bool = False) -> PreTrainedTokenizerBase:
         tokenizer = self._sides[as_target]
@@ -160,13 +159,5 @@ class TokenReader:
         return tokens
 
     def _vocabulary(self, as_target: bool = False) -> int:
-        """Rows of the table that reads the ids: an encoder–decoder may have one for each side."""
-        model = self.loaded.model
-        sided = bool(model.config.is_encoder_decoder)
-        try:
-            side = model if not sided else model.get_decoder() if as_target else model.get_encoder()
-            embeddings = side.get_input_embeddings()
-        except NotImplementedError:
-            return UNLIMITED
-        size = getattr(embeddings, "weight", None)
-        return UNLIMITED if size is None else int(size.shape[0])
+        """Number of ids that the model can read."""
+        return table_size(self.loaded.model, as_target=as_target)
