@@ -25,12 +25,13 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "the default and output_norm": (*DEFAULT_MEASURES, "output_norm"),
     "the default and displacement": (*DEFAULT_MEASURES, "displacement"),
     "the default and contribution_weight": (*DEFAULT_MEASURES, "contribution_weight"),
+    "the default and both": (*DEFAULT_MEASURES, "displacement", "contribution_weight"),
     "all": MEASURES,
 }
 _NOTES = (
     "Medians (smallest–largest) of the ratios of {rounds} rounds, in each of which every choice and the forward pass ran "
     "once: `lens.analyze(…, measures=…)` on token ids, all layers, as labeled arrays, with the conservation check, over a "
-    "forward pass with SDPA. Float32, batch {batch} × {length} tokens."
+    "forward pass with SDPA; in parentheses also the median ratio to the default. Float32, batch {batch} × {length} tokens."
 )
 
 
