@@ -51,6 +51,13 @@ def test_all_files_at_once(four: Path, run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("names", [True, False])
+def test_points_are_read_from_csv_with_and_without_names(four: Path, run: Run, tmp_path: Path, names: bool) -> None:
+    pd.DataFrame(np.load(four)).add_prefix("x").to_csv(tmp_path / "four.csv", index=False, header=names)
+    answers = [json.loads(run("cluster", "points", file, "--alpha", 5, "--json").stdout) for file in (four, "four.csv")]
+    assert answers[0]["clustering"] == answers[1]["clustering"]
+
+
 def test_no_good_clustering_is_an_answer_with_the_nearest_one(run: Run, tmp_path: Path) -> None:
     pd.DataFrame(LINE).rename(columns=str).to_parquet(tmp_path / "line.parquet")
     result = run("cluster", "points", "line.parquet", "--alpha", 5, "-o", "who.json")
@@ -108,16 +115,20 @@ def test_an_encoder_decoder_reads_pairs(marian: Path, run: Run, tmp_path: Path) 
     (tmp_path / "pairs.tsv").write_text("the cat sat.\ta dog\nthe dog ran here.\tthe cat is here\n")
     result = run("cluster", "heads", marian, "pairs.tsv", "--group", "cross", "--limit", 1)
     assert result.exit_code == 0
-    assert "heads by norm, 1 texts" in result.stdout
+    assert "heads by norm, 1 text" in result.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["missing.npy"], "missing.npy can't be read"),
-        (["four.txt"], "expected .npy or .parquet"),
+        (["four.txt"], "expected .npy, .parquet or .csv"),
         (["broken.npy"], "broken.npy isn't a table of numbers"),
         (["words.parquet"], "columns that aren't numeric: b"),
+        (["words.csv"], "columns that aren't numeric: b"),
+        (["index.csv"], "The first column of index.csv has no name"),
+        (["ragged.csv"], "ragged.csv isn't a table of numbers"),
+        (["nothing.csv"], "nothing.csv isn't a table of numbers"),
         (["four.npy", "--alpha", "1"], "expected a number above 1"),
         (["four.npy", "--gamma", "0.6"], "at most 1/2"),
         (["four.npy", "--metric", "cosine"], "cosine"),
@@ -134,6 +145,10 @@ def test_bad_input_leaves_nothing_behind(
     (tmp_path / "broken.npy").write_text("no array")
     np.save(tmp_path / "nan.npy", np.array([[0.0], [np.nan]]))
     pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}).to_parquet(tmp_path / "words.parquet")
+    pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}).to_csv(tmp_path / "words.csv", index=False)
+    pd.DataFrame({"a": [1, 2], "b": [3, 4]}).to_csv(tmp_path / "index.csv")
+    (tmp_path / "ragged.csv").write_text("1,2\n3,4,5\n")
+    (tmp_path / "nothing.csv").touch()
     before = set(tmp_path.iterdir())
     result = run("cluster", "points", *arguments)
     assert (result.exit_code, result.stdout) == (2, "")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from normlens.cli.commands.answer_options import AnswerOptions
 from normlens.cli.media_inputs import Read, holds_media, media_named
+from normlens.cli.terminal import counted
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -118,8 +119,8 @@ class AttributionQuestion:
         for name, position in asked.items():
             if not -count <= position < count:
                 raise InvalidInput(
-                    f"{name} is {position}; this text has {count} tokens, 0 to {count - 1} (negative numbers count from the "
-                    "end)."
+                    f"{name} is {position}; this text has {counted(count, 'token')}, 0 to {count - 1} (negative numbers "
+                    "count from the end)."
                 )
 
     def options(self, lens: Lens, method: Method) -> dict[str, Any]:

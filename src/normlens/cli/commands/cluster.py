@@ -16,7 +16,7 @@ from normlens.cli.corpus_reading import CorpusReading
 from normlens.cli.help_pages import DescribedGroup
 from normlens.cli.opening import quiet
 from normlens.cli.output.clusterings import ClusteredSet, ClusterFiles, Search, give
-from normlens.cli.terminal import starting
+from normlens.cli.terminal import counted, starting
 
 _SEARCH = "Criteria of a good clustering"
 
@@ -70,7 +70,7 @@ def points(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="A table of numbers, .npy or .parquet, one point per row.", show_default=False
+            metavar="FILE", help="A table of numbers, .npy, .parquet or .csv, one point per row.", show_default=False
         ),
     ],
     metric: Annotated[
@@ -155,7 +155,7 @@ def heads(
     skips = reading.skipped
     skips.report()
     skipped = f", {len(skips.reasons)} skipped" if skips.reasons else ""
-    title = f"{lens.name}: heads by {measure.value}, {compared.texts} texts{skipped}"
+    title = f"{lens.name}: heads by {measure.value}, {counted(compared.texts, 'text')}{skipped}"
     clustered = ClusteredSet(
         title, "head", compared.names, compared.matrix, "precomputed", "mean √JSD",
         lambda labels: cluster_habits(compared.habits, labels), {"skipped": skips.as_data()},

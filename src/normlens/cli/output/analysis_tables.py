@@ -11,7 +11,7 @@ from rich.text import Text
 
 from normlens.cli.output.borderless import borderless
 from normlens.cli.output.summary import mixing, shares, strongest
-from normlens.cli.terminal import NORM, WEIGHT, percent, printable, results
+from normlens.cli.terminal import NORM, WEIGHT, counted, percent, printable, results
 
 if TYPE_CHECKING:
     from normlens import Analysis
@@ -79,8 +79,7 @@ def _show_group(console: Console, group: Group, layer: int, head: int | None, sc
 def _heading(analysis: Analysis, name: str, group: Group) -> Text:
     """Model, kind of attention, and sizes."""
     sizes = group.data.sizes
-    counts = [f"{sizes['layer']} layers", *([f"{sizes['head']} heads"] if "head" in sizes else [])]
-    counts.append(f"{sizes['target']} targets")
+    counts = [counted(sizes[name], name) for name in ("layer", "head", "target") if name in sizes]
     model = printable(str(analysis.attrs.get("model", "")))
     return Text.assemble("\n", (model, "bold"), " · ", (name, "bold"), " · ", ", ".join(counts))
 

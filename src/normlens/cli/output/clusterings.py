@@ -16,7 +16,7 @@ from rich.text import Text
 from normlens.cli.destinations import PICTURES, check_ending, check_files
 from normlens.cli.opening import quiet
 from normlens.cli.output.json_text import json_text
-from normlens.cli.terminal import messages, percent, printable, results, waiting
+from normlens.cli.terminal import counted, messages, percent, printable, results, waiting
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def _print(result: SearchResult, search: Search, clustered: ClusteredSet) -> Non
     goodness, witness = shown.goodness, shown.goodness.witness
     which = "The best clustering" if result.clusterings else "The nearest clustering, which isn't good enough,"
     lines = [
-        f"\n{which} has {len(goodness.sizes)} clusters: α* {goodness.alpha:.4g}, γ* {goodness.gamma:.3g}; "
+        f"\n{which} has {counted(len(goodness.sizes), 'cluster')}: α* {goodness.alpha:.4g}, γ* {goodness.gamma:.3g}; "
         f"{percent(goodness.share_above(search.alpha))} of the {clustered.noun}s have a ratio of {search.alpha:g} or more.",
         f"Witness: {clustered.noun} {clustered.names[witness.point]} of cluster {int(witness.own) + 1} has a mean "
         f"distance of {witness.own_distance:.4g} within its own cluster and of {witness.other_distance:.4g} to cluster "
@@ -260,7 +260,7 @@ def _drawn(result: SearchResult, clustered: ClusteredSet) -> PanelAxes:
     title = clustered.title
     if shown is not None:
         goodness = f"α* {shown.alpha:.3g}" + ("" if result.clusterings else ", not good enough")
-        title = f"{title}: {len(shown.goodness.sizes)} clusters, {goodness}"
+        title = f"{title}: {counted(len(shown.goodness.sizes), 'cluster')}, {goodness}"
     return cluster_map(
         read_distances(clustered.data, clustered.metric).matrix(),
         None if shown is None else shown.labels,

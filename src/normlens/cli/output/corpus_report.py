@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from normlens.cli.output.json_text import json_text
-from normlens.cli.terminal import results
+from normlens.cli.terminal import counted, results
 from normlens.statistics.report import findings
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def give(report: WrittenReport, name: str, as_json: bool) -> None:
         return
     console = results()
     for kind, of_kind in sentences.items():
-        console.print(f"[bold]{escape(name)}[/] · [bold]{kind}[/] · {report.texts} texts")
+        console.print(f"[bold]{escape(name)}[/] · [bold]{kind}[/] · {counted(report.texts, 'text')}")
         for sentence in of_kind[:_MOST_FINDINGS]:
             console.print(f"  {escape(sentence)}")
     console.print(str(page), markup=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from rich.table import Table
 from normlens.cli.commands.evict_runs import best
 from normlens.cli.output.borderless import numbers_table
 from normlens.cli.output.json_text import json_text
-from normlens.cli.terminal import percent, results
+from normlens.cli.terminal import counted, percent, results
 from normlens.cli.text_files import shown_name
 
 
@@ -32,7 +32,9 @@ def give(measured: Mapping[str, Any], name: str, file: Path, as_json: bool) -> N
         typer.echo(json_text({"model": name, "file": str(file), **measured}))
         return
     console, evictions = results(), measured["evictions"]
-    console.print(f"{name}, {shown_name(file)}: {measured['tokens']} tokens read.\n", markup=False, soft_wrap=True)
+    console.print(
+        f"{name}, {shown_name(file)}: {counted(measured['tokens'], 'token')} read.\n", markup=False, soft_wrap=True
+    )
     console.print(_scores(measured))
     if measured["loss"] is None:
         console.print(f"\nThe model was not run without the pairs. {measured['not_run']}", markup=False, soft_wrap=True)

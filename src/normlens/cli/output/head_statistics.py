@@ -15,7 +15,7 @@ from rich.text import Text
 from normlens.cli.destinations import PICTURES
 from normlens.cli.output.borderless import borderless
 from normlens.cli.output.json_text import json_text
-from normlens.cli.terminal import bar, messages, percent, printable, results, waiting
+from normlens.cli.terminal import bar, counted, messages, percent, printable, results, waiting
 from normlens.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def give(
         typer.echo(_as_json(name, tables, skipped))
     elif output is None:
         for kind, table in shown.items():
-            _show(results(), f"{name} · {kind} · {tables[kind][1]} texts", table, sources)
+            _show(results(), f"{name} · {kind} · {counted(tables[kind][1], 'text')}", table, sources)
 
 
 def _write(

@@ -64,7 +64,9 @@ def head_scatter(
             "weights tell the truth", (0.3, 0.3), xytext=(-3, 3), textcoords="offset points", rotation=45,
             rotation_mode="anchor", transform_rotates_text=True, color=FAINT, fontsize=7.5,
         )  # fmt: skip
-        axes.annotate("the larger the point, the longer the head's output", (0, 1.0), va="top", color=FAINT, fontsize=7.5)
+        axes.annotate(
+            "the larger the point, the longer the head's output", (0, 1.0), va="top", color=FAINT, fontsize=7.5
+        )
         size = np.clip(points["output"] / 2, 0, 1).fillna(0)
         drawn = axes.scatter(
             points["weight"], points["norm"], c=points["layer"].astype(int),
