@@ -13,10 +13,8 @@ from sacremoses import MosesTokenizer
 
 import normlens
 from normlens import Lens, transfer
-from normlens.bitext.raw_text import moses_joiner
-from normlens.translation import TrainingText, TranslationScores, score
+from normlens.translation import TrainingText
 from normlens.translation import train as train_translation
-from normlens.translation.translator import Translator
 from reproduce.training.translation import Printed
 
 PARENT: dict[str, Any] = {"width": 128, "layers": 3, "heads": 4, "pieces": 4000, "epochs": 20, "dropout": 0.2}
@@ -74,12 +72,6 @@ class Family:
         """The test sentences as words, and as they are."""
         raw = (self.data / f"{TEST}.{language}").read_text(encoding="utf-8").splitlines()
         return list(self._words(TEST, language)), raw
-
-    def scores(self, translator: Translator, source: str, target: str) -> TranslationScores:
-        """Detokenised BLEU and chrF on the test set."""
-        translations, _ = translator.translate(self.test(source)[0])
-        join = moses_joiner(target)
-        return score([join(text) for text in translations], self.test(target)[1])
 
     def words(self, names: Sequence[str], language: str) -> list[str]:
         """The words of all sentences of some sets, such as "val"."""

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 import normlens
-from normlens import transfer
 from normlens.alignment import Extractor, LinkSets, Reading, evaluate
 from normlens.bitext.eflomal import link_files
 from normlens.transfer import DictionaryPrecision, dictionary_precision
@@ -114,8 +113,3 @@ def alignment(family: Family, model: Path, source: str) -> list[dict[str, Any]]:
             interval = [100 * x for x in measured.aer_interval]
             rows.append({"layer": layer, "measure": reading.measure, "aer": 100 * measured.aer, "interval": interval})
     return rows
-
-
-def forgotten(family: Family, delta: transfer.Delta) -> float:
-    """BLEU of the parent's pair, by the child's body with the parent's embeddings."""
-    return family.scores(transfer.parent_translator(family.parent, delta.folder), "fr", "en").bleu

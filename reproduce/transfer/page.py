@@ -19,7 +19,9 @@ def page(kept: Mapping[str, Any]) -> str:
     """Lay out all measurements."""
     parent, children = kept.get("parent"), by_setting(kept)
     if parent is None:
-        return fill("transfer/page.md.jinja", parent=None, rows=[], zero_shot=[], dictionary=[], aligned=[])
+        return fill(
+            "transfer/page.md.jinja", parent=None, rows=[], zero_shot=[], dictionary=[], aligned=[], differences=[]
+        )
     rows = [
         [
             name, f"{of[0]['trained'] / of[0]['parameters']:.1%}",
@@ -44,7 +46,7 @@ def page(kept: Mapping[str, Any]) -> str:
     ]
     return fill(
         "transfer/page.md.jinja", parent=parent, rows=rows, zero_shot=_zero_shot(kept), dictionary=dictionary,
-        aligned=aligned, words=[x["words"] for x in counted],
+        aligned=aligned, differences=_differences(kept), words=[x["words"] for x in counted],
         chance=[f"{100 * x[name]:.2f}" for x in counted for name in ("chance_1", "chance_5")],
         restored=[f"{x['restored']['bleu']:.1f}" for name, x in kept.items() if name.startswith("zero-shot")],
     )  # fmt: skip
@@ -81,6 +83,20 @@ def _zero_shot(kept: Mapping[str, Any]) -> list[list[str]]:
         for name in SETTINGS
         if (of := [rows[name] for rows in parts if name in rows])
     ]
+
+
+def _differences(kept: Mapping[str, Any]) -> list[list[str]]:
+    """By how much the setting of the paper is ahead of each other one, with intervals."""
+    compared = kept.get("differences", {"rows": {"child": {}}})["rows"]
+    return [
+        [f"`{name}`", *(_interval(compared[kind][name]) for kind in ("child", "forgotten", "zero_shot"))]
+        for name in compared["child"]
+    ]
+
+
+def _interval(measured: Mapping[str, Any]) -> str:
+    low, high = measured["interval"]
+    return f"{measured['value']:+.1f} ({low:+.1f} to {high:+.1f})".replace("-", "−")
 
 
 def _best(measured: Mapping[str, Any], measure: str) -> float:

@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from normlens import NormLensError, transfer
-from normlens.bitext.raw_text import moses_joiner
 from normlens.translation import score
 from normlens.translation.vocabulary import sentence_pieces
 from reproduce.study.kept import kept, numbers_of, rounded
 from reproduce.study.options import add_data, run_study, study_parser
 from reproduce.transfer.family import Family
-from reproduce.transfer.measurements import alignment, dictionary, forgotten, looked_up
+from reproduce.transfer.measurements import RESAMPLES, alignment, dictionary, looked_up
 from reproduce.transfer.page import draw, page
+from reproduce.transfer.translations import Translations, counts, difference
 
 NAME = "transfer"
 SETTINGS = ("src+xattn", "src+body", "src", "scratch", "src+randxattn", "src+selfattn", "src+norms", "src+lora")
 SEEDS = (1, 2, 3)
+_PROPOSED = "src+xattn"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,56 +51,72 @@ def _measured(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]
     if options.work is None:
         raise NormLensError("Name a folder for texts and models with --work.")
     family, done = Family(options.data / "multi30k", options.work), kept(numbers_of(NAME, options.output))
+    translations = Translations(family)
     if "parent" not in done:
-        yield "parent", rounded(of_parent(family))
+        yield "parent", rounded(of_parent(family, translations))
     for seed in options.seeds:
         for setting in options.settings:
             if f"{setting}, seed {seed}" not in done:
-                yield f"{setting}, seed {seed}", rounded(of_child(family, setting, seed))
+                yield f"{setting}, seed {seed}", rounded(of_child(family, translations, setting, seed))
         if f"zero-shot, seed {seed}" not in done:
-            yield f"zero-shot, seed {seed}", rounded(zero_shot(family, seed, options.settings))
+            yield f"zero-shot, seed {seed}", rounded(zero_shot(family, translations, seed, options.settings))
+    yield "differences", rounded(differences(family, translations, options.settings, options.seeds))
 
 
-def of_parent(family: Family) -> dict[str, Any]:
+def of_parent(family: Family, translations: Translations) -> dict[str, Any]:
     """The parent: quality, size, and alignment."""
-    folder = family.work / "parent" / "fr-en"
-    scores = family.scores(transfer.parent_translator(family.parent), "fr", "en")
     return {
-        **scores.as_data(), "alignment": alignment(family, folder, "fr"),
+        **score(translations.by_parent(), family.test("en")[1]).as_data(),
+        "alignment": alignment(family, family.work / "parent" / "fr-en", "fr"),
         "parameters": family.parent.model.num_parameters(),
         "bytes": 4 * family.parent.model.num_parameters(),
     }  # fmt: skip
 
 
-def of_child(family: Family, setting: str, seed: int) -> dict[str, Any]:
+def of_child(family: Family, translations: Translations, setting: str, seed: int) -> dict[str, Any]:
     """A child: quality, size, what it has forgotten, the dictionary in its embeddings, and its alignment."""
     delta = family.child(setting, seed)
-    translator = transfer.child_translator(family.parent, delta.folder)
     pieces = sentence_pieces(delta.folder / "vocabulary.spm")
     names = {pieces.id_to_piece(k): k for k in range(len(pieces))}
-    embeddings = translator.model.get_encoder().get_input_embeddings().weight.detach().numpy()
+    model = transfer.child_translator(family.parent, delta.folder).model
+    embeddings = model.get_encoder().get_input_embeddings().weight.detach().numpy()
     complete = family.work / f"complete-{setting.replace('+', '-')}-{seed}"
     if not complete.exists():
         transfer.merge(family.parent, delta.folder, complete)
     aligned = alignment(family, complete, "de")
     shutil.rmtree(complete)
+    references = family.test("en")[1]
     return {
-        "setting": setting, "seed": seed, **family.scores(translator, "de", "en").as_data(), "bytes": delta.bytes,
+        "setting": setting, "seed": seed, **score(translations.by_child(setting, seed), references).as_data(),
+        "bytes": delta.bytes,
         **{name: delta.training[name] for name in ("trained", "parameters", "dev_loss", "cpu_seconds", "steps")},
-        "forgotten": forgotten(family, delta),
+        "forgotten": score(translations.by_changed_body(setting, seed), references).bleu,
         "dictionary": looked_up(family, names, embeddings, dictionary(family, "de", "fr")), "alignment": aligned,
     }  # fmt: skip
 
 
-def zero_shot(family: Family, seed: int, settings: Sequence[str]) -> dict[str, Any]:
+def zero_shot(family: Family, translations: Translations, seed: int, settings: Sequence[str]) -> dict[str, Any]:
     """German to French by the embeddings of each child in the body that restores French: nobody saw this pair."""
-    french = family.french_child(seed)
-    join, references = moses_joiner("fr"), family.test("fr")[1]
-    rows = {}
-    for setting in settings:
-        source = family.child(setting, seed).folder
-        translator = transfer.child_translator(family.parent, french.folder, source=source)
-        translations, _ = translator.translate(family.test("de")[0])
-        rows[setting] = score([join(text) for text in translations], references).as_data()
-    own, _ = transfer.child_translator(family.parent, french.folder).translate(family.test("fr")[0])
-    return {"seed": seed, "rows": rows, "restored": score([join(text) for text in own], references).as_data()}
+    references = family.test("fr")[1]
+    rows = {setting: score(translations.zero_shot(setting, seed), references).as_data() for setting in settings}
+    return {"seed": seed, "rows": rows, "restored": score(translations.restored(seed), references).as_data()}
+
+
+def differences(
+    family: Family, translations: Translations, settings: Sequence[str], seeds: Sequence[int]
+) -> dict[str, Any]:
+    """BLEU of the setting of the paper minus that of each other one: of German, of the parent's pair, and zero-shot."""
+    kinds = {
+        "child": ("en", translations.by_child), "forgotten": ("en", translations.by_changed_body),
+        "zero_shot": ("fr", translations.zero_shot),
+    }  # fmt: skip
+    rows: dict[str, Any] = {}
+    for kind, (language, translated) in kinds.items():
+        references = family.test(language)[1]
+        of = {name: [counts(translated(name, seed), references) for seed in seeds] for name in settings}
+        rows[kind] = {
+            name: difference(of[_PROPOSED], of[name], RESAMPLES)
+            for name in settings
+            if _PROPOSED in of and name != _PROPOSED
+        }
+    return {"of": _PROPOSED, "seeds": list(seeds), "rows": rows}
