@@ -59,6 +59,10 @@ class PairsRemoved(TorchFunctionMode):
         return scores.masked_fill(gone, torch.finfo(scores.dtype).min)
 
 
+Shape = tuple[int, ...]
+"""Heads, sources and targets of an attention call."""
+
+
 @dataclass(frozen=True)
 class ByHand:
     """Errors of one block after the pairs were removed: as in `OutputErrors`, and which queries see a pair that stays."""
@@ -75,23 +79,42 @@ def read_blocks(reading: TextReading) -> dict[BlockName, ReadBlock]:
     return blocks
 
 
-def errors_by_hand(reading: TextReading, block: ReadBlock, kept: Kept) -> ByHand | None:
-    """Run the model with pairs removed in one block; None if none of the pairs has any weight there.
+class Removal:
+    """Runs a model with pairs removed in one block, and compares it with the model as it is.
 
-    The softmax of the block is the one whose change is seen in no block before it.
+    Parameters
+    ----------
+    reading
+        The text that the model reads.
     """
-    heads = kept.repeat_interleave(block.shared, dim=0)
-    before = _run(reading, PairsRemoved(-1, heads, block.size))
-    call = 0
-    while True:
-        removing = PairsRemoved(call, heads, block.size)
-        after = _run(reading, removing)
-        if removing.calls <= call:
-            return None
-        changed = (name for name, run in after.items() if not torch.equal(run.call.output, before[name].call.output))
-        if next(changed, None) == block.name:
-            return _errors(block, before[block.name], after[block.name], heads)
-        call += 1
+
+    def __init__(self, reading: TextReading) -> None:
+        self._reading = reading
+        self._untouched: dict[Shape, tuple[dict[BlockName, Block], int]] = {}
+        self._next: dict[Shape, int] = {}
+
+    def errors(self, block: ReadBlock, kept: Kept) -> ByHand | None:
+        """Errors of a block without some pairs; None if none of the pairs has any weight there.
+
+        The softmax of the block is the one whose change is seen in no block before it. It is sought first after that of the
+        block that was asked for before.
+        """
+        heads = kept.repeat_interleave(block.shared, dim=0)
+        shape = (*heads.shape, block.size)
+        if shape not in self._untouched:
+            untouched = PairsRemoved(-1, heads, block.size)
+            self._untouched[shape] = _run(self._reading, untouched), untouched.calls
+        before, calls = self._untouched[shape]
+        first = self._next.get(shape, 0)
+        for call in (*range(first, calls), *range(first)):
+            after = _run(self._reading, PairsRemoved(call, heads, block.size))
+            changed = (
+                name for name, run in after.items() if not torch.equal(run.call.output, before[name].call.output)
+            )
+            if next(changed, None) == block.name:
+                self._next[shape] = call + 1
+                return _errors(block, before[block.name], after[block.name], heads)
+        return None
 
 
 def _run(reading: TextReading, removing: PairsRemoved) -> dict[BlockName, Block]:

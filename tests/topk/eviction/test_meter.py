@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from architectures import tiny
-from pairs_removed import errors_by_hand, read_blocks
+from pairs_removed import Removal, read_blocks
 from torch import Tensor
 
 import normlens
@@ -35,14 +35,14 @@ def keep_one_for_each(block: ReadBlock, kept: Tensor) -> None:
 
 
 def require_equal_to_removal(reading: TextReading, *, selecting: bool = False) -> None:
-    generator = torch.Generator().manual_seed(1)
+    generator, removal = torch.Generator().manual_seed(1), Removal(reading)
     for block in read_blocks(reading).values():
         kept = torch.rand(block.kv_heads, block.sources, generator=generator) < 0.6
         kept[:, 0] = True
         if selecting:
             keep_one_for_each(block, kept)
         [errors] = output_errors(block, [kept], reading.module)
-        expected = errors_by_hand(reading, block, kept)
+        expected = removal.errors(block, kept)
         if expected is None:  # a window hides all pairs that were removed
             assert float(errors.layer.max()) < 1e-12
             continue
@@ -96,7 +96,7 @@ def test_all_but_a_learned_sink_is_the_output_zero() -> None:
     for block in read_blocks(reading).values():
         kept = torch.zeros(block.kv_heads, block.sources, dtype=torch.bool)
         [errors] = output_errors(block, [kept], reading.module)
-        expected = errors_by_hand(reading, block, kept)
+        expected = Removal(reading).errors(block, kept)
         assert expected is not None
         assert bool((errors.head == 1).all())
         torch.testing.assert_close(errors.layer, expected.layer, rtol=0, atol=1e-6)
