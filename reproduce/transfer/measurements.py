@@ -96,7 +96,11 @@ def _plain(measured: DictionaryPrecision) -> dict[str, Any]:
 
 
 def alignment(family: Family, model: Path, source: str) -> list[dict[str, Any]]:
-    """AER of each layer's cross-attention, by norm and weight, against the consensus of eflomal's two directions."""
+    """AER of each layer's cross-attention, by norm and weight, against the consensus of eflomal's two directions.
+
+    Links are read from the row that predicts a word (AWO), where models as shallow as these look at its source, and from
+    the row that reads it (AWI).
+    """
     ahead, back = linked(family, source, "en")
     first = len(family.words(("train", "val"), source))
     texts = [family.test(language)[0][:ALIGNED] for language in (source, "en")]
@@ -106,10 +110,10 @@ def alignment(family: Family, model: Path, source: str) -> list[dict[str, Any]]:
     pairs = [extractor.pair(one.split(), other.split()) for one, other in zip(*texts, strict=True)]
     rows = []
     for layer in range(lens.model.config.decoder_layers):
-        for reading in (Reading(layer), Reading(layer).by("weight")):
-            soft = extractor.soft(pairs, reading)
-            links = [LinkSets.from_links({link[:2] for link in one.links()}) for one in soft]
+        readings = [Reading(layer, setting="awo"), Reading(layer)]
+        for reading in (one for pair in readings for one in (pair, pair.by("weight"))):
+            links = [LinkSets.from_links({link[:2] for link in one.links()}) for one in extractor.soft(pairs, reading)]
             measured = evaluate(gold, links, resamples=RESAMPLES)
-            interval = [100 * x for x in measured.aer_interval]
-            rows.append({"layer": layer, "measure": reading.measure, "aer": 100 * measured.aer, "interval": interval})
+            described = {"layer": layer, "setting": reading.setting, "measure": reading.measure}
+            rows.append({**described, "aer": 100 * measured.aer, "interval": [100 * x for x in measured.aer_interval]})
     return rows

@@ -100,7 +100,7 @@ def _interval(measured: Mapping[str, Any]) -> str:
 
 
 def _best(measured: Mapping[str, Any], measure: str) -> float:
-    """The smallest AER of any layer."""
+    """The smallest AER of any layer and reading."""
     return float(min(row["aer"] for row in measured["alignment"] if row["measure"] == measure))
 
 

@@ -55,7 +55,9 @@ def test_children_are_measured_in_every_setting_that_is_named(
     assert child["trained"] > only["trained"] and child["bytes"] > only["bytes"]
     assert only["forgotten"] == kept["parent"]["bleu"]  # nothing of the body was trained
     assert child["dictionary"]["csls"]["words"] == 4
-    assert {(row["layer"], row["measure"]) for row in child["alignment"]} == {(0, "norm"), (0, "weight")}
+    assert [(row["layer"], row["setting"], row["measure"]) for row in child["alignment"]] == [
+        (0, "awo", "norm"), (0, "awo", "weight"), (0, "awi", "norm"), (0, "awi", "weight")
+    ]  # fmt: skip
     assert set(kept["zero-shot, seed 1"]["rows"]) == {"src+xattn", "src"}
     compared = kept["differences"]["rows"]
     for kind, by in (("child", lambda row: row["bleu"]), ("forgotten", lambda row: row["forgotten"])):
