@@ -24,8 +24,10 @@ from transformers import (
 )
 
 import normlens
-from normlens.attribution import Predicted, method_named
+from normlens import figures
+from normlens.attribution import Attribution, Predicted, method_named
 from normlens.cli.output.highlighted import highlighted
+from normlens.errors import InvalidInput
 from normlens.figures import scored_text
 from normlens.words import merge_shares
 
@@ -221,6 +223,26 @@ def test_files_are_written_by_their_ending(ending: str, classifier: Path, run: R
         assert [row["word"] for row in rows] == WORDS * 2
         shares = [float(row["share"]) for row in rows[:7]]
         np.testing.assert_allclose(shares, by_words(classifier, target="good"), rtol=1e-6)
+
+
+@pytest.mark.parametrize("options", [("-t", "good"), ("-m", "rollout", "--row", "1")])
+def test_a_json_file_is_read_back_as_the_attribution(
+    options: tuple[str, ...], classifier: Path, run: Run, tmp_path: Path
+) -> None:
+    assert run("attribute", classifier, TEXT, *options, "-o", "one.json").exit_code == 0
+    again = Attribution.from_json("one.json")
+    lens = normlens.load(classifier)
+    expected = lens.attribute(TEXT, target="good") if "-t" in options else lens.attribute(TEXT, method="rollout")
+    np.testing.assert_allclose(again.values, expected.values, rtol=1e-6)
+    assert (again.dims, again.attrs["method"]) == (expected.dims, expected.attrs["method"])
+    assert again["source_start"].equals(expected["source_start"])
+    assert len(figures.highlights_page(again, row=1 if "--row" in options else None)) > 200
+    assert len(json.loads(Path("one.json").read_text())["words"]) == len(WORDS)
+    run("compare", classifier, TEXT, "-m", "decompx,rollout", "-o", "two.json")
+    with pytest.raises(
+        InvalidInput, match=r"two\.json can't be read as an attribution: it holds those of several methods"
+    ):
+        Attribution.from_json("two.json")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from invocation import Run
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
 import normlens
+from normlens.attribution import Attribution
 from normlens.cli.commands.answer_options import spread
 
 PROMPT, ANSWER = "the cat sat. the dog ran. the", " cat unhappiness here"
@@ -73,6 +74,12 @@ def test_files_of_every_kind(decoder: Path, run: Run, options: tuple[str, ...], 
         words = normlens.load(decoder).attribute(PROMPT, answer=ANSWER, whole="--whole" in options).words()
         assert len(rows) == words.size or "--spans" in options
         assert sum(float(row["share"]) for row in rows) == pytest.approx(float(words.sum()), abs=1e-4)
+    if ending == "json":
+        again = Attribution.from_json(f"out.{ending}")
+        spans = {"spans": options[-1]} if "--spans" in options else {}
+        expected = normlens.load(decoder).attribute(PROMPT, answer=ANSWER, whole="--whole" in options, **spans)
+        assert again.words().dims == expected.words().dims
+        np.testing.assert_allclose(again.values, expected.values, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

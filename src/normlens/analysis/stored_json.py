@@ -36,12 +36,18 @@ def read_json(path: Path) -> xr.DataTree:
 def read_array(path: Path) -> xr.DataArray:
     """One array with its coordinates and attributes, from a file that `array_text` wrote.
 
+    It may also be an entry named "attribution" of a larger file.
+
     Raises
     ------
     InvalidInput
         If it isn't JSON, or lacks numbers, dimensions, coordinates or attributes.
     """
     whole = _parsed(path)
+    if isinstance(whole, Mapping):
+        if "methods" in whole:
+            raise InvalidInput("it holds those of several methods. Write one of them: normlens attribute -o FILE.json.")
+        whole = whole.get("attribution", whole)
     dims, values, attrs = _array("the array", whole)
     coords = {str(name): _array(str(name), one) for name, one in _part(whole, "coords", "the array").items()}
     for name, (over, numbers, _) in coords.items():
@@ -58,7 +64,12 @@ def read_array(path: Path) -> xr.DataArray:
 
 def array_text(array: xr.DataArray) -> str:
     """An array with its coordinates and attributes as JSON, NaN as null."""
-    return json.dumps(plain(array.to_dict()), ensure_ascii=False, allow_nan=False)
+    return json.dumps(array_entries(array), ensure_ascii=False, allow_nan=False)
+
+
+def array_entries(array: xr.DataArray) -> dict[str, Any]:
+    """What `array_text` writes, as a dictionary: part of a larger file that `read_array` reads too."""
+    return dict(plain(array.to_dict()))
 
 
 def plain(value: Any) -> Any:

@@ -94,7 +94,7 @@ class Attribution(xr.DataArray):  # type: ignore[no-untyped-call]  # its __init_
 
     @classmethod
     def from_json(cls, path: str | Path) -> Attribution:
-        """Read what :meth:`to_json` wrote; it can be drawn and added up as before.
+        """Read what :meth:`to_json` or ``normlens attribute -o x.json`` wrote; it can be drawn and added up as before.
 
         Raises
         ------
@@ -105,7 +105,8 @@ class Attribution(xr.DataArray):  # type: ignore[no-untyped-call]  # its __init_
             array = read_array(Path(path))
         except OSError as error:
             raise InvalidInput(
-                f"{path} can't be read: {reason(error)}. Expected a file of Attribution.to_json()."
+                f"{path} can't be read: {reason(error)}. Expected a file of Attribution.to_json() or of 'normlens "
+                "attribute -o FILE.json'."
             ) from error
         except InvalidInput as error:
             raise InvalidInput(f"{path} can't be read as an attribution: {error}") from error

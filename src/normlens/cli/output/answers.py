@@ -70,16 +70,23 @@ def _write(results: Answers, texts: Sequence[ScoredText], row: Row, path: Path) 
     if suffix == ".html":
         content = figures.highlights_page(results, row=row)
     else:
-        content = _as_json(results, texts) if suffix == ".json" else _as_csv(_several(results), texts)
+        content = _as_json(results, texts, whole=True) if suffix == ".json" else _as_csv(_several(results), texts)
     write_atomically(path, content)
 
 
-def _as_json(results: Answers, texts: Sequence[ScoredText]) -> str:
-    """Attributions as JSON, NaN as null; a single one at the top level, a list under ``methods``."""
+def _as_json(results: Answers, texts: Sequence[ScoredText], *, whole: bool = False) -> str:
+    """Attributions as JSON, NaN as null; a single one at the top level, a list under ``methods``.
+
+    If ``whole``, a single one also has what `Attribution.from_json` reads.
+    """
+    from normlens.analysis.stored_json import array_entries
+
     several = _several(results)
     shared = {key: str(several[0].attrs.get(key, "")) for key in ("model", "text", "target_text", "normlens")}
     plain = [_plain(result, text) for result, text in zip(several, texts, strict=True)]
-    data = {**shared, "methods": plain} if isinstance(results, Sequence) else {**shared, **plain[0]}
+    data: dict[str, Any] = {**shared, "methods": plain} if isinstance(results, Sequence) else {**shared, **plain[0]}
+    if whole and not isinstance(results, Sequence):
+        data["attribution"] = array_entries(results)
     return json_text(data)
 
 

@@ -44,16 +44,17 @@ def give_answer(result: Any, output: Path | None, as_json: bool) -> None:
     """
     words = result.words()
     if output is not None:
-        _write(words, output)
+        _write(words, result, output)
         messages().print(f"Wrote {output}", markup=False, soft_wrap=True)
     if as_json:
-        typer.echo(_as_json(words))
+        typer.echo(json_text(_entries(words)))
     elif output is None:
         _show(words)
 
 
-def _write(words: xr.DataArray, path: Path) -> None:
+def _write(words: xr.DataArray, result: xr.DataArray, path: Path) -> None:
     from normlens import figures
+    from normlens.analysis.stored_json import array_entries
     from normlens.files.atomic import write_atomically
 
     suffix = path.suffix.lower()
@@ -70,8 +71,10 @@ def _write(words: xr.DataArray, path: Path) -> None:
         return
     if suffix == ".html":
         content = figures.highlights_page(_rows(words), title=_explained(words).explained)
+    elif suffix == ".json":
+        content = json_text({**_entries(words), "attribution": array_entries(result)})
     else:
-        content = _as_json(words) if suffix == ".json" else _as_csv(words)
+        content = _as_csv(words)
     write_atomically(path, content)
 
 
@@ -142,7 +145,8 @@ def _show_steps(console: Console, words: xr.DataArray) -> None:
     console.print(table)
 
 
-def _as_json(words: xr.DataArray) -> str:
+def _entries(words: xr.DataArray) -> dict[str, Any]:
+    """Shares, sums and steps for other programs."""
     attrs, total = words.attrs, _explained(words)
     shares = words.sum("target") if "target" in words.dims else words
     columns = ("token", "category", "role", "start", "end")
@@ -154,7 +158,7 @@ def _as_json(words: xr.DataArray) -> str:
         }
         for k in range(words.sizes["source"])
     ]
-    data = {
+    return {
         **{key: str(attrs.get(key, "")) for key in ("model", "text", "target_text", "answer", "normlens", "method")},
         "scope": attrs.get("scope") or None,
         "explained": total.explained,
@@ -164,7 +168,6 @@ def _as_json(words: xr.DataArray) -> str:
         "sources": sources,
         "steps": _steps(words) if "target" in words.dims else None,
     }
-    return json_text(data)
 
 
 def _steps(words: xr.DataArray) -> list[dict[str, Any]]:
