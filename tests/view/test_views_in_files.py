@@ -88,3 +88,20 @@ def test_a_file_holds_the_alignments_that_were_looked_at(
     assert page.get_by_label("cross-attention of layer").locator("option").all_inner_texts() == ["0"]
     check_accessibility(page)
     assert console == []
+
+
+def test_an_analysis_is_explored_in_a_notebook_s_frame(page: Page, console: list[str], tmp_path: Path) -> None:
+    lens = normlens.load("minilm-l6")
+    frames = "".join(lens.analyze(text).view()._repr_html_() for text in (TEXT, "Another text"))
+    (tmp_path / "frames.html").write_text(f"<!doctype html><title>cells</title>{frames}", encoding="utf-8")
+    page.goto((tmp_path / "frames.html").as_uri())
+    one, other = (page.frame_locator("iframe").nth(k) for k in (0, 1))
+    one.get_by_role("button", name="Show the emptiest head").click()
+    expect(one.get_by_text("What attention moves", exact=True)).to_be_visible()
+    expect(other.get_by_text("Another text", exact=True)).to_be_visible()
+    expect(other.get_by_text("What attention moves", exact=True)).to_have_count(0)
+    one.locator("details.save summary").click()
+    with page.expect_download() as download:
+        one.get_by_role("button", name="Picture as SVG").click()
+    assert Path(download.value.path()).read_text(encoding="utf-8").startswith("<svg")
+    assert console == []

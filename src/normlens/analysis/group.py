@@ -108,3 +108,14 @@ def _labeled(array: xr.DataArray) -> xr.DataArray:
         return array
     label = f"{name}, scope {scope}" if scope else name
     return array.assign_attrs({"long_name": label, "units": unit, **array.attrs})
+
+
+def weighted_norms(group: Group) -> dict[str, xr.DataArray]:
+    """‖αf(x)‖ by its name, where weights and vector norms were measured."""
+    return {"weighted_norm": group.weighted_norm} if "weighted_norm" in group else {}
+
+
+def size_text(data: xr.Dataset) -> str:
+    """The sizes of a group's dimensions, as in "6 layers, 12 heads, 9 targets, 9 sources"."""
+    named = ((name, data.sizes.get(name)) for name in ("layer", "head", "target", "source"))
+    return ", ".join(f"{size} {name}{'' if size == 1 else 's'}" for name, size in named if size is not None)

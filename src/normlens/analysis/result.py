@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import pandas as pd
 import xarray as xr
 
-from normlens.analysis.group import Group
+from normlens.analysis.group import Group, size_text, weighted_norms
 from normlens.analysis.schema import HEAD_MAPS, LAYER_MAPS, check_analysis, maps_of
 from normlens.analysis.stored import read_tree
 from normlens.analysis.stored_json import plain
@@ -24,6 +24,7 @@ from normlens.words.datasets import merged_dataset, numbered_by_whitespace
 from normlens.words.three_lines import paragraph
 
 if TYPE_CHECKING:
+    from normlens.figures.framed import FramedPage
     from normlens.figures.panels import AxesLike, PanelAxes
 
 
@@ -93,11 +94,11 @@ class Analysis:
 
     def _summary(self) -> tuple[str, str, str]:
         """Three lines: the text and the model, the groups, and methods to call next."""
-        groups = [f"{name} ({_sizes(self.data[name].to_dataset())})" for name in self.groups]
+        groups = [f"{name} ({size_text(self.data[name].to_dataset())})" for name in self.groups]
         return (
             f"<Analysis of {self.attrs.get('text', '')[:60]!r} by {self.attrs.get('model', '?')}>",
             f"Groups: {', '.join(groups)}",
-            f'Next: analysis["{next(iter(self), "…")}"].norm, .plot(), .to_html(path), .words(), .to_dataframe(), .save()',
+            f'Next: analysis["{next(iter(self), "…")}"].norm, .plot(), .view(), .words(), .to_dataframe(), .save(path)',
         )
 
     def words(self, *, split_punctuation: bool = True) -> Analysis:
@@ -120,7 +121,7 @@ class Analysis:
             maps_of(self[name].data, (*HEAD_MAPS, *LAYER_MAPS), "choose measures that have maps")
             texts = {side: text_of(self.attrs, name, side) for side in sides}
             group = self[name] if split_punctuation else Group(numbered_by_whitespace(self[name].data, texts))
-            merged[name] = merged_dataset(group.data.assign(_weighted(group)), texts)
+            merged[name] = merged_dataset(group.data.assign(weighted_norms(group)), texts)
         return Analysis.of(merged, self.attrs)
 
     def compare(self, other: Analysis, *, group: str | None = None, layer: int | None = None) -> xr.Dataset:
@@ -157,7 +158,7 @@ class Analysis:
         for name in self.groups:
             group = self[name]
             of_level = HEAD_MAPS if level == "head" else LAYER_MAPS
-            names = maps_of(group.data.assign(_weighted(group)), of_level, "read `.data` instead")
+            names = maps_of(group.data.assign(weighted_norms(group)), of_level, "read `.data` instead")
             if level == "head":
                 lengths = ["vector_norm"] if "vector_norm" in group else []
                 frame = xr.Dataset({name: group[name] for name in (*names[:1], *lengths, *names[1:])})
@@ -269,27 +270,27 @@ class Analysis:
         page = html_view(self.data, textwrap.shorten(self.attrs.get("text", ""), 100, placeholder=" …"))
         return page if path is None else write_atomically(path, page)
 
-    def _refuse_reduced(self, instead: str) -> None:
-        """Refuse what needs the maps of an analysis that kept a summary instead.
+    def view(self, height: int = 720) -> FramedPage:
+        """The explorer of this analysis in a notebook's cell, without a server; a saved or exported notebook keeps it.
+
+        Parameters
+        ----------
+        height
+            Height of the cell's output in pixels.
 
         Raises
         ------
         InvalidInput
-            With the advice.
+            If there are more than 24 million numbers by target and source, or maps are missing.
         """
+        from normlens.figures.framed import FramedPage
+
+        return FramedPage(self.to_html(), height)
+
+    def _refuse_reduced(self, instead: str) -> None:
+        """Refuse what needs the maps of an analysis that kept a summary instead; the message ends with the advice."""
         if self.attrs.get("reduce"):
             raise InvalidInput(f"This analysis was reduced and has no maps of each pair; {instead}.")
 
     def _datasets(self) -> Iterator[xr.Dataset]:
         return (self.data[name].to_dataset() for name in self.groups)
-
-
-def _weighted(group: Group) -> dict[str, xr.DataArray]:
-    """‖αf(x)‖ by its name, where weights and vector norms were measured."""
-    return {"weighted_norm": group.weighted_norm} if "weighted_norm" in group else {}
-
-
-def _sizes(data: xr.Dataset) -> str:
-    """The sizes of a group's dimensions, as in "6 layers, 12 heads, 9 targets, 9 sources"."""
-    named = ((name, data.sizes.get(name)) for name in ("layer", "head", "target", "source"))
-    return ", ".join(f"{size} {name}{'' if size == 1 else 's'}" for name, size in named if size is not None)

@@ -13,6 +13,27 @@ from normlens.figures.style import kept_from_the_screen
 _MOST_TOKENS = 64  # along a side of small heat maps
 
 
+class FramedPage:
+    """An HTML page that a notebook shows in a frame of its own.
+
+    Parameters
+    ----------
+    page
+        A whole page, complete in itself.
+    height
+        Height of the frame in pixels.
+    """
+
+    def __init__(self, page: str, height: int) -> None:
+        self._page, self._height = page, height
+
+    def __repr__(self) -> str:
+        return "<The explorer of an analysis, shown in notebooks. Elsewhere, call .to_html(path) of the analysis.>"
+
+    def _repr_html_(self) -> str:
+        return framed(self._page, self._height)
+
+
 def framed(page: str, height: int = 280) -> str:
     """An HTML page as a frame that holds all of it, without access to what is around it.
 
@@ -24,7 +45,7 @@ def framed(page: str, height: int = 280) -> str:
         Height of the frame in pixels; what is longer can be scrolled.
     """
     return (
-        f'<iframe srcdoc="{html.escape(page)}" sandbox="allow-scripts" title="normlens" '
+        f'<iframe srcdoc="{html.escape(page)}" sandbox="allow-scripts allow-downloads" title="normlens" '
         f'style="width: 100%; height: {height}px; border: 0"></iframe>'
     )
 

@@ -32,6 +32,20 @@ export class PageAddress implements Memory {
   }
 }
 
+/** A page without an address of its own, as in a notebook's saved output. */
+export class FrameMemory implements Memory {
+  readonly token = "";
+  private shown = "";
+
+  fragment(): string {
+    return this.shown;
+  }
+
+  remember(fragment: string): void {
+    this.shown = fragment;
+  }
+}
+
 export class WidgetMemory implements Memory {
   readonly token = "";
 
