@@ -31,7 +31,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 _NOTES = (
     "Medians (smallest–largest) of the ratios of {rounds} rounds, in each of which every choice and the forward pass ran "
     "once: `lens.analyze(…, measures=…)` on token ids, all layers, as labeled arrays, with the conservation check, over a "
-    "forward pass with SDPA; in parentheses also the median ratio to the default. Float32, batch {batch} × {length} tokens."
+    "forward pass with SDPA. Float32, batch {batch} × {length} tokens."
 )
 
 
