@@ -38,6 +38,8 @@ from reproduce.study import run
 from reproduce.study.kept import RESULTS, numbers_of
 from reproduce.topk import page as topk_page
 from reproduce.topk import table as topk_table
+from reproduce.transfer import page as transfer_page
+from reproduce.transfer import table as transfer_table
 
 PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     alignment_table.NAME: alignment_page.page,
@@ -54,6 +56,7 @@ PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     negation_scone.NAME: negation_scone_page.page,
     negation_scope.NAME: negation_scope_page.page,
     negation_trees_table.NAME: negation_trees_page.page,
+    transfer_table.NAME: transfer_page.page,
     topk_table.NAME: topk_page.page,
 }
 
